@@ -1,0 +1,59 @@
+/* The context: log callback, last error, cancel flag, thread pool. The caller makes one and passes
+ * it first to whatever can fail or log. A context may be used by one thread at a time, except for
+ * dlm_ctx_cancel(). */
+#ifndef DLM_CTX_H
+#define DLM_CTX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "dlm/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dlm_ctx;
+
+enum dlm_log_level {
+    DLM_LOG_ERROR,
+    DLM_LOG_HINT, /* what to do about the error just logged */
+    DLM_LOG_WARNING,
+    DLM_LOG_INFO,
+    DLM_LOG_DEBUG,
+};
+
+/* Receives one message without a newline. Borrows text until return. */
+typedef void (*dlm_log_fn)(void *user, enum dlm_log_level level, const char *text);
+
+/* Called before every allocation of `bytes`; returning false makes that allocation fail. */
+typedef bool (*dlm_alloc_hook_fn)(void *user, size_t bytes);
+
+struct dlm_ctx_params {
+    dlm_log_fn log;               /* NULL: messages are dropped (the last error is still kept) */
+    void *log_user;               /* borrowed as long as the context lives */
+    dlm_alloc_hook_fn alloc_hook; /* NULL: every allocation is tried */
+    void *alloc_user;
+    int num_threads; /* 0: as many as the affinity mask and the cgroup limit allow */
+};
+
+/* Makes a context. params may be NULL (all defaults). Returns NULL when out of memory. */
+struct dlm_ctx *dlm_ctx_create(const struct dlm_ctx_params *params);
+
+/* Destroys *ctx and sets it to NULL. Accepts NULL and a pointer to NULL. */
+void dlm_ctx_destroy(struct dlm_ctx **ctx);
+
+/* Text of the last error logged through ctx, "" if none. Valid until the next call with ctx. */
+const char *dlm_ctx_last_error(const struct dlm_ctx *ctx);
+
+/* Asks the running call to stop at the next safe point: it returns DLM_ERR_CANCELLED.
+ * Safe from a signal handler and from other threads. */
+void dlm_ctx_cancel(struct dlm_ctx *ctx);
+
+bool dlm_ctx_is_cancelled(const struct dlm_ctx *ctx);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,85 @@
+/* The context and logging. */
+#include "dlm/ctx.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/ctx_impl.h"
+#include "base/log.h"
+
+struct dlm_ctx *dlm_ctx_create(const struct dlm_ctx_params *params)
+{
+    struct dlm_ctx *ctx = calloc(1, sizeof(*ctx));
+    if (!ctx)
+        return NULL;
+    if (params)
+        ctx->params = *params;
+    atomic_init(&ctx->cancelled, false);
+    return ctx;
+}
+
+void dlm_ctx_destroy(struct dlm_ctx **ctx)
+{
+    if (!ctx || !*ctx)
+        return;
+    dlm_pool_destroy(&(*ctx)->pool);
+    free(*ctx);
+    *ctx = NULL;
+}
+
+const char *dlm_ctx_last_error(const struct dlm_ctx *ctx)
+{
+    return ctx->last_error;
+}
+
+void dlm_ctx_cancel(struct dlm_ctx *ctx)
+{
+    atomic_store_explicit(&ctx->cancelled, true, memory_order_relaxed);
+}
+
+bool dlm_ctx_is_cancelled(const struct dlm_ctx *ctx)
+{
+    return atomic_load_explicit(&ctx->cancelled, memory_order_relaxed);
+}
+
+struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx)
+{
+    if (!ctx->pool) {
+        int n = ctx->params.num_threads;
+        ctx->pool = dlm_pool_create(ctx, n > 0 ? n : dlm_pool_default_workers());
+    }
+    return ctx->pool;
+}
+
+static void log_va(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, va_list args)
+{
+    char text[sizeof(ctx->last_error)];
+
+    if (!ctx)
+        return;
+    vsnprintf(text, sizeof(text), fmt, args);
+    if (level == DLM_LOG_ERROR)
+        snprintf(ctx->last_error, sizeof(ctx->last_error), "%s", text);
+    if (ctx->params.log)
+        ctx->params.log(ctx->params.log_user, level, text);
+}
+
+void dlm_log(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    log_va(ctx, level, fmt, args);
+    va_end(args);
+}
+
+enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    log_va(ctx, DLM_LOG_ERROR, fmt, args);
+    va_end(args);
+    return status;
+}

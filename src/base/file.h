@@ -1,0 +1,58 @@
+/* Files: map for reading, read whole, replace atomically. Every failure names the path. */
+#ifndef DLM_BASE_FILE_H
+#define DLM_BASE_FILE_H
+
+#include <stdint.h>
+
+#include "base/str.h"
+
+/* A read-only mapping. All zero is valid and empty. An empty file maps to data NULL, bytes 0. */
+struct dlm_map {
+    const uint8_t *data;
+    size_t bytes;
+};
+
+enum dlm_status dlm_map_open(struct dlm_ctx *ctx, struct dlm_map *map,
+                             const char *path) DLM_CHECK_RESULT;
+void dlm_map_close(struct dlm_map *map);
+
+/* Tells the kernel that the pages of map[offset, offset+bytes) are not needed any more. */
+void dlm_map_drop(const struct dlm_map *map, size_t offset, size_t bytes);
+
+/* Reads at most max_bytes of a regular file (or of standard input for "-") into out; a larger file
+ * is DLM_ERR_INVALID. */
+enum dlm_status dlm_file_read(struct dlm_ctx *ctx, const char *path, size_t max_bytes,
+                              struct dlm_str *out) DLM_CHECK_RESULT;
+
+/* Writes path whole or not at all: temporary file in the same folder (<path>.tmp.<pid>.<nonce>),
+ * fsync, rename, fsync of the folder. */
+enum dlm_status dlm_file_replace(struct dlm_ctx *ctx, const char *path, const void *data,
+                                 size_t bytes) DLM_CHECK_RESULT;
+
+/* fsync of a folder. */
+enum dlm_status dlm_dir_sync(struct dlm_ctx *ctx, const char *path) DLM_CHECK_RESULT;
+
+/* mkdir -p. */
+enum dlm_status dlm_dir_make(struct dlm_ctx *ctx, const char *path) DLM_CHECK_RESULT;
+
+/* Removes a file or folder with all below it, without following links. A missing path is fine. */
+enum dlm_status dlm_path_remove(struct dlm_ctx *ctx, const char *path) DLM_CHECK_RESULT;
+
+bool dlm_path_is_file(const char *path);
+bool dlm_path_is_dir(const char *path);
+
+/* a + "/" + b, owned by the caller; NULL when out of memory. */
+char *dlm_path_join(struct dlm_ctx *ctx, const char *a, const char *b) DLM_CHECK_RESULT;
+
+/* Folder part of path ("." if it has none), owned by the caller. */
+char *dlm_path_dirname(struct dlm_ctx *ctx, const char *path) DLM_CHECK_RESULT;
+
+/* Last component of path; points into path. */
+const char *dlm_path_basename(const char *path);
+
+/* Sorted (bytewise) names in a folder, without "." and "..", as an owned NULL-terminated array of
+ * owned strings; free with dlm_names_free(). */
+enum dlm_status dlm_dir_list(struct dlm_ctx *ctx, const char *path, char ***names) DLM_CHECK_RESULT;
+void dlm_names_free(char **names);
+
+#endif

@@ -1,0 +1,32 @@
+/* Small helpers over jansson: files with named errors, checked members. */
+#ifndef DLM_BASE_JSON_H
+#define DLM_BASE_JSON_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "dlm/ctx.h"
+
+/* Parses path (at most max_bytes) into *out, owned by the caller (json_decref).
+ * DLM_ERR_PARSE names path, line and column. */
+enum dlm_status dlm_json_load(struct dlm_ctx *ctx, const char *path, size_t max_bytes,
+                              json_t **out) DLM_CHECK_RESULT;
+
+/* Canonical text: sorted keys, indent 2, UTF-8 unescaped, trailing newline; replaces path atomically. */
+enum dlm_status dlm_json_replace(struct dlm_ctx *ctx, const char *path,
+                                 const json_t *json) DLM_CHECK_RESULT;
+
+/* Members with defaults: a missing or null key gives the default; another type (or a number out of
+ * [min, max]) is DLM_ERR_PARSE naming `where` and the key. Strings are borrowed from object. */
+enum dlm_status dlm_json_int(struct dlm_ctx *ctx, const json_t *object, const char *where,
+                             const char *key, int64_t min, int64_t max, int64_t *value)
+    DLM_CHECK_RESULT;
+enum dlm_status dlm_json_number(struct dlm_ctx *ctx, const json_t *object, const char *where,
+                                const char *key, double *value) DLM_CHECK_RESULT;
+enum dlm_status dlm_json_bool(struct dlm_ctx *ctx, const json_t *object, const char *where,
+                              const char *key, bool *value) DLM_CHECK_RESULT;
+enum dlm_status dlm_json_string(struct dlm_ctx *ctx, const json_t *object, const char *where,
+                                const char *key, const char **value) DLM_CHECK_RESULT;
+
+#endif

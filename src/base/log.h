@@ -1,0 +1,24 @@
+/* Logging and failing: the place that detects a failure logs it once, callers pass the status up. */
+#ifndef DLM_BASE_LOG_H
+#define DLM_BASE_LOG_H
+
+#include "base/attr.h"
+#include "dlm/ctx.h"
+
+/* Logs one message. DLM_LOG_ERROR also becomes the context's last error. ctx may be NULL. */
+void dlm_log(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, ...) DLM_PRINTF(3, 4);
+
+/* Logs an error and returns `status`: `return dlm_fail(ctx, DLM_ERR_IO, "cannot open '%s': ...");` */
+enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char *fmt, ...)
+    DLM_PRINTF(3, 4);
+
+/* At the public edge: checks an argument, logs the expression and goes to done with st set. */
+#define DLM_REQUIRE(ctx, expr)                                                                     \
+    do {                                                                                           \
+        if (!(expr)) {                                                                             \
+            st = dlm_fail(ctx, DLM_ERR_INVALID, "%s: '%s' does not hold", __func__, #expr);        \
+            goto done;                                                                             \
+        }                                                                                          \
+    } while (0)
+
+#endif

@@ -1,0 +1,216 @@
+/* Scalar formulas, once for C, OpenCL C and GLSL: 16-bit conversions, activations with their
+ * derivatives, Philox. Keep to what all three dialects share: no pointers, no casts but the
+ * DLM_TO_ macros, no suffix f on literals where GLSL would object (it accepts 1.0f). */
+#ifndef DLM_BASE_SCALAR_H
+#define DLM_BASE_SCALAR_H
+
+#include "base/dialect.h"
+
+/* bf16 (the high half of an f32) to f32: exact. */
+DLM_FN DLM_F32 dlm_bf16_to_f32(DLM_U32 h)
+{
+    return DLM_AS_F32(h << 16);
+}
+
+/* f32 to bf16, round to nearest even; NaN stays NaN (quiet). */
+DLM_FN DLM_U32 dlm_f32_to_bf16(DLM_F32 f)
+{
+    DLM_U32 u = DLM_AS_U32(f);
+    if ((u & 0x7fffffffu) > 0x7f800000u)
+        return (u >> 16) | 0x40u;
+    return (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+}
+
+/* IEEE half to f32: exact, denormals included. */
+DLM_FN DLM_F32 dlm_f16_to_f32(DLM_U32 h)
+{
+    DLM_U32 sign = (h & 0x8000u) << 16;
+    DLM_U32 exponent = (h >> 10) & 0x1fu;
+    DLM_U32 mantissa = h & 0x3ffu;
+    if (exponent == 31u)
+        return DLM_AS_F32(sign | 0x7f800000u | (mantissa << 13));
+    if (exponent != 0u)
+        return DLM_AS_F32(sign | ((exponent + 112u) << 23) | (mantissa << 13));
+    /* denormal: mantissa * 2^-24, exact in f32 */
+    DLM_F32 magnitude = DLM_TO_F32(mantissa) * 5.9604644775390625e-8f;
+    return DLM_AS_F32(sign | DLM_AS_U32(magnitude));
+}
+
+/* f32 to IEEE half, round to nearest even, overflow to infinity, NaN stays NaN. */
+DLM_FN DLM_U32 dlm_f32_to_f16(DLM_F32 f)
+{
+    DLM_U32 u = DLM_AS_U32(f);
+    DLM_U32 sign = (u >> 16) & 0x8000u;
+    DLM_U32 magnitude = u & 0x7fffffffu;
+    if (magnitude > 0x7f800000u)
+        return sign | 0x7e00u;
+    if (magnitude >= 0x477ff000u) /* 65520 and above round to infinity */
+        return sign | 0x7c00u;
+    if (magnitude >= 0x38800000u) /* normal: 2^-14 and above */
+        return sign | ((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13);
+    if (magnitude < 0x33000000u) /* below 2^-25 */
+        return sign;
+    DLM_U32 shift = 126u - (magnitude >> 23); /* 14..24 */
+    DLM_U32 significand = (magnitude & 0x7fffffu) | 0x800000u;
+    DLM_U32 half_ulp = 1u << (shift - 1u);
+    DLM_U32 odd = (significand >> shift) & 1u;
+    return sign | ((significand + half_ulp - 1u + odd) >> shift);
+}
+
+/* tanh(x) = 1 - 2/(exp(2x)+1): right at both infinities, where some drivers' tanh overflows. */
+DLM_FN DLM_F32 dlm_tanh(DLM_F32 x)
+{
+    return 1.0f - 2.0f / (DLM_EXPF(2.0f * x) + 1.0f);
+}
+
+DLM_FN DLM_F32 dlm_sigmoid(DLM_F32 x)
+{
+    return 1.0f / (1.0f + DLM_EXPF(-x));
+}
+
+/* torch.nn.functional.silu */
+DLM_FN DLM_F32 dlm_silu(DLM_F32 x)
+{
+    return x * dlm_sigmoid(x);
+}
+
+DLM_FN DLM_F32 dlm_silu_grad(DLM_F32 x)
+{
+    DLM_F32 s = dlm_sigmoid(x);
+    return s * (1.0f + x * (1.0f - s));
+}
+
+/* torch.nn.functional.gelu(x, approximate="tanh") */
+DLM_FN DLM_F32 dlm_gelu_tanh(DLM_F32 x)
+{
+    DLM_F32 inner = 0.7978845608028654f * (x + 0.044715f * x * x * x);
+    return 0.5f * x * (1.0f + dlm_tanh(inner));
+}
+
+DLM_FN DLM_F32 dlm_gelu_tanh_grad(DLM_F32 x)
+{
+    /* past 12 the derivative is 0 or 1 to the last bit, and the slope below would overflow */
+    DLM_F32 z = x > 12.0f ? 12.0f : x < -12.0f ? -12.0f : x;
+    DLM_F32 inner = 0.7978845608028654f * (z + 0.044715f * z * z * z);
+    DLM_F32 t = dlm_tanh(inner);
+    DLM_F32 slope = 0.7978845608028654f * (1.0f + 3.0f * 0.044715f * z * z);
+    return 0.5f * (1.0f + t) + 0.5f * z * (1.0f - t * t) * slope;
+}
+
+/* erf to about 1 ulp of f32: a series for |x| < 1, a Chebyshev fit of erfc above. Both are computed
+ * and one is taken, so that loops over it vectorise. */
+DLM_FN DLM_F32 dlm_erf(DLM_F32 x)
+{
+    /* Taylor: 2/sqrt(pi) * sum (-1)^n x^(2n+1) / (n! (2n+1)), 11 terms: error below 1e-9 */
+    DLM_F32 s = x * x;
+    DLM_F32 p = 1.3122532963802806e-8f;
+    p = p * s - 1.4503852223150468e-7f;
+    p = p * s + 1.4589169000933706e-6f;
+    p = p * s - 1.3227513227513228e-5f;
+    p = p * s + 1.0683760683760684e-4f;
+    p = p * s - 7.5757575757575758e-4f;
+    p = p * s + 4.6296296296296294e-3f;
+    p = p * s - 2.3809523809523808e-2f;
+    p = p * s + 0.1f;
+    p = p * s - 0.3333333333333333f;
+    p = p * s + 1.0f;
+    DLM_F32 inner = 1.1283791670955126f * x * p;
+
+    /* erfc(a) = t exp(-a^2 + P(t)), t = 1/(1 + a/2): Numerical Recipes, erfc Chebyshev fit,
+     * fractional error below 1.2e-7; at 4 and above erf is 1 in f32 */
+    DLM_F32 a = DLM_FABSF(x);
+    a = a > 4.0f ? 4.0f : a;
+    DLM_F32 t = 1.0f / (1.0f + 0.5f * a);
+    DLM_F32 q = 0.17087277f;
+    q = q * t - 0.82215223f;
+    q = q * t + 1.48851587f;
+    q = q * t - 1.13520398f;
+    q = q * t + 0.27886807f;
+    q = q * t - 0.18628806f;
+    q = q * t + 0.09678418f;
+    q = q * t + 0.37409196f;
+    q = q * t + 1.00002368f;
+    q = q * t - 1.26551223f;
+    DLM_F32 outer = 1.0f - t * DLM_EXPF(-a * a + q);
+
+    return a < 1.0f ? inner : (x > 0.0f ? outer : -outer);
+}
+
+/* torch.nn.functional.gelu(x) */
+DLM_FN DLM_F32 dlm_gelu_erf(DLM_F32 x)
+{
+    return 0.5f * x * (1.0f + dlm_erf(x * 0.7071067811865476f));
+}
+
+DLM_FN DLM_F32 dlm_gelu_erf_grad(DLM_F32 x)
+{
+    DLM_F32 density = 0.3989422804014327f * DLM_EXPF(-0.5f * x * x);
+    return 0.5f * (1.0f + dlm_erf(x * 0.7071067811865476f)) + x * density;
+}
+
+/* The activations an op can be asked for. */
+#define DLM_ACT_GELU_TANH 0u
+#define DLM_ACT_GELU_ERF 1u
+#define DLM_ACT_SILU 2u
+
+DLM_FN DLM_F32 dlm_act(DLM_U32 kind, DLM_F32 x)
+{
+    if (kind == DLM_ACT_GELU_TANH)
+        return dlm_gelu_tanh(x);
+    if (kind == DLM_ACT_GELU_ERF)
+        return dlm_gelu_erf(x);
+    return dlm_silu(x);
+}
+
+DLM_FN DLM_F32 dlm_act_grad(DLM_U32 kind, DLM_F32 x)
+{
+    if (kind == DLM_ACT_GELU_TANH)
+        return dlm_gelu_tanh_grad(x);
+    if (kind == DLM_ACT_GELU_ERF)
+        return dlm_gelu_erf_grad(x);
+    return dlm_silu_grad(x);
+}
+
+/* High 32 bits of a*b; on devices without 64-bit arithmetic. */
+DLM_FN DLM_U32 dlm_mulhi(DLM_U32 a, DLM_U32 b)
+{
+#ifdef DLM_MULHI
+    return DLM_MULHI(a, b);
+#else
+    DLM_U32 al = a & 0xffffu;
+    DLM_U32 ah = a >> 16;
+    DLM_U32 bl = b & 0xffffu;
+    DLM_U32 bh = b >> 16;
+    DLM_U32 low = al * bl;
+    DLM_U32 mid = ah * bl + (low >> 16);
+    DLM_U32 mid2 = al * bh + (mid & 0xffffu);
+    return ah * bh + (mid >> 16) + (mid2 >> 16);
+#endif
+}
+
+/* First word of Philox4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, 2011)
+ * for counter (c0, c1, c2, c3) and key (k0, k1). */
+DLM_FN DLM_U32 dlm_philox(DLM_U32 c0, DLM_U32 c1, DLM_U32 c2, DLM_U32 c3, DLM_U32 k0, DLM_U32 k1)
+{
+    for (DLM_I32 round = 0; round < 10; round++) {
+        DLM_U32 hi0 = dlm_mulhi(0xD2511F53u, c0);
+        DLM_U32 lo0 = 0xD2511F53u * c0;
+        DLM_U32 hi1 = dlm_mulhi(0xCD9E8D57u, c2);
+        DLM_U32 lo1 = 0xCD9E8D57u * c2;
+        c0 = hi1 ^ c1 ^ k0;
+        c1 = lo1;
+        c2 = hi0 ^ c3 ^ k1;
+        c3 = lo0;
+        k0 = k0 + 0x9E3779B9u;
+        k1 = k1 + 0xBB67AE85u;
+    }
+    return c0;
+}
+
+/* Uniform in [0, 1) with 24 bits from a random word. */
+DLM_FN DLM_F32 dlm_uniform(DLM_U32 word)
+{
+    return DLM_TO_F32(word >> 8) * 5.9604644775390625e-8f;
+}
+
+#endif
