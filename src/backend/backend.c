@@ -1,0 +1,418 @@
+/* What all backends share: names, enumeration, opening a device, checks of ranges, the counters of
+ * bytes and the memory of a loss. Arithmetic, memory and queues are the backends' own. */
+#include "backend/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend_impl.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define MAX_DEVICES 64 /* of one kind */
+
+/* The order in which devices are listed. */
+static const struct dlm_backend *const backends[] = {
+    &dlm_backend_cpu,
+#ifdef DLM_HAVE_VULKAN
+    &dlm_backend_vulkan,
+#endif
+#ifdef DLM_HAVE_OPENCL
+    &dlm_backend_opencl,
+#endif
+};
+
+static const char *const kind_names[DLM_BACKEND_COUNT] = {
+    [DLM_BACKEND_AUTO] = "auto",
+    [DLM_BACKEND_CPU] = "cpu",
+    [DLM_BACKEND_OPENCL] = "opencl",
+    [DLM_BACKEND_VULKAN] = "vulkan",
+};
+
+const char *dlm_backend_name(enum dlm_backend_kind kind)
+{
+    return (unsigned)kind < DLM_BACKEND_COUNT ? kind_names[kind] : "?";
+}
+
+enum dlm_status dlm_backend_from_name(struct dlm_ctx *ctx, const char *name,
+                                      enum dlm_backend_kind *kind)
+{
+    for (int i = 0; i < DLM_BACKEND_COUNT; i++) {
+        if (strcmp(name, kind_names[i]))
+            continue;
+        *kind = (enum dlm_backend_kind)i;
+        return DLM_OK;
+    }
+    dlm_fail(ctx, DLM_ERR_USAGE, "unknown backend '%s'", name);
+    dlm_log(ctx, DLM_LOG_HINT, "the backends are auto, cpu, opencl and vulkan");
+    return DLM_ERR_USAGE;
+}
+
+static const struct dlm_backend *find_backend(enum dlm_backend_kind kind)
+{
+    for (size_t i = 0; i < DLM_ARRAY_LEN(backends); i++) {
+        if (backends[i]->kind == kind)
+            return backends[i];
+    }
+    return NULL;
+}
+
+/* The devices of one backend in an array of MAX_DEVICES owned by the caller. */
+static enum dlm_status enumerate(struct dlm_ctx *ctx, const struct dlm_backend *backend,
+                                 struct dlm_device_info **list, int *num)
+{
+    *num = 0;
+    *list = dlm_alloc_array(ctx, MAX_DEVICES, sizeof(**list));
+    if (!*list)
+        return DLM_ERR_MEMORY;
+    *num = backend->enumerate(ctx, *list, MAX_DEVICES);
+    return DLM_OK;
+}
+
+enum dlm_status dlm_device_list(struct dlm_ctx *ctx, struct dlm_device_info **list, int *num)
+{
+    struct dlm_device_info *all;
+
+    *list = NULL;
+    *num = 0;
+    all = dlm_alloc_array(ctx, DLM_ARRAY_LEN(backends) * MAX_DEVICES, sizeof(*all));
+    if (!all)
+        return DLM_ERR_MEMORY;
+    for (size_t i = 0; i < DLM_ARRAY_LEN(backends); i++)
+        *num += backends[i]->enumerate(ctx, all + *num, MAX_DEVICES);
+    *list = all;
+    return DLM_OK;
+}
+
+void dlm_device_list_free(struct dlm_device_info *list)
+{
+    dlm_free(list);
+}
+
+/* Position of the first hardware device in list, -1 if there is none. */
+static int first_hardware(const struct dlm_device_info *list, int num)
+{
+    for (int i = 0; i < num; i++) {
+        if (!list[i].is_software)
+            return i;
+    }
+    return -1;
+}
+
+/* Auto: a hardware GPU, Vulkan before OpenCL, else the CPU; never a software device. */
+static enum dlm_status choose_auto(struct dlm_ctx *ctx, const struct dlm_backend **backend,
+                                   int *index)
+{
+    static const enum dlm_backend_kind order[] = {DLM_BACKEND_VULKAN, DLM_BACKEND_OPENCL};
+    struct dlm_device_info *list;
+    int num;
+
+    *backend = &dlm_backend_cpu;
+    *index = 0;
+    for (size_t i = 0; i < DLM_ARRAY_LEN(order); i++) {
+        const struct dlm_backend *gpu = find_backend(order[i]);
+        if (!gpu)
+            continue;
+        enum dlm_status st = enumerate(ctx, gpu, &list, &num);
+        if (st)
+            return st;
+        int at = first_hardware(list, num);
+        if (at >= 0) {
+            *backend = gpu;
+            *index = list[at].index;
+        }
+        dlm_free(list);
+        if (at >= 0)
+            break;
+    }
+    return DLM_OK;
+}
+
+/* A kind asked for by name: the device of that index, or for -1 the first one, hardware before
+ * software. */
+static enum dlm_status choose_kind(struct dlm_ctx *ctx, enum dlm_backend_kind kind, int wanted,
+                                   const struct dlm_backend **backend, int *index)
+{
+    struct dlm_device_info *list;
+    int num;
+
+    *backend = find_backend(kind);
+    if (!*backend) {
+        return dlm_fail(ctx, DLM_ERR_NO_DEVICE, "backend '%s' is not part of this build",
+                        dlm_backend_name(kind));
+    }
+    enum dlm_status st = enumerate(ctx, *backend, &list, &num);
+    if (st)
+        return st;
+    int at = wanted < num ? wanted : -1;
+    if (wanted < 0 && num) {
+        at = first_hardware(list, num);
+        at = at < 0 ? 0 : at;
+    }
+    if (at >= 0)
+        *index = list[at].index;
+    else if (!num)
+        st = dlm_fail(ctx, DLM_ERR_NO_DEVICE, "backend '%s' has no device", dlm_backend_name(kind));
+    else
+        st = dlm_fail(ctx, DLM_ERR_NO_DEVICE, "backend '%s' has no device %d: there are %d",
+                      dlm_backend_name(kind), wanted, num);
+    dlm_free(list);
+    return st;
+}
+
+static void limit_allocations(struct dlm_device_caps *caps, size_t max_alloc_bytes)
+{
+    if (!max_alloc_bytes)
+        return;
+    caps->max_alloc_bytes = DLM_MIN(caps->max_alloc_bytes, max_alloc_bytes);
+    caps->max_range_bytes = DLM_MIN(caps->max_range_bytes, max_alloc_bytes);
+    caps->info.max_alloc_bytes = DLM_MIN(caps->info.max_alloc_bytes, max_alloc_bytes);
+}
+
+enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
+                                const struct dlm_device_params *params)
+{
+    const struct dlm_backend *backend;
+    int index = -1;
+    enum dlm_status st;
+
+    *out = NULL;
+    DLM_REQUIRE(ctx, (unsigned)params->kind < DLM_BACKEND_COUNT);
+    DLM_REQUIRE(ctx, params->index >= -1);
+    if (params->kind == DLM_BACKEND_AUTO && params->index >= 0) {
+        st = dlm_fail(ctx, DLM_ERR_USAGE, "device %d of backend 'auto': a device number needs a "
+                                          "named backend", params->index);
+        goto done;
+    }
+    if (params->kind == DLM_BACKEND_AUTO)
+        st = choose_auto(ctx, &backend, &index);
+    else
+        st = choose_kind(ctx, params->kind, params->index, &backend, &index);
+    if (st)
+        goto done;
+    st = backend->open(ctx, out, index, params->cache_dir);
+    if (st)
+        goto done;
+    limit_allocations(&(*out)->caps, params->max_alloc_bytes);
+done:
+    return st;
+}
+
+void dlm_device_destroy(struct dlm_device **device)
+{
+    if (!device || !*device)
+        return;
+    (*device)->backend->close(*device);
+    *device = NULL;
+}
+
+const struct dlm_device_caps *dlm_device_get_caps(const struct dlm_device *device)
+{
+    return &device->caps;
+}
+
+uint64_t dlm_device_used_bytes(const struct dlm_device *device)
+{
+    return device->used_bytes;
+}
+
+uint64_t dlm_device_peak_bytes(const struct dlm_device *device)
+{
+    return device->peak_bytes;
+}
+
+/* Remembers a loss; passes the status on. The backend has logged it. */
+static enum dlm_status note(struct dlm_device *device, enum dlm_status st)
+{
+    if (st == DLM_ERR_DEVICE_LOST)
+        device->lost = true;
+    return st;
+}
+
+enum dlm_status dlm_buffer_create(struct dlm_device *device, struct dlm_buffer **out, size_t bytes)
+{
+    enum dlm_status st;
+
+    *out = NULL;
+    if (device->lost)
+        return DLM_ERR_DEVICE_LOST;
+    DLM_REQUIRE(device->ctx, bytes > 0);
+    if (bytes > device->caps.max_alloc_bytes) {
+        st = dlm_fail(device->ctx, DLM_ERR_MEMORY,
+                      "cannot make a buffer of %zu bytes on '%s': the largest has %zu", bytes,
+                      device->caps.info.name, device->caps.max_alloc_bytes);
+        goto done;
+    }
+    st = note(device, device->backend->buffer_create(device, out, bytes));
+    if (st)
+        goto done;
+    device->used_bytes += bytes;
+    device->peak_bytes = DLM_MAX(device->peak_bytes, device->used_bytes);
+done:
+    return st;
+}
+
+void dlm_buffer_destroy(struct dlm_buffer **buffer)
+{
+    if (!buffer || !*buffer)
+        return;
+    struct dlm_device *device = (*buffer)->device;
+    device->used_bytes -= (*buffer)->bytes;
+    device->backend->buffer_destroy(*buffer);
+    *buffer = NULL;
+}
+
+size_t dlm_buffer_bytes(const struct dlm_buffer *buffer)
+{
+    return buffer->bytes;
+}
+
+static bool is_inside(const struct dlm_buffer *buffer, size_t offset, size_t bytes)
+{
+    return offset <= buffer->bytes && bytes <= buffer->bytes - offset;
+}
+
+enum dlm_status dlm_buffer_write(struct dlm_buffer *buffer, size_t offset, const void *data,
+                                 size_t bytes)
+{
+    struct dlm_device *device = buffer->device;
+    enum dlm_status st;
+
+    if (device->lost)
+        return DLM_ERR_DEVICE_LOST;
+    DLM_REQUIRE(device->ctx, is_inside(buffer, offset, bytes));
+    st = bytes ? note(device, device->backend->buffer_write(buffer, offset, data, bytes)) : DLM_OK;
+done:
+    return st;
+}
+
+enum dlm_status dlm_buffer_read(struct dlm_buffer *buffer, size_t offset, void *data, size_t bytes)
+{
+    struct dlm_device *device = buffer->device;
+    enum dlm_status st;
+
+    if (device->lost)
+        return DLM_ERR_DEVICE_LOST;
+    DLM_REQUIRE(device->ctx, is_inside(buffer, offset, bytes));
+    st = bytes ? note(device, device->backend->buffer_read(buffer, offset, data, bytes)) : DLM_OK;
+done:
+    return st;
+}
+
+enum dlm_status dlm_buffer_fill(struct dlm_buffer *buffer, size_t offset, size_t bytes,
+                                uint32_t word)
+{
+    struct dlm_device *device = buffer->device;
+    enum dlm_status st;
+
+    if (device->lost)
+        return DLM_ERR_DEVICE_LOST;
+    DLM_REQUIRE(device->ctx, is_inside(buffer, offset, bytes));
+    DLM_REQUIRE(device->ctx, offset % 4 == 0 && bytes % 4 == 0);
+    st = bytes ? note(device, device->backend->buffer_fill(buffer, offset, bytes, word)) : DLM_OK;
+done:
+    return st;
+}
+
+void *dlm_buffer_host_data(struct dlm_buffer *buffer)
+{
+    const struct dlm_backend *backend = buffer->device->backend;
+
+    return backend->buffer_host_data ? backend->buffer_host_data(buffer) : NULL;
+}
+
+size_t dlm_device_gemm_scratch(struct dlm_device *device, const struct dlm_gemm_params *params)
+{
+    return device->backend->gemm_scratch ? device->backend->gemm_scratch(device, params) : 0;
+}
+
+bool dlm_device_has_kernel(const struct dlm_device *device, const char *kernel)
+{
+    return device->backend->has_kernel(device, kernel);
+}
+
+static enum dlm_status check_binding(struct dlm_device *device, const struct dlm_dispatch *d,
+                                     uint32_t index)
+{
+    const struct dlm_binding *b = &d->bindings[index];
+    const char *why = NULL;
+
+    if (!b->buffer || b->buffer->device != device)
+        why = "is no buffer of this device";
+    else if (!b->bytes || !is_inside(b->buffer, b->offset, b->bytes))
+        why = "is empty or outside its buffer";
+    else if (b->offset % device->caps.align_bytes)
+        why = "is not aligned";
+    else if (b->bytes > device->caps.max_range_bytes)
+        why = "is larger than the device's largest range";
+    if (!why)
+        return DLM_OK;
+    return dlm_fail(device->ctx, DLM_ERR_INVALID, "kernel '%s': binding %u %s", d->kernel,
+                    (unsigned)index, why);
+}
+
+static enum dlm_status check_dispatch(struct dlm_device *device, const struct dlm_dispatch *d)
+{
+    enum dlm_status st = DLM_OK;
+
+    if (!device->backend->has_kernel(device, d->kernel))
+        return dlm_fail(device->ctx, DLM_ERR_UNSUPPORTED, "device '%s' has no kernel '%s'",
+                        device->caps.info.name, d->kernel);
+    if (d->num_bindings > DLM_MAX_BINDINGS || d->params_bytes > DLM_MAX_PARAMS_BYTES)
+        return dlm_fail(device->ctx, DLM_ERR_INVALID, "kernel '%s': too many arguments", d->kernel);
+    for (int i = 0; i < 3; i++) {
+        if (!d->groups[i] || d->groups[i] > device->caps.max_groups)
+            return dlm_fail(device->ctx, DLM_ERR_INVALID, "kernel '%s': %u groups in dimension %d",
+                            d->kernel, (unsigned)d->groups[i], i);
+    }
+    for (uint32_t i = 0; !st && i < d->num_bindings; i++)
+        st = check_binding(device, d, i);
+    return st;
+}
+
+enum dlm_status dlm_recording_create(struct dlm_device *device, struct dlm_recording **out,
+                                     const struct dlm_dispatch *list, size_t num)
+{
+    *out = NULL;
+    if (device->lost)
+        return DLM_ERR_DEVICE_LOST;
+    for (size_t i = 0; i < num; i++) {
+        enum dlm_status st = check_dispatch(device, &list[i]);
+        if (st)
+            return st;
+    }
+    return note(device, device->backend->recording_create(device, out, list, num));
+}
+
+void dlm_recording_destroy(struct dlm_recording **recording)
+{
+    if (!recording || !*recording)
+        return;
+    (*recording)->device->backend->recording_destroy(*recording);
+    *recording = NULL;
+}
+
+enum dlm_status dlm_recording_run(struct dlm_recording *recording)
+{
+    struct dlm_device *device = recording->device;
+
+    if (device->lost)
+        return DLM_ERR_DEVICE_LOST;
+    return note(device, device->backend->recording_run(recording));
+}
+
+enum dlm_status dlm_recording_profile(struct dlm_recording *recording, double *seconds)
+{
+    struct dlm_device *device = recording->device;
+
+    if (device->lost)
+        return DLM_ERR_DEVICE_LOST;
+    return note(device, device->backend->recording_profile(recording, seconds));
+}
+
+enum dlm_status dlm_device_wait(struct dlm_device *device)
+{
+    if (device->lost)
+        return DLM_ERR_DEVICE_LOST;
+    return note(device, device->backend->wait(device));
+}

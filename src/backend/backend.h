@@ -1,0 +1,137 @@
+/* A backend gives memory, kernels by name and queues. It knows no op.
+ *
+ * Everything is called from one thread. Work is submitted in order; reads, writes and fills wait
+ * for what was submitted before them. A lost device stays lost: every later call returns
+ * DLM_ERR_DEVICE_LOST. */
+#ifndef DLM_BACKEND_BACKEND_H
+#define DLM_BACKEND_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "dlm/device.h"
+
+/* Capability bits: the only way in which ops learn about a device. */
+enum dlm_cap {
+    DLM_CAP_AVX2 = 1u << 0,        /* CPU: AVX2 and FMA */
+    DLM_CAP_AVX512 = 1u << 1,      /* CPU: AVX-512 F, BW, DQ, VL */
+    DLM_CAP_AVX512_BF16 = 1u << 2, /* CPU: vdpbf16ps at least as fast as two f32 FMAs */
+    DLM_CAP_AMX_BF16 = 1u << 3,    /* CPU: AMX tiles, permission granted */
+    DLM_CAP_GEMM_F32 = 1u << 4,    /* the kernel name "gemm_f32" (struct dlm_gemm_params) works */
+    DLM_CAP_SUBGROUPS = 1u << 5,   /* GPU: subgroup arithmetic in compute */
+    DLM_CAP_F16_ARITH = 1u << 6,   /* GPU: half arithmetic */
+    DLM_CAP_NO_LOCAL = 1u << 7,    /* barriers and shared tiles are slow: register tiles instead */
+};
+
+struct dlm_device_caps {
+    struct dlm_device_info info;
+    uint32_t bits;            /* enum dlm_cap */
+    size_t max_alloc_bytes;   /* largest buffer */
+    size_t max_range_bytes;   /* largest range one binding may cover */
+    size_t align_bytes;       /* binding offsets are multiples of this; at most DLM_ALIGN_BYTES */
+    uint32_t max_groups;      /* in each dimension, at least 65535 */
+    uint32_t num_units;       /* compute units, or CPU threads */
+    uint64_t free_bytes;      /* memory free when the device was opened, as far as known */
+};
+
+/* Tensors start at multiples of this in every arena of every backend. */
+#define DLM_ALIGN_BYTES 512
+
+struct dlm_device;
+struct dlm_buffer;
+struct dlm_recording;
+
+/* Opens a device. index -1: the first one (kind auto: hardware GPU, else CPU). ctx is borrowed
+ * until the device is destroyed. cache_dir (may be NULL: no cache) is where compiled kernels are
+ * kept. DLM_ERR_NO_DEVICE when there is none; the message says why. */
+struct dlm_device_params {
+    enum dlm_backend_kind kind;
+    int index;
+    const char *cache_dir;
+    size_t max_alloc_bytes; /* test option: pretend that buffers and ranges are no larger; 0 off */
+};
+enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
+                                const struct dlm_device_params *params) DLM_CHECK_RESULT;
+void dlm_device_destroy(struct dlm_device **device);
+
+const struct dlm_device_caps *dlm_device_get_caps(const struct dlm_device *device);
+
+/* Bytes in buffers of this device now, and the most at any time. */
+uint64_t dlm_device_used_bytes(const struct dlm_device *device);
+uint64_t dlm_device_peak_bytes(const struct dlm_device *device);
+
+/* Makes a buffer of bytes (> 0), contents undefined. DLM_ERR_MEMORY when the device has no room. */
+enum dlm_status dlm_buffer_create(struct dlm_device *device, struct dlm_buffer **out,
+                                  size_t bytes) DLM_CHECK_RESULT;
+void dlm_buffer_destroy(struct dlm_buffer **buffer);
+size_t dlm_buffer_bytes(const struct dlm_buffer *buffer);
+
+/* Host copies, blocking. Ranges must lie inside the buffer. */
+enum dlm_status dlm_buffer_write(struct dlm_buffer *buffer, size_t offset, const void *data,
+                                 size_t bytes) DLM_CHECK_RESULT;
+enum dlm_status dlm_buffer_read(struct dlm_buffer *buffer, size_t offset, void *data,
+                                size_t bytes) DLM_CHECK_RESULT;
+/* Fills with a repeated 32-bit word; offset and bytes are multiples of 4. */
+enum dlm_status dlm_buffer_fill(struct dlm_buffer *buffer, size_t offset, size_t bytes,
+                                uint32_t word) DLM_CHECK_RESULT;
+
+/* The CPU device's memory behind a buffer; NULL on other devices. */
+void *dlm_buffer_host_data(struct dlm_buffer *buffer);
+
+#define DLM_MAX_BINDINGS 10
+#define DLM_MAX_PARAMS_BYTES 128
+
+/* A range of a buffer bound to a kernel's argument. offset is a multiple of align_bytes. */
+struct dlm_binding {
+    struct dlm_buffer *buffer;
+    size_t offset, bytes;
+};
+
+/* One kernel launch. Bindings are arguments 0.. in order, params the last one (OpenCL: a struct by
+ * value; Vulkan: push constants; CPU: a pointer). Grid: GPU work-groups of the size the kernel
+ * declares; CPU: groups[0]*groups[1]*groups[2] work items. */
+struct dlm_dispatch {
+    const char *kernel; /* row of the kernel lists; lives as long as the program */
+    struct dlm_binding bindings[DLM_MAX_BINDINGS];
+    uint32_t num_bindings;
+    uint32_t groups[3];
+    uint32_t params_bytes;
+    uint8_t params[DLM_MAX_PARAMS_BYTES];
+    size_t scratch_bytes; /* CPU: private memory of a worker */
+    bool barrier;         /* must see the writes of (or not overtake) earlier dispatches */
+};
+
+/* The library GEMM slot, column of `kernel` "gemm_f32": C = alpha op(A) op(B) + beta C, row-major,
+ * bindings A, B, C and last a scratch binding of dlm_device_gemm_scratch() bytes (if > 0). */
+struct dlm_gemm_params {
+    uint32_t m, n, k;
+    uint32_t lda, ldb, ldc; /* in elements */
+    uint32_t a_offset, b_offset, c_offset;
+    uint32_t trans_a, trans_b;
+    float alpha, beta;
+};
+size_t dlm_device_gemm_scratch(struct dlm_device *device, const struct dlm_gemm_params *params);
+
+/* True when the device's kernel list has the name. */
+bool dlm_device_has_kernel(const struct dlm_device *device, const char *kernel);
+
+/* Prepares a list of dispatches to be replayed. Compiles the kernels it needs. Copies list;
+ * borrows device and the buffers until the recording is destroyed.
+ * DLM_ERR_UNSUPPORTED: an unknown kernel; DLM_ERR_DEVICE: a kernel does not compile. */
+enum dlm_status dlm_recording_create(struct dlm_device *device, struct dlm_recording **out,
+                                     const struct dlm_dispatch *list, size_t num) DLM_CHECK_RESULT;
+void dlm_recording_destroy(struct dlm_recording **recording);
+
+/* Submits the whole list once, in slices that no watchdog minds. May return before it is done. */
+enum dlm_status dlm_recording_run(struct dlm_recording *recording) DLM_CHECK_RESULT;
+
+/* Runs the list once, one dispatch after the other, and gives the seconds of each
+ * (seconds: [num dispatches]). */
+enum dlm_status dlm_recording_profile(struct dlm_recording *recording,
+                                      double *seconds) DLM_CHECK_RESULT;
+
+/* Waits until all that was submitted is done. */
+enum dlm_status dlm_device_wait(struct dlm_device *device) DLM_CHECK_RESULT;
+
+#endif

@@ -1,0 +1,319 @@
+/* The CPU as a device: what its instruction set allows, which kernel table follows from that, and
+ * the backend's list of functions.
+ *
+ * DLM_CPU_ISA=base|v3|v4|avx512bf16|amx lowers the instruction set to that level (each level
+ * includes those before it; what the CPU lacks stays off). "v4" turns both bf16 units off,
+ * "avx512bf16" only AMX. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "backend/cpu/cpu.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/pool.h"
+
+#define ALL_CAPS (DLM_CAP_AVX2 | DLM_CAP_AVX512 | DLM_CAP_AVX512_BF16 | DLM_CAP_AMX_BF16)
+
+struct isa_level {
+    const char *name;
+    uint32_t caps;
+};
+
+/* From the least to the most. */
+static const struct isa_level isa_levels[] = {
+    {"base", 0},
+    {"v3", DLM_CAP_AVX2},
+    {"v4", DLM_CAP_AVX2 | DLM_CAP_AVX512},
+    {"avx512bf16", DLM_CAP_AVX2 | DLM_CAP_AVX512 | DLM_CAP_AVX512_BF16},
+    {"amx", ALL_CAPS},
+};
+
+#if defined(__x86_64__)
+
+/* CPUID leaves, named by register as in the manuals. */
+struct cpuid {
+    uint32_t max_leaf;
+    char vendor[13];
+    uint32_t l1_ecx;            /* leaf 1 */
+    uint32_t l7_ebx, l7_edx;    /* leaf 7.0 */
+    uint32_t l7_1_eax;          /* leaf 7.1 */
+    uint32_t ext_ecx;           /* leaf 0x80000001 */
+    uint64_t xcr0;              /* register state that the system saves */
+};
+
+#define BIT(n) (1u << (n))
+/* FMA, MOVBE, XSAVE, OSXSAVE, AVX, F16C */
+#define L1_ECX_V3 (BIT(12) | BIT(22) | BIT(26) | BIT(27) | BIT(28) | BIT(29))
+/* BMI1, AVX2, BMI2 */
+#define L7_EBX_V3 (BIT(3) | BIT(5) | BIT(8))
+/* AVX-512 F, DQ, CD, BW, VL */
+#define L7_EBX_V4 (BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31))
+/* AMX-BF16, AMX-TILE */
+#define L7_EDX_AMX (BIT(22) | BIT(24))
+#define L7_1_EAX_AVX512_BF16 BIT(5)
+#define EXT_ECX_LZCNT BIT(5)
+#define XCR0_AVX 0x6u
+#define XCR0_AVX512 0xe6u
+#define XCR0_AMX 0x60000u
+
+static bool has_all(uint64_t value, uint64_t bits)
+{
+    return (value & bits) == bits;
+}
+
+static void read_cpuid(struct cpuid *id)
+{
+    uint32_t a, b, c, d;
+
+    memset(id, 0, sizeof(*id));
+    if (!__get_cpuid(0, &id->max_leaf, &b, &c, &d))
+        return;
+    memcpy(id->vendor, &b, 4);
+    memcpy(id->vendor + 4, &d, 4);
+    memcpy(id->vendor + 8, &c, 4);
+    if (__get_cpuid(1, &a, &b, &c, &d))
+        id->l1_ecx = c;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        id->l7_ebx = b;
+        id->l7_edx = d;
+        if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
+            id->l7_1_eax = a;
+    }
+    if (__get_cpuid(0x80000001u, &a, &b, &c, &d))
+        id->ext_ecx = c;
+    if (id->l1_ecx & BIT(27)) {
+        uint32_t low, high;
+        /* xgetbv: the intrinsic would need -mxsave for the whole file */
+        __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+        id->xcr0 = (uint64_t)high << 32 | low;
+    }
+}
+
+/* Linux gives AMX state only to a process that asks: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA). */
+static bool request_amx(void)
+{
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    return !syscall(SYS_arch_prctl, 0x1023, 18);
+#else
+    return false;
+#endif
+}
+
+/* vdpbf16ps does the work of two f32 FMAs. AMD's cores (Zen 4 and later) issue it as often as an
+ * FMA; Intel's (Cooper Lake, Sapphire Rapids) four times less often, so that f32 FMA wins there. */
+static bool is_vdpbf16_fast(const struct cpuid *id)
+{
+    return !strcmp(id->vendor, "AuthenticAMD");
+}
+
+/* Capabilities of the CPU, no more than `allowed`. */
+static uint32_t detect_caps(uint32_t allowed)
+{
+    struct cpuid id;
+    uint32_t caps = 0;
+
+    read_cpuid(&id);
+    if (!has_all(id.l1_ecx, L1_ECX_V3) || !has_all(id.l7_ebx, L7_EBX_V3) ||
+        !has_all(id.ext_ecx, EXT_ECX_LZCNT) || !has_all(id.xcr0, XCR0_AVX))
+        return 0;
+    caps |= DLM_CAP_AVX2;
+    if (!has_all(id.l7_ebx, L7_EBX_V4) || !has_all(id.xcr0, XCR0_AVX512))
+        return caps & allowed;
+    caps |= DLM_CAP_AVX512;
+    if (has_all(id.l7_1_eax, L7_1_EAX_AVX512_BF16) && is_vdpbf16_fast(&id))
+        caps |= DLM_CAP_AVX512_BF16;
+    if ((allowed & DLM_CAP_AMX_BF16) && has_all(id.l7_edx, L7_EDX_AMX) &&
+        has_all(id.l7_1_eax, L7_1_EAX_AVX512_BF16) && has_all(id.xcr0, XCR0_AMX) && request_amx())
+        caps |= DLM_CAP_AMX_BF16;
+    return caps & allowed;
+}
+
+static void cpu_name(char *name, size_t cap)
+{
+    uint32_t words[12] = {0};
+    char brand[sizeof(words) + 1];
+
+    for (uint32_t i = 0; i < 3; i++) {
+        uint32_t *w = words + 4 * i;
+        if (!__get_cpuid(0x80000002u + i, &w[0], &w[1], &w[2], &w[3]))
+            break;
+    }
+    memcpy(brand, words, sizeof(words));
+    brand[sizeof(words)] = '\0';
+    size_t len = strlen(brand);
+    while (len && brand[len - 1] == ' ')
+        brand[--len] = '\0';
+    const char *start = brand + strspn(brand, " ");
+    snprintf(name, cap, "%s", *start ? start : "x86-64 CPU");
+}
+
+static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
+{
+    if (caps & DLM_CAP_AVX512)
+        return dlm_cpu_kernels_v4;
+    return caps & DLM_CAP_AVX2 ? dlm_cpu_kernels_v3 : dlm_cpu_kernels_base;
+}
+
+#else
+
+static uint32_t detect_caps(uint32_t allowed)
+{
+    (void)allowed;
+    return 0;
+}
+
+static void cpu_name(char *name, size_t cap)
+{
+    struct utsname system;
+
+    snprintf(name, cap, "%s CPU", uname(&system) ? "unknown" : system.machine);
+}
+
+static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
+{
+    (void)caps;
+    return dlm_cpu_kernels_base;
+}
+
+#endif
+
+/* What DLM_CPU_ISA allows; everything when it is not set. */
+static enum dlm_status allowed_caps(struct dlm_ctx *ctx, uint32_t *caps)
+{
+    const char *name = getenv("DLM_CPU_ISA");
+
+    *caps = ALL_CAPS;
+    if (!name || !*name)
+        return DLM_OK;
+    for (size_t i = 0; i < DLM_ARRAY_LEN(isa_levels); i++) {
+        if (strcmp(name, isa_levels[i].name))
+            continue;
+        *caps = isa_levels[i].caps;
+        return DLM_OK;
+    }
+    dlm_fail(ctx, DLM_ERR_USAGE, "unknown instruction set '%s' in DLM_CPU_ISA", name);
+    dlm_log(ctx, DLM_LOG_HINT, "the levels are base, v3, v4, avx512bf16 and amx");
+    return DLM_ERR_USAGE;
+}
+
+/* "v4+avx512bf16+amx" */
+static void isa_text(uint32_t caps, char *text, size_t cap)
+{
+    const char *table = "base";
+
+    if (caps & DLM_CAP_AVX512)
+        table = "v4";
+    else if (caps & DLM_CAP_AVX2)
+        table = "v3";
+    snprintf(text, cap, "%s%s%s", table, caps & DLM_CAP_AVX512_BF16 ? "+avx512bf16" : "",
+             caps & DLM_CAP_AMX_BF16 ? "+amx" : "");
+}
+
+static void fill_info(struct dlm_device_info *info, uint32_t caps)
+{
+    *info = (struct dlm_device_info){.kind = DLM_BACKEND_CPU};
+    cpu_name(info->name, sizeof(info->name));
+    isa_text(caps, info->driver, sizeof(info->driver));
+    info->memory_bytes = dlm_cpu_memory_total();
+    info->max_alloc_bytes = SIZE_MAX / 4;
+}
+
+static int enumerate(struct dlm_ctx *ctx, struct dlm_device_info *list, int max)
+{
+    uint32_t allowed;
+
+    if (max < 1)
+        return 0;
+    (void)ctx; /* a bad DLM_CPU_ISA is reported when the device is opened */
+    if (allowed_caps(NULL, &allowed))
+        allowed = ALL_CAPS;
+    fill_info(&list[0], detect_caps(allowed));
+    return 1;
+}
+
+static void close_device(struct dlm_device *device)
+{
+    struct dlm_cpu_device *cpu = (struct dlm_cpu_device *)device;
+
+    dlm_cpu_scratch_free(cpu);
+    dlm_free(cpu->scratch);
+    dlm_free(cpu);
+}
+
+static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out, int index,
+                                   const char *cache_dir)
+{
+    struct dlm_cpu_device *cpu = NULL;
+    uint32_t allowed;
+    enum dlm_status st;
+
+    (void)index;     /* there is one */
+    (void)cache_dir; /* nothing is compiled at run time */
+    st = allowed_caps(ctx, &allowed);
+    if (st)
+        goto done;
+    st = DLM_ERR_MEMORY;
+    cpu = dlm_alloc(ctx, sizeof(*cpu));
+    if (!cpu)
+        goto done;
+    cpu->pool = dlm_ctx_pool(ctx);
+    if (!cpu->pool)
+        goto done;
+    cpu->num_workers = dlm_pool_num_workers(cpu->pool);
+    cpu->scratch = dlm_alloc_array(ctx, (size_t)cpu->num_workers, sizeof(*cpu->scratch));
+    if (!cpu->scratch)
+        goto done;
+    const uint32_t bits = detect_caps(allowed);
+    cpu->kernels = choose_table(bits);
+    cpu->base = (struct dlm_device){.backend = &dlm_backend_cpu, .ctx = ctx};
+    fill_info(&cpu->base.caps.info, bits);
+    cpu->base.caps.bits = bits;
+    cpu->base.caps.max_alloc_bytes = (size_t)cpu->base.caps.info.max_alloc_bytes;
+    cpu->base.caps.max_range_bytes = cpu->base.caps.max_alloc_bytes;
+    cpu->base.caps.align_bytes = 1; /* kernels take any address */
+    cpu->base.caps.max_groups = INT32_MAX;
+    cpu->base.caps.num_units = (uint32_t)cpu->num_workers; /* a thread count fits */
+    cpu->base.caps.free_bytes = dlm_cpu_memory_free();
+    *out = &cpu->base;
+    cpu = NULL;
+    st = DLM_OK;
+done:
+    if (cpu)
+        close_device(&cpu->base);
+    return st;
+}
+
+static enum dlm_status wait_device(struct dlm_device *device)
+{
+    (void)device; /* a recording has ended when its run returns */
+    return DLM_OK;
+}
+
+const struct dlm_backend dlm_backend_cpu = {
+    .kind = DLM_BACKEND_CPU,
+    .enumerate = enumerate,
+    .open = open_device,
+    .close = close_device,
+    .buffer_create = dlm_cpu_buffer_create,
+    .buffer_destroy = dlm_cpu_buffer_destroy,
+    .buffer_write = dlm_cpu_buffer_write,
+    .buffer_read = dlm_cpu_buffer_read,
+    .buffer_fill = dlm_cpu_buffer_fill,
+    .buffer_host_data = dlm_cpu_buffer_host_data,
+    .has_kernel = dlm_cpu_has_kernel,
+    .recording_create = dlm_cpu_recording_create,
+    .recording_destroy = dlm_cpu_recording_destroy,
+    .recording_run = dlm_cpu_recording_run,
+    .recording_profile = dlm_cpu_recording_profile,
+    .wait = wait_device,
+};

@@ -1,0 +1,171 @@
+/* Recordings of the CPU device: a list of prepared calls, each spread over the context's thread
+ * pool. A call ends before the next begins, so barriers need nothing. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend/cpu/cpu.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/pool.h"
+
+struct prepared_call {
+    dlm_cpu_kernel_fn run;
+    int64_t num_items;
+    uint32_t groups[3];
+    void *buffers[DLM_MAX_BINDINGS];
+    uint8_t params[DLM_MAX_PARAMS_BYTES];
+};
+
+struct cpu_recording {
+    struct dlm_recording base;
+    struct prepared_call *calls; /* [base.num] */
+};
+
+/* What the workers of one call share. */
+struct job {
+    const struct prepared_call *call;
+    void *const *scratch;
+};
+
+void dlm_cpu_scratch_free(struct dlm_cpu_device *device)
+{
+    for (int i = 0; device->scratch && i < device->num_workers; i++) {
+        dlm_cpu_pages_free(device->scratch[i], device->scratch_bytes);
+        device->scratch[i] = NULL;
+    }
+    device->scratch_bytes = 0;
+}
+
+/* Makes every worker's scratch memory at least bytes large. */
+static enum dlm_status reserve_scratch(struct dlm_cpu_device *device, size_t bytes)
+{
+    if (bytes <= device->scratch_bytes)
+        return DLM_OK;
+    dlm_cpu_scratch_free(device);
+    device->scratch_bytes = bytes;
+    for (int i = 0; i < device->num_workers; i++) {
+        device->scratch[i] = dlm_cpu_pages_alloc(bytes);
+        if (device->scratch[i])
+            continue;
+        dlm_cpu_scratch_free(device);
+        return dlm_fail(device->base.ctx, DLM_ERR_MEMORY,
+                        "out of memory: cannot get %zu bytes of scratch for %d threads", bytes,
+                        device->num_workers);
+    }
+    return DLM_OK;
+}
+
+static bool prepare(const struct dlm_cpu_device *device, const struct dlm_dispatch *d,
+                    struct prepared_call *call)
+{
+    const struct dlm_cpu_kernel *kernel = dlm_cpu_find_kernel(device, d->kernel);
+    size_t items;
+
+    if (!dlm_mul_size(d->groups[0], d->groups[1], &items) ||
+        !dlm_mul_size(items, d->groups[2], &items) || items > INT64_MAX / 2)
+        return false;
+    call->run = kernel->run;
+    call->num_items = (int64_t)items;
+    memcpy(call->groups, d->groups, sizeof(call->groups));
+    memcpy(call->params, d->params, d->params_bytes);
+    for (uint32_t i = 0; i < d->num_bindings; i++) {
+        char *data = dlm_cpu_buffer_host_data(d->bindings[i].buffer);
+        call->buffers[i] = data + d->bindings[i].offset;
+    }
+    return true;
+}
+
+enum dlm_status dlm_cpu_recording_create(struct dlm_device *device, struct dlm_recording **out,
+                                         const struct dlm_dispatch *list, size_t num)
+{
+    struct dlm_cpu_device *cpu = (struct dlm_cpu_device *)device;
+    struct cpu_recording *r = dlm_alloc(device->ctx, sizeof(*r));
+    enum dlm_status st = DLM_ERR_MEMORY;
+    size_t scratch_bytes = 0;
+
+    if (!r)
+        return st;
+    r->base = (struct dlm_recording){.device = device, .num = num};
+    r->calls = dlm_alloc_array(device->ctx, num, sizeof(*r->calls));
+    if (!r->calls)
+        goto done;
+    for (size_t i = 0; i < num; i++) {
+        if (!prepare(cpu, &list[i], &r->calls[i])) {
+            st = dlm_fail(device->ctx, DLM_ERR_INVALID, "kernel '%s': too many work items",
+                          list[i].kernel);
+            goto done;
+        }
+        scratch_bytes = DLM_MAX(scratch_bytes, list[i].scratch_bytes);
+    }
+    st = reserve_scratch(cpu, scratch_bytes);
+done:
+    if (st)
+        dlm_cpu_recording_destroy(&r->base);
+    else
+        *out = &r->base;
+    return st;
+}
+
+void dlm_cpu_recording_destroy(struct dlm_recording *recording)
+{
+    struct cpu_recording *r = (struct cpu_recording *)recording;
+
+    dlm_free(r->calls);
+    dlm_free(r);
+}
+
+static void run_item(void *user, int64_t item, int worker)
+{
+    const struct job *job = user;
+    const struct prepared_call *p = job->call;
+    const struct dlm_cpu_call call = {
+        .buffers = p->buffers,
+        .params = p->params,
+        .groups = {p->groups[0], p->groups[1], p->groups[2]},
+        .scratch = job->scratch[worker],
+    };
+
+    p->run(&call, item);
+}
+
+static enum dlm_status run_call(struct dlm_cpu_device *device, const struct prepared_call *call)
+{
+    struct job job = {.call = call, .scratch = device->scratch};
+
+    if (dlm_ctx_is_cancelled(device->base.ctx))
+        return dlm_fail(device->base.ctx, DLM_ERR_CANCELLED, "interrupted");
+    dlm_pool_run(device->pool, run_item, &job, call->num_items);
+    return DLM_OK;
+}
+
+enum dlm_status dlm_cpu_recording_run(struct dlm_recording *recording)
+{
+    struct cpu_recording *r = (struct cpu_recording *)recording;
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < r->base.num; i++)
+        st = run_call((struct dlm_cpu_device *)recording->device, &r->calls[i]);
+    return st;
+}
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+enum dlm_status dlm_cpu_recording_profile(struct dlm_recording *recording, double *seconds)
+{
+    struct cpu_recording *r = (struct cpu_recording *)recording;
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < r->base.num; i++) {
+        const double start = now();
+        st = run_call((struct dlm_cpu_device *)recording->device, &r->calls[i]);
+        seconds[i] = now() - start;
+    }
+    return st;
+}

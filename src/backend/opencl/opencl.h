@@ -1,0 +1,114 @@
+/* Shared by the files of the OpenCL backend. Baseline: OpenCL 1.2, OpenCL C 1.2, no extension. */
+#ifndef DLM_BACKEND_OPENCL_OPENCL_H
+#define DLM_BACKEND_OPENCL_OPENCL_H
+
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+
+#include "backend/backend_impl.h"
+
+/* Slices on their way; before one more is submitted the oldest is waited for. */
+#define DLM_OCL_MAX_IN_FLIGHT 2
+
+struct dlm_ocl_device {
+    struct dlm_device base;
+    cl_device_id id;
+    cl_context context;
+    cl_command_queue queue;         /* in order */
+    cl_command_queue profile_queue; /* in order, with profiling; made when first asked for */
+    char *cache_dir;                /* owned; NULL: no cache */
+    char driver_key[512];           /* names and versions that a cached binary depends on */
+    cl_program *programs;           /* [rows of dlm_ocl_kernels], built when first needed */
+    cl_event in_flight[DLM_OCL_MAX_IN_FLIGHT]; /* ends of the last slices, oldest first */
+    size_t num_in_flight;
+    bool used_gemm;
+};
+
+/* A sub-buffer, kept as long as its buffer. */
+struct dlm_ocl_view {
+    size_t offset, bytes;
+    cl_mem mem;
+};
+
+struct dlm_ocl_buffer {
+    struct dlm_buffer base;
+    cl_mem mem;
+    struct dlm_ocl_view *views; /* sorted by (offset, bytes) */
+    size_t num_views, cap_views;
+};
+
+/* The queue profiles each dispatch only where that is asked for: it costs on some drivers. */
+enum dlm_status dlm_ocl_profile_queue(struct dlm_ocl_device *device,
+                                      cl_command_queue *queue) DLM_CHECK_RESULT;
+
+/* Logs what failed with the name of an OpenCL error code and gives the status it stands for:
+ * DLM_ERR_MEMORY, DLM_ERR_DEVICE_LOST or DLM_ERR_DEVICE. */
+enum dlm_status dlm_ocl_fail(struct dlm_ocl_device *device, cl_int code, const char *fmt, ...)
+    DLM_PRINTF(3, 4);
+const char *dlm_ocl_error_name(cl_int code);
+
+/* Takes the event that ends a slice, and waits for the oldest slice when too many are under way. */
+enum dlm_status dlm_ocl_push_slice(struct dlm_ocl_device *device, cl_event end) DLM_CHECK_RESULT;
+/* Waits for everything submitted. */
+enum dlm_status dlm_ocl_wait(struct dlm_device *device) DLM_CHECK_RESULT;
+/* Waits for one event. */
+enum dlm_status dlm_ocl_wait_event(struct dlm_ocl_device *device, cl_event event) DLM_CHECK_RESULT;
+
+/* buffer.c */
+enum dlm_status dlm_ocl_buffer_create(struct dlm_device *device, struct dlm_buffer **out,
+                                      size_t bytes);
+void dlm_ocl_buffer_destroy(struct dlm_buffer *buffer);
+enum dlm_status dlm_ocl_buffer_write(struct dlm_buffer *buffer, size_t offset, const void *data,
+                                     size_t bytes);
+enum dlm_status dlm_ocl_buffer_read(struct dlm_buffer *buffer, size_t offset, void *data,
+                                    size_t bytes);
+enum dlm_status dlm_ocl_buffer_fill(struct dlm_buffer *buffer, size_t offset, size_t bytes,
+                                    uint32_t word);
+/* The memory object of a binding; borrowed from its buffer. */
+enum dlm_status dlm_ocl_buffer_view(const struct dlm_binding *binding,
+                                    cl_mem *mem) DLM_CHECK_RESULT;
+
+/* kernel.c */
+bool dlm_ocl_has_kernel(const struct dlm_device *device, const char *kernel);
+/* Makes a kernel object (owned by the caller) of a row of dlm_ocl_kernels, building its program if
+ * need be, with its work-group size. */
+enum dlm_status dlm_ocl_kernel_create(struct dlm_ocl_device *device, const char *name,
+                                      cl_kernel *kernel, size_t local[3]) DLM_CHECK_RESULT;
+void dlm_ocl_programs_finish(struct dlm_ocl_device *device);
+
+/* cache.c */
+/* A program from the cache, built; NULL when there is none that works. */
+cl_program dlm_ocl_cache_load(struct dlm_ocl_device *device, const struct dlm_ocl_kernel *row,
+                              const char *options);
+/* Keeps the binary of a program. A failure is no error: the next start compiles again. */
+void dlm_ocl_cache_save(struct dlm_ocl_device *device, const struct dlm_ocl_kernel *row,
+                        const char *options, cl_program program);
+
+/* recording.c */
+enum dlm_status dlm_ocl_recording_create(struct dlm_device *device, struct dlm_recording **out,
+                                         const struct dlm_dispatch *list, size_t num);
+void dlm_ocl_recording_destroy(struct dlm_recording *recording);
+enum dlm_status dlm_ocl_recording_run(struct dlm_recording *recording);
+enum dlm_status dlm_ocl_recording_profile(struct dlm_recording *recording, double *seconds);
+
+/* gemm.c */
+#define DLM_OCL_GEMM_KERNEL "gemm_f32"
+
+#ifdef DLM_HAVE_CLBLAST
+/* Operands of one library call: A, B, C and, if num_mem is 4, scratch. */
+struct dlm_ocl_gemm {
+    struct dlm_gemm_params params;
+    cl_mem mem[4];
+    size_t num_mem;
+};
+
+size_t dlm_ocl_gemm_scratch(struct dlm_device *device, const struct dlm_gemm_params *params);
+/* True when this build's library is trusted on, and faster than our kernels on, such a device. */
+bool dlm_ocl_gemm_is_preferred(cl_device_type type);
+enum dlm_status dlm_ocl_gemm_submit(struct dlm_ocl_device *device, const struct dlm_ocl_gemm *gemm,
+                                    cl_command_queue queue, cl_event *event) DLM_CHECK_RESULT;
+/* Drops what the library keeps for all devices; it is made again when needed. */
+void dlm_ocl_gemm_finish(void);
+#endif
+
+#endif

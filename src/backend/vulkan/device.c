@@ -1,0 +1,552 @@
+/* Vulkan devices: finding them, what they can do, opening and closing. Whatever depends on a vendor
+ * or driver is decided here and becomes a capability bit. */
+#include "backend/vulkan/vk.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#define API_VERSION VK_API_VERSION_1_2
+#define MAX_DEVICES 16
+/* Far below every watchdog (2 s at the least), long enough to hide the cost of a submission. */
+#define SLICE_SECONDS 0.15
+/* For the choice of tiles where the driver does not tell. */
+#define UNKNOWN_UNITS 16
+
+/* A physical device that dlm can use. */
+struct candidate {
+    VkPhysicalDevice physical;
+    VkPhysicalDeviceType type;
+    uint32_t family; /* of a queue for compute */
+};
+
+struct candidates {
+    VkInstance instance;
+    struct candidate list[MAX_DEVICES];
+    int num;
+    char why[96]; /* the list is empty */
+};
+
+const char *dlm_vk_result_text(VkResult result)
+{
+    switch (result) {
+    case VK_SUCCESS:
+        return "success";
+    case VK_ERROR_OUT_OF_HOST_MEMORY:
+        return "out of host memory";
+    case VK_ERROR_OUT_OF_DEVICE_MEMORY:
+        return "out of device memory";
+    case VK_ERROR_INITIALIZATION_FAILED:
+        return "initialization failed";
+    case VK_ERROR_DEVICE_LOST:
+        return "device lost";
+    case VK_ERROR_MEMORY_MAP_FAILED:
+        return "memory cannot be mapped";
+    case VK_ERROR_LAYER_NOT_PRESENT:
+        return "layer not present";
+    case VK_ERROR_EXTENSION_NOT_PRESENT:
+        return "extension not present";
+    case VK_ERROR_FEATURE_NOT_PRESENT:
+        return "feature not present";
+    case VK_ERROR_INCOMPATIBLE_DRIVER:
+        return "no compatible driver";
+    case VK_ERROR_TOO_MANY_OBJECTS:
+        return "too many objects";
+    case VK_ERROR_INVALID_SHADER_NV:
+        return "invalid shader";
+    default:
+        return "unknown error of the driver";
+    }
+}
+
+/* "dispatches 3 ('add') to 6 ('matmul'), copy": what was submitted and is not known as done. */
+static void describe_jobs(struct dlm_vk_device *d, char *text, size_t size)
+{
+    size_t len = 0;
+
+    text[0] = '\0';
+    for (uint64_t value = dlm_vk_completed(d) + 1; value <= d->submitted; value++) {
+        const struct dlm_vk_job *job = &d->jobs[value % DLM_VK_MAX_IN_FLIGHT];
+        const char *comma = len ? ", " : "";
+        int n = job->last_index || job->first != job->last
+                    ? snprintf(text + len, size - len, "%sdispatches %zu ('%s') to %zu ('%s')",
+                               comma, job->first_index, job->first, job->last_index, job->last)
+                    : snprintf(text + len, size - len, "%s'%s'", comma, job->first);
+        if (n < 0 || (size_t)n >= size - len)
+            return;
+        len += (size_t)n;
+    }
+}
+
+enum dlm_status dlm_vk_fail(struct dlm_vk_device *d, VkResult result, const char *fmt, ...)
+{
+    char what[256], jobs[512];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(what, sizeof(what), fmt, args);
+    va_end(args);
+    if (result == VK_ERROR_DEVICE_LOST) {
+        d->base.lost = true;
+        describe_jobs(d, jobs, sizeof(jobs));
+        enum dlm_status st = dlm_fail(d->base.ctx, DLM_ERR_DEVICE_LOST,
+                                      "cannot %s on '%s': device lost while running %s", what,
+                                      d->base.caps.info.name, *jobs ? jobs : "nothing of ours");
+        dlm_log(d->base.ctx, DLM_LOG_HINT,
+                "the driver reset the device: the system log tells why; start again");
+        return st;
+    }
+    bool is_memory =
+        result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    return dlm_fail(d->base.ctx, is_memory ? DLM_ERR_MEMORY : DLM_ERR_DEVICE,
+                    "cannot %s on '%s': %s (%d)", what, d->base.caps.info.name,
+                    dlm_vk_result_text(result), (int)result);
+}
+
+/* Finds a queue family for compute, one without graphics first: on some drivers work there does
+ * not compete with the desktop. */
+static bool find_family(VkPhysicalDevice physical, uint32_t *family)
+{
+    VkQueueFamilyProperties families[32];
+    uint32_t num = DLM_ARRAY_LEN(families);
+    bool found = false;
+
+    vkGetPhysicalDeviceQueueFamilyProperties(physical, &num, families);
+    for (uint32_t i = 0; i < num; i++) {
+        if (!(families[i].queueFlags & VK_QUEUE_COMPUTE_BIT))
+            continue;
+        bool has_graphics = families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT;
+        if (!found || !has_graphics)
+            *family = i;
+        found = true;
+        if (!has_graphics)
+            break;
+    }
+    return found;
+}
+
+static int type_rank(VkPhysicalDeviceType type)
+{
+    switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+        return 0;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+        return 1;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+        return 2;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU:
+        return 4;
+    default:
+        return 3;
+    }
+}
+
+/* Keeps the list sorted by kind of device, then in the loader's order. */
+static void add_candidate(struct dlm_ctx *ctx, struct candidates *c, VkPhysicalDevice physical)
+{
+    VkPhysicalDeviceProperties props;
+    struct candidate new = {.physical = physical};
+
+    vkGetPhysicalDeviceProperties(physical, &props);
+    new.type = props.deviceType;
+    if (props.apiVersion < API_VERSION || !find_family(physical, &new.family)) {
+        dlm_log(ctx, DLM_LOG_DEBUG, "vulkan: '%s' left out: no Vulkan 1.2 or no compute queue",
+                props.deviceName);
+        return;
+    }
+    int at = c->num++;
+    for (; at > 0 && type_rank(c->list[at - 1].type) > type_rank(new.type); at--)
+        c->list[at] = c->list[at - 1];
+    c->list[at] = new;
+}
+
+/* Makes an instance and lists the usable devices: none when a loader or driver is missing. */
+static void find_candidates(struct dlm_ctx *ctx, struct candidates *c)
+{
+    VkPhysicalDevice list[MAX_DEVICES];
+    uint32_t num = MAX_DEVICES;
+    const VkApplicationInfo app = {
+        .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
+        .pApplicationName = "dlm",
+        .apiVersion = API_VERSION,
+    };
+    const VkInstanceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
+        .pApplicationInfo = &app,
+    };
+
+    *c = (struct candidates){0};
+    VkResult r = vkCreateInstance(&info, NULL, &c->instance);
+    if (r) {
+        c->instance = VK_NULL_HANDLE;
+        snprintf(c->why, sizeof(c->why), "no instance: %s", dlm_vk_result_text(r));
+    } else {
+        r = vkEnumeratePhysicalDevices(c->instance, &num, list);
+        if (r && r != VK_INCOMPLETE)
+            num = 0;
+        for (uint32_t i = 0; i < num; i++)
+            add_candidate(ctx, c, list[i]);
+        snprintf(c->why, sizeof(c->why), "%s",
+                 num ? "none has Vulkan 1.2 with compute" : "none found");
+    }
+    if (!c->num)
+        dlm_log(ctx, DLM_LOG_DEBUG, "vulkan: no device: %s", c->why);
+}
+
+static bool has_extension(VkPhysicalDevice physical, const char *name)
+{
+    VkExtensionProperties *list = NULL;
+    uint32_t num = 0;
+    bool found = false;
+
+    if (vkEnumerateDeviceExtensionProperties(physical, NULL, &num, NULL) || !num)
+        return false;
+    list = dlm_alloc_array(NULL, num, sizeof(*list));
+    if (!list || vkEnumerateDeviceExtensionProperties(physical, NULL, &num, list) < 0)
+        goto done;
+    for (uint32_t i = 0; i < num && !found; i++)
+        found = !strcmp(list[i].extensionName, name);
+done:
+    dlm_free(list);
+    return found;
+}
+
+static uint32_t largest_device_heap(const VkPhysicalDeviceMemoryProperties *memory)
+{
+    uint32_t best = 0;
+    VkDeviceSize bytes = 0;
+
+    for (uint32_t i = 0; i < memory->memoryHeapCount; i++) {
+        const VkMemoryHeap *heap = &memory->memoryHeaps[i];
+        if (heap->flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT && heap->size > bytes) {
+            best = i;
+            bytes = heap->size;
+        }
+    }
+    return best;
+}
+
+/* Free memory of this machine: MemAvailable, else what is not used at all. */
+static uint64_t system_free_bytes(void)
+{
+    char line[128];
+    unsigned long long kib = 0;
+    FILE *file = fopen("/proc/meminfo", "r");
+
+    while (file && fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+            break;
+    }
+    if (file)
+        fclose(file);
+    if (kib)
+        return (uint64_t)kib << 10;
+#ifdef _SC_AVPHYS_PAGES
+    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+#else
+    return 0;
+#endif
+}
+
+static uint64_t system_memory_bytes(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d)
+{
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT,
+    };
+    VkPhysicalDeviceMemoryProperties2 memory = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
+        .pNext = d->has_budget ? &budget : NULL,
+    };
+    uint64_t bytes = 0;
+
+    if (d->base.caps.info.is_software) /* its heap is a made-up size */
+        return system_free_bytes();
+    vkGetPhysicalDeviceMemoryProperties2(d->physical, &memory);
+    for (uint32_t i = 0; i < d->memory.memoryHeapCount; i++) {
+        uint64_t size = d->memory.memoryHeaps[i].size;
+        if (i != d->main_heap && !d->is_unified)
+            continue;
+        if (d->has_budget)
+            bytes += budget.heapBudget[i] - DLM_MIN(budget.heapUsage[i], budget.heapBudget[i]);
+        else /* other programs and the driver have their part */
+            bytes += size >= (uint64_t)4 << 30 ? size / 10 * 7 : size / 2;
+    }
+    return bytes;
+}
+
+static uint64_t memory_bytes(const struct dlm_vk_device *d)
+{
+    uint64_t bytes = 0;
+
+    if (d->base.caps.info.is_software)
+        return system_memory_bytes();
+    for (uint32_t i = 0; i < d->memory.memoryHeapCount; i++) {
+        if (i == d->main_heap || d->is_unified)
+            bytes += d->memory.memoryHeaps[i].size;
+    }
+    return bytes;
+}
+
+static uint32_t count_units(VkPhysicalDevice physical, bool is_software)
+{
+    VkPhysicalDeviceShaderSMBuiltinsPropertiesNV nv = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_SM_BUILTINS_PROPERTIES_NV,
+    };
+    VkPhysicalDeviceShaderCoreProperties2AMD amd = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_CORE_PROPERTIES_2_AMD,
+    };
+    VkPhysicalDeviceProperties2 props = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2};
+
+    if (is_software)
+        return (uint32_t)DLM_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+    if (has_extension(physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME))
+        props.pNext = &nv;
+    else if (has_extension(physical, VK_AMD_SHADER_CORE_PROPERTIES_2_EXTENSION_NAME))
+        props.pNext = &amd;
+    if (props.pNext)
+        vkGetPhysicalDeviceProperties2(physical, &props);
+    uint32_t units = DLM_MAX(nv.shaderSMCount, amd.activeComputeUnitCount);
+    return units ? units : UNKNOWN_UNITS;
+}
+
+/* Bindings and buffers: sizes are whole multiples of what tensors are aligned to. */
+static void set_limits(struct dlm_device_caps *caps, VkPhysicalDevice physical,
+                       const VkPhysicalDeviceProperties *props, VkDeviceSize max_allocation)
+{
+    VkPhysicalDeviceMaintenance4Properties maintenance4 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES,
+        .maxBufferSize = max_allocation,
+    };
+    VkPhysicalDeviceProperties2 more = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+        .pNext = &maintenance4,
+    };
+    const VkPhysicalDeviceLimits *limits = &props->limits;
+
+    if (props->apiVersion >= VK_API_VERSION_1_3 ||
+        has_extension(physical, VK_KHR_MAINTENANCE_4_EXTENSION_NAME))
+        vkGetPhysicalDeviceProperties2(physical, &more);
+    uint64_t max_alloc = DLM_MIN(max_allocation, maintenance4.maxBufferSize);
+    caps->max_alloc_bytes = (size_t)(DLM_MIN(max_alloc, SIZE_MAX) / DLM_ALIGN_BYTES) *
+                            DLM_ALIGN_BYTES;
+    caps->max_range_bytes = limits->maxStorageBufferRange / DLM_ALIGN_BYTES * DLM_ALIGN_BYTES;
+    caps->align_bytes = (size_t)DLM_MAX(limits->minStorageBufferOffsetAlignment, 4);
+    caps->max_groups = DLM_MIN(limits->maxComputeWorkGroupCount[0],
+                               limits->maxComputeWorkGroupCount[1]);
+    caps->info.max_alloc_bytes = caps->max_alloc_bytes;
+}
+
+static uint32_t cap_bits(const VkPhysicalDeviceProperties *props, VkDriverId driver,
+                         const VkPhysicalDeviceSubgroupProperties *subgroup, bool has_float16)
+{
+    uint32_t bits = 0;
+    bool has_arithmetic = subgroup->supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
+
+    if (has_arithmetic && subgroup->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT)
+        bits |= DLM_CAP_SUBGROUPS;
+    if (has_float16)
+        bits |= DLM_CAP_F16_ARITH;
+    /* On CPUs a barrier saves and restores every invocation; Mali and VideoCore have no memory of
+     * their own behind shared variables. */
+    if (props->deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ||
+        driver == VK_DRIVER_ID_ARM_PROPRIETARY || driver == VK_DRIVER_ID_MESA_PANVK ||
+        driver == VK_DRIVER_ID_MESA_V3DV)
+        bits |= DLM_CAP_NO_LOCAL;
+    return bits;
+}
+
+/* Fills what can be known without opening the device: d->base.caps and the memory fields. */
+static void describe_device(struct dlm_vk_device *d, const struct candidate *c, int index)
+{
+    VkPhysicalDeviceSubgroupProperties subgroup = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
+    };
+    VkPhysicalDeviceDriverProperties driver = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES,
+        .pNext = &subgroup,
+    };
+    VkPhysicalDeviceMaintenance3Properties maintenance3 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
+        .pNext = &driver,
+    };
+    VkPhysicalDeviceProperties2 props = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+        .pNext = &maintenance3,
+    };
+    VkPhysicalDeviceShaderFloat16Int8Features float16 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES,
+    };
+    VkPhysicalDeviceFeatures2 features = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
+        .pNext = &float16,
+    };
+    struct dlm_device_caps *caps = &d->base.caps;
+
+    d->physical = c->physical;
+    d->family = c->family;
+    vkGetPhysicalDeviceProperties2(c->physical, &props);
+    vkGetPhysicalDeviceFeatures2(c->physical, &features);
+    vkGetPhysicalDeviceMemoryProperties(c->physical, &d->memory);
+    const VkPhysicalDeviceProperties *base = &props.properties;
+    d->main_heap = largest_device_heap(&d->memory);
+    d->is_unified =
+        c->type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU || c->type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    d->has_budget = has_extension(c->physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    d->max_bindings = DLM_MIN(base->limits.maxPerStageDescriptorStorageBuffers, DLM_MAX_BINDINGS);
+
+    caps->info.kind = DLM_BACKEND_VULKAN;
+    caps->info.index = index;
+    caps->info.is_software = c->type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    snprintf(caps->info.name, sizeof(caps->info.name), "%.127s", base->deviceName);
+    snprintf(caps->info.driver, sizeof(caps->info.driver), "%.48s %.48s, Vulkan %u.%u",
+             driver.driverName, driver.driverInfo, VK_API_VERSION_MAJOR(base->apiVersion),
+             VK_API_VERSION_MINOR(base->apiVersion));
+    caps->info.memory_bytes = memory_bytes(d);
+    caps->bits = cap_bits(base, driver.driverID, &subgroup, float16.shaderFloat16);
+    set_limits(caps, c->physical, base, maintenance3.maxMemoryAllocationSize);
+    caps->num_units = count_units(c->physical, caps->info.is_software);
+    caps->free_bytes = dlm_vk_free_bytes(d);
+}
+
+static int enumerate(struct dlm_ctx *ctx, struct dlm_device_info *list, int max)
+{
+    struct candidates candidates;
+
+    find_candidates(ctx, &candidates);
+    int num = DLM_MIN(candidates.num, max);
+    for (int i = 0; i < num; i++) {
+        struct dlm_vk_device d = {0};
+        describe_device(&d, &candidates.list[i], i);
+        list[i] = d.base.caps.info;
+    }
+    if (candidates.instance)
+        vkDestroyInstance(candidates.instance, NULL);
+    return num;
+}
+
+static enum dlm_status create_device(struct dlm_vk_device *d)
+{
+    const float priority = 1;
+    const VkPhysicalDeviceVulkan12Features features = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+        .timelineSemaphore = VK_TRUE, /* every 1.2 device has it */
+        .shaderFloat16 = d->base.caps.bits & DLM_CAP_F16_ARITH ? VK_TRUE : VK_FALSE,
+    };
+    const VkDeviceQueueCreateInfo queue = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+        .queueFamilyIndex = d->family,
+        .queueCount = 1,
+        .pQueuePriorities = &priority,
+    };
+    const VkDeviceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
+        .pNext = &features,
+        .queueCreateInfoCount = 1,
+        .pQueueCreateInfos = &queue,
+    };
+
+    VkResult r = vkCreateDevice(d->physical, &info, NULL, &d->device);
+    if (r) {
+        d->device = VK_NULL_HANDLE;
+        return dlm_vk_fail(d, r, "open the device");
+    }
+    vkGetDeviceQueue(d->device, d->family, 0, &d->queue);
+    return DLM_OK;
+}
+
+static void set_timestamps(struct dlm_vk_device *d)
+{
+    VkQueueFamilyProperties families[32];
+    uint32_t num = DLM_ARRAY_LEN(families);
+    VkPhysicalDeviceProperties props;
+
+    vkGetPhysicalDeviceQueueFamilyProperties(d->physical, &num, families);
+    vkGetPhysicalDeviceProperties(d->physical, &props);
+    uint32_t bits = families[d->family].timestampValidBits;
+    d->tick_seconds = (double)props.limits.timestampPeriod * 1e-9;
+    d->tick_mask = bits >= 64 ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
+}
+
+static void close_device(struct dlm_device *device)
+{
+    struct dlm_vk_device *d = dlm_vk_device_of(device);
+
+    if (d->device) {
+        dlm_vk_queue_close(d);
+        dlm_vk_kernels_close(d);
+        vkDestroyDevice(d->device, NULL);
+    }
+    if (d->instance)
+        vkDestroyInstance(d->instance, NULL);
+    dlm_free(d);
+}
+
+static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out, int index,
+                                   const char *cache_dir)
+{
+    struct candidates candidates;
+
+    *out = NULL;
+    find_candidates(ctx, &candidates);
+    struct dlm_vk_device *d = dlm_alloc(ctx, sizeof(*d));
+    if (!d) {
+        if (candidates.instance)
+            vkDestroyInstance(candidates.instance, NULL);
+        return DLM_ERR_MEMORY;
+    }
+    d->base.ctx = ctx;
+    d->base.backend = &dlm_backend_vulkan;
+    d->instance = candidates.instance;
+    d->map_buffers = true;
+    d->slice_seconds = SLICE_SECONDS;
+
+    enum dlm_status st = DLM_OK;
+    index = DLM_MAX(index, 0);
+    if (!candidates.num) {
+        st = dlm_fail(ctx, DLM_ERR_NO_DEVICE, "cannot open a vulkan device: %s", candidates.why);
+    } else if (index >= candidates.num) {
+        st = dlm_fail(ctx, DLM_ERR_NO_DEVICE, "cannot open vulkan device %d: only %d found", index,
+                      candidates.num);
+    } else {
+        describe_device(d, &candidates.list[index], index);
+        set_timestamps(d);
+        st = create_device(d);
+    }
+    if (!st)
+        st = dlm_vk_queue_open(d);
+    if (!st)
+        st = dlm_vk_kernels_open(d, cache_dir);
+    if (st)
+        close_device(&d->base);
+    else
+        *out = &d->base;
+    return st;
+}
+
+const struct dlm_backend dlm_backend_vulkan = {
+    .kind = DLM_BACKEND_VULKAN,
+    .enumerate = enumerate,
+    .open = open_device,
+    .close = close_device,
+    .buffer_create = dlm_vk_buffer_create,
+    .buffer_destroy = dlm_vk_buffer_destroy,
+    .buffer_write = dlm_vk_buffer_write,
+    .buffer_read = dlm_vk_buffer_read,
+    .buffer_fill = dlm_vk_buffer_fill,
+    .has_kernel = dlm_vk_has_kernel,
+    .recording_create = dlm_vk_recording_create,
+    .recording_destroy = dlm_vk_recording_destroy,
+    .recording_run = dlm_vk_recording_run,
+    .recording_profile = dlm_vk_recording_profile,
+    .wait = dlm_vk_wait,
+};

@@ -1,0 +1,179 @@
+/* The Vulkan backend's own types. For src/backend/vulkan and its white-box test only.
+ *
+ * One queue, one timeline semaphore: every submission signals the next value, and "wait" means
+ * "wait until the semaphore has a value". At most DLM_VK_MAX_IN_FLIGHT submissions are pending. */
+#ifndef DLM_BACKEND_VULKAN_VK_H
+#define DLM_BACKEND_VULKAN_VK_H
+
+#include <vulkan/vulkan.h>
+
+#include "backend/backend_impl.h"
+
+#define DLM_VK_MAX_IN_FLIGHT 3
+#define DLM_VK_NUM_BLOCKS 2
+#define DLM_VK_BLOCK_BYTES ((size_t)16 << 20)
+
+/* What a submission runs, for the message when the device is lost. */
+struct dlm_vk_job {
+    uint64_t value;           /* of the timeline when it is done */
+    const char *first, *last; /* kernels, or "copy", "fill"; live as long as the program */
+    size_t first_index, last_index;
+};
+
+/* A row of dlm_vk_kernels with its pipeline, made when first needed. */
+struct dlm_vk_pipeline {
+    const struct dlm_vk_kernel *kernel;
+    uint32_t num_bindings;
+    VkPipeline pipeline; /* VK_NULL_HANDLE: not made yet */
+    VkResult result;     /* of making it */
+    bool is_wanted;
+};
+
+/* A command buffer for copies and fills, with a host-visible block that is made when needed. */
+struct dlm_vk_block {
+    VkCommandBuffer cmd;
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    uint8_t *data;  /* [DLM_VK_BLOCK_BYTES] */
+    uint64_t value; /* of the last submission that uses it */
+};
+
+struct dlm_vk_device {
+    struct dlm_device base;
+    VkInstance instance;
+    VkPhysicalDevice physical;
+    VkDevice device;
+    VkQueue queue;
+    uint32_t family;
+    VkPhysicalDeviceMemoryProperties memory;
+    uint32_t main_heap; /* the largest device-local one */
+    bool is_unified;    /* host and device share their memory */
+    bool has_budget;    /* VK_EXT_memory_budget */
+    uint32_t max_bindings;
+    double tick_seconds; /* of a timestamp */
+    uint64_t tick_mask;  /* valid bits of a timestamp; 0: there are none */
+
+    /* Tests change these. */
+    bool map_buffers;     /* reach host-visible buffers directly, not through blocks */
+    double slice_seconds; /* aim for one submission */
+
+    /* queue.c */
+    VkSemaphore timeline;
+    uint64_t submitted, completed; /* values: of the newest submission, known as reached */
+    struct dlm_vk_job jobs[DLM_VK_MAX_IN_FLIGHT];
+    VkCommandPool commands;
+    struct dlm_vk_block blocks[DLM_VK_NUM_BLOCKS];
+    unsigned next_block;
+
+    /* kernel.c */
+    struct dlm_vk_pipeline *pipelines; /* sorted by name */
+    size_t num_pipelines;
+    VkDescriptorSetLayout set_layouts[DLM_MAX_BINDINGS + 1]; /* by number of bindings */
+    VkPipelineLayout layouts[DLM_MAX_BINDINGS + 1];
+    VkPipelineCache cache;
+    char *cache_path; /* NULL: not kept */
+    size_t cache_bytes; /* of the driver's data in the file, 0 if unusable */
+};
+
+struct dlm_vk_buffer {
+    struct dlm_buffer base;
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    VkMemoryPropertyFlags flags;
+    uint8_t *data; /* mapped, or NULL */
+};
+
+static inline struct dlm_vk_device *dlm_vk_device_of(const struct dlm_device *device)
+{
+    return (struct dlm_vk_device *)(uintptr_t)device;
+}
+
+/* device.c */
+
+const char *dlm_vk_result_text(VkResult result);
+
+/* Logs `cannot <what> on '<device>': <result>` and gives the status of result. Remembers a loss,
+ * and names what was running then. */
+enum dlm_status dlm_vk_fail(struct dlm_vk_device *d, VkResult result, const char *fmt, ...)
+    DLM_PRINTF(3, 4);
+
+/* Device memory free now, as far as known. */
+uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d);
+
+/* buffer.c */
+
+enum dlm_status dlm_vk_buffer_create(struct dlm_device *device, struct dlm_buffer **out,
+                                     size_t bytes);
+void dlm_vk_buffer_destroy(struct dlm_buffer *buffer);
+enum dlm_status dlm_vk_buffer_write(struct dlm_buffer *buffer, size_t offset, const void *data,
+                                    size_t bytes);
+enum dlm_status dlm_vk_buffer_read(struct dlm_buffer *buffer, size_t offset, void *data,
+                                   size_t bytes);
+enum dlm_status dlm_vk_buffer_fill(struct dlm_buffer *buffer, size_t offset, size_t bytes,
+                                   uint32_t word);
+void dlm_vk_block_finish(struct dlm_vk_device *d, struct dlm_vk_block *block);
+
+/* queue.c */
+
+enum dlm_status dlm_vk_queue_open(struct dlm_vk_device *d) DLM_CHECK_RESULT;
+void dlm_vk_queue_close(struct dlm_vk_device *d);
+
+/* Submits cmd, after waiting until fewer than DLM_VK_MAX_IN_FLIGHT are pending. Sets job->value. */
+enum dlm_status dlm_vk_submit(struct dlm_vk_device *d, VkCommandBuffer cmd,
+                              struct dlm_vk_job *job) DLM_CHECK_RESULT;
+/* Waits until the timeline has reached value (0: nothing to wait for). */
+enum dlm_status dlm_vk_wait_value(struct dlm_vk_device *d, uint64_t value) DLM_CHECK_RESULT;
+/* The value that the timeline is known to have reached; asks the device. */
+uint64_t dlm_vk_completed(struct dlm_vk_device *d);
+/* Before objects are destroyed: waits until nothing uses them. A failure is already logged, and
+ * nothing runs then. */
+void dlm_vk_settle(struct dlm_vk_device *d, uint64_t value);
+enum dlm_status dlm_vk_wait(struct dlm_device *device);
+
+/* Takes the next block, waits until it is free and starts its command buffer, ordered after all
+ * that was submitted before. `end` submits it, ordered before all that follows. */
+enum dlm_status dlm_vk_block_begin(struct dlm_vk_device *d,
+                                   struct dlm_vk_block **out) DLM_CHECK_RESULT;
+enum dlm_status dlm_vk_block_end(struct dlm_vk_device *d, struct dlm_vk_block *block,
+                                 const char *what) DLM_CHECK_RESULT;
+
+/* kernel.c */
+
+enum dlm_status dlm_vk_kernels_open(struct dlm_vk_device *d,
+                                    const char *cache_dir) DLM_CHECK_RESULT;
+void dlm_vk_kernels_close(struct dlm_vk_device *d);
+bool dlm_vk_has_kernel(const struct dlm_device *device, const char *kernel);
+
+/* Gives the pipeline of each dispatch: out[num]. Those that are missing are made, in parallel. */
+enum dlm_status dlm_vk_pipelines_get(struct dlm_vk_device *d, const struct dlm_dispatch *list,
+                                     size_t num, struct dlm_vk_pipeline **out) DLM_CHECK_RESULT;
+
+/* slice.c */
+
+/* Consecutive dispatches that are submitted together. */
+struct dlm_vk_slice {
+    size_t first, num;
+    uint32_t query, num_queries; /* timestamps: at the start, then one or one a dispatch */
+    VkCommandBuffer cmd;
+};
+
+/* Cuts num dispatches that take seconds[num] into slices of at most `aim` seconds and at most
+ * max_num dispatches, writes first and num of slices[], and returns how many there are. A dispatch
+ * that takes longer is a slice of its own. */
+size_t dlm_vk_slices_cut(const double *seconds, size_t num, double aim, size_t max_num,
+                         struct dlm_vk_slice *slices);
+
+/* True when the cut should be made again: a slice of several dispatches takes more than twice the
+ * aim, or far fewer slices would do. */
+bool dlm_vk_slices_are_stale(const struct dlm_vk_slice *slices, size_t num_slices,
+                             const double *seconds, double aim);
+
+/* recording.c */
+
+enum dlm_status dlm_vk_recording_create(struct dlm_device *device, struct dlm_recording **out,
+                                        const struct dlm_dispatch *list, size_t num);
+void dlm_vk_recording_destroy(struct dlm_recording *recording);
+enum dlm_status dlm_vk_recording_run(struct dlm_recording *recording);
+enum dlm_status dlm_vk_recording_profile(struct dlm_recording *recording, double *seconds);
+
+#endif

@@ -1,0 +1,4 @@
+/* add */
+#include "cpukernels/broadcast.h"
+
+DLM_BROADCAST_KERNEL(add, x + y)

@@ -1,0 +1,35 @@
+/* The CPU kernels, one row each: X(name) is built for every instruction set; X_AVX512BF16(name) and
+ * X_AMX(name) once, with those instructions, and stand in the v4 table. The name of such a variant
+ * ends in _avx512bf16 or _amx: the device offers it only with that capability.
+ *
+ * No guard: included once for each use, after defining X (the others default to nothing). */
+#ifndef X_AVX512BF16
+#define X_AVX512BF16(name)
+#endif
+#ifndef X_AMX
+#define X_AMX(name)
+#endif
+
+X(add)
+X(rms_norm)
+X(rms_norm_backward)
+
+X(matmul_general)
+X(matmul_panel_round)
+X(matmul_panel_fwd_f32)
+X(matmul_panel_fwd_bf16)
+X(matmul_panel_fwd_f16)
+X(matmul_panel_bwd_f32)
+X(matmul_panel_bwd_bf16)
+X(matmul_panel_bwd_f16)
+X(matmul_panel_vec_f32)
+X(matmul_panel_vec_bf16)
+X(matmul_panel_vec_f16)
+X_AVX512BF16(matmul_panel_fwd_bf16_avx512bf16)
+X_AVX512BF16(matmul_panel_bwd_bf16_avx512bf16)
+X_AMX(matmul_panel_fwd_bf16_amx)
+X_AMX(matmul_panel_bwd_bf16_amx)
+
+#undef X
+#undef X_AVX512BF16
+#undef X_AMX

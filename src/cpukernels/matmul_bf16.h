@@ -1,0 +1,80 @@
+/* What the two bf16 engines share: rounding of x, and the repacking of W for bwd with AVX-512. */
+#ifndef DLM_CPUKERNELS_MATMUL_BF16_H
+#define DLM_CPUKERNELS_MATMUL_BF16_H
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "base/scalar.h"
+#include "cpukernels/matmul_drive.h"
+
+static void load_row_bf16(void *dst, const float *x, size_t len, size_t padded, uint32_t round_x)
+{
+    uint16_t *out = dst;
+    size_t i = 0;
+
+    (void)round_x; /* always to bf16 */
+    for (; i + 32 <= len; i += 32) {
+        const __m512 low = _mm512_loadu_ps(x + i), high = _mm512_loadu_ps(x + i + 16);
+        _mm512_storeu_si512(out + i, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    }
+    for (; i < len; i++)
+        out[i] = (uint16_t)dlm_f32_to_bf16(x[i]); /* 16 bits */
+    for (; i < padded; i++)
+        out[i] = 0;
+}
+
+/* v[i] holds pair i of k for 16 n: [16 n][2 k]. Afterwards v[j] holds pair j of n for 16 k:
+ * [16 k][2 n]. In 64-bit units: swap the two middle 16-bit values of each, then transpose 8 x 8. */
+DLM_INLINE void transpose_pairs(__m512i v[8])
+{
+    const __m512i middle = _mm512_set4_epi32(0x0f0e0b0a, 0x0d0c0908, 0x07060302, 0x05040100);
+    __m512i t[8], u[8];
+
+    for (int i = 0; i < 8; i++)
+        v[i] = _mm512_shuffle_epi8(v[i], middle);
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm512_unpacklo_epi64(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi64(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        for (int h = 0; h < 2; h++) {
+            u[i + h] = _mm512_shuffle_i64x2(t[i + h], t[i + h + 2], 0x88);
+            u[i + h + 2] = _mm512_shuffle_i64x2(t[i + h], t[i + h + 2], 0xdd);
+        }
+    }
+    for (int h = 0; h < 4; h++) {
+        /* u[h] holds the columns c and c + 4 of rows 0..3, u[h + 4] those of rows 4..7 */
+        v[h] = _mm512_shuffle_i64x2(u[h], u[h + 4], 0x88);
+        v[h + 4] = _mm512_shuffle_i64x2(u[h], u[h + 4], 0xdd);
+    }
+}
+
+/* Panels of W^T: [k/16][n/2][16 k][2 n] for the block. n past W's last panel becomes zero. */
+static void repack_transposed(void *dst, const struct drive_source *s)
+{
+    const size_t panel_bytes = s->depth * DLM_PANEL_COLS * 2;
+    const size_t first = s->depth0 / DLM_PANEL_COLS;
+    const size_t num = s->depth / DLM_PANEL_COLS;
+
+    for (size_t n = 0; n < num; n++) {
+        const char *src = drive_word(s, first + n, (size_t)s->panel0 * DLM_PANEL_COLS, 2);
+        for (size_t c = 0; c < s->panels; c++, src += 512) {
+            char *out = (char *)dst + c * panel_bytes + n * 512;
+            __m512i v[8];
+            if (first + n >= s->n_panels) {
+                memset(out, 0, 512);
+                continue;
+            }
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++)
+                v[i] = _mm512_load_si512(src + 64 * i);
+            transpose_pairs(v);
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++)
+                _mm512_store_si512(out + 64 * i, v[i]);
+        }
+    }
+}
+
+#endif

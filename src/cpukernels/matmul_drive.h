@@ -1,0 +1,244 @@
+/* The loops around the register tiles, shared by all engines (f32, avx512bf16, amx) and both
+ * directions. An item owns a range of rows and column tiles of y. It walks
+ *
+ *   parts of the sum -> blocks of 3 column tiles -> groups of rows -> tiles
+ *
+ * so that the block of W (from memory, or repacked into scratch) stays in the second-level cache
+ * while all rows pass it, and asks for the next block of W meanwhile. */
+#ifndef DLM_CPUKERNELS_MATMUL_DRIVE_H
+#define DLM_CPUKERNELS_MATMUL_DRIVE_H
+
+#include "cpukernels/cpukernels.h"
+#include "cpukernels/matmul_tile.h"
+
+/* A block of W ready for the tiles: panel i of the block starts at data + i * panel_bytes. */
+struct drive_block {
+    const char *data;
+    size_t panel_bytes;
+};
+
+/* W in memory and the part of it that is wanted: output columns [col0, col0 + 16 panels) in units
+ * of panels, and [depth0, depth0 + depth) of the sum. */
+struct drive_source {
+    const char *w;
+    uint32_t n_panels;  /* panels of W */
+    size_t padded_k;
+    uint32_t panel0, panels; /* of 16 output columns */
+    size_t depth0, depth;
+};
+
+struct drive_engine {
+    uint32_t max_rows; /* of a register tile */
+    uint32_t a_bytes;  /* of an element of the copied x: 2 (bf16) or 4 (f32) */
+    uint32_t w_bytes;  /* of an element of W */
+    uint32_t b_bytes;  /* of an element of the block that the tiles read */
+    bool is_bwd;
+    /* copies len values of x, rounding, and zeros up to padded */
+    void (*load_row)(void *dst, const float *x, size_t len, size_t padded, uint32_t round_x);
+    /* writes the block to dst as panels [depth][16] (b_bytes 4) or [depth/2][16][2]; NULL: W's own
+     * panels serve */
+    void (*repack)(void *dst, const struct drive_source *source);
+    /* out[rows][32] = a[rows][depth] b; stride in bytes; scratch ends with the tile */
+    void (*tile)(uint32_t rows, const char *a, size_t stride, const char *b0, const char *b1,
+                 size_t depth, struct dlm_tile_ahead *ahead, float *out);
+};
+
+/* What does not change during an item. */
+struct drive {
+    const struct drive_engine *e;
+    const struct dlm_matmul_panel_params *p;
+    const char *x, *w;
+    struct dlm_tile_out out;
+    char *x_block, *w_block; /* scratch */
+    float *tile;
+    uint32_t cols;           /* of y */
+    uint32_t depth;          /* of the sum */
+    uint32_t row0, rows;     /* of this item */
+    uint32_t tile0, tiles;   /* column tiles of this item */
+    uint32_t parts;          /* of the sum */
+    uint32_t blocks;         /* of column tiles */
+};
+
+DLM_INLINE size_t drive_part(const struct drive *d, uint32_t part)
+{
+    const uint32_t units = (uint32_t)(dlm_panel_padded_k(d->depth) / DLM_PANEL_DEPTH);
+
+    return (size_t)dlm_matmul_part(units, d->parts, part) * DLM_PANEL_DEPTH;
+}
+
+DLM_INLINE struct drive_source drive_source(const struct drive *d, uint32_t part, uint32_t block)
+{
+    const uint32_t tile0 = d->tile0 + dlm_matmul_part(d->tiles, d->blocks, block);
+    const uint32_t tile1 = d->tile0 + dlm_matmul_part(d->tiles, d->blocks, block + 1);
+    const uint32_t out_panels = (uint32_t)(dlm_panel_padded_n(d->cols) / DLM_PANEL_COLS);
+    struct drive_source s = {
+        .w = d->w,
+        .n_panels = (uint32_t)(dlm_panel_padded_n(d->p->n) / DLM_PANEL_COLS),
+        .padded_k = (size_t)dlm_panel_padded_k(d->p->k),
+        .panel0 = 2 * tile0,
+        .panels = DLM_MIN(2 * tile1, out_panels) - 2 * tile0,
+        .depth0 = drive_part(d, part),
+    };
+
+    s.depth = drive_part(d, part + 1) - s.depth0;
+    return s;
+}
+
+/* Start of the words of panel `panel` of W from k on. */
+DLM_INLINE const char *drive_word(const struct drive_source *s, size_t panel, size_t k,
+                                  uint32_t w_bytes)
+{
+    return s->w + (panel * s->padded_k + k) * DLM_PANEL_COLS * w_bytes;
+}
+
+/* The memory that repack or the tiles will read for a source. */
+DLM_INLINE struct dlm_tile_ahead drive_ahead(const struct drive *d, const struct drive_source *s)
+{
+    const uint32_t w_bytes = d->e->w_bytes;
+    const size_t panel_bytes = s->padded_k * DLM_PANEL_COLS * w_bytes;
+    struct dlm_tile_ahead a = {0};
+    size_t runs;
+
+    if (d->e->is_bwd) {
+        const size_t first = s->depth0 / DLM_PANEL_COLS;
+        const size_t last = DLM_MIN((s->depth0 + s->depth) / DLM_PANEL_COLS, (size_t)s->n_panels);
+        const size_t k = (size_t)s->panel0 * DLM_PANEL_COLS;
+        const size_t len = DLM_MIN((size_t)s->panels * DLM_PANEL_COLS, s->padded_k - k);
+        a.at = drive_word(s, first, k, w_bytes);
+        a.run_units = len * DLM_PANEL_COLS * w_bytes / 1024;
+        runs = last - first;
+    } else {
+        a.at = drive_word(s, s->panel0, s->depth0, w_bytes);
+        a.run_units = s->depth * DLM_PANEL_COLS * w_bytes / 1024;
+        runs = s->panels;
+    }
+    a.run_left = a.run_units;
+    a.skip = panel_bytes - a.run_units * 1024;
+    a.units_left = a.run_units * runs;
+    return a;
+}
+
+/* What to prefetch while block `block` of part `part` is worked on. */
+DLM_INLINE struct dlm_tile_ahead drive_next(const struct drive *d, uint32_t part, uint32_t block)
+{
+    struct dlm_tile_ahead none = {0};
+
+    if (block + 1 < d->blocks)
+        block++;
+    else if (part + 1 < d->parts)
+        part++, block = 0;
+    else
+        return none;
+    const struct drive_source s = drive_source(d, part, block);
+    return drive_ahead(d, &s);
+}
+
+/* Copies this item's rows of x for one part of the sum, with zero rows up to a whole tile of the
+ * engine. Gives the row stride in bytes. */
+DLM_INLINE size_t drive_load(const struct drive *d, size_t depth0, size_t depth)
+{
+    const size_t stride = depth * d->e->a_bytes + DLM_MATMUL_ROW_PAD;
+    const float *x = (const float *)(const void *)d->x + (size_t)d->row0 * d->p->x_stride + depth0;
+    const size_t len = DLM_MIN(depth, (size_t)d->depth - depth0);
+
+    for (uint32_t r = 0; r < d->rows; r++) {
+        d->e->load_row(d->x_block + r * stride, x + (size_t)r * d->p->x_stride, len, depth,
+                       d->p->round_x);
+    }
+    return stride;
+}
+
+DLM_INLINE void drive_block_rows(const struct drive *d, const struct drive_source *s,
+                                 const struct drive_block *b, const char *a, size_t stride,
+                                 struct dlm_tile_ahead *ahead)
+{
+    const uint32_t groups = dlm_matmul_div_up_(d->rows, d->e->max_rows);
+
+    for (uint32_t g = 0; g < groups; g++) {
+        const uint32_t r0 = dlm_matmul_part(d->rows, groups, g);
+        const uint32_t rows = dlm_matmul_part(d->rows, groups, g + 1) - r0;
+        for (uint32_t i = 0; i < s->panels; i += 2) {
+            const char *b0 = b->data + i * b->panel_bytes;
+            const char *b1 = i + 1 < s->panels ? b0 + b->panel_bytes : b0;
+            const uint32_t col = (s->panel0 + i) * DLM_PANEL_COLS;
+            const uint32_t cols = DLM_MIN(d->cols - col, (uint32_t)DLM_MATMUL_TILE_COLS);
+            d->e->tile(rows, a + r0 * stride, stride, b0, b1, s->depth, ahead, d->tile);
+            dlm_tile_write(&d->out, d->tile, d->row0 + r0, rows, col, cols, s->depth0 == 0);
+        }
+    }
+}
+
+DLM_INLINE void drive_part_run(const struct drive *d, uint32_t part)
+{
+    const struct drive_engine *e = d->e;
+    const size_t depth0 = drive_part(d, part);
+    const char *a = d->x_block;
+    size_t stride;
+
+    if (d->p->flags & DLM_MATMUL_X_ROUNDED) {
+        stride = dlm_matmul_round_stride(d->depth) * 2;
+        a = d->x + d->row0 * stride + depth0 * 2;
+    } else {
+        stride = drive_load(d, depth0, drive_part(d, part + 1) - depth0);
+    }
+    for (uint32_t block = 0; block < d->blocks; block++) {
+        const struct drive_source s = drive_source(d, part, block);
+        struct dlm_tile_ahead ahead = drive_next(d, part, block);
+        struct drive_block b = {
+            .data = d->w_block,
+            .panel_bytes = s.depth * DLM_PANEL_COLS * e->b_bytes,
+        };
+        if (e->repack) {
+            e->repack(d->w_block, &s);
+        } else {
+            b.data = drive_word(&s, s.panel0, s.depth0, e->w_bytes);
+            b.panel_bytes = s.padded_k * DLM_PANEL_COLS * e->w_bytes;
+        }
+        drive_block_rows(d, &s, &b, a, stride, &ahead);
+    }
+}
+
+/* One item of a fwd or bwd kernel. */
+DLM_INLINE void drive_item(const struct drive_engine *e, const struct dlm_cpu_call *call,
+                           int64_t item)
+{
+    const struct dlm_matmul_panel_params *p = call->params;
+    struct drive d = {
+        .e = e,
+        .p = p,
+        .x = call->buffers[0],
+        .w = call->buffers[1],
+        .cols = e->is_bwd ? p->k : p->n,
+        .depth = e->is_bwd ? p->n : p->k,
+        .out = {.y = call->buffers[2], .y_stride = p->y_stride, .alpha = p->alpha},
+    };
+    const struct dlm_matmul_split split = dlm_matmul_split(p->m, d.cols);
+    const uint32_t row_item = (uint32_t)(item / split.col_items);
+    const uint32_t col_item = (uint32_t)(item % split.col_items);
+    uint32_t next = 3;
+
+    if (p->flags & DLM_MATMUL_C) {
+        d.out.c = call->buffers[next++];
+        d.out.c_stride = p->c_stride;
+    }
+    if (p->flags & DLM_MATMUL_BIAS)
+        d.out.bias = call->buffers[next];
+    d.row0 = dlm_matmul_part(p->m, split.row_items, row_item);
+    d.rows = dlm_matmul_part(p->m, split.row_items, row_item + 1) - d.row0;
+    d.tile0 = dlm_matmul_part(split.tiles, split.col_items, col_item);
+    d.tiles = dlm_matmul_part(split.tiles, split.col_items, col_item + 1) - d.tile0;
+    d.blocks = dlm_matmul_div_up_(d.tiles, DLM_MATMUL_BLOCK_TILES);
+    const uint32_t padded = (uint32_t)dlm_panel_padded_k(d.depth);
+    d.parts = dlm_matmul_div_up_(padded, DLM_MATMUL_DEPTH_BYTES / e->a_bytes);
+    /* scratch: the tile, the block of W, the rows of x (the last may be read past its rows) */
+    const uint32_t units = dlm_matmul_div_up_(padded / DLM_PANEL_DEPTH, d.parts);
+    const size_t block_bytes = (size_t)units * DLM_PANEL_DEPTH * e->b_bytes * DLM_PANEL_COLS * 2 *
+                               DLM_MATMUL_BLOCK_TILES;
+    d.tile = call->scratch;
+    d.w_block = (char *)call->scratch + 32 * DLM_MATMUL_TILE_COLS * sizeof(float);
+    d.x_block = d.w_block + (e->repack ? block_bytes : 0);
+    for (uint32_t part = 0; part < d.parts; part++)
+        drive_part_run(&d, part);
+}
+
+#endif

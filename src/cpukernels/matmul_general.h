@@ -1,0 +1,80 @@
+/* matmul_general: y[m, n] = alpha sum_k a(m, k) b(k, n) (+ c[m, n]) (+ bias[n]) for operands with
+ * any strides: adapters, their gradients, and whatever is no packed weight. a is f32; b is f32, bf16
+ * or f16; sums are f32. Two batch dimensions, a stride of 0 repeats an operand.
+ *
+ * Bindings: 0 a, 1 b, 2 y, then c (f32) with DLM_MATMUL_C, then bias (f32) with DLM_MATMUL_BIAS. c
+ * may be y itself. Rows of y and c are contiguous. All strides count elements of the operand.
+ *
+ * Dispatch: groups = {dlm_matmul_general_items(), 1, 1}, scratch_bytes =
+ * dlm_matmul_general_scratch(). The result depends on shapes and strides, never on threads. */
+#ifndef DLM_CPUKERNELS_MATMUL_GENERAL_H
+#define DLM_CPUKERNELS_MATMUL_GENERAL_H
+
+#include "cpukernels/matmul_panel.h"
+
+struct dlm_matmul_general_params {
+    uint32_t m, n, k;
+    uint32_t a_m, a_k; /* strides of a */
+    uint32_t b_k, b_n; /* strides of b */
+    uint32_t y_m, c_m; /* row strides of y and c */
+    uint32_t batch[2]; /* both at least 1 */
+    uint32_t a_batch[2], b_batch[2], y_batch[2], c_batch[2]; /* strides of the batch dimensions */
+    uint32_t b_dtype;                                        /* enum dlm_dtype */
+    uint32_t flags;                                          /* DLM_MATMUL_C, DLM_MATMUL_BIAS */
+    float alpha;
+};
+
+/* How a shape is worked on. */
+enum dlm_matmul_general_way {
+    DLM_MATMUL_GENERAL_TILE, /* vectors along n */
+    DLM_MATMUL_GENERAL_SWAP, /* few columns: vectors along m, y is written across */
+    DLM_MATMUL_GENERAL_DOT,  /* few columns, k contiguous in a: vectors along k */
+};
+
+#define DLM_MATMUL_GENERAL_FEW 16    /* columns */
+#define DLM_MATMUL_GENERAL_DEPTH 512 /* of the sum, in one pass */
+#define DLM_MATMUL_GENERAL_ROWS 128  /* of an item */
+
+static inline enum dlm_matmul_general_way
+dlm_matmul_general_way(const struct dlm_matmul_general_params *p)
+{
+    if (p->n > DLM_MATMUL_GENERAL_FEW)
+        return DLM_MATMUL_GENERAL_TILE;
+    if (p->a_k == 1)
+        return DLM_MATMUL_GENERAL_DOT;
+    return p->m > p->n ? DLM_MATMUL_GENERAL_SWAP : DLM_MATMUL_GENERAL_TILE;
+}
+
+/* Parts of the rows and of the columns (in tiles of 32) of one product. */
+static inline struct dlm_matmul_split
+dlm_matmul_general_split(const struct dlm_matmul_general_params *p)
+{
+    const enum dlm_matmul_general_way way = dlm_matmul_general_way(p);
+    const uint32_t rows = way == DLM_MATMUL_GENERAL_SWAP ? p->n : p->m;
+    const uint32_t cols = way == DLM_MATMUL_GENERAL_SWAP ? p->m : p->n;
+    struct dlm_matmul_split s = {.tiles = dlm_matmul_div_up_(cols, DLM_MATMUL_TILE_COLS)};
+
+    s.col_items = dlm_matmul_div_up_(s.tiles, DLM_MATMUL_BLOCK_TILES);
+    s.row_items = dlm_matmul_div_up_(rows, DLM_MATMUL_GENERAL_ROWS);
+    return s;
+}
+
+static inline uint64_t dlm_matmul_general_items(const struct dlm_matmul_general_params *p)
+{
+    const struct dlm_matmul_split s = dlm_matmul_general_split(p);
+
+    return (uint64_t)s.col_items * s.row_items * p->batch[0] * p->batch[1];
+}
+
+/* A block of each operand and a tile. */
+static inline size_t dlm_matmul_general_scratch(const struct dlm_matmul_general_params *p)
+{
+    const size_t depth = DLM_MATMUL_GENERAL_DEPTH;
+
+    (void)p;
+    return sizeof(float) * (DLM_MATMUL_GENERAL_ROWS * (depth + 16) +
+                            DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES * depth +
+                            DLM_MATMUL_GENERAL_ROWS * DLM_MATMUL_TILE_COLS);
+}
+
+#endif

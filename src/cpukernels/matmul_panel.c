@@ -1,0 +1,177 @@
+/* fwd and bwd in f32: W is widened (fwd) or transposed (bwd) block by block into scratch, where all
+ * rows of x pass it. Also the rounding of x for the bf16 engines. */
+#include "base/scalar.h"
+#include "cpukernels/matmul_drive.h"
+#include "cpukernels/matmul_widen.h"
+
+static void load_row(void *dst, const float *x, size_t len, size_t padded, uint32_t round_x)
+{
+    dlm_round_row(dst, x, len, padded, round_x);
+}
+
+static void tile(uint32_t rows, const char *a, size_t stride, const char *b0, const char *b1,
+                 size_t depth, struct dlm_tile_ahead *ahead, float *out)
+{
+    dlm_tile_f32(rows, (const float *)(const void *)a, stride / sizeof(float),
+                 (const float *)(const void *)b0, (const float *)(const void *)b1, depth, ahead,
+                 out);
+}
+
+/* [depth/2][16 n][2 k] to [depth][16 n]. */
+DLM_INLINE void widen_panel(enum dlm_dtype dtype, float *out, const uint32_t *words, size_t depth)
+{
+    for (size_t k = 0; k < depth; k += 2, out += 2 * DLM_PANEL_COLS, words += DLM_PANEL_COLS) {
+        for (int lane = 0; lane < DLM_PANEL_COLS; lane += DLM_TILE_LANES) {
+            dlm_vec even, odd;
+            dlm_widen(dtype, dlm_uvec_load(words + lane), &even, &odd);
+            memcpy(out + lane, &even, sizeof(even));
+            memcpy(out + DLM_PANEL_COLS + lane, &odd, sizeof(odd));
+        }
+    }
+}
+
+DLM_INLINE void repack_fwd(enum dlm_dtype dtype, float *dst, const struct drive_source *s)
+{
+    for (size_t i = 0; i < s->panels; i++, dst += s->depth * DLM_PANEL_COLS) {
+        const char *words = drive_word(s, s->panel0 + i, s->depth0, 2);
+        widen_panel(dtype, dst, (const uint32_t *)(const void *)words, s->depth);
+    }
+}
+
+/* 16 x 16 block of W, f32 [16 k][16 n], to rows [16 n][16 k]. */
+DLM_INLINE void transpose_block(float *out, const float *in)
+{
+    for (int n = 0; n < DLM_PANEL_COLS; n++) {
+        for (int k = 0; k < DLM_PANEL_COLS; k++)
+            out[n * DLM_PANEL_COLS + k] = in[k * DLM_PANEL_COLS + n];
+    }
+}
+
+/* Panels of W^T: [k/16][depth n][16 k] for the block. n past W's last panel becomes zero. */
+DLM_INLINE void repack_bwd(enum dlm_dtype dtype, float *dst, const struct drive_source *s)
+{
+    const uint32_t w_bytes = dtype == DLM_DTYPE_F32 ? 4 : 2;
+    const size_t first = s->depth0 / DLM_PANEL_COLS;
+    const size_t num = s->depth / DLM_PANEL_COLS;
+    const size_t block_len = (size_t)DLM_PANEL_COLS * DLM_PANEL_COLS;
+    float wide[DLM_PANEL_COLS * DLM_PANEL_COLS] DLM_ALIGNED(64);
+
+    for (size_t n = 0; n < num; n++) {
+        for (size_t c = 0; c < s->panels; c++) {
+            float *out = dst + (c * num + n) * block_len;
+            if (first + n >= s->n_panels) {
+                memset(out, 0, block_len * sizeof(*out));
+                continue;
+            }
+            const void *src = drive_word(s, first + n, (s->panel0 + c) * DLM_PANEL_COLS, w_bytes);
+            if (dtype == DLM_DTYPE_F32) {
+                transpose_block(out, src);
+            } else {
+                widen_panel(dtype, wide, src, DLM_PANEL_COLS);
+                transpose_block(out, wide);
+            }
+        }
+    }
+}
+
+static void repack_fwd_bf16(void *dst, const struct drive_source *s)
+{
+    repack_fwd(DLM_DTYPE_BF16, dst, s);
+}
+
+static void repack_fwd_f16(void *dst, const struct drive_source *s)
+{
+    repack_fwd(DLM_DTYPE_F16, dst, s);
+}
+
+static void repack_bwd_f32(void *dst, const struct drive_source *s)
+{
+    repack_bwd(DLM_DTYPE_F32, dst, s);
+}
+
+static void repack_bwd_bf16(void *dst, const struct drive_source *s)
+{
+    repack_bwd(DLM_DTYPE_BF16, dst, s);
+}
+
+static void repack_bwd_f16(void *dst, const struct drive_source *s)
+{
+    repack_bwd(DLM_DTYPE_F16, dst, s);
+}
+
+void DLM_CPU_KERNEL(matmul_panel_fwd_f32)(const struct dlm_cpu_call *call, int64_t item)
+{
+    static const struct drive_engine engine = {
+        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 4, .b_bytes = 4,
+        .load_row = load_row, .tile = tile,
+    };
+
+    drive_item(&engine, call, item);
+}
+
+void DLM_CPU_KERNEL(matmul_panel_fwd_bf16)(const struct dlm_cpu_call *call, int64_t item)
+{
+    static const struct drive_engine engine = {
+        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4,
+        .load_row = load_row, .repack = repack_fwd_bf16, .tile = tile,
+    };
+
+    drive_item(&engine, call, item);
+}
+
+void DLM_CPU_KERNEL(matmul_panel_fwd_f16)(const struct dlm_cpu_call *call, int64_t item)
+{
+    static const struct drive_engine engine = {
+        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4,
+        .load_row = load_row, .repack = repack_fwd_f16, .tile = tile,
+    };
+
+    drive_item(&engine, call, item);
+}
+
+void DLM_CPU_KERNEL(matmul_panel_bwd_f32)(const struct dlm_cpu_call *call, int64_t item)
+{
+    static const struct drive_engine engine = {
+        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 4, .b_bytes = 4, .is_bwd = true,
+        .load_row = load_row, .repack = repack_bwd_f32, .tile = tile,
+    };
+
+    drive_item(&engine, call, item);
+}
+
+void DLM_CPU_KERNEL(matmul_panel_bwd_bf16)(const struct dlm_cpu_call *call, int64_t item)
+{
+    static const struct drive_engine engine = {
+        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4, .is_bwd = true,
+        .load_row = load_row, .repack = repack_bwd_bf16, .tile = tile,
+    };
+
+    drive_item(&engine, call, item);
+}
+
+void DLM_CPU_KERNEL(matmul_panel_bwd_f16)(const struct dlm_cpu_call *call, int64_t item)
+{
+    static const struct drive_engine engine = {
+        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4, .is_bwd = true,
+        .load_row = load_row, .repack = repack_bwd_f16, .tile = tile,
+    };
+
+    drive_item(&engine, call, item);
+}
+
+/* x: [m, k] f32, rows of 16 an item; out: bf16, zeros after k. */
+void DLM_CPU_KERNEL(matmul_panel_round)(const struct dlm_cpu_call *call, int64_t item)
+{
+    const struct dlm_matmul_panel_params *p = call->params;
+    const size_t stride = dlm_matmul_round_stride(p->k);
+    const uint32_t row0 = (uint32_t)item * DLM_MATMUL_ROUND_ROWS;
+    const uint32_t row1 = DLM_MIN(row0 + DLM_MATMUL_ROUND_ROWS, p->m);
+
+    for (uint32_t row = row0; row < row1; row++) {
+        const float *x = (const float *)call->buffers[0] + (size_t)row * p->x_stride;
+        uint16_t *out = (uint16_t *)call->buffers[1] + row * stride;
+        for (uint32_t i = 0; i < p->k; i++)
+            out[i] = (uint16_t)dlm_f32_to_bf16(x[i]); /* 16 bits */
+        memset(out + p->k, 0, (stride - p->k) * sizeof(*out));
+    }
+}

@@ -1,0 +1,135 @@
+/* Matmul with a weight in panel form (panel.h): what the caller of the kernels must know.
+ *
+ *   matmul_panel_fwd_*   y[m, n] = alpha x[m, k] W^T (+ c[m, n]) (+ bias[n])
+ *   matmul_panel_bwd_*   y[m, k] = alpha x[m, n] W   (+ c[m, k])         x = dy, y = dx
+ *   matmul_panel_vec_*   as fwd for m <= DLM_MATMUL_VEC_ROWS: reads W once, no scratch blocks
+ *   matmul_panel_round   x as rows of bf16 for the bf16 engines, once for several matmuls
+ *
+ * Names end in W's type and, where there is one, the engine: fwd_bf16 and bwd_bf16 widen W and use
+ * f32 FMA; fwd_bf16_avx512bf16 and fwd_bf16_amx round x to bf16. All sums are f32. The result
+ * depends on shapes and the kernel, never on the number of threads.
+ *
+ * Bindings: 0 x (f32, row stride x_stride), 1 W (panels), 2 y (f32, row stride y_stride), then c
+ * (f32, row stride c_stride) with DLM_MATMUL_C, then bias (f32) with DLM_MATMUL_BIAS (fwd and vec).
+ * c may be y itself. x and y must not overlap. Strides count elements.
+ *
+ * With DLM_MATMUL_X_ROUNDED (only _avx512bf16 and _amx) binding 0 is what matmul_panel_round made
+ * of x and x_stride is not read: worth it when x feeds more than one matmul or the result has few
+ * columns. matmul_panel_round: bindings 0 x, 1 the rounded rows (dlm_matmul_round_bytes()).
+ *
+ * Dispatch: groups = {items, 1, 1}, scratch_bytes as given below. */
+#ifndef DLM_CPUKERNELS_MATMUL_PANEL_H
+#define DLM_CPUKERNELS_MATMUL_PANEL_H
+
+#include "base/attr.h"
+#include "cpukernels/panel.h"
+
+#define DLM_MATMUL_C 1u         /* add c */
+#define DLM_MATMUL_BIAS 2u      /* add bias to every row */
+#define DLM_MATMUL_X_ROUNDED 4u /* binding 0 comes from matmul_panel_round */
+
+/* What x is rounded to before it is multiplied. The bf16 engines always round to bf16. */
+#define DLM_MATMUL_ROUND_NONE 0u
+#define DLM_MATMUL_ROUND_BF16 1u
+#define DLM_MATMUL_ROUND_F16 2u
+
+struct dlm_matmul_panel_params {
+    uint32_t m;    /* rows of x and y */
+    uint32_t n, k; /* W is [n, k] */
+    uint32_t x_stride, y_stride, c_stride;
+    uint32_t flags;
+    uint32_t round_x;
+    float alpha;
+};
+
+#define DLM_MATMUL_VEC_ROWS 4
+
+/* Blocking: fixed, so that the order of every sum follows from the shape. */
+#define DLM_MATMUL_TILE_COLS 32    /* two panels: the columns of a register tile */
+#define DLM_MATMUL_BLOCK_TILES 3   /* tiles that share a pass over the rows of x */
+#define DLM_MATMUL_DEPTH_BYTES 4608 /* longest stretch of the sum in one pass, in bytes of x */
+#define DLM_MATMUL_CHUNK_ROWS 256  /* rows of an item; a multiple of the largest register tile */
+#define DLM_MATMUL_MIN_ITEMS 16    /* as far as the columns allow */
+#define DLM_MATMUL_ROW_PAD 64      /* bytes after each copied row, against cache set collisions */
+
+/* Item i works on rows part i / col_items and column tiles part i % col_items, each an even share. */
+struct dlm_matmul_split {
+    uint32_t tiles; /* column tiles of 32 */
+    uint32_t col_items, row_items;
+};
+
+static inline uint32_t dlm_matmul_div_up_(uint32_t a, uint32_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static inline struct dlm_matmul_split dlm_matmul_split(uint32_t rows, uint32_t cols)
+{
+    struct dlm_matmul_split s = {.tiles = dlm_matmul_div_up_(cols, DLM_MATMUL_TILE_COLS)};
+    const uint32_t least = DLM_MIN(s.tiles, (uint32_t)DLM_MATMUL_MIN_ITEMS);
+
+    s.col_items = dlm_matmul_div_up_(s.tiles, DLM_MATMUL_BLOCK_TILES);
+    s.col_items = DLM_MAX(s.col_items, least);
+    s.row_items = dlm_matmul_div_up_(rows, DLM_MATMUL_CHUNK_ROWS);
+    return s;
+}
+
+/* First element of part `index` when len is shared out evenly among `parts`. */
+static inline uint32_t dlm_matmul_part(uint32_t len, uint32_t parts, uint32_t index)
+{
+    return (uint32_t)((uint64_t)len * index / parts);
+}
+
+/* Items of a fwd (y has n columns) or bwd (y has k columns) kernel. */
+static inline uint32_t dlm_matmul_panel_items(const struct dlm_matmul_panel_params *p, bool is_bwd)
+{
+    const struct dlm_matmul_split s = dlm_matmul_split(p->m, is_bwd ? p->k : p->n);
+
+    return s.col_items * s.row_items;
+}
+
+/* Scratch of a worker for any fwd or bwd kernel: a block of x, a block of W, a register tile. */
+static inline size_t dlm_matmul_panel_scratch(const struct dlm_matmul_panel_params *p, bool is_bwd)
+{
+    const int64_t depth = dlm_panel_padded_k(is_bwd ? p->n : p->k);
+    const size_t bytes = DLM_MIN((size_t)depth * 4, (size_t)DLM_MATMUL_DEPTH_BYTES);
+    const size_t rows = (size_t)DLM_MIN(p->m, (uint32_t)DLM_MATMUL_CHUNK_ROWS) + 32;
+
+    return rows * (bytes + DLM_MATMUL_ROW_PAD) +
+           bytes * DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES + 32 * 32 * sizeof(float);
+}
+
+/* vec: each item reads up to 4 panels. */
+#define DLM_MATMUL_VEC_PANELS 4
+
+static inline uint32_t dlm_matmul_vec_items(const struct dlm_matmul_panel_params *p)
+{
+    return dlm_matmul_div_up_(p->n, DLM_PANEL_COLS * DLM_MATMUL_VEC_PANELS);
+}
+
+/* vec: a padded copy of x. */
+static inline size_t dlm_matmul_vec_scratch(const struct dlm_matmul_panel_params *p)
+{
+    return (size_t)dlm_panel_padded_k(p->k) * sizeof(float) * DLM_MATMUL_VEC_ROWS;
+}
+
+/* matmul_panel_round: x[m, k] f32 (stride x_stride) to bf16; n, flags, alpha and the other strides
+ * are not read. For bwd set k to W's n. No scratch. */
+static inline size_t dlm_matmul_round_stride(uint32_t k) /* in elements */
+{
+    return (size_t)dlm_panel_padded_k(k) + DLM_MATMUL_ROW_PAD / 2;
+}
+
+static inline size_t dlm_matmul_round_bytes(uint32_t m, uint32_t k)
+{
+    return ((size_t)m + 32) * dlm_matmul_round_stride(k) * 2;
+}
+
+#define DLM_MATMUL_ROUND_ROWS 16
+
+static inline uint32_t dlm_matmul_round_items(const struct dlm_matmul_panel_params *p)
+{
+    return dlm_matmul_div_up_(p->m, DLM_MATMUL_ROUND_ROWS);
+}
+
+#endif

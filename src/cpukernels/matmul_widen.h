@@ -1,0 +1,78 @@
+/* Two 16-bit values a word to two vectors of f32: for kernels that keep W in 16 bits and compute in
+ * f32. The low half is the even k, the high half the odd one. */
+#ifndef DLM_CPUKERNELS_MATMUL_WIDEN_H
+#define DLM_CPUKERNELS_MATMUL_WIDEN_H
+
+#include "base/scalar.h"
+#include "cpukernels/matmul_tile_f32.h"
+
+DLM_INLINE dlm_uvec dlm_uvec_load(const uint32_t *p)
+{
+    dlm_uvec v;
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+DLM_INLINE void dlm_widen_bf16(dlm_uvec words, dlm_vec *even, dlm_vec *odd)
+{
+    *even = (dlm_vec)(words << 16);
+    *odd = (dlm_vec)(words & 0xffff0000u);
+}
+
+/* IEEE half in the low 16 bits of each lane, the rest zero: as dlm_f16_to_f32, without branches. A
+ * denormal m * 2^-24 is (2^-14 + m * 2^-24) - 2^-14: no step has a denormal operand, which some
+ * CPUs would punish. */
+DLM_INLINE dlm_vec dlm_widen_f16_lanes(dlm_uvec half)
+{
+    const dlm_uvec magnitude = half & 0x7fffu;
+    const dlm_uvec sign = (half & 0x8000u) << 16;
+    const dlm_uvec shifted = magnitude << 13;
+    const dlm_uvec is_small = (dlm_uvec)((dlm_ivec)magnitude < 0x400);
+    const dlm_uvec is_special = (dlm_uvec)((dlm_ivec)magnitude > 0x7bff);
+    const dlm_vec offset = (dlm_vec)(shifted + 0x38800000u) - 6.103515625e-5f;
+    const dlm_uvec normal = (shifted + 0x38000000u) | (is_special & 0x7f800000u);
+
+    return (dlm_vec)(((dlm_uvec)offset & is_small) | (normal & ~is_small) | sign);
+}
+
+DLM_INLINE void dlm_widen_f16(dlm_uvec words, dlm_vec *even, dlm_vec *odd)
+{
+    *even = dlm_widen_f16_lanes(words & 0xffffu);
+    *odd = dlm_widen_f16_lanes(words >> 16);
+}
+
+DLM_INLINE void dlm_widen(enum dlm_dtype dtype, dlm_uvec words, dlm_vec *even, dlm_vec *odd)
+{
+    if (dtype == DLM_DTYPE_BF16)
+        dlm_widen_bf16(words, even, odd);
+    else
+        dlm_widen_f16(words, even, odd);
+}
+
+/* x rounded to what the policy says, as f32. */
+DLM_INLINE float dlm_round_x(float x, uint32_t round_x)
+{
+    if (round_x == DLM_MATMUL_ROUND_BF16)
+        return dlm_bf16_to_f32(dlm_f32_to_bf16(x));
+    if (round_x == DLM_MATMUL_ROUND_F16)
+        return dlm_f16_to_f32(dlm_f32_to_f16(x));
+    return x;
+}
+
+/* out[0..len) = x rounded, then zeros up to padded. */
+static inline void dlm_round_row(float *out, const float *x, size_t len, size_t padded,
+                                 uint32_t round_x)
+{
+    if (round_x == DLM_MATMUL_ROUND_BF16) {
+        for (size_t i = 0; i < len; i++)
+            out[i] = dlm_round_x(x[i], DLM_MATMUL_ROUND_BF16);
+    } else if (round_x == DLM_MATMUL_ROUND_F16) {
+        for (size_t i = 0; i < len; i++)
+            out[i] = dlm_round_x(x[i], DLM_MATMUL_ROUND_F16);
+    } else {
+        memcpy(out, x, len * sizeof(*out));
+    }
+    memset(out + len, 0, (padded - len) * sizeof(*out));
+}
+
+#endif

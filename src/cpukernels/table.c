@@ -1,0 +1,13 @@
+/* The kernel table of one instruction set: dlm_cpu_kernels_base, _v3 or _v4. The build defines
+ * DLM_CPU_HAVE_VARIANTS for v4, whose table also holds the kernels with instructions beyond it. */
+#include "cpukernels/cpukernels.h"
+
+const struct dlm_cpu_kernel DLM_CPU_KERNEL(kernels)[] = {
+#define X(name) {#name, DLM_CPU_KERNEL(name)},
+#ifdef DLM_CPU_HAVE_VARIANTS
+#define X_AVX512BF16(name) {#name, dlm_cpu_##name},
+#define X_AMX(name) {#name, dlm_cpu_##name},
+#endif
+#include "cpukernels/kernel_list.h"
+    {NULL, NULL},
+};

@@ -1,0 +1,239 @@
+/* The backward pass, by reverse order of tensors, with recomputation of checkpointed blocks.
+ *
+ * Tensors are numbered in order of creation and every user of a tensor makes a later one, so that
+ * walking the numbers downwards meets a tensor when its gradient is complete. Frozen leaves need no
+ * gradient, and rules ask before they emit, so nothing is computed or kept for them. */
+#include "base/log.h"
+#include "graph/graph.h"
+#include "ops/broadcast.h"
+
+struct backward {
+    struct dlm_graph *g;
+    int num;                    /* tensors of the forward graph */
+    size_t num_nodes;           /* nodes of the forward graph */
+    struct dlm_tensor **grads;  /* [num], by tensor index */
+    struct dlm_tensor **copies; /* [num]: what stands for a tensor in the backward pass */
+    int recomputed;             /* lowest block whose copies are made */
+    bool checkpoint;
+};
+
+static void accumulate(struct backward *b, struct dlm_tensor *t, struct dlm_tensor *grad)
+{
+    if (!grad || !t->needs_grad)
+        return;
+    struct dlm_tensor **sum = &b->grads[t->index];
+    *sum = *sum ? dlm_add(b->g, *sum, grad) : grad;
+}
+
+/* The parent's gradient where it is not under the slice: zeros. */
+static struct dlm_tensor *unslice(struct backward *b, const struct dlm_tensor *v,
+                                  struct dlm_tensor *grad)
+{
+    const struct dlm_desc *p = &v->parent->desc;
+    struct dlm_desc desc = dlm_desc_make(DLM_DTYPE_F32, p->ndim, p->shape);
+    struct dlm_tensor *whole = dlm_fill_into(b->g, dlm_graph_buffer(b->g, &desc), 0.0f);
+    struct dlm_tensor *part = dlm_view_slice(b->g, whole, v->view_dim, v->view_begin,
+                                             v->desc.shape[v->view_dim]);
+    struct dlm_tensor *written = dlm_copy_into(b->g, grad, part);
+    if (!written)
+        return NULL;
+    /* the copy wrote into whole's storage: read it from there, after the copy */
+    return dlm_graph_join(b->g, whole, &written, 1, v->view_dim);
+}
+
+static struct dlm_tensor *contiguous(struct backward *b, struct dlm_tensor *t)
+{
+    if (!t)
+        return NULL;
+    struct dlm_desc d = t->desc;
+    d.lead = 0;
+    return dlm_desc_is_contiguous(&d) ? t : dlm_copy(b->g, t, DLM_DTYPE_F32);
+}
+
+static void backward_view(struct backward *b, struct dlm_tensor *v, struct dlm_tensor *grad)
+{
+    struct dlm_tensor *p = v->parent;
+
+    switch (v->view) {
+    case DLM_VIEW_RESHAPE:
+        accumulate(b, p,
+                   dlm_view_reshape(b->g, contiguous(b, grad), p->desc.ndim, p->desc.shape));
+        break;
+    case DLM_VIEW_TRANSPOSE:
+        accumulate(b, p, dlm_view_transpose(b->g, grad));
+        break;
+    case DLM_VIEW_SLICE:
+        accumulate(b, p, unslice(b, v, grad));
+        break;
+    case DLM_VIEW_EXPAND:
+        accumulate(b, p, dlm_reduce_to(b->g, grad, &p->desc));
+        break;
+    case DLM_VIEW_JOIN:
+        for (int i = 0, at = 0; i < v->num_parts; i++) {
+            int64_t len = v->parts[i]->desc.shape[v->view_dim];
+            accumulate(b, v->parts[i], dlm_view_slice(b->g, grad, v->view_dim, at, len));
+            at += (int)len; /* within one tensor dimension */
+        }
+        break;
+    case DLM_VIEW_NONE:
+    case DLM_VIEW_ALIAS:
+        break;
+    }
+}
+
+/* The tensor that stands for t in the backward pass. */
+static struct dlm_tensor *stand_in(struct backward *b, struct dlm_tensor *t)
+{
+    return t && t->index < b->num && b->copies[t->index] ? b->copies[t->index] : t;
+}
+
+static struct dlm_tensor *copy_view(struct backward *b, const struct dlm_tensor *v)
+{
+    struct dlm_tensor *p = stand_in(b, v->parent);
+
+    switch (v->view) {
+    case DLM_VIEW_RESHAPE:
+        return dlm_view_reshape(b->g, p, v->desc.ndim, v->desc.shape);
+    case DLM_VIEW_TRANSPOSE:
+        return dlm_view_transpose(b->g, p);
+    case DLM_VIEW_SLICE:
+        return dlm_view_slice(b->g, p, v->view_dim, v->view_begin, v->desc.shape[v->view_dim]);
+    case DLM_VIEW_EXPAND:
+        return dlm_view_expand(b->g, p, v->desc.ndim, v->desc.shape);
+    case DLM_VIEW_JOIN: {
+        struct dlm_tensor *parts[64];
+        int n = DLM_MIN(v->num_parts, 64);
+        for (int i = 0; i < n; i++)
+            parts[i] = stand_in(b, v->parts[i]);
+        return dlm_graph_join(b->g, p, parts, n, v->view_dim);
+    }
+    case DLM_VIEW_NONE:
+    case DLM_VIEW_ALIAS:
+        break;
+    }
+    return NULL;
+}
+
+/* Emits the node once more on the copies of its inputs. */
+static void copy_node(struct backward *b, const struct dlm_node *node)
+{
+    struct dlm_tensor *inputs[DLM_MAX_INPUTS], *outputs[DLM_MAX_OUTPUTS];
+    const struct dlm_tensor *first = node->outputs[0];
+
+    for (int i = 0; i < node->num_inputs; i++)
+        inputs[i] = stand_in(b, node->inputs[i]);
+    if (first->view == DLM_VIEW_ALIAS && !dlm_op_get(node->op)->alias[0])
+        outputs[0] = dlm_graph_emit_into(b->g, node->op, &node->attrs, inputs, node->num_inputs,
+                                         stand_in(b, first->parent));
+    else
+        dlm_graph_emit(b->g, node->op, &node->attrs, inputs, node->num_inputs, outputs);
+    if (b->g->status)
+        return;
+    b->g->nodes[b->g->num_nodes - 1]->is_recompute = true;
+    for (int i = 0; i < node->num_outputs; i++)
+        if (!node->outputs[i]->is_kept)
+            b->copies[node->outputs[i]->index] = outputs[i];
+}
+
+/* Makes the copies of a block: what its backward rules will read. Copies that none reads are
+ * pruned later. */
+static void recompute_block(struct backward *b, int block)
+{
+    for (int i = 0; i < b->num && !b->g->status; i++) {
+        struct dlm_tensor *t = b->g->tensors[i];
+        if (t->block != block || t->is_kept || b->copies[i])
+            continue;
+        if (t->view == DLM_VIEW_NONE && !t->producer && t->role == DLM_ROLE_TEMP)
+            b->copies[i] = dlm_graph_buffer(b->g, &t->desc);
+        else if (t->producer && (t->view == DLM_VIEW_NONE || t->view == DLM_VIEW_ALIAS)) {
+            if (t->producer->outputs[0] == t)
+                copy_node(b, t->producer);
+        } else if (t->view != DLM_VIEW_NONE && stand_in(b, t->parent) != t->parent)
+            b->copies[i] = copy_view(b, t);
+    }
+}
+
+static void backward_node(struct backward *b, const struct dlm_node *node)
+{
+    const struct dlm_op *def = dlm_op_get(node->op);
+    struct dlm_tensor *grads[DLM_MAX_OUTPUTS] = {0}, *input_grads[DLM_MAX_INPUTS] = {0};
+    struct dlm_node seen = *node;
+    bool has_grad = false;
+
+    for (int i = 0; i < node->num_outputs; i++) {
+        grads[i] = b->grads[node->outputs[i]->index];
+        has_grad |= grads[i] != NULL;
+        seen.outputs[i] = stand_in(b, node->outputs[i]);
+    }
+    if (!has_grad || !node->outputs[0]->needs_grad)
+        return;
+    if (!def->backward) {
+        dlm_graph_fail(b->g, dlm_fail(b->g->ctx, DLM_ERR_UNSUPPORTED,
+                                      "op '%s' has no gradient", def->name));
+        return;
+    }
+    for (int i = 0; i < node->num_inputs; i++)
+        seen.inputs[i] = stand_in(b, node->inputs[i]);
+    def->backward(b->g, &seen, grads, input_grads);
+    for (int i = 0; i < node->num_inputs; i++)
+        if (node->inputs[i])
+            accumulate(b, node->inputs[i], input_grads[i]);
+}
+
+static void add_to_param(struct backward *b, struct dlm_tensor *param, struct dlm_tensor *grad)
+{
+    if (param->grad)
+        dlm_graph_emit_into(b->g, DLM_OP_add, NULL,
+                            (struct dlm_tensor *[]){param->grad, grad}, 2, param->grad);
+}
+
+static void walk(struct backward *b)
+{
+    for (int i = b->num - 1; i >= 0 && !b->g->status; i--) {
+        struct dlm_tensor *t = b->g->tensors[i];
+        struct dlm_tensor *grad = b->grads[i];
+        bool is_output = t->producer && t->producer->outputs[0] == t;
+        if (!grad && !is_output)
+            continue;
+        if (b->checkpoint && t->producer && t->block < b->recomputed) {
+            b->recomputed = t->block;
+            recompute_block(b, t->block);
+        }
+        if (is_output)
+            backward_node(b, t->producer);
+        else if (t->view != DLM_VIEW_NONE)
+            backward_view(b, t, grad);
+        else if (t->role == DLM_ROLE_PARAM)
+            add_to_param(b, t, grad);
+    }
+}
+
+enum dlm_status dlm_graph_backward(struct dlm_graph *graph, struct dlm_tensor *const *outputs,
+                                   struct dlm_tensor *const *grads, int num, bool checkpoint)
+{
+    struct backward b = {
+        .g = graph,
+        .num = (int)graph->num_tensors,
+        .num_nodes = graph->num_nodes,
+        .recomputed = graph->block, /* the last block is still in memory */
+        .checkpoint = checkpoint,
+    };
+
+    if (graph->status)
+        return graph->status;
+    b.grads = dlm_alloc_array(graph->ctx, graph->num_tensors, sizeof(*b.grads));
+    b.copies = dlm_alloc_array(graph->ctx, graph->num_tensors, sizeof(*b.copies));
+    if (!b.grads || !b.copies) {
+        dlm_graph_fail(graph, DLM_ERR_MEMORY);
+        goto done;
+    }
+    for (int i = 0; i < num; i++)
+        if (outputs[i])
+            accumulate(&b, outputs[i], grads[i]);
+    graph->block++;
+    walk(&b);
+done:
+    dlm_free(b.grads);
+    dlm_free(b.copies);
+    return graph->status;
+}

@@ -1,0 +1,122 @@
+/* Fusion of known groups. A group is fused only where its inner result has no other user; the fused
+ * node takes the place of the last node of the group, when all its inputs are there. */
+#include "base/log.h"
+#include "graph/graph.h"
+
+struct uses {
+    int *count; /* by tensor index: nodes that read it, plus views of it */
+};
+
+static enum dlm_status count_uses(struct dlm_graph *g, struct uses *u)
+{
+    u->count = dlm_alloc_array(g->ctx, g->num_tensors + 1, sizeof(*u->count));
+    if (!u->count)
+        return DLM_ERR_MEMORY;
+    for (size_t i = 0; i < g->num_nodes; i++)
+        for (int k = 0; k < g->nodes[i]->num_inputs; k++)
+            if (g->nodes[i]->inputs[k])
+                u->count[g->nodes[i]->inputs[k]->index]++;
+    for (size_t i = 0; i < g->num_tensors; i++)
+        if (g->tensors[i]->parent)
+            u->count[g->tensors[i]->parent->index]++;
+    return DLM_OK;
+}
+
+/* The node that makes t when t is its only result, used once, and not wanted by anybody else. */
+static struct dlm_node *sole_producer(const struct uses *u, struct dlm_tensor *t,
+                                      enum dlm_op_kind op)
+{
+    if (!t || t->view != DLM_VIEW_NONE || !t->producer || t->producer->op != op ||
+        u->count[t->index] != 1 || t->is_output || t->is_kept)
+        return NULL;
+    return t->producer;
+}
+
+static bool is_plain(const struct dlm_tensor *t)
+{
+    return t && t->desc.dtype == DLM_DTYPE_F32;
+}
+
+/* add(matmul(a, b), c) -> matmul(a, b, c); a [N] addend becomes the bias. */
+static bool fuse_add(const struct uses *u, struct dlm_node *add, struct dlm_node **gone)
+{
+    for (int side = 0; side < 2; side++) {
+        struct dlm_tensor *product = add->inputs[side], *other = add->inputs[1 - side];
+        struct dlm_node *m = sole_producer(u, product, DLM_OP_matmul);
+        if (!m || !is_plain(other) || m->block != add->block ||
+            !dlm_desc_same_shape(&product->desc, &add->outputs[0]->desc))
+            continue;
+        const int64_t n = dlm_desc_cols(&product->desc);
+        bool is_bias = other->desc.ndim == 1 && other->desc.shape[0] == n &&
+                       other->desc.stride[0] == 1 && !other->desc.lead && product->desc.ndim > 1;
+        bool is_addend = dlm_desc_same_shape(&other->desc, &product->desc) &&
+                         other->desc.stride[other->desc.ndim - 1] == 1;
+        int slot = is_bias ? 3 : 2;
+        if ((!is_bias && !is_addend) || (m->num_inputs > slot && m->inputs[slot]))
+            continue;
+        struct dlm_node fused = *m;
+        for (int i = fused.num_inputs; i <= slot; i++)
+            fused.inputs[i] = NULL;
+        fused.num_inputs = DLM_MAX(fused.num_inputs, slot + 1);
+        fused.inputs[slot] = other;
+        fused.outputs[0] = add->outputs[0];
+        fused.block = add->block;
+        fused.is_recompute = add->is_recompute;
+        *add = fused;
+        *gone = m;
+        return true;
+    }
+    return false;
+}
+
+/* mul(activation(gate), up) -> gated_activation(gate, up) */
+static bool fuse_gate(const struct uses *u, struct dlm_node *mul, struct dlm_node **gone)
+{
+    for (int side = 0; side < 2; side++) {
+        struct dlm_node *act = sole_producer(u, mul->inputs[side], DLM_OP_activation);
+        struct dlm_tensor *up = mul->inputs[1 - side];
+        if (!act || act->block != mul->block ||
+            !dlm_desc_same_shape(&up->desc, &act->inputs[0]->desc) ||
+            !dlm_desc_is_contiguous(&up->desc))
+            continue;
+        mul->op = DLM_OP_gated_activation;
+        mul->attrs = act->attrs;
+        mul->inputs[0] = act->inputs[0];
+        mul->inputs[1] = up;
+        *gone = act;
+        return true;
+    }
+    return false;
+}
+
+static void drop_node(struct dlm_graph *g, const struct dlm_node *gone)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < g->num_nodes; i++)
+        if (g->nodes[i] != gone)
+            g->nodes[kept++] = g->nodes[i];
+    g->num_nodes = kept;
+}
+
+enum dlm_status dlm_graph_fuse(struct dlm_graph *graph)
+{
+    struct uses u = {0};
+
+    if (graph->status)
+        return graph->status;
+    enum dlm_status st = count_uses(graph, &u);
+    for (size_t i = 0; !st && i < graph->num_nodes; i++) {
+        struct dlm_node *n = graph->nodes[i], *gone = NULL;
+        bool fused = (n->op == DLM_OP_add && fuse_add(&u, n, &gone)) ||
+                     (n->op == DLM_OP_mul && fuse_gate(&u, n, &gone));
+        if (!fused)
+            continue;
+        for (int k = 0; k < gone->num_outputs; k++)
+            gone->outputs[k]->producer = NULL;
+        drop_node(graph, gone);
+        i--; /* the list moved up by one; the fused node may fuse again further on */
+    }
+    dlm_free(u.count);
+    return st;
+}

@@ -1,0 +1,360 @@
+/* Graph objects: leaves, nodes, views. */
+#include "graph/graph.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+enum dlm_status dlm_graph_create(struct dlm_ctx *ctx, struct dlm_graph **out)
+{
+    *out = dlm_alloc(ctx, sizeof(**out));
+    if (!*out)
+        return DLM_ERR_MEMORY;
+    (*out)->ctx = ctx;
+    return DLM_OK;
+}
+
+void dlm_graph_destroy(struct dlm_graph **graph)
+{
+    struct dlm_graph *g = graph ? *graph : NULL;
+
+    if (!g)
+        return;
+    dlm_arena_finish(&g->arena);
+    dlm_free(g->tensors);
+    dlm_free(g->nodes);
+    dlm_free(g);
+    *graph = NULL;
+}
+
+enum dlm_status dlm_graph_status(const struct dlm_graph *graph)
+{
+    return graph->status;
+}
+
+void dlm_graph_fail(struct dlm_graph *g, enum dlm_status status)
+{
+    if (!g->status)
+        g->status = status;
+}
+
+struct dlm_ctx *dlm_graph_ctx(struct dlm_graph *g)
+{
+    return g->ctx;
+}
+
+void dlm_graph_mark(struct dlm_graph *graph)
+{
+    graph->block++;
+}
+
+const struct dlm_desc *dlm_tensor_get_desc(const struct dlm_tensor *t)
+{
+    return &t->desc;
+}
+
+bool dlm_tensor_needs_grad(const struct dlm_tensor *t)
+{
+    return t && t->needs_grad;
+}
+
+void dlm_tensor_bind(struct dlm_tensor *t, struct dlm_buffer *buffer, size_t offset)
+{
+    t->buffer = buffer;
+    t->buffer_offset = offset;
+}
+
+size_t dlm_tensor_bytes(const struct dlm_tensor *t)
+{
+    size_t bytes = 0;
+
+    /* shapes were checked when the tensor was made */
+    (void)dlm_dtype_bytes(t->desc.dtype, dlm_desc_len(&t->desc), &bytes);
+    return bytes;
+}
+
+static struct dlm_tensor *new_tensor(struct dlm_graph *g, const struct dlm_desc *desc)
+{
+    size_t bytes, len = 1;
+
+    if (g->status)
+        return NULL;
+    for (int i = 0; i < desc->ndim; i++)
+        if (desc->shape[i] <= 0 || !dlm_mul_size(len, (size_t)desc->shape[i], &len)) {
+            dlm_graph_fail(g, dlm_fail(g->ctx, DLM_ERR_INVALID, "a tensor has an impossible shape"));
+            return NULL;
+        }
+    if (len > INT64_MAX / 16 || !dlm_dtype_bytes(desc->dtype, (int64_t)len, &bytes)) {
+        dlm_graph_fail(g, dlm_fail(g->ctx, DLM_ERR_INVALID, "a tensor is too large"));
+        return NULL;
+    }
+    struct dlm_tensor *t = dlm_arena_alloc(g->ctx, &g->arena, sizeof(*t));
+    if (!t || !dlm_grow(g->ctx, &g->tensors, &g->cap_tensors, g->num_tensors, sizeof(t))) {
+        dlm_graph_fail(g, DLM_ERR_MEMORY);
+        return NULL;
+    }
+    t->desc = *desc;
+    t->base = t;
+    t->index = (int)g->num_tensors; /* graphs have thousands of tensors */
+    t->block = g->block;
+    g->tensors[g->num_tensors++] = t;
+    return t;
+}
+
+struct dlm_tensor *dlm_graph_leaf(struct dlm_graph *graph, enum dlm_tensor_role role,
+                                  const char *name, const struct dlm_desc *desc)
+{
+    struct dlm_tensor *t = new_tensor(graph, desc);
+
+    if (!t)
+        return NULL;
+    t->role = role;
+    t->name = name;
+    t->needs_grad = role == DLM_ROLE_PARAM;
+    return t;
+}
+
+static int64_t lead_at(const struct dlm_tensor *t, size_t align_bytes)
+{
+    size_t elems = align_bytes / dlm_dtype_elem_bytes(t->desc.dtype);
+
+    return elems > 1 ? t->offset % (int64_t)elems : 0;
+}
+
+int64_t dlm_tensor_lead(const struct dlm_tensor *t, const struct dlm_device_caps *caps)
+{
+    return lead_at(t, caps->align_bytes);
+}
+
+struct dlm_tensor *dlm_graph_view(struct dlm_graph *graph, struct dlm_tensor *t,
+                                  enum dlm_view_kind kind, const struct dlm_desc *desc,
+                                  int64_t offset)
+{
+    if (!t)
+        return NULL;
+    struct dlm_tensor *v = new_tensor(graph, desc);
+    if (!v)
+        return NULL;
+    v->base = t->base;
+    v->view = kind;
+    v->parent = t;
+    v->offset = offset;
+    v->desc.lead = lead_at(v, DLM_ALIGN_BYTES);
+    v->role = t->role;
+    v->name = t->name;
+    v->needs_grad = t->needs_grad;
+    v->producer = t->producer;
+    v->is_kept = t->is_kept;
+    return v;
+}
+
+static struct dlm_node *new_node(struct dlm_graph *g, enum dlm_op_kind op,
+                                 const union dlm_attrs *attrs, struct dlm_tensor *const *inputs,
+                                 int num_inputs, struct dlm_desc *outputs)
+{
+    const struct dlm_op *def = dlm_op_get(op);
+    struct dlm_desc descs[DLM_MAX_INPUTS];
+
+    if (g->status)
+        return NULL;
+    for (int i = 0; i < DLM_MAX_INPUTS; i++)
+        if (i < num_inputs && inputs[i])
+            descs[i] = inputs[i]->desc;
+        else
+            descs[i] = (struct dlm_desc){.dtype = DLM_DTYPE_COUNT, .ndim = 1};
+    struct dlm_node *node = dlm_arena_alloc(g->ctx, &g->arena, sizeof(*node));
+    if (!node || !dlm_grow(g->ctx, &g->nodes, &g->cap_nodes, g->num_nodes, sizeof(node))) {
+        dlm_graph_fail(g, DLM_ERR_MEMORY);
+        return NULL;
+    }
+    if (attrs)
+        node->attrs = *attrs;
+    enum dlm_status st = def->infer(g->ctx, &node->attrs, descs, outputs);
+    if (st) {
+        dlm_graph_fail(g, st);
+        return NULL;
+    }
+    node->op = op;
+    node->num_inputs = num_inputs;
+    node->num_outputs = def->num_outputs;
+    for (int i = 0; i < num_inputs; i++)
+        node->inputs[i] = inputs[i];
+    node->block = g->block;
+    return node;
+}
+
+static bool any_needs_grad(const struct dlm_node *node)
+{
+    for (int i = 0; i < node->num_inputs; i++)
+        if (dlm_tensor_needs_grad(node->inputs[i]))
+            return true;
+    return false;
+}
+
+/* Gives the node its outputs and appends it. into: existing tensor for output 0, or NULL. */
+static struct dlm_tensor *finish_node(struct dlm_graph *g, struct dlm_node *node,
+                                      const struct dlm_desc *descs, struct dlm_tensor *into)
+{
+    const struct dlm_op *def = dlm_op_get(node->op);
+
+    for (int i = 0; i < node->num_outputs; i++) {
+        struct dlm_tensor *source = i ? NULL : into;
+        if (!source && def->alias[i])
+            source = node->inputs[def->alias[i] - 1];
+        struct dlm_tensor *t;
+        if (source) /* a new name for the same memory, so that readers come after this node */
+            t = dlm_graph_view(g, source, DLM_VIEW_ALIAS, &source->desc, source->offset);
+        else
+            t = new_tensor(g, &descs[i]);
+        if (!t)
+            return NULL;
+        t->producer = node;
+        t->needs_grad = any_needs_grad(node);
+        node->outputs[i] = t;
+    }
+    g->nodes[g->num_nodes++] = node;
+    return node->outputs[0];
+}
+
+struct dlm_tensor *dlm_graph_emit(struct dlm_graph *g, enum dlm_op_kind op,
+                                  const union dlm_attrs *attrs, struct dlm_tensor *const *inputs,
+                                  int num_inputs, struct dlm_tensor **outputs)
+{
+    struct dlm_desc descs[DLM_MAX_OUTPUTS];
+    struct dlm_node *node = new_node(g, op, attrs, inputs, num_inputs, descs);
+
+    if (!node || !finish_node(g, node, descs, NULL))
+        return NULL;
+    for (int i = 0; outputs && i < node->num_outputs; i++)
+        outputs[i] = node->outputs[i];
+    return node->outputs[0];
+}
+
+struct dlm_tensor *dlm_graph_emit_into(struct dlm_graph *g, enum dlm_op_kind op,
+                                       const union dlm_attrs *attrs,
+                                       struct dlm_tensor *const *inputs, int num_inputs,
+                                       struct dlm_tensor *into)
+{
+    struct dlm_desc descs[DLM_MAX_OUTPUTS];
+
+    if (!into)
+        return NULL;
+    struct dlm_node *node = new_node(g, op, attrs, inputs, num_inputs, descs);
+    if (!node)
+        return NULL;
+    if (!dlm_desc_same_shape(&descs[0], &into->desc) || descs[0].dtype != into->desc.dtype) {
+        dlm_graph_fail(g, dlm_infer_fail(g->ctx, dlm_op_get(op)->name,
+                                         "the destination must have the result's shape and dtype",
+                                         &into->desc));
+        return NULL;
+    }
+    return finish_node(g, node, descs, into);
+}
+
+struct dlm_tensor *dlm_graph_last_output(struct dlm_graph *g, int index)
+{
+    return g->status ? NULL : g->nodes[g->num_nodes - 1]->outputs[index];
+}
+
+struct dlm_tensor *dlm_view_transpose(struct dlm_graph *g, struct dlm_tensor *t)
+{
+    if (!t)
+        return NULL;
+    struct dlm_desc d = t->desc;
+    int a = d.ndim - 2, b = d.ndim - 1;
+    if (a < 0) {
+        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "transpose", "needs two dimensions", &d));
+        return NULL;
+    }
+    d.shape[a] = t->desc.shape[b];
+    d.shape[b] = t->desc.shape[a];
+    d.stride[a] = t->desc.stride[b];
+    d.stride[b] = t->desc.stride[a];
+    return dlm_graph_view(g, t, DLM_VIEW_TRANSPOSE, &d, t->offset);
+}
+
+struct dlm_tensor *dlm_view_reshape(struct dlm_graph *g, struct dlm_tensor *t, int ndim,
+                                    const int64_t *shape)
+{
+    if (!t)
+        return NULL;
+    struct dlm_desc flat = t->desc;
+    flat.lead = 0;
+    struct dlm_desc d = dlm_desc_make(t->desc.dtype, ndim, shape);
+    if (!dlm_desc_is_contiguous(&flat) || dlm_desc_len(&d) != dlm_desc_len(&t->desc)) {
+        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "reshape",
+                                         "needs a contiguous tensor of the same length", &flat));
+        return NULL;
+    }
+    return dlm_graph_view(g, t, DLM_VIEW_RESHAPE, &d, t->offset);
+}
+
+struct dlm_tensor *dlm_view_slice(struct dlm_graph *g, struct dlm_tensor *t, int dim,
+                                  int64_t begin, int64_t len)
+{
+    if (!t)
+        return NULL;
+    if (dim < 0 || dim >= t->desc.ndim || begin < 0 || len <= 0 ||
+        begin > t->desc.shape[dim] - len || t->desc.layout != DLM_LAYOUT_STRIDED) {
+        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "slice", "the range must lie inside", &t->desc));
+        return NULL;
+    }
+    struct dlm_desc d = t->desc;
+    d.shape[dim] = len;
+    int64_t offset = t->offset + begin * t->desc.stride[dim];
+    struct dlm_tensor *v = dlm_graph_view(g, t, DLM_VIEW_SLICE, &d, offset);
+    if (!v)
+        return NULL;
+    v->view_dim = dim;
+    v->view_begin = begin;
+    return v;
+}
+
+struct dlm_tensor *dlm_view_expand(struct dlm_graph *g, struct dlm_tensor *t, int ndim,
+                                   const int64_t *shape)
+{
+    if (!t)
+        return NULL;
+    struct dlm_desc d = {.dtype = t->desc.dtype, .ndim = ndim};
+    for (int i = 0; i < ndim; i++) {
+        int from = i - (ndim - t->desc.ndim);
+        int64_t len = from < 0 ? 1 : t->desc.shape[from];
+        if (len != 1 && len != shape[i]) {
+            dlm_graph_fail(g, dlm_infer_fail(g->ctx, "expand", "does not broadcast", &t->desc));
+            return NULL;
+        }
+        d.shape[i] = shape[i];
+        d.stride[i] = len == 1 ? 0 : t->desc.stride[from];
+    }
+    return dlm_graph_view(g, t, DLM_VIEW_EXPAND, &d, t->offset);
+}
+
+struct dlm_tensor *dlm_graph_buffer(struct dlm_graph *graph, const struct dlm_desc *desc)
+{
+    return new_tensor(graph, desc);
+}
+
+struct dlm_tensor *dlm_graph_join(struct dlm_graph *graph, struct dlm_tensor *buffer,
+                                  struct dlm_tensor *const *parts, int num_parts, int dim)
+{
+    if (!buffer || graph->status)
+        return NULL;
+    struct dlm_tensor **list =
+        dlm_arena_alloc(graph->ctx, &graph->arena, (size_t)num_parts * sizeof(*list));
+    struct dlm_tensor *t =
+        dlm_graph_view(graph, buffer, DLM_VIEW_JOIN, &buffer->desc, buffer->offset);
+    if (!list || !t) {
+        dlm_graph_fail(graph, DLM_ERR_MEMORY);
+        return NULL;
+    }
+    for (int i = 0; i < num_parts; i++) {
+        if (!parts[i])
+            return NULL;
+        list[i] = parts[i];
+        t->needs_grad |= parts[i]->needs_grad;
+    }
+    t->parts = list;
+    t->num_parts = num_parts;
+    t->view_dim = dim;
+    t->producer = list[num_parts - 1]->producer;
+    return t;
+}

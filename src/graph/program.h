@@ -1,0 +1,54 @@
+/* A program: a plan bound to memory and recorded once, replayed every step. */
+#ifndef DLM_GRAPH_PROGRAM_H
+#define DLM_GRAPH_PROGRAM_H
+
+#include "graph/plan.h"
+
+/* The arenas that several programs share, each sized for the largest of them. */
+struct dlm_workspace {
+    struct dlm_buffer *arenas[DLM_MAX_ARENAS];
+};
+
+/* Allocates arenas that fit every plan. */
+enum dlm_status dlm_workspace_init(struct dlm_workspace *w, struct dlm_device *device,
+                                   struct dlm_plan *const *plans, int num) DLM_CHECK_RESULT;
+void dlm_workspace_finish(struct dlm_workspace *w);
+
+struct dlm_program;
+
+/* Binds the plan's temporaries to the workspace and records it. Every leaf of the graph must be
+ * bound. Borrows plan, its graph and the workspace until the program is destroyed.
+ * workspace NULL: the test mode that gives every tensor its own buffer with guards, NaN-filled. */
+enum dlm_status dlm_program_create(struct dlm_ctx *ctx, struct dlm_program **out,
+                                   struct dlm_device *device, struct dlm_plan *plan,
+                                   struct dlm_workspace *workspace) DLM_CHECK_RESULT;
+void dlm_program_destroy(struct dlm_program **program);
+
+/* Submits one replay. */
+enum dlm_status dlm_program_run(struct dlm_program *program) DLM_CHECK_RESULT;
+
+/* Runs once and prints seconds a kernel, largest first, at debug level. */
+enum dlm_status dlm_program_profile(struct dlm_program *program) DLM_CHECK_RESULT;
+
+/* The dispatches, as they are recorded: for tests of hazards and of what runs where. */
+const struct dlm_dispatch *dlm_program_dispatches(const struct dlm_program *program, size_t *num);
+
+/* Sets `barrier` where a dispatch touches bytes that an earlier one since the last barrier wrote,
+ * or writes bytes that one read. writes[i]: bit a set when dispatch i writes binding a. */
+void dlm_program_find_hazards(struct dlm_dispatch *list, const uint32_t *writes, size_t num);
+
+/* Index of a dispatch that lacks a barrier it needs, or -1. Written on its own, not with the
+ * function above: it is what tests call. */
+int64_t dlm_program_check_hazards(const struct dlm_dispatch *list, const uint32_t *writes,
+                                  size_t num);
+
+/* Test mode: false when a guard was overwritten; name what. */
+bool dlm_program_check_guards(struct dlm_program *program, char *what, size_t what_bytes);
+
+/* Host access to a tensor that the program holds (an output, or a bound leaf). */
+enum dlm_status dlm_program_read(struct dlm_program *program, const struct dlm_tensor *t,
+                                 void *data, size_t bytes) DLM_CHECK_RESULT;
+enum dlm_status dlm_program_write(struct dlm_program *program, const struct dlm_tensor *t,
+                                  const void *data, size_t bytes) DLM_CHECK_RESULT;
+
+#endif

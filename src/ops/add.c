@@ -1,0 +1,55 @@
+/* out = x + y with NumPy broadcasting: torch.add. x, y f32, any strides; out f32 contiguous. */
+#include "ops/broadcast.h"
+
+static enum dlm_status add_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
+                                 const struct dlm_desc *in, struct dlm_desc *out)
+{
+    (void)attrs;
+    if (in[0].dtype != DLM_DTYPE_F32 || in[1].dtype != DLM_DTYPE_F32)
+        return dlm_infer_fail(ctx, "add", "x and y must be f32",
+                              &in[in[0].dtype == DLM_DTYPE_F32]);
+    if (!dlm_broadcast_shape(&in[0], &in[1], &out[0]))
+        return dlm_infer_fail(ctx, "add", "y must broadcast with x", &in[1]);
+    return DLM_OK;
+}
+
+static void add_reference(const struct dlm_reference_call *call)
+{
+    struct dlm_host_tensor x = call->inputs[0], y = call->inputs[1];
+    const struct dlm_desc *out = &call->outputs[0].desc;
+
+    dlm_host_expand(&x, out);
+    dlm_host_expand(&y, out);
+    for (int64_t i = 0; i < dlm_desc_len(out); i++)
+        dlm_host_set_flat(&call->outputs[0], i, dlm_host_get_flat(&x, i) + dlm_host_get_flat(&y, i));
+}
+
+static enum dlm_status add_lower(struct dlm_lowering *l)
+{
+    return dlm_broadcast_lower(l, "add");
+}
+
+static void add_backward(struct dlm_graph *g, const struct dlm_node *node,
+                         struct dlm_tensor *const *grads, struct dlm_tensor **input_grads)
+{
+    for (int i = 0; i < 2; i++)
+        if (dlm_tensor_needs_grad(node->inputs[i]))
+            input_grads[i] = dlm_reduce_to(g, grads[0], dlm_tensor_get_desc(node->inputs[i]));
+}
+
+const struct dlm_op dlm_op_add = {
+    .name = "add",
+    .num_inputs = 2,
+    .num_outputs = 1,
+    .infer = add_infer,
+    .reference = add_reference,
+    .lower = add_lower,
+    .backward = add_backward,
+};
+
+struct dlm_tensor *dlm_add(struct dlm_graph *g, struct dlm_tensor *x, struct dlm_tensor *y)
+{
+    if (!x || !y)
+        return NULL;
+    return dlm_graph_emit(g, DLM_OP_add, NULL, (struct dlm_tensor *[]){x, y}, 2, NULL);
+}

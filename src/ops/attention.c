@@ -1,0 +1,342 @@
+/* Scaled dot-product attention with grouped heads, one op; a mask is never a tensor.
+ *
+ *     out[b,t,h] = softmax_s(scale q[b,t,h] . k[b,s,h / (H/Hkv)]) v,    over the allowed keys s
+ *     lse[b,h,t] = log sum_s exp(scale q . k)
+ *
+ * q, out f32 [B, T, H, D]; k, v f32|f16|bf16 [B, S, Hkv, D]; rows i32 [B, 4]: q_start, kv_len,
+ * prefix_len, num_q. Query t stands at position P = q_start + t; with s counted from 0 a key is
+ * allowed when s < kv_len and (full, or s <= P, or (P < prefix_len and s < prefix_len)). Queries
+ * t >= num_q, and queries without an allowed key, give 0 and lse 0.
+ * Agrees with torch.nn.functional.scaled_dot_product_attention under that mask.
+ *
+ * Backward (two passes over the keys, no atomics): with P = exp(scale q.k - lse),
+ * delta = sum_d dout out, dS = P (dout . v - delta):
+ *
+ *     dq = scale sum_s dS k,   dk = scale sum_{t, h of the group} dS q,   dv = sum P dout */
+#include <math.h>
+#include <stdlib.h>
+
+#include "ops/build.h"
+#include "ops/rows.h"
+
+enum { Q, K, V };
+
+static enum dlm_status infer_qkv(struct dlm_ctx *ctx, const struct dlm_desc *in,
+                                 const struct dlm_desc *rows)
+{
+    const char *op = "attention";
+
+    enum dlm_status st = dlm_infer_plain(ctx, op, "q", &in[Q]);
+    if (!st && in[Q].ndim != 4)
+        st = dlm_infer_fail(ctx, op, "q must be [B, T, H, D]", &in[Q]);
+    for (int i = K; !st && i <= V; i++) {
+        const struct dlm_desc *d = &in[i];
+        if (d->dtype > DLM_DTYPE_BF16 || d->ndim != 4 || !dlm_desc_is_contiguous(d) ||
+            d->shape[0] != in[Q].shape[0] || d->shape[3] != in[Q].shape[3] ||
+            in[Q].shape[2] % d->shape[2])
+            st = dlm_infer_fail(ctx, op, "k and v must be [B, S, Hkv, D], Hkv dividing H", d);
+    }
+    if (!st && (in[K].dtype != in[V].dtype || !dlm_desc_same_shape(&in[K], &in[V])))
+        st = dlm_infer_fail(ctx, op, "v must be like k", &in[V]);
+    if (!st && (rows->dtype != DLM_DTYPE_I32 || rows->ndim != 2 || rows->shape[1] != 4 ||
+                rows->shape[0] != in[Q].shape[0] || !dlm_desc_is_contiguous(rows)))
+        st = dlm_infer_fail(ctx, op, "rows must be i32 [B, 4]", rows);
+    return st;
+}
+
+static struct dlm_desc lse_desc(const struct dlm_desc *q)
+{
+    return dlm_desc_make(DLM_DTYPE_F32, 3, (int64_t[]){q->shape[0], q->shape[2], q->shape[1]});
+}
+
+static enum dlm_status attention_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
+                                       const struct dlm_desc *in, struct dlm_desc *out)
+{
+    (void)attrs;
+    enum dlm_status st = infer_qkv(ctx, in, &in[3]);
+    if (!st) {
+        out[0] = dlm_desc_make(DLM_DTYPE_F32, 4, in[Q].shape);
+        out[1] = lse_desc(&in[Q]);
+    }
+    return st;
+}
+
+/* One query of one head, for the reference. */
+struct query {
+    const struct dlm_reference_call *call;
+    int64_t b, t, h, hk; /* batch row, query, head, its kv head */
+    int64_t keys, dim, kv_heads;
+};
+
+static struct query query_at(const struct dlm_reference_call *call, int64_t b, int64_t t, int64_t h)
+{
+    const int64_t *q = call->inputs[Q].desc.shape, *k = call->inputs[K].desc.shape;
+    return (struct query){call, b, t, h, h / (q[2] / k[2]), k[1], q[3], k[2]};
+}
+
+static bool is_allowed(const struct query *x, int64_t s, const struct dlm_host_tensor *rows)
+{
+    int64_t start = dlm_host_get_i32(rows, 4 * x->b), kv_len = dlm_host_get_i32(rows, 4 * x->b + 1);
+    int64_t prefix = dlm_host_get_i32(rows, 4 * x->b + 2);
+    int64_t num_q = dlm_host_get_i32(rows, 4 * x->b + 3), at = start + x->t;
+
+    if (x->t >= num_q || s >= kv_len)
+        return false;
+    return x->call->attrs->attention.mode == DLM_ATTENTION_FULL || s <= at ||
+           (at < prefix && s < prefix);
+}
+
+static double kv_at(const struct query *x, int which, int64_t s, int64_t d)
+{
+    return dlm_host_get(&x->call->inputs[which], (int64_t[]){x->b, s, x->hk, d});
+}
+
+static double q_at(const struct query *x, int which, int64_t d)
+{
+    return dlm_host_get(&x->call->inputs[which], (int64_t[]){x->b, x->t, x->h, d});
+}
+
+static double score(const struct query *x, int64_t s)
+{
+    double dot = 0;
+
+    for (int64_t d = 0; d < x->dim; d++)
+        dot += q_at(x, Q, d) * kv_at(x, K, s, d);
+    return dot * x->call->attrs->attention.scale;
+}
+
+static void reference_query(const struct query *x)
+{
+    const struct dlm_host_tensor *rows = &x->call->inputs[3];
+    double max = -INFINITY, sum = 0;
+    double *p = calloc((size_t)x->keys, sizeof(*p));
+
+    if (!p)
+        return;
+    for (int64_t s = 0; s < x->keys; s++)
+        if (is_allowed(x, s, rows))
+            max = fmax(max, p[s] = score(x, s));
+    for (int64_t s = 0; s < x->keys; s++)
+        sum += p[s] = is_allowed(x, s, rows) ? exp(p[s] - max) : 0;
+    for (int64_t d = 0; d < x->dim; d++) {
+        double out = 0;
+        for (int64_t s = 0; s < x->keys; s++)
+            out += p[s] * kv_at(x, V, s, d);
+        dlm_host_set(&x->call->outputs[0], (int64_t[]){x->b, x->t, x->h, d},
+                     sum > 0 ? out / sum : 0);
+    }
+    dlm_host_set(&x->call->outputs[1], (int64_t[]){x->b, x->h, x->t}, sum > 0 ? max + log(sum) : 0);
+    free(p);
+}
+
+static void attention_reference(const struct dlm_reference_call *call)
+{
+    const int64_t *s = call->inputs[Q].desc.shape;
+
+    for (int64_t b = 0; b < s[0]; b++)
+        for (int64_t t = 0; t < s[1]; t++)
+            for (int64_t h = 0; h < s[2]; h++) {
+                struct query x = query_at(call, b, t, h);
+                reference_query(&x);
+            }
+}
+
+static struct dlm_attention_params make_params(const struct dlm_lowering *l)
+{
+    const struct dlm_desc *q = &l->inputs[Q], *k = &l->inputs[K];
+
+    return (struct dlm_attention_params){
+        .batch = (uint32_t)q->shape[0],
+        .queries = (uint32_t)q->shape[1],
+        .keys = (uint32_t)k->shape[1],
+        .heads = (uint32_t)q->shape[2],
+        .kv_heads = (uint32_t)k->shape[2],
+        .dim = (uint32_t)q->shape[3],
+        .mode = l->attrs->attention.mode,
+        .scale = l->attrs->attention.scale,
+    };
+}
+
+static uint32_t blocks(uint32_t n, uint32_t block)
+{
+    return (n + block - 1) / block;
+}
+
+/* A work-group takes DLM_ATTENTION_QUERIES queries of a head. Bindings q, k, v, rows, out, lse. */
+static enum dlm_status attention_lower(struct dlm_lowering *l)
+{
+    static const char *const names[] = {"attention_f32", "attention_f16", "attention_bf16"};
+    enum dlm_status st = dlm_lower_check_sizes(l);
+    if (st)
+        return st;
+    struct dlm_attention_params p = make_params(l);
+    if (p.dim > DLM_ATTENTION_MAX_DIM)
+        return dlm_lower_unsupported(l, "head size over 256");
+    struct dlm_kernel_call call = {
+        .kernel = names[l->inputs[K].dtype],
+        .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(3), DLM_OUTPUT(0),
+                 DLM_OUTPUT(1)},
+        .num_args = 6,
+        .writes = 1u << 4 | 1u << 5,
+        .groups = {blocks(p.queries, DLM_ATTENTION_QUERIES), p.heads, p.batch},
+        .scratch_bytes = sizeof(float) * DLM_ATTENTION_QUERIES * ((size_t)p.keys + 16 + p.dim),
+    };
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+static void attention_backward_rule(struct dlm_graph *g, const struct dlm_node *node,
+                                    struct dlm_tensor *const *grads, struct dlm_tensor **input_grads)
+{
+    struct dlm_tensor *outputs[DLM_MAX_OUTPUTS];
+    struct dlm_tensor *inputs[] = {node->inputs[Q],  node->inputs[K],  node->inputs[V],
+                                   node->outputs[0], node->outputs[1], grads[0],
+                                   node->inputs[3]};
+
+    if (!dlm_graph_emit(g, DLM_OP_attention_backward, &node->attrs, inputs, 7, outputs))
+        return;
+    for (int i = Q; i <= V; i++)
+        input_grads[i] = outputs[i];
+}
+
+const struct dlm_op dlm_op_attention = {
+    .name = "attention",
+    .num_inputs = 4,
+    .num_outputs = 2,
+    .infer = attention_infer,
+    .reference = attention_reference,
+    .lower = attention_lower,
+    .backward = attention_backward_rule,
+};
+
+struct dlm_tensor *dlm_attention(struct dlm_graph *g, struct dlm_tensor *q, struct dlm_tensor *k,
+                                 struct dlm_tensor *v, struct dlm_tensor *rows,
+                                 const struct dlm_attention_attrs *attrs)
+{
+    if (!q || !k || !v || !rows)
+        return NULL;
+    return dlm_graph_emit(g, DLM_OP_attention, &(union dlm_attrs){.attention = *attrs},
+                          (struct dlm_tensor *[]){q, k, v, rows}, 4, NULL);
+}
+
+/* Inputs q, k, v, out, lse, dout, rows; outputs dq, dk, dv. */
+enum { OUT = 3, LSE, DOUT, ROWS };
+
+static enum dlm_status attention_backward_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
+                                                const struct dlm_desc *in, struct dlm_desc *out)
+{
+    (void)attrs;
+    const char *op = "attention_backward";
+    struct dlm_desc lse = lse_desc(&in[Q]);
+
+    enum dlm_status st = infer_qkv(ctx, in, &in[ROWS]);
+    for (int i = OUT; !st && i <= DOUT; i++) {
+        st = dlm_infer_plain(ctx, op, "out, lse and dout", &in[i]);
+        if (!st && !dlm_desc_same_shape(&in[i], i == LSE ? &lse : &in[Q]))
+            st = dlm_infer_fail(ctx, op, "out, lse and dout must fit q", &in[i]);
+    }
+    for (int i = Q; !st && i <= V; i++)
+        out[i] = dlm_desc_make(DLM_DTYPE_F32, 4, in[i].shape);
+    return st;
+}
+
+static void add_to(const struct dlm_host_tensor *t, const int64_t *idx, double value)
+{
+    dlm_host_set(t, idx, dlm_host_get(t, idx) + value);
+}
+
+static void reference_query_backward(const struct query *x, double *dk, double *dv)
+{
+    const struct dlm_reference_call *call = x->call;
+    double delta = 0, lse = dlm_host_get(&call->inputs[LSE], (int64_t[]){x->b, x->h, x->t});
+
+    for (int64_t d = 0; d < x->dim; d++)
+        delta += q_at(x, DOUT, d) * q_at(x, OUT, d);
+    for (int64_t s = 0; s < x->keys; s++) {
+        double dp = 0;
+        if (!is_allowed(x, s, &call->inputs[ROWS]))
+            continue;
+        double p = exp(score(x, s) - lse);
+        for (int64_t d = 0; d < x->dim; d++)
+            dp += q_at(x, DOUT, d) * kv_at(x, V, s, d);
+        double ds = p * (dp - delta) * call->attrs->attention.scale;
+        int64_t at = ((x->b * x->keys + s) * x->kv_heads + x->hk) * x->dim;
+        for (int64_t d = 0; d < x->dim; d++) {
+            add_to(&call->outputs[0], (int64_t[]){x->b, x->t, x->h, d}, ds * kv_at(x, K, s, d));
+            dk[at + d] += ds * q_at(x, Q, d);
+            dv[at + d] += p * q_at(x, DOUT, d);
+        }
+    }
+}
+
+static void attention_backward_reference(const struct dlm_reference_call *call)
+{
+    const int64_t *q = call->inputs[Q].desc.shape, kv_len = dlm_desc_len(&call->inputs[K].desc);
+    double *dk = calloc((size_t)kv_len, sizeof(*dk)), *dv = calloc((size_t)kv_len, sizeof(*dv));
+
+    for (int64_t i = 0; dk && dv && i < dlm_desc_len(&call->inputs[Q].desc); i++)
+        dlm_host_set_flat(&call->outputs[0], i, 0);
+    for (int64_t b = 0; dk && dv && b < q[0]; b++)
+        for (int64_t t = 0; t < q[1]; t++)
+            for (int64_t h = 0; h < q[2]; h++) {
+                struct query x = query_at(call, b, t, h);
+                reference_query_backward(&x, dk, dv);
+            }
+    for (int64_t i = 0; dk && dv && i < kv_len; i++) {
+        dlm_host_set_flat(&call->outputs[1], i, dk[i]);
+        dlm_host_set_flat(&call->outputs[2], i, dv[i]);
+    }
+    free(dk);
+    free(dv);
+}
+
+/* delta [B, H, T] (bindings dout, out, delta), then dq (a group: DLM_ATTENTION_QUERIES queries of a
+ * head; q, k, v, dout, lse, delta, rows, dq), then dk and dv (a group: DLM_ATTENTION_KEYS keys of a
+ * kv head, its query heads in order; q, k, v, dout, lse, delta, rows, dk, dv). */
+static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
+{
+    static const char *const dq_names[] = {"attention_dq_f32", "attention_dq_f16",
+                                           "attention_dq_bf16"};
+    static const char *const dkv_names[] = {"attention_dkv_f32", "attention_dkv_f16",
+                                            "attention_dkv_bf16"};
+    enum dlm_status st = dlm_lower_check_sizes(l);
+    if (st)
+        return st;
+    struct dlm_attention_params p = make_params(l);
+    if (p.dim > DLM_ATTENTION_MAX_DIM)
+        return dlm_lower_unsupported(l, "head size over 256");
+    struct dlm_operand delta =
+        dlm_lower_temp(l, (size_t)p.batch * p.heads * p.queries * sizeof(float));
+    struct dlm_kernel_call calls[] = {
+        {.kernel = "attention_delta",
+         .args = {DLM_INPUT(DOUT), DLM_INPUT(OUT), delta},
+         .num_args = 3,
+         .writes = 1u << 2,
+         .groups = {blocks(p.queries, DLM_ATTENTION_QUERIES), p.heads, p.batch}},
+        {.kernel = dq_names[l->inputs[K].dtype],
+         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(DOUT), DLM_INPUT(LSE), delta,
+                  DLM_INPUT(ROWS), DLM_OUTPUT(0)},
+         .num_args = 8,
+         .writes = 1u << 7,
+         .groups = {blocks(p.queries, DLM_ATTENTION_QUERIES), p.heads, p.batch},
+         .scratch_bytes = sizeof(float) * DLM_ATTENTION_QUERIES * (2 * (size_t)p.keys + 32)},
+        {.kernel = dkv_names[l->inputs[K].dtype],
+         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(DOUT), DLM_INPUT(LSE), delta,
+                  DLM_INPUT(ROWS), DLM_OUTPUT(1), DLM_OUTPUT(2)},
+         .num_args = 9,
+         .writes = 1u << 7 | 1u << 8,
+         .groups = {blocks(p.keys, DLM_ATTENTION_KEYS), p.kv_heads, p.batch},
+         .scratch_bytes = sizeof(float) * DLM_ATTENTION_KEYS * (2 * (size_t)p.queries + 32)},
+    };
+    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(calls); i++)
+        st = dlm_lower_call(l, &calls[i], &p, sizeof(p));
+    return st;
+}
+
+const struct dlm_op dlm_op_attention_backward = {
+    .name = "attention_backward",
+    .num_inputs = 7,
+    .num_outputs = 3,
+    .infer = attention_backward_infer,
+    .reference = attention_backward_reference,
+    .lower = attention_backward_lower,
+};

@@ -1,0 +1,109 @@
+/* Shared by the elementwise ops. */
+#include "ops/broadcast.h"
+
+bool dlm_broadcast_shape(const struct dlm_desc *a, const struct dlm_desc *b, struct dlm_desc *out)
+{
+    int ndim = DLM_MAX(a->ndim, b->ndim);
+    int64_t shape[DLM_MAX_DIMS];
+
+    for (int i = 0; i < ndim; i++) {
+        int ia = i - (ndim - a->ndim), ib = i - (ndim - b->ndim);
+        int64_t la = ia < 0 ? 1 : a->shape[ia], lb = ib < 0 ? 1 : b->shape[ib];
+        if (la != lb && la != 1 && lb != 1)
+            return false;
+        shape[i] = DLM_MAX(la, lb);
+    }
+    *out = dlm_desc_make(DLM_DTYPE_F32, ndim, shape);
+    return true;
+}
+
+void dlm_broadcast_strides(const struct dlm_desc *d, const struct dlm_desc *to, uint32_t shape[4],
+                           uint32_t stride[4])
+{
+    for (int i = 0; i < 4; i++) {
+        int id = i - (4 - d->ndim), it = i - (4 - to->ndim);
+        if (shape)
+            shape[i] = it < 0 ? 1 : (uint32_t)to->shape[it]; /* sizes were checked */
+        stride[i] = id < 0 || d->shape[id] == 1 ? 0 : (uint32_t)d->stride[id];
+    }
+}
+
+void dlm_host_expand(struct dlm_host_tensor *t, const struct dlm_desc *to)
+{
+    struct dlm_desc d = *to;
+
+    d.dtype = t->desc.dtype;
+    d.lead = t->desc.lead;
+    for (int i = 0; i < to->ndim; i++) {
+        int from = i - (to->ndim - t->desc.ndim);
+        d.stride[i] = from < 0 || t->desc.shape[from] == 1 ? 0 : t->desc.stride[from];
+    }
+    t->desc = d;
+}
+
+struct dlm_tensor *dlm_reduce_to(struct dlm_graph *g, struct dlm_tensor *grad,
+                                 const struct dlm_desc *to)
+{
+    uint32_t axes = 0;
+
+    if (!grad)
+        return NULL;
+    const struct dlm_desc *d = dlm_tensor_get_desc(grad);
+    int extra = d->ndim - to->ndim;
+    for (int i = 0; i < d->ndim; i++)
+        if (i < extra || (to->shape[i - extra] == 1 && d->shape[i] != 1))
+            axes |= 1u << i;
+    if (axes)
+        grad = dlm_sum(g, grad, axes);
+    return extra ? dlm_view_reshape(g, grad, to->ndim, to->shape) : grad;
+}
+
+uint32_t dlm_elem_groups(int64_t n)
+{
+    return (uint32_t)((n + DLM_GROUP_ELEMS - 1) / DLM_GROUP_ELEMS); /* n fits 32 bits */
+}
+
+enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel)
+{
+    enum dlm_status st = dlm_lower_check_sizes(l);
+    if (st)
+        return st;
+    struct dlm_broadcast_params p = {
+        .total = (uint32_t)dlm_desc_len(&l->outputs[0]),
+        .x_lead = (uint32_t)l->inputs[0].lead,
+        .y_lead = (uint32_t)l->inputs[1].lead,
+        .out_lead = (uint32_t)l->outputs[0].lead,
+    };
+    dlm_broadcast_strides(&l->inputs[0], &l->outputs[0], p.shape, p.x_stride);
+    dlm_broadcast_strides(&l->inputs[1], &l->outputs[0], NULL, p.y_stride);
+    dlm_broadcast_strides(&l->outputs[0], &l->outputs[0], NULL, p.out_stride);
+    struct dlm_kernel_call call = {
+        .kernel = kernel,
+        .args = {DLM_INPUT(0), DLM_INPUT(1), DLM_OUTPUT(0)},
+        .num_args = 3,
+        .writes = 1u << 2,
+        .groups = {dlm_elem_groups(p.total)},
+    };
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+enum dlm_status dlm_map_lower(struct dlm_lowering *l, const char *kernel, uint32_t kind,
+                              float factor)
+{
+    enum dlm_status st = dlm_lower_check_sizes(l);
+    if (st)
+        return st;
+    struct dlm_map_params p = {
+        .total = (uint32_t)dlm_desc_len(&l->inputs[0]),
+        .kind = kind,
+        .factor = factor,
+    };
+    struct dlm_kernel_call call = {.kernel = kernel, .groups = {dlm_elem_groups(p.total)}};
+    for (int i = 0; i < l->num_inputs; i++)
+        call.args[call.num_args++] = DLM_INPUT(i);
+    for (int i = 0; i < l->num_outputs; i++) {
+        call.writes |= 1u << call.num_args;
+        call.args[call.num_args++] = DLM_OUTPUT(i);
+    }
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}

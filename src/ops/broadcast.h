@@ -1,0 +1,36 @@
+/* What the broadcasting ops share: result shape, 4-d parameters, reduction of gradients. */
+#ifndef DLM_OPS_BROADCAST_H
+#define DLM_OPS_BROADCAST_H
+
+#include "ops/build.h"
+
+/* The NumPy broadcast of a and b as a contiguous f32 tensor; false when they do not broadcast. */
+bool dlm_broadcast_shape(const struct dlm_desc *a, const struct dlm_desc *b, struct dlm_desc *out);
+
+/* Shape and strides of d, aligned to the right in four dimensions and broadcast to `to` (0 strides
+ * where d has length 1). shape may be NULL. */
+void dlm_broadcast_strides(const struct dlm_desc *d, const struct dlm_desc *to, uint32_t shape[4],
+                           uint32_t stride[4]);
+
+/* Gives t the shape of `to`, repeating what has length 1: for C references. */
+void dlm_host_expand(struct dlm_host_tensor *t, const struct dlm_desc *to);
+
+/* Sums grad over the dimensions along which `to` was broadcast; the result has to's shape. */
+struct dlm_tensor *dlm_reduce_to(struct dlm_graph *g, struct dlm_tensor *grad,
+                                 const struct dlm_desc *to);
+
+/* Lowers out = kernel(x, y) with struct dlm_broadcast_params. */
+enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel);
+
+/* Elements that one work-group (64 lanes) or CPU work item of an elementwise kernel handles. */
+#define DLM_GROUP_ELEMS 4096
+
+/* Number of work-groups for n elements. */
+uint32_t dlm_elem_groups(int64_t n);
+
+/* Lowers an elementwise kernel over contiguous tensors of one length: inputs in order, output 0,
+ * struct dlm_map_params. */
+enum dlm_status dlm_map_lower(struct dlm_lowering *l, const char *kernel, uint32_t kind,
+                              float factor);
+
+#endif

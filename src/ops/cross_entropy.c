@@ -1,0 +1,110 @@
+/* Log-probability of a label and the gradient of the weighted loss, row by row:
+ *
+ *     logprob[r] = logits[r][label] - log sum exp(logits[r])
+ *     dlogits[r] = weights[r] (softmax(logits[r]) - onehot(label))
+ *
+ * so that sum_r -weights[r] logprob[r] is the loss and dlogits its gradient:
+ * torch.nn.functional.cross_entropy with per-row weights. logits f32 [R, V] contiguous; labels i32
+ * [R], a label outside 0..V-1 gives logprob 0 and a zero gradient; weights f32 [R]. dlogits may be
+ * left out of memory by not using it: the planner still gives it a place, so tiles are small. */
+#include <math.h>
+
+#include "ops/build.h"
+#include "ops/rows.h"
+
+static enum dlm_status cross_entropy_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
+                                           const struct dlm_desc *in, struct dlm_desc *out)
+{
+    (void)attrs;
+    enum dlm_status st = dlm_infer_plain(ctx, "cross_entropy", "logits", &in[0]);
+    if (!st && in[0].ndim != 2)
+        st = dlm_infer_fail(ctx, "cross_entropy", "logits must be [R, V]", &in[0]);
+    for (int i = 1; !st && i < 3; i++)
+        if (in[i].dtype != (i == 1 ? DLM_DTYPE_I32 : DLM_DTYPE_F32) || in[i].ndim != 1 ||
+            in[i].shape[0] != in[0].shape[0] || in[i].stride[0] != 1)
+            st = dlm_infer_fail(ctx, "cross_entropy", "labels i32 and weights f32 must be [R]",
+                                &in[i]);
+    if (!st) {
+        out[0] = dlm_desc_make(DLM_DTYPE_F32, 1, in[0].shape);
+        out[1] = dlm_desc_make(DLM_DTYPE_F32, 2, in[0].shape);
+    }
+    return st;
+}
+
+static void cross_entropy_reference(const struct dlm_reference_call *call)
+{
+    const int64_t rows = call->inputs[0].desc.shape[0], vocab = call->inputs[0].desc.shape[1];
+
+    for (int64_t r = 0; r < rows; r++) {
+        double max = -INFINITY, sum = 0, weight = dlm_host_get_flat(&call->inputs[2], r);
+        int64_t label = dlm_host_get_i32(&call->inputs[1], r);
+        bool counts = label >= 0 && label < vocab;
+        for (int64_t v = 0; v < vocab; v++)
+            max = fmax(max, dlm_host_get_flat(&call->inputs[0], r * vocab + v));
+        for (int64_t v = 0; v < vocab; v++)
+            sum += exp(dlm_host_get_flat(&call->inputs[0], r * vocab + v) - max);
+        double lse = max + log(sum);
+        dlm_host_set_flat(
+            &call->outputs[0], r,
+            counts ? dlm_host_get_flat(&call->inputs[0], r * vocab + label) - lse : 0);
+        for (int64_t v = 0; v < vocab; v++) {
+            double p = exp(dlm_host_get_flat(&call->inputs[0], r * vocab + v) - lse);
+            dlm_host_set_flat(&call->outputs[1], r * vocab + v,
+                              counts ? weight * (p - (v == label ? 1 : 0)) : 0);
+        }
+    }
+}
+
+/* Bindings logits, labels, weights, logprob, dlogits. */
+static enum dlm_status cross_entropy_lower(struct dlm_lowering *l)
+{
+    enum dlm_status st = dlm_lower_check_sizes(l);
+    if (st)
+        return st;
+    struct dlm_cross_entropy_params p = {
+        .rows = (uint32_t)l->inputs[0].shape[0],
+        .vocab = (uint32_t)l->inputs[0].shape[1],
+        .label_lead = (uint32_t)l->inputs[1].lead,
+        .weight_lead = (uint32_t)l->inputs[2].lead,
+        .logprob_lead = (uint32_t)l->outputs[0].lead,
+    };
+    struct dlm_kernel_call call = {
+        .kernel = "cross_entropy",
+        .args = {DLM_INPUT(0), DLM_INPUT(1), DLM_INPUT(2), DLM_OUTPUT(0), DLM_OUTPUT(1)},
+        .num_args = 5,
+        .writes = 1u << 3 | 1u << 4,
+        .groups = {p.rows},
+    };
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+const struct dlm_op dlm_op_cross_entropy = {
+    .name = "cross_entropy",
+    .num_inputs = 3,
+    .num_outputs = 2,
+    .infer = cross_entropy_infer,
+    .reference = cross_entropy_reference,
+    .lower = cross_entropy_lower,
+};
+
+struct dlm_tensor *dlm_cross_entropy(struct dlm_graph *g, struct dlm_tensor *logits,
+                                     struct dlm_tensor *labels, struct dlm_tensor *weights,
+                                     struct dlm_tensor *logprob, struct dlm_tensor **dlogits)
+{
+    struct dlm_tensor *outputs[DLM_MAX_OUTPUTS];
+    struct dlm_tensor *inputs[] = {logits, labels, weights};
+
+    if (!logits || !labels || !weights)
+        return NULL;
+    if (!logprob) {
+        if (!dlm_graph_emit(g, DLM_OP_cross_entropy, NULL, inputs, 3, outputs))
+            return NULL;
+    } else {
+        outputs[0] = dlm_graph_emit_into(g, DLM_OP_cross_entropy, NULL, inputs, 3, logprob);
+        if (!outputs[0])
+            return NULL;
+        outputs[1] = dlm_graph_last_output(g, 1);
+    }
+    *dlogits = outputs[1];
+    return outputs[0];
+}

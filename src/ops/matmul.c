@@ -1,0 +1,357 @@
+/* Matrix product with everything that belongs to a linear layer:
+ *
+ *     out[.., m, n] = alpha sum_k round(a[.., m, k]) b[.., k, n]  (+ c[.., m, n]) (+ bias[n])
+ *
+ * a f32 [.., M, K]; b f32|f16|bf16 [.., K, N], both with any strides: a transpose is a view, so the
+ * weight of torch.nn.Linear, W [N, K], enters as its transposed view. Up to two batch dimensions
+ * broadcast. c f32 [.., M, N] with contiguous columns and bias f32 [N] are optional. round is the
+ * precision policy's operand type for a (attrs.round); sums are f32. Agrees with torch.matmul and
+ * torch.nn.functional.linear.
+ *
+ * A weight in panel form is 2-d: a view of it is either W^T (forward) or W (backward). */
+#include "cpukernels/matmul_general.h"
+#include "ops/broadcast.h"
+
+enum { A, B, C, BIAS };
+
+/* d seen as [batch0, batch1, rows, cols]. */
+static void as_4d(const struct dlm_desc *d, int64_t shape[4], uint32_t stride[4])
+{
+    for (int i = 0; i < 4; i++) {
+        int from = i - (4 - d->ndim);
+        shape[i] = from < 0 ? 1 : d->shape[from];
+        stride[i] = from < 0 || d->shape[from] == 1 ? 0 : (uint32_t)d->stride[from];
+    }
+    /* rows and columns keep their stride even when there is one: kernels test it */
+    for (int i = 2; i < 4 && d->ndim >= 2; i++)
+        stride[i] = (uint32_t)d->stride[i - (4 - d->ndim)];
+}
+
+static enum dlm_status infer_addends(struct dlm_ctx *ctx, const struct dlm_desc *in,
+                                     const struct dlm_desc *out)
+{
+    const struct dlm_desc *c = &in[C], *bias = &in[BIAS];
+
+    if (!dlm_desc_is_absent(c) && (c->dtype != DLM_DTYPE_F32 || !dlm_desc_same_shape(c, out) ||
+                                   (c->stride[c->ndim - 1] != 1 && c->shape[c->ndim - 1] != 1)))
+        return dlm_infer_fail(ctx, "matmul", "c must be f32 with the result's shape", c);
+    if (!dlm_desc_is_absent(bias) && (bias->dtype != DLM_DTYPE_F32 || bias->ndim != 1 ||
+                                      bias->shape[0] != out->shape[out->ndim - 1] ||
+                                      !dlm_desc_is_contiguous(bias)))
+        return dlm_infer_fail(ctx, "matmul", "bias must be f32 [N]", bias);
+    return DLM_OK;
+}
+
+static enum dlm_status matmul_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
+                                    const struct dlm_desc *in, struct dlm_desc *out)
+{
+    (void)attrs;
+    int64_t a[4], b[4], shape[4];
+    uint32_t unused[4];
+
+    if (in[A].dtype != DLM_DTYPE_F32 || in[A].ndim < 2 || in[A].layout != DLM_LAYOUT_STRIDED)
+        return dlm_infer_fail(ctx, "matmul", "a must be f32 with two dimensions or more", &in[A]);
+    if (in[B].dtype > DLM_DTYPE_BF16 || in[B].ndim < 2)
+        return dlm_infer_fail(ctx, "matmul", "b must be f32, f16 or bf16, two dimensions or more",
+                              &in[B]);
+    as_4d(&in[A], a, unused);
+    as_4d(&in[B], b, unused);
+    if (a[3] != b[2])
+        return dlm_infer_fail(ctx, "matmul", "b must have as many rows as a has columns", &in[B]);
+    for (int i = 0; i < 2; i++) {
+        if (a[i] != b[i] && a[i] != 1 && b[i] != 1)
+            return dlm_infer_fail(ctx, "matmul", "the batch dimensions must broadcast", &in[B]);
+        shape[i] = DLM_MAX(a[i], b[i]);
+    }
+    shape[2] = a[2];
+    shape[3] = b[3];
+    int ndim = DLM_MAX(in[A].ndim, in[B].ndim);
+    out[0] = dlm_desc_make(DLM_DTYPE_F32, ndim, shape + 4 - ndim);
+    return infer_addends(ctx, in, &out[0]);
+}
+
+static double rounded(double x, enum dlm_dtype round)
+{
+    float f = (float)x;
+
+    if (round == DLM_DTYPE_BF16)
+        return dlm_bf16_to_f32(dlm_f32_to_bf16(f));
+    return round == DLM_DTYPE_F16 ? dlm_f16_to_f32(dlm_f32_to_f16(f)) : x;
+}
+
+static double alpha_of(const union dlm_attrs *attrs)
+{
+    return attrs->matmul.alpha != 0 ? attrs->matmul.alpha : 1;
+}
+
+static void matmul_reference(const struct dlm_reference_call *call)
+{
+    struct dlm_host_tensor a = call->inputs[A], b = call->inputs[B];
+    const struct dlm_host_tensor *c = &call->inputs[C], *bias = &call->inputs[BIAS];
+    const struct dlm_desc *out = &call->outputs[0].desc;
+    const int64_t k_len = dlm_desc_cols(&a.desc), n_len = dlm_desc_cols(out);
+    const int64_t m_len = out->shape[out->ndim - 2];
+    struct dlm_desc a_to = *out, b_to = *out;
+
+    a_to.shape[out->ndim - 1] = k_len;
+    b_to.shape[out->ndim - 2] = k_len;
+    dlm_host_expand(&a, &a_to);
+    dlm_host_expand(&b, &b_to);
+    for (int64_t i = 0; i < dlm_desc_len(out); i++) {
+        int64_t batch = i / (m_len * n_len), m = i / n_len % m_len, n = i % n_len;
+        double sum = 0;
+        for (int64_t k = 0; k < k_len; k++)
+            sum += rounded(dlm_host_get_flat(&a, (batch * m_len + m) * k_len + k),
+                           call->attrs->matmul.round) *
+                   dlm_host_get_flat(&b, (batch * k_len + k) * n_len + n);
+        sum *= alpha_of(call->attrs);
+        if (!dlm_desc_is_absent(&c->desc))
+            sum += dlm_host_get_flat(c, i);
+        if (!dlm_desc_is_absent(&bias->desc))
+            sum += dlm_host_get_flat(bias, n);
+        dlm_host_set_flat(&call->outputs[0], i, sum);
+    }
+}
+
+static bool has_c(const struct dlm_lowering *l)
+{
+    return !dlm_desc_is_absent(&l->inputs[C]);
+}
+
+static bool has_bias(const struct dlm_lowering *l)
+{
+    return !dlm_desc_is_absent(&l->inputs[BIAS]);
+}
+
+/* Bindings a, b, out, then c and bias where there are: the CPU kernels' order. */
+static void bind_addends(const struct dlm_lowering *l, struct dlm_kernel_call *call)
+{
+    if (has_c(l))
+        call->args[call->num_args++] = DLM_INPUT(C);
+    if (has_bias(l))
+        call->args[call->num_args++] = DLM_INPUT(BIAS);
+}
+
+static const char *panel_kernel(const struct dlm_lowering *l, bool is_bwd, bool is_vec)
+{
+    static const char *const names[3][3] = {
+        {"matmul_panel_fwd_f32", "matmul_panel_fwd_f16", "matmul_panel_fwd_bf16"},
+        {"matmul_panel_bwd_f32", "matmul_panel_bwd_f16", "matmul_panel_bwd_bf16"},
+        {"matmul_panel_vec_f32", "matmul_panel_vec_f16", "matmul_panel_vec_bf16"},
+    };
+    const enum dlm_dtype dtype = l->inputs[B].dtype;
+
+    if (!is_vec && dtype == DLM_DTYPE_BF16 && l->attrs->matmul.round == DLM_DTYPE_BF16) {
+        if (l->caps->bits & DLM_CAP_AMX_BF16)
+            return is_bwd ? "matmul_panel_bwd_bf16_amx" : "matmul_panel_fwd_bf16_amx";
+        if (l->caps->bits & DLM_CAP_AVX512_BF16)
+            return is_bwd ? "matmul_panel_bwd_bf16_avx512bf16" : "matmul_panel_fwd_bf16_avx512bf16";
+    }
+    return names[is_vec ? 2 : is_bwd][dtype];
+}
+
+static enum dlm_status lower_panel(struct dlm_lowering *l)
+{
+    static const uint32_t rounds[] = {DLM_MATMUL_ROUND_NONE, DLM_MATMUL_ROUND_F16,
+                                      DLM_MATMUL_ROUND_BF16};
+    const struct dlm_desc *a = &l->inputs[A], *b = &l->inputs[B], *out = &l->outputs[0];
+    const bool is_bwd = b->stride[1] == 1 && b->stride[0] != 1;
+
+    if (a->ndim != 2 || (a->stride[1] != 1 && a->shape[1] != 1))
+        return dlm_lower_unsupported(l, "packed weight with a batched or transposed operand");
+    struct dlm_matmul_panel_params p = {
+        .m = (uint32_t)a->shape[0],
+        .n = (uint32_t)b->shape[is_bwd ? 0 : 1],
+        .k = (uint32_t)b->shape[is_bwd ? 1 : 0],
+        .x_stride = (uint32_t)a->stride[0],
+        .y_stride = (uint32_t)out->stride[0],
+        .c_stride = has_c(l) ? (uint32_t)l->inputs[C].stride[0] : 0,
+        .flags = (has_c(l) ? DLM_MATMUL_C : 0) | (has_bias(l) ? DLM_MATMUL_BIAS : 0),
+        .round_x = rounds[l->attrs->matmul.round],
+        .alpha = (float)alpha_of(l->attrs),
+    };
+    const bool is_vec = !is_bwd && p.m <= DLM_MATMUL_VEC_ROWS;
+    struct dlm_kernel_call call = {
+        .kernel = panel_kernel(l, is_bwd, is_vec),
+        .args = {DLM_INPUT(A), DLM_INPUT(B), DLM_OUTPUT(0)},
+        .num_args = 3,
+        .writes = 1u << 2,
+        .groups = {is_vec ? dlm_matmul_vec_items(&p) : dlm_matmul_panel_items(&p, is_bwd)},
+        .scratch_bytes =
+            is_vec ? dlm_matmul_vec_scratch(&p) : dlm_matmul_panel_scratch(&p, is_bwd),
+    };
+    bind_addends(l, &call);
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+/* Strides of the operands for the kernels with any strides. */
+static struct dlm_matmul_params make_params(const struct dlm_lowering *l)
+{
+    int64_t a[4], b[4], out[4], c[4];
+    uint32_t out_stride[4];
+    struct dlm_matmul_params p = {
+        .alpha = (float)alpha_of(l->attrs),
+        .flags = (has_c(l) ? DLM_MATMUL_HAS_C : 0) | (has_bias(l) ? DLM_MATMUL_HAS_BIAS : 0) |
+                 (l->attrs->matmul.round == DLM_DTYPE_BF16 ? DLM_MATMUL_A_BF16 : 0) |
+                 (l->attrs->matmul.round == DLM_DTYPE_F16 ? DLM_MATMUL_A_F16 : 0),
+        .a_lead = (uint32_t)l->inputs[A].lead,
+        .b_lead = (uint32_t)l->inputs[B].lead,
+        .out_lead = (uint32_t)l->outputs[0].lead,
+    };
+
+    as_4d(&l->inputs[A], a, p.a_stride);
+    as_4d(&l->inputs[B], b, p.b_stride);
+    as_4d(&l->outputs[0], out, out_stride);
+    memcpy(p.out_stride, out_stride, sizeof(p.out_stride));
+    if (has_c(l)) {
+        as_4d(&l->inputs[C], c, p.c_stride);
+        p.c_lead = (uint32_t)l->inputs[C].lead;
+    }
+    p.batch0 = (uint32_t)out[0];
+    p.batch1 = (uint32_t)out[1];
+    p.m = (uint32_t)out[2];
+    p.n = (uint32_t)out[3];
+    p.k = (uint32_t)a[3];
+    return p;
+}
+
+/* a rounded to 16 bit and widened again, as a contiguous temporary: for the kernel with any strides,
+ * which has no rounding of its own because weights are packed wherever it exists. */
+static enum dlm_status round_operand(struct dlm_lowering *l, struct dlm_operand *rounded_a)
+{
+    const bool is_bf16 = l->attrs->matmul.round == DLM_DTYPE_BF16;
+    const struct dlm_desc *a = &l->inputs[A];
+    const struct dlm_desc flat = dlm_desc_make(DLM_DTYPE_F32, a->ndim, a->shape);
+    const size_t len = (size_t)dlm_desc_len(a);
+    struct dlm_operand half = dlm_lower_temp(l, len * 2 + 4);
+    struct dlm_copy_params p = {.total = (uint32_t)len};
+
+    *rounded_a = dlm_lower_temp(l, len * 4);
+    dlm_broadcast_strides(a, a, p.shape, p.x_stride);
+    dlm_broadcast_strides(&flat, &flat, NULL, p.out_stride);
+    struct dlm_kernel_call call = {
+        .kernel = is_bf16 ? "copy_f32_bf16" : "copy_f32_f16",
+        .args = {DLM_INPUT(A), half},
+        .num_args = 2,
+        .writes = 1u << 1,
+        .groups = {dlm_elem_groups(p.total)},
+    };
+    enum dlm_status st = dlm_lower_call(l, &call, &p, sizeof(p));
+    memcpy(p.x_stride, p.out_stride, sizeof(p.x_stride));
+    call.kernel = is_bf16 ? "copy_bf16_f32" : "copy_f16_f32";
+    call.args[0] = half;
+    call.args[1] = *rounded_a;
+    return st ? st : dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+/* The CPU's kernel for any strides. Its bindings start at element 0. */
+static enum dlm_status lower_general(struct dlm_lowering *l)
+{
+    struct dlm_operand a = DLM_INPUT(A);
+    if (l->attrs->matmul.round != DLM_DTYPE_F32) {
+        enum dlm_status st = round_operand(l, &a);
+        if (st)
+            return st;
+        l->inputs[A] = dlm_desc_make(DLM_DTYPE_F32, l->inputs[A].ndim, l->inputs[A].shape);
+    }
+    const struct dlm_matmul_params s = make_params(l);
+    struct dlm_matmul_general_params p = {
+        .m = s.m, .n = s.n, .k = s.k,
+        .a_m = s.a_stride[2], .a_k = s.a_stride[3],
+        .b_k = s.b_stride[2], .b_n = s.b_stride[3],
+        .y_m = s.out_stride[2], .c_m = s.c_stride[2],
+        .batch = {s.batch0, s.batch1},
+        .a_batch = {s.a_stride[0], s.a_stride[1]},
+        .b_batch = {s.b_stride[0], s.b_stride[1]},
+        .y_batch = {s.out_stride[0], s.out_stride[1]},
+        .c_batch = {s.c_stride[0], s.c_stride[1]},
+        .b_dtype = l->inputs[B].dtype,
+        .flags = (has_c(l) ? DLM_MATMUL_C : 0) | (has_bias(l) ? DLM_MATMUL_BIAS : 0),
+        .alpha = s.alpha,
+    };
+    struct dlm_kernel_call call = {
+        .kernel = "matmul_general",
+        .args = {a, DLM_INPUT(B), DLM_OUTPUT(0)},
+        .num_args = 3,
+        .writes = 1u << 2,
+        .groups = {dlm_matmul_general_items(&p)},
+        .scratch_bytes = dlm_matmul_general_scratch(&p),
+    };
+    bind_addends(l, &call);
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+/* The work-group kernels: bindings a, b, c (a where absent), bias (a where absent), out. A group
+ * makes a tile of DLM_MATMUL_TILE squared. */
+static enum dlm_status lower_tiles(struct dlm_lowering *l)
+{
+    static const char *const names[2][3] = {
+        {"matmul_f32", "matmul_f16", "matmul_bf16"},
+        {"matmul_f32_nolocal", "matmul_f16_nolocal", "matmul_bf16_nolocal"},
+    };
+    const struct dlm_matmul_params p = make_params(l);
+    struct dlm_kernel_call call = {
+        .kernel = names[(l->caps->bits & DLM_CAP_NO_LOCAL) != 0][l->inputs[B].dtype],
+        .args = {DLM_INPUT(A), DLM_INPUT(B), DLM_INPUT(has_c(l) ? C : A),
+                 DLM_INPUT(has_bias(l) ? BIAS : A), DLM_OUTPUT(0)},
+        .num_args = 5,
+        .writes = 1u << 4,
+        .groups = {(p.n + DLM_MATMUL_TILE - 1) / DLM_MATMUL_TILE,
+                   (p.m + DLM_MATMUL_TILE - 1) / DLM_MATMUL_TILE, p.batch0 * p.batch1},
+    };
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+static enum dlm_status matmul_lower(struct dlm_lowering *l)
+{
+    enum dlm_status st = dlm_lower_check_sizes(l);
+    if (st)
+        return st;
+    if (l->inputs[B].layout == DLM_LAYOUT_PANEL)
+        return lower_panel(l);
+    if (dlm_device_has_kernel(l->device, "matmul_general"))
+        return lower_general(l);
+    return lower_tiles(l);
+}
+
+/* da = alpha dy b^T, db = alpha a^T dy, dc = dy, dbias = the column sums of dy. */
+static void matmul_backward(struct dlm_graph *g, const struct dlm_node *node,
+                            struct dlm_tensor *const *grads, struct dlm_tensor **input_grads)
+{
+    struct dlm_tensor *const *in = node->inputs;
+    struct dlm_matmul_attrs exact = {.alpha = node->attrs.matmul.alpha};
+
+    if (dlm_tensor_needs_grad(in[A]))
+        input_grads[A] = dlm_reduce_to(g,
+                                       dlm_matmul(g, grads[0], dlm_view_transpose(g, in[B]), NULL,
+                                                  NULL, &node->attrs.matmul),
+                                       dlm_tensor_get_desc(in[A]));
+    if (dlm_tensor_needs_grad(in[B]))
+        input_grads[B] = dlm_reduce_to(
+            g, dlm_matmul(g, dlm_view_transpose(g, in[A]), grads[0], NULL, NULL, &exact),
+            dlm_tensor_get_desc(in[B]));
+    if (node->num_inputs > C && dlm_tensor_needs_grad(in[C]))
+        input_grads[C] = grads[0];
+    if (node->num_inputs > BIAS && dlm_tensor_needs_grad(in[BIAS]))
+        input_grads[BIAS] = dlm_reduce_to(g, grads[0], dlm_tensor_get_desc(in[BIAS]));
+}
+
+const struct dlm_op dlm_op_matmul = {
+    .name = "matmul",
+    .num_inputs = 4,
+    .num_outputs = 1,
+    .infer = matmul_infer,
+    .reference = matmul_reference,
+    .lower = matmul_lower,
+    .backward = matmul_backward,
+};
+
+struct dlm_tensor *dlm_matmul(struct dlm_graph *g, struct dlm_tensor *a, struct dlm_tensor *b,
+                              struct dlm_tensor *c, struct dlm_tensor *bias,
+                              const struct dlm_matmul_attrs *attrs)
+{
+    if (!a || !b)
+        return NULL;
+    return dlm_graph_emit(g, DLM_OP_matmul, &(union dlm_attrs){.matmul = *attrs},
+                          (struct dlm_tensor *[]){a, b, c, bias}, 4, NULL);
+}

@@ -1,0 +1,56 @@
+/* out = x * y with NumPy broadcasting: torch.mul. x, y f32, any strides; out f32 contiguous. */
+#include "ops/broadcast.h"
+
+static enum dlm_status mul_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
+                                 const struct dlm_desc *in, struct dlm_desc *out)
+{
+    (void)attrs;
+    if (in[0].dtype != DLM_DTYPE_F32 || in[1].dtype != DLM_DTYPE_F32)
+        return dlm_infer_fail(ctx, "mul", "x and y must be f32",
+                              &in[in[0].dtype == DLM_DTYPE_F32]);
+    if (!dlm_broadcast_shape(&in[0], &in[1], &out[0]))
+        return dlm_infer_fail(ctx, "mul", "y must broadcast with x", &in[1]);
+    return DLM_OK;
+}
+
+static void mul_reference(const struct dlm_reference_call *call)
+{
+    struct dlm_host_tensor x = call->inputs[0], y = call->inputs[1];
+    const struct dlm_desc *out = &call->outputs[0].desc;
+
+    dlm_host_expand(&x, out);
+    dlm_host_expand(&y, out);
+    for (int64_t i = 0; i < dlm_desc_len(out); i++)
+        dlm_host_set_flat(&call->outputs[0], i, dlm_host_get_flat(&x, i) * dlm_host_get_flat(&y, i));
+}
+
+static enum dlm_status mul_lower(struct dlm_lowering *l)
+{
+    return dlm_broadcast_lower(l, "mul");
+}
+
+static void mul_backward(struct dlm_graph *g, const struct dlm_node *node,
+                         struct dlm_tensor *const *grads, struct dlm_tensor **input_grads)
+{
+    for (int i = 0; i < 2; i++)
+        if (dlm_tensor_needs_grad(node->inputs[i]))
+            input_grads[i] = dlm_reduce_to(g, dlm_mul(g, grads[0], node->inputs[1 - i]),
+                                           dlm_tensor_get_desc(node->inputs[i]));
+}
+
+const struct dlm_op dlm_op_mul = {
+    .name = "mul",
+    .num_inputs = 2,
+    .num_outputs = 1,
+    .infer = mul_infer,
+    .reference = mul_reference,
+    .lower = mul_lower,
+    .backward = mul_backward,
+};
+
+struct dlm_tensor *dlm_mul(struct dlm_graph *g, struct dlm_tensor *x, struct dlm_tensor *y)
+{
+    if (!x || !y)
+        return NULL;
+    return dlm_graph_emit(g, DLM_OP_mul, NULL, (struct dlm_tensor *[]){x, y}, 2, NULL);
+}

@@ -1,0 +1,37 @@
+/* The list of ops: X(op, file). Makes the enum and the table; `file` is the base name of the op's
+ * source, reference, kernels, shader and test. A backward op shares its forward op's file. */
+#ifndef DLM_OPS_OP_LIST_H
+#define DLM_OPS_OP_LIST_H
+
+#define DLM_OP_LIST(X)                                                                             \
+    X(matmul, matmul)                                                                              \
+    X(add, add)                                                                                    \
+    X(mul, mul)                                                                                    \
+    X(scale, scale)                                                                                \
+    X(activation, activation)                                                                      \
+    X(activation_backward, activation)                                                             \
+    X(gated_activation, gated_activation)                                                          \
+    X(gated_activation_backward, gated_activation)                                                 \
+    X(rms_norm, rms_norm)                                                                          \
+    X(rms_norm_backward, rms_norm)                                                                 \
+    X(layer_norm, layer_norm)                                                                      \
+    X(layer_norm_backward, layer_norm)                                                             \
+    X(softmax, softmax)                                                                            \
+    X(softmax_backward, softmax)                                                                   \
+    X(attention, attention)                                                                        \
+    X(attention_backward, attention)                                                               \
+    X(rope, rope)                                                                                  \
+    X(embedding, embedding)                                                                        \
+    X(patchify, patchify)                                                                          \
+    X(copy, copy)                                                                                  \
+    X(sum, sum)                                                                                    \
+    X(cross_entropy, cross_entropy)                                                                \
+    X(dropout, dropout)                                                                            \
+    X(adamw, adamw)                                                                                \
+    X(grad_norm, grad_norm)                                                                        \
+    X(select, select)                                                                              \
+    X(gather_rows, gather_rows)                                                                    \
+    X(fill, fill)                                                                                  \
+    X(store_rows, store_rows)
+
+#endif

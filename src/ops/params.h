@@ -1,0 +1,173 @@
+/* Parameter structs of the kernels, once for C, OpenCL C and GLSL: 32-bit fields only, at most
+ * DLM_MAX_PARAMS_BYTES. Strides and leads are in elements. */
+#ifndef DLM_OPS_PARAMS_H
+#define DLM_OPS_PARAMS_H
+
+#include "base/dialect.h"
+
+/* out[i] = f(x[i], y[i]) over a 4-d shape; a stride of 0 broadcasts (add, mul). */
+struct dlm_broadcast_params {
+    DLM_U32 total; /* elements of out */
+    DLM_U32 shape[4];
+    DLM_U32 x_stride[4];
+    DLM_U32 y_stride[4];
+    DLM_U32 out_stride[4];
+    DLM_U32 x_lead;
+    DLM_U32 y_lead;
+    DLM_U32 out_lead;
+};
+
+/* out[i] = x[i] between two strided tensors (copy). */
+struct dlm_copy_params {
+    DLM_U32 total;
+    DLM_U32 shape[4];
+    DLM_U32 x_stride[4];
+    DLM_U32 out_stride[4];
+    DLM_U32 x_lead;
+    DLM_U32 out_lead;
+};
+
+/* out[b0,b1,m,n] = alpha sum_k a[b0,b1,m,k] b[b0,b1,k,n] (+ c) (+ bias[n]) */
+struct dlm_matmul_params {
+    DLM_U32 m;
+    DLM_U32 n;
+    DLM_U32 k;
+    DLM_U32 batch0;
+    DLM_U32 batch1;
+    DLM_U32 a_lead;
+    DLM_U32 a_stride[4]; /* batch0, batch1, row m, column k */
+    DLM_U32 b_lead;
+    DLM_U32 b_stride[4]; /* batch0, batch1, row k, column n */
+    DLM_U32 c_lead;
+    DLM_U32 c_stride[4]; /* batch0, batch1, row m, column n */
+    DLM_U32 out_lead;
+    DLM_U32 out_stride[3]; /* batch0, batch1, row m; columns are contiguous */
+    DLM_U32 flags;         /* DLM_MATMUL_* */
+    DLM_F32 alpha;
+};
+#define DLM_MATMUL_TILE 32u /* rows and columns of out that a work-group makes */
+#define DLM_MATMUL_HAS_C 1u
+#define DLM_MATMUL_HAS_BIAS 2u
+#define DLM_MATMUL_A_BF16 4u /* round a to bf16 before the product */
+#define DLM_MATMUL_A_F16 8u
+
+/* Elementwise over contiguous arrays: scale (factor), activations (kind). */
+struct dlm_map_params {
+    DLM_U32 total;
+    DLM_U32 kind;
+    DLM_F32 factor;
+};
+
+/* Row-wise ops over contiguous [rows, cols]: norms, softmax. */
+struct dlm_rows_params {
+    DLM_U32 rows;
+    DLM_U32 cols;
+    DLM_F32 eps;
+    DLM_U32 plus_one;
+};
+
+struct dlm_cross_entropy_params {
+    DLM_U32 rows;
+    DLM_U32 vocab;
+    DLM_U32 label_lead;
+    DLM_U32 weight_lead;
+    DLM_U32 logprob_lead;
+};
+
+/* q, out [B, T, H, D]; k, v [B, S, Hkv, D]; rows [B, 4]; lse, delta [B, H, T] */
+struct dlm_attention_params {
+    DLM_U32 batch;
+    DLM_U32 queries; /* T */
+    DLM_U32 keys;    /* S */
+    DLM_U32 heads;
+    DLM_U32 kv_heads;
+    DLM_U32 dim;
+    DLM_U32 mode; /* enum dlm_attention_mode */
+    DLM_F32 scale;
+};
+
+/* Queries (keys) of a head that a work-group of the forward and dq (dkv) kernels takes. */
+#define DLM_ATTENTION_QUERIES 16u
+#define DLM_ATTENTION_KEYS 16u
+#define DLM_ATTENTION_MAX_DIM 256u
+
+/* x [rows, heads, 2 * half_dim]; cos, sin [rows, half_dim] */
+struct dlm_rope_params {
+    DLM_U32 rows;
+    DLM_U32 heads;
+    DLM_U32 half_dim;
+    DLM_U32 inverse;
+};
+
+struct dlm_embedding_params {
+    DLM_U32 rows;
+    DLM_U32 cols;
+    DLM_U32 first_row; /* id of the table's first row */
+    DLM_U32 table_rows;
+    DLM_U32 num_features;
+    DLM_U32 has_base;
+    DLM_F32 scale;
+};
+
+struct dlm_patchify_params {
+    DLM_U32 batch;
+    DLM_U32 channels;
+    DLM_U32 height;
+    DLM_U32 width;
+    DLM_U32 patch;
+};
+
+/* out[o] = sum over the reduced dimensions: `reduced` elements for each of `total` outputs. Shapes
+ * and strides with the kept dimensions in keep_*, the summed ones in sum_* (1 and 0 elsewhere). */
+struct dlm_sum_params {
+    DLM_U32 total;
+    DLM_U32 reduced;
+    DLM_U32 keep_shape[4];
+    DLM_U32 keep_stride[4];
+    DLM_U32 sum_shape[4];
+    DLM_U32 sum_stride[4];
+    DLM_U32 x_lead;
+};
+
+struct dlm_dropout_params {
+    DLM_U32 rows;
+    DLM_U32 cols;
+    DLM_U32 rows_per_batch;
+    DLM_U32 module;
+    DLM_F32 p;
+};
+
+struct dlm_adamw_params {
+    DLM_U32 total;
+};
+
+struct dlm_grad_norm_params {
+    DLM_U32 total;
+    DLM_U32 partials; /* sums of squares that the first kernel leaves for the second */
+    DLM_F32 max_norm;
+};
+
+struct dlm_select_params {
+    DLM_U32 rows;
+    DLM_U32 vocab;
+};
+
+struct dlm_gather_params {
+    DLM_U32 rows_out;
+    DLM_U32 rows_in;
+    DLM_U32 cols;
+};
+
+struct dlm_fill_params {
+    DLM_U32 total; /* 32-bit words */
+    DLM_U32 lead;
+    DLM_U32 word;
+};
+
+struct dlm_store_rows_params {
+    DLM_U32 rows; /* of x */
+    DLM_U32 cols;
+    DLM_U32 capacity; /* rows of dst */
+};
+
+#endif

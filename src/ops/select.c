@@ -1,0 +1,151 @@
+/* The next token of each row, chosen on the device.
+ *
+ * temperature <= 0: the largest logit, the lowest index among equals (torch.argmax).
+ * Else p = softmax(logits / temperature); with 0 < top_p < 1 only the tokens stay whose probability
+ * is at least the largest value t with sum of {p : p >= t} >= top_p (transformers'
+ * TopPLogitsWarper; equal probabilities stay together); then the first token, in order of index,
+ * at which the running sum of what stays exceeds u times its total. u is Philox of
+ * (seed, step, row).
+ * logits f32 [R, V] contiguous; sampling f32 [2]: temperature, top_p; rng u32 [4]: seed low, seed
+ * high, step, unused; out i32 [R]. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "ops/build.h"
+#include "ops/rows.h"
+
+static enum dlm_status select_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
+                                    const struct dlm_desc *in, struct dlm_desc *out)
+{
+    (void)attrs;
+    enum dlm_status st = dlm_infer_plain(ctx, "select", "logits", &in[0]);
+    if (!st && in[0].ndim != 2)
+        st = dlm_infer_fail(ctx, "select", "logits must be [R, V]", &in[0]);
+    if (!st && (in[1].dtype != DLM_DTYPE_F32 || dlm_desc_len(&in[1]) != 2))
+        st = dlm_infer_fail(ctx, "select", "sampling must be f32 [2]", &in[1]);
+    if (!st && (in[2].dtype != DLM_DTYPE_U32 || dlm_desc_len(&in[2]) != 4))
+        st = dlm_infer_fail(ctx, "select", "rng must be u32 [4]", &in[2]);
+    if (!st)
+        out[0] = dlm_desc_make(DLM_DTYPE_I32, 1, in[0].shape);
+    return st;
+}
+
+static int compare_descending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* Smallest probability that stays under top_p. */
+static double threshold(const double *p, int64_t n, double top_p)
+{
+    double *sorted = malloc((size_t)n * sizeof(*sorted)), sum = 0, t = 0;
+
+    if (!sorted)
+        return 0;
+    memcpy(sorted, p, (size_t)n * sizeof(*sorted));
+    qsort(sorted, (size_t)n, sizeof(*sorted), compare_descending);
+    for (int64_t i = 0; i < n && sum < top_p; i++) {
+        t = sorted[i];
+        sum += t;
+    }
+    free(sorted);
+    return t;
+}
+
+static int64_t argmax(const struct dlm_host_tensor *logits, int64_t row, int64_t vocab)
+{
+    int64_t best = 0;
+
+    for (int64_t v = 1; v < vocab; v++)
+        if (dlm_host_get_flat(logits, row * vocab + v) >
+            dlm_host_get_flat(logits, row * vocab + best))
+            best = v;
+    return best;
+}
+
+static int64_t sample(const struct dlm_reference_call *call, int64_t row, int64_t vocab)
+{
+    const double temperature = dlm_host_get_flat(&call->inputs[1], 0);
+    const double top_p = dlm_host_get_flat(&call->inputs[1], 1);
+    const double max = dlm_host_get_flat(&call->inputs[0],
+                                         row * vocab + argmax(&call->inputs[0], row, vocab));
+    double *p = malloc((size_t)vocab * sizeof(*p)), sum = 0, stays = 0, running = 0, t = 0;
+    int64_t token = 0;
+
+    if (!p)
+        return 0;
+    for (int64_t v = 0; v < vocab; v++) {
+        p[v] = exp((dlm_host_get_flat(&call->inputs[0], row * vocab + v) - max) / temperature);
+        sum += p[v];
+    }
+    for (int64_t v = 0; v < vocab; v++)
+        p[v] /= sum;
+    if (top_p > 0 && top_p < 1)
+        t = threshold(p, vocab, top_p);
+    for (int64_t v = 0; v < vocab; v++)
+        stays += p[v] >= t ? p[v] : 0;
+    uint32_t word = dlm_philox((uint32_t)row, 0, 0x73656c65u,
+                               (uint32_t)dlm_host_get_flat(&call->inputs[2], 2),
+                               (uint32_t)dlm_host_get_flat(&call->inputs[2], 0),
+                               (uint32_t)dlm_host_get_flat(&call->inputs[2], 1));
+    for (int64_t v = 0; v < vocab; v++) {
+        if (p[v] < t)
+            continue;
+        token = v;
+        running += p[v];
+        if (running > dlm_uniform(word) * stays)
+            break;
+    }
+    free(p);
+    return token;
+}
+
+static void select_reference(const struct dlm_reference_call *call)
+{
+    const int64_t rows = call->inputs[0].desc.shape[0], vocab = call->inputs[0].desc.shape[1];
+
+    for (int64_t r = 0; r < rows; r++)
+        dlm_host_set_flat(&call->outputs[0], r,
+                          dlm_host_get_flat(&call->inputs[1], 0) <= 0
+                              ? (double)argmax(&call->inputs[0], r, vocab)
+                              : (double)sample(call, r, vocab));
+}
+
+/* Bindings logits, sampling, rng, out; a work-group a row. */
+static enum dlm_status select_lower(struct dlm_lowering *l)
+{
+    enum dlm_status st = dlm_lower_check_sizes(l);
+    if (st)
+        return st;
+    struct dlm_select_params p = {
+        .rows = (uint32_t)l->inputs[0].shape[0],
+        .vocab = (uint32_t)l->inputs[0].shape[1],
+    };
+    struct dlm_kernel_call call = {
+        .kernel = "select",
+        .args = {DLM_INPUT(0), DLM_INPUT(1), DLM_INPUT(2), DLM_OUTPUT(0)},
+        .num_args = 4,
+        .writes = 1u << 3,
+        .groups = {p.rows},
+    };
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+const struct dlm_op dlm_op_select = {
+    .name = "select",
+    .num_inputs = 3,
+    .num_outputs = 1,
+    .infer = select_infer,
+    .reference = select_reference,
+    .lower = select_lower,
+};
+
+struct dlm_tensor *dlm_select(struct dlm_graph *g, struct dlm_tensor *logits,
+                              struct dlm_tensor *sampling, struct dlm_tensor *rng)
+{
+    if (!logits || !sampling || !rng)
+        return NULL;
+    return dlm_graph_emit(g, DLM_OP_select, NULL, (struct dlm_tensor *[]){logits, sampling, rng}, 3,
+                          NULL);
+}

@@ -1,0 +1,347 @@
+/* The body of every op test. */
+#include "harness.h"
+
+#include <float.h>
+
+#include "base/rng.h"
+
+#define GUARD 4096
+#define SLICE_BEFORE 3
+#define SLICE_AFTER 2
+
+static const struct {
+    double rtol, atol;
+    bool norm;
+} tolerances[] = {
+    [TOL_EXACT] = {0, 0, false},
+    [TOL_ELEMENTWISE] = {4e-6, 1e-6, false},
+    [TOL_REDUCTION] = {2e-5, 2e-6, false},
+    [TOL_PRODUCT] = {2e-5, 0, true},
+    [TOL_PRODUCT_16] = {5e-3, 0, true},
+    [TOL_STORE_16] = {8e-3, 1e-6, false},
+};
+
+/* Everything a row needs on the host. */
+struct host_row {
+    const struct op_row *row;
+    struct dlm_desc stored[DLM_MAX_INPUTS]; /* of the leaf in memory */
+    struct dlm_desc seen[DLM_MAX_INPUTS];   /* of the view that the op gets */
+    void *data[DLM_MAX_INPUTS];
+    struct dlm_host_tensor outputs[DLM_MAX_OUTPUTS];
+    int num_outputs;
+};
+
+void row_fill_host(const struct row_input *in, const struct dlm_desc *desc, void *data,
+                   uint64_t seed)
+{
+    struct dlm_host_tensor t = {*desc, data};
+    struct dlm_rng rng;
+    double scale = in->scale != 0 ? in->scale : 1;
+
+    dlm_rng_init(&rng, seed, 0);
+    for (int64_t i = 0; i < dlm_desc_len(desc); i++) {
+        double u = dlm_rng_uniform(&rng), v = dlm_rng_uniform(&rng);
+        double normal = sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
+        double value = 0;
+        switch (in->fill) {
+        case FILL_NORMAL:
+            value = normal * scale;
+            break;
+        case FILL_UNIFORM:
+            value = u * scale;
+            break;
+        case FILL_CONST:
+            value = in->scale;
+            break;
+        case FILL_IDS:
+            value = floor(u * in->max);
+            break;
+        case FILL_EXTREME:
+            value = (v < 0.5 ? -1 : 1) * (u < 0.2 ? 0 : u < 0.3 ? 1e-40 : pow(10, 60 * v - 30)) *
+                    scale;
+            break;
+        case FILL_DATA_F32:
+            value = ((const float *)in->data)[i % in->data_len];
+            break;
+        case FILL_DATA_I32:
+            value = ((const int32_t *)in->data)[i % in->data_len];
+            break;
+        }
+        dlm_host_set_flat(&t, i, value);
+    }
+}
+
+static void describe_input(const struct row_input *in, struct dlm_desc *stored)
+{
+    int64_t shape[DLM_MAX_DIMS];
+
+    memcpy(shape, in->shape, sizeof(shape));
+    if (in->view == VIEW_TRANSPOSED) {
+        shape[in->ndim - 1] = in->shape[in->ndim - 2];
+        shape[in->ndim - 2] = in->shape[in->ndim - 1];
+    } else if (in->view == VIEW_SLICED) {
+        shape[0] += SLICE_BEFORE + SLICE_AFTER;
+        if (in->ndim > 1)
+            shape[in->ndim - 1] += SLICE_BEFORE + SLICE_AFTER;
+    }
+    *stored = dlm_desc_make(in->dtype, in->ndim, shape);
+}
+
+static struct dlm_tensor *view_input(struct dlm_graph *g, const struct row_input *in,
+                                     struct dlm_tensor *leaf)
+{
+    if (in->view == VIEW_TRANSPOSED)
+        return dlm_view_transpose(g, leaf);
+    if (in->view == VIEW_SLICED) {
+        leaf = dlm_view_slice(g, leaf, 0, SLICE_BEFORE, in->shape[0]);
+        if (in->ndim > 1)
+            leaf = dlm_view_slice(g, leaf, in->ndim - 1, SLICE_BEFORE, in->shape[in->ndim - 1]);
+    }
+    return leaf;
+}
+
+/* Leaves and views of a row in a graph; inputs[i] NULL where absent. */
+static void build_inputs(struct dlm_graph *g, const struct host_row *h, struct dlm_tensor **leaves,
+                         struct dlm_tensor **inputs)
+{
+    for (int i = 0; i < h->row->num_inputs; i++) {
+        leaves[i] = inputs[i] = NULL;
+        if (!h->row->inputs[i].ndim)
+            continue;
+        leaves[i] = dlm_graph_leaf(g, DLM_ROLE_INPUT, "in", &h->stored[i]);
+        inputs[i] = view_input(g, &h->row->inputs[i], leaves[i]);
+    }
+}
+
+static size_t desc_bytes(const struct dlm_desc *d)
+{
+    size_t bytes = 0;
+    return dlm_dtype_bytes(d->dtype, dlm_desc_len(d), &bytes) ? bytes : 0;
+}
+
+/* Shapes, inputs and expected outputs. False when the op refuses the row. */
+static bool make_host_row(struct dlm_ctx *ctx, struct host_row *h, const struct op_row *row,
+                          const union dlm_attrs *attrs, uint64_t seed)
+{
+    const struct dlm_op *op = dlm_op_get(row->op);
+    struct dlm_tensor *leaves[DLM_MAX_INPUTS], *inputs[DLM_MAX_INPUTS];
+    struct dlm_host_tensor in[DLM_MAX_INPUTS];
+    struct dlm_desc descs[DLM_MAX_INPUTS], outs[DLM_MAX_OUTPUTS];
+    struct dlm_graph *g = NULL;
+
+    *h = (struct host_row){.row = row, .num_outputs = op->num_outputs};
+    for (int i = 0; i < row->num_inputs; i++)
+        if (row->inputs[i].ndim)
+            describe_input(&row->inputs[i], &h->stored[i]);
+    if (dlm_graph_create(ctx, &g))
+        return false;
+    build_inputs(g, h, leaves, inputs);
+    for (int i = 0; i < DLM_MAX_INPUTS; i++) {
+        descs[i] = (struct dlm_desc){.dtype = DLM_DTYPE_COUNT, .ndim = 1};
+        in[i] = (struct dlm_host_tensor){.desc = descs[i]};
+        if (i >= row->num_inputs || !inputs[i])
+            continue;
+        descs[i] = *dlm_tensor_get_desc(inputs[i]);
+        h->data[i] = calloc(1, desc_bytes(&h->stored[i]) + 16);
+        row_fill_host(&row->inputs[i], &h->stored[i], h->data[i], seed * 100 + (uint64_t)i);
+        h->seen[i] = descs[i];
+        /* the reference gets the whole storage: its lead is the full offset */
+        in[i] = (struct dlm_host_tensor){descs[i], h->data[i]};
+        in[i].desc.lead = inputs[i]->offset;
+    }
+    bool ok = !op->infer(ctx, attrs, descs, outs);
+    for (int i = 0; ok && i < op->num_outputs; i++) {
+        h->outputs[i] = (struct dlm_host_tensor){outs[i], calloc(1, desc_bytes(&outs[i]) + 16)};
+        if (op->alias[i]) {
+            const struct dlm_host_tensor *from = &in[op->alias[i] - 1];
+            for (int64_t k = 0; k < dlm_desc_len(&outs[i]); k++)
+                dlm_host_set_flat(&h->outputs[i], k, dlm_host_get_flat(from, k));
+        }
+    }
+    struct dlm_reference_call call = {attrs, row->num_inputs, op->num_outputs, in, h->outputs};
+    if (ok)
+        op->reference(&call);
+    dlm_graph_destroy(&g);
+    return ok;
+}
+
+static void free_host_row(struct host_row *h)
+{
+    for (int i = 0; i < DLM_MAX_INPUTS; i++)
+        free(h->data[i]);
+    for (int i = 0; i < DLM_MAX_OUTPUTS; i++)
+        free(h->outputs[i].data);
+}
+
+/* Error of got against want in units of the tolerance: <= 1 passes. NaN counts as infinite. */
+static double compare(enum row_tolerance kind, const struct dlm_host_tensor *got,
+                      const struct dlm_host_tensor *want, int64_t *where)
+{
+    double worst = 0, diff2 = 0, want2 = 0;
+
+    *where = -1;
+    for (int64_t i = 0; i < dlm_desc_len(&want->desc); i++) {
+        double a = dlm_host_get_flat(got, i), b = dlm_host_get_flat(want, i);
+        if (a == b || (isnan(a) && isnan(b)))
+            continue;
+        double limit = tolerances[kind].atol + tolerances[kind].rtol * fabs(b);
+        double error = isfinite(a) && isfinite(b) ? fabs(a - b) / (limit > 0 ? limit : DBL_MIN)
+                                                  : INFINITY;
+        diff2 += isfinite(error) ? (a - b) * (a - b) : INFINITY;
+        want2 += b * b;
+        if (!(error <= worst)) {
+            worst = error;
+            *where = i;
+        }
+    }
+    if (!tolerances[kind].norm)
+        return worst;
+    for (int64_t i = want2 = 0; i < dlm_desc_len(&want->desc); i++)
+        want2 += pow(dlm_host_get_flat(want, i), 2);
+    return sqrt(diff2) / (tolerances[kind].rtol * sqrt(want2) + DBL_MIN);
+}
+
+/* A buffer of its own for a leaf, NaN around the data. */
+static enum dlm_status upload(struct dlm_device *device, const struct dlm_desc *d, const void *data,
+                              struct dlm_buffer **out)
+{
+    size_t bytes = desc_bytes(d), body = (bytes + 3) / 4 * 4;
+
+    enum dlm_status st = dlm_buffer_create(device, out, body + 2 * GUARD);
+    if (!st)
+        st = dlm_buffer_fill(*out, 0, body + 2 * GUARD, 0x7fc07fc1u);
+    return st ? st : dlm_buffer_write(*out, GUARD, data, bytes);
+}
+
+static void compare_outputs(struct dlm_program *program, const struct dlm_node *node,
+                            const struct host_row *h)
+{
+    for (int i = 0; i < h->num_outputs; i++) {
+        const struct dlm_host_tensor *want = &h->outputs[i];
+        struct dlm_host_tensor got = {want->desc, calloc(1, desc_bytes(&want->desc) + 16)};
+        int64_t where;
+        if (CHECK(!dlm_program_read(program, node->outputs[i], got.data,
+                                    desc_bytes(&want->desc))) &&
+            !(h->row->skip_outputs >> i & 1)) {
+            double error = compare(h->row->tolerance, &got, want, &where);
+            if (!CHECK(error <= 1))
+                printf("     output %d: %.3g times the tolerance; element %lld: got %.9g, want "
+                       "%.9g\n", i, error, (long long)where,
+                       where < 0 ? 0 : dlm_host_get_flat(&got, where),
+                       where < 0 ? 0 : dlm_host_get_flat(want, where));
+        }
+        free(got.data);
+    }
+}
+
+static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, const struct host_row *h)
+{
+    const struct op_row *row = h->row;
+    struct dlm_tensor *leaves[DLM_MAX_INPUTS] = {0}, *inputs[DLM_MAX_INPUTS] = {0};
+    struct dlm_buffer *buffers[DLM_MAX_INPUTS] = {0};
+    struct dlm_graph *g = NULL;
+    struct dlm_plan *plan = NULL;
+    struct dlm_program *program = NULL;
+    char what[128] = "";
+
+    if (!CHECK(!dlm_graph_create(ctx, &g)))
+        return;
+    build_inputs(g, h, leaves, inputs);
+    for (int i = 0; i < row->num_inputs; i++)
+        if (leaves[i] && CHECK(!upload(device, &h->stored[i], h->data[i], &buffers[i])))
+            dlm_tensor_bind(leaves[i], buffers[i], GUARD);
+    if (!CHECK(dlm_graph_emit(g, row->op, &row->attrs, inputs, row->num_inputs, NULL)))
+        goto done;
+    struct dlm_node *node = g->nodes[0];
+    for (int i = 0; i < node->num_outputs; i++)
+        node->outputs[i]->base->is_output = true;
+    if (CHECK(!dlm_plan_create(ctx, &plan, g, device)) &&
+        CHECK(!dlm_program_create(ctx, &program, device, plan, NULL)) &&
+        CHECK(!dlm_program_run(program)) && CHECK(!dlm_device_wait(device))) {
+        compare_outputs(program, node, h);
+        if (!CHECK(dlm_program_check_guards(program, what, sizeof(what))))
+            printf("     %s\n", what);
+    }
+done:
+    dlm_program_destroy(&program);
+    dlm_plan_destroy(&plan);
+    dlm_graph_destroy(&g);
+    for (int i = 0; i < DLM_MAX_INPUTS; i++)
+        dlm_buffer_destroy(&buffers[i]);
+}
+
+static void check_unlike(struct dlm_ctx *ctx, const struct host_row *h, uint64_t seed)
+{
+    struct host_row other;
+    double most = 0;
+    int64_t where;
+
+    if (!h->row->unlike)
+        return;
+    if (CHECK(make_host_row(ctx, &other, h->row, h->row->unlike, seed))) {
+        for (int i = 0; i < h->num_outputs; i++) {
+            double error = compare(h->row->tolerance, &other.outputs[i], &h->outputs[i], &where);
+            most = error > most ? error : most;
+        }
+        CHECK(most > 10); /* else the row cannot see its parameter */
+    }
+    free_host_row(&other);
+}
+
+static void print_log(void *user, enum dlm_log_level level, const char *text)
+{
+    (void)user;
+    if (level <= DLM_LOG_WARNING)
+        printf("     log: %s\n", text);
+}
+
+static bool is_wanted(const struct dlm_device_info *info)
+{
+    const char *only = getenv("DLM_TEST_BACKENDS");
+    return !only || strstr(only, dlm_backend_name(info->kind));
+}
+
+int op_rows_main(const struct op_row *rows, size_t num)
+{
+    struct dlm_ctx *ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = print_log});
+    struct dlm_device_info *list = NULL;
+    int num_devices = 0;
+    bool seen[DLM_BACKEND_COUNT] = {0};
+    static char names[4096][96];
+    size_t num_names = 0;
+
+    if (!ctx || dlm_device_list(ctx, &list, &num_devices))
+        return 1;
+    for (int d = 0; d < num_devices; d++) {
+        struct dlm_device *device = NULL;
+        struct dlm_device_params params = {.kind = list[d].kind, .index = list[d].index,
+                                           .cache_dir = getenv("DLM_TEST_KERNEL_CACHE")};
+        if (!is_wanted(&list[d]))
+            continue;
+        seen[list[d].kind] = true;
+        check_case("device opens");
+        if (!CHECK(!dlm_device_open(ctx, &device, &params)))
+            continue;
+        printf("device %s %d: %s (%s)\n", dlm_backend_name(list[d].kind), list[d].index,
+               list[d].name, list[d].driver);
+        for (size_t i = 0; i < num; i++) {
+            struct host_row h;
+            char *name = names[num_names++ % 4096];
+            snprintf(name, sizeof(names[0]), "%s/%s on %s %d", dlm_op_get(rows[i].op)->name,
+                     rows[i].name, dlm_backend_name(list[d].kind), list[d].index);
+            check_case(name);
+            if (CHECK(make_host_row(ctx, &h, &rows[i], &rows[i].attrs, i + 1))) {
+                run_on_device(ctx, device, &h);
+                check_unlike(ctx, &h, i + 1);
+            }
+            free_host_row(&h);
+        }
+        dlm_device_destroy(&device);
+    }
+    for (int k = DLM_BACKEND_CPU; k < DLM_BACKEND_COUNT; k++)
+        if (!seen[k])
+            check_skip(dlm_backend_name((enum dlm_backend_kind)k), "no such device here");
+    dlm_device_list_free(list);
+    dlm_ctx_destroy(&ctx);
+    return check_summary();
+}
