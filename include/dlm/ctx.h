@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "dlm/api.h"
 #include "dlm/status.h"
 
 #ifdef __cplusplus
@@ -38,19 +39,19 @@ struct dlm_ctx_params {
 };
 
 /* Makes a context. params may be NULL (all defaults). Returns NULL when out of memory. */
-struct dlm_ctx *dlm_ctx_create(const struct dlm_ctx_params *params);
+DLM_API struct dlm_ctx *dlm_ctx_create(const struct dlm_ctx_params *params);
 
 /* Destroys *ctx and sets it to NULL. Accepts NULL and a pointer to NULL. */
-void dlm_ctx_destroy(struct dlm_ctx **ctx);
+DLM_API void dlm_ctx_destroy(struct dlm_ctx **ctx);
 
 /* Text of the last error logged through ctx, "" if none. Valid until the next call with ctx. */
-const char *dlm_ctx_last_error(const struct dlm_ctx *ctx);
+DLM_API const char *dlm_ctx_last_error(const struct dlm_ctx *ctx);
 
 /* Asks the running call to stop at the next safe point: it returns DLM_ERR_CANCELLED.
  * Safe from a signal handler and from other threads. */
-void dlm_ctx_cancel(struct dlm_ctx *ctx);
+DLM_API void dlm_ctx_cancel(struct dlm_ctx *ctx);
 
-bool dlm_ctx_is_cancelled(const struct dlm_ctx *ctx);
+DLM_API bool dlm_ctx_is_cancelled(const struct dlm_ctx *ctx);
 
 #ifdef __cplusplus
 }

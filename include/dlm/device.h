@@ -19,11 +19,11 @@ enum dlm_backend_kind {
 };
 
 /* "auto", "cpu", "opencl", "vulkan"; "?" outside the list. */
-const char *dlm_backend_name(enum dlm_backend_kind kind);
+DLM_API const char *dlm_backend_name(enum dlm_backend_kind kind);
 
 /* The kind of a name; DLM_ERR_USAGE (logged) for an unknown one. */
-enum dlm_status dlm_backend_from_name(struct dlm_ctx *ctx, const char *name,
-                                      enum dlm_backend_kind *kind);
+DLM_API enum dlm_status dlm_backend_from_name(struct dlm_ctx *ctx, const char *name,
+                                              enum dlm_backend_kind *kind) DLM_CHECK_RESULT;
 
 /* One device as the enumeration sees it. */
 struct dlm_device_info {
@@ -38,8 +38,9 @@ struct dlm_device_info {
 
 /* Lists every device of every backend built in, the CPU first. Drivers that are missing or have no
  * device add nothing. *list is owned by the caller: free with dlm_device_list_free(). */
-enum dlm_status dlm_device_list(struct dlm_ctx *ctx, struct dlm_device_info **list, int *num);
-void dlm_device_list_free(struct dlm_device_info *list);
+DLM_API enum dlm_status dlm_device_list(struct dlm_ctx *ctx, struct dlm_device_info **list,
+                                        int *num) DLM_CHECK_RESULT;
+DLM_API void dlm_device_list_free(struct dlm_device_info *list);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,8 @@
 #ifndef DLM_STATUS_H
 #define DLM_STATUS_H
 
+#include "dlm/api.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -27,7 +29,7 @@ enum dlm_status {
 };
 
 /* Short English text of a status; never NULL. */
-const char *dlm_status_text(enum dlm_status status);
+DLM_API const char *dlm_status_text(enum dlm_status status);
 
 #ifdef __cplusplus
 }

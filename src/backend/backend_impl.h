@@ -69,6 +69,7 @@ struct dlm_cpu_call {
     const void *params;
     uint32_t groups[3];
     void *scratch; /* scratch_bytes of the dispatch, aligned to 64, private to the worker */
+    uint32_t num_workers; /* items that run at a time: a hint for prefetching, never for results */
 };
 typedef void (*dlm_cpu_kernel_fn)(const struct dlm_cpu_call *call, int64_t item);
 

@@ -80,21 +80,20 @@ DLM_FN DLM_F32 dlm_silu_grad(DLM_F32 x)
     return s * (1.0f + x * (1.0f - s));
 }
 
-/* torch.nn.functional.gelu(x, approximate="tanh") */
+/* torch.nn.functional.gelu(x, approximate="tanh"): 0.5 (1 + tanh(z)) is sigmoid(2 z), which keeps
+ * its digits where tanh is close to -1. */
 DLM_FN DLM_F32 dlm_gelu_tanh(DLM_F32 x)
 {
-    DLM_F32 inner = 0.7978845608028654f * (x + 0.044715f * x * x * x);
-    return 0.5f * x * (1.0f + dlm_tanh(inner));
+    return x * dlm_sigmoid(1.5957691216057308f * (x + 0.044715f * x * x * x));
 }
 
 DLM_FN DLM_F32 dlm_gelu_tanh_grad(DLM_F32 x)
 {
     /* past 12 the derivative is 0 or 1 to the last bit, and the slope below would overflow */
     DLM_F32 z = x > 12.0f ? 12.0f : x < -12.0f ? -12.0f : x;
-    DLM_F32 inner = 0.7978845608028654f * (z + 0.044715f * z * z * z);
-    DLM_F32 t = dlm_tanh(inner);
-    DLM_F32 slope = 0.7978845608028654f * (1.0f + 3.0f * 0.044715f * z * z);
-    return 0.5f * (1.0f + t) + 0.5f * z * (1.0f - t * t) * slope;
+    DLM_F32 s = dlm_sigmoid(1.5957691216057308f * (z + 0.044715f * z * z * z));
+    DLM_F32 slope = 1.5957691216057308f * (1.0f + 3.0f * 0.044715f * z * z);
+    return s + z * s * (1.0f - s) * slope;
 }
 
 /* erf to about 1 ulp of f32: a series for |x| < 1, a Chebyshev fit of erfc above. Both are computed

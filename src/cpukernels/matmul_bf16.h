@@ -68,7 +68,7 @@ static void repack_transposed(void *dst, const struct drive_source *s)
             }
 #pragma GCC unroll 8
             for (int i = 0; i < 8; i++)
-                v[i] = _mm512_load_si512(src + 64 * i);
+                v[i] = _mm512_loadu_si512(src + 64 * i);
             transpose_pairs(v);
 #pragma GCC unroll 8
             for (int i = 0; i < 8; i++)

@@ -118,21 +118,6 @@ DLM_INLINE struct dlm_tile_ahead drive_ahead(const struct drive *d, const struct
     return a;
 }
 
-/* What to prefetch while block `block` of part `part` is worked on. */
-DLM_INLINE struct dlm_tile_ahead drive_next(const struct drive *d, uint32_t part, uint32_t block)
-{
-    struct dlm_tile_ahead none = {0};
-
-    if (block + 1 < d->blocks)
-        block++;
-    else if (part + 1 < d->parts)
-        part++, block = 0;
-    else
-        return none;
-    const struct drive_source s = drive_source(d, part, block);
-    return drive_ahead(d, &s);
-}
-
 /* Copies this item's rows of x for one part of the sum, with zero rows up to a whole tile of the
  * engine. Gives the row stride in bytes. */
 DLM_INLINE size_t drive_load(const struct drive *d, size_t depth0, size_t depth)
@@ -146,6 +131,24 @@ DLM_INLINE size_t drive_load(const struct drive *d, size_t depth0, size_t depth)
                        d->p->round_x);
     }
     return stride;
+}
+
+/* The block of W as the tiles read it: repacked into scratch, or where it is. */
+DLM_INLINE struct drive_block drive_pack(const struct drive *d, const struct drive_source *s)
+{
+    const struct drive_engine *e = d->e;
+
+    if (!e->repack) {
+        return (struct drive_block){
+            .data = drive_word(s, s->panel0, s->depth0, e->w_bytes),
+            .panel_bytes = s->padded_k * DLM_PANEL_COLS * e->w_bytes,
+        };
+    }
+    e->repack(d->w_block, s);
+    return (struct drive_block){
+        .data = d->w_block,
+        .panel_bytes = s->depth * DLM_PANEL_COLS * e->b_bytes,
+    };
 }
 
 DLM_INLINE void drive_block_rows(const struct drive *d, const struct drive_source *s,
@@ -168,39 +171,9 @@ DLM_INLINE void drive_block_rows(const struct drive *d, const struct drive_sourc
     }
 }
 
-DLM_INLINE void drive_part_run(const struct drive *d, uint32_t part)
-{
-    const struct drive_engine *e = d->e;
-    const size_t depth0 = drive_part(d, part);
-    const char *a = d->x_block;
-    size_t stride;
-
-    if (d->p->flags & DLM_MATMUL_X_ROUNDED) {
-        stride = dlm_matmul_round_stride(d->depth) * 2;
-        a = d->x + d->row0 * stride + depth0 * 2;
-    } else {
-        stride = drive_load(d, depth0, drive_part(d, part + 1) - depth0);
-    }
-    for (uint32_t block = 0; block < d->blocks; block++) {
-        const struct drive_source s = drive_source(d, part, block);
-        struct dlm_tile_ahead ahead = drive_next(d, part, block);
-        struct drive_block b = {
-            .data = d->w_block,
-            .panel_bytes = s.depth * DLM_PANEL_COLS * e->b_bytes,
-        };
-        if (e->repack) {
-            e->repack(d->w_block, &s);
-        } else {
-            b.data = drive_word(&s, s.panel0, s.depth0, e->w_bytes);
-            b.panel_bytes = s.padded_k * DLM_PANEL_COLS * e->w_bytes;
-        }
-        drive_block_rows(d, &s, &b, a, stride, &ahead);
-    }
-}
-
-/* One item of a fwd or bwd kernel. */
-DLM_INLINE void drive_item(const struct drive_engine *e, const struct dlm_cpu_call *call,
-                           int64_t item)
+/* The item's share of rows, column tiles and parts of the sum. */
+DLM_INLINE struct drive drive_start(const struct drive_engine *e, const struct dlm_cpu_call *call,
+                                    int64_t item)
 {
     const struct dlm_matmul_panel_params *p = call->params;
     struct drive d = {
@@ -210,35 +183,92 @@ DLM_INLINE void drive_item(const struct drive_engine *e, const struct dlm_cpu_ca
         .w = call->buffers[1],
         .cols = e->is_bwd ? p->k : p->n,
         .depth = e->is_bwd ? p->n : p->k,
-        .out = {.y = call->buffers[2], .y_stride = p->y_stride, .alpha = p->alpha},
     };
-    const struct dlm_matmul_split split = dlm_matmul_split(p->m, d.cols);
-    const uint32_t row_item = (uint32_t)(item / split.col_items);
-    const uint32_t col_item = (uint32_t)(item % split.col_items);
-    uint32_t next = 3;
+    const struct dlm_matmul_split split = dlm_matmul_split(p->m, d.cols, p->flags);
+    const uint32_t row_item = (uint32_t)(item % split.row_items);
+    const uint32_t col_item = (uint32_t)(item / split.row_items);
 
-    if (p->flags & DLM_MATMUL_C) {
-        d.out.c = call->buffers[next++];
-        d.out.c_stride = p->c_stride;
-    }
-    if (p->flags & DLM_MATMUL_BIAS)
-        d.out.bias = call->buffers[next];
     d.row0 = dlm_matmul_part(p->m, split.row_items, row_item);
     d.rows = dlm_matmul_part(p->m, split.row_items, row_item + 1) - d.row0;
     d.tile0 = dlm_matmul_part(split.tiles, split.col_items, col_item);
     d.tiles = dlm_matmul_part(split.tiles, split.col_items, col_item + 1) - d.tile0;
     d.blocks = dlm_matmul_div_up_(d.tiles, DLM_MATMUL_BLOCK_TILES);
-    const uint32_t padded = (uint32_t)dlm_panel_padded_k(d.depth);
-    d.parts = dlm_matmul_div_up_(padded, DLM_MATMUL_DEPTH_BYTES / e->a_bytes);
-    /* scratch: the tile, the block of W, the rows of x (the last may be read past its rows) */
-    const uint32_t units = dlm_matmul_div_up_(padded / DLM_PANEL_DEPTH, d.parts);
-    const size_t block_bytes = (size_t)units * DLM_PANEL_DEPTH * e->b_bytes * DLM_PANEL_COLS * 2 *
-                               DLM_MATMUL_BLOCK_TILES;
-    d.tile = call->scratch;
-    d.w_block = (char *)call->scratch + 32 * DLM_MATMUL_TILE_COLS * sizeof(float);
-    d.x_block = d.w_block + (e->repack ? block_bytes : 0);
-    for (uint32_t part = 0; part < d.parts; part++)
-        drive_part_run(&d, part);
+    d.parts = dlm_matmul_div_up_((uint32_t)dlm_panel_padded_k(d.depth),
+                                 DLM_MATMUL_DEPTH_BYTES / e->a_bytes);
+    return d;
+}
+
+/* Where the item writes, and its scratch: the tile, the block of W, the rows of x (after which
+ * there is room for a tile's rows more). */
+DLM_INLINE void drive_bind(struct drive *d, const struct dlm_cpu_call *call)
+{
+    const struct dlm_matmul_panel_params *p = d->p;
+    const uint32_t units = (uint32_t)(dlm_panel_padded_k(d->depth) / DLM_PANEL_DEPTH);
+    const size_t depth = (size_t)dlm_matmul_div_up_(units, d->parts) * DLM_PANEL_DEPTH;
+    const size_t block_len = depth * DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES;
+    uint32_t next = 3;
+
+    d->out = (struct dlm_tile_out){
+        .y = call->buffers[2],
+        .y_stride = p->y_stride,
+        .alpha = p->alpha,
+    };
+    if (p->flags & DLM_MATMUL_C) {
+        d->out.c = call->buffers[next++];
+        d->out.c_stride = p->c_stride;
+    }
+    if (p->flags & DLM_MATMUL_BIAS)
+        d->out.bias = call->buffers[next];
+    d->tile = call->scratch;
+    d->w_block = (char *)call->scratch + 32 * DLM_MATMUL_TILE_COLS * sizeof(float);
+    d->x_block = d->w_block + (d->e->repack ? block_len * d->e->b_bytes : 0);
+}
+
+/* What to prefetch while block `block` of part `part` is worked on: the next block of the item, or
+ * the first of the item that this worker will probably get next. */
+DLM_INLINE struct dlm_tile_ahead drive_next(const struct drive *d, const struct dlm_cpu_call *call,
+                                            int64_t item, uint32_t part, uint32_t block)
+{
+    const struct dlm_tile_ahead none = {0};
+    struct drive next = *d;
+
+    if (++block == d->blocks) {
+        block = 0;
+        part++;
+    }
+    if (part == d->parts) {
+        item += call->num_workers;
+        if (item >= call->groups[0])
+            return none;
+        next = drive_start(d->e, call, item);
+        part = 0;
+    }
+    const struct drive_source s = drive_source(&next, part, block);
+    return drive_ahead(&next, &s);
+}
+
+/* One item of a fwd or bwd kernel. */
+DLM_INLINE void drive_item(const struct drive_engine *e, const struct dlm_cpu_call *call,
+                           int64_t item)
+{
+    struct drive d = drive_start(e, call, item);
+
+    drive_bind(&d, call);
+    for (uint32_t part = 0; part < d.parts; part++) {
+        const size_t depth0 = drive_part(&d, part);
+        size_t stride = dlm_matmul_round_stride(d.depth, e->a_bytes);
+        const char *a = d.x + d.row0 * stride + depth0 * e->a_bytes;
+        if (!(d.p->flags & DLM_MATMUL_X_ROUNDED)) {
+            stride = drive_load(&d, depth0, drive_part(&d, part + 1) - depth0);
+            a = d.x_block;
+        }
+        for (uint32_t block = 0; block < d.blocks; block++) {
+            const struct drive_source s = drive_source(&d, part, block);
+            struct dlm_tile_ahead ahead = drive_next(&d, call, item, part, block);
+            const struct drive_block b = drive_pack(&d, &s);
+            drive_block_rows(&d, &s, &b, a, stride, &ahead);
+        }
+    }
 }
 
 #endif

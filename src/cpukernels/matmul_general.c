@@ -87,29 +87,56 @@ static void copy_block(float *out, size_t stride, const struct matrix *x, size_t
     }
 }
 
-/* Panels [16 columns][depth][16] of b for the item's columns; zeros outside b. */
+#define PACK_DEPTH 64 /* of a panel that is filled at a time: 4 KiB, in L1 */
+
+/* panel[depth][16] = b (k, j) for k in [k0, k0 + depth), j in [j0, j0 + cols), zeros after them. */
+DLM_INLINE void pack_block(enum dlm_dtype dtype, float *panel, const struct matrix *b, size_t k0,
+                           size_t depth, size_t j0, uint32_t cols)
+{
+    if (b->col == 1 && cols == COLS) {
+        for (size_t k = 0; k < depth; k++) {
+            const size_t from = (k0 + k) * b->row + j0;
+            for (uint32_t j = 0; j < COLS; j++)
+                panel[k * COLS + j] = element(dtype, b->data, from + j);
+        }
+        return;
+    }
+    for (uint32_t j = 0; j < COLS; j++) {
+        const size_t from = k0 * b->row + (j0 + j) * b->col;
+        for (size_t k = 0; k < depth; k++)
+            panel[k * COLS + j] = j < cols ? element(dtype, b->data, from + k * b->row) : 0.0f;
+    }
+}
+
+/* Panels [16 columns][padded][16] of b for the item's columns; zeros outside b. */
+DLM_INLINE void pack_typed(enum dlm_dtype dtype, const struct work *w, size_t k0, size_t depth,
+                           size_t padded)
+{
+    for (size_t k = 0; k < depth; k += PACK_DEPTH) {
+        for (uint32_t col = 0; col < w->cols; col += COLS) {
+            pack_block(dtype, w->b_block + col * padded + k * COLS, &w->b, k0 + k,
+                       DLM_MIN(depth - k, (size_t)PACK_DEPTH), w->col0 + col,
+                       DLM_MIN(w->cols - col, (uint32_t)COLS));
+        }
+    }
+    for (uint32_t col = 0; col < w->cols; col += COLS) {
+        memset(w->b_block + col * padded + depth * COLS, 0,
+               (padded - depth) * COLS * sizeof(float));
+    }
+}
+
 static void pack_panels(const struct work *w, size_t k0, size_t depth, size_t padded)
 {
-    for (uint32_t col = 0; col < w->cols; col += COLS) {
-        const uint32_t cols = DLM_MIN(w->cols - col, (uint32_t)COLS);
-        float *panel = w->b_block + (size_t)col * padded;
-        const size_t j0 = w->col0 + col;
-        if (w->b.col <= w->b.row) {
-            copy_block(panel, COLS, &w->b, k0, depth, j0, cols, COLS);
-        } else {
-            /* k is contiguous: 16 rows of k, spread over the panel */
-            float line[DEPTH];
-            for (uint32_t j = 0; j < COLS; j++) {
-                if (j < cols) {
-                    copy_row(line, &w->b, k0 * w->b.row + (j0 + j) * w->b.col, w->b.row, depth);
-                } else {
-                    memset(line, 0, sizeof(line));
-                }
-                for (size_t k = 0; k < depth; k++)
-                    panel[k * COLS + j] = line[k];
-            }
-        }
-        memset(panel + depth * COLS, 0, (padded - depth) * COLS * sizeof(float));
+    switch (w->b.dtype) {
+    case DLM_DTYPE_BF16:
+        pack_typed(DLM_DTYPE_BF16, w, k0, depth, padded);
+        break;
+    case DLM_DTYPE_F16:
+        pack_typed(DLM_DTYPE_F16, w, k0, depth, padded);
+        break;
+    default:
+        pack_typed(DLM_DTYPE_F32, w, k0, depth, padded);
+        break;
     }
 }
 
@@ -164,16 +191,17 @@ static void run_tiles(const struct work *w, bool is_swapped)
     }
 }
 
+typedef float quad DLM_VECTOR(16);
+
 DLM_INLINE float sum_lanes(dlm_vec v)
 {
-    float lanes[DLM_TILE_LANES];
+    quad part, sum = {0};
 
-    memcpy(lanes, &v, sizeof(v));
-    for (int half = DLM_TILE_LANES / 2; half; half /= 2) {
-        for (int i = 0; i < half; i++)
-            lanes[i] += lanes[i + half];
+    for (size_t i = 0; i < sizeof(v); i += sizeof(part)) {
+        memcpy(&part, (const char *)&v + i, sizeof(part));
+        sum += part;
     }
-    return lanes[0];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 /* sums[4 rows][2 columns] of a[rows][len] and b[2][len]. */
@@ -209,7 +237,7 @@ static void dot_4x2(const float *const a[4], const float *b0, const float *b1, s
 /* Few columns, k contiguous in a: b^T is copied to scratch, rows of a are read in place. */
 static void run_dots(const struct work *w)
 {
-    const size_t stride = DEPTH + 16;
+    const size_t stride = DLM_MATMUL_GENERAL_DOT_DEPTH + 16;
     const struct dlm_tile_out out = {
         .y = w->y, .y_stride = w->y_m, .c = w->c, .c_stride = w->c_m, .bias = w->bias,
         .alpha = w->p->alpha,
@@ -218,8 +246,8 @@ static void run_dots(const struct work *w)
     const float *a = (const float *)w->a.data + (size_t)w->row0 * w->a.row;
 
     memset(w->tile, 0, (size_t)w->rows * DLM_MATMUL_TILE_COLS * sizeof(float));
-    for (uint32_t k0 = 0; k0 < w->p->k; k0 += DEPTH) {
-        const size_t depth = DLM_MIN(w->p->k - k0, (uint32_t)DEPTH);
+    for (uint32_t k0 = 0; k0 < w->p->k; k0 += DLM_MATMUL_GENERAL_DOT_DEPTH) {
+        const size_t depth = DLM_MIN(w->p->k - k0, (uint32_t)DLM_MATMUL_GENERAL_DOT_DEPTH);
         copy_block(w->b_block, stride, &b_t, w->col0, w->cols, k0, depth, depth);
         for (uint32_t r = 0; r < w->rows; r += 4) {
             const uint32_t rows = DLM_MIN(w->rows - r, 4u);

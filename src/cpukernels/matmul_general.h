@@ -1,6 +1,6 @@
 /* matmul_general: y[m, n] = alpha sum_k a(m, k) b(k, n) (+ c[m, n]) (+ bias[n]) for operands with
- * any strides: adapters, their gradients, and whatever is no packed weight. a is f32; b is f32, bf16
- * or f16; sums are f32. Two batch dimensions, a stride of 0 repeats an operand.
+ * any strides: adapters, their gradients, and whatever is no packed weight. a is f32; b is f32,
+ * bf16 or f16; sums are f32. Two batch dimensions, a stride of 0 repeats an operand.
  *
  * Bindings: 0 a, 1 b, 2 y, then c (f32) with DLM_MATMUL_C, then bias (f32) with DLM_MATMUL_BIAS. c
  * may be y itself. Rows of y and c are contiguous. All strides count elements of the operand.
@@ -33,7 +33,9 @@ enum dlm_matmul_general_way {
 
 #define DLM_MATMUL_GENERAL_FEW 16    /* columns */
 #define DLM_MATMUL_GENERAL_DEPTH 512 /* of the sum, in one pass */
-#define DLM_MATMUL_GENERAL_ROWS 128  /* of an item */
+#define DLM_MATMUL_GENERAL_ROWS 256  /* of an item */
+#define DLM_MATMUL_GENERAL_DOT_DEPTH 2048
+#define DLM_MATMUL_GENERAL_DOT_ROWS 64
 
 static inline enum dlm_matmul_general_way
 dlm_matmul_general_way(const struct dlm_matmul_general_params *p)
@@ -55,7 +57,9 @@ dlm_matmul_general_split(const struct dlm_matmul_general_params *p)
     struct dlm_matmul_split s = {.tiles = dlm_matmul_div_up_(cols, DLM_MATMUL_TILE_COLS)};
 
     s.col_items = dlm_matmul_div_up_(s.tiles, DLM_MATMUL_BLOCK_TILES);
-    s.row_items = dlm_matmul_div_up_(rows, DLM_MATMUL_GENERAL_ROWS);
+    s.row_items = dlm_matmul_div_up_(rows, way == DLM_MATMUL_GENERAL_DOT
+                                               ? DLM_MATMUL_GENERAL_DOT_ROWS
+                                               : DLM_MATMUL_GENERAL_ROWS);
     return s;
 }
 

@@ -159,19 +159,26 @@ void DLM_CPU_KERNEL(matmul_panel_bwd_f16)(const struct dlm_cpu_call *call, int64
     drive_item(&engine, call, item);
 }
 
-/* x: [m, k] f32, rows of 16 an item; out: bf16, zeros after k. */
+/* x: [m, k] f32, rows of 16 an item; out: bf16 or f32, zeros after k. */
 void DLM_CPU_KERNEL(matmul_panel_round)(const struct dlm_cpu_call *call, int64_t item)
 {
     const struct dlm_matmul_panel_params *p = call->params;
-    const size_t stride = dlm_matmul_round_stride(p->k);
+    const bool is_wide = p->flags & DLM_MATMUL_ROUND_F32;
+    const size_t elem_bytes = is_wide ? 4 : 2;
+    const size_t stride = dlm_matmul_round_stride(p->k, elem_bytes);
     const uint32_t row0 = (uint32_t)item * DLM_MATMUL_ROUND_ROWS;
     const uint32_t row1 = DLM_MIN(row0 + DLM_MATMUL_ROUND_ROWS, p->m);
 
     for (uint32_t row = row0; row < row1; row++) {
         const float *x = (const float *)call->buffers[0] + (size_t)row * p->x_stride;
-        uint16_t *out = (uint16_t *)call->buffers[1] + row * stride;
+        void *out = (char *)call->buffers[1] + row * stride;
+        if (is_wide) {
+            dlm_round_row(out, x, p->k, stride / elem_bytes, p->round_x);
+            continue;
+        }
+        uint16_t *half = out;
         for (uint32_t i = 0; i < p->k; i++)
-            out[i] = (uint16_t)dlm_f32_to_bf16(x[i]); /* 16 bits */
-        memset(out + p->k, 0, (stride - p->k) * sizeof(*out));
+            half[i] = (uint16_t)dlm_f32_to_bf16(x[i]); /* 16 bits */
+        memset(half + p->k, 0, stride - p->k * elem_bytes);
     }
 }

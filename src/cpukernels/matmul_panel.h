@@ -3,7 +3,7 @@
  *   matmul_panel_fwd_*   y[m, n] = alpha x[m, k] W^T (+ c[m, n]) (+ bias[n])
  *   matmul_panel_bwd_*   y[m, k] = alpha x[m, n] W   (+ c[m, k])         x = dy, y = dx
  *   matmul_panel_vec_*   as fwd for m <= DLM_MATMUL_VEC_ROWS: reads W once, no scratch blocks
- *   matmul_panel_round   x as rows of bf16 for the bf16 engines, once for several matmuls
+ *   matmul_panel_round   x rounded and laid out for fwd and bwd, once for all that read it
  *
  * Names end in W's type and, where there is one, the engine: fwd_bf16 and bwd_bf16 widen W and use
  * f32 FMA; fwd_bf16_avx512bf16 and fwd_bf16_amx round x to bf16. All sums are f32. The result
@@ -13,9 +13,12 @@
  * (f32, row stride c_stride) with DLM_MATMUL_C, then bias (f32) with DLM_MATMUL_BIAS (fwd and vec).
  * c may be y itself. x and y must not overlap. Strides count elements.
  *
- * With DLM_MATMUL_X_ROUNDED (only _avx512bf16 and _amx) binding 0 is what matmul_panel_round made
- * of x and x_stride is not read: worth it when x feeds more than one matmul or the result has few
- * columns. matmul_panel_round: bindings 0 x, 1 the rounded rows (dlm_matmul_round_bytes()).
+ * With DLM_MATMUL_X_ROUNDED (fwd and bwd) binding 0 is what matmul_panel_round made of x, and
+ * x_stride is not read. Otherwise every item copies its rows of x into scratch, again for each few
+ * hundred columns, which costs 3 to 30 % (the fewer columns y has, the more). Bindings of
+ * matmul_panel_round: 0 x, 1 the copy (dlm_matmul_round_bytes()): bf16 for the bf16 engines, and
+ * with DLM_MATMUL_ROUND_F32 f32, rounded as round_x says, for the f32 ones. One copy serves all
+ * matmuls that read the same x.
  *
  * Dispatch: groups = {items, 1, 1}, scratch_bytes as given below. */
 #ifndef DLM_CPUKERNELS_MATMUL_PANEL_H
@@ -27,6 +30,7 @@
 #define DLM_MATMUL_C 1u         /* add c */
 #define DLM_MATMUL_BIAS 2u      /* add bias to every row */
 #define DLM_MATMUL_X_ROUNDED 4u /* binding 0 comes from matmul_panel_round */
+#define DLM_MATMUL_ROUND_F32 8u /* matmul_panel_round: write f32, for the f32 engines */
 
 /* What x is rounded to before it is multiplied. The bf16 engines always round to bf16. */
 #define DLM_MATMUL_ROUND_NONE 0u
@@ -50,9 +54,12 @@ struct dlm_matmul_panel_params {
 #define DLM_MATMUL_DEPTH_BYTES 4608 /* longest stretch of the sum in one pass, in bytes of x */
 #define DLM_MATMUL_CHUNK_ROWS 256  /* rows of an item; a multiple of the largest register tile */
 #define DLM_MATMUL_MIN_ITEMS 16    /* as far as the columns allow */
+#define DLM_MATMUL_COPY_TILES 12   /* the same two, where each item copies its rows of x */
+#define DLM_MATMUL_COPY_ITEMS 8
 #define DLM_MATMUL_ROW_PAD 64      /* bytes after each copied row, against cache set collisions */
 
-/* Item i works on rows part i / col_items and column tiles part i % col_items, each an even share. */
+/* How y is shared out: item i works on part i % row_items of the rows and part i / row_items of the
+ * column tiles, so that items that run at the same time read the same columns of W. */
 struct dlm_matmul_split {
     uint32_t tiles; /* column tiles of 32 */
     uint32_t col_items, row_items;
@@ -63,15 +70,19 @@ static inline uint32_t dlm_matmul_div_up_(uint32_t a, uint32_t b)
     return a / b + (a % b != 0);
 }
 
-static inline struct dlm_matmul_split dlm_matmul_split(uint32_t rows, uint32_t cols)
+/* Items are a block wide; wider when each has to copy its rows of x first. */
+static inline struct dlm_matmul_split dlm_matmul_split(uint32_t rows, uint32_t cols, uint32_t flags)
 {
-    struct dlm_matmul_split s = {.tiles = dlm_matmul_div_up_(cols, DLM_MATMUL_TILE_COLS)};
-    const uint32_t least = DLM_MIN(s.tiles, (uint32_t)DLM_MATMUL_MIN_ITEMS);
+    const uint32_t tiles = dlm_matmul_div_up_(cols, DLM_MATMUL_TILE_COLS);
+    const bool is_copied = !(flags & DLM_MATMUL_X_ROUNDED);
+    const uint32_t most = is_copied ? DLM_MATMUL_COPY_TILES : DLM_MATMUL_BLOCK_TILES;
+    const uint32_t least_items = is_copied ? DLM_MATMUL_COPY_ITEMS : DLM_MATMUL_MIN_ITEMS;
 
-    s.col_items = dlm_matmul_div_up_(s.tiles, DLM_MATMUL_BLOCK_TILES);
-    s.col_items = DLM_MAX(s.col_items, least);
-    s.row_items = dlm_matmul_div_up_(rows, DLM_MATMUL_CHUNK_ROWS);
-    return s;
+    return (struct dlm_matmul_split){
+        .tiles = tiles,
+        .col_items = DLM_MAX(dlm_matmul_div_up_(tiles, most), DLM_MIN(tiles, least_items)),
+        .row_items = dlm_matmul_div_up_(rows, DLM_MATMUL_CHUNK_ROWS),
+    };
 }
 
 /* First element of part `index` when len is shared out evenly among `parts`. */
@@ -83,7 +94,7 @@ static inline uint32_t dlm_matmul_part(uint32_t len, uint32_t parts, uint32_t in
 /* Items of a fwd (y has n columns) or bwd (y has k columns) kernel. */
 static inline uint32_t dlm_matmul_panel_items(const struct dlm_matmul_panel_params *p, bool is_bwd)
 {
-    const struct dlm_matmul_split s = dlm_matmul_split(p->m, is_bwd ? p->k : p->n);
+    const struct dlm_matmul_split s = dlm_matmul_split(p->m, is_bwd ? p->k : p->n, p->flags);
 
     return s.col_items * s.row_items;
 }
@@ -113,16 +124,16 @@ static inline size_t dlm_matmul_vec_scratch(const struct dlm_matmul_panel_params
     return (size_t)dlm_panel_padded_k(p->k) * sizeof(float) * DLM_MATMUL_VEC_ROWS;
 }
 
-/* matmul_panel_round: x[m, k] f32 (stride x_stride) to bf16; n, flags, alpha and the other strides
- * are not read. For bwd set k to W's n. No scratch. */
-static inline size_t dlm_matmul_round_stride(uint32_t k) /* in elements */
+/* matmul_panel_round: x[m, k] f32 (stride x_stride) to rows of elem_bytes 2 (bf16) or 4 (f32) with
+ * zeros after k. It reads m, k (for bwd: W's n), x_stride, flags and round_x; no scratch. */
+static inline size_t dlm_matmul_round_stride(uint32_t k, size_t elem_bytes) /* in bytes */
 {
-    return (size_t)dlm_panel_padded_k(k) + DLM_MATMUL_ROW_PAD / 2;
+    return (size_t)dlm_panel_padded_k(k) * elem_bytes + DLM_MATMUL_ROW_PAD;
 }
 
-static inline size_t dlm_matmul_round_bytes(uint32_t m, uint32_t k)
+static inline size_t dlm_matmul_round_bytes(uint32_t m, uint32_t k, size_t elem_bytes)
 {
-    return ((size_t)m + 32) * dlm_matmul_round_stride(k) * 2;
+    return ((size_t)m + 32) * dlm_matmul_round_stride(k, elem_bytes); /* AMX reads past row m */
 }
 
 #define DLM_MATMUL_ROUND_ROWS 16

@@ -25,8 +25,8 @@
         for (size_t d = 0; d < depth; d += 2 * DLM_TILE_STEPS) {                                   \
             const char *next = dlm_tile_next(ahead, b0);                                           \
             for (size_t s = 0; s < DLM_TILE_STEPS; s++) {                                          \
-                const __m512bh bx = (__m512bh)_mm512_load_si512(b0 + 64 * s);                      \
-                const __m512bh by = (__m512bh)_mm512_load_si512(b1 + 64 * s);                      \
+                const __m512bh bx = (__m512bh)_mm512_loadu_si512(b0 + 64 * s);                     \
+                const __m512bh by = (__m512bh)_mm512_loadu_si512(b1 + 64 * s);                     \
                 DLM_PREFETCH(next + 64 * s);                                                       \
                 DLM_TILE_ROWS_##rows(STEP_ROW)                                                     \
             }                                                                                      \

@@ -34,41 +34,6 @@ static inline float dlm_vexp(float x)
            dlm_as_f32_((uint32_t)(high + 127) << 23);
 }
 
-#include "base/scalar.h"
-
-/* As dlm_f16_to_f32, without branches. A denormal m * 2^-24 is (2^-14 + m * 2^-24) - 2^-14. */
-static inline float dlm_vf16_to_f32(uint32_t h)
-{
-    const uint32_t shifted = (h & 0x7fffu) << 13;
-    const uint32_t sign = (h & 0x8000u) << 16;
-    const uint32_t small = dlm_as_u32_(dlm_as_f32_(shifted + 0x38800000u) - 6.103515625e-5f);
-    const uint32_t normal = (shifted + 0x38000000u) | ((h & 0x7fffu) > 0x7bffu ? 0x7f800000u : 0u);
-
-    return dlm_as_f32_(((h & 0x7fffu) < 0x400u ? small : normal) | sign);
-}
-
-/* As dlm_f32_to_f16, without branches. Adding 0.5 leaves a denormal result, rounded to nearest
- * even, in the low bits of the sum. */
-static inline uint32_t dlm_vf32_to_f16(float f)
-{
-    const uint32_t u = dlm_as_u32_(f);
-    const uint32_t sign = u >> 16 & 0x8000u;
-    const uint32_t m = u & 0x7fffffffu;
-    const uint32_t normal = (m - 0x38000000u + 0xfffu + (m >> 13 & 1u)) >> 13;
-    const uint32_t small = dlm_as_u32_(dlm_as_f32_(m) + 0.5f) - 0x3f000000u;
-    const uint32_t finite = m < 0x38800000u ? small : normal;
-    const uint32_t large = m > 0x7f800000u ? 0x7e00u : 0x7c00u;
-
-    return sign | (m >= 0x477ff000u ? large : finite);
-}
-
-/* As dlm_f32_to_bf16, without branches. */
-static inline uint32_t dlm_vf32_to_bf16(float f)
-{
-    const uint32_t u = dlm_as_u32_(f);
-    const uint32_t rounded = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
-
-    return (u & 0x7fffffffu) > 0x7f800000u ? u >> 16 | 0x40u : rounded;
-}
+#include "base/scalar.h" /* with the exp above */
 
 #endif

@@ -57,10 +57,10 @@ bool dlm_tensor_needs_grad(const struct dlm_tensor *t)
     return t && t->needs_grad;
 }
 
-void dlm_tensor_bind(struct dlm_tensor *t, struct dlm_buffer *buffer, size_t offset)
+void dlm_tensor_bind(struct dlm_tensor *t, const struct dlm_storage *storage)
 {
-    t->buffer = buffer;
-    t->buffer_offset = offset;
+    if (t)
+        t->storage = storage;
 }
 
 size_t dlm_tensor_bytes(const struct dlm_tensor *t)

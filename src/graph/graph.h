@@ -29,6 +29,12 @@ enum dlm_view_kind {
     DLM_VIEW_JOIN,  /* a buffer whose slices were written by several nodes */
 };
 
+/* Device memory of a leaf. Whoever owns it fills it in before the program is made. */
+struct dlm_storage {
+    struct dlm_buffer *buffer;
+    size_t offset; /* a multiple of DLM_ALIGN_BYTES */
+};
+
 struct dlm_tensor {
     struct dlm_desc desc;      /* lead: for the coarsest device, see dlm_tensor_lead() */
     struct dlm_tensor *base;   /* owner of the storage; itself unless a view */
@@ -48,9 +54,7 @@ struct dlm_tensor {
     struct dlm_tensor *grad;   /* PARAM: state tensor that its gradient is added to */
     struct dlm_node *producer; /* NULL for leaves and views */
     int index;                 /* position in the graph's list */
-    /* binding of leaves that are not planned, and of every base in the end */
-    struct dlm_buffer *buffer;
-    size_t buffer_offset;
+    const struct dlm_storage *storage; /* of leaves, which are not planned */
 };
 
 struct dlm_graph {
@@ -77,8 +81,8 @@ struct dlm_tensor *dlm_graph_view(struct dlm_graph *graph, struct dlm_tensor *t,
                                   enum dlm_view_kind kind, const struct dlm_desc *desc,
                                   int64_t offset);
 
-/* Binds a leaf to device memory; offset is a multiple of DLM_ALIGN_BYTES. */
-void dlm_tensor_bind(struct dlm_tensor *t, struct dlm_buffer *buffer, size_t offset);
+/* Says where a leaf lies. storage is borrowed until the graph is destroyed. */
+void dlm_tensor_bind(struct dlm_tensor *t, const struct dlm_storage *storage);
 
 /* Uninitialised memory of the plan, to be written in slices (dlm_graph_emit_into, then
  * dlm_graph_join). */

@@ -100,9 +100,9 @@ static void locate_base(const struct dlm_program *p, const struct dlm_tensor *ba
 
     if (place->arena >= 0) {
         locate(p, place, (size_t)base->index, b);
-    } else {
-        b->buffer = base->buffer;
-        b->offset = base->buffer_offset;
+    } else if (base->storage) {
+        b->buffer = base->storage->buffer;
+        b->offset = base->storage->offset;
         b->bytes = place->bytes;
     }
 }
@@ -249,7 +249,7 @@ bool dlm_program_check_guards(struct dlm_program *program, char *what, size_t wh
 enum dlm_status dlm_program_read(struct dlm_program *program, const struct dlm_tensor *t,
                                  void *data, size_t bytes)
 {
-    struct dlm_binding b;
+    struct dlm_binding b = {0};
 
     locate_base(program, t->base, &b);
     size_t at = b.offset + (size_t)t->offset * dlm_dtype_elem_bytes(t->desc.dtype);
@@ -259,7 +259,7 @@ enum dlm_status dlm_program_read(struct dlm_program *program, const struct dlm_t
 enum dlm_status dlm_program_write(struct dlm_program *program, const struct dlm_tensor *t,
                                   const void *data, size_t bytes)
 {
-    struct dlm_binding b;
+    struct dlm_binding b = {0};
 
     locate_base(program, t->base, &b);
     size_t at = b.offset + (size_t)t->offset * dlm_dtype_elem_bytes(t->desc.dtype);

@@ -53,7 +53,7 @@ static void adamw_reference(const struct dlm_reference_call *call)
 /* Bindings p, grad, m, v, coef, hyper. */
 static enum dlm_status adamw_lower(struct dlm_lowering *l)
 {
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_adamw_params p = {.total = (uint32_t)dlm_desc_len(&l->inputs[P])};

@@ -1,6 +1,8 @@
 /* Shared by the elementwise ops. */
 #include "ops/broadcast.h"
 
+#include "ops/rows.h"
+
 bool dlm_broadcast_shape(const struct dlm_desc *a, const struct dlm_desc *b, struct dlm_desc *out)
 {
     int ndim = DLM_MAX(a->ndim, b->ndim);
@@ -58,6 +60,39 @@ struct dlm_tensor *dlm_reduce_to(struct dlm_graph *g, struct dlm_tensor *grad,
     return extra ? dlm_view_reshape(g, grad, to->ndim, to->shape) : grad;
 }
 
+/* Whether, in every tensor, dimension d + 1 follows on from dimension d. */
+static bool can_merge(const uint32_t shape[4], uint32_t *const *strides, int num, int d)
+{
+    if (shape[d] == 1 || shape[d + 1] == 1)
+        return true;
+    for (int i = 0; i < num; i++)
+        if (strides[i][d] != strides[i][d + 1] * shape[d + 1])
+            return false;
+    return true;
+}
+
+void dlm_merge_dims(uint32_t shape[4], uint32_t *const *strides, int num)
+{
+    for (int pair = 0, d = 2; pair < 3; pair++) {
+        if (!can_merge(shape, strides, num, d)) {
+            d--;
+            continue;
+        }
+        for (int i = 0; i < num; i++)
+            if (shape[d + 1] == 1)
+                strides[i][d + 1] = strides[i][d];
+        shape[d + 1] *= shape[d];
+        for (int k = d; k > 0; k--) { /* what is outside moves in */
+            shape[k] = shape[k - 1];
+            for (int i = 0; i < num; i++)
+                strides[i][k] = strides[i][k - 1];
+        }
+        shape[0] = 1;
+        for (int i = 0; i < num; i++)
+            strides[i][0] = 0;
+    }
+}
+
 uint32_t dlm_elem_groups(int64_t n)
 {
     return (uint32_t)((n + DLM_GROUP_ELEMS - 1) / DLM_GROUP_ELEMS); /* n fits 32 bits */
@@ -77,6 +112,7 @@ enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel)
     dlm_broadcast_strides(&l->inputs[0], &l->outputs[0], p.shape, p.x_stride);
     dlm_broadcast_strides(&l->inputs[1], &l->outputs[0], NULL, p.y_stride);
     dlm_broadcast_strides(&l->outputs[0], &l->outputs[0], NULL, p.out_stride);
+    dlm_merge_dims(p.shape, (uint32_t *[]){p.x_stride, p.y_stride, p.out_stride}, 3);
     struct dlm_kernel_call call = {
         .kernel = kernel,
         .args = {DLM_INPUT(0), DLM_INPUT(1), DLM_OUTPUT(0)},
@@ -90,7 +126,7 @@ enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel)
 enum dlm_status dlm_map_lower(struct dlm_lowering *l, const char *kernel, uint32_t kind,
                               float factor)
 {
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_map_params p = {

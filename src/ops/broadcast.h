@@ -12,6 +12,10 @@ bool dlm_broadcast_shape(const struct dlm_desc *a, const struct dlm_desc *b, str
 void dlm_broadcast_strides(const struct dlm_desc *d, const struct dlm_desc *to, uint32_t shape[4],
                            uint32_t stride[4]);
 
+/* Makes one dimension of two wherever all the tensors run through them without a gap, so that
+ * kernels walk in long runs; merged dimensions move to the right. strides: [num] arrays of 4. */
+void dlm_merge_dims(uint32_t shape[4], uint32_t *const *strides, int num);
+
 /* Gives t the shape of `to`, repeating what has length 1: for C references. */
 void dlm_host_expand(struct dlm_host_tensor *t, const struct dlm_desc *to);
 

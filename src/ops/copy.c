@@ -49,6 +49,7 @@ static enum dlm_status copy_lower(struct dlm_lowering *l)
     };
     dlm_broadcast_strides(x, out, p.shape, p.x_stride);
     dlm_broadcast_strides(out, out, NULL, p.out_stride);
+    dlm_merge_dims(p.shape, (uint32_t *[]){p.x_stride, p.out_stride}, 2);
     struct dlm_kernel_call call = {
         .kernel = names[x->dtype][out->dtype], /* the three types are 0, 1, 2 */
         .args = {DLM_INPUT(0), DLM_OUTPUT(0)},

@@ -16,9 +16,10 @@ static enum dlm_status dropout_infer(struct dlm_ctx *ctx, const union dlm_attrs 
     enum dlm_status st = dlm_infer_plain(ctx, "dropout", "x", &in[0]);
     if (!st && (in[0].ndim != 2 || !(a->p >= 0 && a->p < 1) || !a->rows_per_batch))
         st = dlm_infer_fail(ctx, "dropout", "x must be [R, C], p in [0, 1)", &in[0]);
-    if (!st && (in[1].dtype != DLM_DTYPE_U32 || dlm_desc_len(&in[1]) != 4))
+    if (!st && (in[1].dtype != DLM_DTYPE_U32 || dlm_desc_len(&in[1]) != 4 ||
+                !dlm_desc_is_contiguous(&in[1])))
         st = dlm_infer_fail(ctx, "dropout", "rng must be u32 [4]", &in[1]);
-    if (!st && (in[2].dtype != DLM_DTYPE_U32 ||
+    if (!st && (in[2].dtype != DLM_DTYPE_U32 || !dlm_desc_is_contiguous(&in[2]) ||
                 dlm_desc_len(&in[2]) * a->rows_per_batch < in[0].shape[0]))
         st = dlm_infer_fail(ctx, "dropout", "row_ids must be u32 [B]", &in[2]);
     if (!st)
@@ -49,7 +50,7 @@ static void dropout_reference(const struct dlm_reference_call *call)
 
 static enum dlm_status dropout_lower(struct dlm_lowering *l)
 {
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_dropout_params p = {

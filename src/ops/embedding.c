@@ -79,7 +79,7 @@ static enum dlm_status embedding_lower(struct dlm_lowering *l)
         {"embedding_panel_f32", "embedding_panel_f16", "embedding_panel_bf16"},
     };
     const struct dlm_desc *in = l->inputs;
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     bool has_features = !dlm_desc_is_absent(&in[FEATURES]), has_base = !dlm_desc_is_absent(&in[BASE]);

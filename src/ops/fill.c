@@ -10,7 +10,7 @@ static enum dlm_status fill_infer(struct dlm_ctx *ctx, const union dlm_attrs *at
     flat.lead = 0;
     if (in[0].dtype != DLM_DTYPE_F32 || !dlm_desc_is_contiguous(&flat))
         return dlm_infer_fail(ctx, "fill", "the destination must be f32 and contiguous", &in[0]);
-    out[0] = in[0];
+    out[0] = dlm_desc_make(DLM_DTYPE_F32, in[0].ndim, in[0].shape);
     return DLM_OK;
 }
 

@@ -34,7 +34,7 @@ static void gather_rows_reference(const struct dlm_reference_call *call)
 
 static enum dlm_status gather_rows_lower(struct dlm_lowering *l)
 {
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_gather_params p = {

@@ -33,7 +33,7 @@ static void grad_norm_reference(const struct dlm_reference_call *call)
 
 static enum dlm_status grad_norm_lower(struct dlm_lowering *l)
 {
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_grad_norm_params p = {

@@ -14,6 +14,8 @@
 
 enum { A, B, C, BIAS };
 
+#define MAX_GROUPS 32768u /* in a dimension of a grid; a folded grid would be another one */
+
 /* d seen as [batch0, batch1, rows, cols]. */
 static void as_4d(const struct dlm_desc *d, int64_t shape[4], uint32_t stride[4])
 {
@@ -212,6 +214,8 @@ static struct dlm_matmul_params make_params(const struct dlm_lowering *l)
     p.m = (uint32_t)out[2];
     p.n = (uint32_t)out[3];
     p.k = (uint32_t)a[3];
+    p.splits = 1;
+    p.split_k = p.k;
     return p;
 }
 
@@ -281,24 +285,162 @@ static enum dlm_status lower_general(struct dlm_lowering *l)
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 
-/* The work-group kernels: bindings a, b, c (a where absent), bias (a where absent), out. A group
- * makes a tile of DLM_MATMUL_TILE squared. */
+/* A kernel for operands with any strides on GPUs, and its grid. */
+struct tiling {
+    const char *const *names; /* by dtype of b */
+    uint32_t tile_m, tile_n;
+    bool can_fold; /* the kernel knows a one-dimensional grid that was folded */
+};
+
+/* Neighbours along k (n) are neighbours in memory. */
+static bool is_a_along_k(const struct dlm_matmul_params *p)
+{
+    return p->a_stride[3] == 1 || p->k == 1;
+}
+
+static bool is_b_along_k(const struct dlm_matmul_params *p)
+{
+    return p->b_stride[2] == 1 || p->k == 1;
+}
+
+static bool is_b_along_n(const struct dlm_matmul_params *p)
+{
+    return p->b_stride[3] == 1 || p->n == 1;
+}
+
+static bool has_vector_kernels(const struct dlm_lowering *l)
+{
+    return l->caps->bits & DLM_CAP_NO_LOCAL &&
+           dlm_device_has_kernel(l->device, "matmul_k_f32_nolocal");
+}
+
+static struct tiling choose_tiling(const struct dlm_lowering *l, const struct dlm_matmul_params *p)
+{
+    static const char *const tile[] = {"matmul_f32", "matmul_f16", "matmul_bf16"};
+    static const char *const small[] = {"matmul_small_f32", "matmul_small_f16",
+                                        "matmul_small_bf16"};
+    static const char *const vec[] = {"matvec_f32", "matvec_f16", "matvec_bf16"};
+    static const char *const any[] = {"matmul_f32_nolocal", "matmul_f16_nolocal",
+                                      "matmul_bf16_nolocal"};
+    static const char *const along_k[] = {"matmul_k_f32_nolocal", "matmul_k_f16_nolocal",
+                                          "matmul_k_bf16_nolocal"};
+    static const char *const along_n[] = {"matmul_n_f32_nolocal", "matmul_n_f16_nolocal",
+                                          "matmul_n_bf16_nolocal"};
+    const bool is_along_k = is_a_along_k(p) && is_b_along_k(p);
+
+    if (has_vector_kernels(l) && is_along_k)
+        return (struct tiling){along_k, DLM_MATMUL_TILE_K, DLM_MATMUL_TILE_K, false};
+    if (has_vector_kernels(l) && is_b_along_n(p))
+        return (struct tiling){along_n, DLM_MATMUL_TILE_NM, DLM_MATMUL_TILE_NN, false};
+    if (l->caps->bits & DLM_CAP_NO_LOCAL)
+        return (struct tiling){any, DLM_MATMUL_ANY_M, DLM_MATMUL_ANY_N, false};
+    if (p->m <= DLM_MATVEC_ROWS && is_along_k)
+        return (struct tiling){vec, DLM_MATVEC_ROWS, DLM_MATVEC_COLS, true};
+    if (p->m <= DLM_MATMUL_SMALL_TILE || p->n <= DLM_MATMUL_SMALL_TILE)
+        return (struct tiling){small, DLM_MATMUL_SMALL_TILE, DLM_MATMUL_SMALL_TILE, false};
+    return (struct tiling){tile, DLM_MATMUL_TILE, DLM_MATMUL_TILE, false};
+}
+
+/* a, rounded, as a contiguous temporary: for the kernels that read every element of a often. */
+static enum dlm_status pack_operand(struct dlm_lowering *l, struct dlm_matmul_params *p,
+                                    struct dlm_operand *a)
+{
+    const struct dlm_desc flat = dlm_desc_make(DLM_DTYPE_F32, l->inputs[A].ndim, l->inputs[A].shape);
+    const size_t len = (size_t)dlm_desc_len(&flat);
+    struct dlm_matmul_params pack = *p;
+    int64_t shape[4];
+
+    as_4d(&flat, shape, p->a_stride);
+    p->a_lead = 0;
+    p->flags &= ~(DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16);
+    pack.batch0 = (uint32_t)shape[0];
+    pack.batch1 = (uint32_t)shape[1];
+    pack.split_stride = (uint32_t)len;
+    *a = dlm_lower_temp(l, len * sizeof(float));
+    struct dlm_kernel_call call = {
+        .kernel = "matmul_pack",
+        .args = {DLM_INPUT(A), *a},
+        .num_args = 2,
+        .writes = 1u << 1,
+        .groups = {dlm_elem_groups((uint32_t)len)},
+    };
+    return dlm_lower_call(l, &call, &pack, sizeof(pack));
+}
+
+/* Long sums of few tiles leave most of a GPU idle: those are cut into parts. By shape alone, so that
+ * the order of a sum is the same on every device of a kind. */
+static uint32_t choose_splits(const struct dlm_matmul_params *p, uint64_t tiles)
+{
+    enum { MIN_K = 1024, MIN_PART = 256, WANTED_TILES = 128, MAX_SPLITS = 16 };
+
+    if (p->k < MIN_K || tiles > WANTED_TILES / 2)
+        return 1;
+    const uint64_t splits = DLM_MIN(WANTED_TILES / tiles, (uint64_t)(p->k / MIN_PART));
+    return (uint32_t)DLM_MIN(splits, (uint64_t)MAX_SPLITS);
+}
+
+/* The product in p->splits parts, each a call of its own grid's slice, then their sum. */
+static enum dlm_status lower_split(struct dlm_lowering *l, struct dlm_kernel_call *call,
+                                   const struct dlm_matmul_params *p)
+{
+    const uint32_t len = p->batch0 * p->batch1 * p->m * p->n;
+    const struct dlm_operand partial =
+        dlm_lower_temp(l, sizeof(float) * (size_t)len * p->splits);
+    struct dlm_matmul_params part = *p, finish = *p;
+
+    part.flags &= ~(DLM_MATMUL_HAS_C | DLM_MATMUL_HAS_BIAS);
+    part.alpha = 1;
+    part.out_lead = 0;
+    part.out_stride[0] = p->batch1 * p->m * p->n;
+    part.out_stride[1] = p->m * p->n;
+    part.out_stride[2] = p->n;
+    part.split_stride = finish.split_stride = len;
+    struct dlm_kernel_call sum = {
+        .kernel = "matmul_finish",
+        .args = {partial, call->args[2], call->args[3], DLM_OUTPUT(0)},
+        .num_args = 4,
+        .writes = 1u << 3,
+        .groups = {dlm_elem_groups(len)},
+    };
+    call->args[2] = call->args[3] = call->args[0];
+    call->args[4] = partial;
+    call->groups[2] *= p->splits;
+    enum dlm_status st = dlm_lower_call(l, call, &part, sizeof(part));
+    return st ? st : dlm_lower_call(l, &sum, &finish, sizeof(finish));
+}
+
+/* The work-group kernels: bindings a, b, c (a where absent), bias (a where absent), out. */
 static enum dlm_status lower_tiles(struct dlm_lowering *l)
 {
-    static const char *const names[2][3] = {
-        {"matmul_f32", "matmul_f16", "matmul_bf16"},
-        {"matmul_f32_nolocal", "matmul_f16_nolocal", "matmul_bf16_nolocal"},
-    };
-    const struct dlm_matmul_params p = make_params(l);
+    struct dlm_matmul_params p = make_params(l);
+    struct dlm_operand a = DLM_INPUT(A);
+    enum dlm_status st = DLM_OK;
+
+    /* without local memory an element of a is read too often to be rounded each time */
+    if (l->caps->bits & DLM_CAP_NO_LOCAL &&
+        (p.flags & (DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16) ||
+         (has_vector_kernels(l) && is_b_along_k(&p) && !is_b_along_n(&p) && !is_a_along_k(&p))))
+        st = pack_operand(l, &p, &a);
+    if (st)
+        return st;
+    const struct tiling t = choose_tiling(l, &p);
     struct dlm_kernel_call call = {
-        .kernel = names[(l->caps->bits & DLM_CAP_NO_LOCAL) != 0][l->inputs[B].dtype],
-        .args = {DLM_INPUT(A), DLM_INPUT(B), DLM_INPUT(has_c(l) ? C : A),
-                 DLM_INPUT(has_bias(l) ? BIAS : A), DLM_OUTPUT(0)},
+        .kernel = t.names[l->inputs[B].dtype],
+        .args = {a, DLM_INPUT(B), has_c(l) ? DLM_INPUT(C) : a, has_bias(l) ? DLM_INPUT(BIAS) : a,
+                 DLM_OUTPUT(0)},
         .num_args = 5,
         .writes = 1u << 4,
-        .groups = {(p.n + DLM_MATMUL_TILE - 1) / DLM_MATMUL_TILE,
-                   (p.m + DLM_MATMUL_TILE - 1) / DLM_MATMUL_TILE, p.batch0 * p.batch1},
+        .groups = {(p.n + t.tile_n - 1) / t.tile_n, (p.m + t.tile_m - 1) / t.tile_m,
+                   p.batch0 * p.batch1},
     };
+    if ((call.groups[0] > MAX_GROUPS && !(t.can_fold && call.groups[2] == 1)) ||
+        call.groups[1] > MAX_GROUPS || call.groups[2] > MAX_GROUPS)
+        return dlm_lower_unsupported(l, "grid of that size");
+    const uint64_t tiles = (uint64_t)call.groups[0] * call.groups[1] * call.groups[2];
+    p.splits = choose_splits(&p, tiles);
+    p.split_k = (p.k + p.splits - 1) / p.splits;
+    if (p.splits > 1)
+        return lower_split(l, &call, &p);
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 

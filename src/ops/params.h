@@ -44,8 +44,22 @@ struct dlm_matmul_params {
     DLM_U32 out_stride[3]; /* batch0, batch1, row m; columns are contiguous */
     DLM_U32 flags;         /* DLM_MATMUL_* */
     DLM_F32 alpha;
+    DLM_U32 splits;       /* parts of k that are summed apart, at least 1 */
+    DLM_U32 split_k;      /* length of a part */
+    DLM_U32 split_stride; /* between the parts' results; elements that matmul_pack, _finish make */
 };
-#define DLM_MATMUL_TILE 32u /* rows and columns of out that a work-group makes */
+
+/* Rows and columns of out that a work-group makes. */
+#define DLM_MATMUL_TILE 64u       /* matmul_<b> */
+#define DLM_MATMUL_SMALL_TILE 32u /* matmul_small_<b> */
+#define DLM_MATMUL_ANY_M 32u      /* matmul_<b>_nolocal: rows */
+#define DLM_MATMUL_ANY_N 32u      /* matmul_<b>_nolocal: columns */
+#define DLM_MATMUL_TILE_K 32u     /* matmul_k_<b>_nolocal */
+#define DLM_MATMUL_TILE_NM 64u    /* matmul_n_<b>_nolocal: rows */
+#define DLM_MATMUL_TILE_NN 128u   /* matmul_n_<b>_nolocal: columns */
+#define DLM_MATVEC_ROWS 4u        /* at most */
+#define DLM_MATVEC_COLS 4u
+
 #define DLM_MATMUL_HAS_C 1u
 #define DLM_MATMUL_HAS_BIAS 2u
 #define DLM_MATMUL_A_BF16 4u /* round a to bf16 before the product */
@@ -147,6 +161,7 @@ struct dlm_grad_norm_params {
     DLM_F32 max_norm;
 };
 
+#define DLM_SELECT_STREAM 0x73656c65u /* names select's random numbers beside dropout's */
 struct dlm_select_params {
     DLM_U32 rows;
     DLM_U32 vocab;

@@ -41,7 +41,7 @@ static void patchify_reference(const struct dlm_reference_call *call)
 
 static enum dlm_status patchify_lower(struct dlm_lowering *l)
 {
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_patchify_params p = {

@@ -47,7 +47,7 @@ static void rope_reference(const struct dlm_reference_call *call)
 
 static enum dlm_status rope_lower(struct dlm_lowering *l)
 {
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_rope_params p = {

@@ -13,6 +13,10 @@ enum dlm_status dlm_infer_row_vector(struct dlm_ctx *ctx, const char *op, const 
                                      const struct dlm_desc *x,
                                      const struct dlm_desc *v) DLM_CHECK_RESULT;
 
+/* Sizes as dlm_lower_check_sizes(), and every output contiguous and without lead: for kernels that
+ * cannot write into the middle of another tensor. */
+enum dlm_status dlm_lower_check_plain(const struct dlm_lowering *l) DLM_CHECK_RESULT;
+
 /* Lowers `kernel` with struct dlm_rows_params over the rows of input 0: the inputs in order, then
  * the outputs. */
 enum dlm_status dlm_rows_lower(struct dlm_lowering *l, const char *kernel, float eps,

@@ -31,7 +31,7 @@ static void scale_reference(const struct dlm_reference_call *call)
 /* Bindings x, t (x again when there is none: kind 0), y. */
 static enum dlm_status scale_lower(struct dlm_lowering *l)
 {
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     bool has_t = !dlm_desc_is_absent(&l->inputs[1]);

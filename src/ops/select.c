@@ -21,9 +21,11 @@ static enum dlm_status select_infer(struct dlm_ctx *ctx, const union dlm_attrs *
     enum dlm_status st = dlm_infer_plain(ctx, "select", "logits", &in[0]);
     if (!st && in[0].ndim != 2)
         st = dlm_infer_fail(ctx, "select", "logits must be [R, V]", &in[0]);
-    if (!st && (in[1].dtype != DLM_DTYPE_F32 || dlm_desc_len(&in[1]) != 2))
+    if (!st && (in[1].dtype != DLM_DTYPE_F32 || dlm_desc_len(&in[1]) != 2 ||
+                !dlm_desc_is_contiguous(&in[1])))
         st = dlm_infer_fail(ctx, "select", "sampling must be f32 [2]", &in[1]);
-    if (!st && (in[2].dtype != DLM_DTYPE_U32 || dlm_desc_len(&in[2]) != 4))
+    if (!st && (in[2].dtype != DLM_DTYPE_U32 || dlm_desc_len(&in[2]) != 4 ||
+                !dlm_desc_is_contiguous(&in[2])))
         st = dlm_infer_fail(ctx, "select", "rng must be u32 [4]", &in[2]);
     if (!st)
         out[0] = dlm_desc_make(DLM_DTYPE_I32, 1, in[0].shape);
@@ -85,7 +87,7 @@ static int64_t sample(const struct dlm_reference_call *call, int64_t row, int64_
         t = threshold(p, vocab, top_p);
     for (int64_t v = 0; v < vocab; v++)
         stays += p[v] >= t ? p[v] : 0;
-    uint32_t word = dlm_philox((uint32_t)row, 0, 0x73656c65u,
+    uint32_t word = dlm_philox((uint32_t)row, 0, DLM_SELECT_STREAM,
                                (uint32_t)dlm_host_get_flat(&call->inputs[2], 2),
                                (uint32_t)dlm_host_get_flat(&call->inputs[2], 0),
                                (uint32_t)dlm_host_get_flat(&call->inputs[2], 1));
@@ -115,7 +117,7 @@ static void select_reference(const struct dlm_reference_call *call)
 /* Bindings logits, sampling, rng, out; a work-group a row. */
 static enum dlm_status select_lower(struct dlm_lowering *l)
 {
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_select_params p = {
@@ -128,6 +130,7 @@ static enum dlm_status select_lower(struct dlm_lowering *l)
         .num_args = 4,
         .writes = 1u << 3,
         .groups = {p.rows},
+        .scratch_bytes = p.vocab * sizeof(float),
     };
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }

@@ -1,6 +1,6 @@
 /* dst[start[0] + t] = x[t] for t < start[1], in place: how keys and values enter the cache. dst
  * [S, W] f32|f16|bf16 contiguous; x f32 [T, W]; start i32 [2]: first row and number of rows. Rows
- * past the end of dst are dropped. 16-bit rows have an even W: two elements share a word. */
+ * outside dst are dropped. 16-bit rows have an even W: two elements share a word. */
 #include "ops/build.h"
 #include "ops/rows.h"
 
@@ -15,7 +15,8 @@ static enum dlm_status store_rows_infer(struct dlm_ctx *ctx, const union dlm_att
         st = dlm_infer_fail(ctx, "store_rows", "x must have dst's columns", &in[1]);
     if (!st && in[0].dtype != DLM_DTYPE_F32 && in[0].shape[1] % 2)
         st = dlm_infer_fail(ctx, "store_rows", "16-bit rows must have an even length", &in[0]);
-    if (!st && (in[2].dtype != DLM_DTYPE_I32 || dlm_desc_len(&in[2]) != 2))
+    if (!st && (in[2].dtype != DLM_DTYPE_I32 || dlm_desc_len(&in[2]) != 2 ||
+                !dlm_desc_is_contiguous(&in[2])))
         st = dlm_infer_fail(ctx, "store_rows", "start must be i32 [2]", &in[2]);
     if (!st)
         out[0] = in[0];
@@ -28,16 +29,19 @@ static void store_rows_reference(const struct dlm_reference_call *call)
     int64_t start = dlm_host_get_i32(&call->inputs[2], 0);
     int64_t num = dlm_host_get_i32(&call->inputs[2], 1);
 
-    for (int64_t t = 0; t < x->shape[0] && t < num; t++)
-        for (int64_t c = 0; c < dst->shape[1] && start + t < dst->shape[0]; c++)
+    for (int64_t t = 0; t < x->shape[0] && t < num; t++) {
+        if (start + t < 0 || start + t >= dst->shape[0])
+            continue;
+        for (int64_t c = 0; c < dst->shape[1]; c++)
             dlm_host_set_flat(&call->outputs[0], (start + t) * dst->shape[1] + c,
                               dlm_host_get_flat(&call->inputs[1], t * dst->shape[1] + c));
+    }
 }
 
 static enum dlm_status store_rows_lower(struct dlm_lowering *l)
 {
     static const char *const names[] = {"store_rows_f32", "store_rows_f16", "store_rows_bf16"};
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_store_rows_params p = {

@@ -1,6 +1,7 @@
 /* Sum over some dimensions, which become 1: torch.sum(x, axes, keepdim=True). x f32, any strides;
  * y f32 contiguous. */
 #include "ops/broadcast.h"
+#include "ops/rows.h"
 
 static enum dlm_status sum_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                  const struct dlm_desc *in, struct dlm_desc *out)
@@ -39,7 +40,7 @@ static void sum_reference(const struct dlm_reference_call *call)
 static enum dlm_status sum_lower(struct dlm_lowering *l)
 {
     const struct dlm_desc *x = &l->inputs[0];
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_sum_params p = {

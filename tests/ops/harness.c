@@ -203,14 +203,15 @@ static double compare(enum row_tolerance kind, const struct dlm_host_tensor *got
 
 /* A buffer of its own for a leaf, NaN around the data. */
 static enum dlm_status upload(struct dlm_device *device, const struct dlm_desc *d, const void *data,
-                              struct dlm_buffer **out)
+                              struct dlm_storage *out)
 {
     size_t bytes = desc_bytes(d), body = (bytes + 3) / 4 * 4;
 
-    enum dlm_status st = dlm_buffer_create(device, out, body + 2 * GUARD);
+    out->offset = GUARD;
+    enum dlm_status st = dlm_buffer_create(device, &out->buffer, body + 2 * GUARD);
     if (!st)
-        st = dlm_buffer_fill(*out, 0, body + 2 * GUARD, 0x7fc07fc1u);
-    return st ? st : dlm_buffer_write(*out, GUARD, data, bytes);
+        st = dlm_buffer_fill(out->buffer, 0, body + 2 * GUARD, 0x7fc07fc1u);
+    return st ? st : dlm_buffer_write(out->buffer, GUARD, data, bytes);
 }
 
 static void compare_outputs(struct dlm_program *program, const struct dlm_node *node,
@@ -238,7 +239,7 @@ static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, const 
 {
     const struct op_row *row = h->row;
     struct dlm_tensor *leaves[DLM_MAX_INPUTS] = {0}, *inputs[DLM_MAX_INPUTS] = {0};
-    struct dlm_buffer *buffers[DLM_MAX_INPUTS] = {0};
+    struct dlm_storage places[DLM_MAX_INPUTS] = {0};
     struct dlm_graph *g = NULL;
     struct dlm_plan *plan = NULL;
     struct dlm_program *program = NULL;
@@ -248,8 +249,8 @@ static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, const 
         return;
     build_inputs(g, h, leaves, inputs);
     for (int i = 0; i < row->num_inputs; i++)
-        if (leaves[i] && CHECK(!upload(device, &h->stored[i], h->data[i], &buffers[i])))
-            dlm_tensor_bind(leaves[i], buffers[i], GUARD);
+        if (leaves[i] && CHECK(!upload(device, &h->stored[i], h->data[i], &places[i])))
+            dlm_tensor_bind(leaves[i], &places[i]);
     if (!CHECK(dlm_graph_emit(g, row->op, &row->attrs, inputs, row->num_inputs, NULL)))
         goto done;
     struct dlm_node *node = g->nodes[0];
@@ -267,7 +268,7 @@ done:
     dlm_plan_destroy(&plan);
     dlm_graph_destroy(&g);
     for (int i = 0; i < DLM_MAX_INPUTS; i++)
-        dlm_buffer_destroy(&buffers[i]);
+        dlm_buffer_destroy(&places[i].buffer);
 }
 
 static void check_unlike(struct dlm_ctx *ctx, const struct host_row *h, uint64_t seed)

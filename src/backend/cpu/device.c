@@ -277,7 +277,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
     cpu->kernels = choose_table(bits);
     cpu->base = (struct dlm_device){.backend = &dlm_backend_cpu, .ctx = ctx};
     fill_info(&cpu->base.caps.info, bits);
-    cpu->base.caps.bits = bits;
+    cpu->base.caps.bits = bits | DLM_CAP_PANELS;
     cpu->base.caps.max_alloc_bytes = (size_t)cpu->base.caps.info.max_alloc_bytes;
     cpu->base.caps.max_range_bytes = cpu->base.caps.max_alloc_bytes;
     cpu->base.caps.align_bytes = 1; /* kernels take any address */

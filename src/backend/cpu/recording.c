@@ -26,6 +26,7 @@ struct cpu_recording {
 struct job {
     const struct prepared_call *call;
     void *const *scratch;
+    int num_workers;
 };
 
 void dlm_cpu_scratch_free(struct dlm_cpu_device *device)
@@ -124,6 +125,7 @@ static void run_item(void *user, int64_t item, int worker)
         .params = p->params,
         .groups = {p->groups[0], p->groups[1], p->groups[2]},
         .scratch = job->scratch[worker],
+        .num_workers = (uint32_t)job->num_workers, /* at least 1 */
     };
 
     p->run(&call, item);
@@ -131,7 +133,11 @@ static void run_item(void *user, int64_t item, int worker)
 
 static enum dlm_status run_call(struct dlm_cpu_device *device, const struct prepared_call *call)
 {
-    struct job job = {.call = call, .scratch = device->scratch};
+    struct job job = {
+        .call = call,
+        .scratch = device->scratch,
+        .num_workers = device->num_workers,
+    };
 
     if (dlm_ctx_is_cancelled(device->base.ctx))
         return dlm_fail(device->base.ctx, DLM_ERR_CANCELLED, "interrupted");

@@ -1,0 +1,32 @@
+/* embedding: a work-group of 64 fetches one row of the result. */
+//! embedding_f32 embedding_f32
+//! embedding_f16 embedding_f16
+//! embedding_bf16 embedding_bf16
+
+#define EMBEDDING_KERNEL(name, T, LOAD)                                                            \
+    __kernel DLM_LOCAL(64) void name(__global const int *ids, __global const T *table,             \
+                                     __global const float *features, __global const float *base,   \
+                                     __global float *out, const struct dlm_embedding_params p)     \
+    {                                                                                              \
+        const uint r = DLM_GROUP_ID();                                                             \
+        if (r >= p.rows)                                                                           \
+            return;                                                                                \
+        const int id = ids[r];                                                                     \
+        const uint slot = (uint)(-1 - id), row = (uint)id - p.first_row;                           \
+        const int in_table = id >= 0 && (uint)id >= p.first_row && row < p.table_rows;             \
+        const int in_features = id < 0 && slot < p.num_features;                                   \
+        for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u) {                                      \
+            float value = 0.0f;                                                                    \
+            if (in_table)                                                                          \
+                value = LOAD(table, row * p.cols + c) * p.scale;                                   \
+            else if (in_features)                                                                  \
+                value = features[slot * p.cols + c];                                               \
+            else if (p.has_base)                                                                   \
+                value = base[r * p.cols + c];                                                      \
+            out[r * p.cols + c] = value;                                                           \
+        }                                                                                          \
+    }
+
+EMBEDDING_KERNEL(embedding_f32, DLM_T_F32, DLM_LOAD_F32)
+EMBEDDING_KERNEL(embedding_f16, DLM_T_F16, DLM_LOAD_F16)
+EMBEDDING_KERNEL(embedding_bf16, DLM_T_BF16, DLM_LOAD_BF16)

@@ -1,0 +1,361 @@
+/* matmul for operands with any strides. Two families:
+ *
+ * - work-group tiles in local memory, for GPUs: matmul_<b> (64 x 64 results) and matmul_small_<b>
+ *   (32 x 32, for few rows or columns); matvec_<b> for up to 4 rows where a and b are contiguous
+ *   along k: a work-group reads whole rows of W.
+ * - *_nolocal: register tiles with explicit vectors, for CPUs, where barriers are slow. matmul_k_*
+ *   has vectors along k (a and b contiguous along k: the forward of a linear layer), matmul_n_*
+ *   vectors along n (b contiguous along n: its backward), matmul_*_nolocal takes what is left.
+ *   They do not round a: matmul_pack does beforehand.
+ *
+ * With several splits, slice i of k goes to the i-th part of out: partial sums without addends, which
+ * matmul_finish adds in order. */
+//! matmul_f32 matmul -DDLM_B=F32 -DTILE=64u -DLANES=128u -DPER_M=8u
+//! matmul_f16 matmul -DDLM_B=F16 -DTILE=64u -DLANES=128u -DPER_M=8u
+//! matmul_bf16 matmul -DDLM_B=BF16 -DTILE=64u -DLANES=128u -DPER_M=8u
+//! matmul_small_f32 matmul -DDLM_B=F32 -DTILE=32u -DLANES=64u -DPER_M=4u
+//! matmul_small_f16 matmul -DDLM_B=F16 -DTILE=32u -DLANES=64u -DPER_M=4u
+//! matmul_small_bf16 matmul -DDLM_B=BF16 -DTILE=32u -DLANES=64u -DPER_M=4u
+//! matvec_f32 matvec -DDLM_B=F32 -DMATVEC
+//! matvec_f16 matvec -DDLM_B=F16 -DMATVEC
+//! matvec_bf16 matvec -DDLM_B=BF16 -DMATVEC
+//! matmul_k_f32_nolocal matmul_k -DDLM_B=F32 -DNOLOCAL
+//! matmul_k_f16_nolocal matmul_k -DDLM_B=F16 -DNOLOCAL
+//! matmul_k_bf16_nolocal matmul_k -DDLM_B=BF16 -DNOLOCAL
+//! matmul_n_f32_nolocal matmul_n -DDLM_B=F32 -DNOLOCAL
+//! matmul_n_f16_nolocal matmul_n -DDLM_B=F16 -DNOLOCAL
+//! matmul_n_bf16_nolocal matmul_n -DDLM_B=BF16 -DNOLOCAL
+//! matmul_f32_nolocal matmul_any -DDLM_B=F32 -DNOLOCAL
+//! matmul_f16_nolocal matmul_any -DDLM_B=F16 -DNOLOCAL
+//! matmul_bf16_nolocal matmul_any -DDLM_B=BF16 -DNOLOCAL
+//! matmul_pack matmul_pack -DDLM_B=F32
+//! matmul_finish matmul_finish -DDLM_B=F32
+
+#define PASTE_(x, y) x##y
+#define PASTE(x, y) PASTE_(x, y)
+#define TYPE_B PASTE(DLM_T_, DLM_B)
+#define LOAD_B(p, i) PASTE(DLM_LOAD_, DLM_B)(p, i)
+
+/* The arguments of every product kernel. */
+#define MATMUL_ARGS                                                                                \
+    __global const float *a, __global const TYPE_B *b, __global const float *c,                    \
+        __global const float *bias, __global float *out, const struct dlm_matmul_params p
+
+/* An element of a as the product takes it. */
+static float round_a(float x, uint flags)
+{
+    if (flags & DLM_MATMUL_A_BF16)
+        return dlm_bf16_to_f32(dlm_f32_to_bf16(x));
+    return flags & DLM_MATMUL_A_F16 ? dlm_f16_to_f32(dlm_f32_to_f16(x)) : x;
+}
+
+/* Where a work-group works: element 0 of each operand, and its slice of k. */
+struct place {
+    uint a, b, c, out, k_begin, k_end;
+};
+
+static struct place find_place(const struct dlm_matmul_params *p, uint z)
+{
+    const uint split = z % p->splits, batch = z / p->splits;
+    const uint i0 = batch / p->batch1, i1 = batch % p->batch1;
+    struct place at;
+
+    at.a = p->a_lead + i0 * p->a_stride[0] + i1 * p->a_stride[1];
+    at.b = p->b_lead + i0 * p->b_stride[0] + i1 * p->b_stride[1];
+    at.c = p->c_lead + i0 * p->c_stride[0] + i1 * p->c_stride[1];
+    at.out = p->out_lead + i0 * p->out_stride[0] + i1 * p->out_stride[1] + split * p->split_stride;
+    at.k_begin = split * p->split_k;
+    at.k_end = min(p->k, at.k_begin + p->split_k);
+    return at;
+}
+
+/* Writes one result: sum times alpha, plus what is to be added. */
+static void put(const struct dlm_matmul_params *p, const struct place *at, float sum, uint m,
+                uint n, __global const float *c, __global const float *bias, __global float *out)
+{
+    float value = p->alpha * sum;
+
+    if (p->flags & DLM_MATMUL_HAS_C)
+        value += c[at->c + m * p->c_stride[2] + n * p->c_stride[3]];
+    if (p->flags & DLM_MATMUL_HAS_BIAS)
+        value += bias[n];
+    out[at->out + m * p->out_stride[2] + n] = value;
+}
+
+#ifdef TILE
+#define BK 16u     /* of k in local memory at a time */
+#define PER_N 4u   /* results of a lane along n, LANES_N apart; along m PER_M, LANES_M apart */
+#define LANES_N (TILE / PER_N)
+#define LANES_M (TILE / PER_M)
+
+/* Both operands' slices of k from k0 on go to local memory, zeros past the end. Lanes run along
+ * whichever direction is contiguous. */
+static void stage(__local float (*a_tile)[TILE + 1], __local float (*b_tile)[TILE + 1],
+                  __global const float *a, __global const TYPE_B *b,
+                  const struct dlm_matmul_params *p, const struct place *at, uint m0, uint n0,
+                  uint k0)
+{
+    const bool a_along_k = p->a_stride[3] == 1u, b_along_k = p->b_stride[2] == 1u;
+
+    for (uint e = DLM_LOCAL_ID(); e < BK * TILE; e += LANES) {
+        const uint i = a_along_k ? e / BK : e % TILE, k = k0 + (a_along_k ? e % BK : e / TILE);
+        float x = 0.0f;
+        if (m0 + i < p->m && k < at->k_end)
+            x = round_a(a[at->a + (m0 + i) * p->a_stride[2] + k * p->a_stride[3]], p->flags);
+        a_tile[k - k0][i] = x;
+    }
+    for (uint e = DLM_LOCAL_ID(); e < BK * TILE; e += LANES) {
+        const uint j = b_along_k ? e / BK : e % TILE, k = k0 + (b_along_k ? e % BK : e / TILE);
+        float y = 0.0f;
+        if (n0 + j < p->n && k < at->k_end)
+            y = LOAD_B(b, at->b + k * p->b_stride[2] + (n0 + j) * p->b_stride[3]);
+        b_tile[k - k0][j] = y;
+    }
+}
+
+__kernel DLM_LOCAL(LANES) void matmul(MATMUL_ARGS)
+{
+    __local float a_tile[BK][TILE + 1], b_tile[BK][TILE + 1];
+    const struct place at = find_place(&p, get_group_id(2));
+    const uint m0 = get_group_id(1) * TILE, n0 = get_group_id(0) * TILE;
+    const uint lane_m = DLM_LOCAL_ID() / LANES_N, lane_n = DLM_LOCAL_ID() % LANES_N;
+    float sum[PER_M][PER_N];
+
+    for (uint i = 0; i < PER_M; i++)
+        for (uint j = 0; j < PER_N; j++)
+            sum[i][j] = 0.0f;
+    for (uint k0 = at.k_begin; k0 < at.k_end; k0 += BK) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        stage(a_tile, b_tile, a, b, &p, &at, m0, n0, k0);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (uint k = 0; k < BK; k++) {
+            float x[PER_M], y[PER_N];
+            for (uint i = 0; i < PER_M; i++)
+                x[i] = a_tile[k][lane_m + i * LANES_M];
+            for (uint j = 0; j < PER_N; j++)
+                y[j] = b_tile[k][lane_n + j * LANES_N];
+            for (uint i = 0; i < PER_M; i++)
+                for (uint j = 0; j < PER_N; j++)
+                    sum[i][j] = fma(x[i], y[j], sum[i][j]);
+        }
+    }
+    for (uint i = 0; i < PER_M; i++)
+        for (uint j = 0; j < PER_N; j++) {
+            const uint m = m0 + lane_m + i * LANES_M, n = n0 + lane_n + j * LANES_N;
+            if (m < p.m && n < p.n)
+                put(&p, &at, sum[i][j], m, n, c, bias, out);
+        }
+}
+#endif
+
+#ifdef MATVEC
+/* Four neighbours of b, widened. */
+#define LOAD4_F32(p, i) vload4(0, (p) + (i))
+#define LOAD4_BF16(p, i) as_float4(convert_uint4(vload4(0, (p) + (i))) << 16)
+#define LOAD4_F16(p, i) vload_half4(0, (__global const half *)(p) + (i))
+#define LOAD4_B(p, i) PASTE(LOAD4_, DLM_B)(p, i)
+
+/* A work-group makes DLM_MATVEC_COLS columns of all rows; lanes run along k, four elements each. */
+__kernel DLM_LOCAL(64) void matvec(MATMUL_ARGS)
+{
+    __local float tree[64];
+    const struct place at = find_place(&p, get_group_id(2));
+    const uint n0 = DLM_GROUP_ID() * DLM_MATVEC_COLS, lane = DLM_LOCAL_ID();
+    const uint k_vec = at.k_begin + (at.k_end - at.k_begin) / 4u * 4u;
+    float sum[DLM_MATVEC_ROWS][DLM_MATVEC_COLS];
+
+    for (uint m = 0; m < DLM_MATVEC_ROWS; m++)
+        for (uint j = 0; j < DLM_MATVEC_COLS; j++)
+            sum[m][j] = 0.0f;
+    for (uint k = at.k_begin + lane * 4u; k < k_vec; k += 256u) {
+        float4 y[DLM_MATVEC_COLS];
+        for (uint j = 0; j < DLM_MATVEC_COLS; j++)
+            y[j] = LOAD4_B(b, at.b + min(n0 + j, p.n - 1u) * p.b_stride[3] + k);
+        for (uint m = 0; m < DLM_MATVEC_ROWS; m++)
+            if (m < p.m) {
+                const float4 raw = vload4(0, a + at.a + m * p.a_stride[2] + k);
+                const float4 x = (float4)(round_a(raw.x, p.flags), round_a(raw.y, p.flags),
+                                          round_a(raw.z, p.flags), round_a(raw.w, p.flags));
+                for (uint j = 0; j < DLM_MATVEC_COLS; j++)
+                    sum[m][j] += dot(x, y[j]);
+            }
+    }
+    if (k_vec + lane < at.k_end)
+        for (uint m = 0; m < DLM_MATVEC_ROWS; m++)
+            for (uint j = 0; m < p.m && j < DLM_MATVEC_COLS; j++)
+                sum[m][j] += round_a(a[at.a + m * p.a_stride[2] + k_vec + lane], p.flags) *
+                             LOAD_B(b, at.b + min(n0 + j, p.n - 1u) * p.b_stride[3] + k_vec + lane);
+    for (uint m = 0; m < p.m; m++)
+        for (uint j = 0; j < DLM_MATVEC_COLS; j++) {
+            const float total = dlm_group_sum(sum[m][j], tree);
+            if (lane == 0u && n0 + j < p.n)
+                put(&p, &at, total, m, n0 + j, c, bias, out);
+        }
+}
+#endif
+
+#ifdef NOLOCAL
+/* 16 neighbours of b, widened. */
+#define LOAD16_F32(p, i) vload16(0, (p) + (i))
+#define LOAD16_BF16(p, i) as_float16(convert_uint16(vload16(0, (p) + (i))) << 16)
+#define LOAD16_F16(p, i) vload_half16(0, (__global const half *)(p) + (i))
+#define LOAD16_B(p, i) PASTE(LOAD16_, DLM_B)(p, i)
+
+/* num <= 16 elements of an operand from `from` on, zeros behind. */
+#define DEFINE_LOAD_PART(name, type, load)                                                         \
+    static float16 name(__global const type *p, uint from, uint num)                               \
+    {                                                                                              \
+        float part[16];                                                                            \
+        for (uint i = 0; i < 16u; i++)                                                             \
+            part[i] = i < num ? load(p, from + i) : 0.0f;                                          \
+        return vload16(0, part);                                                                   \
+    }
+DEFINE_LOAD_PART(load_part_a, float, DLM_LOAD_F32)
+DEFINE_LOAD_PART(load_part_b, TYPE_B, LOAD_B)
+
+static float sum16(float16 v)
+{
+    const float8 v8 = v.lo + v.hi;
+    const float4 v4 = v8.lo + v8.hi;
+    return v4.x + v4.y + (v4.z + v4.w);
+}
+
+#define FOR_4(i) _Pragma("unroll") for (uint i = 0; i < 4u; i++)
+
+/* A work-item makes 4 x 4 results, a work-group 32 x 32. */
+__kernel DLM_LOCAL(64) void matmul_k(MATMUL_ARGS)
+{
+    const struct place at = find_place(&p, get_group_id(2));
+    const uint m0 = get_group_id(1) * DLM_MATMUL_TILE_K + DLM_LOCAL_ID() % 8u * 4u;
+    const uint n0 = get_group_id(0) * DLM_MATMUL_TILE_K + DLM_LOCAL_ID() / 8u * 4u;
+    if (m0 >= p.m || n0 >= p.n)
+        return;
+    uint a_row[4], b_row[4]; /* rows past the end repeat the last one */
+    float16 sum[4][4];
+
+    FOR_4(i) {
+        a_row[i] = at.a + min(m0 + i, p.m - 1u) * p.a_stride[2];
+        b_row[i] = at.b + min(n0 + i, p.n - 1u) * p.b_stride[3];
+        FOR_4(j) sum[i][j] = (float16)(0.0f);
+    }
+    uint k = at.k_begin;
+    for (; k + 16u <= at.k_end; k += 16u) {
+        float16 y[4];
+        FOR_4(j) y[j] = LOAD16_B(b, b_row[j] + k);
+        FOR_4(i) {
+            const float16 x = vload16(0, a + a_row[i] + k);
+            FOR_4(j) sum[i][j] = fma(x, y[j], sum[i][j]);
+        }
+    }
+    if (k < at.k_end) {
+        float16 y[4];
+        FOR_4(j) y[j] = load_part_b(b, b_row[j] + k, at.k_end - k);
+        FOR_4(i) {
+            const float16 x = load_part_a(a, a_row[i] + k, at.k_end - k);
+            FOR_4(j) sum[i][j] = fma(x, y[j], sum[i][j]);
+        }
+    }
+    FOR_4(i) FOR_4(j) if (m0 + i < p.m && n0 + j < p.n)
+        put(&p, &at, sum16(sum[i][j]), m0 + i, n0 + j, c, bias, out);
+}
+
+#define ROWS_N 8u
+#define FOR_ROWS(i) _Pragma("unroll") for (uint i = 0; i < ROWS_N; i++)
+
+/* A work-item makes 8 x 16 results, a work-group 64 x 128. */
+__kernel DLM_LOCAL(64) void matmul_n(MATMUL_ARGS)
+{
+    const struct place at = find_place(&p, get_group_id(2));
+    const uint m0 = get_group_id(1) * DLM_MATMUL_TILE_NM + DLM_LOCAL_ID() % 8u * ROWS_N;
+    const uint n0 = get_group_id(0) * DLM_MATMUL_TILE_NN + DLM_LOCAL_ID() / 8u * 16u;
+    if (m0 >= p.m || n0 >= p.n)
+        return;
+    const uint cols = min(16u, p.n - n0), b_k = p.b_stride[2], a_k = p.a_stride[3];
+    /* where 16 elements of b are inside the tensor, though perhaps not in the row */
+    uint k_vec = p.k;
+    while (k_vec > at.k_begin && (k_vec - 1u) * b_k + n0 + 16u > (p.k - 1u) * b_k + p.n)
+        k_vec--;
+    k_vec = min(k_vec, at.k_end);
+    uint a_row[ROWS_N];
+    float16 sum[ROWS_N];
+
+    FOR_ROWS(i) {
+        a_row[i] = at.a + min(m0 + i, p.m - 1u) * p.a_stride[2];
+        sum[i] = (float16)(0.0f);
+    }
+    for (uint k = at.k_begin; k < k_vec; k++) {
+        const float16 y = LOAD16_B(b, at.b + k * b_k + n0);
+        FOR_ROWS(i) sum[i] = fma((float16)(a[a_row[i] + k * a_k]), y, sum[i]);
+    }
+    for (uint k = k_vec; k < at.k_end; k++) {
+        const float16 y = load_part_b(b, at.b + k * b_k + n0, cols);
+        FOR_ROWS(i) sum[i] = fma((float16)(a[a_row[i] + k * a_k]), y, sum[i]);
+    }
+    FOR_ROWS(i) {
+        float row[16];
+        vstore16(sum[i], 0, row);
+        for (uint j = 0; j < cols && m0 + i < p.m; j++)
+            put(&p, &at, row[j], m0 + i, n0 + j, c, bias, out);
+    }
+}
+
+/* A work-item makes 4 x 4 results, a work-group 32 x 32, one element of a and b at a time. */
+__kernel DLM_LOCAL(64) void matmul_any(MATMUL_ARGS)
+{
+    const struct place at = find_place(&p, get_group_id(2));
+    const uint m0 = get_group_id(1) * DLM_MATMUL_ANY_M + DLM_LOCAL_ID() % 8u * 4u;
+    const uint n0 = get_group_id(0) * DLM_MATMUL_ANY_N + DLM_LOCAL_ID() / 8u * 4u;
+    if (m0 >= p.m || n0 >= p.n)
+        return;
+    uint a_row[4], b_col[4];
+    float sum[4][4];
+
+    FOR_4(i) {
+        a_row[i] = at.a + min(m0 + i, p.m - 1u) * p.a_stride[2];
+        b_col[i] = at.b + min(n0 + i, p.n - 1u) * p.b_stride[3];
+        FOR_4(j) sum[i][j] = 0.0f;
+    }
+    for (uint k = at.k_begin; k < at.k_end; k++) {
+        float y[4];
+        FOR_4(j) y[j] = LOAD_B(b, b_col[j] + k * p.b_stride[2]);
+        FOR_4(i) {
+            const float x = a[a_row[i] + k * p.a_stride[3]];
+            FOR_4(j) sum[i][j] = fma(x, y[j], sum[i][j]);
+        }
+    }
+    FOR_4(i) FOR_4(j) if (m0 + i < p.m && n0 + j < p.n)
+        put(&p, &at, sum[i][j], m0 + i, n0 + j, c, bias, out);
+}
+#endif
+
+/* a, rounded, as contiguous [batch0, batch1, m, k]; split_stride is their number of elements. */
+__kernel DLM_LOCAL(64) void matmul_pack(__global const float *a, __global float *packed,
+                                        const struct dlm_matmul_params p)
+{
+    const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;
+
+    for (uint e = begin + DLM_LOCAL_ID(); e < begin + DLM_GROUP_ELEMS && e < p.split_stride;
+         e += 64u) {
+        const uint k = e % p.k, row = e / p.k;
+        const struct place at = find_place(&p, row / p.m * p.splits);
+        packed[e] = round_a(a[at.a + row % p.m * p.a_stride[2] + k * p.a_stride[3]], p.flags);
+    }
+}
+
+/* out from the partial sums [splits][batch0 * batch1][m][n], split_stride apart. */
+__kernel DLM_LOCAL(64) void matmul_finish(__global const float *partial, __global const float *c,
+                                          __global const float *bias, __global float *out,
+                                          const struct dlm_matmul_params p)
+{
+    const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;
+
+    for (uint e = begin + DLM_LOCAL_ID(); e < begin + DLM_GROUP_ELEMS && e < p.split_stride;
+         e += 64u) {
+        const uint n = e % p.n, row = e / p.n;
+        const struct place at = find_place(&p, row / p.m * p.splits);
+        float sum = 0.0f;
+        for (uint i = 0; i < p.splits; i++)
+            sum += partial[i * p.split_stride + e];
+        put(&p, &at, sum, row % p.m, n, c, bias, out);
+    }
+}

@@ -1,0 +1,53 @@
+/* Speed and memory of one base, or of random weights in the shape of one, on one device. */
+#ifndef DLM_BENCH_H
+#define DLM_BENCH_H
+
+#include <stdint.h>
+
+#include "dlm/compute.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Exactly one of base and shape is given; zeros are defaults. Borrows everything until return. */
+struct dlm_bench_params {
+    const char *base;  /* registry key, "hf:org/name" or "dir:PATH" */
+    const char *shape; /* "paligemma-3b-224": random weights, no checkpoint */
+    int64_t prompt_tokens; /* text tokens of prefill and training step, beside the image's */
+    int64_t decode_tokens; /* tokens generated */
+    int64_t batch;         /* rows of the training step */
+    int64_t repeat;        /* runs of each part, of which the best counts */
+    struct dlm_compute compute;
+};
+
+/* A part that was not run has seconds 0. */
+struct dlm_bench_part {
+    double seconds;        /* best of the runs: of one image, prefill, decode, step */
+    double tokens_per_sec; /* vision: image tokens */
+};
+
+struct dlm_bench_result {
+    char *model;     /* base or shape, owned */
+    char *device;    /* name of the device, owned */
+    enum dlm_backend_kind backend;
+    enum dlm_precision precision;
+    int64_t image_tokens, prompt_tokens, decode_tokens, batch;
+    struct dlm_bench_part vision, prefill, decode, train_step;
+    /* Planned device memory by class, in bytes, before any weight was read. */
+    uint64_t planned_weights, planned_adapter, planned_optimizer, planned_activations;
+    uint64_t planned_cache, planned_total;
+    uint64_t peak_device_bytes; /* most at any time, as the backend counted it */
+    uint64_t peak_host_bytes;   /* most resident memory of the process */
+};
+
+/* *result: give it back with dlm_bench_result_finish(), also after a failure. */
+DLM_API enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *params,
+                                  struct dlm_bench_result *result) DLM_CHECK_RESULT;
+DLM_API void dlm_bench_result_finish(struct dlm_bench_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,19 @@
+/* The whole public interface of libdlm. */
+#ifndef DLM_DLM_H
+#define DLM_DLM_H
+
+#include "dlm/api.h"
+#include "dlm/bench.h"
+#include "dlm/compute.h"
+#include "dlm/ctx.h"
+#include "dlm/device.h"
+#include "dlm/doctor.h"
+#include "dlm/document.h"
+#include "dlm/preprocess.h"
+#include "dlm/prompt.h"
+#include "dlm/score.h"
+#include "dlm/status.h"
+#include "dlm/tokenize.h"
+#include "dlm/train.h"
+
+#endif

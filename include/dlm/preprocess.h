@@ -1,0 +1,28 @@
+/* Images as a base's vision tower gets them. */
+#ifndef DLM_PREPROCESS_H
+#define DLM_PREPROCESS_H
+
+#include "dlm/ctx.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Borrows everything until return. */
+struct dlm_preprocess_params {
+    const char *base;  /* registry key, "hf:org/name" or "dir:PATH" */
+    const char *image; /* PNG, JPEG or WebP file */
+    const char *out;   /* .npz file to write: pixel_values [1, 3, H, W] f32 */
+};
+
+/* Decodes, resizes and normalises one image as the base's processor says, bit for bit as
+ * transformers does with Pillow, and writes it as a numpy archive. */
+DLM_API enum dlm_status dlm_preprocess_image(struct dlm_ctx *ctx,
+                                             const struct dlm_preprocess_params *params)
+    DLM_CHECK_RESULT;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,50 @@
+/* Text to token ids, as a model gets them or as the tokenizer alone gives them. */
+#ifndef DLM_TOKENIZE_H
+#define DLM_TOKENIZE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dlm/ctx.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Exactly one of base and tokenizer is given. Borrows everything until return. */
+struct dlm_encoder_params {
+    const char *base;      /* registry key, "hf:org/name" or "dir:PATH" */
+    const char *tokenizer; /* path of a tokenizer.json; no images then, unless raw */
+    bool raw;              /* the ids of the text alone, as the `tokenizers` library gives them */
+    const char *const *images; /* files shown with the text (they are not read, but must exist) */
+    size_t num_images;
+};
+
+struct dlm_encoder;
+
+/* Loads the tokenizer. Returns *out owned, NULL on failure. */
+DLM_API enum dlm_status dlm_encoder_create(struct dlm_ctx *ctx, struct dlm_encoder **out,
+                                           const struct dlm_encoder_params *params)
+    DLM_CHECK_RESULT;
+
+/* Destroys *encoder and sets it to NULL. Accepts NULL and a pointer to NULL. */
+DLM_API void dlm_encoder_destroy(struct dlm_encoder **encoder);
+
+/* Encodes text[0..len), UTF-8: without raw, the model's whole input with text as the question
+ * (PaliGemma: image tokens, <bos>, text, newline). *ids [*num] is the encoder's, valid until its
+ * next call. */
+DLM_API enum dlm_status dlm_encoder_encode(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
+                                           const char *text, size_t len, const int32_t **ids,
+                                           size_t *num) DLM_CHECK_RESULT;
+
+/* The same for a text that is written as a JSON string in json[0..len). */
+DLM_API enum dlm_status dlm_encoder_encode_json(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
+                                                const char *json, size_t len, const int32_t **ids,
+                                                size_t *num) DLM_CHECK_RESULT;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

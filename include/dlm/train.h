@@ -1,0 +1,80 @@
+/* Training: a document's sections become a LoRA adapter in the document's store. */
+#ifndef DLM_TRAIN_H
+#define DLM_TRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dlm/compute.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One finished optimiser step. */
+struct dlm_train_progress {
+    int64_t step, steps; /* step counts from 1 */
+    double loss;         /* mean over the step's labels */
+    double lr;
+    double grad_norm; /* before clipping */
+    double tokens_per_sec;
+    double seconds_left;
+};
+
+/* What a document says about gradient checkpointing, or not. */
+enum dlm_train_checkpointing {
+    DLM_TRAIN_CHECKPOINTING_DOCUMENT, /* training.gradient_checkpointing */
+    DLM_TRAIN_CHECKPOINTING_ON,
+    DLM_TRAIN_CHECKPOINTING_OFF,
+};
+
+/* How modules of the vision tower are named in the adapter's file. */
+enum dlm_train_adapter_names {
+    DLM_TRAIN_ADAPTER_NAMES_V5, /* as transformers 5 does */
+    DLM_TRAIN_ADAPTER_NAMES_V4, /* as transformers 4.52 and later 4.x do */
+};
+
+/* All zero but document: what the document says. Borrows everything until return. */
+struct dlm_train_params {
+    const char *document; /* path of the .dlm */
+    const char *home;     /* NULL: $DLM_HOME, else ~/.dlm */
+    struct dlm_compute compute; /* auto: what the document asks for, else chosen */
+    bool has_seed; /* seed is given; otherwise the document's */
+    int64_t seed;
+    int64_t max_steps;        /* 0: all epochs */
+    bool resume;              /* go on with the interrupted run, else from the current adapter */
+    bool fresh;               /* from a new adapter (the default); not with resume */
+    bool accept_license;      /* accept the licence of a gated base, and record it */
+    /* Folder of a PEFT adapter to start from: its r, alpha and targets hold. Or NULL. */
+    const char *init_adapter;
+    int64_t save_every;       /* steps between saved states; 0: about every two minutes */
+    enum dlm_train_adapter_names adapter_names;
+    enum dlm_train_checkpointing checkpointing;
+    /* Called after each step, from the calling thread. NULL: not. */
+    void (*progress)(void *user, const struct dlm_train_progress *progress);
+    void *user;
+};
+
+struct dlm_train_result {
+    bool nothing_to_do;      /* the document has nothing to train on; the rest is empty */
+    int64_t version;         /* of the adapter: 1 is v0001 */
+    int64_t steps;           /* of the whole run */
+    int64_t seed;
+    double final_loss;       /* of the last step */
+    const char *determinism; /* "strong"; a constant */
+    char *adapter;           /* its folder, owned */
+    char *log;               /* the JSONL log, owned */
+};
+
+/* Trains and commits a new adapter version. Cancelling finishes the step, saves the run's state and
+ * returns DLM_ERR_CANCELLED; resume then continues to the very bytes of an unbroken run.
+ * *result: give it back with dlm_train_result_finish(), also after a failure. */
+DLM_API enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *params,
+                                  struct dlm_train_result *result) DLM_CHECK_RESULT;
+DLM_API void dlm_train_result_finish(struct dlm_train_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

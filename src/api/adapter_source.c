@@ -1,0 +1,79 @@
+/* Finding base and adapter. */
+#include "api/adapter_source.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "doc/doc.h"
+#include "registry/registry.h"
+#include "store/manifest.h"
+#include "store/store.h"
+
+static enum dlm_status check_license(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                     const char *base_text)
+{
+    struct dlm_base base = {0};
+    struct dlm_manifest manifest = {0};
+
+    enum dlm_status st = dlm_base_identify(ctx, &base, base_text);
+    bool accepted = !base.gated;
+    if (!st && !accepted && dlm_store_is_initialized(store)) {
+        st = dlm_manifest_load(ctx, &manifest, store);
+        accepted = !st && dlm_manifest_has_license(&manifest);
+    }
+    if (!st && !accepted)
+        st = dlm_fail(ctx, DLM_ERR_INVALID,
+                      "license: base '%s' is gated and has no recorded acceptance in this store; "
+                      "run `dlm train --i-accept-license` first.", base.key);
+    dlm_manifest_finish(&manifest);
+    dlm_base_finish(&base);
+    return st;
+}
+
+static enum dlm_status find_in_store(struct dlm_ctx *ctx, struct dlm_adapter_source *out,
+                                     const struct dlm_adapter_source_params *params,
+                                     const char *dlm_id)
+{
+    struct dlm_store *store = NULL;
+
+    enum dlm_status st = dlm_store_open(ctx, &store, params->home, dlm_id);
+    if (!st)
+        st = check_license(ctx, store, out->base);
+    if (!st && !params->no_adapter && !out->adapter)
+        st = dlm_store_current(ctx, store, &out->adapter, NULL);
+    if (!st && !params->no_adapter && !out->adapter && !params->is_optional)
+        st = dlm_fail(ctx, DLM_ERR_INVALID,
+                      "prompt: no adapter under %s/adapter/current.txt; has `dlm train` run "
+                      "successfully?", dlm_store_path(store));
+    dlm_store_close(&store);
+    return st;
+}
+
+enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_source *out,
+                                        const struct dlm_adapter_source_params *params)
+{
+    struct dlm_doc *doc = NULL;
+    enum dlm_status st = DLM_OK;
+
+    if (params->adapter && !params->no_adapter && !(out->adapter = dlm_strdup(ctx, params->adapter)))
+        return DLM_ERR_MEMORY;
+    if (!params->document) {
+        out->base = dlm_strdup(ctx, params->base);
+        return out->base ? DLM_OK : DLM_ERR_MEMORY;
+    }
+    st = dlm_doc_load(ctx, &doc, params->document);
+    if (st)
+        return st;
+    out->base = dlm_strdup(ctx, doc->base_model);
+    out->doc_dir = dlm_path_dirname(ctx, params->document);
+    st = out->base && out->doc_dir ? find_in_store(ctx, out, params, doc->id) : DLM_ERR_MEMORY;
+    dlm_doc_destroy(&doc);
+    return st;
+}
+
+void dlm_adapter_source_finish(struct dlm_adapter_source *source)
+{
+    dlm_free(source->base);
+    dlm_free(source->doc_dir);
+    dlm_free(source->adapter);
+    *source = (struct dlm_adapter_source){0};
+}

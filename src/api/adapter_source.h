@@ -1,0 +1,30 @@
+/* Which base and which adapter a call means: a document with its current adapter, or a base with a
+ * folder. */
+#ifndef DLM_API_ADAPTER_SOURCE_H
+#define DLM_API_ADAPTER_SOURCE_H
+
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "dlm/ctx.h"
+
+struct dlm_adapter_source_params {
+    const char *document, *base, *home, *adapter;
+    bool no_adapter;  /* the base alone */
+    bool is_optional; /* a document without an adapter is its base */
+};
+
+/* All owned; all zero is empty. */
+struct dlm_adapter_source {
+    char *base;    /* base_model text */
+    char *doc_dir; /* folder of the document, or NULL */
+    char *adapter; /* folder, or NULL */
+};
+
+/* DLM_ERR_INVALID: no adapter yet, or a gated base without a recorded acceptance. */
+enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_source *out,
+                                        const struct dlm_adapter_source_params *params)
+    DLM_CHECK_RESULT;
+void dlm_adapter_source_finish(struct dlm_adapter_source *source);
+
+#endif

@@ -1,0 +1,48 @@
+/* `dlm preprocess`: pixel_values of one image, as a numpy archive. */
+#include "dlm/preprocess.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "images/npz.h"
+#include "images/processor.h"
+#include "registry/registry.h"
+
+static enum dlm_status write_pixels(struct dlm_ctx *ctx, const struct dlm_processor *processor,
+                                    const struct dlm_image *image, const char *out)
+{
+    struct dlm_npz_array array = {.num_dims = 4,
+                                  .shape = {1, 3, processor->height, processor->width}};
+
+    array.data = dlm_alloc_array(ctx, (size_t)processor->height * (size_t)processor->width,
+                                 3 * sizeof(float));
+    if (!array.data)
+        return DLM_ERR_MEMORY;
+    enum dlm_status st = dlm_preprocess(ctx, processor, image, array.data);
+    if (!st)
+        st = dlm_npz_write_f32(ctx, out, "pixel_values", &array);
+    dlm_npz_array_finish(&array);
+    return st;
+}
+
+enum dlm_status dlm_preprocess_image(struct dlm_ctx *ctx,
+                                     const struct dlm_preprocess_params *params)
+{
+    struct dlm_base base = {0};
+    struct dlm_processor processor = {0};
+    struct dlm_image image = {0};
+    enum dlm_status st;
+
+    DLM_REQUIRE(ctx, params->base && params->image && params->out);
+    st = dlm_base_resolve(ctx, &base, params->base, NULL);
+    if (!st)
+        st = dlm_processor_load_folder(ctx, &processor, base.dir);
+    if (!st)
+        st = dlm_image_load(ctx, &image, params->image);
+    if (!st)
+        st = write_pixels(ctx, &processor, &image, params->out);
+done:
+    dlm_image_finish(&image);
+    dlm_base_finish(&base);
+    return st;
+}

@@ -1,0 +1,175 @@
+/* Prompting: prefill, then token after token until the end token. */
+#include "dlm/prompt.h"
+
+#include "api/adapter_source.h"
+#include "api/session.h"
+#include "base/log.h"
+#include "generate/generator.h"
+#include "models/paligemma_input.h"
+
+struct prompt {
+    const struct dlm_prompt_params *params;
+    struct dlm_session s;
+    struct dlm_generator *generator;
+    struct dlm_workspace workspace;
+    struct dlm_ids ids;
+    float **features; /* [num_images] */
+};
+
+static void finish(struct prompt *x)
+{
+    dlm_generator_destroy(&x->generator);
+    dlm_workspace_finish(&x->workspace);
+    for (size_t i = 0; x->features && i < x->params->num_images; i++)
+        dlm_free(x->features[i]);
+    dlm_free(x->features);
+    dlm_ids_finish(&x->ids);
+    dlm_session_finish(&x->s);
+}
+
+static enum dlm_status open_all(struct prompt *x, struct dlm_ctx *ctx)
+{
+    const struct dlm_prompt_params *p = x->params;
+    struct dlm_adapter_source source = {0};
+    const struct dlm_adapter_source_params source_params = {
+        .document = p->document, .base = p->base, .home = p->home, .adapter = p->adapter,
+        .no_adapter = p->no_adapter};
+
+    enum dlm_status st = dlm_adapter_source_find(ctx, &source, &source_params);
+    struct dlm_session_params session = {
+        .base = source.base, .doc_dir = source.doc_dir, .compute = p->compute};
+    if (!st)
+        st = dlm_session_open(&x->s, ctx, &session);
+    if (!st && source.adapter)
+        st = dlm_session_read_adapter(&x->s, source.adapter);
+    dlm_adapter_source_finish(&source);
+    return st;
+}
+
+static enum dlm_status make_plans(struct prompt *x)
+{
+    const struct dlm_prompt_params *p = x->params;
+    struct dlm_session *s = &x->s;
+    struct dlm_paligemma_text text = {
+        .num_images = (int64_t)p->num_images,
+        .tokens_per_image = s->model->image_tokens,
+        .prefix = p->query, .prefix_len = strlen(p->query), .prefix_newline = true,
+    };
+    struct dlm_generator_params params = {
+        .max_tokens = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS,
+        .num_images = (int64_t)p->num_images,
+    };
+    struct dlm_plan *plans[3];
+
+    enum dlm_status st = dlm_paligemma_input(s->ctx, s->tok, &text, &x->ids, NULL);
+    params.prompt_len = (int64_t)x->ids.len;
+    if (!st)
+        st = dlm_generator_create(s->ctx, &x->generator, s->model, s->lora, &params);
+    if (!st && p->num_images) {
+        s->has_vision = true;
+        st = dlm_vision_init(&s->vision, s->model, s->lora);
+    }
+    if (st)
+        return st;
+    dlm_generator_plans(x->generator, plans);
+    plans[2] = s->vision.plan;
+    struct dlm_budget budget = {
+        .weights = dlm_weights_bytes(s->model->weights),
+        .adapter = s->lora ? (uint64_t)s->lora->len * sizeof(float) : 0,
+        .cache = dlm_generator_slot_bytes(x->generator),
+    };
+    for (int i = 0; i < (s->has_vision ? 3 : 2); i++)
+        budget.activations = DLM_MAX(budget.activations, (uint64_t)dlm_plan_bytes(plans[i]));
+    st = dlm_session_check_budget(s, &budget);
+    return st ? st
+              : dlm_workspace_init(&x->workspace, s->device, plans, s->has_vision ? 3 : 2);
+}
+
+static enum dlm_status see_images(struct prompt *x)
+{
+    struct dlm_session *s = &x->s;
+
+    x->features = dlm_alloc_array(s->ctx, x->params->num_images + 1, sizeof(*x->features));
+    enum dlm_status st = x->features ? DLM_OK : DLM_ERR_MEMORY;
+    if (!st && s->has_vision)
+        st = dlm_vision_prepare(&s->vision, &x->workspace);
+    for (size_t i = 0; !st && i < x->params->num_images; i++) {
+        float *pixels = NULL;
+        st = dlm_session_pixels(s, x->params->images[i], &pixels);
+        x->features[i] = dlm_alloc_array(s->ctx, dlm_vision_features_len(s->model), sizeof(float));
+        if (!st)
+            st = x->features[i] ? dlm_vision_run(&s->vision, pixels, x->features[i])
+                                : DLM_ERR_MEMORY;
+        dlm_free(pixels);
+    }
+    return st;
+}
+
+/* Gives the text that became certain to the caller and empties it. */
+static void emit(const struct dlm_prompt_params *params, struct dlm_str *text)
+{
+    if (text->len && params->text)
+        params->text(params->user, text->data, text->len);
+    text->len = 0;
+}
+
+static enum dlm_status generate(struct prompt *x)
+{
+    const struct dlm_prompt_params *p = x->params;
+    const int64_t max = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS;
+    struct dlm_ctx *ctx = x->s.ctx;
+    struct dlm_token_stream stream = {0};
+    struct dlm_str text = {0};
+    struct dlm_sampling sampling = {
+        .temperature = (float)p->temperature, .top_p = (float)p->top_p, .seed = (uint64_t)p->seed};
+    struct dlm_example prompt = {
+        .ids = x->ids.ids, .len = (int64_t)x->ids.len, .prefix_len = (int64_t)x->ids.len,
+        .num_images = (int64_t)p->num_images,
+        .features = (const float *const *)x->features,
+    };
+    int32_t token = 0;
+
+    enum dlm_status st = dlm_token_stream_init(ctx, &stream, x->s.tok, true);
+    if (!st)
+        st = dlm_generator_prefill(x->generator, &prompt, &sampling, &token);
+    for (int64_t n = 1; !st && token != x->s.model->eos_id; n++) {
+        st = dlm_token_stream_push(ctx, &stream, token, &text);
+        if (!st)
+            emit(p, &text);
+        if (!st && dlm_ctx_is_cancelled(ctx))
+            st = dlm_fail(ctx, DLM_ERR_CANCELLED, "interrupted");
+        if (st || n >= max)
+            break;
+        st = dlm_generator_next(x->generator, &token);
+    }
+    if (!st)
+        st = dlm_token_stream_flush(ctx, &stream, &text);
+    if (!st)
+        emit(p, &text);
+    dlm_token_stream_finish(&stream);
+    dlm_str_finish(&text);
+    return st;
+}
+
+enum dlm_status dlm_prompt(struct dlm_ctx *ctx, const struct dlm_prompt_params *params)
+{
+    struct prompt x = {.params = params};
+    enum dlm_status st;
+
+    DLM_REQUIRE(ctx, !params->document != !params->base);
+    DLM_REQUIRE(ctx, params->query);
+    st = open_all(&x, ctx);
+    if (!st)
+        st = make_plans(&x);
+    if (!st)
+        st = dlm_session_load(&x.s, params->num_images > 0, false);
+    if (!st)
+        st = see_images(&x);
+    if (!st)
+        st = dlm_generator_prepare(x.generator, &x.workspace);
+    if (!st)
+        st = generate(&x);
+done:
+    finish(&x);
+    return st;
+}

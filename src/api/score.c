@@ -1,0 +1,208 @@
+/* Scoring: log-probabilities of a target, gradients of the adapter. */
+#include "dlm/score.h"
+
+#include "api/adapter_source.h"
+#include "api/session.h"
+#include "base/log.h"
+#include "models/paligemma_input.h"
+#include "models/pass.h"
+
+struct score {
+    const struct dlm_score_params *params;
+    struct dlm_session s;
+    struct dlm_pass *pass;
+    struct dlm_workspace workspace;
+    struct dlm_ids ids;
+    size_t prefix_len;
+    float **pixels, **features; /* [num_images] */
+    bool with_tower;            /* the tower has adapters, and their gradient is wanted */
+};
+
+static void finish(struct score *x)
+{
+    dlm_pass_destroy(&x->pass);
+    dlm_workspace_finish(&x->workspace);
+    for (size_t i = 0; i < x->params->num_images; i++) {
+        if (x->pixels)
+            dlm_free(x->pixels[i]);
+        if (x->features)
+            dlm_free(x->features[i]);
+    }
+    dlm_free(x->pixels);
+    dlm_free(x->features);
+    dlm_ids_finish(&x->ids);
+    dlm_session_finish(&x->s);
+}
+
+static enum dlm_status open_all(struct score *x, struct dlm_ctx *ctx)
+{
+    const struct dlm_score_params *p = x->params;
+    struct dlm_adapter_source source = {0};
+    const struct dlm_adapter_source_params source_params = {
+        .document = p->document, .base = p->base, .home = p->home, .adapter = p->adapter,
+        .is_optional = true};
+
+    enum dlm_status st = dlm_adapter_source_find(ctx, &source, &source_params);
+    struct dlm_session_params session = {
+        .base = source.base, .doc_dir = source.doc_dir, .compute = p->compute};
+    if (!st)
+        st = dlm_session_open(&x->s, ctx, &session);
+    if (!st && source.adapter)
+        st = dlm_session_read_adapter(&x->s, source.adapter);
+    dlm_adapter_source_finish(&source);
+    if (!st && p->gradients && !x->s.lora)
+        st = dlm_fail(ctx, DLM_ERR_USAGE, "gradients need an adapter: give --adapter");
+    return st;
+}
+
+static enum dlm_status make_input(struct score *x)
+{
+    const struct dlm_score_params *p = x->params;
+    struct dlm_paligemma_text text = {
+        .num_images = (int64_t)p->num_images, /* a command line's images */
+        .tokens_per_image = x->s.model->image_tokens,
+        .prefix = p->prompt, .prefix_len = strlen(p->prompt), .prefix_newline = true,
+        .suffix = p->target, .suffix_len = strlen(p->target),
+    };
+    struct dlm_ctx *ctx = x->s.ctx;
+
+    x->pixels = dlm_alloc_array(ctx, p->num_images + 1, sizeof(*x->pixels));
+    x->features = dlm_alloc_array(ctx, p->num_images + 1, sizeof(*x->features));
+    if (!x->pixels || !x->features)
+        return DLM_ERR_MEMORY;
+    enum dlm_status st = dlm_paligemma_input(ctx, x->s.tok, &text, &x->ids, &x->prefix_len);
+    for (size_t i = 0; !st && i < p->num_images; i++)
+        st = dlm_session_pixels(&x->s, p->images[i], &x->pixels[i]);
+    return st;
+}
+
+static enum dlm_status prepare(struct score *x)
+{
+    struct dlm_session *s = &x->s;
+    struct dlm_plan *plans[2];
+    int num_plans = 0;
+    const bool images = x->params->num_images > 0;
+
+    x->with_tower = images && x->params->gradients && s->lora &&
+                    dlm_model_trains_tower(s->model, s->lora);
+    struct dlm_pass_params params = {
+        .batch = 1,
+        .tokens = (int64_t)x->ids.len,
+        .labels = (int64_t)(x->ids.len - x->prefix_len),
+        .images = (int64_t)x->params->num_images,
+        .backward = x->params->gradients != NULL,
+        .with_tower = x->with_tower,
+    };
+    enum dlm_status st = dlm_pass_create(s->ctx, &x->pass, s->model, s->lora, &params);
+    if (!st)
+        plans[num_plans++] = x->pass->plan;
+    if (!st && images && !params.with_tower) {
+        s->has_vision = true;
+        st = dlm_vision_init(&s->vision, s->model, s->lora);
+        if (!st)
+            plans[num_plans++] = s->vision.plan;
+    }
+    if (!st)
+        st = dlm_workspace_init(&x->workspace, s->device, plans, num_plans);
+    if (!st)
+        st = dlm_session_load(s, images, params.backward);
+    if (!st && s->has_vision)
+        st = dlm_vision_prepare(&s->vision, &x->workspace);
+    for (size_t i = 0; !st && s->has_vision && i < x->params->num_images; i++) {
+        x->features[i] = dlm_alloc_array(s->ctx, dlm_vision_features_len(s->model), sizeof(float));
+        st = x->features[i] ? dlm_vision_run(&s->vision, x->pixels[i], x->features[i])
+                            : DLM_ERR_MEMORY;
+    }
+    return st ? st : dlm_pass_prepare(x->pass, &x->workspace);
+}
+
+static enum dlm_status write_gradients(struct score *x)
+{
+    struct dlm_lora *lora = x->s.lora;
+    struct dlm_ctx *ctx = x->s.ctx;
+    struct dlm_tensor_out *list = dlm_alloc_array(ctx, 2 * lora->num, sizeof(*list));
+    float *grads = dlm_alloc_array(ctx, (size_t)lora->len, sizeof(*grads));
+    enum dlm_status st = list && grads ? dlm_lora_download(lora, &lora->grads, grads)
+                                       : DLM_ERR_MEMORY;
+
+    for (size_t i = 0; !st && i < lora->num; i++) {
+        const struct dlm_lora_module *m = lora->modules[i];
+        for (int k = 0; k < 2; k++) {
+            const int64_t rows = k ? m->out : m->r, cols = k ? m->r : m->in;
+            char *name = dlm_strf(ctx, "base_model.model.%s.lora_%c.weight", m->path, k ? 'B' : 'A');
+            list[2 * i + (size_t)k] = (struct dlm_tensor_out){
+                .name = name, .dtype = DLM_DTYPE_F32, .ndim = 2, .shape = {rows, cols},
+                .data = grads + (k ? m->b_at : m->a_at), .bytes = (size_t)(rows * cols) * 4};
+            if (!name)
+                st = DLM_ERR_MEMORY;
+        }
+    }
+    if (!st)
+        st = dlm_safetensors_write(ctx, x->params->gradients, list, 2 * lora->num, NULL, 0);
+    for (size_t i = 0; list && i < 2 * lora->num; i++)
+        dlm_free((char *)(uintptr_t)list[i].name);
+    dlm_free(list);
+    dlm_free(grads);
+    return st;
+}
+
+static enum dlm_status run(struct score *x, struct dlm_score_result *result)
+{
+    const int64_t num = x->pass->params.labels;
+    struct dlm_example example = {
+        .ids = x->ids.ids,
+        .len = (int64_t)x->ids.len,
+        .prefix_len = (int64_t)x->prefix_len,
+        .num_images = (int64_t)x->params->num_images,
+        .features = (const float *const *)x->features,
+        .pixels = (const float *const *)x->pixels,
+    };
+    struct dlm_pass_step step = {.examples = &example, .num = 1, .weight = 1.0f / (float)num};
+    float *logprobs = dlm_alloc_array(x->s.ctx, (size_t)num, sizeof(*logprobs));
+    enum dlm_status st = logprobs ? dlm_pass_run(x->pass, &step) : DLM_ERR_MEMORY;
+
+    if (!st)
+        st = dlm_pass_logprobs(x->pass, logprobs, num);
+    if (!st && x->params->gradients)
+        st = write_gradients(x);
+    result->ids = dlm_alloc_array(x->s.ctx, (size_t)num, sizeof(*result->ids));
+    result->logprobs = dlm_alloc_array(x->s.ctx, (size_t)num, sizeof(*result->logprobs));
+    if (!st && (!result->ids || !result->logprobs))
+        st = DLM_ERR_MEMORY;
+    for (int64_t i = 0; !st && i < num; i++) {
+        result->ids[i] = x->ids.ids[x->prefix_len + (size_t)i];
+        result->logprobs[i] = logprobs[i];
+        result->loss -= logprobs[i] / (double)num;
+    }
+    result->len = st ? 0 : (size_t)num;
+    dlm_free(logprobs);
+    return st;
+}
+
+enum dlm_status dlm_score(struct dlm_ctx *ctx, const struct dlm_score_params *params,
+                          struct dlm_score_result *result)
+{
+    struct score x = {.params = params};
+    enum dlm_status st;
+
+    *result = (struct dlm_score_result){0};
+    DLM_REQUIRE(ctx, !params->document != !params->base);
+    DLM_REQUIRE(ctx, params->prompt && params->target);
+    st = open_all(&x, ctx);
+    if (!st)
+        st = make_input(&x);
+    if (!st)
+        st = prepare(&x);
+    if (!st)
+        st = run(&x, result);
+done:
+    finish(&x);
+    return st;
+}
+
+void dlm_score_result_finish(struct dlm_score_result *result)
+{
+    dlm_free(result->ids);
+    dlm_free(result->logprobs);
+    *result = (struct dlm_score_result){0};
+}

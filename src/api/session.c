@@ -1,0 +1,170 @@
+/* Sessions. */
+#include "api/session.h"
+
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "images/image.h"
+#include "models/paligemma_input.h"
+
+/* Where compiled kernels are kept: $DLM_KERNEL_CACHE, else the user's cache folder. NULL: no cache.
+ * Owned by the caller. */
+static char *kernel_cache_dir(struct dlm_ctx *ctx)
+{
+    const char *own = getenv("DLM_KERNEL_CACHE"), *xdg = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+
+    if (own && *own)
+        return dlm_strdup(ctx, own);
+    if (xdg && *xdg)
+        return dlm_path_join(ctx, xdg, "dlm/kernels");
+    return home && *home ? dlm_path_join(ctx, home, ".cache/dlm/kernels") : NULL;
+}
+
+enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device **device,
+                                        const struct dlm_compute *compute)
+{
+    char *cache = kernel_cache_dir(ctx);
+    const char *slab = getenv("DLM_TEST_MAX_ALLOC");
+    struct dlm_device_params params = {
+        .kind = compute->backend,
+        .index = compute->has_device ? compute->device : -1,
+        .cache_dir = cache,
+        .max_alloc_bytes = slab ? (size_t)strtoull(slab, NULL, 10) : 0,
+    };
+
+    enum dlm_status st = dlm_device_open(ctx, device, &params);
+    dlm_free(cache);
+    return st;
+}
+
+static enum dlm_dtype policy_of(enum dlm_precision precision)
+{
+    switch (precision) {
+    case DLM_PRECISION_FP32:
+        return DLM_DTYPE_F32;
+    case DLM_PRECISION_BF16:
+        return DLM_DTYPE_BF16;
+    case DLM_PRECISION_FP16:
+        return DLM_DTYPE_F16;
+    default:
+        return DLM_DTYPE_COUNT;
+    }
+}
+
+static enum dlm_status load_tokenizer(struct dlm_session *s)
+{
+    char *path = dlm_path_join(s->ctx, s->base.dir, "tokenizer.json");
+    enum dlm_status st = path ? dlm_tokenizer_load(s->ctx, &s->tok, path) : DLM_ERR_MEMORY;
+
+    dlm_free(path);
+    return st ? st : dlm_paligemma_add_tokens(s->ctx, s->tok);
+}
+
+enum dlm_status dlm_session_open(struct dlm_session *s, struct dlm_ctx *ctx,
+                                 const struct dlm_session_params *params)
+{
+    const enum dlm_dtype policy = policy_of(params->compute.precision);
+
+    s->ctx = ctx;
+    enum dlm_status st = DLM_OK;
+    if (!params->shape)
+        st = dlm_base_resolve(ctx, &s->base, params->base, params->doc_dir);
+    if (!st)
+        st = dlm_session_open_device(ctx, &s->device, &params->compute);
+    if (!st)
+        st = params->shape
+                 ? dlm_model_open_shape(ctx, &s->model, s->device, params->shape, policy)
+                 : dlm_model_open(ctx, &s->model, s->device, s->base.dir, policy);
+    if (!st && !params->shape)
+        st = load_tokenizer(s);
+    if (st)
+        return st;
+    const struct dlm_device_info *info = &dlm_device_get_caps(s->device)->info;
+    dlm_log(ctx, DLM_LOG_INFO, "device %s: %s (%s), precision %s", dlm_backend_name(info->kind),
+            info->name, info->driver, dlm_dtype_name(s->model->policy));
+    return DLM_OK;
+}
+
+void dlm_session_finish(struct dlm_session *s)
+{
+    if (s->has_vision)
+        dlm_vision_finish(&s->vision);
+    dlm_lora_destroy(&s->lora);
+    dlm_tokenizer_destroy(&s->tok);
+    dlm_model_destroy(&s->model);
+    dlm_device_destroy(&s->device);
+    dlm_base_finish(&s->base);
+}
+
+enum dlm_status dlm_session_read_adapter(struct dlm_session *s, const char *dir)
+{
+    struct dlm_adapter *adapter = NULL;
+
+    enum dlm_status st = dlm_adapter_open(s->ctx, &adapter, dir, &s->model->family->names);
+    if (!st)
+        st = dlm_model_read_lora(s->model, &s->lora, adapter);
+    dlm_adapter_destroy(&adapter);
+    return st;
+}
+
+enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower, bool for_training)
+{
+    enum dlm_status st = dlm_weights_load(s->model->weights, "model.language_model");
+    if (!st)
+        st = dlm_weights_load(s->model->weights, "model.multi_modal_projector");
+    if (!st && with_tower)
+        st = dlm_weights_load(s->model->weights, "");
+    if (!st && s->lora)
+        st = dlm_lora_upload(s->lora, s->device, for_training);
+    return st;
+}
+
+enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path, float **pixels)
+{
+    struct dlm_image image = {0};
+
+    *pixels = NULL;
+    enum dlm_status st = dlm_image_load(s->ctx, &image, path);
+    if (!st) {
+        *pixels = dlm_alloc_array(s->ctx, dlm_vision_pixels_len(s->model), sizeof(**pixels));
+        st = *pixels ? dlm_preprocess(s->ctx, &s->model->processor, &image, *pixels)
+                     : DLM_ERR_MEMORY;
+    }
+    dlm_image_finish(&image);
+    if (st) {
+        dlm_free(*pixels);
+        *pixels = NULL;
+    }
+    return st;
+}
+
+static double mib(uint64_t bytes)
+{
+    return (double)bytes / (1024.0 * 1024.0);
+}
+
+enum dlm_status dlm_session_check_budget(const struct dlm_session *s,
+                                         const struct dlm_budget *b)
+{
+    const struct dlm_device_caps *caps = dlm_device_get_caps(s->device);
+    const uint64_t total =
+        b->weights + b->adapter + b->optimizer + b->activations + b->cache + b->inputs;
+
+    dlm_log(s->ctx, DLM_LOG_INFO,
+            "memory: %.1f MiB (weights %.1f, adapter %.1f, optimizer %.1f, activations %.1f, "
+            "cache %.1f, inputs %.1f)",
+            mib(total), mib(b->weights), mib(b->adapter), mib(b->optimizer), mib(b->activations),
+            mib(b->cache), mib(b->inputs));
+    if (!caps->free_bytes || total <= caps->free_bytes)
+        return DLM_OK;
+    dlm_fail(s->ctx, DLM_ERR_MEMORY,
+             "this needs %.0f MiB on device '%s', which has %.0f MiB free: weights %.0f, adapter "
+             "%.0f, optimizer %.0f, activations %.0f, cache %.0f, inputs %.0f MiB",
+             mib(total), caps->info.name, mib(caps->free_bytes), mib(b->weights), mib(b->adapter),
+             mib(b->optimizer), mib(b->activations), mib(b->cache), mib(b->inputs));
+    dlm_log(s->ctx, DLM_LOG_HINT, "use --precision bf16, a smaller sequence_len or "
+                                  "micro_batch_size, or gradient_checkpointing: true");
+    return DLM_ERR_MEMORY;
+}

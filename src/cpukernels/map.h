@@ -1,0 +1,20 @@
+/* The range of an elementwise CPU kernel's work item. */
+#ifndef DLM_CPUKERNELS_MAP_H
+#define DLM_CPUKERNELS_MAP_H
+
+#include "cpukernels/cpukernels.h"
+#include "ops/broadcast.h"
+
+struct dlm_span {
+    size_t begin, len;
+};
+
+/* Work item `item` of an elementwise kernel over total elements; len 0 past the end. */
+static inline struct dlm_span dlm_map_span(int64_t item, uint32_t total)
+{
+    const size_t begin = DLM_MIN((size_t)item * DLM_GROUP_ELEMS, (size_t)total);
+
+    return (struct dlm_span){begin, DLM_MIN((size_t)DLM_GROUP_ELEMS, total - begin)};
+}
+
+#endif

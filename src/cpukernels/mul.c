@@ -1,0 +1,4 @@
+/* mul */
+#include "cpukernels/broadcast.h"
+
+DLM_BROADCAST_KERNEL(mul, x * y)

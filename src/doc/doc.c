@@ -1,0 +1,179 @@
+/* A document as a whole: parse, load, destroy, and questions about it. */
+#include "doc/doc.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "doc/doc_impl.h"
+#include "doc/schema.h"
+
+#define MAX_DOC_BYTES ((size_t)256 << 20)
+
+enum dlm_status dlm_doc_fail(struct dlm_ctx *ctx, const char *path, int64_t line, int64_t col,
+                             const char *fmt, ...)
+{
+    char place[64] = "";
+    va_list args, again;
+
+    if (line && col)
+        snprintf(place, sizeof(place), ":%lld:%lld", (long long)line, (long long)col);
+    else if (line)
+        snprintf(place, sizeof(place), ":%lld", (long long)line);
+    va_start(args, fmt);
+    va_copy(again, args);
+    int len = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    char *message = len >= 0 ? dlm_alloc(ctx, (size_t)len + 1) : NULL;
+    if (message)
+        vsnprintf(message, (size_t)len + 1, fmt, again);
+    va_end(again);
+    enum dlm_status st =
+        message ? dlm_fail(ctx, DLM_ERR_PARSE, "%s%s: %s", path ? path : "<text>", place, message)
+                : DLM_ERR_MEMORY;
+    dlm_free(message);
+    return st;
+}
+
+bool dlm_doc_grow(struct dlm_ctx *ctx, struct dlm_arena *arena, void *array_ptr, size_t *cap,
+                  size_t len, size_t elem_bytes)
+{
+    size_t bytes;
+    void *old;
+
+    if (len < *cap)
+        return true;
+    size_t new_cap = *cap ? 2 * *cap : 4;
+    if (!dlm_mul_size(new_cap, elem_bytes, &bytes))
+        return false;
+    void *array = dlm_arena_alloc(ctx, arena, bytes);
+    if (!array)
+        return false;
+    memcpy(&old, array_ptr, sizeof(old));
+    if (len)
+        memcpy(array, old, len * elem_bytes);
+    memcpy(array_ptr, &array, sizeof(array));
+    *cap = new_cap;
+    return true;
+}
+
+enum dlm_status dlm_doc_parse(struct dlm_ctx *ctx, struct dlm_doc **out, const char *path,
+                              const char *text, size_t len)
+{
+    struct dlm_doc_parts parts = {0};
+    enum dlm_status st = DLM_ERR_MEMORY;
+
+    *out = NULL;
+    struct dlm_doc *doc = dlm_alloc(ctx, sizeof(*doc));
+    if (!doc)
+        return st;
+    if (path) {
+        doc->path = dlm_arena_strndup(ctx, &doc->arena, path, strlen(path));
+        if (!doc->path)
+            goto done;
+    }
+    st = dlm_doc_split(ctx, &doc->arena, path, text, len, &parts);
+    if (!st)
+        st = dlm_doc_read_front(ctx, doc, &parts);
+    if (!st)
+        st = dlm_doc_read_body(ctx, doc, &parts);
+    if (st)
+        goto done;
+    *out = doc;
+    doc = NULL;
+done:
+    dlm_doc_destroy(&doc);
+    return st;
+}
+
+enum dlm_status dlm_doc_load(struct dlm_ctx *ctx, struct dlm_doc **out, const char *path)
+{
+    struct dlm_str text = {0};
+
+    *out = NULL;
+    enum dlm_status st = dlm_file_read(ctx, path, MAX_DOC_BYTES, &text);
+    if (!st)
+        st = dlm_doc_parse(ctx, out, path, dlm_str_text(&text), text.len);
+    dlm_str_finish(&text);
+    return st;
+}
+
+void dlm_doc_destroy(struct dlm_doc **doc)
+{
+    if (!doc || !*doc)
+        return;
+    dlm_arena_finish(&(*doc)->arena);
+    dlm_free(*doc);
+    *doc = NULL;
+}
+
+bool dlm_doc_is_written(const struct dlm_doc *doc, const char *dotted_key)
+{
+    const struct dlm_schema_map *map = &dlm_schema_root;
+    const void *object = doc;
+    const char *key = dotted_key;
+
+    for (;;) {
+        size_t len = strcspn(key, ".");
+        const struct dlm_schema_field *field = dlm_schema_find(map, key, len);
+        if (!field || !dlm_schema_is_written(map, object, field))
+            return false;
+        if (!key[len])
+            return true;
+        if (field->type != DLM_SCHEMA_MAP)
+            return false;
+        object = dlm_schema_const_member(field, object);
+        map = field->map;
+        key += len + 1;
+    }
+}
+
+bool dlm_doc_wants_preference(const struct dlm_doc *doc)
+{
+    if (dlm_doc_is_written(doc, "training.preference.enabled"))
+        return doc->training.preference.enabled;
+    for (size_t i = 0; i < doc->num_sections; i++) {
+        if (doc->sections[i].type == DLM_DOC_SECTION_PREFERENCE)
+            return true;
+    }
+    return doc->training.preference.enabled;
+}
+
+/* What the document asks for that training does not do, named by its key; NULL: nothing. */
+static const char *find_unsupported(const struct dlm_doc *doc)
+{
+    const struct dlm_doc_training *training = &doc->training;
+
+    if (training->adapter == DLM_DOC_ADAPTER_QLORA)
+        return "training.adapter: qlora";
+    if (training->adapter == DLM_DOC_ADAPTER_DORA)
+        return "training.adapter: dora";
+    if (training->optimizer != DLM_DOC_OPTIMIZER_ADAMW_TORCH)
+        return "training.optimizer (only adamw_torch)";
+    if (training->adapters)
+        return "training.adapters";
+    if (training->gate.enabled)
+        return "training.gate";
+    if (dlm_doc_wants_preference(doc))
+        return "training.preference";
+    return NULL;
+}
+
+enum dlm_status dlm_doc_check_trainable(struct dlm_ctx *ctx, const struct dlm_doc *doc)
+{
+    const char *name = doc->path ? doc->path : "<text>";
+    const char *key = find_unsupported(doc);
+
+    if (key)
+        return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot train '%s': %s is not supported yet",
+                        name, key);
+    for (size_t i = 0; i < doc->num_sections; i++) {
+        if (doc->sections[i].type == DLM_DOC_SECTION_AUDIO)
+            return dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
+                            "cannot train '%s': ::audio:: (line %lld) is not supported yet", name,
+                            (long long)doc->sections[i].start_line);
+    }
+    return DLM_OK;
+}

@@ -1,0 +1,64 @@
+/* What the files of src/doc share. */
+#ifndef DLM_DOC_DOC_IMPL_H
+#define DLM_DOC_DOC_IMPL_H
+
+#include "doc/doc.h"
+#include "doc/yaml.h"
+
+/* Logs `path:line:col: text` (col 0: no column; line 0: neither; path NULL: "<text>") and returns
+ * DLM_ERR_PARSE. */
+enum dlm_status dlm_doc_fail(struct dlm_ctx *ctx, const char *path, int64_t line, int64_t col,
+                             const char *fmt, ...) DLM_PRINTF(5, 6);
+
+/* Room for one more element in an array that lives in an arena; `array_ptr` is the address of the
+ * pointer. What it grows out of stays in the arena. False when out of memory. */
+bool dlm_doc_grow(struct dlm_ctx *ctx, struct dlm_arena *arena, void *array_ptr, size_t *cap,
+                  size_t len, size_t elem_bytes) DLM_CHECK_RESULT;
+
+/* A document's text, decoded, with its three parts. Memory belongs to an arena. */
+struct dlm_doc_parts {
+    const char *yaml;
+    size_t yaml_len;
+    const char *body;
+    size_t body_len;
+    int64_t body_line; /* 1-based line of the body's first line */
+};
+
+/* Decodes text and splits it at the two `---` lines. */
+enum dlm_status dlm_doc_split(struct dlm_ctx *ctx, struct dlm_arena *arena, const char *path,
+                              const char *text, size_t len,
+                              struct dlm_doc_parts *parts) DLM_CHECK_RESULT;
+
+/* Reads the front matter: YAML, migration to the current version, schema. Fills every field of doc
+ * but sections. */
+enum dlm_status dlm_doc_read_front(struct dlm_ctx *ctx, struct dlm_doc *doc,
+                                   const struct dlm_doc_parts *parts) DLM_CHECK_RESULT;
+
+/* Cuts the body into doc->sections. */
+enum dlm_status dlm_doc_read_body(struct dlm_ctx *ctx, struct dlm_doc *doc,
+                                  const struct dlm_doc_parts *parts) DLM_CHECK_RESULT;
+
+/* Moves provenance markers from the head of a section's content into its fields. */
+enum dlm_status dlm_doc_lift_markers(struct dlm_ctx *ctx, struct dlm_doc *doc,
+                                     struct dlm_doc_section *section) DLM_CHECK_RESULT;
+
+/* `key="value"` at *p, moved past it. Values hold neither '"' nor a newline. */
+struct dlm_doc_attribute {
+    const char *key, *value;
+    size_t key_len, value_len;
+};
+bool dlm_doc_next_attribute(const char **p, const char *end, struct dlm_doc_attribute *attribute);
+
+/* True when one or more attributes, each after white space, begin at text; *stop is where they
+ * end. */
+bool dlm_doc_scan_attributes(const char *text, const char *end, const char **stop);
+
+/* ^[a-z][a-z0-9_]{0,31}$ */
+bool dlm_doc_is_adapter_name(const char *name, size_t len);
+
+/* Appends the front matter with its two `---` lines. keep_written also writes the keys that the
+ * document states although they hold the default. */
+enum dlm_status dlm_doc_write_front(struct dlm_ctx *ctx, const struct dlm_doc *doc,
+                                    bool keep_written, struct dlm_str *out) DLM_CHECK_RESULT;
+
+#endif

@@ -1,0 +1,270 @@
+/* `dlm doctor --ops`: lowers every probe for every device, and asks the device for the kernels. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "dlm/doctor.h"
+#include "doctor/ops_table.h"
+
+#define MAX_DEVICES 16
+
+static const enum dlm_dtype varied[] = {DLM_DTYPE_F32, DLM_DTYPE_BF16, DLM_DTYPE_F16};
+
+/* One line of the table. */
+struct line {
+    const struct dlm_op_probe *probe;
+    enum dlm_dtype dtype;
+    char *reasons[MAX_DEVICES]; /* owned; NULL: it runs */
+};
+
+struct table {
+    struct dlm_device *devices[MAX_DEVICES];
+    char labels[MAX_DEVICES][32]; /* "cpu:0" */
+    size_t num_devices;
+    struct line *lines;
+    size_t num_lines;
+};
+
+static void table_finish(struct table *t)
+{
+    for (size_t i = 0; i < t->num_lines; i++) {
+        for (size_t d = 0; d < t->num_devices; d++)
+            dlm_free(t->lines[i].reasons[d]);
+    }
+    dlm_free(t->lines);
+    for (size_t d = 0; d < t->num_devices; d++)
+        dlm_device_destroy(&t->devices[d]);
+}
+
+static struct dlm_desc make_desc(const struct dlm_probe_input *in, enum dlm_dtype dtype,
+                                 const struct dlm_device_caps *caps)
+{
+    struct dlm_desc d = {.dtype = DLM_DTYPE_COUNT, .ndim = 1};
+
+    if (!in->ndim)
+        return d;
+    d = dlm_desc_make(dtype, in->ndim, in->shape);
+    if (in->form != DLM_PROBE_PLAIN && caps->bits & DLM_CAP_PANELS)
+        d.layout = DLM_LAYOUT_PANEL;
+    if (in->form == DLM_PROBE_WEIGHT_T) {
+        d.stride[0] = 1;
+        d.stride[1] = in->shape[0];
+    }
+    return d;
+}
+
+/* Lowers the probe; ctx keeps the reason of a refusal to itself. */
+static enum dlm_status lower_probe(struct dlm_ctx *ctx, struct dlm_lowering *l,
+                                   const struct line *line, const struct dlm_device *device)
+{
+    const struct dlm_op_probe *probe = line->probe;
+    const struct dlm_op *op = dlm_op_get(probe->op);
+    union dlm_attrs attrs = probe->attrs;
+
+    *l = (struct dlm_lowering){.ctx = ctx, .device = device, .caps = dlm_device_get_caps(device),
+                               .op = probe->op, .attrs = &attrs, .num_inputs = op->num_inputs,
+                               .num_outputs = op->num_outputs};
+    if (probe->op == DLM_OP_matmul)
+        attrs.matmul.round = line->dtype; /* as the precision policy does */
+    for (int i = 0; i < DLM_MAX_INPUTS; i++) {
+        bool varies = probe->varies >> i & 1;
+        l->inputs[i] =
+            make_desc(&probe->in[i], varies ? line->dtype : probe->in[i].dtype, l->caps);
+    }
+    enum dlm_status st = op->infer(ctx, &attrs, l->inputs, l->outputs);
+    if (!st)
+        st = op->lower(l);
+    l->attrs = NULL; /* attrs ends here */
+    return st;
+}
+
+/* Sets *reason (owned, NULL when the device runs the line). */
+static enum dlm_status probe_device(struct dlm_ctx *ctx, struct dlm_ctx *quiet,
+                                    const struct line *line, const struct dlm_device *device,
+                                    char **reason)
+{
+    struct dlm_lowering l;
+    const char *missing = NULL;
+
+    enum dlm_status st = lower_probe(quiet, &l, line, device);
+    for (size_t i = 0; !st && !missing && i < l.num_calls; i++) {
+        if (!dlm_device_has_kernel(device, l.calls[i].kernel))
+            missing = l.calls[i].kernel;
+    }
+    if (st == DLM_ERR_MEMORY)
+        goto done;
+    if (st)
+        *reason = dlm_strdup(ctx, dlm_ctx_last_error(quiet));
+    else if (missing)
+        *reason = dlm_strf(ctx, "no kernel '%s'", missing);
+    st = (st || missing) && !*reason ? DLM_ERR_MEMORY : DLM_OK;
+done:
+    dlm_free(l.calls);
+    return st;
+}
+
+static enum dlm_status make_lines(struct dlm_ctx *ctx, struct table *t)
+{
+    size_t num;
+    const struct dlm_op_probe *probes = dlm_op_probes(&num);
+
+    t->lines = dlm_alloc_array(ctx, num * DLM_ARRAY_LEN(varied), sizeof(*t->lines));
+    if (!t->lines)
+        return DLM_ERR_MEMORY;
+    for (size_t i = 0; i < num; i++) {
+        size_t num_types = probes[i].varies ? DLM_ARRAY_LEN(varied) : 1;
+        for (size_t k = 0; k < num_types; k++)
+            t->lines[t->num_lines++] = (struct line){.probe = &probes[i], .dtype = varied[k]};
+    }
+    return DLM_OK;
+}
+
+static enum dlm_status probe_all(struct dlm_ctx *ctx, struct table *t)
+{
+    struct dlm_ctx *quiet = dlm_ctx_create(NULL);
+    enum dlm_status st = quiet ? make_lines(ctx, t) : DLM_ERR_MEMORY;
+
+    for (size_t i = 0; !st && i < t->num_lines; i++) {
+        for (size_t d = 0; !st && d < t->num_devices; d++)
+            st = probe_device(ctx, quiet, &t->lines[i], t->devices[d], &t->lines[i].reasons[d]);
+    }
+    dlm_ctx_destroy(&quiet);
+    return st;
+}
+
+static enum dlm_status open_device(struct dlm_ctx *ctx, struct table *t,
+                                   const struct dlm_device_params *params)
+{
+    if (t->num_devices == MAX_DEVICES)
+        return DLM_OK;
+    enum dlm_status st = dlm_device_open(ctx, &t->devices[t->num_devices], params);
+    if (st)
+        return st;
+    const struct dlm_device_info *info =
+        &dlm_device_get_caps(t->devices[t->num_devices])->info;
+    snprintf(t->labels[t->num_devices], sizeof(t->labels[0]), "%s:%d",
+             dlm_backend_name(info->kind), info->index);
+    t->num_devices++;
+    return DLM_OK;
+}
+
+/* The device asked for, or all; one that is listed but does not open has logged why. */
+static enum dlm_status open_devices(struct dlm_ctx *ctx, struct table *t,
+                                    const struct dlm_compute *compute)
+{
+    struct dlm_device_info *list = NULL;
+    int num = 0;
+
+    if (compute->backend != DLM_BACKEND_AUTO || compute->has_device) {
+        const struct dlm_device_params params = {
+            .kind = compute->backend, .index = compute->has_device ? compute->device : -1};
+        return open_device(ctx, t, &params);
+    }
+    enum dlm_status st = dlm_device_list(ctx, &list, &num);
+    for (int i = 0; !st && i < num; i++) {
+        const struct dlm_device_params params = {.kind = list[i].kind, .index = list[i].index};
+        st = open_device(ctx, t, &params);
+        if (st == DLM_ERR_DEVICE || st == DLM_ERR_NO_DEVICE)
+            st = DLM_OK;
+    }
+    dlm_device_list_free(list);
+    return st;
+}
+
+static void line_name(const struct line *line, char *name, size_t bytes)
+{
+    const char *op = dlm_op_get(line->probe->op)->name;
+
+    if (line->probe->note)
+        snprintf(name, bytes, "%s (%s)", op, line->probe->note);
+    else
+        snprintf(name, bytes, "%s", op);
+}
+
+static enum dlm_status write_lines(struct dlm_ctx *ctx, const struct table *t, struct dlm_str *out)
+{
+    char name[96];
+
+    enum dlm_status st = dlm_str_appendf(ctx, out, "%-28s %-5s", "op", "type");
+    for (size_t d = 0; !st && d < t->num_devices; d++)
+        st = dlm_str_appendf(ctx, out, " %-9s", t->labels[d]);
+    for (size_t i = 0; !st && i < t->num_lines; i++) {
+        line_name(&t->lines[i], name, sizeof(name));
+        st = dlm_str_appendf(ctx, out, "\n%-28s %-5s", name, dlm_dtype_name(t->lines[i].dtype));
+        for (size_t d = 0; !st && d < t->num_devices; d++)
+            st = dlm_str_appendf(ctx, out, " %-9s", t->lines[i].reasons[d] ? "no" : "yes");
+    }
+    if (!st)
+        st = dlm_str_appendz(ctx, out, "\n");
+    for (size_t i = 0; !st && i < t->num_lines; i++) {
+        line_name(&t->lines[i], name, sizeof(name));
+        for (size_t d = 0; !st && d < t->num_devices; d++) {
+            if (t->lines[i].reasons[d])
+                st = dlm_str_appendf(ctx, out, "%s: %s %s: %s\n", t->labels[d], name,
+                                     dlm_dtype_name(t->lines[i].dtype), t->lines[i].reasons[d]);
+        }
+    }
+    return st;
+}
+
+/* {"op", "note", "dtype", "devices": {"cpu:0": true, ...}, "reasons": {...}}; NULL: no memory. */
+static json_t *line_json(const struct table *t, const struct line *line)
+{
+    const char *note = line->probe->note;
+    json_t *runs = json_object(), *reasons = json_object();
+    bool failed = false;
+
+    for (size_t d = 0; d < t->num_devices; d++) {
+        const char *reason = line->reasons[d];
+        failed |= json_object_set_new(runs, t->labels[d], json_boolean(!reason)) != 0;
+        if (reason)
+            failed |= json_object_set_new(reasons, t->labels[d], json_string(reason)) != 0;
+    }
+    json_t *object = json_pack("{s:s, s:s?, s:s, s:o, s:o}", "op",
+                               dlm_op_get(line->probe->op)->name, "note", note, "dtype",
+                               dlm_dtype_name(line->dtype), "devices", runs, "reasons", reasons);
+    if (failed) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+static enum dlm_status write_json(struct dlm_ctx *ctx, const struct table *t, struct dlm_str *out)
+{
+    json_t *root = json_array();
+    bool failed = false;
+
+    for (size_t i = 0; i < t->num_lines; i++)
+        failed |= json_array_append_new(root, line_json(t, &t->lines[i])) != 0;
+    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2));
+    enum dlm_status st = text ? dlm_str_appendf(ctx, out, "%s\n", text)
+                              : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
+    free(text);
+    json_decref(root);
+    return st;
+}
+
+enum dlm_status dlm_doctor_ops(struct dlm_ctx *ctx, const struct dlm_compute *compute, bool json,
+                               char **text)
+{
+    struct table table = {0};
+    struct dlm_str out = {0};
+
+    *text = NULL;
+    enum dlm_status st = open_devices(ctx, &table, compute);
+    if (!st && !table.num_devices)
+        st = dlm_fail(ctx, DLM_ERR_NO_DEVICE, "no device could be opened");
+    if (!st)
+        st = probe_all(ctx, &table);
+    if (!st)
+        st = json ? write_json(ctx, &table, &out) : write_lines(ctx, &table, &out);
+    if (!st) {
+        *text = out.data;
+        out = (struct dlm_str){0};
+    }
+    dlm_str_finish(&out);
+    table_finish(&table);
+    return st;
+}

@@ -1,0 +1,72 @@
+/* One row for each way in which training or prompting calls an op. Sizes are small and even. */
+#include "doctor/ops_table.h"
+
+#define F32(...) {.dtype = DLM_DTYPE_F32, DIMS(__VA_ARGS__)}
+#define I32(...) {.dtype = DLM_DTYPE_I32, DIMS(__VA_ARGS__)}
+#define U32(...) {.dtype = DLM_DTYPE_U32, DIMS(__VA_ARGS__)}
+#define DIMS(...)                                                                                  \
+    .ndim = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), .shape = {__VA_ARGS__}
+#define ABSENT {.ndim = 0}
+
+/* Feature maps of 64 rows and 128 columns; 2 batch rows of 32 tokens, 4 heads of 32 on 2. */
+#define ROWS_COLS F32(64, 128)
+#define QUERY F32(2, 32, 4, 32)
+#define KEY F32(2, 64, 2, 32)
+
+static const struct dlm_op_probe probes[] = {
+    {DLM_OP_matmul, "weight", .varies = 2,
+     .in = {ROWS_COLS, {DLM_DTYPE_F32, 2, {128, 96}, DLM_PROBE_WEIGHT_T}, ABSENT, F32(96)}},
+    {DLM_OP_matmul, "weight, one row", .varies = 2,
+     .in = {F32(1, 128), {DLM_DTYPE_F32, 2, {128, 96}, DLM_PROBE_WEIGHT_T}}},
+    {DLM_OP_matmul, "weight, backward", .varies = 2,
+     .in = {ROWS_COLS, {DLM_DTYPE_F32, 2, {128, 96}, DLM_PROBE_WEIGHT}}},
+    {DLM_OP_matmul, "adapter", .in = {ROWS_COLS, F32(128, 8), F32(64, 8)}},
+    {DLM_OP_matmul, "batched", .in = {F32(2, 16, 32), F32(2, 32, 16)}},
+    {DLM_OP_add, .in = {ROWS_COLS, F32(128)}},
+    {DLM_OP_mul, .in = {ROWS_COLS, F32(128)}},
+    {DLM_OP_scale, .attrs.scale = {0.5f}, .in = {ROWS_COLS, F32(1)}},
+    {DLM_OP_activation, "gelu tanh", .attrs.activation = {DLM_ACT_GELU_TANH}, .in = {ROWS_COLS}},
+    {DLM_OP_activation, "gelu erf", .attrs.activation = {DLM_ACT_GELU_ERF}, .in = {ROWS_COLS}},
+    {DLM_OP_activation, "silu", .attrs.activation = {DLM_ACT_SILU}, .in = {ROWS_COLS}},
+    {DLM_OP_activation_backward, .in = {ROWS_COLS, ROWS_COLS}},
+    {DLM_OP_gated_activation, .in = {ROWS_COLS, ROWS_COLS}},
+    {DLM_OP_gated_activation_backward, .in = {ROWS_COLS, ROWS_COLS, ROWS_COLS}},
+    {DLM_OP_rms_norm, .attrs.norm = {1e-6f, true}, .in = {ROWS_COLS, F32(128)}},
+    {DLM_OP_rms_norm_backward, .attrs.norm = {1e-6f, true},
+     .in = {ROWS_COLS, F32(128), ROWS_COLS}},
+    {DLM_OP_layer_norm, .attrs.norm = {1e-6f, false}, .in = {ROWS_COLS, F32(128), F32(128)}},
+    {DLM_OP_layer_norm_backward, .attrs.norm = {1e-6f, false},
+     .in = {ROWS_COLS, F32(128), ROWS_COLS}},
+    {DLM_OP_softmax, .in = {ROWS_COLS}},
+    {DLM_OP_softmax_backward, .in = {ROWS_COLS, ROWS_COLS}},
+    {DLM_OP_attention, "full", .varies = 6, .attrs.attention = {0.125f, DLM_ATTENTION_FULL},
+     .in = {QUERY, KEY, KEY, I32(2, 4)}},
+    {DLM_OP_attention, "prefix", .varies = 6, .attrs.attention = {0.125f, DLM_ATTENTION_PREFIX},
+     .in = {QUERY, KEY, KEY, I32(2, 4)}},
+    {DLM_OP_attention, "one query", .varies = 6, .attrs.attention = {0.125f, DLM_ATTENTION_PREFIX},
+     .in = {F32(1, 1, 4, 32), F32(1, 64, 2, 32), F32(1, 64, 2, 32), I32(1, 4)}},
+    {DLM_OP_attention_backward, .varies = 6, .attrs.attention = {0.125f, DLM_ATTENTION_PREFIX},
+     .in = {QUERY, KEY, KEY, QUERY, F32(2, 4, 32), QUERY, I32(2, 4)}},
+    {DLM_OP_rope, .in = {F32(64, 4, 32), F32(64, 16), F32(64, 16)}},
+    {DLM_OP_embedding, .varies = 2,
+     .in = {I32(64), {DLM_DTYPE_F32, 2, {512, 128}, DLM_PROBE_WEIGHT}, F32(16, 128)}},
+    {DLM_OP_patchify, .attrs.patchify = {14}, .in = {F32(1, 3, 56, 56)}},
+    {DLM_OP_copy, "to f32", .varies = 1, .attrs.copy_dtype = DLM_DTYPE_F32, .in = {ROWS_COLS}},
+    {DLM_OP_copy, "f32 to bf16", .attrs.copy_dtype = DLM_DTYPE_BF16, .in = {ROWS_COLS}},
+    {DLM_OP_copy, "f32 to f16", .attrs.copy_dtype = DLM_DTYPE_F16, .in = {ROWS_COLS}},
+    {DLM_OP_sum, .attrs.sum = {1}, .in = {ROWS_COLS}},
+    {DLM_OP_cross_entropy, .in = {F32(8, 512), I32(8), F32(8)}},
+    {DLM_OP_dropout, .attrs.dropout = {0.05f, 1, 32}, .in = {ROWS_COLS, U32(4), U32(2)}},
+    {DLM_OP_adamw, .in = {F32(4096), F32(4096), F32(4096), F32(4096), F32(2), F32(8)}},
+    {DLM_OP_grad_norm, .attrs.grad_norm = {1}, .in = {F32(4096)}},
+    {DLM_OP_select, .in = {F32(1, 512), F32(2), U32(4)}},
+    {DLM_OP_gather_rows, .in = {ROWS_COLS, I32(8), I32(64)}},
+    {DLM_OP_fill, .in = {ROWS_COLS}},
+    {DLM_OP_store_rows, .varies = 1, .in = {F32(256, 64), F32(32, 64), I32(2)}},
+};
+
+const struct dlm_op_probe *dlm_op_probes(size_t *num)
+{
+    *num = DLM_ARRAY_LEN(probes);
+    return probes;
+}

@@ -1,0 +1,32 @@
+/* The probes of `dlm doctor --ops`: for each op the calls that models make of it. */
+#ifndef DLM_DOCTOR_OPS_TABLE_H
+#define DLM_DOCTOR_OPS_TABLE_H
+
+#include "ops/op.h"
+
+/* How an input lies, beyond contiguous. */
+enum dlm_probe_form {
+    DLM_PROBE_PLAIN,
+    DLM_PROBE_WEIGHT,   /* the form of a resident matmul weight, W [N, K] itself */
+    DLM_PROBE_WEIGHT_T, /* the same seen as W^T [K, N] */
+};
+
+struct dlm_probe_input {
+    enum dlm_dtype dtype;
+    int ndim; /* 0: absent */
+    int64_t shape[DLM_MAX_DIMS];
+    enum dlm_probe_form form;
+};
+
+struct dlm_op_probe {
+    enum dlm_op_kind op;
+    const char *note; /* what tells it from other probes of the op; NULL */
+    uint32_t varies;  /* bit i: the type of input i is each of f32, bf16, f16 in turn; 0: f32 only */
+    union dlm_attrs attrs;
+    struct dlm_probe_input in[DLM_MAX_INPUTS];
+};
+
+/* In the order of the op list; every op has at least one. */
+const struct dlm_op_probe *dlm_op_probes(size_t *num);
+
+#endif

@@ -1,0 +1,314 @@
+/* Prefill and decode programs over one KV cache. */
+#include "generate/generator.h"
+
+#include "base/log.h"
+
+#define TOKEN_BUCKET 16
+#define CACHE_BUCKET 64
+
+/* Inputs and plan of one of the two programs, for T tokens. */
+struct half {
+    int64_t tokens;
+    struct dlm_slot *ids, *cos, *sin, *rows, *keep, *start;
+    struct dlm_graph *graph;
+    struct dlm_plan *plan;
+    struct dlm_program *program;
+};
+
+struct dlm_generator {
+    struct dlm_ctx *ctx;
+    const struct dlm_model *model;
+    const struct dlm_lora *lora;
+    struct dlm_generator_params params;
+    struct dlm_slots slots;
+    struct dlm_slot **cache_k, **cache_v; /* [layers] */
+    struct dlm_slot *token, *sampling, *rng, *features, *adapter_on;
+    struct half prefill, decode;
+    struct dlm_sampling how;
+    int64_t len, prefix_len; /* tokens in the cache; the prompt's */
+    uint32_t step;
+    float *cos, *sin;
+};
+
+static struct dlm_slot *add(struct dlm_generator *g, const char *name, enum dlm_dtype dtype,
+                            int64_t rows, int64_t cols)
+{
+    int64_t shape[] = {rows, cols};
+
+    return dlm_slots_add(&g->slots, DLM_ROLE_INPUT, name, dtype, cols ? 2 : 1, shape);
+}
+
+static enum dlm_status add_shared(struct dlm_generator *g)
+{
+    const struct dlm_decoder_config *c = &g->model->decoder.config;
+    const struct dlm_vit_config *v = &g->model->vit.config;
+    const int64_t need = g->params.prompt_len + g->params.max_tokens;
+    int64_t shape[] = {(need + CACHE_BUCKET - 1) / CACHE_BUCKET * CACHE_BUCKET,
+                       c->kv_heads * c->head_dim};
+
+    g->cache_k = dlm_alloc_array(g->ctx, (size_t)c->layers, sizeof(*g->cache_k));
+    g->cache_v = dlm_alloc_array(g->ctx, (size_t)c->layers, sizeof(*g->cache_v));
+    if (!g->cache_k || !g->cache_v)
+        return DLM_ERR_MEMORY;
+    for (int64_t i = 0; i < c->layers; i++) {
+        g->cache_k[i] =
+            dlm_slots_add(&g->slots, DLM_ROLE_STATE, "cache_k", g->model->policy, 2, shape);
+        g->cache_v[i] =
+            dlm_slots_add(&g->slots, DLM_ROLE_STATE, "cache_v", g->model->policy, 2, shape);
+        if (!g->cache_k[i] || !g->cache_v[i])
+            return DLM_ERR_MEMORY;
+    }
+    g->token = dlm_slots_add(&g->slots, DLM_ROLE_STATE, "token", DLM_DTYPE_I32, 1, (int64_t[]){1});
+    g->sampling = add(g, "sampling", DLM_DTYPE_F32, 2, 0);
+    g->rng = add(g, "rng", DLM_DTYPE_U32, 4, 0);
+    g->adapter_on = add(g, "adapter_on", DLM_DTYPE_F32, 1, 0);
+    if (g->params.num_images)
+        g->features = add(g, "features", g->model->policy,
+                          g->params.num_images * dlm_vit_num_patches(v), v->hidden);
+    return g->token && g->sampling && g->rng && g->adapter_on &&
+                   (!g->params.num_images || g->features)
+               ? DLM_OK
+               : DLM_ERR_MEMORY;
+}
+
+static enum dlm_status add_half(struct dlm_generator *g, struct half *h, int64_t tokens)
+{
+    const int64_t half_dim = g->model->decoder.config.head_dim / 2;
+
+    h->tokens = tokens;
+    h->ids = tokens > 1 ? add(g, "ids", DLM_DTYPE_I32, tokens, 0) : g->token;
+    h->cos = add(g, "cos", DLM_DTYPE_F32, tokens, half_dim);
+    h->sin = add(g, "sin", DLM_DTYPE_F32, tokens, half_dim);
+    h->rows = add(g, "rows", DLM_DTYPE_I32, 1, 4);
+    h->keep = tokens > 1 ? add(g, "keep", DLM_DTYPE_I32, 1, 0) : NULL;
+    h->start = add(g, "start", DLM_DTYPE_I32, 2, 0);
+    return h->ids && h->cos && h->sin && h->rows && h->start && (h->keep || tokens == 1)
+               ? DLM_OK
+               : DLM_ERR_MEMORY;
+}
+
+static struct dlm_tensor *build_features(struct dlm_generator *g, struct dlm_build *b)
+{
+    struct dlm_tensor *f = dlm_slot_leaf(b->g, g->features);
+
+    if (!f)
+        return NULL;
+    if (f->desc.dtype != DLM_DTYPE_F32)
+        f = dlm_copy(b->g, f, DLM_DTYPE_F32);
+    return g->model->family->project(b, g->model, f);
+}
+
+static enum dlm_status build_half(struct dlm_generator *g, struct half *h)
+{
+    const int64_t layers = g->model->decoder.config.layers;
+
+    enum dlm_status st = dlm_graph_create(g->ctx, &h->graph);
+    if (st)
+        return st;
+    struct dlm_build b = {.g = h->graph, .policy = g->model->policy, .lora = g->lora,
+                          .adapter_on = dlm_slot_leaf(h->graph, g->adapter_on)};
+    struct dlm_tensor **caches = dlm_arena_alloc(g->ctx, &h->graph->arena,
+                                                 2 * (size_t)layers * sizeof(*caches));
+    if (!caches)
+        return DLM_ERR_MEMORY;
+    for (int64_t i = 0; i < layers; i++) {
+        caches[i] = dlm_slot_leaf(h->graph, g->cache_k[i]);
+        caches[layers + i] = dlm_slot_leaf(h->graph, g->cache_v[i]);
+    }
+    struct dlm_decoder_inputs in = {
+        .batch = 1,
+        .tokens = h->tokens,
+        .ids = dlm_slot_leaf(h->graph, h->ids),
+        .features = h->tokens > 1 ? build_features(g, &b) : NULL,
+        .cos = dlm_slot_leaf(h->graph, h->cos),
+        .sin = dlm_slot_leaf(h->graph, h->sin),
+        .rows = dlm_slot_leaf(h->graph, h->rows),
+        .keep = dlm_slot_leaf(h->graph, h->keep),
+        .cache_k = caches,
+        .cache_v = caches + layers,
+        .cache_start = dlm_slot_leaf(h->graph, h->start),
+    };
+    struct dlm_tensor *hidden = dlm_decoder_build(&b, &g->model->decoder, &in);
+    struct dlm_tensor *inputs[] = {dlm_decoder_logits(&b, &g->model->decoder, hidden),
+                                   dlm_slot_leaf(h->graph, g->sampling),
+                                   dlm_slot_leaf(h->graph, g->rng)};
+    if (inputs[0])
+        dlm_graph_emit_into(h->graph, DLM_OP_select, NULL, inputs, 3,
+                            dlm_slot_leaf(h->graph, g->token));
+    st = dlm_graph_fuse(h->graph);
+    return st ? st : dlm_plan_create(g->ctx, &h->plan, h->graph, g->model->device);
+}
+
+enum dlm_status dlm_generator_create(struct dlm_ctx *ctx, struct dlm_generator **out,
+                                     const struct dlm_model *model, const struct dlm_lora *lora,
+                                     const struct dlm_generator_params *params)
+{
+    struct dlm_generator *g = dlm_alloc(ctx, sizeof(*g));
+    const int64_t bucket =
+        (params->prompt_len + TOKEN_BUCKET - 1) / TOKEN_BUCKET * TOKEN_BUCKET;
+    const int64_t half_dim = model->decoder.config.head_dim / 2;
+
+    *out = NULL;
+    if (!g)
+        return DLM_ERR_MEMORY;
+    g->ctx = ctx;
+    g->model = model;
+    g->lora = lora;
+    g->params = *params;
+    g->slots = (struct dlm_slots){.ctx = ctx, .device = model->device};
+    g->cos = dlm_alloc_array(ctx, (size_t)(bucket * half_dim), sizeof(*g->cos));
+    g->sin = dlm_alloc_array(ctx, (size_t)(bucket * half_dim), sizeof(*g->sin));
+    enum dlm_status st = g->cos && g->sin ? add_shared(g) : DLM_ERR_MEMORY;
+    if (!st)
+        st = add_half(g, &g->prefill, bucket);
+    if (!st)
+        st = add_half(g, &g->decode, 1);
+    if (!st)
+        st = build_half(g, &g->prefill);
+    if (!st)
+        st = build_half(g, &g->decode);
+    if (st) {
+        dlm_generator_destroy(&g);
+        return st;
+    }
+    *out = g;
+    return DLM_OK;
+}
+
+static void finish_half(struct half *h)
+{
+    dlm_program_destroy(&h->program);
+    dlm_plan_destroy(&h->plan);
+    dlm_graph_destroy(&h->graph);
+}
+
+void dlm_generator_destroy(struct dlm_generator **generator)
+{
+    struct dlm_generator *g = generator ? *generator : NULL;
+
+    if (!g)
+        return;
+    finish_half(&g->prefill);
+    finish_half(&g->decode);
+    dlm_slots_finish(&g->slots);
+    dlm_free(g->cache_k);
+    dlm_free(g->cache_v);
+    dlm_free(g->cos);
+    dlm_free(g->sin);
+    dlm_free(g);
+    *generator = NULL;
+}
+
+void dlm_generator_plans(const struct dlm_generator *g, struct dlm_plan *plans[2])
+{
+    plans[0] = g->prefill.plan;
+    plans[1] = g->decode.plan;
+}
+
+size_t dlm_generator_slot_bytes(const struct dlm_generator *g)
+{
+    return dlm_slots_bytes(&g->slots);
+}
+
+enum dlm_status dlm_generator_prepare(struct dlm_generator *g, struct dlm_workspace *workspace)
+{
+    const float on = 1.0f;
+
+    enum dlm_status st = dlm_slots_alloc(&g->slots);
+    if (!st)
+        st = dlm_slot_write(g->adapter_on, &on, sizeof(on));
+    if (!st)
+        st = dlm_program_create(g->ctx, &g->prefill.program, g->model->device, g->prefill.plan,
+                                workspace);
+    return st ? st : dlm_program_create(g->ctx, &g->decode.program, g->model->device,
+                                        g->decode.plan, workspace);
+}
+
+static enum dlm_status write_features(struct dlm_generator *g, const struct dlm_example *prompt)
+{
+    const size_t len = (size_t)(dlm_vit_num_patches(&g->model->vit.config) *
+                                g->model->vit.config.hidden);
+    const size_t bytes = len * dlm_dtype_elem_bytes(g->model->policy);
+    void *stored = dlm_alloc(g->ctx, bytes);
+    enum dlm_status st = stored ? DLM_OK : DLM_ERR_MEMORY;
+
+    for (int64_t i = 0; !st && i < prompt->num_images; i++) {
+        dlm_dtype_from_f32(g->model->policy, prompt->features[i], stored, len);
+        st = dlm_buffer_write(g->features->storage.buffer, (size_t)i * bytes, stored, bytes);
+    }
+    dlm_free(stored);
+    return st;
+}
+
+/* Position-dependent inputs of n tokens from g->len on; runs; reads the token. */
+static enum dlm_status run_half(struct dlm_generator *g, struct half *h, int64_t n, int32_t *token)
+{
+    const struct dlm_decoder_config *c = &g->model->decoder.config;
+    const int32_t rows[4] = {(int32_t)g->len, (int32_t)(g->len + n), (int32_t)g->prefix_len,
+                             (int32_t)n}; /* below the cache's capacity */
+    const int32_t start[2] = {(int32_t)g->len, (int32_t)n};
+    const uint32_t rng[4] = {(uint32_t)g->how.seed, (uint32_t)(g->how.seed >> 32), g->step++, 0};
+    const size_t table = (size_t)(h->tokens * c->head_dim / 2) * sizeof(float);
+
+    for (int64_t t = 0; t < h->tokens; t++) {
+        int32_t position = (int32_t)(g->len + t) + 1; /* positions count from 1 */
+        dlm_decoder_rope_table(c, &position, 1, g->cos + t * c->head_dim / 2,
+                               g->sin + t * c->head_dim / 2);
+    }
+    enum dlm_status st = dlm_slot_write(h->rows, rows, sizeof(rows));
+    if (!st)
+        st = dlm_slot_write(h->start, start, sizeof(start));
+    if (!st)
+        st = dlm_slot_write(h->cos, g->cos, table);
+    if (!st)
+        st = dlm_slot_write(h->sin, g->sin, table);
+    if (!st)
+        st = dlm_slot_write(g->rng, rng, sizeof(rng));
+    if (!st)
+        st = dlm_program_run(h->program);
+    if (!st)
+        st = dlm_slot_read(g->token, token, sizeof(*token));
+    g->len += n;
+    return st;
+}
+
+enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_example *prompt,
+                                      const struct dlm_sampling *sampling, int32_t *token)
+{
+    const float how[2] = {sampling->temperature, sampling->top_p};
+    const int32_t last = (int32_t)prompt->prefix_len - 1;
+    int32_t *ids = dlm_alloc_array(g->ctx, (size_t)g->prefill.tokens, sizeof(*ids));
+    int32_t slot = 0;
+
+    if (!ids)
+        return DLM_ERR_MEMORY;
+    g->how = *sampling;
+    g->step = 0;
+    g->len = 0;
+    g->prefix_len = prompt->prefix_len;
+    for (int64_t t = 0; t < prompt->prefix_len; t++)
+        ids[t] = prompt->num_images && prompt->ids[t] == g->model->image_id ? -1 - slot++
+                                                                            : prompt->ids[t];
+    enum dlm_status st =
+        dlm_slot_write(g->prefill.ids, ids, (size_t)g->prefill.tokens * sizeof(*ids));
+    if (!st)
+        st = dlm_slot_write(g->prefill.keep, &last, sizeof(last));
+    if (!st)
+        st = dlm_slot_write(g->sampling, how, sizeof(how));
+    if (!st && prompt->num_images)
+        st = write_features(g, prompt);
+    dlm_free(ids);
+    return st ? st : run_half(g, &g->prefill, prompt->prefix_len, token);
+}
+
+enum dlm_status dlm_generator_next(struct dlm_generator *g, int32_t *token)
+{
+    if (g->len >= g->params.prompt_len + g->params.max_tokens)
+        return dlm_fail(g->ctx, DLM_ERR_INVALID, "the KV cache is full");
+    return run_half(g, &g->decode, 1, token);
+}
+
+const struct dlm_dispatch *dlm_generator_dispatches(const struct dlm_generator *g, size_t *num)
+{
+    return dlm_program_dispatches(g->decode.program, num);
+}

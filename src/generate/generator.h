@@ -1,0 +1,50 @@
+/* Generation: a prefill program that fills the KV cache with a prompt, and a decode program that is
+ * replayed token by token, the next token chosen on the device. */
+#ifndef DLM_GENERATE_GENERATOR_H
+#define DLM_GENERATE_GENERATOR_H
+
+#include "graph/program.h"
+#include "models/model.h"
+#include "models/pass.h"
+#include "models/slots.h"
+
+struct dlm_generator_params {
+    int64_t prompt_len;   /* tokens of the prompt, images included */
+    int64_t max_tokens;   /* most that will be generated */
+    int64_t num_images;
+};
+
+struct dlm_generator;
+
+/* Graphs and plans only. Borrows model and lora (may be NULL) until destroy. */
+enum dlm_status dlm_generator_create(struct dlm_ctx *ctx, struct dlm_generator **out,
+                                     const struct dlm_model *model, const struct dlm_lora *lora,
+                                     const struct dlm_generator_params *params) DLM_CHECK_RESULT;
+void dlm_generator_destroy(struct dlm_generator **generator);
+
+/* The two plans, for the workspace; and the bytes of the KV cache and of the inputs. */
+void dlm_generator_plans(const struct dlm_generator *g, struct dlm_plan *plans[2]);
+size_t dlm_generator_slot_bytes(const struct dlm_generator *g);
+
+/* Makes the programs: weights loaded, adapter uploaded, workspace fits both plans. */
+enum dlm_status dlm_generator_prepare(struct dlm_generator *g,
+                                      struct dlm_workspace *workspace) DLM_CHECK_RESULT;
+
+struct dlm_sampling {
+    float temperature; /* <= 0: greedy */
+    float top_p;       /* in (0, 1); else off */
+    uint64_t seed;
+};
+
+/* Takes in the prompt (example's prefix; its suffix is not read) and chooses the first token. */
+enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_example *prompt,
+                                      const struct dlm_sampling *sampling,
+                                      int32_t *token) DLM_CHECK_RESULT;
+
+/* Feeds the token chosen last and chooses the next. */
+enum dlm_status dlm_generator_next(struct dlm_generator *g, int32_t *token) DLM_CHECK_RESULT;
+
+/* Dispatches of the decode program, for tests. */
+const struct dlm_dispatch *dlm_generator_dispatches(const struct dlm_generator *g, size_t *num);
+
+#endif

@@ -1,0 +1,28 @@
+/* What decode.c and the three decoders share; private to src/images. */
+#ifndef DLM_IMAGES_DECODERS_H
+#define DLM_IMAGES_DECODERS_H
+
+#include "images/image.h"
+
+/* Checks width x height against the source's limit, then gives *image zeroed pixels. */
+enum dlm_status dlm_image_allocate(struct dlm_ctx *ctx, struct dlm_image *image,
+                                   const struct dlm_image_source *source, int64_t width,
+                                   int64_t height) DLM_CHECK_RESULT;
+
+/* `cannot read '<name>': <reason>` as DLM_ERR_PARSE. */
+enum dlm_status dlm_image_damaged(struct dlm_ctx *ctx, const struct dlm_image_source *source,
+                                  const char *reason);
+
+/* One format each: decode the first frame to RGB as it is stored, and read its orientation
+ * (1..8, or 0 if the file says nothing). *image may hold pixels also on failure. */
+enum dlm_status dlm_image_decode_png(struct dlm_ctx *ctx, struct dlm_image *image,
+                                     int *orientation,
+                                     const struct dlm_image_source *source) DLM_CHECK_RESULT;
+enum dlm_status dlm_image_decode_jpeg(struct dlm_ctx *ctx, struct dlm_image *image,
+                                      int *orientation,
+                                      const struct dlm_image_source *source) DLM_CHECK_RESULT;
+enum dlm_status dlm_image_decode_webp(struct dlm_ctx *ctx, struct dlm_image *image,
+                                      int *orientation,
+                                      const struct dlm_image_source *source) DLM_CHECK_RESULT;
+
+#endif

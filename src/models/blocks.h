@@ -1,0 +1,134 @@
+/* Blocks that families are made of: linear layers with their adapter, the decoder, the vision
+ * transformer, the head with its loss. No family is named here. */
+#ifndef DLM_MODELS_BLOCKS_H
+#define DLM_MODELS_BLOCKS_H
+
+#include "models/lora.h"
+#include "models/weights.h"
+
+/* What a graph is built with. */
+struct dlm_build {
+    struct dlm_graph *g;
+    enum dlm_dtype policy;
+    const struct dlm_lora *lora; /* NULL: the base alone */
+    bool for_training;           /* adapter tensors get gradients */
+    struct dlm_tensor *adapter_on; /* f32 [1]: 1, or 0 for the base alone; NULL: always on */
+    /* dropout in the adapters; rng NULL: none */
+    struct dlm_tensor *rng, *row_ids;
+    uint32_t tokens; /* T: rows of x that belong to a batch row */
+};
+
+/* y = x W^T + bias (+ adapter) (+ addend) */
+struct dlm_linear {
+    char *path; /* canonical module path: the weight's name without ".weight" */
+    struct dlm_weight *weight; /* [out, in] */
+    struct dlm_weight *bias;   /* [out] or NULL */
+};
+
+/* Declares <path>.weight and, if has_bias, <path>.bias. */
+enum dlm_status dlm_linear_declare(struct dlm_weights *w, struct dlm_linear *l, const char *path,
+                                   int64_t out, int64_t in, bool has_bias) DLM_CHECK_RESULT;
+void dlm_linear_finish(struct dlm_linear *l);
+
+/* x [R, in] -> [R, out]; addend [R, out] or NULL. */
+struct dlm_tensor *dlm_linear_build(struct dlm_build *b, const struct dlm_linear *l,
+                                    struct dlm_tensor *x, struct dlm_tensor *addend);
+
+/* x [R, in] times the weight's transpose, without bias or adapter, slab by slab into one tensor. */
+struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weight *w,
+                                      struct dlm_tensor *x, struct dlm_tensor *bias,
+                                      struct dlm_tensor *into);
+
+/* --- decoder --- */
+
+struct dlm_decoder_config {
+    int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab;
+    float norm_eps, rope_theta, embed_scale;
+    bool norm_plus_one;
+    uint32_t act; /* DLM_ACT_* */
+};
+
+struct dlm_decoder_layer {
+    struct dlm_weight *input_norm, *post_norm;
+    struct dlm_linear q, k, v, o, gate, up, down;
+};
+
+struct dlm_decoder {
+    struct dlm_decoder_config config;
+    struct dlm_weight *embed; /* [vocab, hidden], tied with the head */
+    struct dlm_weight *norm;
+    struct dlm_decoder_layer *layers;
+};
+
+/* Declares the weights below `prefix` ("model.language_model"): embed_tokens, layers.N.*, norm. */
+enum dlm_status dlm_decoder_declare(struct dlm_weights *w, struct dlm_decoder *d,
+                                    const char *prefix) DLM_CHECK_RESULT;
+void dlm_decoder_finish(struct dlm_decoder *d);
+
+/* Inputs of a pass over B rows of T tokens, R = B * T. */
+struct dlm_decoder_inputs {
+    int64_t batch, tokens;
+    struct dlm_tensor *ids;      /* i32 [R], negative: feature slot -1 - id */
+    struct dlm_tensor *features; /* f32 [F, hidden] or NULL */
+    struct dlm_tensor *slot_rows; /* i32 [F]: for the features' gradient, or NULL */
+    struct dlm_tensor *cos, *sin; /* f32 [R, head_dim / 2] */
+    struct dlm_tensor *rows;      /* i32 [B, 4], see attention.c */
+    struct dlm_tensor *keep;      /* i32 [L]: rows wanted at the end, or NULL: all */
+    struct dlm_tensor *keep_back; /* i32 [R]: inverse of keep, for the gradient, or NULL */
+    /* KV cache, one per layer, [S, kv_heads * head_dim], B = 1; NULL: no cache */
+    struct dlm_tensor **cache_k, **cache_v;
+    struct dlm_tensor *cache_start; /* i32 [2]: where the T tokens go, how many */
+};
+
+/* Hidden states after the final norm: [R or L, hidden] f32. */
+struct dlm_tensor *dlm_decoder_build(struct dlm_build *b, const struct dlm_decoder *d,
+                                     const struct dlm_decoder_inputs *in);
+
+/* logits [R, vocab] of hidden states. */
+struct dlm_tensor *dlm_decoder_logits(struct dlm_build *b, const struct dlm_decoder *d,
+                                      struct dlm_tensor *hidden);
+
+/* Log-probabilities of labels, in tiles of rows under budget_bytes, and the gradient of
+ * -sum weights * logprob with respect to hidden (NULL: not wanted).
+ * hidden f32 [L, hidden], labels i32 [L], weights f32 [L] -> f32 [L]. */
+struct dlm_tensor *dlm_decoder_loss(struct dlm_build *b, const struct dlm_decoder *d,
+                                    struct dlm_tensor *hidden, struct dlm_tensor *labels,
+                                    struct dlm_tensor *weights, size_t budget_bytes,
+                                    struct dlm_tensor **dhidden);
+
+/* cos and sin of positions[R] (f32 [R, head_dim / 2] each), for the host to write. */
+void dlm_decoder_rope_table(const struct dlm_decoder_config *c, const int32_t *positions,
+                            int64_t num, float *cos_out, float *sin_out);
+
+/* --- vision transformer: pre-norm, learned positions, no class token --- */
+
+struct dlm_vit_config {
+    int64_t hidden, intermediate, layers, heads, image, patch, channels;
+    float norm_eps;
+    uint32_t act;
+};
+
+struct dlm_vit_layer {
+    struct dlm_weight *norm1_w, *norm1_b, *norm2_w, *norm2_b;
+    struct dlm_linear q, k, v, out, fc1, fc2;
+};
+
+struct dlm_vit {
+    struct dlm_vit_config config;
+    struct dlm_linear patch;
+    struct dlm_weight *position; /* [patches, hidden] */
+    struct dlm_weight *post_w, *post_b;
+    struct dlm_vit_layer *layers;
+};
+
+/* Declares the weights below `prefix` ("model.vision_tower") by SigLIP's names. */
+enum dlm_status dlm_vit_declare(struct dlm_weights *w, struct dlm_vit *v,
+                                const char *prefix) DLM_CHECK_RESULT;
+void dlm_vit_finish(struct dlm_vit *v);
+int64_t dlm_vit_num_patches(const struct dlm_vit_config *c);
+
+/* pixels f32 [N, channels, image, image], rows i32 [N, 4] -> [N * patches, hidden]. */
+struct dlm_tensor *dlm_vit_build(struct dlm_build *b, const struct dlm_vit *v,
+                                 struct dlm_tensor *pixels, struct dlm_tensor *rows);
+
+#endif

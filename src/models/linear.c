@@ -1,0 +1,86 @@
+/* Linear layers with slabs and adapters. */
+#include "models/blocks.h"
+#include "models/precision.h"
+
+enum dlm_status dlm_linear_declare(struct dlm_weights *w, struct dlm_linear *l, const char *path,
+                                   int64_t out, int64_t in, bool has_bias)
+{
+    char *name = dlm_strf(w->ctx, "%s.weight", path);
+    enum dlm_status st = DLM_ERR_MEMORY;
+
+    l->path = dlm_strdup(w->ctx, path);
+    if (name && l->path)
+        st = dlm_weights_add(w, DLM_WEIGHT_MATRIX, name, out, in, &l->weight);
+    dlm_free(name);
+    if (st || !has_bias)
+        return st;
+    name = dlm_strf(w->ctx, "%s.bias", path);
+    st = name ? dlm_weights_add(w, DLM_WEIGHT_VECTOR, name, 1, out, &l->bias) : DLM_ERR_MEMORY;
+    dlm_free(name);
+    return st;
+}
+
+void dlm_linear_finish(struct dlm_linear *l)
+{
+    dlm_free(l->path);
+    l->path = NULL;
+}
+
+struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weight *w,
+                                      struct dlm_tensor *x, struct dlm_tensor *bias,
+                                      struct dlm_tensor *into)
+{
+    const struct dlm_matmul_attrs attrs = {.round = dlm_precision_operand(b->policy, w->dtype)};
+    const union dlm_attrs node_attrs = {.matmul = attrs};
+
+    if (!x)
+        return NULL;
+    if (w->num_slabs == 1 && !into)
+        return dlm_matmul(b->g, x, dlm_view_transpose(b->g, dlm_weight_leaf(b->g, w, 0)), NULL,
+                          bias, &attrs);
+    struct dlm_tensor **parts =
+        dlm_arena_alloc(b->g->ctx, &b->g->arena, (size_t)w->num_slabs * sizeof(*parts));
+    struct dlm_desc desc =
+        dlm_desc_make(DLM_DTYPE_F32, 2, (int64_t[]){dlm_desc_rows(&x->desc), w->rows});
+    struct dlm_tensor *out = into ? into : dlm_graph_buffer(b->g, &desc);
+    for (int s = 0; parts && s < w->num_slabs; s++) {
+        struct dlm_tensor *leaf = dlm_weight_leaf(b->g, w, s);
+        struct dlm_tensor *inputs[] = {x, dlm_view_transpose(b->g, leaf)};
+        parts[s] = dlm_graph_emit_into(
+            b->g, DLM_OP_matmul, &node_attrs, inputs, 2,
+            dlm_view_slice(b->g, out, 1, w->slabs[s].row0, w->slabs[s].rows));
+    }
+    out = parts ? dlm_graph_join(b->g, out, parts, w->num_slabs, 1) : NULL;
+    return bias ? dlm_add(b->g, out, bias) : out;
+}
+
+/* on * scaling * B (A dropout(x)), added to y. */
+static struct dlm_tensor *add_adapter(struct dlm_build *b, const struct dlm_lora_module *m,
+                                      struct dlm_tensor *x, struct dlm_tensor *y)
+{
+    const struct dlm_matmul_attrs exact = {0};
+    struct dlm_tensor *la = dlm_lora_leaf_a(b->g, m, b->for_training);
+    struct dlm_tensor *lb = dlm_lora_leaf_b(b->g, m, b->for_training);
+
+    if (b->rng && b->lora->params.dropout > 0) {
+        struct dlm_dropout_attrs attrs = {
+            .p = b->lora->params.dropout, .module = m->hash, .rows_per_batch = b->tokens};
+        x = dlm_dropout(b->g, x, b->rng, b->row_ids, &attrs);
+    }
+    struct dlm_tensor *u = dlm_matmul(b->g, x, dlm_view_transpose(b->g, la), NULL, NULL, &exact);
+    u = dlm_scale(b->g, u, m->scaling, b->adapter_on);
+    return dlm_add(b->g, y,
+                   dlm_matmul(b->g, u, dlm_view_transpose(b->g, lb), NULL, NULL, &exact));
+}
+
+struct dlm_tensor *dlm_linear_build(struct dlm_build *b, const struct dlm_linear *l,
+                                    struct dlm_tensor *x, struct dlm_tensor *addend)
+{
+    const struct dlm_lora_module *m = dlm_lora_find(b->lora, l->path);
+    struct dlm_tensor *bias = l->bias ? dlm_weight_leaf(b->g, l->bias, 0) : NULL;
+    struct dlm_tensor *y = dlm_weight_product(b, l->weight, x, bias, NULL);
+
+    if (addend)
+        y = dlm_add(b->g, y, addend);
+    return m ? add_adapter(b, m, x, y) : y;
+}

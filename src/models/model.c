@@ -1,0 +1,246 @@
+/* Opening models: the family from config.json, weights declared, adapters matched to linears. */
+#include "models/model.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+
+#define MAX_CONFIG_BYTES (16u << 20)
+#define LARGE_F32_BYTES (4ull << 30)
+
+void dlm_model_destroy(struct dlm_model **model)
+{
+    struct dlm_model *m = model ? *model : NULL;
+
+    if (!m)
+        return;
+    dlm_decoder_finish(&m->decoder);
+    dlm_vit_finish(&m->vit);
+    dlm_linear_finish(&m->projector);
+    dlm_weights_destroy(&m->weights);
+    dlm_free(m->linears);
+    dlm_free(m->dir);
+    dlm_free(m);
+    *model = NULL;
+}
+
+static const struct dlm_family *find_family(const char *model_type)
+{
+    static const struct dlm_family *const list[] = {
+#define FAMILY_ROW(name) &dlm_family_##name,
+        DLM_FAMILY_LIST(FAMILY_ROW)
+#undef FAMILY_ROW
+    };
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++)
+        if (!strcmp(list[i]->model_type, model_type))
+            return list[i];
+    return NULL;
+}
+
+static enum dlm_status read_config(struct dlm_model *m, const json_t *config, const char *path)
+{
+    const char *type = NULL;
+
+    enum dlm_status st = json_is_object(config)
+                             ? dlm_json_string(m->ctx, config, path, "model_type", &type)
+                             : dlm_fail(m->ctx, DLM_ERR_PARSE,
+                                        "cannot read '%s': not a JSON object", path);
+    if (st)
+        return st;
+    m->family = type ? find_family(type) : NULL;
+    if (!m->family)
+        return dlm_fail(m->ctx, DLM_ERR_UNSUPPORTED,
+                        "cannot load '%s': model_type '%s' is not supported (only paligemma is)",
+                        path, type ? type : "(none)");
+    return m->family->read_config(m->ctx, config, path, m);
+}
+
+static enum dlm_dtype choose_policy(const struct dlm_checkpoint *ckpt)
+{
+    size_t bytes[3] = {0};
+
+    for (size_t i = 0; i < dlm_checkpoint_num_tensors(ckpt); i++) {
+        const struct dlm_tensor_info *t = dlm_checkpoint_tensor(ckpt, i);
+        if (t->dtype <= DLM_DTYPE_BF16)
+            bytes[t->dtype] += t->bytes;
+    }
+    if (bytes[DLM_DTYPE_F32] >= bytes[DLM_DTYPE_BF16] &&
+        bytes[DLM_DTYPE_F32] >= bytes[DLM_DTYPE_F16])
+        return bytes[DLM_DTYPE_F32] > LARGE_F32_BYTES ? DLM_DTYPE_BF16 : DLM_DTYPE_F32;
+    return bytes[DLM_DTYPE_BF16] >= bytes[DLM_DTYPE_F16] ? DLM_DTYPE_BF16 : DLM_DTYPE_F16;
+}
+
+/* A head of its own must be the embedding's twin: the decoder ties them. */
+static enum dlm_status check_tied(const struct dlm_model *m)
+{
+    const struct dlm_tensor_info *embed = m->decoder.embed->source, *head = NULL;
+    const struct dlm_checkpoint *ckpt = m->weights->checkpoint;
+
+    for (size_t i = 0; i < dlm_checkpoint_num_tensors(ckpt); i++)
+        if (!strcmp(m->weights->names[i], "lm_head.weight"))
+            head = dlm_checkpoint_tensor(ckpt, i);
+    if (!head || (head->bytes == embed->bytes && !memcmp(head->data, embed->data, embed->bytes)))
+        return DLM_OK;
+    return dlm_fail(m->ctx, DLM_ERR_UNSUPPORTED,
+                    "cannot load '%s': tensor '%s' differs from the embedding that it must equal",
+                    head->file, head->name);
+}
+
+enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
+                               struct dlm_device *device, const char *dir, enum dlm_dtype policy)
+{
+    struct dlm_model *m = dlm_alloc(ctx, sizeof(*m));
+    struct dlm_checkpoint *ckpt = NULL;
+    char *path = dlm_path_join(ctx, dir, "config.json");
+    json_t *config = NULL;
+    enum dlm_status st = DLM_ERR_MEMORY;
+
+    *out = NULL;
+    if (!m || !path)
+        goto done;
+    m->ctx = ctx;
+    m->device = device;
+    m->dir = dlm_strdup(ctx, dir);
+    st = m->dir ? dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config) : DLM_ERR_MEMORY;
+    if (!st)
+        st = read_config(m, config, path);
+    if (!st)
+        st = dlm_processor_load_folder(ctx, &m->processor, dir);
+    if (!st && (m->processor.height != m->vit.config.image ||
+                m->processor.width != m->vit.config.image))
+        st = dlm_fail(ctx, DLM_ERR_INVALID,
+                      "cannot load '%s': the processor's %d x %d is not the tower's image size %lld",
+                      dir, m->processor.height, m->processor.width,
+                      (long long)m->vit.config.image);
+    if (!st)
+        st = dlm_checkpoint_open(ctx, &ckpt, dir);
+    if (st)
+        goto done;
+    m->policy = policy < DLM_DTYPE_COUNT ? policy : choose_policy(ckpt);
+    st = dlm_weights_create(ctx, &m->weights, device, m->policy, ckpt, &m->family->names);
+    if (!st)
+        st = m->family->declare(m);
+    if (!st)
+        st = check_tied(m);
+    if (st)
+        goto done;
+    *out = m;
+    m = NULL;
+done:
+    dlm_model_destroy(&m);
+    json_decref(config);
+    dlm_free(path);
+    return st;
+}
+
+enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
+                                     struct dlm_device *device, const char *shape,
+                                     enum dlm_dtype policy)
+{
+    *out = NULL;
+    if (strcmp(shape, "paligemma-3b-224"))
+        return dlm_fail(ctx, DLM_ERR_USAGE, "unknown shape '%s' (known: paligemma-3b-224)", shape);
+    struct dlm_model *m = dlm_alloc(ctx, sizeof(*m));
+    if (!m)
+        return DLM_ERR_MEMORY;
+    m->ctx = ctx;
+    m->device = device;
+    m->policy = policy < DLM_DTYPE_COUNT ? policy : DLM_DTYPE_BF16;
+    dlm_processor_init_default(&m->processor);
+    json_t *config = json_pack("{s:s}", "model_type", "paligemma"); /* all defaults: the 3B */
+    enum dlm_status st = config ? read_config(m, config, shape) : DLM_ERR_MEMORY;
+    json_decref(config);
+    if (!st)
+        st = dlm_weights_create(ctx, &m->weights, device, m->policy, NULL, &m->family->names);
+    if (!st)
+        st = m->family->declare(m);
+    if (st) {
+        dlm_model_destroy(&m);
+        return st;
+    }
+    *out = m;
+    return DLM_OK;
+}
+
+enum dlm_status dlm_model_list_linear(struct dlm_model *m, struct dlm_linear *l)
+{
+    if (!dlm_grow(m->ctx, &m->linears, &m->cap_linears, m->num_linears, sizeof(l)))
+        return DLM_ERR_MEMORY;
+    m->linears[m->num_linears++] = l;
+    return DLM_OK;
+}
+
+enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
+                                    const struct dlm_target_spec *spec,
+                                    const struct dlm_lora_params *params)
+{
+    struct dlm_lora_matcher *matcher = NULL;
+    struct dlm_lora_module *unused;
+    bool hit;
+
+    enum dlm_status st = dlm_lora_create(m->ctx, out, params);
+    if (!st)
+        st = dlm_lora_matcher_create(m->ctx, &matcher, spec);
+    for (size_t i = 0; !st && i < m->num_linears; i++) {
+        const struct dlm_linear *l = m->linears[i];
+        st = dlm_lora_matches(m->ctx, matcher, l->path, &hit);
+        if (!st && hit)
+            st = dlm_lora_add(*out, l->path, l->weight->cols, l->weight->rows, 0, 0, &unused);
+    }
+    if (!st && !(*out)->num)
+        st = dlm_fail(m->ctx, DLM_ERR_INVALID, "target_modules matches no linear layer of the base");
+    dlm_lora_matcher_destroy(&matcher);
+    if (st)
+        dlm_lora_destroy(out);
+    return st;
+}
+
+static const struct dlm_linear *find_linear(const struct dlm_model *m, const char *path)
+{
+    for (size_t i = 0; i < m->num_linears; i++)
+        if (!strcmp(m->linears[i]->path, path))
+            return m->linears[i];
+    return NULL;
+}
+
+enum dlm_status dlm_model_read_lora(struct dlm_model *m, struct dlm_lora **out,
+                                    const struct dlm_adapter *adapter)
+{
+    struct dlm_lora_params params = {
+        .r = adapter->config.r,
+        .alpha = (float)adapter->config.alpha,
+        .dropout = (float)adapter->config.dropout,
+        .use_rslora = adapter->config.use_rslora,
+    };
+    struct dlm_lora_module *unused;
+
+    enum dlm_status st = dlm_lora_create(m->ctx, out, &params);
+    for (size_t i = 0; !st && i < adapter->num_modules; i++) {
+        const struct dlm_adapter_module *a = &adapter->modules[i];
+        const struct dlm_linear *l = find_linear(m, a->path);
+        if (!l || l->weight->rows != a->out || l->weight->cols != a->in)
+            st = dlm_fail(m->ctx, DLM_ERR_INVALID,
+                          "the adapter does not fit the base: it has no linear '%s' of %lld x %lld",
+                          a->path, (long long)a->out, (long long)a->in);
+        else
+            st = dlm_lora_add(*out, a->path, a->in, a->out, a->r, (float)a->alpha, &unused);
+    }
+    if (!st)
+        st = dlm_lora_read(*out, adapter);
+    if (st)
+        dlm_lora_destroy(out);
+    return st;
+}
+
+bool dlm_model_trains_tower(const struct dlm_model *m, const struct dlm_lora *lora)
+{
+    for (int64_t i = 0; i < m->vit.config.layers; i++) {
+        const struct dlm_vit_layer *l = &m->vit.layers[i];
+        const struct dlm_linear *list[] = {&l->q, &l->k, &l->v, &l->out, &l->fc1, &l->fc2};
+        for (size_t k = 0; k < DLM_ARRAY_LEN(list); k++)
+            if (dlm_lora_find(lora, list[k]->path))
+                return true;
+    }
+    return false;
+}

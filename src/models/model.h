@@ -1,0 +1,76 @@
+/* A vision-language model on a device: configuration, resident weights, what a family fills in. */
+#ifndef DLM_MODELS_MODEL_H
+#define DLM_MODELS_MODEL_H
+
+#include <jansson.h>
+
+#include "images/processor.h"
+#include "models/blocks.h"
+#include "models/family_list.h"
+#include "weights/adapter.h"
+
+struct dlm_model {
+    struct dlm_ctx *ctx;
+    struct dlm_device *device;
+    const struct dlm_family *family;
+    char *dir;             /* checkpoint folder; NULL: random weights */
+    enum dlm_dtype policy; /* storage type of the precision policy */
+    struct dlm_weights *weights;
+    struct dlm_processor processor;
+    struct dlm_vit vit;
+    struct dlm_linear projector;
+    struct dlm_decoder decoder;
+    int64_t image_tokens; /* features of one image */
+    int32_t image_id, bos_id, eos_id, pad_id;
+    struct dlm_linear **linears; /* every linear that an adapter may name */
+    size_t num_linears, cap_linears;
+};
+
+/* What one model family says about itself; the rest of dlm names no family. */
+struct dlm_family {
+    const char *model_type; /* of config.json */
+    struct dlm_name_map names;
+    /* Fills the configs and ids of m from config.json. path is for messages. */
+    enum dlm_status (*read_config)(struct dlm_ctx *ctx, const json_t *config, const char *path,
+                                   struct dlm_model *m);
+    /* Declares every weight and lists the linears. */
+    enum dlm_status (*declare)(struct dlm_model *m);
+    /* features [N * patches, vit hidden] -> [N * image_tokens, decoder hidden] */
+    struct dlm_tensor *(*project)(struct dlm_build *b, const struct dlm_model *m,
+                                  struct dlm_tensor *features);
+};
+
+#define DLM_FAMILY_DECLARE(name) extern const struct dlm_family dlm_family_##name;
+DLM_FAMILY_LIST(DLM_FAMILY_DECLARE)
+#undef DLM_FAMILY_DECLARE
+
+/* Opens the checkpoint folder: reads the configs, maps and checks the files, declares the weights.
+ * Loads none. policy DLM_DTYPE_COUNT: chosen by the files (bf16 for f32 files over 4 GB).
+ * Borrows device. DLM_ERR_UNSUPPORTED: a family that dlm does not know. */
+enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
+                               struct dlm_device *device, const char *dir,
+                               enum dlm_dtype policy) DLM_CHECK_RESULT;
+
+/* Random weights in a known shape ("paligemma-3b-224"), for bench. */
+enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
+                                     struct dlm_device *device, const char *shape,
+                                     enum dlm_dtype policy) DLM_CHECK_RESULT;
+void dlm_model_destroy(struct dlm_model **model);
+
+/* Lists a linear as one that adapters may name; for families. */
+enum dlm_status dlm_model_list_linear(struct dlm_model *m, struct dlm_linear *l) DLM_CHECK_RESULT;
+
+/* The modules that spec matches, as LoRA modules. DLM_ERR_INVALID: it matches none. */
+enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
+                                    const struct dlm_target_spec *spec,
+                                    const struct dlm_lora_params *params) DLM_CHECK_RESULT;
+
+/* LoRA modules exactly as an adapter on disk has them, with its values. */
+enum dlm_status dlm_model_read_lora(struct dlm_model *m, struct dlm_lora **out,
+                                    const struct dlm_adapter *adapter) DLM_CHECK_RESULT;
+
+/* True when an adapter module lies in the vision tower (or the projector): vision is then part of
+ * the step (or the projector's gradient is wanted). */
+bool dlm_model_trains_tower(const struct dlm_model *m, const struct dlm_lora *lora);
+
+#endif

@@ -1,0 +1,207 @@
+/* PaliGemma (Beyer et al., 2024): a SigLIP tower, one linear projector, a Gemma decoder. Agrees with
+ * transformers' PaliGemmaForConditionalGeneration: image features enter unscaled, text embeddings
+ * are multiplied by sqrt(hidden), positions count from 1 (the caller's business), the image and the
+ * prefix see each other both ways. */
+#include <math.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "models/model.h"
+
+static const struct dlm_name_rule rules[] = {
+    {"language_model.model", "model.language_model"},
+    {"language_model.lm_head", "lm_head"},
+    {"vision_tower", "model.vision_tower"},
+    {"multi_modal_projector", "model.multi_modal_projector"},
+};
+static const struct dlm_name_drop drops[] = {{"model.vision_tower", "vision_model"}};
+
+static enum dlm_status read_act(struct dlm_ctx *ctx, const json_t *object, const char *path,
+                                bool is_text, uint32_t *act)
+{
+    const char *name = NULL;
+
+    enum dlm_status st = dlm_json_string(ctx, object, path, "hidden_activation", &name);
+    if (!st && !name)
+        st = dlm_json_string(ctx, object, path, "hidden_act", &name);
+    if (st)
+        return st;
+    if (!name || !strcmp(name, "gelu_pytorch_tanh") || !strcmp(name, "gelu_new") ||
+        (is_text && !strcmp(name, "gelu"))) /* old Gemma configs say gelu and mean tanh */
+        *act = DLM_ACT_GELU_TANH;
+    else if (!strcmp(name, "gelu"))
+        *act = DLM_ACT_GELU_ERF;
+    else if (!strcmp(name, "silu"))
+        *act = DLM_ACT_SILU;
+    else
+        return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s': activation '%s' is not known",
+                        path, name);
+    return DLM_OK;
+}
+
+struct int_member {
+    const char *key;
+    int64_t min, max, *value; /* *value holds the default */
+};
+
+static enum dlm_status read_ints(struct dlm_ctx *ctx, const json_t *object, const char *path,
+                                 const struct int_member *list, size_t num)
+{
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < num; i++)
+        st = dlm_json_int(ctx, object, path, list[i].key, list[i].min, list[i].max, list[i].value);
+    return st;
+}
+
+static enum dlm_status read_eps(struct dlm_ctx *ctx, const json_t *object, const char *path,
+                                const char *key, float *eps)
+{
+    double value = 1e-6;
+
+    enum dlm_status st = dlm_json_number(ctx, object, path, key, &value);
+    if (!st && !(value >= 0 && value < 1))
+        st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' is out of range", path, key);
+    *eps = (float)value;
+    return st;
+}
+
+static enum dlm_status read_text(struct dlm_ctx *ctx, const json_t *text, const char *path,
+                                 struct dlm_decoder_config *c)
+{
+    double theta = 10000;
+
+    *c = (struct dlm_decoder_config){.hidden = 2048, .intermediate = 16384, .layers = 18, .heads = 8,
+                                     .kv_heads = 1, .head_dim = 256, .vocab = 257216,
+                                     .norm_plus_one = true};
+    const struct int_member ints[] = {
+        {"hidden_size", 1, 1 << 16, &c->hidden},
+        {"intermediate_size", 1, 1 << 18, &c->intermediate},
+        {"num_hidden_layers", 1, 512, &c->layers},
+        {"num_attention_heads", 1, 512, &c->heads},
+        {"num_key_value_heads", 1, 512, &c->kv_heads},
+        {"head_dim", 2, DLM_ATTENTION_MAX_DIM, &c->head_dim},
+        {"vocab_size", 1, 1 << 22, &c->vocab},
+    };
+    enum dlm_status st = read_ints(ctx, text, path, ints, DLM_ARRAY_LEN(ints));
+    if (!st)
+        st = read_eps(ctx, text, path, "rms_norm_eps", &c->norm_eps);
+    if (!st)
+        st = dlm_json_number(ctx, text, path, "rope_theta", &theta);
+    if (!st)
+        st = dlm_json_number(ctx, json_object_get(text, "rope_parameters"), path, "rope_theta",
+                             &theta);
+    if (!st)
+        st = read_act(ctx, text, path, true, &c->act);
+    if (!st && (c->heads % c->kv_heads || c->head_dim % 2 || !(theta > 0 && theta < 1e12)))
+        st = dlm_fail(ctx, DLM_ERR_PARSE,
+                      "cannot read '%s': text_config has impossible heads or rope_theta", path);
+    c->rope_theta = (float)theta;
+    c->embed_scale = sqrtf((float)c->hidden);
+    return st;
+}
+
+static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, const char *path,
+                                   struct dlm_vit_config *c)
+{
+    *c = json_is_object(vision)
+             ? (struct dlm_vit_config){.hidden = 768, .intermediate = 3072, .layers = 12,
+                                       .heads = 12, .image = 224, .patch = 16, .channels = 3}
+             : (struct dlm_vit_config){.hidden = 1152, .intermediate = 4304, .layers = 27,
+                                       .heads = 16, .image = 224, .patch = 14, .channels = 3};
+    const struct int_member ints[] = {
+        {"hidden_size", 1, 1 << 16, &c->hidden},
+        {"intermediate_size", 1, 1 << 18, &c->intermediate},
+        {"num_hidden_layers", 1, 512, &c->layers},
+        {"num_attention_heads", 1, 512, &c->heads},
+        {"image_size", 1, 4096, &c->image},
+        {"patch_size", 1, 512, &c->patch},
+        {"num_channels", 3, 3, &c->channels},
+    };
+    enum dlm_status st = read_ints(ctx, vision, path, ints, DLM_ARRAY_LEN(ints));
+    if (!st)
+        st = read_eps(ctx, vision, path, "layer_norm_eps", &c->norm_eps);
+    if (!st)
+        st = read_act(ctx, vision, path, false, &c->act);
+    if (!st && (c->hidden % c->heads || c->hidden / c->heads > DLM_ATTENTION_MAX_DIM ||
+                c->patch > c->image))
+        st = dlm_fail(ctx, DLM_ERR_PARSE,
+                      "cannot read '%s': vision_config has impossible heads or patches", path);
+    return st;
+}
+
+static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *config,
+                                             const char *path, struct dlm_model *m)
+{
+    int64_t image = 257152, bos = 2, eos = 1, pad = 0;
+
+    enum dlm_status st =
+        read_text(ctx, json_object_get(config, "text_config"), path, &m->decoder.config);
+    if (!st)
+        st = read_vision(ctx, json_object_get(config, "vision_config"), path, &m->vit.config);
+    const int64_t last = m->decoder.config.vocab - 1;
+    const struct int_member ints[] = {
+        {"image_token_index", 0, last, &image}, {"image_token_id", 0, last, &image},
+        {"bos_token_id", 0, last, &bos},        {"eos_token_id", 0, last, &eos},
+        {"pad_token_id", 0, last, &pad},
+    };
+    /* the text section's ids hold where the top level has none */
+    if (!st)
+        st = read_ints(ctx, json_object_get(config, "text_config"), path, ints + 2, 3);
+    if (!st)
+        st = read_ints(ctx, config, path, ints, DLM_ARRAY_LEN(ints));
+    if (st)
+        return st;
+    m->image_id = (int32_t)image; /* ids are below the vocabulary's 2^22 */
+    m->bos_id = (int32_t)bos;
+    m->eos_id = (int32_t)eos;
+    m->pad_id = (int32_t)pad;
+    m->image_tokens = dlm_vit_num_patches(&m->vit.config);
+    return DLM_OK;
+}
+
+static enum dlm_status list_linears(struct dlm_model *m)
+{
+    enum dlm_status st = DLM_OK;
+
+    for (int64_t i = 0; !st && i < m->vit.config.layers; i++) {
+        struct dlm_vit_layer *l = &m->vit.layers[i];
+        struct dlm_linear *list[] = {&l->q, &l->k, &l->v, &l->out, &l->fc1, &l->fc2};
+        for (size_t k = 0; !st && k < DLM_ARRAY_LEN(list); k++)
+            st = dlm_model_list_linear(m, list[k]);
+    }
+    if (!st)
+        st = dlm_model_list_linear(m, &m->projector);
+    for (int64_t i = 0; !st && i < m->decoder.config.layers; i++) {
+        struct dlm_decoder_layer *l = &m->decoder.layers[i];
+        struct dlm_linear *list[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+        for (size_t k = 0; !st && k < DLM_ARRAY_LEN(list); k++)
+            st = dlm_model_list_linear(m, list[k]);
+    }
+    return st;
+}
+
+static enum dlm_status paligemma_declare(struct dlm_model *m)
+{
+    enum dlm_status st = dlm_vit_declare(m->weights, &m->vit, "model.vision_tower");
+    if (!st)
+        st = dlm_linear_declare(m->weights, &m->projector, "model.multi_modal_projector.linear",
+                                m->decoder.config.hidden, m->vit.config.hidden, true);
+    if (!st)
+        st = dlm_decoder_declare(m->weights, &m->decoder, "model.language_model");
+    return st ? st : list_linears(m);
+}
+
+static struct dlm_tensor *paligemma_project(struct dlm_build *b, const struct dlm_model *m,
+                                            struct dlm_tensor *features)
+{
+    return dlm_linear_build(b, &m->projector, features, NULL);
+}
+
+const struct dlm_family dlm_family_paligemma = {
+    .model_type = "paligemma",
+    .names = {rules, DLM_ARRAY_LEN(rules), drops, DLM_ARRAY_LEN(drops)},
+    .read_config = paligemma_read_config,
+    .declare = paligemma_declare,
+    .project = paligemma_project,
+};

@@ -1,0 +1,73 @@
+/* One pass over B examples of at most T tokens: log-probabilities of their labels, and, when asked,
+ * the gradients of the adapter. What training and scoring replay. */
+#ifndef DLM_MODELS_PASS_H
+#define DLM_MODELS_PASS_H
+
+#include "graph/program.h"
+#include "models/model.h"
+#include "models/slots.h"
+
+/* One example: image slots, prefix and suffix as ids. Borrowed. */
+struct dlm_example {
+    const int32_t *ids; /* [len]; the image token's id stands for the next feature */
+    int64_t len;
+    int64_t prefix_len; /* tokens (images included) that see each other both ways, not labelled */
+    int64_t num_images;
+    const float *const *features; /* [num_images], each f32 [patches, hidden]; frozen tower */
+    const float *const *pixels;   /* [num_images], each f32 [3, H, W]; trained tower */
+    uint32_t row_id;              /* names the example's dropout stream */
+};
+
+struct dlm_pass_params {
+    int64_t batch, tokens; /* B, T */
+    int64_t labels;        /* most labels of all examples together */
+    int64_t images;        /* most images of all examples together */
+    bool backward;
+    bool checkpoint;
+    bool with_tower; /* pixels instead of features: the tower has adapters */
+    bool dropout;
+};
+
+struct dlm_pass {
+    const struct dlm_model *model;
+    const struct dlm_lora *lora; /* may be NULL */
+    struct dlm_pass_params params;
+    struct dlm_slots slots;
+    struct dlm_slot *ids, *cos, *sin, *rows, *keep, *keep_back, *labels, *weights;
+    struct dlm_slot *features, *pixels, *image_rows, *slot_rows, *rng, *row_ids, *adapter_on;
+    struct dlm_graph *graph;
+    struct dlm_plan *plan;
+    struct dlm_program *program;
+    struct dlm_tensor *logprob; /* f32 [labels] */
+    struct dlm_host_step *host; /* host copies of the inputs */
+};
+
+/* Graph and plan only. Borrows model and lora until destroy. */
+enum dlm_status dlm_pass_create(struct dlm_ctx *ctx, struct dlm_pass **out,
+                                const struct dlm_model *model, const struct dlm_lora *lora,
+                                const struct dlm_pass_params *params) DLM_CHECK_RESULT;
+void dlm_pass_destroy(struct dlm_pass **pass);
+
+/* Makes the program: weights are loaded, the adapter is uploaded, workspace fits the plan. */
+enum dlm_status dlm_pass_prepare(struct dlm_pass *pass,
+                                 struct dlm_workspace *workspace) DLM_CHECK_RESULT;
+
+struct dlm_pass_step {
+    const struct dlm_example *examples; /* [num], at most B */
+    int64_t num;
+    float weight;     /* of each label in the loss */
+    uint64_t seed;    /* of dropout */
+    uint32_t step;
+    bool adapter_off; /* the base alone */
+};
+
+/* Writes the inputs and submits one replay. Labels are the tokens after each prefix, in order of
+ * examples; gradients of -weight * sum logprob are added to the adapter's. */
+enum dlm_status dlm_pass_run(struct dlm_pass *pass,
+                             const struct dlm_pass_step *step) DLM_CHECK_RESULT;
+
+/* Log-probabilities of the labels of the last run: out [num labels]. Waits. */
+enum dlm_status dlm_pass_logprobs(struct dlm_pass *pass, float *out,
+                                  int64_t num) DLM_CHECK_RESULT;
+
+#endif

@@ -1,0 +1,98 @@
+/* The base models that dlm knows by name, and where a base lies on this machine.
+ * Reads folder names and the hub cache's pointer files; the checkpoint itself is weights' part.
+ * Never goes to the network. */
+#ifndef DLM_REGISTRY_REGISTRY_H
+#define DLM_REGISTRY_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "dlm/ctx.h"
+
+enum dlm_modality {
+    DLM_MODALITY_TEXT,
+    DLM_MODALITY_TEXT_MOE,
+    DLM_MODALITY_VISION_LANGUAGE,
+    DLM_MODALITY_AUDIO_LANGUAGE,
+};
+
+enum dlm_resize_policy {
+    DLM_RESIZE_FIXED,
+    DLM_RESIZE_DYNAMIC,
+};
+
+/* A constant row of the registry. Pointers are to constants; 0 and NULL mean "not stated". */
+struct dlm_base_row {
+    const char *key;
+    const char *hf_id;    /* NULL: bundled with dlm */
+    const char *revision; /* 40 lower-case hex; NULL: bundled */
+    const char *architecture;
+    double params; /* number of parameters */
+    enum dlm_modality modality;
+    const char *template_name;
+    const char *gguf_arch;
+    const char *tokenizer_pre;
+    const char *license_spdx;
+    const char *license_url;
+    bool requires_acceptance; /* gated */
+    bool redistributable;
+    bool trust_remote_code; /* upstream's flag, for `show --json`; dlm runs no remote code */
+    bool reasoning_tuned;   /* prompt temperature 0.6 instead of 0.7 */
+    double size_gb_fp16;
+    int context_length;
+    int recommended_seq_len;
+    const char *target_modules[8]; /* for `target_modules: auto`; NULL-terminated */
+    /* Vision-language rows only. */
+    int target_height, target_width; /* 0 with a NULL hf_id: from config.json */
+    enum dlm_resize_policy resize_policy;
+    const char *image_token;
+    int num_image_tokens; /* 0: from config.json */
+};
+
+/* The rows, in the registry's order. */
+size_t dlm_registry_num_rows(void);
+const struct dlm_base_row *dlm_registry_row(size_t i);
+
+/* The row with this key, NULL if there is none. Logs nothing. */
+const struct dlm_base_row *dlm_registry_find(const char *key);
+
+/* "text", "text-moe", "vision-language", "audio-language". */
+const char *dlm_modality_name(enum dlm_modality modality);
+
+/* A base as a document names it. All strings are owned by the struct; all zero is empty. */
+struct dlm_base {
+    char *key;      /* the text of base_model */
+    char *hf_id;    /* NULL for tiny-shapes and dir: */
+    char *revision; /* pinned by the row, else what the cache holds once resolved; may be NULL */
+    char *dir;      /* folder of the checkpoint once resolved, absolute; else NULL */
+    const struct dlm_base_row *row; /* NULL outside the registry */
+    bool gated;                     /* needs the recorded acceptance of its licence */
+    enum dlm_modality modality;     /* of the row; outside it vision-language, until config.json */
+};
+
+/* Fills *base from the text of base_model (a registry key, `hf:org/name`, `dir:PATH`) without
+ * looking at any file. Borrows text. DLM_ERR_INVALID: unknown key, with the known ones. */
+enum dlm_status dlm_base_identify(struct dlm_ctx *ctx, struct dlm_base *base,
+                                  const char *text) DLM_CHECK_RESULT;
+
+/* identify, then finds the folder. doc_dir is what `dir:PATH` is relative to (NULL: the working
+ * folder). DLM_ERR_IO: not on this machine; says what was looked for and how to get it. */
+enum dlm_status dlm_base_resolve(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
+                                 const char *doc_dir) DLM_CHECK_RESULT;
+
+void dlm_base_finish(struct dlm_base *base);
+
+/* What base_model_name_or_path of an adapter says: hf_id, the key of a bundled base, or dir. */
+const char *dlm_base_name(const struct dlm_base *base);
+
+/* The hub's cache folder: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub
+ * (XDG_CACHE_HOME is honoured as huggingface_hub does). Owned by the caller, NULL after logging. */
+char *dlm_hub_cache_dir(struct dlm_ctx *ctx) DLM_CHECK_RESULT;
+
+/* Folder of bundled data: $DLM_SHARE_DIR, else the installed one, else the source tree's share/
+ * (the first that holds `name`). *path is <folder>/<name>, owned. DLM_ERR_IO when none has it. */
+enum dlm_status dlm_share_find(struct dlm_ctx *ctx, const char *name, char **path) DLM_CHECK_RESULT;
+
+#endif

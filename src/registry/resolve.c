@@ -1,0 +1,360 @@
+/* From the text of base_model to a folder on this machine: bundled data, the hub's cache, dir:. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "registry/registry.h"
+
+/* How many known keys a message lists before it counts the rest. */
+#define NUM_LISTED 5
+
+/* --- identify --- */
+
+static int compare_keys(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum dlm_status unknown_base(struct dlm_ctx *ctx, const char *text)
+{
+    const size_t num = dlm_registry_num_rows();
+    const char **keys = dlm_alloc_array(ctx, num, sizeof(*keys));
+    struct dlm_str list = {0};
+    enum dlm_status st = keys ? DLM_OK : DLM_ERR_MEMORY;
+
+    for (size_t i = 0; !st && i < num; i++)
+        keys[i] = dlm_registry_row(i)->key;
+    if (!st)
+        qsort(keys, num, sizeof(*keys), compare_keys);
+    for (size_t i = 0; !st && i < DLM_MIN(num, NUM_LISTED); i++)
+        st = dlm_str_appendf(ctx, &list, "%s, ", keys[i]);
+    if (!st)
+        st = dlm_fail(ctx, DLM_ERR_INVALID,
+                      "unknown base model '%.100s'. Known keys: %s\xe2\x80\xa6 (%zu more). Use "
+                      "`hf:org/name` for models outside the registry.",
+                      text, dlm_str_text(&list), num - DLM_MIN(num, NUM_LISTED));
+    dlm_str_finish(&list);
+    dlm_free(keys);
+    return st;
+}
+
+/* One part of org/name: what the hub allows, so that no part is a path of its own. */
+static bool is_repo_part(const char *s, size_t len)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+
+    return len > 0 && len <= 96 && strspn(s, allowed) >= len && *s != '.' && *s != '-';
+}
+
+static bool is_hf_id(const char *id)
+{
+    const char *slash = strchr(id, '/');
+
+    return slash && is_repo_part(id, (size_t)(slash - id)) &&
+           is_repo_part(slash + 1, strlen(slash + 1)) && !strstr(id, "..") && !strstr(id, "--");
+}
+
+static const struct dlm_base_row *row_by_hf_id(const char *hf_id)
+{
+    for (size_t i = 0; i < dlm_registry_num_rows(); i++) {
+        const struct dlm_base_row *row = dlm_registry_row(i);
+        if (row->hf_id && !strcmp(row->hf_id, hf_id))
+            return row;
+    }
+    return NULL;
+}
+
+static enum dlm_status set_string(struct dlm_ctx *ctx, char **field, const char *value)
+{
+    if (!value)
+        return DLM_OK;
+    char *copy = dlm_strdup(ctx, value);
+    if (!copy)
+        return DLM_ERR_MEMORY;
+    dlm_free(*field);
+    *field = copy;
+    return DLM_OK;
+}
+
+enum dlm_status dlm_base_identify(struct dlm_ctx *ctx, struct dlm_base *base, const char *text)
+{
+    enum dlm_status st = DLM_OK;
+
+    *base = (struct dlm_base){.modality = DLM_MODALITY_VISION_LANGUAGE};
+    if (!strncmp(text, "hf:", 3)) {
+        if (!is_hf_id(text + 3))
+            return dlm_fail(ctx, DLM_ERR_INVALID, "bad base model '%.200s': not hf:org/name", text);
+        base->row = row_by_hf_id(text + 3);
+        st = set_string(ctx, &base->hf_id, text + 3);
+    } else if (!strncmp(text, "dir:", 4)) {
+        if (!text[4])
+            return dlm_fail(ctx, DLM_ERR_INVALID, "bad base model '%s': no path", text);
+    } else {
+        base->row = dlm_registry_find(text);
+        if (!base->row)
+            return unknown_base(ctx, text);
+        st = set_string(ctx, &base->hf_id, base->row->hf_id);
+    }
+    if (!st)
+        st = set_string(ctx, &base->key, text);
+    if (!st && base->row) {
+        base->gated = base->row->requires_acceptance;
+        base->modality = base->row->modality;
+        st = set_string(ctx, &base->revision, base->row->revision);
+    }
+    if (st)
+        dlm_base_finish(base);
+    return st;
+}
+
+void dlm_base_finish(struct dlm_base *base)
+{
+    dlm_free(base->key);
+    dlm_free(base->hf_id);
+    dlm_free(base->revision);
+    dlm_free(base->dir);
+    *base = (struct dlm_base){0};
+}
+
+const char *dlm_base_name(const struct dlm_base *base)
+{
+    if (base->hf_id)
+        return base->hf_id;
+    return base->row || !base->dir ? base->key : base->dir;
+}
+
+/* --- the hub's cache --- */
+
+/* Value of an environment variable, NULL when unset or empty. */
+static const char *env(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+/* path with a leading "~/" replaced by the home folder. */
+static char *expand_home(struct dlm_ctx *ctx, const char *path)
+{
+    const char *home = env("HOME");
+
+    if (path[0] == '~' && path[1] == '/' && home)
+        return dlm_path_join(ctx, home, path + 2);
+    return dlm_strdup(ctx, path);
+}
+
+char *dlm_hub_cache_dir(struct dlm_ctx *ctx)
+{
+    if (env("HF_HUB_CACHE"))
+        return expand_home(ctx, env("HF_HUB_CACHE"));
+    if (env("HUGGINGFACE_HUB_CACHE")) /* its name before 2023 */
+        return expand_home(ctx, env("HUGGINGFACE_HUB_CACHE"));
+    const char *cache = env("XDG_CACHE_HOME");
+    char *home = env("HF_HOME") ? expand_home(ctx, env("HF_HOME"))
+                 : cache        ? dlm_path_join(ctx, cache, "huggingface")
+                                : expand_home(ctx, "~/.cache/huggingface");
+    char *hub = home ? dlm_path_join(ctx, home, "hub") : NULL;
+    dlm_free(home);
+    return hub;
+}
+
+/* <cache>/models--org--name, owned. */
+static char *repo_dir(struct dlm_ctx *ctx, const char *cache, const char *hf_id)
+{
+    const char *slash = strchr(hf_id, '/');
+
+    return dlm_strf(ctx, "%s/models--%.*s--%s", cache, (int)(slash - hf_id), hf_id, slash + 1);
+}
+
+/* Sets *dir (owned) if <repo>/snapshots/<rev> holds a config.json, else leaves it NULL. */
+static enum dlm_status try_snapshot(struct dlm_ctx *ctx, const char *repo, const char *rev,
+                                    char **dir)
+{
+    char *path = dlm_strf(ctx, "%s/snapshots/%s", repo, rev);
+    char *config = path ? dlm_path_join(ctx, path, "config.json") : NULL;
+    enum dlm_status st = config ? DLM_OK : DLM_ERR_MEMORY;
+
+    if (!st && dlm_path_is_file(config)) {
+        *dir = path;
+        path = NULL;
+    }
+    dlm_free(config);
+    dlm_free(path);
+    return st;
+}
+
+static bool is_revision(const char *s)
+{
+    return strlen(s) == 40 && strspn(s, "0123456789abcdef") == 40;
+}
+
+/* Reads <repo>/refs/main into rev; an absent or strange file gives "". */
+static enum dlm_status read_main_ref(struct dlm_ctx *ctx, const char *repo, char rev[41])
+{
+    struct dlm_str text = {0};
+    char *path = dlm_path_join(ctx, repo, "refs/main");
+    enum dlm_status st = path ? DLM_OK : DLM_ERR_MEMORY;
+
+    *rev = '\0';
+    if (!st && dlm_path_is_file(path)) {
+        st = dlm_file_read(ctx, path, 4096, &text);
+        char first[41] = "";
+        if (!st && text.len >= 40) {
+            memcpy(first, text.data, 40);
+            if (is_revision(first))
+                memcpy(rev, first, sizeof(first));
+        }
+    }
+    dlm_str_finish(&text);
+    dlm_free(path);
+    return st;
+}
+
+static enum dlm_status not_cached(struct dlm_ctx *ctx, const struct dlm_base *base,
+                                  const char *cache, const char *repo)
+{
+    enum dlm_status st;
+
+    if (dlm_path_is_dir(repo))
+        st = dlm_fail(ctx, DLM_ERR_IO,
+                      "cannot find base '%s': no snapshot in '%s' is complete (no config.json)",
+                      base->key, repo);
+    else
+        st = dlm_fail(ctx, DLM_ERR_IO, "cannot find base '%s': %s is not in '%s'", base->key,
+                      base->hf_id, cache);
+    dlm_log(ctx, DLM_LOG_HINT,
+            "%s`huggingface-cli download %s%s%s`, or set HF_HOME to the cache that holds it",
+            base->gated ? "accept its licence on huggingface.co, then " : "", base->hf_id,
+            base->row ? " --revision " : "", base->row ? base->row->revision : "");
+    return st;
+}
+
+static enum dlm_status resolve_hub(struct dlm_ctx *ctx, struct dlm_base *base)
+{
+    char rev[41];
+    char *cache = dlm_hub_cache_dir(ctx);
+    char *repo = cache ? repo_dir(ctx, cache, base->hf_id) : NULL;
+    enum dlm_status st = repo ? DLM_OK : DLM_ERR_MEMORY;
+
+    if (!st && base->revision)
+        st = try_snapshot(ctx, repo, base->revision, &base->dir);
+    if (st || base->dir)
+        goto done;
+    st = read_main_ref(ctx, repo, rev);
+    if (!st && *rev)
+        st = try_snapshot(ctx, repo, rev, &base->dir);
+    if (!st && !base->dir)
+        st = not_cached(ctx, base, cache, repo);
+    if (st)
+        goto done;
+    if (base->revision)
+        dlm_log(ctx, DLM_LOG_WARNING,
+                "base '%s': the pinned revision %.12s is not in the cache, using %.12s of main",
+                base->key, base->revision, rev);
+    st = set_string(ctx, &base->revision, rev);
+done:
+    dlm_free(cache);
+    dlm_free(repo);
+    return st;
+}
+
+/* --- bundled data and dir: --- */
+
+/* Sets *path if <folder>/<name> is there. */
+static enum dlm_status try_share(struct dlm_ctx *ctx, const char *folder, const char *name,
+                                 char **path)
+{
+    if (*path || !folder)
+        return DLM_OK;
+    *path = dlm_path_join(ctx, folder, name);
+    if (!*path)
+        return DLM_ERR_MEMORY;
+    if (!dlm_path_is_dir(*path) && !dlm_path_is_file(*path)) {
+        dlm_free(*path);
+        *path = NULL;
+    }
+    return DLM_OK;
+}
+
+enum dlm_status dlm_share_find(struct dlm_ctx *ctx, const char *name, char **path)
+{
+    const char *installed = NULL, *source = NULL;
+
+#ifdef DLM_SHARE_DIR
+    installed = DLM_SHARE_DIR;
+#endif
+#ifdef DLM_SOURCE_SHARE_DIR
+    source = DLM_SOURCE_SHARE_DIR;
+#endif
+    *path = NULL;
+    enum dlm_status st = try_share(ctx, env("DLM_SHARE_DIR"), name, path);
+    if (!st)
+        st = try_share(ctx, installed, name, path);
+    if (!st)
+        st = try_share(ctx, source, name, path);
+    if (st || *path)
+        return st;
+    st = dlm_fail(ctx, DLM_ERR_IO, "cannot find the bundled '%s' in '%s'", name,
+                  env("DLM_SHARE_DIR") ? env("DLM_SHARE_DIR")
+                  : installed          ? installed
+                                       : "share");
+    dlm_log(ctx, DLM_LOG_HINT, "set DLM_SHARE_DIR to the folder that holds it");
+    return st;
+}
+
+/* Makes *dir absolute and checks that a checkpoint's config.json is in it. */
+static enum dlm_status check_folder(struct dlm_ctx *ctx, const char *key, char **dir)
+{
+    char *real = realpath(*dir, NULL);
+
+    if (!real || !dlm_path_is_dir(real)) {
+        enum dlm_status st = dlm_fail(ctx, DLM_ERR_IO, "cannot find base '%s': '%s': %s", key, *dir,
+                                      real ? "not a folder" : strerror(errno));
+        free(real);
+        return st;
+    }
+    dlm_free(*dir);
+    *dir = dlm_strdup(ctx, real);
+    free(real);
+    char *config = *dir ? dlm_path_join(ctx, *dir, "config.json") : NULL;
+    enum dlm_status st = config ? DLM_OK : DLM_ERR_MEMORY;
+    if (!st && !dlm_path_is_file(config))
+        st = dlm_fail(ctx, DLM_ERR_IO, "cannot use base '%s': '%s' is missing", key, config);
+    dlm_free(config);
+    return st;
+}
+
+static enum dlm_status resolve_dir(struct dlm_ctx *ctx, struct dlm_base *base, const char *doc_dir)
+{
+    char *path = expand_home(ctx, base->key + 4); /* behind "dir:" */
+
+    if (path && *path != '/' && doc_dir) {
+        char *joined = dlm_path_join(ctx, doc_dir, path);
+        dlm_free(path);
+        path = joined;
+    }
+    base->dir = path;
+    return path ? DLM_OK : DLM_ERR_MEMORY;
+}
+
+enum dlm_status dlm_base_resolve(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
+                                 const char *doc_dir)
+{
+    enum dlm_status st = dlm_base_identify(ctx, base, text);
+
+    if (st)
+        return st;
+    if (base->hf_id)
+        st = resolve_hub(ctx, base);
+    else if (base->row)
+        st = dlm_share_find(ctx, base->row->key, &base->dir);
+    else
+        st = resolve_dir(ctx, base, doc_dir);
+    if (!st)
+        st = check_folder(ctx, base->key, &base->dir);
+    if (st)
+        dlm_base_finish(base);
+    return st;
+}

@@ -1,0 +1,37 @@
+/* Fields of the store and small helpers, inside src/store only. */
+#ifndef DLM_STORE_STORE_IMPL_H
+#define DLM_STORE_STORE_IMPL_H
+
+#include "base/str.h"
+#include "store/store.h"
+
+struct dlm_store {
+    char *id;
+    char *root;
+    int lock_fd_plus_1; /* 0: not held */
+};
+
+/* <root>/<printf>, owned by the caller; NULL when out of memory. */
+char *dlm_store_pathf(struct dlm_ctx *ctx, const struct dlm_store *store, const char *fmt, ...)
+    DLM_PRINTF(3, 4) DLM_CHECK_RESULT;
+
+/* Number behind a prefix: "v0012" with "v" gives 12, "train-000001-2026..." with "train-" gives 1;
+ * -1 when name does not start so, or the number is out of range. */
+int64_t dlm_name_number(const char *name, const char *prefix);
+
+/* Run id that training_run.json in a version's folder states, 0 if it states none. */
+int64_t dlm_version_run_id(struct dlm_ctx *ctx, const char *dir);
+
+/* Highest run id that any version, run folder or log of the store has used. */
+enum dlm_status dlm_store_last_run_id(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                      int64_t *id) DLM_CHECK_RESULT;
+
+/* Removes folders of runs that were killed before their first save. */
+enum dlm_status dlm_store_sweep_runs(struct dlm_ctx *ctx, const struct dlm_store *store)
+    DLM_CHECK_RESULT;
+
+/* A folder's names as dlm_dir_list gives them; an absent folder gives none. */
+enum dlm_status dlm_store_list(struct dlm_ctx *ctx, const char *path, char ***names)
+    DLM_CHECK_RESULT;
+
+#endif

@@ -1,0 +1,239 @@
+/* Buckets and programs. */
+#include "train/batch.h"
+
+#include "base/log.h"
+
+#define TOKEN_BUCKET 16
+#define LABEL_BUCKET 8
+
+static int64_t round_up(int64_t n, int64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+void dlm_batcher_init(struct dlm_batcher *b, struct dlm_train_data *data,
+                      const struct dlm_lora *lora, struct dlm_vision *vision, bool checkpoint,
+                      bool with_tower)
+{
+    *b = (struct dlm_batcher){.data = data, .lora = lora, .vision = vision,
+                              .checkpoint = checkpoint, .with_tower = with_tower};
+}
+
+static void drop_passes(struct dlm_batcher *b)
+{
+    for (int i = 0; i < DLM_BATCHER_MAX_PASSES; i++)
+        dlm_pass_destroy(&b->passes[i]);
+}
+
+void dlm_batcher_finish(struct dlm_batcher *b)
+{
+    drop_passes(b);
+    dlm_pass_destroy(&b->largest);
+    dlm_workspace_finish(&b->workspace);
+}
+
+/* The bucket of some examples. */
+static struct dlm_pass_params bucket_of(const struct dlm_batcher *b,
+                                        const struct dlm_train_example *const *rows, size_t num,
+                                        int64_t batch, bool backward)
+{
+    struct dlm_pass_params p = {.batch = batch, .backward = backward,
+                                .checkpoint = backward && b->checkpoint,
+                                .with_tower = b->with_tower,
+                                .dropout = backward && b->lora->params.dropout > 0};
+
+    for (size_t i = 0; i < num; i++) {
+        p.tokens = DLM_MAX(p.tokens, (int64_t)rows[i]->ids.len);
+        p.labels += (int64_t)rows[i]->ids.len - rows[i]->prefix_len;
+        p.images += rows[i]->image >= 0;
+    }
+    p.tokens = round_up(p.tokens, TOKEN_BUCKET);
+    p.labels = round_up(DLM_MAX(p.labels, (int64_t)1), LABEL_BUCKET);
+    if (p.images)
+        p.images = batch; /* any number up to the batch shares a program */
+    return p;
+}
+
+/* A bucket that holds any `batch` examples. */
+static struct dlm_pass_params largest_bucket(const struct dlm_batcher *b, int64_t batch)
+{
+    int64_t labels = 0;
+    struct dlm_pass_params p = {.batch = batch, .backward = true, .checkpoint = b->checkpoint,
+                                .with_tower = b->with_tower,
+                                .dropout = b->lora->params.dropout > 0};
+
+    for (size_t i = 0; i < b->data->num_train + b->data->num_val; i++) {
+        const struct dlm_train_example *e = i < b->data->num_train
+                                                ? &b->data->train[i]
+                                                : &b->data->val[i - b->data->num_train];
+        p.tokens = DLM_MAX(p.tokens, (int64_t)e->ids.len);
+        labels = DLM_MAX(labels, (int64_t)e->ids.len - e->prefix_len);
+        p.images |= e->image >= 0 ? batch : 0;
+    }
+    p.tokens = round_up(p.tokens, TOKEN_BUCKET);
+    p.labels = round_up(DLM_MAX(labels, (int64_t)1) * batch, LABEL_BUCKET);
+    return p;
+}
+
+static enum dlm_status create_largest(struct dlm_batcher *b, int64_t batch, struct dlm_pass **pass)
+{
+    struct dlm_pass_params params = largest_bucket(b, batch);
+
+    return dlm_pass_create(b->data->ctx, pass, b->data->model, b->lora, &params);
+}
+
+enum dlm_status dlm_batcher_measure(struct dlm_batcher *b, int64_t batch, size_t *bytes)
+{
+    struct dlm_pass *pass = NULL;
+
+    enum dlm_status st = create_largest(b, batch, &pass);
+    *bytes = st ? 0 : dlm_plan_bytes(pass->plan) + dlm_slots_bytes(&pass->slots);
+    dlm_pass_destroy(&pass);
+    return st;
+}
+
+enum dlm_status dlm_batcher_plan(struct dlm_batcher *b, int64_t batch, struct dlm_plan *update_plan)
+{
+    b->batch = batch;
+    b->update_plan = update_plan;
+    return create_largest(b, batch, &b->largest);
+}
+
+size_t dlm_batcher_arena_bytes(const struct dlm_batcher *b)
+{
+    const struct dlm_plan *list[] = {b->largest->plan, b->update_plan,
+                                     b->vision ? b->vision->plan : NULL};
+    size_t bytes = 0;
+
+    for (int a = 0; a < DLM_MAX_ARENAS; a++) {
+        size_t most = 0;
+        for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++)
+            if (list[i])
+                most = DLM_MAX(most, list[i]->arena_bytes[a]);
+        bytes += most;
+    }
+    return bytes;
+}
+
+size_t dlm_batcher_input_bytes(const struct dlm_batcher *b)
+{
+    return dlm_slots_bytes(&b->largest->slots);
+}
+
+enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)
+{
+    struct dlm_plan *plans[] = {b->largest->plan, b->update_plan,
+                                b->vision ? b->vision->plan : NULL};
+
+    enum dlm_status st = dlm_workspace_init(&b->workspace, b->data->model->device, plans,
+                                            b->vision ? 3 : 2);
+    return st || !b->vision ? st : dlm_vision_prepare(b->vision, &b->workspace);
+}
+
+static bool same_bucket(const struct dlm_pass_params *a, const struct dlm_pass_params *b)
+{
+    return a->batch == b->batch && a->tokens == b->tokens && a->labels == b->labels &&
+           a->images == b->images && a->backward == b->backward;
+}
+
+/* True when the workspace, made for the largest bucket, holds a smaller one too. */
+static bool fits(const struct dlm_batcher *b, const struct dlm_plan *plan)
+{
+    for (int a = 0; a < plan->num_arenas; a++)
+        if (!b->workspace.arenas[a] ||
+            dlm_buffer_bytes(b->workspace.arenas[a]) < plan->arena_bytes[a])
+            return false;
+    return true;
+}
+
+/* The program of a bucket, made if need be in place of the one unused for longest. A bucket whose
+ * packing came out larger than the workspace runs as the largest one. */
+static enum dlm_status get_pass(struct dlm_batcher *b, const struct dlm_pass_params *params,
+                                struct dlm_pass **out)
+{
+    int oldest = 0;
+
+    for (int i = 0; i < DLM_BATCHER_MAX_PASSES; i++) {
+        if (b->passes[i] && same_bucket(&b->passes[i]->params, params)) {
+            b->used[i] = ++b->clock;
+            *out = b->passes[i];
+            return DLM_OK;
+        }
+        if (!b->passes[i] || (b->passes[oldest] && b->used[i] < b->used[oldest]))
+            oldest = i;
+    }
+    dlm_pass_destroy(&b->passes[oldest]);
+    enum dlm_status st = dlm_pass_create(b->data->ctx, &b->passes[oldest], b->data->model, b->lora,
+                                         params);
+    if (!st && !fits(b, b->passes[oldest]->plan)) {
+        struct dlm_pass_params larger = largest_bucket(b, b->batch);
+        larger.backward = params->backward;
+        larger.dropout = params->dropout;
+        dlm_pass_destroy(&b->passes[oldest]);
+        st = dlm_pass_create(b->data->ctx, &b->passes[oldest], b->data->model, b->lora, &larger);
+    }
+    if (!st)
+        st = dlm_pass_prepare(b->passes[oldest], &b->workspace);
+    if (st) {
+        dlm_pass_destroy(&b->passes[oldest]);
+        return st;
+    }
+    b->used[oldest] = ++b->clock;
+    *out = b->passes[oldest];
+    return DLM_OK;
+}
+
+static enum dlm_status make_example(struct dlm_batcher *b, const struct dlm_train_example *row,
+                                    const float **image, struct dlm_example *e)
+{
+    enum dlm_status st = DLM_OK;
+
+    *e = (struct dlm_example){.ids = row->ids.ids, .len = (int64_t)row->ids.len,
+                              .prefix_len = row->prefix_len, .row_id = row->row_id};
+    if (row->image < 0)
+        return DLM_OK;
+    e->num_images = 1;
+    if (b->with_tower) {
+        st = dlm_train_data_pixels(b->data, row->image, image);
+        e->pixels = image;
+    } else {
+        st = dlm_train_data_features(b->data, row->image, b->vision, image);
+        e->features = image;
+    }
+    return st;
+}
+
+enum dlm_status dlm_batcher_run(struct dlm_batcher *b, const struct dlm_train_example *const *rows,
+                                size_t num, const struct dlm_pass_step *how, bool backward,
+                                double *sum)
+{
+    struct dlm_pass_params params = bucket_of(b, rows, num, b->batch, backward);
+    struct dlm_ctx *ctx = b->data->ctx;
+    struct dlm_pass_step step = *how;
+    struct dlm_pass *pass = NULL;
+    int64_t labels = 0;
+    struct dlm_example *examples = dlm_alloc_array(ctx, num, sizeof(*examples));
+    const float **images = dlm_alloc_array(ctx, num, sizeof(*images));
+    float *logprobs = dlm_alloc_array(ctx, (size_t)params.labels, sizeof(*logprobs));
+    enum dlm_status st = examples && images && logprobs ? DLM_OK : DLM_ERR_MEMORY;
+
+    *sum = 0;
+    for (size_t i = 0; !st && i < num; i++) {
+        st = make_example(b, rows[i], &images[i], &examples[i]);
+        labels += examples[i].len - examples[i].prefix_len;
+    }
+    if (!st)
+        st = get_pass(b, &params, &pass);
+    step.examples = examples;
+    step.num = (int64_t)num;
+    if (!st)
+        st = dlm_pass_run(pass, &step);
+    if (!st)
+        st = dlm_pass_logprobs(pass, logprobs, labels);
+    for (int64_t i = 0; !st && i < labels; i++)
+        *sum += logprobs[i];
+    dlm_free(examples);
+    dlm_free(images);
+    dlm_free(logprobs);
+    return st;
+}

@@ -1,0 +1,61 @@
+/* What is trained on: rows as token ids, and the images they show, as features or pixels. */
+#ifndef DLM_TRAIN_DATA_H
+#define DLM_TRAIN_DATA_H
+
+#include "models/pass.h"
+#include "models/vision.h"
+#include "rows/rows.h"
+#include "store/store.h"
+#include "tokens/tokenizer.h"
+
+/* One image of the blob store. What is in memory may be dropped and read again. */
+struct dlm_train_image {
+    char sha[65];
+    float *pixels;   /* f32 [3, H, W] or NULL */
+    float *features; /* f32 [patches, hidden] or NULL */
+};
+
+struct dlm_train_example {
+    const struct dlm_row *row;
+    struct dlm_ids ids;
+    int64_t prefix_len;
+    int64_t image;   /* index, or -1 */
+    uint32_t row_id; /* hash of section id and index: names the dropout stream */
+};
+
+struct dlm_train_data {
+    struct dlm_ctx *ctx;
+    const struct dlm_store *store;
+    const struct dlm_model *model;
+    struct dlm_train_example *train, *val;
+    size_t num_train, num_val;
+    struct dlm_train_image *images;
+    size_t num_images, cap_images;
+    char features_key[65]; /* of what features depend on besides the image */
+    size_t bytes_held;
+    size_t num_cut; /* examples whose suffix was cut to sequence_len */
+};
+
+/* Tokenises the rows. Borrows rows, store and model until finish. sequence_len counts image tokens.
+ * DLM_ERR_INVALID: a prefix longer than sequence_len, naming its section. */
+enum dlm_status dlm_train_data_init(struct dlm_train_data *d, struct dlm_ctx *ctx,
+                                    const struct dlm_rows *rows, const struct dlm_store *store,
+                                    const struct dlm_model *model, const struct dlm_tokenizer *tok,
+                                    int64_t sequence_len) DLM_CHECK_RESULT;
+void dlm_train_data_finish(struct dlm_train_data *d);
+
+/* True when every image's features lie in the cache: the tower need not be loaded. */
+bool dlm_train_data_has_features(const struct dlm_train_data *d);
+
+/* An image's pixels or features, from memory, cache file, or made now (vision NULL only when
+ * dlm_train_data_has_features()). Valid until the next dlm_train_data_trim(). */
+enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, int64_t image,
+                                      const float **pixels) DLM_CHECK_RESULT;
+enum dlm_status dlm_train_data_features(struct dlm_train_data *d, int64_t image,
+                                        struct dlm_vision *vision,
+                                        const float **features) DLM_CHECK_RESULT;
+
+/* Drops images from memory when they take more than 1 GiB. Call between steps. */
+void dlm_train_data_trim(struct dlm_train_data *d);
+
+#endif

@@ -1,0 +1,218 @@
+/* The training loop's steps. Programs for shapes are made at first use (batch.c). */
+#include "train/trainer.h"
+
+#include <math.h>
+
+#include "base/log.h"
+#include "train/batch.h"
+
+struct dlm_trainer {
+    struct dlm_ctx *ctx;
+    struct dlm_train_data *data;
+    struct dlm_lora *lora;
+    struct dlm_vision *vision;
+    struct dlm_trainer_params params;
+    struct dlm_schedule schedule;
+    int64_t steps_per_epoch;
+    struct dlm_batcher batcher;
+    struct dlm_update update;
+    uint32_t *order; /* [num_train], of epoch `epoch` */
+    int64_t epoch;   /* -1: none yet */
+    const struct dlm_train_example **rows; /* [micro_batch * grad_accum] */
+};
+
+static int64_t div_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* The largest of 1, 2, 4, 8 whose plan takes at most half of the device's total memory. */
+static enum dlm_status choose_micro_batch(struct dlm_trainer *t)
+{
+    const struct dlm_device_caps *caps = dlm_device_get_caps(t->data->model->device);
+    const uint64_t budget = caps->info.memory_bytes / 2;
+    const uint64_t weights = dlm_weights_bytes(t->data->model->weights);
+    int64_t best = 1;
+
+    for (int64_t b = 2; b <= 8 && b <= (int64_t)t->data->num_train; b *= 2) {
+        size_t bytes = 0;
+        enum dlm_status st = dlm_batcher_measure(&t->batcher, b, &bytes);
+        if (st == DLM_ERR_UNSUPPORTED) /* a tensor larger than any buffer: too large a batch */
+            break;
+        if (st)
+            return st;
+        if (weights + bytes > budget)
+            break;
+        best = b;
+    }
+    t->params.micro_batch = best;
+    return DLM_OK;
+}
+
+enum dlm_status dlm_trainer_create(struct dlm_ctx *ctx, struct dlm_trainer **out,
+                                   struct dlm_train_data *data, struct dlm_lora *lora,
+                                   struct dlm_vision *vision,
+                                   const struct dlm_trainer_params *params)
+{
+    struct dlm_trainer *t = dlm_alloc(ctx, sizeof(*t));
+
+    *out = NULL;
+    if (!t)
+        return DLM_ERR_MEMORY;
+    t->ctx = ctx;
+    t->data = data;
+    t->lora = lora;
+    t->vision = vision;
+    t->params = *params;
+    t->epoch = -1;
+    dlm_batcher_init(&t->batcher, data, lora, vision, params->checkpoint, params->with_tower);
+    enum dlm_status st = t->params.micro_batch ? DLM_OK : choose_micro_batch(t);
+    if (!st && !t->params.grad_accum)
+        t->params.grad_accum = DLM_MAX((int64_t)1, 8 / t->params.micro_batch);
+    if (!st) {
+        int64_t batches = div_up((int64_t)data->num_train, t->params.micro_batch);
+        t->steps_per_epoch = div_up(batches, t->params.grad_accum);
+        int64_t steps = params->max_steps ? params->max_steps : t->steps_per_epoch * params->epochs;
+        t->schedule = dlm_schedule_make(params->schedule, params->lr, steps, params->warmup_ratio);
+        t->order = dlm_alloc_array(ctx, data->num_train + 1, sizeof(*t->order));
+        t->rows = dlm_alloc_array(
+            ctx, (size_t)(t->params.micro_batch * t->params.grad_accum), sizeof(*t->rows));
+        if (!t->order || !t->rows)
+            st = DLM_ERR_MEMORY;
+    }
+    if (!st)
+        st = dlm_update_init(&t->update, ctx, data->model->device, lora,
+                             (float)params->max_grad_norm);
+    if (!st)
+        st = dlm_batcher_plan(&t->batcher, t->params.micro_batch, t->update.plan);
+    if (st) {
+        dlm_trainer_destroy(&t);
+        return st;
+    }
+    *out = t;
+    return DLM_OK;
+}
+
+void dlm_trainer_destroy(struct dlm_trainer **trainer)
+{
+    struct dlm_trainer *t = trainer ? *trainer : NULL;
+
+    if (!t)
+        return;
+    dlm_update_finish(&t->update);
+    dlm_batcher_finish(&t->batcher);
+    dlm_free(t->order);
+    dlm_free(t->rows);
+    dlm_free(t);
+    *trainer = NULL;
+}
+
+int64_t dlm_trainer_num_steps(const struct dlm_trainer *t)
+{
+    return t->schedule.steps;
+}
+
+int64_t dlm_trainer_micro_batch(const struct dlm_trainer *t)
+{
+    return t->params.micro_batch;
+}
+
+int64_t dlm_trainer_grad_accum(const struct dlm_trainer *t)
+{
+    return t->params.grad_accum;
+}
+
+size_t dlm_trainer_arena_bytes(const struct dlm_trainer *t)
+{
+    return dlm_batcher_arena_bytes(&t->batcher);
+}
+
+size_t dlm_trainer_input_bytes(const struct dlm_trainer *t)
+{
+    return dlm_batcher_input_bytes(&t->batcher);
+}
+
+enum dlm_status dlm_trainer_prepare(struct dlm_trainer *t)
+{
+    enum dlm_status st = dlm_batcher_prepare(&t->batcher);
+
+    return st ? st : dlm_update_prepare(&t->update, &t->batcher.workspace);
+}
+
+/* The rows of a step, in the order of its epoch. */
+static size_t take_rows(struct dlm_trainer *t, int64_t step)
+{
+    const int64_t group = t->params.micro_batch * t->params.grad_accum;
+    const int64_t epoch = (step - 1) / t->steps_per_epoch;
+    const int64_t begin = (step - 1) % t->steps_per_epoch * group;
+    const int64_t end = DLM_MIN(begin + group, (int64_t)t->data->num_train);
+
+    if (epoch != t->epoch) {
+        dlm_rows_order(t->params.seed, (uint32_t)epoch, (uint32_t)t->data->num_train, t->order);
+        t->epoch = epoch;
+    }
+    for (int64_t i = begin; i < end; i++)
+        t->rows[i - begin] = &t->data->train[t->order[i]];
+    return (size_t)(end - begin);
+}
+
+static int64_t count_labels(const struct dlm_train_example *const *rows, size_t num)
+{
+    int64_t labels = 0;
+
+    for (size_t i = 0; i < num; i++)
+        labels += (int64_t)rows[i]->ids.len - rows[i]->prefix_len;
+    return labels;
+}
+
+enum dlm_status dlm_trainer_run(struct dlm_trainer *t, int64_t step, struct dlm_trainer_step *out)
+{
+    const size_t num = take_rows(t, step);
+    const int64_t num_items = count_labels(t->rows, num);
+    struct dlm_pass_step how = {
+        .weight = 1.0f / (float)DLM_MAX(num_items, (int64_t)1),
+        .seed = (uint64_t)t->params.seed,
+        .step = (uint32_t)step,
+    };
+    enum dlm_status st = DLM_OK;
+
+    *out = (struct dlm_trainer_step){.step = step, .num_items = num_items, .rows = t->rows,
+                                     .num_rows = num,
+                                     .lr = dlm_schedule_lr(&t->schedule, step - 1)};
+    for (size_t at = 0; !st && at < num; at += (size_t)t->params.micro_batch) {
+        size_t n = DLM_MIN(num - at, (size_t)t->params.micro_batch);
+        double sum = 0;
+        st = dlm_batcher_run(&t->batcher, t->rows + at, n, &how, true, &sum);
+        out->loss -= sum / (double)DLM_MAX(num_items, (int64_t)1);
+        for (size_t i = 0; i < n; i++)
+            out->tokens += (int64_t)t->rows[at + i]->ids.len;
+    }
+    const struct dlm_update_step update = {.lr = out->lr, .beta1 = 0.9, .beta2 = 0.999,
+                                           .eps = 1e-8, .t = step};
+    if (!st)
+        st = dlm_update_run(&t->update, &update, &out->grad_norm);
+    dlm_train_data_trim(t->data);
+    return st;
+}
+
+enum dlm_status dlm_trainer_validate(struct dlm_trainer *t, double *loss)
+{
+    const struct dlm_train_example *rows[8];
+    const size_t batch = DLM_MIN((size_t)t->params.micro_batch, DLM_ARRAY_LEN(rows));
+    struct dlm_pass_step how = {.weight = 0};
+    double sum = 0;
+    int64_t labels = 0;
+    enum dlm_status st = DLM_OK;
+
+    for (size_t at = 0; !st && at < t->data->num_val; at += batch) {
+        size_t n = DLM_MIN(t->data->num_val - at, batch);
+        double part = 0;
+        for (size_t i = 0; i < n; i++)
+            rows[i] = &t->data->val[at + i];
+        st = dlm_batcher_run(&t->batcher, rows, n, &how, false, &part);
+        sum += part;
+        labels += count_labels(rows, n);
+    }
+    *loss = labels ? -sum / (double)labels : NAN;
+    return st;
+}

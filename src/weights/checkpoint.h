@@ -1,0 +1,109 @@
+/* Checkpoints on disk: safetensors files, one or sharded, mapped read-only and checked whole before
+ * the first tensor is handed out. Knows nothing of models; names are the file's own. */
+#ifndef DLM_WEIGHTS_CHECKPOINT_H
+#define DLM_WEIGHTS_CHECKPOINT_H
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/dtype.h"
+#include "dlm/ctx.h"
+
+#define DLM_TENSOR_MAX_DIMS 8
+
+struct dlm_checkpoint;
+
+/* One tensor as it lies in its file. Everything pointed to lives as long as the checkpoint. */
+struct dlm_tensor_info {
+    const char *name;
+    const char *file;     /* path of the file that holds it */
+    const char *st_type;  /* the file's own word: "F32", "BF16", "I64", ... */
+    enum dlm_dtype dtype; /* DLM_DTYPE_COUNT: a type that nothing here can compute with */
+    int ndim;
+    int64_t shape[DLM_TENSOR_MAX_DIMS];
+    const uint8_t *data; /* little-endian, row-major; aligned to nothing */
+    size_t bytes;
+};
+
+/* What identifies a file of the checkpoint without reading its tensors. */
+struct dlm_checkpoint_file {
+    const char *path;
+    uint64_t bytes;
+    int64_t mtime_ns;       /* of the last change, ns since 1970 */
+    char header_sha256[65]; /* of the length word and the JSON header */
+};
+
+/* Opens a folder (model.safetensors, else model.safetensors.index.json and its shards) or one
+ * file (*.safetensors, or *.index.json). Maps every file and checks every header.
+ * Borrows path; returns *out owned, NULL on failure. DLM_ERR_IO: missing or unreadable;
+ * DLM_ERR_PARSE: damaged, naming file and tensor; DLM_ERR_UNSUPPORTED: a pickle. */
+enum dlm_status dlm_checkpoint_open(struct dlm_ctx *ctx, struct dlm_checkpoint **out,
+                                    const char *path) DLM_CHECK_RESULT;
+
+/* The same for a safetensors file that lies in memory; `name` stands for it in messages.
+ * Borrows bytes until destroy, name until return. */
+enum dlm_status dlm_checkpoint_open_memory(struct dlm_ctx *ctx, struct dlm_checkpoint **out,
+                                           const char *name, const void *bytes,
+                                           size_t len) DLM_CHECK_RESULT;
+
+void dlm_checkpoint_destroy(struct dlm_checkpoint **ckpt);
+
+/* Tensors are sorted by name (bytewise); files in order of their names. */
+size_t dlm_checkpoint_num_tensors(const struct dlm_checkpoint *ckpt);
+const struct dlm_tensor_info *dlm_checkpoint_tensor(const struct dlm_checkpoint *ckpt, size_t i);
+size_t dlm_checkpoint_num_files(const struct dlm_checkpoint *ckpt);
+const struct dlm_checkpoint_file *dlm_checkpoint_file_at(const struct dlm_checkpoint *ckpt,
+                                                         size_t i);
+
+/* The tensor of exactly this name, NULL if there is none. Logs nothing. */
+const struct dlm_tensor_info *dlm_checkpoint_find(const struct dlm_checkpoint *ckpt,
+                                                  const char *name);
+
+/* DLM_ERR_UNSUPPORTED, naming file, tensor and type, when the tensor's type is none of ours. */
+enum dlm_status dlm_tensor_check_dtype(struct dlm_ctx *ctx,
+                                       const struct dlm_tensor_info *t) DLM_CHECK_RESULT;
+
+/* DLM_ERR_INVALID, naming file, tensor and both shapes, when the shape is another. */
+enum dlm_status dlm_tensor_check_shape(struct dlm_ctx *ctx, const struct dlm_tensor_info *t,
+                                       int ndim, const int64_t *shape) DLM_CHECK_RESULT;
+
+/* Lets the kernel drop the tensor's pages: it was uploaded or packed. It stays readable. */
+void dlm_checkpoint_drop(const struct dlm_checkpoint *ckpt, const struct dlm_tensor_info *t);
+
+/* One hash for all files, for keys of caches: of their base names and of what tells each from
+ * another version of it: the name of the hub's blob behind a link, else size, mtime and header
+ * hash. */
+enum dlm_status dlm_checkpoint_identity(struct dlm_ctx *ctx, const struct dlm_checkpoint *ckpt,
+                                        char sha[65]) DLM_CHECK_RESULT;
+
+/* Value of a key in the __metadata__ of the (first) file, NULL if absent. */
+const char *dlm_checkpoint_metadata(const struct dlm_checkpoint *ckpt, const char *key);
+
+/* --- writing --- */
+
+/* One tensor to write; all pointers are borrowed. bytes must be what dtype and shape give. */
+struct dlm_tensor_out {
+    const char *name;
+    enum dlm_dtype dtype; /* F32, F16, BF16, I32, U32 or U8 */
+    int ndim;
+    int64_t shape[DLM_TENSOR_MAX_DIMS];
+    const void *data;
+    size_t bytes;
+};
+
+struct dlm_metadata_pair {
+    const char *key;
+    const char *value;
+};
+
+/* Writes path as the safetensors library would: tensors by falling element size, then by name;
+ * header padded with spaces to a multiple of 8. Equal input gives equal bytes.
+ * Streams from the caller's memory into a temporary file beside path, fsync, rename, fsync of the
+ * folder; on failure the temporary file is gone and what was at path is untouched.
+ * DLM_ERR_INVALID: a name twice, a size that does not fit; DLM_ERR_IO: names path (disk full). */
+enum dlm_status dlm_safetensors_write(struct dlm_ctx *ctx, const char *path,
+                                      const struct dlm_tensor_out *tensors, size_t num_tensors,
+                                      const struct dlm_metadata_pair *metadata,
+                                      size_t num_metadata) DLM_CHECK_RESULT;
+
+#endif

@@ -1,0 +1,167 @@
+/* The AMX matmuls with the tile instructions emulated as the manual describes them (Intel SDM,
+ * TILELOADD, TDPBF16PS, TILESTORED): checks addressing, packing and tails on machines without AMX.
+ * What it cannot check: speed, and that the system grants the tiles. Needs AVX-512 BF16. */
+#include <immintrin.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/scalar.h"
+
+static struct {
+    uint8_t rows[8][16][64];
+    bool is_configured;
+} tile_state;
+
+static void emulated_load(int tile, const void *base, size_t stride)
+{
+    for (int r = 0; r < 16; r++)
+        memcpy(tile_state.rows[tile][r], (const char *)base + (size_t)r * stride, 64);
+}
+
+static void emulated_store(int tile, void *base, size_t stride)
+{
+    for (int r = 0; r < 16; r++)
+        memcpy((char *)base + (size_t)r * stride, tile_state.rows[tile][r], 64);
+}
+
+static void emulated_zero(int tile)
+{
+    memset(tile_state.rows[tile], 0, sizeof(tile_state.rows[tile]));
+}
+
+static float bf16_at(int tile, int row, int at)
+{
+    uint16_t half;
+
+    memcpy(&half, tile_state.rows[tile][row] + 2 * at, 2);
+    return dlm_bf16_to_f32(half);
+}
+
+static void emulated_dp(int c, int a, int b)
+{
+    if (!tile_state.is_configured) {
+        memset(tile_state.rows[c], 0xff, sizeof(tile_state.rows[c])); /* NaN */
+        return;
+    }
+    for (int m = 0; m < 16; m++) {
+        float sums[16];
+        memcpy(sums, tile_state.rows[c][m], 64);
+        for (int k = 0; k < 16; k++) {
+            for (int n = 0; n < 16; n++) {
+                sums[n] += bf16_at(a, m, 2 * k) * bf16_at(b, k, 2 * n);
+                sums[n] += bf16_at(a, m, 2 * k + 1) * bf16_at(b, k, 2 * n + 1);
+            }
+        }
+        memcpy(tile_state.rows[c][m], sums, 64);
+    }
+}
+
+/* Palette 1 and 16 rows of 64 bytes for all eight tiles, or nothing works. */
+static void emulated_config(const void *config)
+{
+    const uint8_t *c = config;
+    bool ok = c[0] == 1 && c[1] == 0;
+
+    for (int i = 0; i < 8; i++)
+        ok = ok && c[16 + 2 * i] == 64 && c[17 + 2 * i] == 0 && c[48 + i] == 16;
+    tile_state.is_configured = ok;
+}
+
+#undef _tile_loadconfig
+#undef _tile_release
+#undef _tile_loadd
+#undef _tile_stored
+#undef _tile_zero
+#undef _tile_dpbf16ps
+#define _tile_loadconfig(config) emulated_config(config)
+#define _tile_release() (tile_state.is_configured = false)
+#define _tile_loadd(tile, base, stride) emulated_load(tile, base, stride)
+#define _tile_stored(tile, base, stride) emulated_store(tile, base, stride)
+#define _tile_zero(tile) emulated_zero(tile)
+#define _tile_dpbf16ps(c, a, b) emulated_dp(c, a, b)
+
+/* the kernels under other names: the library has them too */
+#define dlm_cpu_matmul_panel_fwd_bf16_amx emulated_fwd
+#define dlm_cpu_matmul_panel_bwd_bf16_amx emulated_bwd
+#include "cpukernels/matmul_panel_amx.c"
+
+#include "matmul_case.h"
+
+/* f32 sums in the order of the emulation; denormals are kept, unlike the hardware. */
+#define TOLERANCE 2e-6
+
+static const struct matmul_case cases[] = {
+    {.m = 1, .n = 1, .k = 1, .alpha = 1.0f},
+    {.m = 16, .n = 32, .k = 32, .alpha = 1.0f, .c = CASE_C_IN_PLACE},
+    {.m = 17, .n = 48, .k = 33, .alpha = 2.0f, .has_bias = true},
+    {.m = 40, .n = 100, .k = 95, .alpha = 0.5f, .c = CASE_C_OTHER, .y_pad = 3, .x_pad = 1},
+    {.m = 33, .n = 47, .k = 2400, .alpha = 1.0f, .c = CASE_C_IN_PLACE, .has_bias = true},
+    {.m = 33, .n = 2400, .k = 47, .alpha = 1.0f, .c = CASE_C_IN_PLACE},
+    {.m = 300, .n = 40, .k = 64, .alpha = 1.0f},
+};
+
+static void check_direction(const struct matmul_case *shape, bool is_bwd, bool is_rounded)
+{
+    struct matmul_case plain = *shape;
+
+    plain.round_x = DLM_MATMUL_ROUND_BF16;
+    plain.has_bias = shape->has_bias && !is_bwd;
+    struct matmul_data *d = case_create(&plain, is_bwd, DLM_DTYPE_BF16);
+    struct dlm_matmul_panel_params p = case_params(d);
+    uint32_t *y = case_alloc(d->y_len * sizeof(*y));
+    const size_t round_bytes = dlm_matmul_round_bytes(p.m, d->depth, 2);
+    char *rounded = case_alloc(round_bytes);
+    void *buffers[5] = {d->x, d->panels, y};
+    uint32_t num = 3;
+
+    case_fill_y(d, y);
+    if (is_rounded) {
+        const size_t stride = dlm_matmul_round_stride(d->depth, 2);
+        memset(rounded, 0xff, round_bytes); /* NaN where nothing may be used */
+        for (uint32_t r = 0; r < p.m; r++) {
+            memset(rounded + r * stride, 0, stride);
+            dlm_dtype_from_f32(DLM_DTYPE_BF16, d->x + (size_t)r * d->x_stride, rounded + r * stride,
+                               d->depth);
+        }
+        p.flags |= DLM_MATMUL_X_ROUNDED;
+        buffers[0] = rounded;
+    }
+    if (p.flags & DLM_MATMUL_C)
+        buffers[num++] = d->shape.c == CASE_C_IN_PLACE ? (void *)y : d->c;
+    if (d->bias)
+        buffers[num++] = d->bias;
+    const uint32_t items = dlm_matmul_panel_items(&p, is_bwd);
+    const size_t scratch_bytes = (dlm_matmul_panel_scratch(&p, is_bwd) + 63) / 64 * 64;
+    void *scratch = aligned_alloc(64, scratch_bytes);
+    if (!scratch)
+        exit(1);
+    memset(scratch, 0xff, scratch_bytes);
+    const struct dlm_cpu_call call = {
+        .buffers = buffers, .params = &p, .groups = {items, 1, 1}, .scratch = scratch,
+        .num_workers = 1,
+    };
+    for (uint32_t item = 0; item < items; item++) {
+        if (is_bwd)
+            emulated_bwd(&call, item);
+        else
+            emulated_fwd(&call, item);
+    }
+    case_check_y(d, (const float *)(const void *)y, TOLERANCE, is_bwd ? "bwd" : "fwd");
+    free(scratch);
+    free(rounded);
+    free(y);
+    case_destroy(d);
+}
+
+int main(void)
+{
+    if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512vl")) {
+        check_skip("emulated tiles", "this machine has no AVX-512 BF16");
+        return check_summary();
+    }
+    check_case("emulated tiles");
+    for (size_t i = 0; i < DLM_ARRAY_LEN(cases) * 4; i++)
+        check_direction(&cases[i / 4], i & 1, i & 2);
+    return check_summary();
+}

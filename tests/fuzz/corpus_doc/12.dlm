@@ -1,0 +1,9 @@
+---
+dlm_id: 01HZ4X7TGZM3J1A2B3C4D5E6F7
+dlm_version: 4
+base_model: hf:org/name
+---
+
+
+
+

@@ -1,0 +1,11 @@
+---
+dlm_id: 01HZ4X7TGZM3J1A2B3C4D5E6F7
+dlm_version: 15
+base_model: smollm2-135m
+---
+
+
+```
+text with é
+::prose#a::
+```

@@ -1,0 +1,10 @@
+---
+dlm_id: 01HZ4X7TGZM3J1A2B3C4D5E6F7
+dlm_version: 14
+base_model: paligemma-3b-mix-224
+---
+ 
+```
+```
+::image path="a.png" alt="x y"::
+﻿bom

@@ -1,0 +1,49 @@
+/* Rows of embedding. Its panel kernels have a test of their own, test_embedding_panel.c. */
+#include "harness.h"
+
+#define IDS(n) {.dtype = DLM_DTYPE_I32, .ndim = 1, .shape = {n}, .fill = FILL_DATA_I32, .data = ids, \
+                .data_len = DLM_ARRAY_LEN(ids)}
+#define TABLE(type, ...) {.dtype = type, .ndim = 2, .shape = {__VA_ARGS__}}
+#define F(...) {.ndim = 2, .shape = {__VA_ARGS__}}
+#define ABSENT {.ndim = 0}
+
+/* The table of most rows has 11 rows; with first_row 5 it holds 5..15. Slots: 4, and others. */
+static const int32_t ids[] = {0,  10, 11, 5, -1, 15, -4, 16, -5, INT32_MAX, INT32_MIN, 3, -2,
+                              10, 4,  7,  0, -3};
+
+static const union dlm_attrs not_scaled = {.embedding = {1.0f, 0}};
+static const union dlm_attrs from_zero = {.embedding = {2.0f, 0}};
+
+static const struct op_row rows[] = {
+    {"one element", DLM_OP_embedding, {.embedding = {2.0f, 0}}, 5,
+     {IDS(1), TABLE(DLM_DTYPE_F32, 1, 1)}, TOL_ELEMENTWISE, &not_scaled, 0},
+    {"f32", DLM_OP_embedding, {.embedding = {2.0f, 0}}, 5, {IDS(37), TABLE(DLM_DTYPE_F32, 11, 67)},
+     TOL_ELEMENTWISE, &not_scaled, 0},
+    {"f16", DLM_OP_embedding, {.embedding = {2.0f, 0}}, 5, {IDS(37), TABLE(DLM_DTYPE_F16, 11, 67)},
+     TOL_ELEMENTWISE, &not_scaled, 0},
+    {"bf16", DLM_OP_embedding, {.embedding = {2.0f, 0}}, 5,
+     {IDS(37), TABLE(DLM_DTYPE_BF16, 11, 67)}, TOL_ELEMENTWISE, &not_scaled, 0},
+    {"f16 denormals and zeros", DLM_OP_embedding, {.embedding = {1e6f, 0}}, 5,
+     {IDS(37), {.dtype = DLM_DTYPE_F16, .ndim = 2, .shape = {11, 66}, .scale = 1e-6}},
+     TOL_ELEMENTWISE, &not_scaled, 0},
+    {"scale 0 means 1", DLM_OP_embedding, {.embedding = {0.0f, 0}}, 5,
+     {IDS(37), TABLE(DLM_DTYPE_F32, 11, 67)}, TOL_EXACT, NULL, 0},
+    {"features", DLM_OP_embedding, {.embedding = {2.0f, 0}}, 5,
+     {IDS(37), TABLE(DLM_DTYPE_BF16, 11, 66), F(4, 66)}, TOL_ELEMENTWISE, &not_scaled, 0},
+    {"base", DLM_OP_embedding, {.embedding = {2.0f, 0}}, 5,
+     {IDS(37), TABLE(DLM_DTYPE_BF16, 11, 67), ABSENT, F(37, 67)}, TOL_ELEMENTWISE, &not_scaled, 0},
+    {"a later slab", DLM_OP_embedding, {.embedding = {2.0f, 5}}, 5,
+     {IDS(37), TABLE(DLM_DTYPE_BF16, 11, 67), F(4, 67), F(37, 67)}, TOL_ELEMENTWISE, &from_zero, 0},
+    {"a later slab, f32", DLM_OP_embedding, {.embedding = {2.0f, 5}}, 5,
+     {IDS(37), TABLE(DLM_DTYPE_F32, 11, 128), F(4, 128), F(37, 128)}, TOL_ELEMENTWISE, &from_zero,
+     0},
+    {"wide", DLM_OP_embedding, {.embedding = {45.25f, 0}}, 5,
+     {IDS(18), TABLE(DLM_DTYPE_BF16, 11, 2048)}, TOL_ELEMENTWISE, &not_scaled, 0},
+    {"many rows", DLM_OP_embedding, {.embedding = {2.0f, 0}}, 5,
+     {IDS(70000), TABLE(DLM_DTYPE_F32, 11, 2)}, TOL_ELEMENTWISE, &not_scaled, 0},
+};
+
+int main(void)
+{
+    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+}

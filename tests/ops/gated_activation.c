@@ -1,0 +1,41 @@
+/* Rows of gated_activation and its backward. */
+#include "harness.h"
+
+#define G(...) {.ndim = 2, .shape = {__VA_ARGS__}, .scale = 2}
+#define X(...) {.ndim = 2, .shape = {__VA_ARGS__}}
+#define EXTREME(...) {.ndim = 2, .shape = {__VA_ARGS__}, .fill = FILL_EXTREME}
+
+static const union dlm_attrs gelu_tanh = {.activation = {DLM_ACT_GELU_TANH}};
+static const union dlm_attrs gelu_erf = {.activation = {DLM_ACT_GELU_ERF}};
+
+static const struct op_row rows[] = {
+    {"one element", DLM_OP_gated_activation, {.activation = {DLM_ACT_GELU_TANH}}, 2,
+     {G(1, 1), X(1, 1)}, TOL_ELEMENTWISE, NULL, 0},
+    {"gelu tanh", DLM_OP_gated_activation, {.activation = {DLM_ACT_GELU_TANH}}, 2,
+     {G(65, 67), X(65, 67)}, TOL_ELEMENTWISE, &gelu_erf, 0},
+    {"gelu erf", DLM_OP_gated_activation, {.activation = {DLM_ACT_GELU_ERF}}, 2,
+     {G(65, 67), X(65, 67)}, TOL_ELEMENTWISE, &gelu_tanh, 0},
+    {"silu", DLM_OP_gated_activation, {.activation = {DLM_ACT_SILU}}, 2, {G(65, 67), X(65, 67)},
+     TOL_ELEMENTWISE, &gelu_tanh, 0},
+    {"extreme gate", DLM_OP_gated_activation, {.activation = {DLM_ACT_GELU_TANH}}, 2,
+     {EXTREME(10, 100), X(10, 100)}, TOL_ELEMENTWISE, NULL, 0},
+    {"zeros", DLM_OP_gated_activation, {.activation = {DLM_ACT_SILU}}, 2,
+     {{.ndim = 1, .shape = {70}, .fill = FILL_CONST}, {.ndim = 1, .shape = {70}}}, TOL_EXACT, NULL,
+     0},
+
+    {"one element", DLM_OP_gated_activation_backward, {.activation = {DLM_ACT_GELU_TANH}}, 3,
+     {G(1, 1), X(1, 1), X(1, 1)}, TOL_ELEMENTWISE, NULL, 0},
+    {"gelu tanh", DLM_OP_gated_activation_backward, {.activation = {DLM_ACT_GELU_TANH}}, 3,
+     {G(65, 67), X(65, 67), X(65, 67)}, TOL_ELEMENTWISE, &gelu_erf, 0},
+    {"gelu erf", DLM_OP_gated_activation_backward, {.activation = {DLM_ACT_GELU_ERF}}, 3,
+     {G(65, 67), X(65, 67), X(65, 67)}, TOL_ELEMENTWISE, &gelu_tanh, 0},
+    {"silu", DLM_OP_gated_activation_backward, {.activation = {DLM_ACT_SILU}}, 3,
+     {G(65, 67), X(65, 67), X(65, 67)}, TOL_ELEMENTWISE, &gelu_tanh, 0},
+    {"extreme gate", DLM_OP_gated_activation_backward, {.activation = {DLM_ACT_GELU_TANH}}, 3,
+     {EXTREME(10, 100), X(10, 100), X(10, 100)}, TOL_ELEMENTWISE, NULL, 0},
+};
+
+int main(void)
+{
+    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+}

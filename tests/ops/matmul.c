@@ -1,0 +1,120 @@
+/* Rows of matmul: shapes, strides, batches, storage types, rounding, addends. */
+#include "harness.h"
+
+#define F32 DLM_DTYPE_F32
+#define F16 DLM_DTYPE_F16
+#define BF16 DLM_DTYPE_BF16
+
+/* Operands: dtype, view, shape. */
+#define IN(type, seen, ...)                                                                        \
+    {.dtype = (type), .view = (seen), .shape = {__VA_ARGS__},                                      \
+     .ndim = sizeof((int[]){__VA_ARGS__}) / sizeof(int)}
+#define X(...) IN(F32, VIEW_NONE, __VA_ARGS__)
+#define X_T(...) IN(F32, VIEW_TRANSPOSED, __VA_ARGS__)
+#define W(type, ...) IN(type, VIEW_NONE, __VA_ARGS__)
+#define W_T(type, ...) IN(type, VIEW_TRANSPOSED, __VA_ARGS__) /* stored [.., N, K] */
+#define SLICE(type, ...) IN(type, VIEW_SLICED, __VA_ARGS__)
+#define ABSENT {0}
+
+#define ROW(name, ...)                                                                             \
+    {name, DLM_OP_matmul, {.matmul = {0}}, 2, {__VA_ARGS__}, TOL_PRODUCT, NULL, 0}
+#define ROW_WITH(name, num, attributes, other, tolerance, ...)                                     \
+    {name, DLM_OP_matmul, {.matmul = attributes}, num, {__VA_ARGS__}, tolerance, other, 0}
+#define ATTRS(...) {__VA_ARGS__}
+
+static const union dlm_attrs plain = {.matmul = {0}};
+
+static const struct op_row rows[] = {
+    ROW("one element", X(1, 1), W(F32, 1, 1)),
+    ROW("k of 1", X(33, 1), W(F32, 1, 35)),
+    ROW("k of 1, transposed", X_T(33, 1), W_T(BF16, 1, 35)),
+    ROW("n of 1", X(37, 130), W(F32, 130, 1)),
+    ROW("n of 1, transposed", X_T(37, 130), W_T(F16, 130, 1)),
+    ROW("odd sizes", X(67, 71), W(F32, 71, 131)),
+    ROW("odd sizes, b transposed", X(67, 71), W_T(F32, 71, 131)),
+    ROW("odd sizes, a transposed", X_T(67, 71), W(F32, 71, 131)),
+    ROW("odd sizes, both transposed", X_T(67, 71), W_T(F32, 71, 131)),
+    ROW("whole tiles", X(64, 128), W(F32, 128, 128)),
+    ROW("whole tiles, b transposed", X(64, 128), W_T(F32, 128, 128)),
+
+    ROW("f16", X(65, 40), W(F16, 40, 67)),
+    ROW("f16, b transposed", X(65, 40), W_T(F16, 40, 67)),
+    ROW("f16, odd k", X(5, 43), W_T(F16, 43, 129)),
+    ROW("f16, both transposed", X_T(34, 47), W_T(F16, 47, 33)),
+    ROW("bf16", X(65, 40), W(BF16, 40, 67)),
+    ROW("bf16, b transposed", X(65, 40), W_T(BF16, 40, 67)),
+    ROW("bf16, odd k", X(5, 43), W_T(BF16, 43, 129)),
+    ROW("bf16, both transposed", X_T(34, 47), W_T(BF16, 47, 33)),
+    ROW("f16 denormals", X(9, 20), {.dtype = F16, .ndim = 2, .shape = {20, 40}, .scale = 1e-6}),
+    ROW("large and small", {.ndim = 2, .shape = {9, 20}, .scale = 1e15},
+        {.dtype = BF16, .ndim = 2, .shape = {20, 40}, .scale = 1e-12}),
+
+    ROW("slices", SLICE(F32, 19, 33), SLICE(F32, 33, 45)),
+    ROW("slices, bf16", SLICE(F32, 19, 33), SLICE(BF16, 33, 45)),
+    ROW("slices, f16, one row", SLICE(F32, 1, 33), SLICE(F16, 33, 45)),
+
+    ROW("one row", X(1, 300), W_T(BF16, 300, 70)),
+    ROW("one row, f32", X(1, 303), W_T(F32, 303, 70)),
+    ROW("two rows, f16", X(2, 258), W_T(F16, 258, 9)),
+    ROW("three rows, odd k", X(3, 259), W_T(BF16, 259, 9)),
+    ROW("four rows", X(4, 512), W_T(F32, 512, 66)),
+    ROW("five rows", X(5, 512), W_T(F32, 512, 66)),
+    ROW("one row, b along n", X(1, 300), W(BF16, 300, 70)),
+    ROW("few columns", X(70, 96), W_T(F32, 96, 8)),
+    ROW("few columns, b along n", X(70, 96), W(F32, 96, 8)),
+    ROW("few columns, bf16", X(70, 96), W(BF16, 96, 3)),
+    ROW("few rows of a transpose", X_T(8, 90), W(F32, 90, 200)),
+    ROW("short sums", X(70, 8), W_T(F32, 8, 90)),
+    ROW("short sums, b along n", X(70, 8), W(F32, 8, 90)),
+    ROW("long sums", X(9, 2100), W(F32, 2100, 40)),
+    ROW("long sums, b transposed", X(9, 2100), W_T(BF16, 2100, 40)),
+    ROW("long sums, a transposed", X_T(8, 1100), W(F32, 1100, 24)),
+    ROW("long sums, one row", X(1, 2100), W_T(BF16, 2100, 40)),
+
+    ROW("batch", X(3, 33, 17), W(F32, 3, 17, 35)),
+    ROW("batch, b transposed", X(3, 33, 17), W_T(BF16, 3, 17, 35)),
+    ROW("batch, a transposed", X_T(3, 33, 17), W(F16, 3, 17, 35)),
+    ROW("b for all of a", X(4, 5, 17), W(F32, 17, 35)),
+    ROW("a for all of b", X(5, 17), W(F32, 4, 17, 35)),
+    ROW("two batch dimensions", X(2, 1, 5, 17), W(BF16, 3, 17, 35)),
+    ROW("sliced batch", SLICE(F32, 2, 3, 5, 17), SLICE(F32, 2, 3, 17, 19)),
+    ROW("batch of long sums", X(2, 3, 1050), W_T(F32, 2, 1050, 5)),
+
+    ROW_WITH("alpha", 2, ATTRS(.alpha = -0.25f), &plain, TOL_PRODUCT, X(33, 20), W(F32, 20, 40)),
+    ROW_WITH("c", 3, ATTRS(0), NULL, TOL_PRODUCT, X(33, 20), W(F32, 20, 40), X(33, 40)),
+    ROW_WITH("sliced c", 3, ATTRS(.alpha = 2), &plain, TOL_PRODUCT, X(33, 20), W(F16, 20, 40),
+             SLICE(F32, 33, 40)),
+    ROW_WITH("bias", 4, ATTRS(0), NULL, TOL_PRODUCT, X(33, 20), W_T(BF16, 20, 40), ABSENT, X(40)),
+    ROW_WITH("c, bias and alpha", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(33, 20),
+             W_T(BF16, 20, 40), X(33, 40), X(40)),
+    ROW_WITH("addends of a vector", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(2, 70),
+             W_T(BF16, 70, 41), X(2, 41), X(41)),
+    ROW_WITH("addends of long sums", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(9, 1030),
+             W_T(F32, 1030, 41), X(9, 41), X(41)),
+    ROW_WITH("addends of a batch", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(2, 3, 9, 30),
+             W(F32, 2, 3, 30, 41), X(2, 3, 9, 41), X(41)),
+
+    /* One 1.004 a row against 1 and -1: rounded to 16 bit the result is gone or off by far more than
+     * the tolerance. */
+    ROW_WITH("round to bf16", 2, ATTRS(.round = BF16), &plain, TOL_PRODUCT,
+             {.ndim = 2, .shape = {33, 40}, .fill = FILL_CONST, .scale = 1.0039},
+             W_T(BF16, 40, 35)),
+    ROW_WITH("round to f16", 2, ATTRS(.round = F16), &plain, TOL_PRODUCT,
+             {.ndim = 2, .shape = {33, 40}, .fill = FILL_CONST, .scale = 1.00048}, W(F16, 40, 35)),
+    ROW_WITH("round one row", 2, ATTRS(.round = BF16), &plain, TOL_PRODUCT,
+             {.ndim = 2, .shape = {1, 80}, .fill = FILL_CONST, .scale = 1.0039}, W_T(BF16, 80, 35)),
+    ROW_WITH("round one row to f16", 2, ATTRS(.round = F16), &plain, TOL_PRODUCT,
+             {.ndim = 2, .shape = {1, 80}, .fill = FILL_CONST, .scale = 1.00048},
+             W_T(F16, 80, 35)),
+    ROW_WITH("round a transpose", 2, ATTRS(.round = BF16, .alpha = 2), &plain, TOL_PRODUCT,
+             X_T(2, 33, 20), W(BF16, 2, 20, 35)),
+    ROW_WITH("round long sums", 2, ATTRS(.round = BF16), NULL, TOL_PRODUCT, X(5, 1030),
+             W_T(BF16, 1030, 35)),
+    ROW_WITH("round f32", 2, ATTRS(.round = BF16), &plain, TOL_PRODUCT,
+             X(40, 33), W(F32, 33, 35)),
+};
+
+int main(void)
+{
+    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+}

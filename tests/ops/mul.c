@@ -1,0 +1,42 @@
+/* Rows of mul. */
+#include "harness.h"
+
+#define X(...) {.ndim = 4, .shape = {__VA_ARGS__}}
+
+static const struct op_row rows[] = {
+    {"one element", DLM_OP_mul, {{0}}, 2, {{.ndim = 1, .shape = {1}}, {.ndim = 1, .shape = {1}}},
+     TOL_ELEMENTWISE, NULL, 0},
+    {"many", DLM_OP_mul, {{0}}, 2,
+     {{.ndim = 2, .shape = {129, 67}}, {.ndim = 2, .shape = {129, 67}}}, TOL_ELEMENTWISE, NULL, 0},
+    {"row", DLM_OP_mul, {{0}}, 2, {{.ndim = 3, .shape = {3, 5, 33}}, {.ndim = 1, .shape = {33}}},
+     TOL_ELEMENTWISE, NULL, 0},
+    {"column", DLM_OP_mul, {{0}}, 2,
+     {{.ndim = 2, .shape = {70, 65}}, {.ndim = 2, .shape = {70, 1}}}, TOL_ELEMENTWISE, NULL, 0},
+    {"scalar on the left", DLM_OP_mul, {{0}}, 2,
+     {{.ndim = 1, .shape = {1}}, {.ndim = 2, .shape = {70, 65}}}, TOL_ELEMENTWISE, NULL, 0},
+    {"both broadcast", DLM_OP_mul, {{0}}, 2,
+     {{.ndim = 3, .shape = {3, 1, 33}}, {.ndim = 4, .shape = {2, 1, 5, 1}}}, TOL_ELEMENTWISE, NULL,
+     0},
+    {"middle dimensions of length 1", DLM_OP_mul, {{0}}, 2, {X(3, 1, 5, 7), X(1, 4, 1, 7)},
+     TOL_ELEMENTWISE, NULL, 0},
+    {"outer dimensions merge", DLM_OP_mul, {{0}}, 2, {X(3, 4, 5, 7), X(3, 4, 1, 1)},
+     TOL_ELEMENTWISE, NULL, 0},
+    {"inner dimensions merge", DLM_OP_mul, {{0}}, 2, {X(3, 4, 5, 7), X(1, 1, 5, 7)},
+     TOL_ELEMENTWISE, NULL, 0},
+    {"strided", DLM_OP_mul, {{0}}, 2,
+     {{.ndim = 2, .shape = {17, 19}, .view = VIEW_TRANSPOSED},
+      {.ndim = 2, .shape = {17, 19}, .view = VIEW_SLICED}},
+     TOL_ELEMENTWISE, NULL, 0},
+    {"strided in four dimensions", DLM_OP_mul, {{0}}, 2,
+     {{.ndim = 4, .shape = {2, 3, 17, 9}, .view = VIEW_TRANSPOSED},
+      {.ndim = 4, .shape = {2, 3, 17, 9}, .view = VIEW_SLICED}},
+     TOL_ELEMENTWISE, NULL, 0},
+    {"extremes", DLM_OP_mul, {{0}}, 2,
+     {{.ndim = 2, .shape = {9, 100}, .fill = FILL_EXTREME}, {.ndim = 2, .shape = {9, 100}}},
+     TOL_ELEMENTWISE, NULL, 0},
+};
+
+int main(void)
+{
+    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+}

@@ -1,0 +1,72 @@
+/* Rows of select. */
+#include "harness.h"
+
+#define X(...) {.ndim = 2, .shape = {__VA_ARGS__}, .scale = 2}
+#define DATA(values, ...) {.ndim = 2, .shape = {__VA_ARGS__}, .fill = FILL_DATA_F32,               \
+                           .data = values, .data_len = DLM_ARRAY_LEN(values)}
+#define SAMPLING(values) {.ndim = 1, .shape = {2}, .fill = FILL_DATA_F32, .data = values,          \
+                          .data_len = 2}
+#define RNG(words) {.dtype = DLM_DTYPE_U32, .ndim = 1, .shape = {4}, .fill = FILL_DATA_I32,        \
+                    .data = words, .data_len = 4}
+
+static const float greedy[2] = {0, 0.9f}, below_zero[2] = {-1, 1};
+static const float plain[2] = {1, 1}, cool[2] = {0.7f, 1}, warm[2] = {2, 1};
+static const float nucleus[2] = {0.7f, 0.9f}, narrow[2] = {2, 0.3f}, only[2] = {1, 1e-6f};
+static const float no_nucleus[2] = {2, 0};
+static const int32_t seed_a[4] = {42, 1, 9, 0}, seed_b[4] = {42, 1, 10, 0}, seed_c[4] = {43, 1, 9, 0};
+
+/* Ties: the lowest index wins; it is 3, and in rows that start elsewhere in the data another. */
+static const float ties[] = {-1, 0.5f, 0, 7, 7, 2, 7, -3, 7};
+/* Two tokens of equal probability, which stay together or go together. */
+static const float twins[] = {1, 3, 1, 3, -2, 0, 3, 3, -9, 1, 2};
+
+static const struct op_row rows[] = {
+    {"one element", DLM_OP_select, {{0}}, 3, {X(1, 1), SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT,
+     NULL, 0},
+    {"one element, sampled", DLM_OP_select, {{0}}, 3, {X(1, 1), SAMPLING(nucleus), RNG(seed_a)},
+     TOL_EXACT, NULL, 0},
+    {"greedy", DLM_OP_select, {{0}}, 3, {X(50, 301), SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT,
+     NULL, 0},
+    {"temperature below zero", DLM_OP_select, {{0}}, 3,
+     {X(50, 301), SAMPLING(below_zero), RNG(seed_a)}, TOL_EXACT, NULL, 0},
+    {"ties", DLM_OP_select, {{0}}, 3, {DATA(ties, 11, 130), SAMPLING(greedy), RNG(seed_a)},
+     TOL_EXACT, NULL, 0},
+    {"all equal", DLM_OP_select, {{0}}, 3,
+     {{.ndim = 2, .shape = {3, 200}, .fill = FILL_CONST}, SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT,
+     NULL, 0},
+    {"extremes", DLM_OP_select, {{0}}, 3,
+     {{.ndim = 2, .shape = {9, 130}, .fill = FILL_EXTREME}, SAMPLING(greedy), RNG(seed_a)},
+     TOL_EXACT, NULL, 0},
+    {"PaliGemma's vocabulary, greedy", DLM_OP_select, {{0}}, 3,
+     {X(2, 257216), SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT, NULL, 0},
+
+    {"temperature 1", DLM_OP_select, {{0}}, 3, {X(200, 67), SAMPLING(plain), RNG(seed_a)},
+     TOL_EXACT, NULL, 0},
+    {"temperature 0.7", DLM_OP_select, {{0}}, 3, {X(200, 67), SAMPLING(cool), RNG(seed_a)},
+     TOL_EXACT, NULL, 0},
+    {"temperature 2", DLM_OP_select, {{0}}, 3, {X(200, 67), SAMPLING(warm), RNG(seed_a)},
+     TOL_EXACT, NULL, 0},
+    {"another step", DLM_OP_select, {{0}}, 3, {X(200, 67), SAMPLING(plain), RNG(seed_b)},
+     TOL_EXACT, NULL, 0},
+    {"another seed", DLM_OP_select, {{0}}, 3, {X(200, 67), SAMPLING(plain), RNG(seed_c)},
+     TOL_EXACT, NULL, 0},
+    {"top-p 0.9", DLM_OP_select, {{0}}, 3, {X(200, 67), SAMPLING(nucleus), RNG(seed_a)}, TOL_EXACT,
+     NULL, 0},
+    {"top-p 0.3", DLM_OP_select, {{0}}, 3, {X(200, 67), SAMPLING(narrow), RNG(seed_a)}, TOL_EXACT,
+     NULL, 0},
+    {"top-p close to 0", DLM_OP_select, {{0}}, 3, {X(200, 67), SAMPLING(only), RNG(seed_a)},
+     TOL_EXACT, NULL, 0},
+    {"top-p 0 is off", DLM_OP_select, {{0}}, 3, {X(200, 67), SAMPLING(no_nucleus), RNG(seed_a)},
+     TOL_EXACT, NULL, 0},
+    {"equal probabilities", DLM_OP_select, {{0}}, 3,
+     {DATA(twins, 200, 11), SAMPLING(narrow), RNG(seed_a)}, TOL_EXACT, NULL, 0},
+    {"wide, sampled", DLM_OP_select, {{0}}, 3, {X(4, 5000), SAMPLING(nucleus), RNG(seed_c)},
+     TOL_EXACT, NULL, 0},
+    {"many rows", DLM_OP_select, {{0}}, 3, {X(70000, 3), SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT,
+     NULL, 0},
+};
+
+int main(void)
+{
+    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+}

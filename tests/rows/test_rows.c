@@ -1,0 +1,206 @@
+/* Rows of a document: which sections give which prefix, suffix and image. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/sha256.h"
+#include "check.h"
+#include "rows/rows.h"
+
+#define HEAD "---\ndlm_id: 01HZ4X7TGZM3J1A2B3C4D5E6F7\nbase_model: b\n---\n\n"
+
+static char root[64];
+
+/* Stands for the blob store: the hash of the path's last component. */
+static enum dlm_status put_image(struct dlm_ctx *ctx, void *user, const char *path, char sha[65])
+{
+    (void)ctx;
+    ++*(int *)user;
+    const char *name = dlm_path_basename(path);
+    dlm_sha256_of(name, strlen(name), sha);
+    return DLM_OK;
+}
+
+static enum dlm_status make_rows(struct dlm_ctx *ctx, const char *body,
+                                 const struct dlm_doc_sources *sources, struct dlm_rows *rows,
+                                 int *num_put)
+{
+    char text[4096], path[256];
+    struct dlm_doc *doc = NULL;
+
+    *rows = (struct dlm_rows){0};
+    *num_put = 0;
+    snprintf(path, sizeof(path), "%s/d.dlm", root);
+    snprintf(text, sizeof(text), HEAD "%s", body);
+    if (!CHECK(dlm_doc_parse(ctx, &doc, path, text, strlen(text)) == DLM_OK))
+        return DLM_ERR_PARSE;
+    const struct dlm_rows_options params = {
+        .put_image = put_image, .user = num_put, .sources = sources, .seed = 42};
+    enum dlm_status st = dlm_rows_from_doc(ctx, rows, doc, &params);
+    dlm_doc_destroy(&doc);
+    return st;
+}
+
+/* One line a row: kind, image or "-", prefix, suffix, joined by '|'. */
+static void check_rows(struct dlm_ctx *ctx, const char *body, const char *want)
+{
+    static const char kinds[] = "PCQ";
+    struct dlm_rows rows;
+    char got[2048] = "";
+    int num_put;
+
+    if (!CHECK(make_rows(ctx, body, NULL, &rows, &num_put) == DLM_OK))
+        printf("     %s\n", dlm_ctx_last_error(ctx));
+    for (size_t i = 0; i < rows.num_rows; i++) {
+        const struct dlm_row *r = &rows.rows[i];
+        size_t n = strlen(got);
+        snprintf(got + n, sizeof(got) - n, "%c|%s|%s|%s\n", kinds[r->kind],
+                 r->image_sha[0] ? r->image_path : "-", r->prefix, r->suffix);
+        CHECK(r->prefix_newline == (r->kind != DLM_ROW_PROSE));
+        CHECK(!r->image_path == !r->image_sha[0]);
+        CHECK(strlen(r->prefix) == r->prefix_len && strlen(r->suffix) == r->suffix_len);
+        CHECK(r->is_val == dlm_rows_is_val(42, r->section_id, r->index));
+    }
+    CHECK_STR(got, want);
+    dlm_rows_finish(&rows);
+}
+
+static void test_kinds(struct dlm_ctx *ctx)
+{
+    check_case("prose and questions");
+    check_rows(ctx, "", "");
+    check_rows(ctx, " \n# Title\n\n text \n", "P|-||# Title\n\n text\n");
+    check_rows(ctx, "a\n::instruction::\n### Q\nq1\n### A\na1\n\n### Q !probe\n q2\n### A\na2\n b",
+               "P|-||a\nQ|-|q1|a1\nQ|-|q2|a2\n b\n");
+    check_case("images");
+    check_rows(ctx, "::image path=\"a.png\"::\n\n cap\n tion \n",
+               "C|a.png|caption en|cap\n tion\n");
+    check_rows(ctx, "::image path=\"a.png\" alt=\"not used\"::\n", "");
+    check_case("questions about an image");
+    check_rows(ctx,
+               "::image path=\"a.png\"::\n\n::instruction::\n### Q\nq1\n### A\na1\n### Q\nq2\n### "
+               "A\na2\n::instruction::\n### Q\nq3\n### A\na3\n",
+               "Q|a.png|q1|a1\nQ|a.png|q2|a2\nQ|-|q3|a3\n");
+    check_rows(ctx,
+               "::image path=\"a.png\"::\ncap\n::image path=\"b.png\"::\n::prose::\n \n\n"
+               "::instruction::\n### Q\nq\n### A\na\n",
+               "C|a.png|caption en|cap\nQ|b.png|q|a\n");
+    check_rows(ctx,
+               "::image path=\"a.png\"::\n::prose::\nwords\n::instruction::\n### Q\nq\n### A\na\n",
+               "P|-||words\nQ|-|q|a\n");
+    check_case("sections without rows");
+    check_rows(ctx,
+               "::image path=\"a.png\"::\n::preference::\nx\n::instruction::\n### Q\nq\n### A\na\n",
+               "Q|-|q|a\n");
+    check_rows(ctx, "::audio path=\"a.wav\" transcript=\"t\"::\n", "");
+}
+
+static void test_identity(struct dlm_ctx *ctx)
+{
+    struct dlm_rows rows;
+    char sha[65], want[17];
+    int num_put;
+    const struct dlm_doc_section image = {.type = DLM_DOC_SECTION_IMAGE, .media_path = "a.png"};
+
+    check_case("ids and numbers");
+    CHECK(make_rows(ctx,
+                    "::image path=\"a.png\"::\ncap\n::instruction::\n### Q\nq\n### A\na\n### Q\nr\n"
+                    "### A\nb\n\n::image path=\"a.png\"::\nother\n::instruction::\n### Q\nq\n### "
+                    "A\na\n### Q\nr\n### A\nb\n\n::prose::\nx",
+                    NULL, &rows, &num_put) == DLM_OK);
+    CHECK_INT(num_put, 2);
+    CHECK_INT(rows.num_images, 2);
+    CHECK_INT(rows.num_images_without_caption, 0);
+    dlm_sha256_of("a.png", 5, sha);
+    dlm_doc_section_id(&image, sha, want);
+    if (CHECK_INT(rows.num_rows, 7)) {
+        CHECK_STR(rows.rows[0].section_id, want);
+        CHECK_STR(rows.rows[0].image_sha, sha);
+        CHECK_STR(rows.rows[3].section_id, want);
+        /* Sections with one id share the count. */
+        CHECK_STR(rows.rows[1].section_id, rows.rows[4].section_id);
+        static const int64_t index[] = {0, 0, 1, 1, 2, 3, 0};
+        for (size_t i = 0; i < 7; i++)
+            CHECK_INT(rows.rows[i].index, index[i]);
+        CHECK_INT(rows.rows[1].line, 8);
+    }
+    dlm_rows_finish(&rows);
+}
+
+static void test_sources(struct dlm_ctx *ctx)
+{
+    struct dlm_doc_section sections[] = {
+        {.type = DLM_DOC_SECTION_IMAGE, .media_path = "i.png", .source_file = "/far/i.png",
+         .content = "cap", .content_len = 3, .id = "x"},
+        {.type = DLM_DOC_SECTION_PROSE, .content = "# source: a\n\nt\n", .content_len = 15,
+         .id = "y"},
+        {.type = DLM_DOC_SECTION_IMAGE, .media_path = "j.png", .source_file = "/far/j.png",
+         .content = "", .id = "z"},
+    };
+    const struct dlm_doc_sources sources = {.sections = sections, .num_sections = 3};
+    struct dlm_rows rows;
+    int num_put;
+
+    check_case("ingested sections");
+    CHECK(make_rows(ctx, "::image path=\"a.png\"::\n", &sources, &rows, &num_put) == DLM_OK);
+    CHECK_INT(num_put, 3);
+    CHECK_INT(rows.num_images, 3);
+    CHECK_INT(rows.num_images_without_caption, 2);
+    if (CHECK_INT(rows.num_rows, 2)) {
+        CHECK_STR(rows.rows[0].suffix, "cap");
+        CHECK_STR(rows.rows[0].image_path, "i.png");
+        CHECK_STR(rows.rows[1].suffix, "# source: a\n\nt");
+    }
+    dlm_rows_finish(&rows);
+}
+
+static void check_fails(struct dlm_ctx *ctx, const char *body, enum dlm_status status,
+                        const char *message)
+{
+    struct dlm_rows rows;
+    char want[512];
+    int num_put;
+
+    CHECK_INT(make_rows(ctx, body, NULL, &rows, &num_put), status);
+    snprintf(want, sizeof(want), message, root);
+    CHECK_STR(dlm_ctx_last_error(ctx), want);
+    dlm_rows_finish(&rows);
+}
+
+static void test_failures(struct dlm_ctx *ctx)
+{
+    check_case("failures name the place");
+    check_fails(ctx, "::instruction::\n### Q\nq\n", DLM_ERR_PARSE,
+                "%s/d.dlm:9: section 2cb16ef4e7a3ba80, line 3: ### Q without matching `### A` at "
+                "end of section");
+    check_fails(ctx, "::image path=\"none.png\"::\n", DLM_ERR_IO,
+                "cannot open image 'none.png': no such file in '%s'");
+    check_fails(ctx, "::image path=\"../../etc/hostname\"::\n", DLM_ERR_INVALID,
+                "cannot use image '../../etc/hostname': it lies outside the document's folder "
+                "'%s'");
+}
+
+int main(void)
+{
+    struct dlm_ctx *ctx = dlm_ctx_create(NULL);
+    char made[] = "/tmp/dlm-test-XXXXXX", path[256];
+    char *resolved = mkdtemp(made) ? realpath(made, NULL) : NULL;
+
+    if (!CHECK(resolved != NULL))
+        return check_summary();
+    snprintf(root, sizeof(root), "%s", resolved);
+    free(resolved);
+    snprintf(path, sizeof(path), "%s/a.png", root);
+    CHECK(dlm_file_replace(ctx, path, "a", 1) == DLM_OK);
+    snprintf(path, sizeof(path), "%s/b.png", root);
+    CHECK(dlm_file_replace(ctx, path, "b", 1) == DLM_OK);
+    test_kinds(ctx);
+    test_identity(ctx);
+    test_sources(ctx);
+    test_failures(ctx);
+    check_case("clean up");
+    CHECK(dlm_path_remove(ctx, root) == DLM_OK);
+    dlm_ctx_destroy(&ctx);
+    return check_summary();
+}
