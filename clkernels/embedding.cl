@@ -12,8 +12,9 @@
         if (r >= p.rows)                                                                           \
             return;                                                                                \
         const int id = ids[r];                                                                     \
+        /* what lies before the first row is far above the last one */                             \
         const uint slot = (uint)(-1 - id), row = (uint)id - p.first_row;                           \
-        const int in_table = id >= 0 && (uint)id >= p.first_row && row < p.table_rows;             \
+        const int in_table = id >= 0 && row < p.table_rows;                                        \
         const int in_features = id < 0 && slot < p.num_features;                                   \
         for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u) {                                      \
             float value = 0.0f;                                                                    \

@@ -45,7 +45,9 @@ DLM_IN(0, float, a)
 DLM_IN(1, PASTE(DLM_T_, DLM_B), b)
 DLM_IN(2, float, c)
 DLM_IN(3, float, bias)
-DLM_OUT(4, float, result)
+DLM_IN(4, int, rows)
+DLM_OUT(5, float, result)
+#define PRODUCT
 #endif
 DLM_PARAMS(dlm_matmul_params)
 
@@ -57,23 +59,34 @@ float round_a(float x)
     return (p.flags & DLM_MATMUL_A_F16) != 0u ? dlm_f16_to_f32(dlm_f32_to_f16(x)) : x;
 }
 
-/* Where a work-group works: element 0 of each operand, and its slice of k. */
+/* Where a work-group works: element 0 of each operand of its part of the sum, the columns and the
+ * length of the sum. */
 struct place {
-    uint a, b, c, result, k_begin, k_end;
+    uint a, b, c, result, n, k;
 };
 
 place find_place(uint z)
 {
     const uint split = z % p.splits, batch = z / p.splits;
     const uint i0 = batch / p.batch1, i1 = batch % p.batch1;
+    uint k_end = p.k;
     place at;
 
-    at.a = p.a_lead + i0 * p.a_stride[0] + i1 * p.a_stride[1];
-    at.b = p.b_lead + i0 * p.b_stride[0] + i1 * p.b_stride[1];
+    at.a = p.a_lead + i0 * p.a_stride[0] + i1 * p.a_stride[1] + split * p.a_split;
+    at.b = p.b_lead + i0 * p.b_stride[0] + i1 / p.b_group * p.b_stride[1] + split * p.b_split;
     at.c = p.c_lead + i0 * p.c_stride[0] + i1 * p.c_stride[1];
     at.result = p.out_lead + i0 * p.out_stride[0] + i1 * p.out_stride[1] + split * p.split_stride;
-    at.k_begin = split * p.split_k;
-    at.k_end = min(p.k, at.k_begin + p.split_k);
+    at.n = p.n;
+    at.k = 0u;
+#ifdef PRODUCT
+    if ((p.flags & DLM_MATMUL_N_KV_LEN) != 0u)
+        at.n = min(at.n, uint(max(rows[4u * i0 + 1u], 0)));
+    if ((p.flags & DLM_MATMUL_K_KV_LEN) != 0u)
+        k_end = min(k_end, uint(max(rows[4u * i0 + 1u], 0)));
+    at.k = min(p.split_k, k_end - min(k_end, split * p.split_k));
+    if ((p.flags & DLM_MATMUL_K_NUM_Q) != 0u)
+        at.k = min(at.k, uint(max(rows[4u * i0 + 3u], 0)));
+#endif
     return at;
 }
 
@@ -108,14 +121,14 @@ void stage(place at, uint m0, uint n0, uint k0)
     for (uint e = DLM_LOCAL_ID(); e < BK * TILE; e += LANES) {
         const uint i = a_along_k ? e / BK : e % TILE, k = k0 + (a_along_k ? e % BK : e / TILE);
         float x = 0.0;
-        if (m0 + i < p.m && k < at.k_end)
+        if (m0 + i < p.m && k < at.k)
             x = round_a(a[at.a + (m0 + i) * p.a_stride[2] + k * p.a_stride[3]]);
         a_tile[k - k0][i] = x;
     }
     for (uint e = DLM_LOCAL_ID(); e < BK * TILE; e += LANES) {
         const uint j = b_along_k ? e / BK : e % TILE, k = k0 + (b_along_k ? e % BK : e / TILE);
         float y = 0.0;
-        if (n0 + j < p.n && k < at.k_end)
+        if (n0 + j < at.n && k < at.k)
             y = LOAD_B(at.b + k * p.b_stride[2] + (n0 + j) * p.b_stride[3]);
         b_tile[k - k0][j] = y;
     }
@@ -128,10 +141,12 @@ void main()
     const uint lane_m = DLM_LOCAL_ID() / LANES_N, lane_n = DLM_LOCAL_ID() % LANES_N;
     float sum[PER_M][PER_N];
 
+    if (n0 >= at.n)
+        return;
     for (int i = 0; i < PER_M; i++)
         for (int j = 0; j < PER_N; j++)
             sum[i][j] = 0.0;
-    [[dont_unroll]] for (uint k0 = at.k_begin; k0 < at.k_end; k0 += BK) {
+    [[dont_unroll]] for (uint k0 = 0u; k0 < at.k; k0 += BK) {
         barrier();
         stage(at, m0, n0, k0);
         barrier();
@@ -149,7 +164,7 @@ void main()
     [[unroll]] for (int i = 0; i < PER_M; i++)
         [[unroll]] for (int j = 0; j < PER_N; j++) {
             const uint m = m0 + lane_m + i * LANES_M, n = n0 + lane_n + j * LANES_N;
-            if (m < p.m && n < p.n)
+            if (m < p.m && n < at.n)
                 put(at, sum[i][j], m, n);
         }
 }
@@ -165,13 +180,15 @@ void main()
     const uint n0 = DLM_GROUP_ID() * DLM_MATVEC_COLS, lane = DLM_LOCAL_ID();
     float sum[ROWS][COLS];
 
+    if (n0 >= at.n)
+        return;
     for (int m = 0; m < ROWS; m++)
         for (int j = 0; j < COLS; j++)
             sum[m][j] = 0.0;
     uint b_row[COLS]; /* columns past the end repeat the last one */
     for (int j = 0; j < COLS; j++)
-        b_row[j] = at.b + min(n0 + j, p.n - 1u) * p.b_stride[3];
-    for (uint k = at.k_begin + lane; k < at.k_end; k += 64u) {
+        b_row[j] = at.b + min(n0 + j, at.n - 1u) * p.b_stride[3];
+    for (uint k = lane; k < at.k; k += 64u) {
         float y[COLS];
         [[unroll]] for (int j = 0; j < COLS; j++)
             y[j] = LOAD_B(b_row[j] + k);
@@ -185,50 +202,50 @@ void main()
     for (int m = 0; m < p.m; m++)
         for (int j = 0; j < COLS; j++) {
             const float total = dlm_group_sum(sum[m][j]);
-            if (lane == 0u && n0 + j < p.n)
+            if (lane == 0u && n0 + j < at.n)
                 put(at, total, m, n0 + j);
         }
 }
 #endif
 
 #ifdef NOLOCAL
-const int PER_M = int(DLM_MATMUL_ANY_M / 8u), PER_N = int(DLM_MATMUL_ANY_N / 8u);
+const int PER = int(DLM_MATMUL_ANY_PER);
 
-/* A lane makes PER_M x PER_N results, a work-group eight times that each way. Loads are what costs:
- * lavapipe does them lane by lane. */
+/* A lane makes PER x PER results. Loads are what costs: lavapipe does them lane by lane. */
 void main()
 {
     const place at = find_place(gl_WorkGroupID.z);
-    const uint m0 = gl_WorkGroupID.y * DLM_MATMUL_ANY_M + DLM_LOCAL_ID() / 8u * PER_M;
-    const uint n0 = gl_WorkGroupID.x * DLM_MATMUL_ANY_N + DLM_LOCAL_ID() % 8u * PER_N;
-    if (m0 >= p.m || n0 >= p.n)
+    const uint lanes_n = DLM_MATMUL_ANY_LANES_N(p.m, p.n), lanes_m = 64u / lanes_n;
+    const uint m0 = (gl_WorkGroupID.y * lanes_m + DLM_LOCAL_ID() / lanes_n) * PER;
+    const uint n0 = (gl_WorkGroupID.x * lanes_n + DLM_LOCAL_ID() % lanes_n) * PER;
+    if (m0 >= p.m || n0 >= at.n)
         return;
-    uint a_at[PER_M], b_at[PER_N]; /* rows and columns past the end repeat the last one */
-    float sum[PER_M][PER_N];
+    uint a_at[PER], b_at[PER]; /* rows and columns past the end repeat the last one */
+    float sum[PER][PER];
 
-    for (int i = 0; i < PER_M; i++)
-        a_at[i] = at.a + min(m0 + i, p.m - 1u) * p.a_stride[2] + at.k_begin * p.a_stride[3];
-    for (int j = 0; j < PER_N; j++)
-        b_at[j] = at.b + min(n0 + j, p.n - 1u) * p.b_stride[3] + at.k_begin * p.b_stride[2];
-    for (int i = 0; i < PER_M; i++)
-        for (int j = 0; j < PER_N; j++)
+    for (int i = 0; i < PER; i++)
+        a_at[i] = at.a + min(m0 + i, p.m - 1u) * p.a_stride[2];
+    for (int j = 0; j < PER; j++)
+        b_at[j] = at.b + min(n0 + j, at.n - 1u) * p.b_stride[3];
+    for (int i = 0; i < PER; i++)
+        for (int j = 0; j < PER; j++)
             sum[i][j] = 0.0;
-    [[dont_unroll]] for (uint k = at.k_begin; k < at.k_end; k++) {
-        float y[PER_N];
-        [[unroll]] for (int j = 0; j < PER_N; j++) {
+    [[dont_unroll]] for (uint k = 0u; k < at.k; k++) {
+        float y[PER];
+        [[unroll]] for (int j = 0; j < PER; j++) {
             y[j] = LOAD_B(b_at[j]);
             b_at[j] += p.b_stride[2];
         }
-        [[unroll]] for (int i = 0; i < PER_M; i++) {
+        [[unroll]] for (int i = 0; i < PER; i++) {
             const float x = a[a_at[i]];
             a_at[i] += p.a_stride[3];
-            [[unroll]] for (int j = 0; j < PER_N; j++)
+            [[unroll]] for (int j = 0; j < PER; j++)
                 sum[i][j] = fma(x, y[j], sum[i][j]);
         }
     }
-    [[unroll]] for (int i = 0; i < PER_M; i++)
-        [[unroll]] for (int j = 0; j < PER_N; j++)
-            if (m0 + i < p.m && n0 + j < p.n)
+    [[unroll]] for (int i = 0; i < PER; i++)
+        [[unroll]] for (int j = 0; j < PER; j++)
+            if (m0 + i < p.m && n0 + j < at.n)
                 put(at, sum[i][j], m0 + i, n0 + j);
 }
 #endif

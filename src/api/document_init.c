@@ -50,7 +50,8 @@ static enum dlm_status accept_license(struct dlm_ctx *ctx, const struct dlm_base
         return DLM_OK;
     }
     return dlm_fail(ctx, DLM_ERR_INVALID,
-                    "license: refused. Re-run with --i-accept-license to accept non-interactively.");
+                    "license: refused. Re-run with --i-accept-license to accept "
+                    "non-interactively.");
 }
 
 /* Absolute path of a document that may not exist yet; its folder must. Owned by the caller. */

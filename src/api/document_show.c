@@ -168,7 +168,7 @@ static bool set_optional(json_t *root, const struct dlm_doc *doc)
     if (doc->training.num_sources && set(root, "training_sources", source_list(&doc->training)))
         return true;
     return row && set(root, "base_security",
-                      json_pack("{s:s, s:s, s:b}", "base_model", row->key, "architecture",
+                      json_pack("{s:s, s:s?, s:b}", "base_model", row->key, "architecture",
                                 row->architecture, "trust_remote_code",
                                 (int)row->trust_remote_code));
 }

@@ -5,7 +5,6 @@
 #include "api/session.h"
 #include "base/log.h"
 #include "generate/generator.h"
-#include "models/paligemma_input.h"
 
 struct prompt {
     const struct dlm_prompt_params *params;
@@ -50,7 +49,7 @@ static enum dlm_status make_plans(struct prompt *x)
 {
     const struct dlm_prompt_params *p = x->params;
     struct dlm_session *s = &x->s;
-    struct dlm_paligemma_text text = {
+    struct dlm_input_text text = {
         .num_images = (int64_t)p->num_images,
         .tokens_per_image = s->model->image_tokens,
         .prefix = p->query, .prefix_len = strlen(p->query), .prefix_newline = true,
@@ -61,7 +60,7 @@ static enum dlm_status make_plans(struct prompt *x)
     };
     struct dlm_plan *plans[3];
 
-    enum dlm_status st = dlm_paligemma_input(s->ctx, s->tok, &text, &x->ids, NULL);
+    enum dlm_status st = s->model->family->encode(s->ctx, s->tok, &text, &x->ids, NULL);
     params.prompt_len = (int64_t)x->ids.len;
     if (!st)
         st = dlm_generator_create(s->ctx, &x->generator, s->model, s->lora, &params);

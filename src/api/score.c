@@ -4,7 +4,6 @@
 #include "api/adapter_source.h"
 #include "api/session.h"
 #include "base/log.h"
-#include "models/paligemma_input.h"
 #include "models/pass.h"
 
 struct score {
@@ -58,7 +57,7 @@ static enum dlm_status open_all(struct score *x, struct dlm_ctx *ctx)
 static enum dlm_status make_input(struct score *x)
 {
     const struct dlm_score_params *p = x->params;
-    struct dlm_paligemma_text text = {
+    struct dlm_input_text text = {
         .num_images = (int64_t)p->num_images, /* a command line's images */
         .tokens_per_image = x->s.model->image_tokens,
         .prefix = p->prompt, .prefix_len = strlen(p->prompt), .prefix_newline = true,
@@ -70,7 +69,7 @@ static enum dlm_status make_input(struct score *x)
     x->features = dlm_alloc_array(ctx, p->num_images + 1, sizeof(*x->features));
     if (!x->pixels || !x->features)
         return DLM_ERR_MEMORY;
-    enum dlm_status st = dlm_paligemma_input(ctx, x->s.tok, &text, &x->ids, &x->prefix_len);
+    enum dlm_status st = x->s.model->family->encode(ctx, x->s.tok, &text, &x->ids, &x->prefix_len);
     for (size_t i = 0; !st && i < p->num_images; i++)
         st = dlm_session_pixels(&x->s, p->images[i], &x->pixels[i]);
     return st;

@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "images/image.h"
-#include "models/paligemma_input.h"
 
 /* Where compiled kernels are kept: $DLM_KERNEL_CACHE, else the user's cache folder. NULL: no cache.
  * Owned by the caller. */
@@ -59,7 +58,7 @@ static enum dlm_status load_tokenizer(struct dlm_session *s)
     enum dlm_status st = path ? dlm_tokenizer_load(s->ctx, &s->tok, path) : DLM_ERR_MEMORY;
 
     dlm_free(path);
-    return st ? st : dlm_paligemma_add_tokens(s->ctx, s->tok);
+    return st ? st : s->model->family->add_tokens(s->ctx, s->tok);
 }
 
 enum dlm_status dlm_session_open(struct dlm_session *s, struct dlm_ctx *ctx,

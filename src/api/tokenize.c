@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "images/processor.h"
-#include "models/paligemma_input.h"
+#include "models/model.h"
 #include "registry/registry.h"
 
 #define MAX_CONFIG_BYTES ((size_t)16 << 20)
@@ -15,6 +15,7 @@
 #define MAX_PIXELS_A_SIDE 16384
 
 struct dlm_encoder {
+    const struct dlm_family *family;
     struct dlm_tokenizer *tok;
     bool raw;
     int64_t num_images, tokens_per_image;
@@ -76,6 +77,8 @@ static enum dlm_status load_from_base(struct dlm_ctx *ctx, struct dlm_encoder *e
     char *path = NULL;
 
     enum dlm_status st = dlm_base_resolve(ctx, &base, params->base, NULL);
+    if (!st && !params->raw)
+        st = dlm_family_of_folder(ctx, base.dir, &encoder->family);
     if (!st && encoder->num_images)
         st = count_image_tokens(ctx, base.dir, &encoder->tokens_per_image);
     if (!st) {
@@ -113,8 +116,10 @@ enum dlm_status dlm_encoder_create(struct dlm_ctx *ctx, struct dlm_encoder **out
     encoder->num_images = params->raw ? 0 : (int64_t)params->num_images;
     st = params->base ? load_from_base(ctx, encoder, params)
                       : dlm_tokenizer_load(ctx, &encoder->tok, params->tokenizer);
+    if (!st && !encoder->family)
+        st = dlm_family_of_folder(ctx, NULL, &encoder->family);
     if (!st && !encoder->raw)
-        st = dlm_paligemma_add_tokens(ctx, encoder->tok);
+        st = encoder->family->add_tokens(ctx, encoder->tok);
     if (st)
         goto done;
     *out = encoder;
@@ -146,14 +151,14 @@ enum dlm_status dlm_encoder_encode(struct dlm_ctx *ctx, struct dlm_encoder *enco
     if (encoder->raw) {
         st = dlm_tokenizer_encode(ctx, encoder->tok, text, len, 0, &encoder->ids);
     } else {
-        const struct dlm_paligemma_text input = {
+        const struct dlm_input_text input = {
             .num_images = encoder->num_images,
             .tokens_per_image = encoder->tokens_per_image,
             .prefix = text,
             .prefix_len = len,
             .prefix_newline = true,
         };
-        st = dlm_paligemma_input(ctx, encoder->tok, &input, &encoder->ids, NULL);
+        st = encoder->family->encode(ctx, encoder->tok, &input, &encoder->ids, NULL);
     }
     if (st)
         goto done;

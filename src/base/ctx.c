@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/cancel.h"
 #include "base/ctx_impl.h"
 #include "base/log.h"
 
@@ -40,7 +41,17 @@ void dlm_ctx_cancel(struct dlm_ctx *ctx)
 
 bool dlm_ctx_is_cancelled(const struct dlm_ctx *ctx)
 {
+    return !ctx->is_cancel_held && dlm_ctx_wants_cancel(ctx);
+}
+
+bool dlm_ctx_wants_cancel(const struct dlm_ctx *ctx)
+{
     return atomic_load_explicit(&ctx->cancelled, memory_order_relaxed);
+}
+
+void dlm_ctx_hold_cancel(struct dlm_ctx *ctx, bool hold)
+{
+    ctx->is_cancel_held = hold;
 }
 
 struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx)

@@ -41,14 +41,17 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+/* cpukernels/vmath.h has its own DLM_FN and DLM_EXPF, which the compiler can vectorise. */
+#ifndef DLM_FN
 #define DLM_FN static inline
+#endif
 #define DLM_U32 uint32_t
 #define DLM_I32 int32_t
 #define DLM_F32 float
 #define DLM_STRUCT struct
 #define DLM_AS_F32(u) dlm_as_f32_(u)
 #define DLM_AS_U32(f) dlm_as_u32_(f)
-#ifndef DLM_EXPF /* cpukernels/vmath.h has one that the compiler can vectorise */
+#ifndef DLM_EXPF
 #define DLM_EXPF(x) expf(x)
 #endif
 #define DLM_LOGF(x) logf(x)

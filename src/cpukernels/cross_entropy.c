@@ -7,16 +7,6 @@
 
 #define BLOCK 4096 /* elements summed in f32 before they join the f64 sum */
 
-static float row_max(const float *x, uint32_t len)
-{
-    float max = x[0];
-
-#pragma omp simd reduction(max : max)
-    for (uint32_t i = 0; i < len; i++)
-        max = x[i] > max ? x[i] : max;
-    return max;
-}
-
 /* Sum of exp(x - max), whose terms are left in e. */
 static double row_exp(const float *x, float max, float *e, uint32_t len)
 {
@@ -51,7 +41,7 @@ void DLM_CPU_KERNEL(cross_entropy)(const struct dlm_cpu_call *call, int64_t item
         memset(dlogits, 0, p->vocab * sizeof(*dlogits));
         return;
     }
-    const float max = row_max(logits, p->vocab);
+    const float max = dlm_vmax(logits, p->vocab);
     const double sum = row_exp(logits, max, dlogits, p->vocab);
     const float factor = (float)((double)weight / sum);
     DLM_SIMD for (uint32_t i = 0; i < p->vocab; i++)

@@ -17,16 +17,17 @@ struct drive_block {
     size_t panel_bytes;
 };
 
-/* W in memory and the part of it that is wanted: output columns [col0, col0 + 16 panels) in units
- * of panels, and [depth0, depth0 + depth) of the sum. */
+/* W in memory and the block of it that is wanted: panels [panel0, panel0 + panels) of 16 columns of
+ * y and [depth0, depth0 + depth) of the sum. */
 struct drive_source {
     const char *w;
-    uint32_t n_panels;  /* panels of W */
+    uint32_t n_panels; /* of W */
     size_t padded_k;
-    uint32_t panel0, panels; /* of 16 output columns */
+    uint32_t panel0, panels;
     size_t depth0, depth;
 };
 
+/* What an engine brings. */
 struct drive_engine {
     uint32_t max_rows; /* of a register tile */
     uint32_t a_bytes;  /* of an element of the copied x: 2 (bf16) or 4 (f32) */
@@ -38,7 +39,8 @@ struct drive_engine {
     /* writes the block to dst as panels [depth][16] (b_bytes 4) or [depth/2][16][2]; NULL: W's own
      * panels serve */
     void (*repack)(void *dst, const struct drive_source *source);
-    /* out[rows][32] = a[rows][depth] b; stride in bytes; scratch ends with the tile */
+    /* out[rows][32] = a[rows][depth] times the panels b0 and b1; stride in bytes. May write whole
+     * tiles of up to 32 rows. */
     void (*tile)(uint32_t rows, const char *a, size_t stride, const char *b0, const char *b1,
                  size_t depth, struct dlm_tile_ahead *ahead, float *out);
 };
@@ -59,6 +61,7 @@ struct drive {
     uint32_t blocks;         /* of column tiles */
 };
 
+/* Start of a part of the sum. */
 DLM_INLINE size_t drive_part(const struct drive *d, uint32_t part)
 {
     const uint32_t units = (uint32_t)(dlm_panel_padded_k(d->depth) / DLM_PANEL_DEPTH);
@@ -118,8 +121,7 @@ DLM_INLINE struct dlm_tile_ahead drive_ahead(const struct drive *d, const struct
     return a;
 }
 
-/* Copies this item's rows of x for one part of the sum, with zero rows up to a whole tile of the
- * engine. Gives the row stride in bytes. */
+/* Copies this item's rows of x for one part of the sum. Gives the row stride in bytes. */
 DLM_INLINE size_t drive_load(const struct drive *d, size_t depth0, size_t depth)
 {
     const size_t stride = depth * d->e->a_bytes + DLM_MATMUL_ROW_PAD;
@@ -151,6 +153,7 @@ DLM_INLINE struct drive_block drive_pack(const struct drive *d, const struct dri
     };
 }
 
+/* All rows of the item past one block of W. */
 DLM_INLINE void drive_block_rows(const struct drive *d, const struct drive_source *s,
                                  const struct drive_block *b, const char *a, size_t stride,
                                  struct dlm_tile_ahead *ahead)

@@ -12,11 +12,7 @@ static uint32_t argmax(const float *x, uint32_t len)
     float best = -INFINITY;
 
     for (uint32_t at = 0; at < len; at += DLM_MIN(len - at, (uint32_t)BLOCK)) {
-        const uint32_t end = at + DLM_MIN(len - at, (uint32_t)BLOCK);
-        float max = best;
-#pragma omp simd reduction(max : max)
-        for (uint32_t i = at; i < end; i++)
-            max = x[i] > max ? x[i] : max;
+        const float max = dlm_vmax(x + at, DLM_MIN(len - at, (uint32_t)BLOCK));
         if (max > best) {
             best = max;
             best_block = at;

@@ -10,11 +10,9 @@ void DLM_CPU_KERNEL(softmax)(const struct dlm_cpu_call *call, int64_t item)
         return;
     const float *x = (const float *)call->buffers[0] + item * p->cols;
     float *y = (float *)call->buffers[1] + item * p->cols;
-    float max = x[0], sum = 0;
+    const float max = dlm_vmax(x, p->cols);
+    float sum = 0;
 
-#pragma omp simd reduction(max : max)
-    for (uint32_t c = 0; c < p->cols; c++)
-        max = x[c] > max ? x[c] : max;
 #pragma omp simd reduction(+ : sum)
     for (uint32_t c = 0; c < p->cols; c++) {
         const float e = DLM_EXPF(x[c] - max);

@@ -6,13 +6,16 @@
 #ifdef DLM_BASE_SCALAR_H
 #error "cpukernels/vmath.h must come before base/scalar.h"
 #endif
+#include "base/attr.h"
+
+#define DLM_FN DLM_INLINE /* a call would end vectorisation */
 #define DLM_EXPF(x) dlm_vexp(x)
 
 #include "base/dialect.h"
 
 /* exp(x) to 1 ulp: x = n ln 2 + r, |r| <= ln(2)/2, a minimax polynomial in r, and 2^n in two steps
  * so that denormal results and overflow to infinity come out right. NaN stays NaN. */
-static inline float dlm_vexp(float x)
+DLM_INLINE float dlm_vexp(float x)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
     const float z = x < -105.0f ? -105.0f : x > 89.0f ? 89.0f : x;
@@ -35,5 +38,26 @@ static inline float dlm_vexp(float x)
 }
 
 #include "base/scalar.h" /* with the exp above */
+
+#define DLM_VMAX_LANES 32
+
+/* The largest of len (> 0) elements. The lanes are written out because clang makes no vectors of a
+ * max reduction when there may be NaN. */
+static inline float dlm_vmax(const float *x, uint32_t len)
+{
+    float lanes[DLM_VMAX_LANES], max = x[0];
+    uint32_t i = 0;
+
+    for (int l = 0; l < DLM_VMAX_LANES; l++)
+        lanes[l] = max;
+    for (; len - i >= DLM_VMAX_LANES; i += DLM_VMAX_LANES)
+        DLM_SIMD for (int l = 0; l < DLM_VMAX_LANES; l++)
+            lanes[l] = x[i + (uint32_t)l] > lanes[l] ? x[i + (uint32_t)l] : lanes[l];
+    for (; i < len; i++)
+        max = x[i] > max ? x[i] : max;
+    for (int l = 0; l < DLM_VMAX_LANES; l++)
+        max = lanes[l] > max ? lanes[l] : max;
+    return max;
+}
 
 #endif

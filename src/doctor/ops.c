@@ -97,7 +97,8 @@ static enum dlm_status probe_device(struct dlm_ctx *ctx, struct dlm_ctx *quiet,
     if (st)
         *reason = dlm_strdup(ctx, dlm_ctx_last_error(quiet));
     else if (missing)
-        *reason = dlm_strf(ctx, "no kernel '%s'", missing);
+        *reason = dlm_strf(ctx, "op '%s' needs a kernel '%s'",
+                           dlm_op_get(line->probe->op)->name, missing);
     st = (st || missing) && !*reason ? DLM_ERR_MEMORY : DLM_OK;
 done:
     dlm_free(l.calls);
@@ -172,37 +173,37 @@ static enum dlm_status open_devices(struct dlm_ctx *ctx, struct table *t,
     return st;
 }
 
-static void line_name(const struct line *line, char *name, size_t bytes)
+/* One line of the table: name, type, and "yes" or "no" for each device. */
+static enum dlm_status write_line(struct dlm_ctx *ctx, const struct table *t,
+                                  const struct line *line, struct dlm_str *out)
 {
-    const char *op = dlm_op_get(line->probe->op)->name;
+    const struct dlm_op_probe *probe = line->probe;
+    char name[96];
 
-    if (line->probe->note)
-        snprintf(name, bytes, "%s (%s)", op, line->probe->note);
-    else
-        snprintf(name, bytes, "%s", op);
+    snprintf(name, sizeof(name), probe->note ? "%s (%s)" : "%s", dlm_op_get(probe->op)->name,
+             probe->note);
+    enum dlm_status st =
+        dlm_str_appendf(ctx, out, "%-28s %-4s", name, dlm_dtype_name(line->dtype));
+    for (size_t d = 0; !st && d < t->num_devices; d++)
+        st = dlm_str_appendf(ctx, out, "  %*s", (int)strlen(t->labels[d]),
+                             line->reasons[d] ? "no" : "yes");
+    return st ? st : dlm_str_appendz(ctx, out, "\n");
 }
 
 static enum dlm_status write_lines(struct dlm_ctx *ctx, const struct table *t, struct dlm_str *out)
 {
-    char name[96];
+    enum dlm_status st = dlm_str_appendf(ctx, out, "%-28s %-4s", "op", "type");
 
-    enum dlm_status st = dlm_str_appendf(ctx, out, "%-28s %-5s", "op", "type");
     for (size_t d = 0; !st && d < t->num_devices; d++)
-        st = dlm_str_appendf(ctx, out, " %-9s", t->labels[d]);
-    for (size_t i = 0; !st && i < t->num_lines; i++) {
-        line_name(&t->lines[i], name, sizeof(name));
-        st = dlm_str_appendf(ctx, out, "\n%-28s %-5s", name, dlm_dtype_name(t->lines[i].dtype));
-        for (size_t d = 0; !st && d < t->num_devices; d++)
-            st = dlm_str_appendf(ctx, out, " %-9s", t->lines[i].reasons[d] ? "no" : "yes");
-    }
+        st = dlm_str_appendf(ctx, out, "  %s", t->labels[d]);
     if (!st)
         st = dlm_str_appendz(ctx, out, "\n");
+    for (size_t i = 0; !st && i < t->num_lines; i++)
+        st = write_line(ctx, t, &t->lines[i], out);
     for (size_t i = 0; !st && i < t->num_lines; i++) {
-        line_name(&t->lines[i], name, sizeof(name));
         for (size_t d = 0; !st && d < t->num_devices; d++) {
             if (t->lines[i].reasons[d])
-                st = dlm_str_appendf(ctx, out, "%s: %s %s: %s\n", t->labels[d], name,
-                                     dlm_dtype_name(t->lines[i].dtype), t->lines[i].reasons[d]);
+                st = dlm_str_appendf(ctx, out, "%s: %s\n", t->labels[d], t->lines[i].reasons[d]);
         }
     }
     return st;

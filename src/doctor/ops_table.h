@@ -21,7 +21,7 @@ struct dlm_probe_input {
 struct dlm_op_probe {
     enum dlm_op_kind op;
     const char *note; /* what tells it from other probes of the op; NULL */
-    uint32_t varies;  /* bit i: the type of input i is each of f32, bf16, f16 in turn; 0: f32 only */
+    uint32_t varies;  /* bit i: input i is f32, bf16 and f16 in turn; 0: f32 only */
     union dlm_attrs attrs;
     struct dlm_probe_input in[DLM_MAX_INPUTS];
 };

@@ -312,3 +312,8 @@ const struct dlm_dispatch *dlm_generator_dispatches(const struct dlm_generator *
 {
     return dlm_program_dispatches(g->decode.program, num);
 }
+
+enum dlm_status dlm_generator_profile(struct dlm_generator *g, bool prefill)
+{
+    return dlm_program_profile(prefill ? g->prefill.program : g->decode.program);
+}

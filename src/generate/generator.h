@@ -47,4 +47,7 @@ enum dlm_status dlm_generator_next(struct dlm_generator *g, int32_t *token) DLM_
 /* Dispatches of the decode program, for tests. */
 const struct dlm_dispatch *dlm_generator_dispatches(const struct dlm_generator *g, size_t *num);
 
+/* Runs prefill, or decode for the last token, once more and logs seconds a kernel at debug level. */
+enum dlm_status dlm_generator_profile(struct dlm_generator *g, bool prefill) DLM_CHECK_RESULT;
+
 #endif

@@ -23,14 +23,30 @@ struct dlm_program {
     size_t num_guarded;
 };
 
+static size_t arena_bytes(struct dlm_plan *const *plans, int num, int arena)
+{
+    size_t bytes = 0;
+
+    for (int i = 0; i < num; i++)
+        bytes = DLM_MAX(bytes, plans[i]->arena_bytes[arena]);
+    return bytes;
+}
+
+size_t dlm_workspace_bytes(struct dlm_plan *const *plans, int num)
+{
+    size_t bytes = 0;
+
+    for (int a = 0; a < DLM_MAX_ARENAS; a++)
+        bytes += arena_bytes(plans, num, a);
+    return bytes;
+}
+
 enum dlm_status dlm_workspace_init(struct dlm_workspace *w, struct dlm_device *device,
                                    struct dlm_plan *const *plans, int num)
 {
     *w = (struct dlm_workspace){0};
     for (int a = 0; a < DLM_MAX_ARENAS; a++) {
-        size_t bytes = 0;
-        for (int i = 0; i < num; i++)
-            bytes = DLM_MAX(bytes, plans[i]->arena_bytes[a]);
+        const size_t bytes = arena_bytes(plans, num, a);
         enum dlm_status st = bytes ? dlm_buffer_create(device, &w->arenas[a], bytes) : DLM_OK;
         if (st) {
             dlm_workspace_finish(w);
@@ -266,8 +282,10 @@ enum dlm_status dlm_program_write(struct dlm_program *program, const struct dlm_
     return dlm_buffer_write(b.buffer, at, data, bytes);
 }
 
+/* Seconds of all dispatches of one kernel that read and write the same shapes. */
 struct kernel_time {
     const char *kernel;
+    char shapes[64];
     double seconds;
     size_t calls;
 };
@@ -276,6 +294,27 @@ static int compare_times(const void *a, const void *b)
 {
     double x = ((const struct kernel_time *)a)->seconds, y = ((const struct kernel_time *)b)->seconds;
     return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static void add_time(struct kernel_time *times, size_t *num, const struct dlm_planned_call *pc,
+                     double seconds)
+{
+    const struct dlm_node *node = pc->node;
+    struct kernel_time one = {.kernel = pc->call.kernel};
+    char in[31] = "", out[31] = "";
+    size_t k = 0;
+
+    if (node->num_inputs)
+        dlm_desc_text(&node->inputs[0]->desc, in, sizeof(in));
+    if (node->num_outputs)
+        dlm_desc_text(&node->outputs[0]->desc, out, sizeof(out));
+    snprintf(one.shapes, sizeof(one.shapes), "%s %s", in, out);
+    while (k < *num && (strcmp(times[k].kernel, one.kernel) || strcmp(times[k].shapes, one.shapes)))
+        k++;
+    if (k == *num)
+        times[(*num)++] = one;
+    times[k].seconds += seconds;
+    times[k].calls++;
 }
 
 enum dlm_status dlm_program_profile(struct dlm_program *program)
@@ -287,20 +326,13 @@ enum dlm_status dlm_program_profile(struct dlm_program *program)
 
     if (!st)
         st = dlm_recording_profile(program->recording, seconds);
-    for (size_t i = 0; !st && i < program->num; i++) {
-        size_t k = 0;
-        while (k < num && strcmp(times[k].kernel, program->list[i].kernel))
-            k++;
-        if (k == num)
-            times[num++].kernel = program->list[i].kernel;
-        times[k].seconds += seconds[i];
-        times[k].calls++;
-    }
+    for (size_t i = 0; !st && i < program->num; i++)
+        add_time(times, &num, &program->plan->calls[i], seconds[i]);
     if (!st)
         qsort(times, num, sizeof(*times), compare_times);
     for (size_t k = 0; !st && k < num; k++)
-        dlm_log(program->ctx, DLM_LOG_DEBUG, "%10.3f ms %6zu calls  %s", times[k].seconds * 1e3,
-                times[k].calls, times[k].kernel);
+        dlm_log(program->ctx, DLM_LOG_DEBUG, "%10.3f ms %6zu calls  %s %s", times[k].seconds * 1e3,
+                times[k].calls, times[k].kernel, times[k].shapes);
     dlm_free(seconds);
     dlm_free(times);
     return st;

@@ -9,6 +9,9 @@ struct dlm_workspace {
     struct dlm_buffer *arenas[DLM_MAX_ARENAS];
 };
 
+/* Bytes of a workspace that fits every plan. */
+size_t dlm_workspace_bytes(struct dlm_plan *const *plans, int num);
+
 /* Allocates arenas that fit every plan. */
 enum dlm_status dlm_workspace_init(struct dlm_workspace *w, struct dlm_device *device,
                                    struct dlm_plan *const *plans, int num) DLM_CHECK_RESULT;
@@ -27,7 +30,8 @@ void dlm_program_destroy(struct dlm_program **program);
 /* Submits one replay. */
 enum dlm_status dlm_program_run(struct dlm_program *program) DLM_CHECK_RESULT;
 
-/* Runs once and prints seconds a kernel, largest first, at debug level. */
+/* Runs once and prints the seconds of each kernel by the shapes of its node's first input and
+ * output, largest first, at debug level. */
 enum dlm_status dlm_program_profile(struct dlm_program *program) DLM_CHECK_RESULT;
 
 /* The dispatches, as they are recorded: for tests of hazards and of what runs where. */

@@ -24,36 +24,56 @@ void dlm_model_destroy(struct dlm_model **model)
     *model = NULL;
 }
 
-static const struct dlm_family *find_family(const char *model_type)
-{
-    static const struct dlm_family *const list[] = {
+static const struct dlm_family *const families[] = {
 #define FAMILY_ROW(name) &dlm_family_##name,
-        DLM_FAMILY_LIST(FAMILY_ROW)
+    DLM_FAMILY_LIST(FAMILY_ROW)
 #undef FAMILY_ROW
-    };
+};
 
-    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++)
-        if (!strcmp(list[i]->model_type, model_type))
-            return list[i];
-    return NULL;
-}
-
-static enum dlm_status read_config(struct dlm_model *m, const json_t *config, const char *path)
+static enum dlm_status find_family(struct dlm_ctx *ctx, const json_t *config, const char *path,
+                                   const struct dlm_family **family)
 {
     const char *type = NULL;
 
     enum dlm_status st = json_is_object(config)
-                             ? dlm_json_string(m->ctx, config, path, "model_type", &type)
-                             : dlm_fail(m->ctx, DLM_ERR_PARSE,
-                                        "cannot read '%s': not a JSON object", path);
+                             ? dlm_json_string(ctx, config, path, "model_type", &type)
+                             : dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': not a JSON object",
+                                        path);
     if (st)
         return st;
-    m->family = type ? find_family(type) : NULL;
-    if (!m->family)
-        return dlm_fail(m->ctx, DLM_ERR_UNSUPPORTED,
-                        "cannot load '%s': model_type '%s' is not supported (only paligemma is)",
-                        path, type ? type : "(none)");
-    return m->family->read_config(m->ctx, config, path, m);
+    for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++)
+        if (type && !strcmp(families[i]->model_type, type)) {
+            *family = families[i];
+            return DLM_OK;
+        }
+    return dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
+                    "cannot load '%s': model_type '%s' is not supported (the first known is '%s')",
+                    path, type ? type : "(none)", families[0]->model_type);
+}
+
+enum dlm_status dlm_family_of_folder(struct dlm_ctx *ctx, const char *dir,
+                                     const struct dlm_family **family)
+{
+    json_t *config = NULL;
+
+    *family = families[0];
+    if (!dir)
+        return DLM_OK;
+    char *path = dlm_path_join(ctx, dir, "config.json");
+    enum dlm_status st =
+        path ? dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config) : DLM_ERR_MEMORY;
+    if (!st)
+        st = find_family(ctx, config, path, family);
+    json_decref(config);
+    dlm_free(path);
+    return st;
+}
+
+static enum dlm_status read_config(struct dlm_model *m, const json_t *config, const char *path)
+{
+    enum dlm_status st = find_family(m->ctx, config, path, &m->family);
+
+    return st ? st : m->family->read_config(m->ctx, config, path, m);
 }
 
 static enum dlm_dtype choose_policy(const struct dlm_checkpoint *ckpt)

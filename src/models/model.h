@@ -7,6 +7,7 @@
 #include "images/processor.h"
 #include "models/blocks.h"
 #include "models/family_list.h"
+#include "models/input.h"
 #include "weights/adapter.h"
 
 struct dlm_model {
@@ -35,6 +36,12 @@ struct dlm_family {
                                    struct dlm_model *m);
     /* Declares every weight and lists the linears. */
     enum dlm_status (*declare)(struct dlm_model *m);
+    /* Adds the tokens that the family's processor adds to a tokenizer without them. */
+    enum dlm_status (*add_tokens)(struct dlm_ctx *ctx, struct dlm_tokenizer *tok);
+    /* Appends the whole input's ids; *prefix_len (may be NULL): ids before the suffix. */
+    enum dlm_status (*encode)(struct dlm_ctx *ctx, const struct dlm_tokenizer *tok,
+                              const struct dlm_input_text *text, struct dlm_ids *ids,
+                              size_t *prefix_len);
     /* features [N * patches, vit hidden] -> [N * image_tokens, decoder hidden] */
     struct dlm_tensor *(*project)(struct dlm_build *b, const struct dlm_model *m,
                                   struct dlm_tensor *features);
@@ -43,6 +50,11 @@ struct dlm_family {
 #define DLM_FAMILY_DECLARE(name) extern const struct dlm_family dlm_family_##name;
 DLM_FAMILY_LIST(DLM_FAMILY_DECLARE)
 #undef DLM_FAMILY_DECLARE
+
+/* The family of a checkpoint folder's config.json; dir NULL: the first one.
+ * DLM_ERR_UNSUPPORTED: one that dlm does not know. */
+enum dlm_status dlm_family_of_folder(struct dlm_ctx *ctx, const char *dir,
+                                     const struct dlm_family **family) DLM_CHECK_RESULT;
 
 /* Opens the checkpoint folder: reads the configs, maps and checks the files, declares the weights.
  * Loads none. policy DLM_DTYPE_COUNT: chosen by the files (bf16 for f32 files over 4 GB).

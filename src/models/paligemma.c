@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "models/model.h"
+#include "models/paligemma_input.h"
 
 static const struct dlm_name_rule rules[] = {
     {"language_model.model", "model.language_model"},
@@ -203,5 +204,7 @@ const struct dlm_family dlm_family_paligemma = {
     .names = {rules, DLM_ARRAY_LEN(rules), drops, DLM_ARRAY_LEN(drops)},
     .read_config = paligemma_read_config,
     .declare = paligemma_declare,
+    .add_tokens = dlm_paligemma_add_tokens,
+    .encode = dlm_paligemma_input,
     .project = paligemma_project,
 };

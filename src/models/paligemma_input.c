@@ -51,7 +51,7 @@ static enum dlm_status append_token(struct dlm_ctx *ctx, const struct dlm_tokeni
 }
 
 static enum dlm_status append_prefix(struct dlm_ctx *ctx, const struct dlm_tokenizer *tok,
-                                     const struct dlm_paligemma_text *text, struct dlm_ids *ids)
+                                     const struct dlm_input_text *text, struct dlm_ids *ids)
 {
     struct dlm_str line = {0};
 
@@ -67,7 +67,7 @@ static enum dlm_status append_prefix(struct dlm_ctx *ctx, const struct dlm_token
 }
 
 enum dlm_status dlm_paligemma_input(struct dlm_ctx *ctx, const struct dlm_tokenizer *tok,
-                                    const struct dlm_paligemma_text *text, struct dlm_ids *ids,
+                                    const struct dlm_input_text *text, struct dlm_ids *ids,
                                     size_t *prefix_len)
 {
     const size_t len_before = ids->len;

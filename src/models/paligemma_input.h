@@ -3,30 +3,20 @@
 #ifndef DLM_MODELS_PALIGEMMA_INPUT_H
 #define DLM_MODELS_PALIGEMMA_INPUT_H
 
-#include "tokens/tokenizer.h"
+#include "models/input.h"
 
 /* Adds <image>, <loc0000>..<loc1023> and <seg000>..<seg127> where the tokenizer lacks them, in the
  * order and kind in which PaliGemmaProcessor adds them. Call once, before any input is made. */
 enum dlm_status dlm_paligemma_add_tokens(struct dlm_ctx *ctx,
                                          struct dlm_tokenizer *tok) DLM_CHECK_RESULT;
 
-/* Everything is borrowed until return; texts are UTF-8. */
-struct dlm_paligemma_text {
-    int64_t num_images, tokens_per_image;
-    const char *prefix;
-    size_t prefix_len;
-    bool prefix_newline; /* "\n" follows the prefix, and is tokenized with it */
-    const char *suffix;  /* NULL: a prompt */
-    size_t suffix_len;
-};
-
-/* Appends to ids: <image> x num_images x tokens_per_image, <bos>, the prefix (with its newline), and
- * with a suffix also the suffix and <eos>. *prefix_len (may be NULL) is the number of ids before the
- * suffix. Special tokens inside the texts are text; <loc> and <seg> are found as ever.
+/* Appends to ids: <image> x num_images x tokens_per_image, <bos>, the prefix (with its newline),
+ * and with a suffix also the suffix and <eos>. *prefix_len (may be NULL) is the number of ids
+ * before the suffix. Special tokens inside the texts are text; <loc> and <seg> are found as ever.
  * DLM_ERR_INVALID: a text is not UTF-8; DLM_ERR_UNSUPPORTED: the tokenizer lacks a token above. On
  * failure ids keeps what it had. */
 enum dlm_status dlm_paligemma_input(struct dlm_ctx *ctx, const struct dlm_tokenizer *tok,
-                                    const struct dlm_paligemma_text *text, struct dlm_ids *ids,
+                                    const struct dlm_input_text *text, struct dlm_ids *ids,
                                     size_t *prefix_len) DLM_CHECK_RESULT;
 
 #endif

@@ -338,6 +338,11 @@ static enum dlm_status check_step(const struct dlm_pass *p, const struct dlm_pas
         if (e->len < 1 || e->len > p->params.tokens || e->prefix_len < 1 ||
             e->prefix_len > e->len)
             return dlm_fail(p->model->ctx, DLM_ERR_INVALID, "an example does not fit the program");
+        for (int64_t t = 0; t < e->len; t++)
+            if (e->ids[t] < 0 || e->ids[t] >= p->model->decoder.config.vocab)
+                return dlm_fail(p->model->ctx, DLM_ERR_INVALID,
+                                "token id %d is beyond the model's vocabulary of %lld", e->ids[t],
+                                (long long)p->model->decoder.config.vocab);
         labels += e->len - e->prefix_len;
         images += e->num_images;
     }

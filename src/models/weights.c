@@ -187,11 +187,20 @@ enum dlm_status dlm_weights_add(struct dlm_weights *weights, enum dlm_weight_kin
 
 size_t dlm_weights_bytes(const struct dlm_weights *weights)
 {
+    return dlm_weights_bytes_below(weights, "");
+}
+
+size_t dlm_weights_bytes_below(const struct dlm_weights *weights, const char *prefix)
+{
     size_t bytes = 0;
 
-    for (size_t i = 0; i < weights->num; i++)
-        for (int s = 0; s < weights->list[i]->num_slabs; s++)
-            bytes += resident_bytes(weights->list[i], weights->list[i]->slabs[s].rows);
+    for (size_t i = 0; i < weights->num; i++) {
+        const struct dlm_weight *w = weights->list[i];
+        if (strncmp(w->name, prefix, strlen(prefix)))
+            continue;
+        for (int s = 0; s < w->num_slabs; s++)
+            bytes += resident_bytes(w, w->slabs[s].rows);
+    }
     return bytes;
 }
 

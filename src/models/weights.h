@@ -59,10 +59,15 @@ bool dlm_weights_has(const struct dlm_weights *weights, const char *name);
 
 /* Bytes that all declared weights take on the device. */
 size_t dlm_weights_bytes(const struct dlm_weights *weights);
+/* The same for those whose name starts with `prefix`. */
+size_t dlm_weights_bytes_below(const struct dlm_weights *weights, const char *prefix);
 
 /* Allocates and fills every declared weight whose name starts with `prefix` ("" all). Weights that
  * are loaded already stay. The files' pages are dropped as they are read. */
 enum dlm_status dlm_weights_load(struct dlm_weights *weights, const char *prefix) DLM_CHECK_RESULT;
+
+/* Frees the device memory of what dlm_weights_load() loaded; no program may use it any more. */
+void dlm_weights_unload(struct dlm_weights *weights, const char *prefix);
 
 /* The leaf of a slab in a graph; made anew for each graph. */
 struct dlm_tensor *dlm_weight_leaf(struct dlm_graph *graph, const struct dlm_weight *weight,

@@ -142,3 +142,14 @@ enum dlm_status dlm_weights_load(struct dlm_weights *weights, const char *prefix
     }
     return DLM_OK;
 }
+
+void dlm_weights_unload(struct dlm_weights *weights, const char *prefix)
+{
+    for (size_t i = 0; i < weights->num; i++) {
+        struct dlm_weight *w = weights->list[i];
+        if (strncmp(w->name, prefix, strlen(prefix)))
+            continue;
+        for (int s = 0; s < w->num_slabs; s++)
+            dlm_buffer_destroy(&w->slabs[s].storage.buffer);
+    }
+}

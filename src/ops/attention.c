@@ -16,10 +16,14 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "cpukernels/attention.h"
 #include "ops/build.h"
+#include "ops/matmul.h"
 #include "ops/rows.h"
 
 enum { Q, K, V };
+
+_Static_assert(DLM_ATTENTION_PREFIX == DLM_ATTENTION_PREFIX_MODE, "kernels know the mode by number");
 
 static enum dlm_status infer_qkv(struct dlm_ctx *ctx, const struct dlm_desc *in,
                                  const struct dlm_desc *rows)
@@ -162,24 +166,143 @@ static uint32_t blocks(uint32_t n, uint32_t block)
     return (n + block - 1) / block;
 }
 
-/* A work-group takes DLM_ATTENTION_QUERIES queries of a head. Bindings q, k, v, rows, out, lse. */
+/* GPUs: the products are matmul's kernels on all of a head's scores, [B, H, num, S] in a temporary.
+ * Queries are taken in parts so that it stays below: */
+#define MAX_SCORES_BYTES ((uint64_t)256 << 20)
+#define MIN_QUERIES 64u
+
+static bool has_products(const struct dlm_lowering *l)
+{
+    return dlm_device_has_kernel(l->device, "attention_softmax");
+}
+
+static void choose_num(struct dlm_attention_params *p)
+{
+    const uint64_t query_bytes = sizeof(float) * (uint64_t)p->batch * p->heads * p->keys;
+    const uint64_t num = MAX_SCORES_BYTES / query_bytes;
+
+    p->num = p->queries;
+    if (num < p->queries)
+        p->num = (uint32_t)DLM_MIN(DLM_MAX(num, (uint64_t)MIN_QUERIES), (uint64_t)p->queries);
+}
+
+static struct dlm_operand scores_temp(struct dlm_lowering *l, const struct dlm_attention_params *p)
+{
+    return dlm_lower_temp(l, sizeof(float) * (size_t)p->batch * p->heads * p->num * p->keys);
+}
+
+/* q, out and their gradients from query `first` on, as a or out of a product with batch (B, H). */
+static void set_queries(const struct dlm_attention_params *p, uint32_t *lead, uint32_t *stride)
+{
+    *lead = p->first * p->heads * p->dim;
+    stride[0] = p->queries * p->heads * p->dim;
+    stride[1] = p->dim;
+    stride[2] = p->heads * p->dim;
+}
+
+static void set_scores(const struct dlm_attention_params *p, uint32_t *stride)
+{
+    stride[0] = p->heads * p->num * p->keys;
+    stride[1] = p->num * p->keys;
+    stride[2] = p->keys;
+}
+
+/* scores[b,h,t,s] = alpha x[b,t,h] . y[b,s,hk], as far as there are keys. */
+static enum dlm_status lower_scores(struct dlm_lowering *l, const struct dlm_attention_params *p,
+                                    struct dlm_operand x, int y, float alpha,
+                                    struct dlm_operand rows, struct dlm_operand scores)
+{
+    struct dlm_product product = {
+        .p = {.m = p->num, .n = p->keys, .k = p->dim, .batch0 = p->batch, .batch1 = p->heads,
+              .a_stride = {0, 0, 0, 1},
+              .b_stride = {p->keys * p->kv_heads * p->dim, p->dim, 1, p->kv_heads * p->dim},
+              .b_group = p->heads / p->kv_heads, .splits = 1, .split_k = p->dim,
+              .flags = DLM_MATMUL_N_KV_LEN, .alpha = alpha},
+        .b_dtype = l->inputs[y].dtype, .a = x, .b = DLM_INPUT(y), .out = scores, .rows = rows,
+    };
+
+    set_queries(p, &product.p.a_lead, product.p.a_stride);
+    set_scores(p, product.p.out_stride);
+    return dlm_product_lower(l, &product);
+}
+
+/* out[b,t,h] = alpha sum_s scores[b,h,t,s] y[b,s,hk] */
+static enum dlm_status lower_values(struct dlm_lowering *l, const struct dlm_attention_params *p,
+                                    struct dlm_operand scores, int y, float alpha,
+                                    struct dlm_operand rows, struct dlm_operand out)
+{
+    const bool is_whole = p->num == p->queries; /* in parts there are many tiles anyway */
+    struct dlm_product product = {
+        .p = {.m = p->num, .n = p->dim, .k = p->keys, .batch0 = p->batch, .batch1 = p->heads,
+              .a_stride = {0, 0, 0, 1},
+              .b_stride = {p->keys * p->kv_heads * p->dim, p->dim, p->kv_heads * p->dim, 1},
+              .b_group = p->heads / p->kv_heads, .splits = is_whole ? 0 : 1, .split_k = p->keys,
+              .flags = DLM_MATMUL_K_KV_LEN, .alpha = alpha},
+        .b_dtype = l->inputs[y].dtype, .a = scores, .b = DLM_INPUT(y), .out = out, .rows = rows,
+    };
+
+    set_scores(p, product.p.a_stride);
+    set_queries(p, &product.p.out_lead, product.p.out_stride);
+    return dlm_product_lower(l, &product);
+}
+
+/* Queries [first, first + num): row kernels over their scores. */
+static enum dlm_status lower_rows(struct dlm_lowering *l, struct dlm_kernel_call *call,
+                                  const struct dlm_attention_params *p, uint32_t rows_of_group)
+{
+    const uint64_t rows = (uint64_t)p->batch * p->heads * p->num;
+
+    call->groups[0] = (uint32_t)((rows + rows_of_group - 1) / rows_of_group);
+    return dlm_lower_call(l, call, p, sizeof(*p));
+}
+
+static enum dlm_status lower_forward_products(struct dlm_lowering *l,
+                                              struct dlm_attention_params *p)
+{
+    const bool is_nolocal = l->caps->bits & DLM_CAP_NO_LOCAL;
+    enum dlm_status st = DLM_OK;
+
+    choose_num(p);
+    const struct dlm_operand scores = scores_temp(l, p);
+    struct dlm_kernel_call softmax = {
+        .kernel = is_nolocal ? "attention_softmax_nolocal" : "attention_softmax",
+        .args = {scores, DLM_INPUT(3), DLM_OUTPUT(1)},
+        .num_args = 3,
+        .writes = 1u << 0 | 1u << 2,
+    };
+    for (uint32_t step = p->num; !st && p->first < p->queries; p->first += step) {
+        p->num = DLM_MIN(step, p->queries - p->first);
+        st = lower_scores(l, p, DLM_INPUT(Q), K, p->scale, DLM_INPUT(3), scores);
+        if (!st)
+            st = lower_rows(l, &softmax, p, is_nolocal ? 64 : 1);
+        if (!st)
+            st = lower_values(l, p, scores, V, 1, DLM_INPUT(3), DLM_OUTPUT(0));
+    }
+    return st;
+}
+
+/* CPU: an item takes p.block rows of a kv head, see cpukernels/attention.h. Bindings q, k, v, rows,
+ * out, lse. */
 static enum dlm_status attention_lower(struct dlm_lowering *l)
 {
     static const char *const names[] = {"attention_f32", "attention_f16", "attention_bf16"};
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_attention_params p = make_params(l);
+    if (has_products(l))
+        return lower_forward_products(l, &p);
     if (p.dim > DLM_ATTENTION_MAX_DIM)
         return dlm_lower_unsupported(l, "head size over 256");
+    p.block = dlm_attention_cpu_rows(&p);
     struct dlm_kernel_call call = {
         .kernel = names[l->inputs[K].dtype],
         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(3), DLM_OUTPUT(0),
                  DLM_OUTPUT(1)},
         .num_args = 6,
         .writes = 1u << 4 | 1u << 5,
-        .groups = {blocks(p.queries, DLM_ATTENTION_QUERIES), p.heads, p.batch},
-        .scratch_bytes = sizeof(float) * DLM_ATTENTION_QUERIES * ((size_t)p.keys + 16 + p.dim),
+        .groups = {blocks(p.queries * (p.heads / p.kv_heads), p.block), p.kv_heads, p.batch},
+        .scratch_bytes = dlm_attention_rows_scratch(&p, 1, 1),
     };
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
@@ -289,47 +412,127 @@ static void attention_backward_reference(const struct dlm_reference_call *call)
     free(dv);
 }
 
-/* delta [B, H, T] (bindings dout, out, delta), then dq (a group: DLM_ATTENTION_QUERIES queries of a
- * head; q, k, v, dout, lse, delta, rows, dq), then dk and dv (a group: DLM_ATTENTION_KEYS keys of a
- * kv head, its query heads in order; q, k, v, dout, lse, delta, rows, dk, dv). */
+/* delta[b,h,t] (bindings dout, out, delta). */
+static enum dlm_status lower_delta(struct dlm_lowering *l, const struct dlm_attention_params *p,
+                                   struct dlm_operand *delta)
+{
+    *delta = dlm_lower_temp(l, (size_t)p->batch * p->heads * p->queries * sizeof(float));
+    struct dlm_kernel_call call = {
+        .kernel = "attention_delta",
+        .args = {DLM_INPUT(DOUT), DLM_INPUT(OUT), *delta},
+        .num_args = 3,
+        .writes = 1u << 2,
+        .groups = {blocks(p->queries, DLM_ATTENTION_QUERIES), p->heads, p->batch},
+    };
+    if (has_products(l)) {
+        call.groups[0] = blocks(p->batch * p->queries * p->heads, 64);
+        call.groups[1] = call.groups[2] = 1;
+    }
+    return dlm_lower_call(l, &call, p, sizeof(*p));
+}
+
+/* out[b,s,hk] = alpha sum over the group's heads h and t of scores[b,h,t,s] x[b,t,h]: each head is a
+ * part of the sum. In parts of the queries the heads follow each other, and add to what is there. */
+static enum dlm_status lower_sums(struct dlm_lowering *l, const struct dlm_attention_params *p,
+                                  struct dlm_operand scores, int x, float alpha,
+                                  struct dlm_operand out)
+{
+    const bool is_whole = p->num == p->queries;
+    const uint32_t group = p->heads / p->kv_heads, parts = is_whole ? group : 1;
+    struct dlm_product product = {
+        .p = {.m = p->keys, .n = p->dim, .k = parts * p->num, .batch0 = p->batch,
+              .batch1 = p->kv_heads,
+              .a_stride = {p->heads * p->num * p->keys, group * p->num * p->keys, 1, p->keys},
+              .b_stride = {p->queries * p->heads * p->dim, group * p->dim, p->heads * p->dim, 1},
+              .b_group = 1, .splits = parts, .split_k = p->num, .a_split = p->num * p->keys,
+              .b_split = p->dim, .flags = is_whole ? DLM_MATMUL_K_NUM_Q : 0, .alpha = alpha,
+              .out_stride = {p->keys * p->kv_heads * p->dim, p->dim, p->kv_heads * p->dim},
+              .c_stride = {p->keys * p->kv_heads * p->dim, p->dim, p->kv_heads * p->dim, 1}},
+        .b_dtype = DLM_DTYPE_F32, .a = scores, .b = DLM_INPUT(x), .out = out, .c = out,
+        .rows = DLM_INPUT(ROWS),
+    };
+    enum dlm_status st = DLM_OK;
+
+    for (uint32_t g = 0; !st && g < group; g += parts) {
+        product.p.a_lead = g * p->num * p->keys;
+        product.p.b_lead = p->first * p->heads * p->dim + g * p->dim;
+        if (g || p->first)
+            product.p.flags |= DLM_MATMUL_HAS_C;
+        st = dlm_product_lower(l, &product);
+    }
+    return st;
+}
+
+static enum dlm_status lower_backward_products(struct dlm_lowering *l,
+                                               struct dlm_attention_params *p)
+{
+    struct dlm_operand delta;
+    enum dlm_status st = lower_delta(l, p, &delta);
+
+    choose_num(p);
+    const struct dlm_operand scores = scores_temp(l, p), dscores = scores_temp(l, p);
+    struct dlm_kernel_call weigh = {
+        .kernel = "attention_dscores",
+        .args = {scores, dscores, DLM_INPUT(LSE), delta, DLM_INPUT(ROWS)},
+        .num_args = 5,
+        .writes = 1u << 0 | 1u << 1,
+    };
+    for (uint32_t step = p->num; !st && p->first < p->queries; p->first += step) {
+        p->num = DLM_MIN(step, p->queries - p->first);
+        st = lower_scores(l, p, DLM_INPUT(Q), K, p->scale, DLM_INPUT(ROWS), scores);
+        if (!st)
+            st = lower_scores(l, p, DLM_INPUT(DOUT), V, 1, DLM_INPUT(ROWS), dscores);
+        if (!st)
+            st = lower_rows(l, &weigh, p, 1);
+        if (!st)
+            st = lower_values(l, p, dscores, K, p->scale, DLM_INPUT(ROWS), DLM_OUTPUT(0));
+        if (!st)
+            st = lower_sums(l, p, dscores, Q, p->scale, DLM_OUTPUT(1));
+        if (!st)
+            st = lower_sums(l, p, scores, DOUT, 1, DLM_OUTPUT(2));
+    }
+    return st;
+}
+
+/* CPU: delta, then dq (an item: p.block rows of a kv head; bindings q, k, v, dout, lse, delta, rows,
+ * dq), then dk and dv (p.block keys of a kv head; q, k, v, dout, lse, delta, rows, dk, dv). */
 static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
 {
     static const char *const dq_names[] = {"attention_dq_f32", "attention_dq_f16",
                                            "attention_dq_bf16"};
     static const char *const dkv_names[] = {"attention_dkv_f32", "attention_dkv_f16",
                                             "attention_dkv_bf16"};
-    enum dlm_status st = dlm_lower_check_sizes(l);
+    struct dlm_operand delta;
+    enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
     struct dlm_attention_params p = make_params(l);
+    if (has_products(l))
+        return lower_backward_products(l, &p);
     if (p.dim > DLM_ATTENTION_MAX_DIM)
         return dlm_lower_unsupported(l, "head size over 256");
-    struct dlm_operand delta =
-        dlm_lower_temp(l, (size_t)p.batch * p.heads * p.queries * sizeof(float));
-    struct dlm_kernel_call calls[] = {
-        {.kernel = "attention_delta",
-         .args = {DLM_INPUT(DOUT), DLM_INPUT(OUT), delta},
-         .num_args = 3,
-         .writes = 1u << 2,
-         .groups = {blocks(p.queries, DLM_ATTENTION_QUERIES), p.heads, p.batch}},
-        {.kernel = dq_names[l->inputs[K].dtype],
-         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(DOUT), DLM_INPUT(LSE), delta,
-                  DLM_INPUT(ROWS), DLM_OUTPUT(0)},
-         .num_args = 8,
-         .writes = 1u << 7,
-         .groups = {blocks(p.queries, DLM_ATTENTION_QUERIES), p.heads, p.batch},
-         .scratch_bytes = sizeof(float) * DLM_ATTENTION_QUERIES * (2 * (size_t)p.keys + 32)},
-        {.kernel = dkv_names[l->inputs[K].dtype],
-         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(DOUT), DLM_INPUT(LSE), delta,
-                  DLM_INPUT(ROWS), DLM_OUTPUT(1), DLM_OUTPUT(2)},
-         .num_args = 9,
-         .writes = 1u << 7 | 1u << 8,
-         .groups = {blocks(p.keys, DLM_ATTENTION_KEYS), p.kv_heads, p.batch},
-         .scratch_bytes = sizeof(float) * DLM_ATTENTION_KEYS * (2 * (size_t)p.queries + 32)},
+    st = lower_delta(l, &p, &delta);
+    p.block = dlm_attention_cpu_rows(&p);
+    struct dlm_kernel_call dq = {
+        .kernel = dq_names[l->inputs[K].dtype],
+        .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(DOUT), DLM_INPUT(LSE), delta,
+                 DLM_INPUT(ROWS), DLM_OUTPUT(0)},
+        .num_args = 8,
+        .writes = 1u << 7,
+        .groups = {blocks(p.queries * (p.heads / p.kv_heads), p.block), p.kv_heads, p.batch},
+        .scratch_bytes = dlm_attention_rows_scratch(&p, 2, 2),
     };
-    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(calls); i++)
-        st = dlm_lower_call(l, &calls[i], &p, sizeof(p));
-    return st;
+    struct dlm_kernel_call dkv = dq;
+    dkv.kernel = dkv_names[l->inputs[K].dtype];
+    dkv.args[7] = DLM_OUTPUT(1);
+    dkv.args[8] = DLM_OUTPUT(2);
+    dkv.num_args = 9;
+    dkv.writes = 1u << 7 | 1u << 8;
+    dkv.groups[0] = blocks(p.keys, p.block);
+    dkv.scratch_bytes = dlm_attention_keys_scratch(&p);
+    if (!st)
+        st = dlm_lower_call(l, &dq, &p, sizeof(p));
+    return st ? st : dlm_lower_call(l, &dkv, &p, sizeof(p));
 }
 
 const struct dlm_op dlm_op_attention_backward = {

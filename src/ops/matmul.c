@@ -9,6 +9,8 @@
  * torch.nn.functional.linear.
  *
  * A weight in panel form is 2-d: a view of it is either W^T (forward) or W (backward). */
+#include "ops/matmul.h"
+
 #include "cpukernels/matmul_general.h"
 #include "ops/broadcast.h"
 
@@ -214,8 +216,7 @@ static struct dlm_matmul_params make_params(const struct dlm_lowering *l)
     p.m = (uint32_t)out[2];
     p.n = (uint32_t)out[3];
     p.k = (uint32_t)a[3];
-    p.splits = 1;
-    p.split_k = p.k;
+    p.b_group = 1;
     return p;
 }
 
@@ -327,13 +328,15 @@ static struct tiling choose_tiling(const struct dlm_lowering *l, const struct dl
     static const char *const along_n[] = {"matmul_n_f32_nolocal", "matmul_n_f16_nolocal",
                                           "matmul_n_bf16_nolocal"};
     const bool is_along_k = is_a_along_k(p) && is_b_along_k(p);
+    const uint32_t any_lanes_n = DLM_MATMUL_ANY_LANES_N(p->m, p->n);
 
     if (has_vector_kernels(l) && is_along_k)
         return (struct tiling){along_k, DLM_MATMUL_TILE_K, DLM_MATMUL_TILE_K, false};
     if (has_vector_kernels(l) && is_b_along_n(p))
         return (struct tiling){along_n, DLM_MATMUL_TILE_NM, DLM_MATMUL_TILE_NN, false};
     if (l->caps->bits & DLM_CAP_NO_LOCAL)
-        return (struct tiling){any, DLM_MATMUL_ANY_M, DLM_MATMUL_ANY_N, false};
+        return (struct tiling){any, DLM_MATMUL_ANY_PER * (64u / any_lanes_n),
+                               DLM_MATMUL_ANY_PER * any_lanes_n, false};
     if (p->m <= DLM_MATVEC_ROWS && is_along_k)
         return (struct tiling){vec, DLM_MATVEC_ROWS, DLM_MATVEC_COLS, true};
     if (p->m <= DLM_MATMUL_SMALL_TILE || p->n <= DLM_MATMUL_SMALL_TILE)
@@ -342,48 +345,58 @@ static struct tiling choose_tiling(const struct dlm_lowering *l, const struct dl
 }
 
 /* a, rounded, as a contiguous temporary: for the kernels that read every element of a often. */
-static enum dlm_status pack_operand(struct dlm_lowering *l, struct dlm_matmul_params *p,
-                                    struct dlm_operand *a)
+static enum dlm_status pack_operand(struct dlm_lowering *l, struct dlm_product *x)
 {
-    const struct dlm_desc flat = dlm_desc_make(DLM_DTYPE_F32, l->inputs[A].ndim, l->inputs[A].shape);
-    const size_t len = (size_t)dlm_desc_len(&flat);
-    struct dlm_matmul_params pack = *p;
-    int64_t shape[4];
+    struct dlm_matmul_params *p = &x->p, pack = *p;
 
-    as_4d(&flat, shape, p->a_stride);
+    /* an operand that repeats is stored once */
+    pack.batch0 = p->a_stride[0] ? p->batch0 : 1;
+    pack.batch1 = p->a_stride[1] ? p->batch1 : 1;
+    pack.splits = 1;
+    pack.flags &= DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16;
+    const size_t len = (size_t)pack.batch0 * pack.batch1 * p->m * p->k;
+    pack.split_stride = (uint32_t)len; /* at most the elements of a */
     p->a_lead = 0;
+    p->a_stride[0] = p->a_stride[0] ? pack.batch1 * p->m * p->k : 0;
+    p->a_stride[1] = p->a_stride[1] ? p->m * p->k : 0;
+    p->a_stride[2] = p->k;
+    p->a_stride[3] = 1;
     p->flags &= ~(DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16);
-    pack.batch0 = (uint32_t)shape[0];
-    pack.batch1 = (uint32_t)shape[1];
-    pack.split_stride = (uint32_t)len;
-    *a = dlm_lower_temp(l, len * sizeof(float));
+    const struct dlm_operand packed = dlm_lower_temp(l, len * sizeof(float));
     struct dlm_kernel_call call = {
         .kernel = "matmul_pack",
-        .args = {DLM_INPUT(A), *a},
+        .args = {x->a, packed},
         .num_args = 2,
         .writes = 1u << 1,
-        .groups = {dlm_elem_groups((uint32_t)len)},
+        .groups = {dlm_elem_groups((int64_t)len)},
     };
+    x->a = packed;
     return dlm_lower_call(l, &call, &pack, sizeof(pack));
 }
 
 /* Long sums of few tiles leave most of a GPU idle: those are cut into parts. By shape alone, so that
  * the order of a sum is the same on every device of a kind. */
-static uint32_t choose_splits(const struct dlm_matmul_params *p, uint64_t tiles)
+static void choose_splits(struct dlm_matmul_params *p, uint64_t tiles)
 {
     enum { MIN_K = 1024, MIN_PART = 256, WANTED_TILES = 128, MAX_SPLITS = 16 };
 
-    if (p->k < MIN_K || tiles > WANTED_TILES / 2)
-        return 1;
-    const uint64_t splits = DLM_MIN(WANTED_TILES / tiles, (uint64_t)(p->k / MIN_PART));
-    return (uint32_t)DLM_MIN(splits, (uint64_t)MAX_SPLITS);
+    p->splits = 1;
+    if (p->k >= MIN_K && tiles <= WANTED_TILES / 2) {
+        const uint64_t splits = DLM_MIN(WANTED_TILES / tiles, (uint64_t)(p->k / MIN_PART));
+        p->splits = (uint32_t)DLM_MIN(splits, (uint64_t)MAX_SPLITS);
+    }
+    p->split_k = (p->k + p->splits - 1) / p->splits;
+    p->splits = (p->k + p->split_k - 1) / p->split_k;
+    p->a_split = p->split_k * p->a_stride[3];
+    p->b_split = p->split_k * p->b_stride[2];
 }
 
-/* The product in p->splits parts, each a call of its own grid's slice, then their sum. */
+/* The product in parts, each a slice of the call's grid, then their sum. */
 static enum dlm_status lower_split(struct dlm_lowering *l, struct dlm_kernel_call *call,
                                    const struct dlm_matmul_params *p)
 {
-    const uint32_t len = p->batch0 * p->batch1 * p->m * p->n;
+    enum { ARG_A, ARG_C = 2, ARG_BIAS, ARG_OUT = 5 };
+    const uint32_t len = p->batch0 * p->batch1 * p->m * p->n; /* the result's: fits */
     const struct dlm_operand partial =
         dlm_lower_temp(l, sizeof(float) * (size_t)len * p->splits);
     struct dlm_matmul_params part = *p, finish = *p;
@@ -395,53 +408,70 @@ static enum dlm_status lower_split(struct dlm_lowering *l, struct dlm_kernel_cal
     part.out_stride[1] = p->m * p->n;
     part.out_stride[2] = p->n;
     part.split_stride = finish.split_stride = len;
+    finish.flags &= DLM_MATMUL_HAS_C | DLM_MATMUL_HAS_BIAS;
     struct dlm_kernel_call sum = {
         .kernel = "matmul_finish",
-        .args = {partial, call->args[2], call->args[3], DLM_OUTPUT(0)},
+        .args = {partial, call->args[ARG_C], call->args[ARG_BIAS], call->args[ARG_OUT]},
         .num_args = 4,
         .writes = 1u << 3,
         .groups = {dlm_elem_groups(len)},
     };
-    call->args[2] = call->args[3] = call->args[0];
-    call->args[4] = partial;
+    call->args[ARG_C] = call->args[ARG_BIAS] = call->args[ARG_A];
+    call->args[ARG_OUT] = partial;
     call->groups[2] *= p->splits;
     enum dlm_status st = dlm_lower_call(l, call, &part, sizeof(part));
     return st ? st : dlm_lower_call(l, &sum, &finish, sizeof(finish));
 }
 
-/* The work-group kernels: bindings a, b, c (a where absent), bias (a where absent), out. */
-static enum dlm_status lower_tiles(struct dlm_lowering *l)
+/* Bindings a, b, c, bias, rows (a where they are absent), out. */
+enum dlm_status dlm_product_lower(struct dlm_lowering *l, const struct dlm_product *product)
 {
-    struct dlm_matmul_params p = make_params(l);
-    struct dlm_operand a = DLM_INPUT(A);
+    const uint32_t rounds = DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16;
+    const uint32_t bounds = DLM_MATMUL_N_KV_LEN | DLM_MATMUL_K_KV_LEN | DLM_MATMUL_K_NUM_Q;
+    struct dlm_product x = *product;
+    struct dlm_matmul_params *p = &x.p;
     enum dlm_status st = DLM_OK;
 
     /* without local memory an element of a is read too often to be rounded each time */
-    if (l->caps->bits & DLM_CAP_NO_LOCAL &&
-        (p.flags & (DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16) ||
-         (has_vector_kernels(l) && is_b_along_k(&p) && !is_b_along_n(&p) && !is_a_along_k(&p))))
-        st = pack_operand(l, &p, &a);
+    if (l->caps->bits & DLM_CAP_NO_LOCAL && !p->splits &&
+        (p->flags & rounds ||
+         (has_vector_kernels(l) && is_b_along_k(p) && !is_b_along_n(p) && !is_a_along_k(p))))
+        st = pack_operand(l, &x);
     if (st)
         return st;
-    const struct tiling t = choose_tiling(l, &p);
+    const struct tiling t = choose_tiling(l, p);
     struct dlm_kernel_call call = {
-        .kernel = t.names[l->inputs[B].dtype],
-        .args = {a, DLM_INPUT(B), has_c(l) ? DLM_INPUT(C) : a, has_bias(l) ? DLM_INPUT(BIAS) : a,
-                 DLM_OUTPUT(0)},
-        .num_args = 5,
-        .writes = 1u << 4,
-        .groups = {(p.n + t.tile_n - 1) / t.tile_n, (p.m + t.tile_m - 1) / t.tile_m,
-                   p.batch0 * p.batch1},
+        .kernel = t.names[x.b_dtype],
+        .args = {x.a, x.b, p->flags & DLM_MATMUL_HAS_C ? x.c : x.a,
+                 p->flags & DLM_MATMUL_HAS_BIAS ? x.bias : x.a, p->flags & bounds ? x.rows : x.a,
+                 x.out},
+        .num_args = 6,
+        .writes = 1u << 5,
+        .groups = {(p->n + t.tile_n - 1) / t.tile_n, (p->m + t.tile_m - 1) / t.tile_m,
+                   p->batch0 * p->batch1},
     };
+    if (!p->splits)
+        choose_splits(p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2]);
     if ((call.groups[0] > MAX_GROUPS && !(t.can_fold && call.groups[2] == 1)) ||
-        call.groups[1] > MAX_GROUPS || call.groups[2] > MAX_GROUPS)
+        call.groups[1] > MAX_GROUPS || (uint64_t)call.groups[2] * p->splits > MAX_GROUPS)
         return dlm_lower_unsupported(l, "grid of that size");
-    const uint64_t tiles = (uint64_t)call.groups[0] * call.groups[1] * call.groups[2];
-    p.splits = choose_splits(&p, tiles);
-    p.split_k = (p.k + p.splits - 1) / p.splits;
-    if (p.splits > 1)
-        return lower_split(l, &call, &p);
-    return dlm_lower_call(l, &call, &p, sizeof(p));
+    if (p->splits > 1)
+        return lower_split(l, &call, p);
+    return dlm_lower_call(l, &call, p, sizeof(*p));
+}
+
+static enum dlm_status lower_product(struct dlm_lowering *l)
+{
+    const struct dlm_product x = {
+        .p = make_params(l),
+        .b_dtype = l->inputs[B].dtype,
+        .a = DLM_INPUT(A),
+        .b = DLM_INPUT(B),
+        .c = DLM_INPUT(C),
+        .bias = DLM_INPUT(BIAS),
+        .out = DLM_OUTPUT(0),
+    };
+    return dlm_product_lower(l, &x);
 }
 
 static enum dlm_status matmul_lower(struct dlm_lowering *l)
@@ -453,7 +483,7 @@ static enum dlm_status matmul_lower(struct dlm_lowering *l)
         return lower_panel(l);
     if (dlm_device_has_kernel(l->device, "matmul_general"))
         return lower_general(l);
-    return lower_tiles(l);
+    return lower_product(l);
 }
 
 /* da = alpha dy b^T, db = alpha a^T dy, dc = dy, dbias = the column sums of dy. */

@@ -75,7 +75,7 @@ struct dlm_kernel_call {
     size_t scratch_bytes; /* CPU only */
 };
 
-#define DLM_MAX_TEMPS 4
+#define DLM_MAX_TEMPS 8
 
 /* A node being turned into kernel calls for one device. */
 struct dlm_lowering {

@@ -44,19 +44,23 @@ struct dlm_matmul_params {
     DLM_U32 out_stride[3]; /* batch0, batch1, row m; columns are contiguous */
     DLM_U32 flags;         /* DLM_MATMUL_* */
     DLM_F32 alpha;
-    DLM_U32 splits;       /* parts of k that are summed apart, at least 1 */
-    DLM_U32 split_k;      /* length of a part */
+    DLM_U32 b_group;       /* b's index in batch1 is the result's divided by this */
+    DLM_U32 splits;        /* parts of k that are summed apart, at least 1 */
+    DLM_U32 split_k;       /* length of a part */
+    DLM_U32 a_split;       /* from a part of a (b) to the next */
+    DLM_U32 b_split;
     DLM_U32 split_stride; /* between the parts' results; elements that matmul_pack, _finish make */
 };
 
 /* Rows and columns of out that a work-group makes. */
 #define DLM_MATMUL_TILE 64u       /* matmul_<b> */
 #define DLM_MATMUL_SMALL_TILE 32u /* matmul_small_<b> */
-#define DLM_MATMUL_ANY_M 32u      /* matmul_<b>_nolocal: rows */
-#define DLM_MATMUL_ANY_N 32u      /* matmul_<b>_nolocal: columns */
 #define DLM_MATMUL_TILE_K 32u     /* matmul_k_<b>_nolocal */
 #define DLM_MATMUL_TILE_NM 64u    /* matmul_n_<b>_nolocal: rows */
 #define DLM_MATMUL_TILE_NN 128u   /* matmul_n_<b>_nolocal: columns */
+/* matmul_<b>_nolocal: a lane makes 8 x 8 results; lanes of 64 along n */
+#define DLM_MATMUL_ANY_PER 8u
+#define DLM_MATMUL_ANY_LANES_N(m, n) ((n) <= 8u ? 1u : (m) <= 8u ? 64u : 8u)
 #define DLM_MATVEC_ROWS 4u        /* at most */
 #define DLM_MATVEC_COLS 4u
 
@@ -64,6 +68,10 @@ struct dlm_matmul_params {
 #define DLM_MATMUL_HAS_BIAS 2u
 #define DLM_MATMUL_A_BF16 4u /* round a to bf16 before the product */
 #define DLM_MATMUL_A_F16 8u
+/* bounds from the attention op's rows [batch0, 4]: */
+#define DLM_MATMUL_N_KV_LEN 16u /* columns from kv_len on are not computed */
+#define DLM_MATMUL_K_KV_LEN 32u /* the sum ends at kv_len */
+#define DLM_MATMUL_K_NUM_Q 64u  /* each part of the sum ends at num_q */
 
 /* Elementwise over contiguous arrays: scale (factor), activations (kind). */
 struct dlm_map_params {
@@ -98,12 +106,14 @@ struct dlm_attention_params {
     DLM_U32 dim;
     DLM_U32 mode; /* enum dlm_attention_mode */
     DLM_F32 scale;
+    DLM_U32 block; /* CPU: rows or keys of an item */
+    DLM_U32 first; /* GPU: queries [first, first + num), scores [B, H, num, S] */
+    DLM_U32 num;
 };
 
-/* Queries (keys) of a head that a work-group of the forward and dq (dkv) kernels takes. */
-#define DLM_ATTENTION_QUERIES 16u
-#define DLM_ATTENTION_KEYS 16u
-#define DLM_ATTENTION_MAX_DIM 256u
+#define DLM_ATTENTION_QUERIES 16u /* of a head that an item of attention_delta takes */
+#define DLM_ATTENTION_PREFIX_MODE 1u /* DLM_ATTENTION_PREFIX */
+#define DLM_ATTENTION_MAX_DIM 256u /* on the CPU */
 
 /* x [rows, heads, 2 * half_dim]; cos, sin [rows, half_dim] */
 struct dlm_rope_params {
@@ -142,6 +152,8 @@ struct dlm_sum_params {
     DLM_U32 sum_stride[4];
     DLM_U32 x_lead;
 };
+
+#define DLM_SUM_COLUMNS 64u /* results that a work-group of sum_columns makes */
 
 struct dlm_dropout_params {
     DLM_U32 rows;

@@ -36,7 +36,8 @@ static void sum_reference(const struct dlm_reference_call *call)
     }
 }
 
-/* A work-group sums one result. */
+/* A work-group of `sum` makes one result, its lanes sharing the elements; where neighbouring results
+ * come from neighbouring elements, one of `sum_columns` makes DLM_SUM_COLUMNS results of a row. */
 static enum dlm_status sum_lower(struct dlm_lowering *l)
 {
     const struct dlm_desc *x = &l->inputs[0];
@@ -56,12 +57,14 @@ static enum dlm_status sum_lower(struct dlm_lowering *l)
         (summed ? p.sum_shape : p.keep_shape)[at] = (uint32_t)x->shape[i];
         (summed ? p.sum_stride : p.keep_stride)[at] = (uint32_t)x->stride[i];
     }
+    const uint32_t cols = p.keep_shape[3], blocks = (cols + DLM_SUM_COLUMNS - 1) / DLM_SUM_COLUMNS;
+    const bool by_columns = cols > 1 && p.keep_stride[3] == 1;
     struct dlm_kernel_call call = {
-        .kernel = "sum",
+        .kernel = by_columns ? "sum_columns" : "sum",
         .args = {DLM_INPUT(0), DLM_OUTPUT(0)},
         .num_args = 2,
         .writes = 1u << 1,
-        .groups = {p.total},
+        .groups = {by_columns ? p.total / cols * blocks : p.total},
     };
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }

@@ -97,7 +97,7 @@ static enum dlm_status read_step(struct dlm_tok_reader *r, struct dlm_decode_ste
     return DLM_OK;
 }
 
-static enum dlm_status add_step(struct dlm_tok_reader *r, struct dlm_decoder *d,
+static enum dlm_status add_step(struct dlm_tok_reader *r, struct dlm_token_decoder *d,
                                 struct dlm_decode_step **step)
 {
     if (d->len >= DLM_TOK_MAX_STEPS)
@@ -111,7 +111,7 @@ static enum dlm_status add_step(struct dlm_tok_reader *r, struct dlm_decoder *d,
 
 static enum dlm_status read_part(struct dlm_tok_reader *r, void *user, const json_t *object)
 {
-    struct dlm_decoder *d = user;
+    struct dlm_token_decoder *d = user;
     struct dlm_decode_step *step = NULL;
     const char *type = NULL;
     enum dlm_status st = dlm_tok_get_type(r, object, &type);
@@ -123,7 +123,7 @@ static enum dlm_status read_part(struct dlm_tok_reader *r, void *user, const jso
     return st ? st : read_step(r, step, object, type);
 }
 
-enum dlm_status dlm_decoder_read(struct dlm_tok_reader *r, struct dlm_decoder *d,
+enum dlm_status dlm_token_decoder_read(struct dlm_tok_reader *r, struct dlm_token_decoder *d,
                                  const json_t *object)
 {
     struct dlm_decode_step *step = NULL;
@@ -146,7 +146,7 @@ enum dlm_status dlm_decoder_read(struct dlm_tok_reader *r, struct dlm_decoder *d
     return st;
 }
 
-void dlm_decoder_finish(struct dlm_decoder *d)
+void dlm_token_decoder_finish(struct dlm_token_decoder *d)
 {
     for (size_t i = 0; i < d->len; i++) {
         dlm_pattern_finish(&d->steps[i].pattern);
@@ -156,14 +156,14 @@ void dlm_decoder_finish(struct dlm_decoder *d)
     memset(d, 0, sizeof(*d));
 }
 
-enum dlm_status dlm_decoder_stages_create(struct dlm_ctx *ctx, const struct dlm_decoder *d,
+enum dlm_status dlm_token_decoder_stages_create(struct dlm_ctx *ctx, const struct dlm_token_decoder *d,
                                           struct dlm_decode_stage **stages)
 {
     *stages = dlm_alloc_array(ctx, d->len + 1, sizeof(**stages));
     return *stages ? DLM_OK : DLM_ERR_MEMORY;
 }
 
-void dlm_decoder_stages_free(const struct dlm_decoder *d, struct dlm_decode_stage **stages)
+void dlm_token_decoder_stages_free(const struct dlm_token_decoder *d, struct dlm_decode_stage **stages)
 {
     for (size_t i = 0; *stages && i <= d->len; i++) {
         dlm_str_finish(&(*stages)[i].held);
@@ -177,7 +177,7 @@ void dlm_decoder_stages_free(const struct dlm_decoder *d, struct dlm_decode_stag
 /* A token on its way: what each step needs to hand on its own output. */
 struct flow {
     struct dlm_ctx *ctx;
-    const struct dlm_decoder *decoder;
+    const struct dlm_token_decoder *decoder;
     struct dlm_decode_stage *stages;
     struct dlm_str *out;
 };
@@ -337,7 +337,7 @@ static enum dlm_status flow_token(const struct flow *f, size_t at, const char *t
     return run_step(f, at, text, len);
 }
 
-enum dlm_status dlm_decoder_push(struct dlm_ctx *ctx, const struct dlm_decoder *d,
+enum dlm_status dlm_token_decoder_push(struct dlm_ctx *ctx, const struct dlm_token_decoder *d,
                                  struct dlm_decode_stage *stages, const char *text, size_t len,
                                  struct dlm_str *out)
 {
@@ -371,7 +371,7 @@ static enum dlm_status flush_stage(const struct flow *f, size_t at)
     return st;
 }
 
-enum dlm_status dlm_decoder_flush(struct dlm_ctx *ctx, const struct dlm_decoder *d,
+enum dlm_status dlm_token_decoder_flush(struct dlm_ctx *ctx, const struct dlm_token_decoder *d,
                                   struct dlm_decode_stage *stages, struct dlm_str *out)
 {
     struct flow f = {ctx, d, stages, out};

@@ -8,15 +8,15 @@
 
 #include "tokens/pattern.h"
 
-struct dlm_decoder {
+struct dlm_token_decoder {
     struct dlm_decode_step *steps;
     size_t len, cap;
 };
 
 /* object may be NULL or null: tokens are then joined by spaces, as in the library. */
-enum dlm_status dlm_decoder_read(struct dlm_tok_reader *r, struct dlm_decoder *d,
+enum dlm_status dlm_token_decoder_read(struct dlm_tok_reader *r, struct dlm_token_decoder *d,
                                  const json_t *object) DLM_CHECK_RESULT;
-void dlm_decoder_finish(struct dlm_decoder *d);
+void dlm_token_decoder_finish(struct dlm_token_decoder *d);
 
 /* The state of a sequence: one stage for each step, and one for the end. */
 struct dlm_decode_stage {
@@ -26,17 +26,17 @@ struct dlm_decode_stage {
     size_t count; /* tokens seen, characters cut by Strip; at the end: bytes fed in */
 };
 
-/* Returns *stages owned: free with dlm_decoder_stages_free(). */
-enum dlm_status dlm_decoder_stages_create(struct dlm_ctx *ctx, const struct dlm_decoder *d,
+/* Returns *stages owned: free with dlm_token_decoder_stages_free(). */
+enum dlm_status dlm_token_decoder_stages_create(struct dlm_ctx *ctx, const struct dlm_token_decoder *d,
                                           struct dlm_decode_stage **stages) DLM_CHECK_RESULT;
-void dlm_decoder_stages_free(const struct dlm_decoder *d, struct dlm_decode_stage **stages);
+void dlm_token_decoder_stages_free(const struct dlm_token_decoder *d, struct dlm_decode_stage **stages);
 
 /* Feeds the content of a token; appends what is certain to out. */
-enum dlm_status dlm_decoder_push(struct dlm_ctx *ctx, const struct dlm_decoder *d,
+enum dlm_status dlm_token_decoder_push(struct dlm_ctx *ctx, const struct dlm_token_decoder *d,
                                  struct dlm_decode_stage *stages, const char *text, size_t len,
                                  struct dlm_str *out) DLM_CHECK_RESULT;
 /* Ends the sequence: appends the rest to out; the stages are then as new. */
-enum dlm_status dlm_decoder_flush(struct dlm_ctx *ctx, const struct dlm_decoder *d,
+enum dlm_status dlm_token_decoder_flush(struct dlm_ctx *ctx, const struct dlm_token_decoder *d,
                                   struct dlm_decode_stage *stages,
                                   struct dlm_str *out) DLM_CHECK_RESULT;
 

@@ -180,7 +180,7 @@ static enum dlm_status read_parts(struct dlm_tok_reader *r, struct dlm_tokenizer
         st = read_post_processor(r, tok, json_object_get(root, r->part));
     r->part = "decoder";
     if (!st)
-        st = dlm_decoder_read(r, &tok->decoder, json_object_get(root, r->part));
+        st = dlm_token_decoder_read(r, &tok->decoder, json_object_get(root, r->part));
     return st ? st : read_added_tokens(r, tok, json_object_get(root, "added_tokens"));
 }
 

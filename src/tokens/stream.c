@@ -14,7 +14,7 @@ enum dlm_status dlm_token_stream_init(struct dlm_ctx *ctx, struct dlm_token_stre
                                       const struct dlm_tokenizer *tok, bool skip_special)
 {
     *stream = (struct dlm_token_stream){.tok = tok, .skip_special = skip_special};
-    return dlm_decoder_stages_create(ctx, &tok->decoder, &stream->stages);
+    return dlm_token_decoder_stages_create(ctx, &tok->decoder, &stream->stages);
 }
 
 enum dlm_status dlm_token_stream_push(struct dlm_ctx *ctx, struct dlm_token_stream *stream,
@@ -24,19 +24,19 @@ enum dlm_status dlm_token_stream_push(struct dlm_ctx *ctx, struct dlm_token_stre
     const char *form = dlm_tokenizer_form(stream->tok, id, &len);
     if (!form || (stream->skip_special && is_skipped(stream->tok, form, len)))
         return DLM_OK;
-    return dlm_decoder_push(ctx, &stream->tok->decoder, stream->stages, form, len, out);
+    return dlm_token_decoder_push(ctx, &stream->tok->decoder, stream->stages, form, len, out);
 }
 
 enum dlm_status dlm_token_stream_flush(struct dlm_ctx *ctx, struct dlm_token_stream *stream,
                                        struct dlm_str *out)
 {
-    return dlm_decoder_flush(ctx, &stream->tok->decoder, stream->stages, out);
+    return dlm_token_decoder_flush(ctx, &stream->tok->decoder, stream->stages, out);
 }
 
 void dlm_token_stream_finish(struct dlm_token_stream *stream)
 {
     if (stream->tok)
-        dlm_decoder_stages_free(&stream->tok->decoder, &stream->stages);
+        dlm_token_decoder_stages_free(&stream->tok->decoder, &stream->stages);
     memset(stream, 0, sizeof(*stream));
 }
 

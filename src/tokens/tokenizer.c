@@ -30,7 +30,7 @@ void dlm_tokenizer_destroy(struct dlm_tokenizer **tok)
     dlm_added_finish(&(*tok)->added);
     dlm_normalizer_finish(&(*tok)->normalizer);
     dlm_pretokenizer_finish(&(*tok)->pretokenizer);
-    dlm_decoder_finish(&(*tok)->decoder);
+    dlm_token_decoder_finish(&(*tok)->decoder);
     dlm_ids_finish(&(*tok)->frame);
     dlm_free((*tok)->added_of_id);
     dlm_free(*tok);

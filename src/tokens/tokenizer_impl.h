@@ -14,7 +14,7 @@ struct dlm_tokenizer {
     struct dlm_added added;
     struct dlm_normalizer normalizer;
     struct dlm_pretokenizer pretokenizer;
-    struct dlm_decoder decoder;
+    struct dlm_token_decoder decoder;
     struct dlm_ids frame;   /* what surrounds a text: ids, and -1 where the text goes */
     bool has_frame;
     int32_t *added_of_id;   /* [num_ids] index into added.tokens, -1 for the model's own ids */

@@ -2,7 +2,6 @@
 #include "train/data.h"
 
 #include "base/log.h"
-#include "models/paligemma_input.h"
 
 static uint32_t hash_row(const struct dlm_row *row)
 {
@@ -38,7 +37,7 @@ static enum dlm_status make_example(struct dlm_train_data *d, const struct dlm_r
                                     const struct dlm_tokenizer *tok, int64_t sequence_len,
                                     struct dlm_train_example *e)
 {
-    struct dlm_paligemma_text text = {
+    struct dlm_input_text text = {
         .num_images = row->image_sha[0] != 0,
         .tokens_per_image = d->model->image_tokens,
         .prefix = row->prefix, .prefix_len = row->prefix_len,
@@ -49,7 +48,7 @@ static enum dlm_status make_example(struct dlm_train_data *d, const struct dlm_r
 
     e->row = row;
     e->row_id = hash_row(row);
-    enum dlm_status st = dlm_paligemma_input(d->ctx, tok, &text, &e->ids, &prefix_len);
+    enum dlm_status st = d->model->family->encode(d->ctx, tok, &text, &e->ids, &prefix_len);
     if (!st)
         st = find_image(d, row->image_sha, &e->image);
     if (st)

@@ -265,6 +265,33 @@ static void bench_vec(struct bench *b, const char *kernel, enum dlm_dtype dtype)
     }
 }
 
+/* The copy of x that the others start from: its time beside that of a product it may feed. */
+static void bench_round(struct bench *b)
+{
+    if (!is_wanted(b, "matmul_panel_round"))
+        return;
+    printf("matmul_panel_round to bf16: best\n");
+    for (size_t i = 0; i < DLM_ARRAY_LEN(rows); i++) {
+        const struct dlm_matmul_panel_params p = {.m = rows[i], .k = 2048, .x_stride = 2048};
+        const size_t bytes = (size_t)p.m * p.k * sizeof(float);
+        struct dlm_dispatch call = {
+            .kernel = "matmul_panel_round",
+            .bindings = {make_buffer(b, bytes),
+                         make_buffer(b, dlm_matmul_round_bytes(p.m, p.k, 2))},
+            .num_bindings = 2,
+            .groups = {dlm_matmul_round_items(&p), 1, 1},
+            .params_bytes = sizeof(p),
+        };
+        memcpy(call.params, &p, sizeof(p));
+        const struct dlm_dispatch list[8] = {call, call, call, call, call, call, call, call};
+        const struct result r = time_calls(b, list, 8);
+        printf("  m %3u k %u: %6.1f us, reads %.1f GB/s\n", p.m, p.k, 1e6 * r.best,
+               (double)bytes / r.best / 1e9);
+        dlm_buffer_destroy(&call.bindings[0].buffer);
+        dlm_buffer_destroy(&call.bindings[1].buffer);
+    }
+}
+
 /* The products of an adapter of rank r on a layer [n, k] with t tokens, and a square one. */
 static void bench_general_rank(struct bench *b, uint32_t t, uint32_t n, uint32_t k, uint32_t r)
 {
@@ -385,6 +412,7 @@ int main(int argc, char **argv)
     bench_vec(&b, "matmul_panel_vec_bf16", DLM_DTYPE_BF16);
     bench_vec(&b, "matmul_panel_vec_f32", DLM_DTYPE_F32);
     bench_vec(&b, "matmul_panel_vec_f16", DLM_DTYPE_F16);
+    bench_round(&b);
     bench_general(&b);
     dlm_device_destroy(&b.device);
     dlm_ctx_destroy(&b.ctx);

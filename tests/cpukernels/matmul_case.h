@@ -5,8 +5,8 @@
 #include "base/dtype.h"
 #include "base/rng.h"
 #include "base/scalar.h"
-#include "check.h"
 #include "cpukernels/matmul_panel.h"
+#include "tests/check.h"
 
 /* Gaps between rows and the space behind the last one hold this; a kernel must not touch it. */
 #define CASE_GUARD 0x7fc0beefu /* a NaN */

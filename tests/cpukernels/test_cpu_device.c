@@ -1,8 +1,8 @@
 /* The CPU device and what backend.c checks for every device: names, opening, limits, ranges,
  * counters, bad dispatches, cancelling, failing allocations. */
 #include "backend/backend.h"
-#include "check.h"
 #include "cpukernels/matmul_panel.h"
+#include "tests/check.h"
 
 static struct dlm_ctx *ctx;
 
@@ -120,6 +120,7 @@ static void test_buffers(void)
     CHECK_INT(dlm_device_peak_bytes(device), total);
     CHECK(dlm_buffer_create(device, &buffers[0], 0) == DLM_ERR_INVALID);
     CHECK(dlm_buffer_create(device, &buffers[0], SIZE_MAX) == DLM_ERR_MEMORY);
+    CHECK(dlm_buffer_create(device, &buffers[0], SIZE_MAX / 8) == DLM_ERR_MEMORY);
     CHECK(!buffers[0]);
     dlm_device_destroy(&device);
 }

@@ -4,8 +4,8 @@
 #include "base/dtype.h"
 #include "base/rng.h"
 #include "base/scalar.h"
-#include "check.h"
 #include "cpukernels/matmul_general.h"
+#include "tests/check.h"
 
 #define MAX_THREADS 3
 #define TOLERANCE 1e-6 /* of the sum of magnitudes: f32 sums */

@@ -1,7 +1,7 @@
 /* Runs a fuzz entry point without a fuzzing engine: over its corpus, then over random mutations of
  * it that depend on the seed alone.
  *
- *     fuzz_doc CORPUS_FOLDER        as a test; DLM_FUZZ_RUNS mutations (default 300), from seed
+ *     fuzz_doc CORPUS_FOLDER        as a test; DLM_FUZZ_RUNS mutations (default 2000), from seed
  *                                   DLM_FUZZ_SEED (default 1)
  *     fuzz_doc FILE...              these inputs only, to look at a failure
  *
@@ -351,7 +351,7 @@ int main(int argc, char **argv)
     printf("%zu inputs\n", fuzz.num_files);
 
     if (!stat(argv[1], &info) && S_ISDIR(info.st_mode)) {
-        long runs = number_from_env("DLM_FUZZ_RUNS", 300);
+        long runs = number_from_env("DLM_FUZZ_RUNS", 2000);
         long seed = number_from_env("DLM_FUZZ_SEED", 1);
         check_case("mutations");
         run_mutations((uint64_t)seed, runs);

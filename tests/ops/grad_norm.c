@@ -14,6 +14,8 @@ static const struct op_row rows[] = {
     {"no clipping", DLM_OP_grad_norm, {.grad_norm = {0}}, 1, {G(10007)}, TOL_REDUCTION, &one, 0},
     {"below the limit", DLM_OP_grad_norm, {.grad_norm = {1e6f}}, 1, {G(3000)}, TOL_REDUCTION, &one,
      0},
+    {"a small norm", DLM_OP_grad_norm, {.grad_norm = {1e-6f}}, 1,
+     {{.ndim = 1, .shape = {100}, .scale = 1e-6}}, TOL_REDUCTION, &no_clip, 0},
     {"zeros", DLM_OP_grad_norm, {.grad_norm = {1}}, 1,
      {{.ndim = 1, .shape = {600}, .fill = FILL_CONST}}, TOL_REDUCTION, NULL, 0},
     {"large", DLM_OP_grad_norm, {.grad_norm = {1}}, 1, {{.ndim = 1, .shape = {3000}, .scale = 1e15}},

@@ -6,6 +6,7 @@
 #include "base/rng.h"
 
 #define GUARD 4096
+#define GUARD_WORD 0x7fc07fc1u /* NaN in every type */
 #define SLICE_BEFORE 3
 #define SLICE_AFTER 2
 
@@ -210,8 +211,30 @@ static enum dlm_status upload(struct dlm_device *device, const struct dlm_desc *
     out->offset = GUARD;
     enum dlm_status st = dlm_buffer_create(device, &out->buffer, body + 2 * GUARD);
     if (!st)
-        st = dlm_buffer_fill(out->buffer, 0, body + 2 * GUARD, 0x7fc07fc1u);
+        st = dlm_buffer_fill(out->buffer, 0, body + 2 * GUARD, GUARD_WORD);
     return st ? st : dlm_buffer_write(out->buffer, GUARD, data, bytes);
+}
+
+/* Nothing around a leaf was written, nor the leaf itself unless the op works in place. */
+static void check_leaf(const struct host_row *h, int i, const struct dlm_storage *place)
+{
+    const struct dlm_op *op = dlm_op_get(h->row->op);
+    const size_t bytes = desc_bytes(&h->stored[i]), all = dlm_buffer_bytes(place->buffer);
+    const size_t after = all - GUARD;
+    uint8_t *got = malloc(all);
+    bool in_place = false, is_whole = true;
+
+    for (int k = 0; k < h->num_outputs; k++)
+        in_place |= op->alias[k] == i + 1;
+    if (CHECK(got && !dlm_buffer_read(place->buffer, 0, got, all))) {
+        for (size_t at = 0; at < GUARD; at += 4) {
+            const uint32_t word = GUARD_WORD;
+            is_whole &= !memcmp(got + at, &word, 4) && !memcmp(got + after + at, &word, 4);
+        }
+        if (!CHECK(is_whole) || !CHECK(in_place || !memcmp(got + GUARD, h->data[i], bytes)))
+            printf("     input %d was written\n", i);
+    }
+    free(got);
 }
 
 static void compare_outputs(struct dlm_program *program, const struct dlm_node *node,
@@ -262,6 +285,9 @@ static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, const 
         compare_outputs(program, node, h);
         if (!CHECK(dlm_program_check_guards(program, what, sizeof(what))))
             printf("     %s\n", what);
+        for (int i = 0; i < row->num_inputs; i++)
+            if (leaves[i])
+                check_leaf(h, i, &places[i]);
     }
 done:
     dlm_program_destroy(&program);

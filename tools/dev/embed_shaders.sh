@@ -19,12 +19,18 @@ fail() {
 
 if [ "${1:-}" = --check ]; then
     [ $# -eq 3 ] || fail "usage: embed_shaders.sh --check SPIRV_VAL OUT.c"
-    status=0
+    passed=0
+    failed=0
     for module in "$3.spv"/*.spv; do
-        [ -e "$module" ] || continue
-        "$2" --target-env vulkan1.2 "$module" || { echo "in '$module'" >&2; status=1; }
+        if "$2" --target-env vulkan1.2 "$module"; then
+            passed=$((passed + 1))
+        else
+            echo "FAIL '$module'"
+            failed=$((failed + 1))
+        fi
     done
-    exit $status
+    echo "# $passed passed, $failed failed, 0 skipped"
+    exit $((failed > 0))
 fi
 
 [ $# -ge 2 ] || fail "usage: embed_shaders.sh OUT.c GLSLANG_VALIDATOR [-Idir]... [file.comp]..."

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lint_lib.sh"
 
 # Module: what it may include besides itself. A name with a slash is one header; include/dlm is open
-# to all, and * is everything. Compute (backend, ops, graph) and data (doc to tokens) meet in models.
+# to all; * is everything. Compute (backend, ops, graph) and data (doc to tokens) meet in models.
 layers() {
     cat <<'TABLE'
 base

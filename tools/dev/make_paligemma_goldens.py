@@ -14,7 +14,7 @@ A case is one folder:
     images/*.png       what the document and the scores look at
     adapter/           PEFT adapter on the language model, random B
     adapter_wide/      the same with modules of the vision tower and the projector
-    doc.dlm            the document of the traces; @BASE@ stands for the folder of the checkpoint
+    doc.dlm            the document of the traces
     expected.json      scores (log-probabilities, loss, gradient file), generations (greedy), training
                        (losses, gradient norms and rates of 20 steps, each over all rows), rows
     gradients*.safetensors   d loss / d A and d B under PEFT's names, of the scores with an adapter
@@ -46,7 +46,7 @@ OUT = pathlib.Path(__file__).resolve().parent.parent.parent / "tests" / "golden"
 LM_ATTENTION = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj)"
 TOWER = r"(.*language_model.*\.(q_proj|v_proj)|.*vision_tower.*\.(q_proj|k_proj|v_proj|out_proj|fc1" \
         r"|fc2)|.*multi_modal_projector\.linear)"
-MIN_MARGIN = 1e-2     # between the best and the second logit of a greedy step
+MIN_MARGIN = 4e-3     # between the best and the second logit of a greedy step
 MIN_DISTINCT = 12     # different tokens in a greedy answer
 MAX_ROUNDING = 1e-4   # relative difference of f32 and f64: a tenth of the tests' tolerances
 MAX_LOGPROB_ROUNDING = 3e-5
@@ -195,7 +195,7 @@ def gain(name):
     """Scale of a matrix, where 1 keeps the variance. The language model's attention is sharp and
     its MLPs strong, so that a new token changes what comes next: greedy answers do not repeat."""
     if "language_model" in name:
-        for part, value in (("q_proj", 2.5), ("k_proj", 2.5), ("v_proj", 0.9), ("o_proj", 0.9),
+        for part, value in (("q_proj", 1.8), ("k_proj", 1.8), ("v_proj", 0.9), ("o_proj", 0.9),
                             ("mlp", 2.0)):
             if part in name:
                 return value
@@ -216,7 +216,7 @@ def randomise(model, tokens, seed):
                                     token):
                         noise[i] *= 0.2
             elif name.endswith("language_model.norm.weight"):
-                noise = 5 + noise
+                noise = 40 / math.sqrt(len(p)) - 1 + noise  # logits of about 2
             elif "norm" in name and name.endswith("bias"):
                 noise *= 0.1
             elif "norm" in name:
@@ -368,7 +368,7 @@ def make_document(folder, spec, images, rng):
                 if sum(is_held_out(s, r) for r in rows) == spec.num_held_out)
     ulid = "".join(rng.choice("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for _ in range(25))
     lora = spec.adapter
-    lines = ["---", f"dlm_id: 0{ulid}", "dlm_version: 15", 'base_model: "dir:@BASE@"', "training:",
+    lines = ["---", f"dlm_id: 0{ulid}", "dlm_version: 15", 'base_model: "dir:base"', "training:",
              f"  lora_r: {lora['r']}", f"  lora_alpha: {lora['lora_alpha']}", "  lora_dropout: 0.0",
              "  sequence_len: 256", f"  num_epochs: {NUM_STEPS}", f"  seed: {seed}"]
     lines += [f"  {k}: {json.dumps(v)}" for k, v in t.items()]
@@ -401,7 +401,8 @@ def make_adapter(folder, base, options, targets, seed):
 
 def check_rounding(what, single, double):
     diff = (torch.as_tensor(single).double() - torch.as_tensor(double).double()).norm()
-    rel = (diff / torch.as_tensor(double).double().norm()).item()
+    norm = torch.as_tensor(double).double().norm().item()
+    rel = diff.item() / norm if norm else diff.item()
     assert rel < MAX_ROUNDING, f"{what}: f32 and f64 differ by {rel:.2e}"
 
 
@@ -425,7 +426,8 @@ def make_scores(folder, encoder, questions):
             if adapter:
                 logprobs, grads = gradients(base, folder / adapter, inputs, target, torch.float32)
                 exact, double = gradients(base, folder / adapter, inputs, target, torch.float64)
-                assert (logprobs - exact).abs().max() < MAX_LOGPROB_ROUNDING
+                diff = (logprobs - exact).abs().max().item()
+                assert diff < MAX_LOGPROB_ROUNDING, f"f32 and f64 differ by {diff:.2e}"
                 grads = {n: g for n, g in grads.items() if g is not None}  # tower without an image
                 for n, g in grads.items():
                     check_rounding(n, g, double[n])

@@ -27,7 +27,7 @@ void *dlm_cpu_pages_alloc(size_t bytes)
     /* map one huge page more than needed and give back what lies outside the aligned range */
     const size_t len = round_up(bytes, HUGE_BYTES);
     char *map = mmap(NULL, len + HUGE_BYTES, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
         return NULL;
     const size_t head = round_up((uintptr_t)map, HUGE_BYTES) - (uintptr_t)map;

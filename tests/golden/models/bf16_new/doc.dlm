@@ -1,7 +1,7 @@
 ---
-dlm_id: 095QAYK6820NFEX929MVJ7QRX1
+dlm_id: 0AFG6TA0WNTAT4FJVTK3J618NV
 dlm_version: 15
-base_model: "dir:@BASE@"
+base_model: "dir:base"
 training:
   lora_r: 5
   lora_alpha: 9
@@ -17,27 +17,27 @@ training:
 ---
 
 ::image path="images/one.png" alt="a drawing"::
-en an ground
+left describe en
 
 ::instruction::
 ### Q
-en shapes are?
+star large en a?
 ### A
-triangle answer has this
+image caption
 ### Q
-water small?
+segment house?
 ### A
-is
+shapes
 
 ::prose::
-Image of colour of the there.
+House en small en detect the moon.
 
 ::instruction::
 ### Q
-en many a how?
+describe answer?
 ### A
-image red
+of are square
 
 ::image path="images/two.png" alt="a drawing"::
-caption en one
+green on en what are
 

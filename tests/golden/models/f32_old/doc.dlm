@@ -1,7 +1,7 @@
 ---
 dlm_id: 0R7STD0HK1DBS629DWG0NJR445
 dlm_version: 15
-base_model: "dir:@BASE@"
+base_model: "dir:base"
 training:
   lora_r: 4
   lora_alpha: 8

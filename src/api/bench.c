@@ -1,0 +1,380 @@
+/* Speed and memory: every part is planned first, then the tower runs alone, its weights go, and
+ * prefill, decode and training step run in the same workspace. Ids and pixels are random. */
+#include "dlm/bench.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "api/session.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "generate/generator.h"
+#include "models/pass.h"
+#include "train/update.h"
+
+#define DEFAULT_PROMPT_TOKENS 16
+#define DEFAULT_DECODE_TOKENS 32
+#define DEFAULT_REPEAT 3
+#define SUFFIX_TOKENS 48 /* labelled tokens of a training row, after the prompt */
+#define SEED 1
+
+#define TOWER "model.vision_tower"
+
+struct bench {
+    struct dlm_ctx *ctx;
+    int64_t prompt_tokens, decode_tokens, batch, repeat;
+    struct dlm_session s;
+    struct dlm_generator *generator;
+    struct dlm_pass *pass;
+    struct dlm_update update;
+    struct dlm_workspace workspace;
+    int32_t *ids;    /* image, prompt and suffix */
+    int64_t ids_len; /* of a training row */
+    int64_t num_updates;
+    float *pixels, *features;
+    struct dlm_bench_result *result;
+};
+
+/* One part: what is run before the clock starts (may be NULL), and what is timed. */
+struct part {
+    const char *name;
+    enum dlm_status (*before)(struct bench *b);
+    enum dlm_status (*run)(struct bench *b);
+    enum dlm_status (*profile)(struct bench *b);
+};
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void finish(struct bench *b)
+{
+    dlm_generator_destroy(&b->generator);
+    dlm_pass_destroy(&b->pass);
+    dlm_update_finish(&b->update);
+    if (b->s.has_vision)
+        dlm_vision_finish(&b->s.vision);
+    b->s.has_vision = false;
+    dlm_workspace_finish(&b->workspace);
+    dlm_free(b->ids);
+    dlm_free(b->pixels);
+    dlm_free(b->features);
+    dlm_session_finish(&b->s);
+}
+
+static enum dlm_status open_all(struct bench *b, const struct dlm_bench_params *p)
+{
+    const struct dlm_session_params session = {
+        .base = p->base, .shape = p->shape, .compute = p->compute};
+    static const char *const targets[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
+    const struct dlm_target_spec spec = {
+        .kind = DLM_TARGET_LIST, .names = targets, .num_names = DLM_ARRAY_LEN(targets)};
+    const struct dlm_lora_params lora = {.r = 8, .alpha = 16};
+
+    enum dlm_status st = dlm_session_open(&b->s, b->ctx, &session);
+    if (!st)
+        st = dlm_model_make_lora(b->s.model, &b->s.lora, &spec, &lora);
+    return st ? st : dlm_lora_init(b->s.lora, SEED);
+}
+
+static enum dlm_status make_inputs(struct bench *b)
+{
+    const struct dlm_model *m = b->s.model;
+    const size_t num_pixels = dlm_vision_pixels_len(m);
+    struct dlm_rng rng;
+
+    b->ids_len = m->image_tokens + b->prompt_tokens + SUFFIX_TOKENS;
+    b->ids = dlm_alloc_array(b->ctx, (size_t)b->ids_len, sizeof(*b->ids));
+    b->pixels = dlm_alloc_array(b->ctx, num_pixels, sizeof(*b->pixels));
+    b->features = dlm_alloc_array(b->ctx, dlm_vision_features_len(m), sizeof(*b->features));
+    if (!b->ids || !b->pixels || !b->features)
+        return DLM_ERR_MEMORY;
+    dlm_rng_init(&rng, SEED, 0);
+    for (int64_t i = 0; i < b->ids_len; i++) {
+        /* vocabularies are below 2^22; a text token must not stand for a feature */
+        const int32_t id = (int32_t)dlm_rng_below(&rng, (uint32_t)m->decoder.config.vocab);
+        b->ids[i] = i < m->image_tokens ? m->image_id : id == m->image_id ? m->bos_id : id;
+    }
+    for (size_t i = 0; i < num_pixels; i++)
+        b->pixels[i] = 2.0f * dlm_rng_uniform(&rng) - 1.0f;
+    return DLM_OK;
+}
+
+static enum dlm_status make_plans(struct bench *b)
+{
+    struct dlm_session *s = &b->s;
+    const struct dlm_generator_params generator = {
+        .prompt_len = s->model->image_tokens + b->prompt_tokens,
+        .max_tokens = b->decode_tokens + 1, /* prefill gives the first */
+        .num_images = 1};
+    const struct dlm_pass_params pass = {.batch = b->batch,
+                                         .tokens = b->ids_len,
+                                         .labels = b->batch * SUFFIX_TOKENS,
+                                         .images = b->batch,
+                                         .backward = true};
+
+    s->has_vision = true;
+    enum dlm_status st = dlm_vision_init(&s->vision, s->model, NULL);
+    if (!st)
+        st = dlm_generator_create(b->ctx, &b->generator, s->model, NULL, &generator);
+    if (!st)
+        st = dlm_pass_create(b->ctx, &b->pass, s->model, s->lora, &pass);
+    return st ? st : dlm_update_init(&b->update, b->ctx, s->device, s->lora, 1.0f);
+}
+
+/* What the plans say, and the workspace that all of them share. */
+static enum dlm_status reserve(struct bench *b)
+{
+    struct dlm_session *s = &b->s;
+    struct dlm_plan *plans[] = {s->vision.plan, b->pass->plan, b->update.plan, NULL, NULL};
+    const struct dlm_weights *weights = s->model->weights;
+    const uint64_t tower = dlm_weights_bytes_below(weights, TOWER);
+    const uint64_t len_bytes = (uint64_t)s->lora->len * sizeof(float);
+    struct dlm_bench_result *r = b->result;
+
+    dlm_generator_plans(b->generator, plans + 3);
+    struct dlm_budget budget = {
+        /* the tower's weights are gone before the others come */
+        .weights = DLM_MAX(tower, dlm_weights_bytes(weights) - tower),
+        .adapter = 2 * len_bytes, /* values and gradients */
+        .optimizer = 2 * len_bytes,
+        .activations = dlm_workspace_bytes(plans, DLM_ARRAY_LEN(plans)),
+        .cache = dlm_generator_slot_bytes(b->generator),
+        .inputs = dlm_slots_bytes(&b->pass->slots) + dlm_slots_bytes(&b->update.slots),
+    };
+    r->planned_weights = budget.weights;
+    r->planned_adapter = budget.adapter;
+    r->planned_optimizer = budget.optimizer;
+    r->planned_activations = budget.activations + budget.inputs;
+    r->planned_cache = budget.cache;
+    r->planned_total = r->planned_weights + r->planned_adapter + r->planned_optimizer +
+                       r->planned_activations + r->planned_cache;
+    enum dlm_status st = dlm_session_check_budget(s, &budget);
+    return st ? st
+              : dlm_workspace_init(&b->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
+}
+
+/* Once to warm up, then `repeat` times; the best counts. With DLM_BENCH_PROFILE set the seconds of
+ * each kernel are logged at debug level. */
+static enum dlm_status measure(struct bench *b, const struct part *part, int64_t tokens,
+                               struct dlm_bench_part *best)
+{
+    enum dlm_status st = DLM_OK;
+
+    for (int64_t i = 0; !st && i <= b->repeat; i++) {
+        st = part->before ? part->before(b) : DLM_OK;
+        const double start = now();
+        if (!st)
+            st = part->run(b);
+        const double seconds = now() - start;
+        if (i && (i == 1 || seconds < best->seconds))
+            best->seconds = seconds;
+        if (!st && dlm_ctx_is_cancelled(b->ctx))
+            st = dlm_fail(b->ctx, DLM_ERR_CANCELLED, "interrupted");
+    }
+    best->tokens_per_sec = best->seconds > 0 ? (double)tokens / best->seconds : 0;
+    if (st)
+        return st;
+    dlm_log(b->ctx, DLM_LOG_INFO, "%s: %.4f s, %.1f tokens/s", part->name, best->seconds,
+            best->tokens_per_sec);
+    return getenv("DLM_BENCH_PROFILE") ? part->profile(b) : DLM_OK;
+}
+
+static enum dlm_status run_vision(struct bench *b)
+{
+    return dlm_vision_run(&b->s.vision, b->pixels, b->features);
+}
+
+static enum dlm_status profile_vision(struct bench *b)
+{
+    return dlm_program_profile(b->s.vision.program);
+}
+
+static enum dlm_status run_prefill(struct bench *b)
+{
+    const float *features[] = {b->features};
+    const int64_t len = b->s.model->image_tokens + b->prompt_tokens;
+    const struct dlm_example prompt = {
+        .ids = b->ids, .len = len, .prefix_len = len, .num_images = 1, .features = features};
+    const struct dlm_sampling greedy = {0};
+    int32_t token;
+
+    return dlm_generator_prefill(b->generator, &prompt, &greedy, &token);
+}
+
+static enum dlm_status profile_prefill(struct bench *b)
+{
+    return dlm_generator_profile(b->generator, true);
+}
+
+static enum dlm_status run_decode(struct bench *b)
+{
+    enum dlm_status st = DLM_OK;
+    int32_t token;
+
+    for (int64_t i = 0; !st && i < b->decode_tokens; i++)
+        st = dlm_generator_next(b->generator, &token);
+    return st;
+}
+
+static enum dlm_status profile_decode(struct bench *b)
+{
+    return dlm_generator_profile(b->generator, false);
+}
+
+static enum dlm_status run_step(struct bench *b)
+{
+    const float *features[] = {b->features};
+    struct dlm_example *rows = dlm_alloc_array(b->ctx, (size_t)b->batch, sizeof(*rows));
+    const struct dlm_pass_step step = {.examples = rows,
+                                       .num = b->batch,
+                                       .weight = 1.0f / (float)(b->batch * SUFFIX_TOKENS)};
+    const struct dlm_update_step update = {
+        .lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .t = ++b->num_updates};
+    float grad_norm;
+
+    if (!rows)
+        return DLM_ERR_MEMORY;
+    for (int64_t i = 0; i < b->batch; i++)
+        rows[i] = (struct dlm_example){.ids = b->ids, .len = b->ids_len,
+                                       .prefix_len = b->ids_len - SUFFIX_TOKENS,
+                                       .num_images = 1, .features = features};
+    enum dlm_status st = dlm_pass_run(b->pass, &step);
+    dlm_free(rows);
+    return st ? st : dlm_update_run(&b->update, &update, &grad_norm);
+}
+
+static enum dlm_status profile_step(struct bench *b)
+{
+    enum dlm_status st = dlm_program_profile(b->pass->program);
+
+    return st ? st : dlm_program_profile(b->update.program);
+}
+
+static const struct part vision_part = {"vision", NULL, run_vision, profile_vision};
+static const struct part prefill_part = {"prefill", NULL, run_prefill, profile_prefill};
+static const struct part decode_part = {"decode", run_prefill, run_decode, profile_decode};
+static const struct part step_part = {"training step", NULL, run_step, profile_step};
+
+/* The tower, which is loaded for this alone. */
+static enum dlm_status bench_vision(struct bench *b)
+{
+    struct dlm_session *s = &b->s;
+
+    enum dlm_status st = dlm_weights_load(s->model->weights, TOWER);
+    if (!st)
+        st = dlm_vision_prepare(&s->vision, &b->workspace);
+    if (!st)
+        st = measure(b, &vision_part, s->model->image_tokens, &b->result->vision);
+    dlm_vision_finish(&s->vision);
+    s->has_vision = false;
+    dlm_weights_unload(s->model->weights, TOWER);
+    return st;
+}
+
+static enum dlm_status bench_decoder(struct bench *b)
+{
+    const int64_t prompt = b->s.model->image_tokens + b->prompt_tokens;
+    struct dlm_bench_result *r = b->result;
+    const double start = now();
+
+    enum dlm_status st = dlm_session_load(&b->s, false, true);
+    if (!st)
+        dlm_log(b->ctx, DLM_LOG_INFO, "weights of the language model: %.1f s", now() - start);
+    if (!st)
+        st = dlm_generator_prepare(b->generator, &b->workspace);
+    if (!st)
+        st = dlm_pass_prepare(b->pass, &b->workspace);
+    if (!st)
+        st = dlm_update_prepare(&b->update, &b->workspace);
+    if (!st)
+        st = measure(b, &prefill_part, prompt, &r->prefill);
+    if (!st)
+        st = measure(b, &decode_part, b->decode_tokens, &r->decode);
+    return st ? st : measure(b, &step_part, b->batch * b->ids_len, &r->train_step);
+}
+
+static enum dlm_precision precision_of(enum dlm_dtype policy)
+{
+    return policy == DLM_DTYPE_BF16  ? DLM_PRECISION_BF16
+           : policy == DLM_DTYPE_F16 ? DLM_PRECISION_FP16
+                                     : DLM_PRECISION_FP32;
+}
+
+static enum dlm_status describe(struct bench *b, const struct dlm_bench_params *p)
+{
+    const struct dlm_device_info *info = &dlm_device_get_caps(b->s.device)->info;
+    struct dlm_bench_result *r = b->result;
+
+    r->model = dlm_strdup(b->ctx, p->shape ? p->shape : p->base);
+    r->device = dlm_strdup(b->ctx, info->name);
+    r->backend = info->kind;
+    r->precision = precision_of(b->s.model->policy);
+    r->image_tokens = b->s.model->image_tokens;
+    r->prompt_tokens = b->prompt_tokens;
+    r->decode_tokens = b->decode_tokens;
+    r->batch = b->batch;
+    return r->model && r->device ? DLM_OK : DLM_ERR_MEMORY;
+}
+
+static uint64_t peak_host_bytes(void)
+{
+    struct rusage usage;
+
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : (uint64_t)usage.ru_maxrss * 1024; /* KiB */
+}
+
+static int64_t or_default(int64_t value, int64_t otherwise)
+{
+    return value ? value : otherwise;
+}
+
+enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *params,
+                          struct dlm_bench_result *result)
+{
+    struct bench b = {
+        .ctx = ctx,
+        .prompt_tokens = or_default(params->prompt_tokens, DEFAULT_PROMPT_TOKENS),
+        .decode_tokens = or_default(params->decode_tokens, DEFAULT_DECODE_TOKENS),
+        .batch = or_default(params->batch, 1),
+        .repeat = or_default(params->repeat, DEFAULT_REPEAT),
+        .result = result,
+    };
+    enum dlm_status st;
+
+    *result = (struct dlm_bench_result){0};
+    DLM_REQUIRE(ctx, !params->base != !params->shape);
+    DLM_REQUIRE(ctx, b.prompt_tokens > 0 && b.decode_tokens > 0 && b.batch > 0 && b.repeat > 0);
+    st = open_all(&b, params);
+    if (!st)
+        st = describe(&b, params);
+    if (!st)
+        st = make_inputs(&b);
+    if (!st)
+        st = make_plans(&b);
+    if (!st)
+        st = reserve(&b);
+    if (!st)
+        st = bench_vision(&b);
+    if (!st)
+        st = bench_decoder(&b);
+    if (!st) {
+        result->peak_device_bytes = dlm_device_peak_bytes(b.s.device);
+        result->peak_host_bytes = peak_host_bytes();
+    }
+done:
+    finish(&b);
+    return st;
+}
+
+void dlm_bench_result_finish(struct dlm_bench_result *result)
+{
+    dlm_free(result->model);
+    dlm_free(result->device);
+    *result = (struct dlm_bench_result){0};
+}

@@ -1,0 +1,398 @@
+/* Training: document, store, base, rows, loop, version. */
+#include "dlm/train.h"
+
+#include <math.h>
+
+#include "api/train_impl.h"
+#include "base/cancel.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#define SAVE_SECONDS 120
+
+static void finish(struct dlm_train_call *t)
+{
+    if (t->log)
+        fclose(t->log);
+    dlm_free(t->log_path);
+    dlm_run_close(&t->run);
+    dlm_trainer_destroy(&t->trainer);
+    dlm_train_data_finish(&t->data);
+    dlm_session_finish(&t->s);
+    dlm_rows_finish(&t->rows);
+    dlm_doc_sources_finish(&t->sources);
+    dlm_store_close(&t->store);
+    dlm_doc_destroy(&t->doc);
+}
+
+/* The manifest exists and, for a gated base, holds the licence's acceptance. */
+static enum dlm_status accept_license(struct dlm_train_call *t, const struct dlm_base *base)
+{
+    struct dlm_manifest manifest = {0};
+    bool is_new = !dlm_store_is_initialized(t->store);
+
+    enum dlm_status st = is_new ? dlm_manifest_init(t->ctx, &manifest, t->doc->id, base->key,
+                                                    base->revision, t->params->document)
+                                : dlm_manifest_load(t->ctx, &manifest, t->store);
+    if (!st && base->gated && !dlm_manifest_has_license(&manifest)) {
+        if (t->params->accept_license)
+            st = dlm_manifest_set_license(t->ctx, &manifest, base->row->license_url,
+                                          base->row->license_spdx, "cli_flag");
+        else
+            st = dlm_fail(t->ctx, DLM_ERR_INVALID,
+                          "license: base '%s' is gated; re-run with --i-accept-license to accept "
+                          "its terms (%s)", base->key,
+                          base->row->license_url ? base->row->license_url : "see its model card");
+        is_new = true;
+    }
+    if (!st && is_new)
+        st = dlm_manifest_save(t->ctx, &manifest, t->store);
+    dlm_manifest_finish(&manifest);
+    return st;
+}
+
+static enum dlm_status open_store(struct dlm_train_call *t)
+{
+    struct dlm_base base = {0};
+
+    enum dlm_status st = dlm_store_open(t->ctx, &t->store, t->params->home, t->doc->id);
+    if (!st)
+        st = dlm_store_prepare(t->ctx, t->store);
+    if (!st)
+        st = dlm_store_lock(t->ctx, t->store);
+    if (!st)
+        st = dlm_store_sweep(t->ctx, t->store);
+    if (!st)
+        st = dlm_base_identify(t->ctx, &base, t->doc->base_model);
+    if (!st)
+        st = accept_license(t, &base);
+    dlm_base_finish(&base);
+    return st;
+}
+
+static enum dlm_status put_image(struct dlm_ctx *ctx, void *user, const char *abs_path,
+                                 char sha[65])
+{
+    return dlm_blob_put(ctx, user, abs_path, sha, NULL);
+}
+
+static enum dlm_status make_rows(struct dlm_train_call *t)
+{
+    struct dlm_rows_options options = {.put_image = put_image, .user = t->store,
+                                       .sources = &t->sources, .seed = t->seed};
+
+    enum dlm_status st = dlm_doc_sources_read(t->ctx, t->doc, &t->sources);
+    if (!st)
+        st = dlm_rows_from_doc(t->ctx, &t->rows, t->doc, &options);
+    if (!st && t->rows.num_images_without_caption)
+        dlm_log(t->ctx, DLM_LOG_WARNING, "%zu of %zu images have no caption",
+                t->rows.num_images_without_caption, t->rows.num_images);
+    return st;
+}
+
+static enum dlm_status open_session(struct dlm_train_call *t)
+{
+    static const enum dlm_precision precisions[] = {
+        [DLM_DOC_PRECISION_NONE] = DLM_PRECISION_AUTO,
+        [DLM_DOC_PRECISION_BF16] = DLM_PRECISION_BF16,
+        [DLM_DOC_PRECISION_FP16] = DLM_PRECISION_FP16,
+        [DLM_DOC_PRECISION_FP32] = DLM_PRECISION_FP32,
+    };
+    static const enum dlm_backend_kind backends[] = {
+        [DLM_DOC_BACKEND_AUTO] = DLM_BACKEND_AUTO,
+        [DLM_DOC_BACKEND_CPU] = DLM_BACKEND_CPU,
+        [DLM_DOC_BACKEND_OPENCL] = DLM_BACKEND_OPENCL,
+        [DLM_DOC_BACKEND_VULKAN] = DLM_BACKEND_VULKAN,
+    };
+    char *doc_dir = dlm_path_dirname(t->ctx, t->params->document);
+    struct dlm_session_params params = {
+        .base = t->doc->base_model, .doc_dir = doc_dir, .compute = t->params->compute};
+
+    if (!doc_dir)
+        return DLM_ERR_MEMORY;
+    if (params.compute.backend == DLM_BACKEND_AUTO)
+        params.compute.backend = backends[t->doc->training.backend];
+    if (params.compute.precision == DLM_PRECISION_AUTO)
+        params.compute.precision = precisions[t->doc->training.precision];
+    enum dlm_status st = dlm_session_open(&t->s, t->ctx, &params);
+    dlm_free(doc_dir);
+    return st;
+}
+
+/* target_modules of the document as a spec; names has room for the registry's list. */
+static struct dlm_target_spec target_spec(const struct dlm_train_call *t, const char **names)
+{
+    static const char *const usual[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
+    const struct dlm_doc_targets *targets = &t->doc->training.target_modules;
+    struct dlm_target_spec spec = {.kind = DLM_TARGET_LIST};
+
+    if (targets->kind == DLM_DOC_TARGETS_REGEX)
+        return (struct dlm_target_spec){.kind = DLM_TARGET_REGEX, .regex = targets->regex};
+    if (targets->kind == DLM_DOC_TARGETS_LIST) {
+        spec.names = targets->list.items;
+        spec.num_names = targets->list.len;
+        return spec;
+    }
+    const char *const *list = t->s.base.row ? t->s.base.row->target_modules : usual;
+    size_t most = t->s.base.row ? DLM_ARRAY_LEN(t->s.base.row->target_modules) : 4;
+    while (spec.num_names < most && list[spec.num_names]) {
+        names[spec.num_names] = list[spec.num_names];
+        spec.num_names++;
+    }
+    spec.names = names;
+    return spec;
+}
+
+static enum dlm_status new_lora(struct dlm_train_call *t)
+{
+    const struct dlm_doc_training *d = &t->doc->training;
+    const struct dlm_lora_params params = {
+        .r = d->lora_r, .alpha = (float)d->lora_alpha, .dropout = (float)d->lora_dropout};
+    const char *names[8];
+    struct dlm_target_spec spec = target_spec(t, names);
+
+    enum dlm_status st = dlm_model_make_lora(t->s.model, &t->s.lora, &spec, &params);
+    return st ? st : dlm_lora_init(t->s.lora, (uint64_t)t->seed);
+}
+
+/* An adapter from disk keeps its r, alpha and targets; dropout is the document's. */
+static enum dlm_status read_lora(struct dlm_train_call *t, const char *dir)
+{
+    enum dlm_status st = dlm_session_read_adapter(&t->s, dir);
+
+    if (!st)
+        t->s.lora->params.dropout = (float)t->doc->training.lora_dropout;
+    return st;
+}
+
+static enum dlm_status start_lora(struct dlm_train_call *t)
+{
+    char *current = NULL;
+
+    if (t->params->init_adapter)
+        return read_lora(t, t->params->init_adapter);
+    enum dlm_status st =
+        t->params->resume ? dlm_store_current(t->ctx, t->store, &current, NULL) : DLM_OK;
+    if (!st && t->params->resume && !current)
+        st = dlm_fail(t->ctx, DLM_ERR_INVALID,
+                      "resume: there is no interrupted run and no adapter to go on from");
+    if (!st)
+        st = current ? read_lora(t, current) : new_lora(t);
+    dlm_free(current);
+    return st;
+}
+
+static enum dlm_status make_trainer(struct dlm_train_call *t)
+{
+    static const enum dlm_schedule_kind schedules[] = {
+        [DLM_DOC_SCHEDULER_COSINE] = DLM_SCHEDULE_COSINE,
+        [DLM_DOC_SCHEDULER_LINEAR] = DLM_SCHEDULE_LINEAR,
+        [DLM_DOC_SCHEDULER_CONSTANT] = DLM_SCHEDULE_CONSTANT,
+    };
+    const struct dlm_doc_training *d = &t->doc->training;
+    struct dlm_trainer_params params = {
+        .epochs = d->num_epochs,
+        .max_steps = t->params->max_steps,
+        .micro_batch = t->micro_batch ? t->micro_batch : d->micro_batch_size,
+        .grad_accum = t->grad_accum ? t->grad_accum : d->grad_accum,
+        .schedule = schedules[d->lr_scheduler],
+        .lr = d->learning_rate,
+        .warmup_ratio = d->warmup_ratio,
+        .max_grad_norm = 1.0,
+        .seed = t->seed,
+        .checkpoint = t->checkpoint,
+    };
+    enum dlm_status st = DLM_OK;
+
+    params.with_tower = t->data.num_images && dlm_model_trains_tower(t->s.model, t->s.lora);
+    t->with_tower = params.with_tower;
+    if (t->data.num_images && !params.with_tower && !dlm_train_data_has_features(&t->data)) {
+        t->s.has_vision = true;
+        st = dlm_vision_init(&t->s.vision, t->s.model, t->s.lora);
+    }
+    return st ? st
+              : dlm_trainer_create(t->ctx, &t->trainer, &t->data, t->s.lora,
+                                   t->s.has_vision ? &t->s.vision : NULL, &params);
+}
+
+static enum dlm_status load_all(struct dlm_train_call *t)
+{
+    const uint64_t adapter = (uint64_t)t->s.lora->len * sizeof(float);
+    const struct dlm_budget budget = {
+        .weights = dlm_weights_bytes(t->s.model->weights),
+        .adapter = 2 * adapter,
+        .optimizer = 2 * adapter,
+        .activations = dlm_trainer_arena_bytes(t->trainer),
+        .inputs = dlm_trainer_input_bytes(t->trainer),
+    };
+
+    enum dlm_status st = dlm_session_check_budget(&t->s, &budget);
+    if (!st)
+        st = dlm_session_load(&t->s, t->s.has_vision || t->with_tower, true);
+    return st ? st : dlm_trainer_prepare(t->trainer);
+}
+
+static double now_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void report(const struct dlm_train_call *t, const struct dlm_trainer_step *step,
+                   double tokens_per_sec, double seconds_a_step)
+{
+    const int64_t steps = dlm_trainer_num_steps(t->trainer);
+    const struct dlm_train_progress progress = {
+        .step = step->step,
+        .steps = steps,
+        .loss = step->loss,
+        .lr = step->lr,
+        .grad_norm = step->grad_norm,
+        .tokens_per_sec = tokens_per_sec,
+        .seconds_left = seconds_a_step * (double)(steps - step->step),
+    };
+
+    if (t->params->progress)
+        t->params->progress(t->params->user, &progress);
+}
+
+/* One step with its log line; *stop when a cancel asks for the end. */
+static enum dlm_status run_step(struct dlm_train_call *t, int64_t step, double started,
+                                bool *stop)
+{
+    const int64_t steps = dlm_trainer_num_steps(t->trainer);
+    const int64_t every = DLM_MAX((int64_t)1, steps / 4);
+    const double began = now_seconds();
+    struct dlm_trainer_step done;
+    double val_loss = NAN;
+
+    enum dlm_status st = dlm_trainer_run(t->trainer, step, &done);
+    if (st)
+        return st;
+    if (t->data.num_val && step % every == 0) {
+        st = dlm_trainer_validate(t->trainer, &val_loss);
+        t->last_val_loss = val_loss;
+    }
+    const double end = now_seconds(), rate = (double)done.tokens / (end - began);
+    t->last_loss = done.loss;
+    if (!st)
+        st = dlm_train_log_step(t, &done, rate, val_loss);
+    report(t, &done, rate, (end - started) / (double)(step - t->first_step + 1));
+    *stop = dlm_ctx_wants_cancel(t->ctx);
+    return st;
+}
+
+static enum dlm_status loop(struct dlm_train_call *t)
+{
+    const int64_t steps = dlm_trainer_num_steps(t->trainer);
+    const double started = now_seconds();
+    double saved = started;
+    enum dlm_status st = DLM_OK;
+
+    for (int64_t step = t->first_step; !st && step <= steps; step++) {
+        bool stop = false;
+        st = run_step(t, step, started, &stop);
+        if (st || step == steps)
+            break;
+        bool is_due = t->params->save_every ? step % t->params->save_every == 0
+                                            : now_seconds() - saved >= SAVE_SECONDS;
+        if (is_due || stop) {
+            st = dlm_train_save_state(t, step);
+            saved = now_seconds();
+        }
+        if (!st && stop) {
+            dlm_fail(t->ctx, DLM_ERR_CANCELLED, "interrupted after step %lld of %lld",
+                     (long long)step, (long long)steps);
+            dlm_log(t->ctx, DLM_LOG_HINT, "`dlm train --resume` continues the run");
+            st = DLM_ERR_CANCELLED;
+        }
+    }
+    return st;
+}
+
+static enum dlm_status prepare(struct dlm_train_call *t)
+{
+    const struct dlm_train_params *p = t->params;
+    struct dlm_checkpoint *tensors = NULL;
+
+    t->seed = p->has_seed ? p->seed : t->doc->training.seed;
+    t->checkpoint = p->checkpointing == DLM_TRAIN_CHECKPOINTING_DOCUMENT
+                        ? t->doc->training.gradient_checkpointing
+                        : p->checkpointing == DLM_TRAIN_CHECKPOINTING_ON;
+    t->first_step = 1;
+    t->last_val_loss = NAN;
+    t->started_at = time(NULL);
+    enum dlm_status st = open_store(t);
+    if (!st)
+        st = make_rows(t);
+    if (!st)
+        st = open_session(t);
+    if (!st)
+        st = dlm_train_data_init(&t->data, t->ctx, &t->rows, t->store, t->s.model, t->s.tok,
+                                 t->doc->training.sequence_len);
+    if (st || !t->data.num_train) {
+        t->result->nothing_to_do = !st;
+        return st;
+    }
+    st = dlm_train_hash(t);
+    if (!st)
+        st = dlm_train_find_run(t);
+    if (!st && t->run)
+        st = dlm_train_load_state(t, &tensors);
+    else if (!st)
+        st = start_lora(t);
+    if (!st && !t->run)
+        st = dlm_run_begin(t->ctx, t->store, &t->run);
+    if (!st)
+        st = make_trainer(t);
+    if (!st)
+        st = load_all(t);
+    if (!st && tensors)
+        st = dlm_train_restore(t, tensors);
+    if (!st)
+        st = dlm_train_log_open(t);
+    dlm_checkpoint_destroy(&tensors);
+    return st;
+}
+
+enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *params,
+                          struct dlm_train_result *result)
+{
+    struct dlm_train_call t = {.ctx = ctx, .params = params, .result = result};
+    enum dlm_status st;
+
+    *result = (struct dlm_train_result){.determinism = "strong"};
+    dlm_ctx_hold_cancel(ctx, true); /* a step ends whole */
+    DLM_REQUIRE(ctx, params->document);
+    DLM_REQUIRE(ctx, !(params->resume && params->fresh));
+    st = dlm_doc_load(ctx, &t.doc, params->document);
+    if (!st)
+        st = dlm_doc_check_trainable(ctx, t.doc);
+    if (!st)
+        st = prepare(&t);
+    if (st || result->nothing_to_do)
+        goto done;
+    st = loop(&t);
+    if (!st)
+        st = dlm_train_commit(&t);
+    if (st)
+        goto done;
+    result->steps = dlm_trainer_num_steps(t.trainer);
+    result->seed = t.seed;
+    result->final_loss = t.last_loss;
+    result->log = t.log_path;
+    t.log_path = NULL;
+done:
+    dlm_ctx_hold_cancel(ctx, false);
+    finish(&t);
+    return st;
+}
+
+void dlm_train_result_finish(struct dlm_train_result *result)
+{
+    dlm_free(result->adapter);
+    dlm_free(result->log);
+    *result = (struct dlm_train_result){0};
+}

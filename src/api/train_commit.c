@@ -1,0 +1,176 @@
+/* The end of a run: the adapter becomes a version, the manifest and the lock record say so. Each
+ * step is idempotent by run id: killed anywhere, the next start goes on. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "api/train_impl.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "dlm/dlm.h"
+
+static enum dlm_status check_finite(struct dlm_train_call *t, const float *values)
+{
+    for (int64_t i = 0; i < t->s.lora->len; i++)
+        if (!isfinite(values[i]))
+            return dlm_fail(t->ctx, DLM_ERR_INVALID,
+                            "training: the adapter's weights are not finite; nothing was committed");
+    return DLM_OK;
+}
+
+static enum dlm_status write_adapter(struct dlm_train_call *t, const char *dir)
+{
+    struct dlm_lora *lora = t->s.lora;
+    struct dlm_ctx *ctx = t->ctx;
+    struct dlm_adapter_write_params params = {
+        .base_model = dlm_base_name(&t->s.base),
+        .revision = t->s.base.revision,
+        .r = lora->params.r,
+        .alpha = lora->params.alpha,
+        .dropout = lora->params.dropout,
+        .use_rslora = lora->params.use_rslora,
+        .names = t->params->adapter_names == DLM_TRAIN_ADAPTER_NAMES_V4 ? DLM_ADAPTER_NAMES_V4
+                                                                      : DLM_ADAPTER_NAMES_V5,
+        .map = &t->s.model->family->names,
+        .num_all_paths = t->s.model->num_linears,
+    };
+    struct dlm_adapter_out_module *list = dlm_alloc_array(ctx, lora->num, sizeof(*list));
+    const char **paths = dlm_alloc_array(ctx, params.num_all_paths, sizeof(*paths));
+    enum dlm_status st = list && paths ? dlm_lora_download(lora, &lora->flat, lora->values)
+                                       : DLM_ERR_MEMORY;
+
+    if (!st)
+        st = check_finite(t, lora->values);
+    for (size_t i = 0; !st && i < params.num_all_paths; i++)
+        paths[i] = t->s.model->linears[i]->path;
+    params.all_paths = paths;
+    for (size_t i = 0; !st && i < lora->num; i++) {
+        const struct dlm_lora_module *m = lora->modules[i];
+        list[i] = (struct dlm_adapter_out_module){
+            .path = m->path, .r = m->r, .alpha = m->alpha, .in = m->in, .out = m->out,
+            .a = lora->values + m->a_at, .b = lora->values + m->b_at};
+    }
+    if (!st)
+        st = dlm_adapter_write(ctx, dir, &params, list, lora->num);
+    dlm_free(list);
+    dlm_free(paths);
+    return st;
+}
+
+static enum dlm_status write_versions(struct dlm_train_call *t, const char *dir)
+{
+    char *path = dlm_path_join(t->ctx, dir, "pinned_versions.json");
+    json_t *versions = json_pack("{s:s}", "dlm", dlm_version_text());
+    enum dlm_status st =
+        path && versions ? dlm_json_replace(t->ctx, path, versions) : DLM_ERR_MEMORY;
+
+    json_decref(versions);
+    dlm_free(path);
+    return st;
+}
+
+static enum dlm_status commit_version(struct dlm_train_call *t)
+{
+    struct dlm_version *version = NULL;
+
+    enum dlm_status st = dlm_version_begin(t->ctx, t->store, dlm_run_id(t->run), &version);
+    if (!st && !dlm_version_exists(version)) {
+        st = write_adapter(t, dlm_version_dir(version));
+        if (!st)
+            st = write_versions(t, dlm_version_dir(version));
+    }
+    if (st) {
+        dlm_version_abort(&version);
+        return st;
+    }
+    return dlm_version_finish(t->ctx, &version, &t->result->version, &t->result->adapter);
+}
+
+static enum dlm_status write_summary(struct dlm_train_call *t, const char *path)
+{
+    json_t *summary = json_pack(
+        "{s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:f}", "run_id", (json_int_t)dlm_run_id(t->run),
+        "adapter_version", (json_int_t)t->result->version, "seed", (json_int_t)t->seed, "steps",
+        (json_int_t)dlm_trainer_num_steps(t->trainer), "determinism_class", "strong",
+        "final_train_loss", isfinite(t->last_loss) ? json_real(t->last_loss) : json_null(),
+        "final_val_loss", isfinite(t->last_val_loss) ? json_real(t->last_val_loss) : json_null(),
+        "duration_seconds", difftime(time(NULL), t->started_at));
+    enum dlm_status st = summary ? dlm_json_replace(t->ctx, path, summary) : DLM_ERR_MEMORY;
+
+    json_decref(summary);
+    return st;
+}
+
+static enum dlm_status set_content_hashes(struct dlm_train_call *t, struct dlm_manifest *manifest)
+{
+    const char **ids = dlm_alloc_array(t->ctx, t->rows.num_rows + 1, sizeof(*ids));
+    size_t num = 0;
+
+    if (!ids)
+        return DLM_ERR_MEMORY;
+    for (size_t i = 0; i < t->rows.num_rows; i++)
+        if (!num || strcmp(ids[num - 1], t->rows.rows[i].section_id))
+            ids[num++] = t->rows.rows[i].section_id;
+    enum dlm_status st = dlm_manifest_set_map(t->ctx, manifest, "content_hashes", ids, ids, num);
+    dlm_free(ids);
+    return st;
+}
+
+static enum dlm_status update_manifest(struct dlm_train_call *t, const char *summary)
+{
+    struct dlm_manifest manifest = {0};
+    const size_t root = strlen(dlm_store_path(t->store)) + 1;
+    const struct dlm_training_run run = {
+        .run_id = dlm_run_id(t->run),
+        .started_at = t->started_at,
+        .ended_at = time(NULL),
+        .adapter_version = t->result->version,
+        .base_revision = t->s.base.revision ? t->s.base.revision : "",
+        .seed = t->seed,
+        .steps = dlm_trainer_num_steps(t->trainer),
+        .final_train_loss = t->last_loss,
+        .final_val_loss = t->last_val_loss,
+        .status = "completed",
+        .summary_path = summary + root,
+    };
+
+    enum dlm_status st = dlm_manifest_load(t->ctx, &manifest, t->store);
+    if (!st)
+        st = dlm_manifest_add_run(t->ctx, &manifest, &run);
+    if (!st)
+        st = dlm_manifest_set_adapter_version(t->ctx, &manifest, t->result->version);
+    if (!st)
+        st = set_content_hashes(t, &manifest);
+    if (!st)
+        st = dlm_manifest_save(t->ctx, &manifest, t->store);
+    const struct dlm_lock_record record = {
+        .dlm_sha256 = t->document_sha,
+        .base_revision = t->s.base.revision,
+        .hardware_tier = dlm_backend_name(dlm_device_get_caps(t->s.device)->info.kind),
+        .determinism_class = "strong",
+        .seed = t->seed,
+        .last_run_id = dlm_run_id(t->run),
+        .license = json_object_get(manifest.root, "license_acceptance"),
+    };
+    if (!st)
+        st = dlm_lock_record_write(t->ctx, t->store, &record);
+    dlm_manifest_finish(&manifest);
+    return st;
+}
+
+enum dlm_status dlm_train_commit(struct dlm_train_call *t)
+{
+    char *summary = NULL;
+
+    enum dlm_status st = commit_version(t);
+    if (!st)
+        st = dlm_store_summary_path(t->ctx, t->log_path, &summary);
+    if (!st)
+        st = write_summary(t, summary);
+    if (!st)
+        st = update_manifest(t, summary);
+    if (!st)
+        st = dlm_train_log_complete(t, t->result->version);
+    dlm_free(summary);
+    return st ? st : dlm_run_finish(t->ctx, &t->run);
+}

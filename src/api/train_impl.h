@@ -1,0 +1,64 @@
+/* One call of dlm_train: what its files share. Private to src/api. */
+#ifndef DLM_API_TRAIN_IMPL_H
+#define DLM_API_TRAIN_IMPL_H
+
+#include <stdio.h>
+#include <time.h>
+
+#include "api/session.h"
+#include "dlm/train.h"
+#include "doc/sources.h"
+#include "store/manifest.h"
+#include "store/run.h"
+#include "train/trainer.h"
+
+struct dlm_train_call {
+    struct dlm_ctx *ctx;
+    const struct dlm_train_params *params;
+    struct dlm_train_result *result;
+    struct dlm_doc *doc;
+    struct dlm_doc_sources sources;
+    struct dlm_rows rows;
+    struct dlm_store *store;
+    struct dlm_session s;
+    struct dlm_train_data data;
+    struct dlm_trainer *trainer;
+    struct dlm_run *run;
+    int64_t seed;
+    bool checkpoint;        /* gradient checkpointing */
+    bool with_tower;
+    int64_t micro_batch, grad_accum; /* resolved; from the state when resumed */
+    /* what a resumed run must agree with */
+    char document_sha[65], rows_sha[65], base_sha[65], options_sha[65];
+    /* progress */
+    int64_t first_step;     /* 1, or the one after the saved state */
+    double last_loss, last_val_loss;
+    time_t started_at;
+    char *log_path;
+    FILE *log;
+};
+
+/* train_state.c: hashes, saving and taking up a run's state. */
+enum dlm_status dlm_train_hash(struct dlm_train_call *t) DLM_CHECK_RESULT;
+enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step) DLM_CHECK_RESULT;
+/* Finds the run to resume (t->run stays NULL when there is none), or reports an unfinished one. */
+enum dlm_status dlm_train_find_run(struct dlm_train_call *t) DLM_CHECK_RESULT;
+/* Makes t->s.lora from the run's state; *tensors (owned) holds its vectors for later. */
+enum dlm_status dlm_train_load_state(struct dlm_train_call *t,
+                                     struct dlm_checkpoint **tensors) DLM_CHECK_RESULT;
+enum dlm_status dlm_train_restore(struct dlm_train_call *t,
+                                  const struct dlm_checkpoint *tensors) DLM_CHECK_RESULT;
+
+/* train_log.c: the JSONL log. */
+enum dlm_status dlm_train_log_open(struct dlm_train_call *t) DLM_CHECK_RESULT;
+enum dlm_status dlm_train_log_step(struct dlm_train_call *t, const struct dlm_trainer_step *step,
+                                   double tokens_per_sec, double val_loss) DLM_CHECK_RESULT;
+enum dlm_status dlm_train_log_complete(struct dlm_train_call *t,
+                                       int64_t version) DLM_CHECK_RESULT;
+/* Bytes that are safely in the log. */
+enum dlm_status dlm_train_log_bytes(struct dlm_train_call *t, uint64_t *bytes) DLM_CHECK_RESULT;
+
+/* train_commit.c: the adapter version, the manifest, the lock record. */
+enum dlm_status dlm_train_commit(struct dlm_train_call *t) DLM_CHECK_RESULT;
+
+#endif

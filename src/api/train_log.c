@@ -1,0 +1,97 @@
+/* The JSONL log: one object a line, keys sorted, flushed line by line. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "api/train_impl.h"
+#include "base/log.h"
+#include "dlm/dlm.h"
+
+/* Writes the object as a line; takes it. */
+static enum dlm_status write_line(struct dlm_train_call *t, json_t *line)
+{
+    char *text = line ? json_dumps(line, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
+    bool ok = text && fprintf(t->log, "%s\n", text) > 0 && !fflush(t->log);
+
+    free(text);
+    json_decref(line);
+    return ok ? DLM_OK
+              : dlm_fail(t->ctx, DLM_ERR_IO, "cannot write '%s': %s", t->log_path, strerror(errno));
+}
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *banner(const struct dlm_train_call *t)
+{
+    const struct dlm_device_info *info = &dlm_device_get_caps(t->s.device)->info;
+
+    return json_pack(
+        "{s:s, s:I, s:I, s:s, s:[], s:{s:s}, s:{s:s, s:s, s:s, s:I, s:I, s:b, s:I}}", "type",
+        "banner", "run_id", (json_int_t)dlm_run_id(t->run), "seed", (json_int_t)t->seed,
+        "determinism_class", "strong", "notes", "pinned_versions", "dlm", dlm_version_text(),
+        "plan", "backend", dlm_backend_name(info->kind), "device", info->name, "precision",
+        dlm_dtype_name(t->s.model->policy), "micro_batch_size",
+        (json_int_t)dlm_trainer_micro_batch(t->trainer), "grad_accum",
+        (json_int_t)dlm_trainer_grad_accum(t->trainer), "gradient_checkpointing", t->checkpoint,
+        "steps", (json_int_t)dlm_trainer_num_steps(t->trainer));
+}
+
+enum dlm_status dlm_train_log_open(struct dlm_train_call *t)
+{
+    const bool is_new = !t->log_path;
+    enum dlm_status st = DLM_OK;
+
+    if (is_new)
+        st = dlm_store_log_path(t->ctx, t->store, dlm_run_id(t->run), t->started_at, &t->log_path);
+    if (st)
+        return st;
+    t->log = fopen(t->log_path, is_new ? "we" : "ae");
+    if (!t->log)
+        return dlm_fail(t->ctx, DLM_ERR_IO, "cannot write '%s': %s", t->log_path, strerror(errno));
+    return is_new ? write_line(t, banner(t)) : DLM_OK;
+}
+
+enum dlm_status dlm_train_log_step(struct dlm_train_call *t, const struct dlm_trainer_step *step,
+                                   double tokens_per_sec, double val_loss)
+{
+    json_t *rows = json_array();
+    char name[64];
+
+    for (size_t i = 0; rows && i < step->num_rows; i++) {
+        snprintf(name, sizeof(name), "%s:%lld", step->rows[i]->row->section_id,
+                 (long long)step->rows[i]->row->index);
+        (void)json_array_append_new(rows, json_string(name)); /* a NULL line fails below */
+    }
+    json_t *line =
+        json_pack("{s:s, s:I, s:o, s:f, s:o, s:o, s:I, s:o}", "type", "step", "step",
+                  (json_int_t)step->step, "loss", number(step->loss), "lr", step->lr, "grad_norm",
+                  number(step->grad_norm), "tokens_per_sec", number(tokens_per_sec), "num_items",
+                  (json_int_t)step->num_items, "rows", rows);
+    if (line && !isnan(val_loss))
+        (void)json_object_set_new(line, "val_loss", number(val_loss));
+    return write_line(t, line);
+}
+
+enum dlm_status dlm_train_log_complete(struct dlm_train_call *t, int64_t version)
+{
+    return write_line(t, json_pack("{s:s, s:I, s:I, s:I, s:o, s:o}", "type", "run_complete",
+                                   "run_id", (json_int_t)dlm_run_id(t->run), "adapter_version",
+                                   (json_int_t)version, "steps",
+                                   (json_int_t)dlm_trainer_num_steps(t->trainer),
+                                   "final_train_loss", number(t->last_loss), "final_val_loss",
+                                   number(t->last_val_loss)));
+}
+
+enum dlm_status dlm_train_log_bytes(struct dlm_train_call *t, uint64_t *bytes)
+{
+    long at = ftell(t->log);
+
+    if (at < 0 || fsync(fileno(t->log)))
+        return dlm_fail(t->ctx, DLM_ERR_IO, "cannot write '%s': %s", t->log_path, strerror(errno));
+    *bytes = (uint64_t)at;
+    return DLM_OK;
+}

@@ -1,0 +1,240 @@
+/* The state of an unfinished run: enough to go on to the very bytes of an unbroken one. */
+#include "api/train_impl.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/sha256.h"
+
+static void hash_rows(const struct dlm_train_data *d, char hex[65])
+{
+    struct dlm_sha256 sha;
+    uint8_t digest[32];
+
+    dlm_sha256_init(&sha);
+    for (size_t i = 0; i < d->num_train + d->num_val; i++) {
+        const struct dlm_train_example *e =
+            i < d->num_train ? &d->train[i] : &d->val[i - d->num_train];
+        const int64_t head[] = {e->prefix_len, (int64_t)e->ids.len, e->row_id, i < d->num_train};
+        dlm_sha256_update(&sha, head, sizeof(head));
+        dlm_sha256_update(&sha, e->ids.ids, e->ids.len * sizeof(*e->ids.ids));
+        if (e->image >= 0)
+            dlm_sha256_update(&sha, d->images[e->image].sha, 64);
+    }
+    dlm_sha256_finish(&sha, digest);
+    dlm_sha256_hex(digest, hex);
+}
+
+enum dlm_status dlm_train_hash(struct dlm_train_call *t)
+{
+    const struct dlm_train_params *p = t->params;
+    struct dlm_str text = {0};
+
+    enum dlm_status st = dlm_file_sha256(t->ctx, p->document, t->document_sha, NULL);
+    if (!st)
+        st = dlm_checkpoint_identity(t->ctx, t->s.model->weights->checkpoint, t->base_sha);
+    if (!st)
+        st = dlm_str_appendf(t->ctx, &text, "seed %lld max_steps %lld precision %s checkpoint %d "
+                             "init %s", (long long)t->seed, (long long)p->max_steps,
+                             dlm_dtype_name(t->s.model->policy), t->checkpoint,
+                             p->init_adapter ? p->init_adapter : "");
+    if (!st)
+        dlm_sha256_of(text.data, text.len, t->options_sha);
+    dlm_str_finish(&text);
+    hash_rows(&t->data, t->rows_sha);
+    return st;
+}
+
+static json_t *modules_json(const struct dlm_lora *lora)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < lora->num; i++) {
+        const struct dlm_lora_module *m = lora->modules[i];
+        json_t *one = json_pack("{s:s, s:I, s:I, s:I, s:f}", "path", m->path, "r", (json_int_t)m->r,
+                                "in", (json_int_t)m->in, "out", (json_int_t)m->out, "alpha",
+                                (double)m->alpha);
+        if (!one || json_array_append_new(list, one)) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t log_bytes)
+{
+    const struct dlm_lora_params *lp = &t->s.lora->params;
+    const struct dlm_device_info *info = &dlm_device_get_caps(t->s.device)->info;
+
+    return json_pack(
+        "{s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s, s:f, s:I, s:s, s:I,"
+        " s:{s:s, s:s, s:s, s:s}, s:{s:I, s:f, s:f, s:b}, s:o}",
+        "state_version", 1, "step", (json_int_t)step, "steps",
+        (json_int_t)dlm_trainer_num_steps(t->trainer), "seed", (json_int_t)t->seed,
+        "micro_batch_size", (json_int_t)dlm_trainer_micro_batch(t->trainer), "grad_accum",
+        (json_int_t)dlm_trainer_grad_accum(t->trainer), "gradient_checkpointing", t->checkpoint,
+        "precision", dlm_dtype_name(t->s.model->policy), "backend", dlm_backend_name(info->kind),
+        "loss", t->last_loss, "started_at", (json_int_t)t->started_at, "log",
+        dlm_path_basename(t->log_path), "log_bytes", (json_int_t)log_bytes, "hashes", "document",
+        t->document_sha, "rows", t->rows_sha, "base", t->base_sha, "options", t->options_sha,
+        "lora", "r", (json_int_t)lp->r, "alpha", (double)lp->alpha, "dropout",
+        (double)lp->dropout, "rslora", lp->use_rslora, "modules", modules_json(t->s.lora));
+}
+
+enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step)
+{
+    struct dlm_lora *lora = t->s.lora;
+    const size_t len = (size_t)lora->len;
+    const struct dlm_storage *flats[] = {&lora->flat, &lora->m, &lora->v};
+    static const char *const names[] = {"parameters", "first_moments", "second_moments"};
+    struct dlm_tensor_out tensors[3];
+    float *values = dlm_alloc_array(t->ctx, 3 * len, sizeof(*values));
+    uint64_t log_bytes = 0;
+    json_t *state = NULL;
+    enum dlm_status st = values ? dlm_train_log_bytes(t, &log_bytes) : DLM_ERR_MEMORY;
+
+    for (int i = 0; !st && i < 3; i++) {
+        st = dlm_lora_download(lora, flats[i], values + (size_t)i * len);
+        tensors[i] = (struct dlm_tensor_out){.name = names[i], .dtype = DLM_DTYPE_F32, .ndim = 1,
+                                             .shape = {lora->len}, .data = values + (size_t)i * len,
+                                             .bytes = len * sizeof(float)};
+    }
+    if (!st) {
+        state = state_json(t, step, log_bytes);
+        st = state ? dlm_run_save(t->ctx, t->run, state, tensors, 3)
+                   : dlm_fail(t->ctx, DLM_ERR_MEMORY, "out of memory: cannot save the run's state");
+    }
+    json_decref(state);
+    dlm_free(values);
+    return st;
+}
+
+enum dlm_status dlm_train_find_run(struct dlm_train_call *t)
+{
+    int64_t *ids = NULL;
+    size_t num = 0;
+
+    enum dlm_status st = dlm_store_unfinished_runs(t->ctx, t->store, &ids, &num);
+    if (!st && num && t->params->resume)
+        st = dlm_run_open(t->ctx, t->store, ids[num - 1], &t->run);
+    else if (!st && num)
+        dlm_log(t->ctx, DLM_LOG_WARNING,
+                "run %lld is unfinished and stays so: `dlm train --resume` continues it",
+                (long long)ids[num - 1]);
+    dlm_free(ids);
+    return st;
+}
+
+static enum dlm_status check_hash(struct dlm_train_call *t, const json_t *hashes, const char *name,
+                                  const char *now)
+{
+    const char *then = json_string_value(json_object_get(hashes, name));
+
+    if (then && !strcmp(then, now))
+        return DLM_OK;
+    dlm_fail(t->ctx, DLM_ERR_INVALID, "resume: the %s changed since the run was interrupted", name);
+    dlm_log(t->ctx, DLM_LOG_HINT, "`dlm train --fresh` starts a new run");
+    return DLM_ERR_INVALID;
+}
+
+static enum dlm_status check_hashes(struct dlm_train_call *t, const json_t *state)
+{
+    const json_t *hashes = json_object_get(state, "hashes");
+    const char *backend = json_string_value(json_object_get(state, "backend"));
+    const struct dlm_device_info *info = &dlm_device_get_caps(t->s.device)->info;
+
+    enum dlm_status st = check_hash(t, hashes, "document", t->document_sha);
+    if (!st)
+        st = check_hash(t, hashes, "base", t->base_sha);
+    if (!st)
+        st = check_hash(t, hashes, "options", t->options_sha);
+    if (!st)
+        st = check_hash(t, hashes, "rows", t->rows_sha);
+    if (!st && backend && strcmp(backend, dlm_backend_name(info->kind)))
+        dlm_log(t->ctx, DLM_LOG_WARNING,
+                "the run began on %s and goes on on %s: its bits will not be those of an unbroken "
+                "run", backend, dlm_backend_name(info->kind));
+    return st;
+}
+
+static enum dlm_status damaged(struct dlm_train_call *t)
+{
+    return dlm_fail(t->ctx, DLM_ERR_PARSE, "cannot resume: '%s/state.json' is damaged",
+                    dlm_run_dir(t->run));
+}
+
+static enum dlm_status read_modules(struct dlm_train_call *t, const json_t *state)
+{
+    const json_t *lora = json_object_get(state, "lora"), *list = json_object_get(state, "modules");
+    const struct dlm_lora_params params = {
+        .r = json_integer_value(json_object_get(lora, "r")),
+        .alpha = (float)json_number_value(json_object_get(lora, "alpha")),
+        .dropout = (float)json_number_value(json_object_get(lora, "dropout")),
+        .use_rslora = json_is_true(json_object_get(lora, "rslora")),
+    };
+    struct dlm_lora_module *unused;
+
+    if (!json_array_size(list) || params.r < 1)
+        return damaged(t);
+    enum dlm_status st = dlm_lora_create(t->ctx, &t->s.lora, &params);
+    for (size_t i = 0; !st && i < json_array_size(list); i++) {
+        const json_t *m = json_array_get(list, i);
+        const char *path = json_string_value(json_object_get(m, "path"));
+        const int64_t r = json_integer_value(json_object_get(m, "r"));
+        const int64_t in = json_integer_value(json_object_get(m, "in"));
+        const int64_t out = json_integer_value(json_object_get(m, "out"));
+        if (!path || r < 1 || in < 1 || out < 1 || r > 65536 || in > 1 << 24 || out > 1 << 24)
+            return damaged(t);
+        st = dlm_lora_add(t->s.lora, path, in, out, r,
+                          (float)json_number_value(json_object_get(m, "alpha")), &unused);
+    }
+    return st;
+}
+
+enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkpoint **tensors)
+{
+    json_t *state = NULL;
+    const char *log;
+
+    enum dlm_status st = dlm_run_load(t->ctx, t->run, &state, tensors);
+    if (!st)
+        st = check_hashes(t, state);
+    if (!st)
+        st = read_modules(t, state);
+    if (st)
+        goto done;
+    log = json_string_value(json_object_get(state, "log"));
+    t->first_step = json_integer_value(json_object_get(state, "step")) + 1;
+    t->micro_batch = json_integer_value(json_object_get(state, "micro_batch_size"));
+    t->grad_accum = json_integer_value(json_object_get(state, "grad_accum"));
+    t->last_loss = json_number_value(json_object_get(state, "loss"));
+    t->started_at = (time_t)json_integer_value(json_object_get(state, "started_at"));
+    if (!log || strchr(log, '/') || t->first_step < 2 || t->micro_batch < 1 || t->grad_accum < 1) {
+        st = damaged(t);
+        goto done;
+    }
+    t->log_path = dlm_strf(t->ctx, "%s/logs/%s", dlm_store_path(t->store), log);
+    st = t->log_path ? dlm_log_cut(t->ctx, t->log_path,
+                                   (uint64_t)json_integer_value(json_object_get(state, "log_bytes")))
+                     : DLM_ERR_MEMORY;
+done:
+    json_decref(state);
+    return st;
+}
+
+enum dlm_status dlm_train_restore(struct dlm_train_call *t, const struct dlm_checkpoint *tensors)
+{
+    struct dlm_lora *lora = t->s.lora;
+    const struct dlm_storage *flats[] = {&lora->flat, &lora->m, &lora->v};
+    static const char *const names[] = {"parameters", "first_moments", "second_moments"};
+    const size_t bytes = (size_t)lora->len * sizeof(float);
+    enum dlm_status st = DLM_OK;
+
+    for (int i = 0; !st && i < 3; i++) {
+        const struct dlm_tensor_info *x = dlm_checkpoint_find(tensors, names[i]);
+        if (!x || x->dtype != DLM_DTYPE_F32 || x->bytes != bytes)
+            return damaged(t);
+        st = dlm_buffer_write(flats[i]->buffer, 0, x->data, bytes);
+    }
+    return st;
+}

@@ -1,0 +1,577 @@
+/* attention, forward and backward. Every product passes the f32 register tiles of matmul; keys and
+ * queries are packed a step at a time into panels [depth][16].
+ *
+ * The keys that a query may see are always the first ones: their number, its limit, never falls
+ * from one query to the next. So a mask costs nothing but shorter loops. */
+#include "cpukernels/vmath.h"
+
+#include "cpukernels/attention.h"
+#include "cpukernels/convert.h"
+#include "cpukernels/cpukernels.h"
+#include "cpukernels/matmul_tile_f32.h"
+#include "ops/attrs.h"
+
+#define BLOCK DLM_ATTENTION_CPU_BLOCK
+#define STEP DLM_ATTENTION_CPU_STEP
+
+/* num rows of `dim` elements, `stride` elements apart. */
+struct matrix {
+    const void *data;
+    enum dlm_dtype dtype;
+    size_t stride;
+    uint32_t num, dim;
+};
+
+/* What all items know of their batch row. */
+struct item {
+    const struct dlm_attention_params *p;
+    uint32_t batch, kv_head, group; /* group: query heads to a kv head */
+    uint32_t first, num;            /* rows or keys of this item */
+    int64_t q_start;
+    uint32_t kv_len, prefix, num_q;
+    float *scratch; /* what is left of it */
+};
+
+static float *take(struct item *x, size_t floats)
+{
+    float *at = x->scratch;
+    x->scratch += floats;
+    return at;
+}
+
+static uint32_t clamp(int32_t value, uint32_t most)
+{
+    return value < 0 ? 0 : DLM_MIN((uint32_t)value, most);
+}
+
+/* False when there is nothing to do. total: rows or keys of a kv head. */
+static bool find_item(const struct dlm_cpu_call *call, int64_t index, const int32_t *rows,
+                      uint32_t total, struct item *x)
+{
+    const struct dlm_attention_params *p = call->params;
+    const int64_t blocks = (total + p->block - 1) / p->block;
+    const int64_t head = index / blocks;
+
+    *x = (struct item){.p = p, .group = p->heads / p->kv_heads, .scratch = call->scratch};
+    if (head >= (int64_t)p->kv_heads * p->batch)
+        return false;
+    x->batch = (uint32_t)(head / p->kv_heads);
+    x->kv_head = (uint32_t)(head % p->kv_heads);
+    x->first = (uint32_t)(index % blocks) * p->block;
+    x->num = DLM_MIN(total - x->first, p->block);
+    rows += 4 * x->batch;
+    x->q_start = rows[0];
+    x->kv_len = clamp(rows[1], p->keys);
+    x->prefix = clamp(rows[2], p->keys);
+    x->num_q = clamp(rows[3], p->queries);
+    return true;
+}
+
+/* Keys that query t may see. */
+static uint32_t limit_of(const struct item *x, uint32_t t)
+{
+    const int64_t at = x->q_start + t;
+
+    if (t >= x->num_q)
+        return 0;
+    if (x->p->mode == DLM_ATTENTION_FULL)
+        return x->kv_len;
+    const int64_t seen = at < x->prefix ? x->prefix : at + 1;
+    return (uint32_t)DLM_MAX(DLM_MIN(seen, (int64_t)x->kv_len), 0);
+}
+
+/* The first query that may see key s; num_q if there is none. */
+static uint32_t first_query(const struct item *x, uint32_t s)
+{
+    if (s >= x->kv_len)
+        return x->num_q;
+    if (x->p->mode == DLM_ATTENTION_FULL || limit_of(x, 0) > s)
+        return 0;
+    const int64_t causal = s - x->q_start; /* s is behind the prefix, or limit_of(0) were larger */
+    return (uint32_t)DLM_MIN(DLM_MAX(causal, 0), (int64_t)x->num_q);
+}
+
+static struct matrix keys_of(const struct item *x, const void *data, enum dlm_dtype dtype,
+                             uint32_t first, uint32_t num)
+{
+    const size_t at = (((size_t)x->batch * x->p->keys + first) * x->p->kv_heads + x->kv_head) *
+                      x->p->dim;
+
+    return (struct matrix){(const char *)data + at * (dtype == DLM_DTYPE_F32 ? 4 : 2), dtype,
+                           (size_t)x->p->kv_heads * x->p->dim, num, x->p->dim};
+}
+
+/* Element 0 of query t, head g of the group, in q, out and their gradients. */
+static size_t query_at(const struct item *x, uint32_t t, uint32_t g)
+{
+    return (((size_t)x->batch * x->p->queries + t) * x->p->heads + x->kv_head * x->group + g) *
+           x->p->dim;
+}
+
+/* The same in lse and delta [B, H, T]. */
+static size_t stat_at(const struct item *x, uint32_t t, uint32_t g)
+{
+    return ((size_t)x->batch * x->p->heads + x->kv_head * x->group + g) * x->p->queries + t;
+}
+
+DLM_INLINE float element(enum dlm_dtype dtype, const void *data, size_t at)
+{
+    if (dtype == DLM_DTYPE_F32)
+        return ((const float *)data)[at];
+    const uint32_t half = ((const uint16_t *)data)[at];
+    return dtype == DLM_DTYPE_BF16 ? dlm_bf16_to_f32(half) : dlm_vf16_to_f32(half);
+}
+
+DLM_INLINE void widen_typed(enum dlm_dtype dtype, float *out, const void *data, size_t at,
+                            uint32_t len)
+{
+    DLM_SIMD for (uint32_t i = 0; i < len; i++)
+        out[i] = element(dtype, data, at + i);
+}
+
+/* Row i of m as f32. */
+static void widen_row(float *out, const struct matrix *m, size_t i)
+{
+    if (m->dtype == DLM_DTYPE_BF16)
+        widen_typed(DLM_DTYPE_BF16, out, m->data, i * m->stride, m->dim);
+    else if (m->dtype == DLM_DTYPE_F16)
+        widen_typed(DLM_DTYPE_F16, out, m->data, i * m->stride, m->dim);
+    else
+        memcpy(out, (const float *)m->data + i * m->stride, m->dim * sizeof(*out));
+}
+
+/* out [num][stride] = m, zeros up to a multiple of 16 columns. */
+static void copy_rows(float *out, size_t stride, const struct matrix *m)
+{
+    const size_t padded = dlm_attention_pad16(m->dim);
+
+    for (uint32_t i = 0; i < m->num; i++) {
+        widen_row(out + i * stride, m, i);
+        memset(out + i * stride + m->dim, 0, (padded - m->dim) * sizeof(*out));
+    }
+}
+
+/* Panels for a product that sums over rows: [dim / 16][depth][16], depth = num padded. */
+static void pack_rows(float *panels, const struct matrix *m)
+{
+    const size_t depth = dlm_attention_pad16(m->num), padded = dlm_attention_pad16(m->dim);
+    float line[DLM_ATTENTION_MAX_DIM];
+
+    memset(line, 0, sizeof(line));
+    for (size_t i = 0; i < depth; i++) {
+        if (i < m->num)
+            widen_row(line, m, i);
+        else
+            memset(line, 0, m->dim * sizeof(*line));
+        for (size_t d = 0; d < padded; d += 16)
+            memcpy(panels + d * depth + i * 16, line + d, 16 * sizeof(*line));
+    }
+}
+
+/* Panels for a product that sums over dim: [num / 16][padded dim][16], a row of m a column. */
+static void pack_across(float *panels, const struct matrix *m)
+{
+    const size_t num = dlm_attention_pad16(m->num), padded = dlm_attention_pad16(m->dim);
+    float lines[16][DLM_ATTENTION_MAX_DIM + 1]; /* one more: columns meet different cache sets */
+
+    for (size_t i0 = 0; i0 < num; i0 += 16, panels += 16 * padded) {
+        for (size_t i = 0; i < 16; i++) {
+            const size_t len = i0 + i < m->num ? m->dim : 0;
+            if (len)
+                widen_row(lines[i], m, i0 + i);
+            memset(lines[i] + len, 0, (padded - len) * sizeof(float));
+        }
+        for (size_t d = 0; d < padded; d++) {
+            for (size_t i = 0; i < 16; i++)
+                panels[d * 16 + i] = lines[i][d];
+        }
+    }
+}
+
+/* out[rows][16 num_panels] (+)= a[rows][depth] panels[num_panels][depth][16]. */
+static void multiply(float *out, size_t out_stride, const float *a, size_t a_stride, uint32_t rows,
+                     const float *panels, size_t depth, size_t num_panels, bool is_sum)
+{
+    float tile[DLM_TILE_ROWS * DLM_MATMUL_TILE_COLS] DLM_ALIGNED(64);
+    struct dlm_tile_ahead ahead = {0};
+
+    for (size_t j = 0; j < num_panels; j += 2) {
+        const float *b0 = panels + j * depth * 16;
+        const bool is_pair = j + 1 < num_panels;
+        for (uint32_t r0 = 0; r0 < rows; r0 += DLM_TILE_ROWS) {
+            const uint32_t num = DLM_MIN(rows - r0, (uint32_t)DLM_TILE_ROWS);
+            dlm_tile_f32(num, a + r0 * a_stride, a_stride, b0, is_pair ? b0 + depth * 16 : b0,
+                         depth, &ahead, tile);
+            for (uint32_t r = 0; r < num; r++) {
+                float *y = out + (r0 + r) * out_stride + j * 16;
+                const float *t = tile + r * DLM_MATMUL_TILE_COLS;
+                const uint32_t cols = is_pair ? 32 : 16;
+                DLM_SIMD for (uint32_t c = 0; c < cols; c++)
+                    y[c] = is_sum ? y[c] + t[c] : t[c];
+            }
+        }
+    }
+}
+
+/* The rows of a forward or dq item. */
+struct row_block {
+    struct item x;
+    uint32_t limits[BLOCK];
+    uint32_t key_end; /* the largest limit */
+    size_t score_stride, dim_stride, padded_dim;
+    float *panels;
+};
+
+static bool find_rows(const struct dlm_cpu_call *call, int64_t index, const int32_t *rows,
+                      struct row_block *w)
+{
+    const struct dlm_attention_params *p = call->params;
+
+    if (!find_item(call, index, rows, p->queries * (p->heads / p->kv_heads), &w->x))
+        return false;
+    w->key_end = 0;
+    for (uint32_t r = 0; r < w->x.num; r++) {
+        w->limits[r] = limit_of(&w->x, (w->x.first + r) / w->x.group);
+        w->key_end = DLM_MAX(w->key_end, w->limits[r]);
+    }
+    w->score_stride = dlm_attention_score_stride(p);
+    w->dim_stride = dlm_attention_dim_stride(p);
+    w->padded_dim = dlm_attention_pad16(p->dim);
+    w->panels = take(&w->x, STEP * w->padded_dim);
+    return true;
+}
+
+static size_t row_query_at(const struct row_block *w, uint32_t r)
+{
+    return query_at(&w->x, (w->x.first + r) / w->x.group, (w->x.first + r) % w->x.group);
+}
+
+static size_t row_stat_at(const struct row_block *w, uint32_t r)
+{
+    return stat_at(&w->x, (w->x.first + r) / w->x.group, (w->x.first + r) % w->x.group);
+}
+
+/* Rows of q or dout times factor, as an operand in scratch. */
+static float *copy_queries(struct row_block *w, const float *from, float factor)
+{
+    float *block = take(&w->x, w->x.num * w->dim_stride);
+
+    for (uint32_t r = 0; r < w->x.num; r++) {
+        float *to = block + r * w->dim_stride;
+        const float *row = from + row_query_at(w, r);
+        DLM_SIMD for (uint32_t d = 0; d < w->x.p->dim; d++)
+            to[d] = factor * row[d];
+        memset(to + w->x.p->dim, 0, (w->padded_dim - w->x.p->dim) * sizeof(*to));
+    }
+    return block;
+}
+
+/* Rows before this one see no key from s on (queries behind num_q do not count: they come last). */
+static uint32_t first_row(const struct row_block *w, uint32_t s)
+{
+    uint32_t r = 0;
+
+    while (r < w->x.num && w->limits[r] <= s)
+        r++;
+    return r;
+}
+
+/* scores[r][s] = queries[r] . keys[s] for every row's keys; more may be written behind them. */
+static void score_keys(struct row_block *w, float *scores, const float *queries, const void *keys,
+                       enum dlm_dtype dtype)
+{
+    for (uint32_t s = 0; s < w->key_end; s += STEP) {
+        const struct matrix m =
+            keys_of(&w->x, keys, dtype, s, DLM_MIN(w->key_end - s, (uint32_t)STEP));
+        const uint32_t r = first_row(w, s);
+        pack_across(w->panels, &m);
+        multiply(scores + r * w->score_stride + s, w->score_stride, queries + r * w->dim_stride,
+                 w->dim_stride, w->x.num - r, w->panels, w->padded_dim, (m.num + 15) / 16, false);
+    }
+}
+
+/* sums[r][d] = sum_s scores[r][s] values[s][d]; scores are 0 where they do not count. */
+static void sum_values(struct row_block *w, float *sums, const float *scores, const void *values,
+                       enum dlm_dtype dtype)
+{
+    memset(sums, 0, w->x.num * w->dim_stride * sizeof(*sums));
+    for (uint32_t s = 0; s < w->key_end; s += STEP) {
+        const struct matrix m =
+            keys_of(&w->x, values, dtype, s, DLM_MIN(w->key_end - s, (uint32_t)STEP));
+        const uint32_t r = first_row(w, s);
+        pack_rows(w->panels, &m);
+        multiply(sums + r * w->dim_stride, w->dim_stride, scores + r * w->score_stride + s,
+                 w->score_stride, w->x.num - r, w->panels, dlm_attention_pad16(m.num),
+                 w->padded_dim / 16, true);
+    }
+}
+
+/* Zeros behind a row's keys, as far as products read. */
+static void clear_tail(const struct row_block *w, float *row, uint32_t limit)
+{
+    const size_t end = dlm_attention_pad16(w->key_end);
+
+    memset(row + limit, 0, (end - limit) * sizeof(*row));
+}
+
+/* scores[0..n) to exp(scores - max); the sum of those, and the logarithm of the sum of exp(scores),
+ * 0 for no key. */
+static float soften(float *scores, uint32_t n, float *lse)
+{
+    float max = n ? scores[0] : 0, sum = 0;
+
+#pragma omp simd reduction(max : max)
+    for (uint32_t s = 0; s < n; s++)
+        max = scores[s] > max ? scores[s] : max;
+#pragma omp simd reduction(+ : sum)
+    for (uint32_t s = 0; s < n; s++) {
+        const float e = DLM_EXPF(scores[s] - max);
+        scores[s] = e;
+        sum += e;
+    }
+    *lse = n ? max + logf(sum) : 0;
+    return sum;
+}
+
+/* Bindings q, k, v, rows, out, lse. */
+static void forward(const struct dlm_cpu_call *call, int64_t index, enum dlm_dtype dtype)
+{
+    struct row_block w;
+    float inverse[BLOCK], *out = call->buffers[4], *lse = call->buffers[5];
+
+    if (!find_rows(call, index, call->buffers[3], &w))
+        return;
+    float *queries = copy_queries(&w, call->buffers[0], w.x.p->scale);
+    float *scores = take(&w.x, w.x.num * w.score_stride);
+    float *sums = queries; /* no longer needed when the sums begin */
+
+    score_keys(&w, scores, queries, call->buffers[1], dtype);
+    for (uint32_t r = 0; r < w.x.num; r++) {
+        float *row = scores + r * w.score_stride;
+        const float sum = soften(row, w.limits[r], lse + row_stat_at(&w, r));
+        inverse[r] = w.limits[r] ? 1.0f / sum : 0.0f;
+        clear_tail(&w, row, w.limits[r]);
+    }
+    sum_values(&w, sums, scores, call->buffers[2], dtype);
+    for (uint32_t r = 0; r < w.x.num; r++) {
+        float *to = out + row_query_at(&w, r);
+        const float *row = sums + r * w.dim_stride;
+        DLM_SIMD for (uint32_t d = 0; d < w.x.p->dim; d++)
+            to[d] = row[d] * inverse[r];
+    }
+}
+
+/* Bindings dout, out, delta: an item is DLM_ATTENTION_QUERIES queries of a head. */
+void DLM_CPU_KERNEL(attention_delta)(const struct dlm_cpu_call *call, int64_t item)
+{
+    const struct dlm_attention_params *p = call->params;
+    const float *dout = call->buffers[0], *out = call->buffers[1];
+    float *delta = call->buffers[2];
+    const int64_t blocks = (p->queries + DLM_ATTENTION_QUERIES - 1) / DLM_ATTENTION_QUERIES;
+    const size_t head = (size_t)(item / blocks); /* of all batch rows */
+    const uint32_t first = (uint32_t)(item % blocks) * DLM_ATTENTION_QUERIES;
+
+    if (head >= (size_t)p->heads * p->batch)
+        return;
+    for (uint32_t t = first; t < DLM_MIN(first + DLM_ATTENTION_QUERIES, p->queries); t++) {
+        const size_t at = ((head / p->heads * p->queries + t) * p->heads + head % p->heads) * p->dim;
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (uint32_t d = 0; d < p->dim; d++)
+            sum += dout[at + d] * out[at + d];
+        delta[head * p->queries + t] = sum;
+    }
+}
+
+/* Bindings q, k, v, dout, lse, delta, rows, dq. */
+static void backward_queries(const struct dlm_cpu_call *call, int64_t index, enum dlm_dtype dtype)
+{
+    struct row_block w;
+    const float *lse = call->buffers[4], *delta = call->buffers[5];
+    float *dq = call->buffers[7];
+
+    if (!find_rows(call, index, call->buffers[6], &w))
+        return;
+    float *queries = copy_queries(&w, call->buffers[0], w.x.p->scale);
+    float *douts = copy_queries(&w, call->buffers[3], 1.0f);
+    float *scores = take(&w.x, w.x.num * w.score_stride);
+    float *dscores = take(&w.x, w.x.num * w.score_stride);
+
+    score_keys(&w, scores, queries, call->buffers[1], dtype);
+    score_keys(&w, dscores, douts, call->buffers[2], dtype);
+    for (uint32_t r = 0; r < w.x.num; r++) {
+        const float row_lse = lse[row_stat_at(&w, r)], row_delta = delta[row_stat_at(&w, r)];
+        const float *s = scores + r * w.score_stride;
+        float *ds = dscores + r * w.score_stride;
+        DLM_SIMD for (uint32_t i = 0; i < w.limits[r]; i++)
+            ds[i] = DLM_EXPF(s[i] - row_lse) * (ds[i] - row_delta);
+        clear_tail(&w, ds, w.limits[r]);
+    }
+    sum_values(&w, queries, dscores, call->buffers[1], dtype);
+    for (uint32_t r = 0; r < w.x.num; r++) {
+        float *to = dq + row_query_at(&w, r);
+        const float *row = queries + r * w.dim_stride;
+        DLM_SIMD for (uint32_t d = 0; d < w.x.p->dim; d++)
+            to[d] = w.x.p->scale * row[d];
+    }
+}
+
+/* A dkv item: operands and sums [keys][dim_stride], scores [keys][STEP + a gap]. */
+struct key_block {
+    struct item x;
+    size_t dim_stride, padded_dim, score_stride;
+    float *keys, *values, *dkeys, *dvalues, *scores, *dscores, *panels;
+};
+
+/* From the products in scores and dscores of queries [t, t + num) of head g: P and dS, both 0 where
+ * a query does not see a key and behind num. */
+static void weigh(const struct key_block *w, uint32_t t, uint32_t num, const float *lse,
+                  const float *delta)
+{
+    const float scale = w->x.p->scale;
+
+    for (uint32_t i = 0; i < w->x.num; i++) {
+        float *s = w->scores + i * w->score_stride, *ds = w->dscores + i * w->score_stride;
+        const uint32_t seen = first_query(&w->x, w->x.first + i);
+        const uint32_t begin = seen > t ? DLM_MIN(seen - t, num) : 0;
+        memset(s, 0, begin * sizeof(*s));
+        memset(ds, 0, begin * sizeof(*ds));
+        DLM_SIMD for (uint32_t j = begin; j < num; j++) {
+            const float e = DLM_EXPF(scale * s[j] - lse[j]);
+            ds[j] = e * (ds[j] - delta[j]);
+            s[j] = e;
+        }
+        memset(s + num, 0, (dlm_attention_pad16(num) - num) * sizeof(*s));
+        memset(ds + num, 0, (dlm_attention_pad16(num) - num) * sizeof(*ds));
+    }
+}
+
+/* Adds what queries [t, t + num) of head g give. q, dout: theirs. */
+static void add_queries(const struct key_block *w, const struct matrix *q,
+                        const struct matrix *dout, uint32_t t, const float *lse,
+                        const float *delta)
+{
+    const size_t depth = dlm_attention_pad16(q->num), num_panels = depth / 16;
+
+    pack_across(w->panels, q);
+    multiply(w->scores, w->score_stride, w->keys, w->dim_stride, w->x.num, w->panels,
+             w->padded_dim, num_panels, false);
+    pack_across(w->panels, dout);
+    multiply(w->dscores, w->score_stride, w->values, w->dim_stride, w->x.num, w->panels,
+             w->padded_dim, num_panels, false);
+    weigh(w, t, q->num, lse, delta);
+    pack_rows(w->panels, dout);
+    multiply(w->dvalues, w->dim_stride, w->scores, w->score_stride, w->x.num, w->panels, depth,
+             w->padded_dim / 16, true);
+    pack_rows(w->panels, q);
+    multiply(w->dkeys, w->dim_stride, w->dscores, w->score_stride, w->x.num, w->panels, depth,
+             w->padded_dim / 16, true);
+}
+
+static float *zeros(struct item *x, size_t floats)
+{
+    float *at = take(x, floats);
+    memset(at, 0, floats * sizeof(*at));
+    return at;
+}
+
+static bool find_keys(const struct dlm_cpu_call *call, int64_t index, enum dlm_dtype dtype,
+                      struct key_block *w)
+{
+    const struct dlm_attention_params *p = call->params;
+
+    if (!find_item(call, index, call->buffers[6], p->keys, &w->x))
+        return false;
+    w->dim_stride = dlm_attention_dim_stride(p);
+    w->padded_dim = dlm_attention_pad16(p->dim);
+    w->score_stride = STEP + DLM_ATTENTION_CPU_GAP;
+    const size_t operand = w->x.num * w->dim_stride;
+    const struct matrix k = keys_of(&w->x, call->buffers[1], dtype, w->x.first, w->x.num);
+    const struct matrix v = keys_of(&w->x, call->buffers[2], dtype, w->x.first, w->x.num);
+    w->panels = take(&w->x, STEP * w->padded_dim);
+    w->keys = take(&w->x, operand);
+    w->values = take(&w->x, operand);
+    w->dkeys = zeros(&w->x, operand);
+    w->dvalues = zeros(&w->x, operand);
+    w->scores = take(&w->x, w->x.num * w->score_stride);
+    w->dscores = take(&w->x, w->x.num * w->score_stride);
+    copy_rows(w->keys, w->dim_stride, &k);
+    copy_rows(w->values, w->dim_stride, &v);
+    return true;
+}
+
+/* Bindings q, k, v, dout, lse, delta, rows, dk, dv. */
+static void backward_keys(const struct dlm_cpu_call *call, int64_t index, enum dlm_dtype dtype)
+{
+    const float *q = call->buffers[0], *dout = call->buffers[3];
+    const float *lse = call->buffers[4], *delta = call->buffers[5];
+    float *dk = call->buffers[7], *dv = call->buffers[8];
+    struct key_block w;
+
+    if (!find_keys(call, index, dtype, &w))
+        return;
+    const struct dlm_attention_params *p = w.x.p;
+    for (uint32_t g = 0; g < w.x.group; g++) {
+        for (uint32_t t = first_query(&w.x, w.x.first); t < w.x.num_q; t += STEP) {
+            const size_t at = query_at(&w.x, t, g), stat = stat_at(&w.x, t, g);
+            const struct matrix m = {q + at, DLM_DTYPE_F32, (size_t)p->heads * p->dim,
+                                     DLM_MIN(w.x.num_q - t, (uint32_t)STEP), p->dim};
+            struct matrix dm = m;
+            dm.data = dout + at;
+            add_queries(&w, &m, &dm, t, lse + stat, delta + stat);
+        }
+    }
+    for (uint32_t i = 0; i < w.x.num; i++) {
+        const size_t at = (((size_t)w.x.batch * p->keys + w.x.first + i) * p->kv_heads +
+                           w.x.kv_head) * p->dim;
+        DLM_SIMD for (uint32_t d = 0; d < p->dim; d++) {
+            dk[at + d] = p->scale * w.dkeys[i * w.dim_stride + d];
+            dv[at + d] = w.dvalues[i * w.dim_stride + d];
+        }
+    }
+}
+
+void DLM_CPU_KERNEL(attention_f32)(const struct dlm_cpu_call *call, int64_t item)
+{
+    forward(call, item, DLM_DTYPE_F32);
+}
+
+void DLM_CPU_KERNEL(attention_f16)(const struct dlm_cpu_call *call, int64_t item)
+{
+    forward(call, item, DLM_DTYPE_F16);
+}
+
+void DLM_CPU_KERNEL(attention_bf16)(const struct dlm_cpu_call *call, int64_t item)
+{
+    forward(call, item, DLM_DTYPE_BF16);
+}
+
+void DLM_CPU_KERNEL(attention_dq_f32)(const struct dlm_cpu_call *call, int64_t item)
+{
+    backward_queries(call, item, DLM_DTYPE_F32);
+}
+
+void DLM_CPU_KERNEL(attention_dq_f16)(const struct dlm_cpu_call *call, int64_t item)
+{
+    backward_queries(call, item, DLM_DTYPE_F16);
+}
+
+void DLM_CPU_KERNEL(attention_dq_bf16)(const struct dlm_cpu_call *call, int64_t item)
+{
+    backward_queries(call, item, DLM_DTYPE_BF16);
+}
+
+void DLM_CPU_KERNEL(attention_dkv_f32)(const struct dlm_cpu_call *call, int64_t item)
+{
+    backward_keys(call, item, DLM_DTYPE_F32);
+}
+
+void DLM_CPU_KERNEL(attention_dkv_f16)(const struct dlm_cpu_call *call, int64_t item)
+{
+    backward_keys(call, item, DLM_DTYPE_F16);
+}
+
+void DLM_CPU_KERNEL(attention_dkv_bf16)(const struct dlm_cpu_call *call, int64_t item)
+{
+    backward_keys(call, item, DLM_DTYPE_BF16);
+}

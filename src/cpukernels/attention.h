@@ -1,0 +1,59 @@
+/* attention on the CPU: how much an item does, and the scratch it needs.
+ *
+ * A kv head's queries are rows r = t * G + g, G query heads to a kv head: forward and dq items take
+ * p->block rows of a kv head and all their keys, dkv items p->block keys and all their queries.
+ * groups = {blocks of rows (keys), kv_heads, batch}. */
+#ifndef DLM_CPUKERNELS_ATTENTION_H
+#define DLM_CPUKERNELS_ATTENTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ops/params.h"
+
+#define DLM_ATTENTION_CPU_BLOCK 96      /* most rows or keys of an item: a multiple of 12 */
+#define DLM_ATTENTION_CPU_SMALL 48      /* with so many keys that their scores leave the cache */
+#define DLM_ATTENTION_CPU_MANY_KEYS 1536
+#define DLM_ATTENTION_CPU_STEP 64       /* keys or queries that are packed at a time */
+#define DLM_ATTENTION_CPU_GAP 16        /* floats between rows, against equal cache sets */
+
+static inline size_t dlm_attention_pad16(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
+
+/* Floats from row to row of scores against all keys, and of operands of `dim`. */
+static inline size_t dlm_attention_score_stride(const struct dlm_attention_params *p)
+{
+    const size_t step = DLM_ATTENTION_CPU_STEP;
+    return (p->keys + step - 1) / step * step + DLM_ATTENTION_CPU_GAP;
+}
+
+static inline size_t dlm_attention_dim_stride(const struct dlm_attention_params *p)
+{
+    return dlm_attention_pad16(p->dim) + DLM_ATTENTION_CPU_GAP;
+}
+
+static inline uint32_t dlm_attention_cpu_rows(const struct dlm_attention_params *p)
+{
+    return p->keys > DLM_ATTENTION_CPU_MANY_KEYS ? DLM_ATTENTION_CPU_SMALL
+                                                 : DLM_ATTENTION_CPU_BLOCK;
+}
+
+/* `scores` arrays of [block][keys], `operands` of [block][dim], a packed step. */
+static inline size_t dlm_attention_rows_scratch(const struct dlm_attention_params *p,
+                                                size_t scores, size_t operands)
+{
+    return sizeof(float) * (p->block * (scores * dlm_attention_score_stride(p) +
+                                        operands * dlm_attention_dim_stride(p)) +
+                            DLM_ATTENTION_CPU_STEP * dlm_attention_pad16(p->dim));
+}
+
+static inline size_t dlm_attention_keys_scratch(const struct dlm_attention_params *p)
+{
+    const size_t step = DLM_ATTENTION_CPU_STEP + DLM_ATTENTION_CPU_GAP;
+    return sizeof(float) * (p->block * (2 * step + 4 * dlm_attention_dim_stride(p)) +
+                            DLM_ATTENTION_CPU_STEP * dlm_attention_pad16(p->dim));
+}
+
+#endif

@@ -1,0 +1,172 @@
+#!/bin/sh
+# init, show, migrate: transcripts and what they leave behind.
+. "${0%/*}/lib.sh"
+
+case_ "init writes a document and its store"
+run_ dlm init a.dlm
+status_is 0
+out_is
+err_is "init: wrote a.dlm"
+id=$(sed -n 's/^dlm_id: //p' a.dlm)
+holds_ test "${#id}" -eq 26
+holds_ grep -q '^dlm_version: 1$' a.dlm
+holds_ grep -q '^base_model: qwen2.5-1.5b$' a.dlm
+holds_ test -f "home/store/$id/manifest.json"
+holds_ test -d "home/store/$id/adapter/versions"
+holds_ grep -qF "\"source_path\": \"$dir/a.dlm\"" "home/store/$id/manifest.json"
+
+case_ "init does not overwrite without --force"
+cp a.dlm before
+run_ dlm init a.dlm
+status_is 1
+err_is "init: a.dlm already exists. Re-run with --force to overwrite."
+same_ a.dlm before
+run_ dlm -q init a.dlm --force
+status_is 0
+err_is
+holds_ test "$(sed -n 's/^dlm_id: //p' a.dlm)" != "$id"
+
+case_ "init --multimodal"
+run_ dlm init m.dlm --multimodal --base tiny-shapes
+status_is 0
+holds_ grep -q '^dlm_version: 10$' m.dlm
+holds_ grep -q '^::image path="figures/your-image.png" alt="short description"::$' m.dlm
+
+case_ "a gated base needs its licence accepted, which is recorded"
+run_ dlm init g.dlm --multimodal
+status_is 1
+err_is "license: refused. Re-run with --i-accept-license to accept non-interactively."
+holds_ test ! -e g.dlm
+run_ dlm init g.dlm --multimodal --i-accept-license
+status_is 0
+holds_ grep -q '^base_model: paligemma-3b-mix-224$' g.dlm
+id=$(sed -n 's/^dlm_id: //p' g.dlm)
+holds_ grep -qF '"via": "cli_flag"' "home/store/$id/manifest.json"
+holds_ grep -qF '"license_url": "https://ai.google.dev/gemma/terms"' "home/store/$id/manifest.json"
+
+case_ "bases that do not fit"
+run_ dlm init x.dlm --base nope
+status_is 1
+err_has "unknown base model 'nope'. Known keys: "
+err_has 'Use `hf:org/name` for models outside the registry.'
+run_ dlm init x.dlm --multimodal --base qwen3-8b
+status_is 2
+err_is "init: --multimodal requires a vision-language base; 'qwen3-8b' is modality='text'. Pick \
+--base paligemma-3b-mix-224 or drop --multimodal."
+holds_ test ! -e x.dlm
+
+case_ "init where nothing can be written"
+run_ dlm init no/x.dlm --base tiny-shapes
+status_is 1
+err_has "'no/x.dlm'"
+err_lines_are 1
+: > file
+run_ dlm --home file init x.dlm --base tiny-shapes
+status_is 1
+err_lines_are 1
+holds_ test ! -e x.dlm
+
+case_ "show"
+run_ dlm show g.dlm
+status_is 0
+err_is
+sed 's/  ([0-9.]* [KMG]*B)$/  (SIZE)/' out > masked
+mv masked out
+out_is "g.dlm" "  dlm_id:         $id" "  base_model:     paligemma-3b-mix-224 (revision d1d8734)" \
+    "  store:          $dir/home/store/$id  (SIZE)" \
+    "  adapter:        none (no \`dlm train\` yet)" "  training runs:  0" "  exports:        0"
+
+case_ "show --json"
+run_ dlm show --json g.dlm
+status_is 0
+keys=$(sed -n 's/^  "\([a-z_]*\)":.*/\1/p' out | tr '\n' ' ')
+holds_ test "$keys" = "dlm_id path base_model base_model_revision adapter_version training_runs \
+last_trained_at has_adapter_current replay_size_bytes total_size_bytes source_path orphaned \
+exports content_hashes pinned_versions named_adapters training_cache_config base_security "
+out_has '  "adapter_version": 0,'
+out_has "  \"source_path\": \"$dir/g.dlm\","
+
+case_ "show without a store"
+run_ dlm --home "$dir/other" show g.dlm
+status_is 0
+out_is "g.dlm" "  dlm_id:         $id" "  base_model:     paligemma-3b-mix-224" \
+    "  store:        not yet initialized (run \`dlm train\`)"
+run_ dlm --home "$dir/other" show --json a.dlm
+status_is 0
+out_has '"store_initialized": false'
+holds_ test ! -e other
+
+case_ "show of a document that moved"
+mv m.dlm moved.dlm
+run_ dlm show moved.dlm
+status_is 0
+out_has "  orphaned:       '$dir/m.dlm' does not exist any more"
+
+case_ "documents that cannot be read"
+run_ dlm show no.dlm
+status_is 1
+err_has "show: cannot "
+err_has "'no.dlm'"
+err_lines_are 1
+printf 'no front matter\n' > bad.dlm
+run_ dlm show bad.dlm
+status_is 1
+err_is "show: bad.dlm:1:1: expected '---' on line 1 to open frontmatter, got 'no front matter'"
+printf -- '---\ndlm_id: 1\n---\n' > bad.dlm
+run_ dlm show bad.dlm
+status_is 1
+err_has "show: bad.dlm:2: "
+printf -- '---\nx: \377\n---\n' > bad.dlm
+run_ dlm show bad.dlm
+status_is 1
+err_has "show: bad.dlm: invalid UTF-8 at byte 7"
+
+case_ "a damaged manifest"
+printf '{' > "home/store/$id/manifest.json"
+run_ dlm show g.dlm
+status_is 1
+err_has "manifest.json"
+
+arrow=$(printf '\342\206\222')
+chain=v1
+for v in 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do chain="$chain $arrow v$v"; done
+
+case_ "migrate --dry-run writes nothing"
+cp a.dlm before
+run_ dlm migrate --dry-run a.dlm
+status_is 0
+out_is
+err_is "dry-run: a.dlm would migrate $chain (re-run without --dry-run to apply)."
+same_ a.dlm before
+holds_ test ! -e a.dlm.bak
+
+case_ "migrate keeps a backup"
+run_ dlm migrate a.dlm
+status_is 0
+err_is "backup:  a.dlm.bak" "migrated: a.dlm $chain"
+same_ a.dlm.bak before
+holds_ grep -q '^dlm_version: 15$' a.dlm
+sed -n '/^# Your/,$p' before > body_before
+sed -n '/^# Your/,$p' a.dlm > body
+same_ body body_before
+
+case_ "migrate again"
+run_ dlm migrate a.dlm
+status_is 0
+err_is "migrate: a.dlm already at v15 (no migrations needed)."
+
+case_ "migrate --no-backup"
+cp before c.dlm
+run_ dlm migrate --no-backup c.dlm
+status_is 0
+err_is "migrated: c.dlm $chain"
+holds_ test ! -e c.dlm.bak
+
+case_ "a version from the future"
+printf -- '---\ndlm_id: %s\ndlm_version: 16\nbase_model: tiny-shapes\n---\n' "$id" > new.dlm
+run_ dlm migrate new.dlm
+status_is 1
+err_is "migrate: new.dlm:2: dlm_version 16 is newer than this parser (CURRENT_SCHEMA_VERSION=15); \
+upgrade dlm or check the source's schema."
+
+summary_

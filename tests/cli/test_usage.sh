@@ -1,0 +1,133 @@
+#!/bin/sh
+# Wrong usage, help, version, exit codes of the program itself.
+. "${0%/*}/lib.sh"
+
+case_ "no arguments print help"
+run_ dlm
+status_is 0
+out_has "usage: dlm [global options] COMMAND [options] ..."
+err_is
+
+case_ "version"
+run_ dlm --version
+status_is 0
+out_is "dlm 0.1.0"
+
+case_ "help of each command comes from its table"
+for command in init train prompt show migrate tokenize preprocess score bench doctor; do
+    run_ dlm $command --help
+    status_is 0
+    out_has "usage: dlm [global options] $command [options]"
+    out_has "-h, --help"
+    err_is
+    run_ dlm $command -h
+    status_is 0
+done
+run_ dlm train --help
+out_has "--backend auto|cpu|opencl|vulkan"
+out_has "--max-steps N"
+
+case_ "unknown command"
+run_ dlm frobnicate
+status_is 2
+out_is
+err_is "dlm: unknown command 'frobnicate'" "try 'dlm --help'"
+
+case_ "unknown options"
+run_ dlm train --frob x.dlm
+status_is 2
+err_is "dlm: unknown option '--frob'" "try 'dlm train --help'"
+run_ dlm show -z x.dlm
+status_is 2
+err_is "dlm: unknown option '-z'" "try 'dlm show --help'"
+run_ dlm --frob
+status_is 2
+err_is "dlm: unknown option '--frob'" "try 'dlm --help'"
+
+case_ "global options stand before the command"
+run_ dlm show --quiet x.dlm
+status_is 2
+err_is "dlm: unknown option '--quiet'" "try 'dlm show --help'"
+
+case_ "verbose and quiet"
+run_ dlm -vq show x.dlm
+status_is 2
+err_is "dlm: --verbose and --quiet are mutually exclusive" "try 'dlm --help'"
+run_ dlm -v
+status_is 2
+err_is "dlm: missing command" "try 'dlm --help'"
+
+case_ "missing values and arguments"
+run_ dlm train x.dlm --seed
+status_is 2
+err_is "dlm: option '--seed' needs a value" "try 'dlm train --help'"
+run_ dlm train
+status_is 2
+err_is "dlm: missing argument DOCUMENT" "try 'dlm train --help'"
+run_ dlm show a.dlm b.dlm
+status_is 2
+err_is "dlm: unexpected argument 'b.dlm'" "try 'dlm show --help'"
+run_ dlm show --json=yes a.dlm
+status_is 2
+err_is "dlm: option '--json' takes no value" "try 'dlm show --help'"
+
+case_ "numbers are checked against their range"
+run_ dlm train --max-steps 0 x.dlm
+status_is 2
+err_is "dlm: option '--max-steps': '0' is not a whole number of at least 1" \
+    "try 'dlm train --help'"
+run_ dlm train --max-steps=3x x.dlm
+status_is 2
+run_ dlm train --max-steps 99999999999999999999 x.dlm
+status_is 2
+run_ dlm prompt --top-p 1.5 x.dlm hello
+status_is 2
+err_is "dlm: option '--top-p': '1.5' is not a number from 0 to 1" "try 'dlm prompt --help'"
+run_ dlm prompt --temp nan x.dlm hello
+status_is 2
+
+case_ "choices"
+run_ dlm train --backend cuda x.dlm
+status_is 2
+err_is "dlm: option '--backend': 'cuda' is none of auto, cpu, opencl, vulkan" \
+    "try 'dlm train --help'"
+
+case_ "options that exclude each other"
+run_ dlm train --resume --fresh x.dlm
+status_is 2
+err_is "dlm: --resume and --fresh are mutually exclusive" "try 'dlm train --help'"
+
+case_ "two dashes end options"
+run_ dlm show -- --json
+status_is 1
+err_has "'--json'"
+
+case_ "prompt wants a query, and images that are there"
+run_ dlm prompt x.dlm
+status_is 2
+err_is "prompt: empty query (pass a string or pipe on stdin)"
+run_ dlm prompt x.dlm "  "
+status_is 2
+err_is "prompt: empty query (pass a string or pipe on stdin)"
+run_ dlm prompt x.dlm --image no.png hello
+status_is 2
+err_is "prompt: image not found: no.png"
+run_ dlm prompt
+status_is 2
+err_is "dlm: missing argument DOCUMENT" "try 'dlm prompt --help'"
+
+case_ "a device that is not there"
+run_ dlm doctor --ops --backend cpu --device 99
+status_is 3
+err_lines_are 1
+
+case_ "standard output that takes nothing"
+if [ -c /dev/full ]; then
+    "$dlm" --version > /dev/full 2> err
+    status=$?
+    : > out
+    status_is 1
+    err_has "cannot write standard output"
+fi
+
+summary_

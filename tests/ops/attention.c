@@ -1,0 +1,86 @@
+/* Rows of attention and its backward: masks, grouped heads, head sizes, storage types of k and v. */
+#include "harness.h"
+
+#define F32 DLM_DTYPE_F32
+#define F16 DLM_DTYPE_F16
+#define BF16 DLM_DTYPE_BF16
+#define FULL DLM_ATTENTION_FULL
+#define PREFIX DLM_ATTENTION_PREFIX
+
+#define Q(b, t, h, d) {.ndim = 4, .shape = {b, t, h, d}}
+#define KV(type, b, s, h, d) {.dtype = (type), .ndim = 4, .shape = {b, s, h, d}}
+/* q_start, kv_len, prefix_len, num_q of each batch row */
+#define MASK(b, ...)                                                                               \
+    {.dtype = DLM_DTYPE_I32, .ndim = 2, .shape = {b, 4}, .fill = FILL_DATA_I32,                    \
+     .data = (int32_t[]){__VA_ARGS__}, .data_len = 4 * (b)}
+
+/* A row of both directions: kind of k and v; sizes; the mask's rows. */
+#define FORWARD(name, scale, mode, other, type, b, t, s, h, hk, d, ...)                            \
+    {name, DLM_OP_attention, {.attention = {scale, mode}}, 4,                                      \
+     {Q(b, t, h, d), KV(type, b, s, hk, d), KV(type, b, s, hk, d), MASK(b, __VA_ARGS__)},          \
+     TOL_PRODUCT, other, 0}
+#define BACKWARD(name, scale, mode, other, type, b, t, s, h, hk, d, ...)                           \
+    {name, DLM_OP_attention_backward, {.attention = {scale, mode}}, 7,                             \
+     {Q(b, t, h, d), KV(type, b, s, hk, d), KV(type, b, s, hk, d), Q(b, t, h, d),                  \
+      {.ndim = 3, .shape = {b, h, t}}, Q(b, t, h, d), MASK(b, __VA_ARGS__)},                       \
+     TOL_PRODUCT, other, 0}
+#define BOTH(...) FORWARD(__VA_ARGS__), BACKWARD(__VA_ARGS__)
+
+static const union dlm_attrs no_scale = {.attention = {1, PREFIX}};
+static const union dlm_attrs full = {.attention = {0.25f, FULL}};
+static const union dlm_attrs prefix = {.attention = {0.25f, PREFIX}};
+
+static const struct op_row rows[] = {
+    BOTH("one of all", 1, FULL, NULL, F32, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1),
+    BOTH("full", 0.25f, FULL, &prefix, F32, 2, 19, 19, 3, 3, 16, 0, 19, 0, 19, 0, 19, 0,
+         19),
+    BOTH("causal", 0.25f, PREFIX, &full, F32, 2, 35, 35, 2, 2, 16, 0, 35, 0, 35, 0, 35, 0,
+         35),
+    BOTH("prefix", 0.25f, PREFIX, &full, F32, 2, 35, 35, 2, 2, 16, 0, 35, 20, 35, 0, 35, 5,
+         35),
+    BOTH("scale matters", 0.25f, PREFIX, &no_scale, F32, 1, 20, 20, 2, 1, 16, 0, 20, 7, 20),
+    BOTH("later queries", 0.25f, PREFIX, &full, F32, 2, 7, 90, 2, 2, 16, 70, 77, 20, 7, 30,
+         37, 0, 7),
+    BOTH("queries inside the prefix", 0.25f, PREFIX, &full, F32, 1, 9, 70, 2, 2, 16, 20, 66,
+         40, 9),
+    BOTH("room behind the keys", 0.25f, FULL, NULL, F32, 2, 20, 100, 2, 2, 16, 0, 33, 0, 20,
+         0, 1, 0, 20),
+    BOTH("fewer queries than rows", 0.25f, PREFIX, NULL, F32, 2, 40, 40, 2, 1, 16, 0, 33, 9,
+         33, 0, 5, 0, 5),
+    BOTH("no query, no key", 0.25f, PREFIX, NULL, F32, 3, 9, 20, 2, 1, 16, 0, 0, 0, 9, 0,
+         20, 20, 0, 3, 12, 0, 9),
+    BOTH("queries before the first key", 0.25f, PREFIX, NULL, F32, 1, 9, 20, 2, 1, 16, -4,
+         20, 0, 9),
+    BOTH("prefix longer than the keys", 0.25f, PREFIX, NULL, F32, 1, 9, 20, 2, 1, 16, 0,
+         12, 30, 9),
+    BOTH("kv_len past the keys", 0.25f, FULL, NULL, F32, 1, 9, 20, 2, 1, 16, 0, 25, 0, 12),
+
+    BOTH("one kv head", 0.0625f, PREFIX, &full, BF16, 1, 70, 70, 8, 1, 256, 0, 70, 30, 66),
+    BOTH("two kv heads", 0.125f, PREFIX, &full, F16, 2, 33, 40, 6, 2, 64, 0, 33, 0, 33, 7,
+         40, 16, 33),
+    BOTH("head of 1", 1, FULL, NULL, F32, 1, 5, 7, 2, 1, 1, 0, 7, 0, 5),
+    BOTH("head of 7, bf16", 0.25f, PREFIX, &full, BF16, 2, 18, 18, 2, 2, 7, 0, 18, 3, 18, 0,
+         18, 3, 18),
+    BOTH("head of 7, f16", 0.25f, PREFIX, &full, F16, 1, 18, 18, 2, 1, 7, 0, 18, 3, 18),
+    BOTH("head of 72", 0.118f, FULL, &prefix, F32, 1, 130, 130, 2, 2, 72, 0, 130, 0, 130),
+    BOTH("head of 80, bf16", 0.118f, FULL, &prefix, BF16, 1, 49, 49, 2, 2, 80, 0, 49, 0, 49),
+    BOTH("head of 256, f16", 0.0625f, PREFIX, &full, F16, 1, 21, 33, 2, 1, 256, 12, 33, 0,
+         21),
+    BOTH("many rows and keys", 0.25f, PREFIX, &full, F32, 1, 200, 300, 3, 1, 16, 100, 300,
+         150, 200),
+    BOTH("very many keys", 0.25f, PREFIX, &full, BF16, 1, 60, 1700, 2, 1, 16, 1600, 1660,
+         10, 60),
+    BOTH("one query", 0.25f, PREFIX, NULL, BF16, 2, 1, 300, 8, 2, 16, 250, 251, 100, 1, 299,
+         300, 0, 1),
+
+    {"large logits", DLM_OP_attention, {.attention = {1, PREFIX}}, 4,
+     {{.ndim = 4, .shape = {1, 20, 2, 16}, .scale = 40},
+      {.dtype = F32, .ndim = 4, .shape = {1, 20, 2, 16}, .scale = 60},
+      KV(F32, 1, 20, 2, 16), MASK(1, 0, 20, 4, 20)},
+     TOL_PRODUCT_16, NULL, 0}, /* of logits around 1e4, f32 keeps three digits behind the point */
+};
+
+int main(void)
+{
+    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+}

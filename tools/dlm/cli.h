@@ -1,0 +1,80 @@
+/* What the commands share: the run's settings, exit codes, helpers for output. */
+#ifndef DLM_TOOL_CLI_H
+#define DLM_TOOL_CLI_H
+
+#include <stdio.h>
+
+#include "dlm/dlm.h"
+#include "options.h"
+
+enum dlm_exit {
+    DLM_EXIT_DONE = 0,
+    DLM_EXIT_FAILED = 1,
+    DLM_EXIT_USAGE = 2,
+    DLM_EXIT_NO_DEVICE = 3,
+    DLM_EXIT_INTERRUPTED = 130,
+};
+
+struct dlm_cli {
+    struct dlm_ctx *ctx;
+    const char *home; /* --home, or NULL */
+    bool is_verbose, is_quiet;
+    const char *subject;   /* what an error's line begins with: "dlm", or a command of its own */
+    bool is_progress_open; /* the terminal's last line is a progress line */
+};
+
+/* A command. args is a struct of args_bytes that starts as a copy of defaults (NULL: zeros) and is
+ * filled by the options; run gets it and returns an exit code. */
+struct dlm_command {
+    struct dlm_option_table table;
+    const char *subject; /* NULL: "dlm" */
+    size_t args_bytes;
+    const void *defaults;
+    int (*run)(struct dlm_cli *cli, const void *args);
+};
+
+/* The commands, one file each. */
+extern const struct dlm_command dlm_command_init;
+extern const struct dlm_command dlm_command_train;
+extern const struct dlm_command dlm_command_prompt;
+extern const struct dlm_command dlm_command_show;
+extern const struct dlm_command dlm_command_migrate;
+extern const struct dlm_command dlm_command_tokenize;
+extern const struct dlm_command dlm_command_preprocess;
+extern const struct dlm_command dlm_command_score;
+extern const struct dlm_command dlm_command_bench;
+extern const struct dlm_command dlm_command_doctor;
+
+int dlm_exit_of(enum dlm_status status);
+
+/* One line on standard error, under the command's subject. Returns DLM_EXIT_USAGE. */
+int dlm_cli_wrong(const struct dlm_cli *cli, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* One line on standard error as it is, unless --quiet. */
+void dlm_cli_say(struct dlm_cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* A number as the shortest decimal that reads back as it, "1.0" rather than "1"; NaN and infinity
+ * as JSON's null. */
+void dlm_print_number(FILE *file, double x);
+
+/* "text" with JSON's escapes. */
+void dlm_print_json_string(FILE *file, const char *text);
+
+/* Rows for where a command computes: args is its struct, with a struct dlm_compute at member. */
+extern const char *const dlm_backend_choices[];
+extern const char *const dlm_precision_choices[];
+#define DLM_COMPUTE_OPTIONS(args, member)                                                          \
+    DLM_DEVICE_OPTIONS(args, member),                                                              \
+    {"precision", .type = DLM_OPTION_CHOICE, .choices = dlm_precision_choices,                     \
+     .offset = offsetof(args, member.precision), .help = "storage type of weights and operands"}
+#define DLM_DEVICE_OPTIONS(args, member)                                                           \
+    {"backend", .type = DLM_OPTION_CHOICE, .choices = dlm_backend_choices,                         \
+     .offset = offsetof(args, member.backend), .help = "what computes"},                           \
+    {"device", .type = DLM_OPTION_INT, .value = "N", .min = 0, .max = 1023,                        \
+     .offset = offsetof(args, member.device), .given = offsetof(args, member.has_device),          \
+     .help = "which device of the backend"}
+
+#define DLM_NUM_OPTIONS(options) (sizeof(options) / sizeof((options)[0]))
+
+#endif

@@ -1,0 +1,56 @@
+/* dlm init: a new document and its store. */
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+static const struct dlm_option options[] = {
+    {"base", .type = DLM_OPTION_STRING, .value = "KEY",
+     .offset = offsetof(struct dlm_document_init_params, base),
+     .help = "base model: a registry key, hf:org/name or dir:PATH"},
+    {"multimodal", .type = DLM_OPTION_FLAG,
+     .offset = offsetof(struct dlm_document_init_params, multimodal),
+     .help = "a document with images"},
+    {"i-accept-license", .type = DLM_OPTION_FLAG,
+     .offset = offsetof(struct dlm_document_init_params, accept_license),
+     .help = "accept the licence of a gated base"},
+    {"force", .type = DLM_OPTION_FLAG, .offset = offsetof(struct dlm_document_init_params, force),
+     .help = "overwrite an existing document"},
+};
+
+/* Asks on the terminal. */
+static bool ask(void *user, const char *question)
+{
+    char answer[16] = "";
+
+    (void)user;
+    fputs(question, stderr);
+    if (!fgets(answer, sizeof(answer), stdin))
+        return false;
+    answer[strcspn(answer, "\n")] = '\0';
+    return !strcmp(answer, "y") || !strcmp(answer, "Y") || !strcmp(answer, "yes");
+}
+
+static int run(struct dlm_cli *cli, const void *args)
+{
+    struct dlm_document_init_params params = *(const struct dlm_document_init_params *)args;
+
+    params.home = cli->home;
+    params.accept = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) ? ask : NULL;
+    enum dlm_status st = dlm_document_init(cli->ctx, &params);
+    if (!st)
+        dlm_cli_say(cli, "init: wrote %s", params.path);
+    return dlm_exit_of(st);
+}
+
+const struct dlm_command dlm_command_init = {
+    .table = {.command = "init",
+              .summary = "Write a new document and make its store.",
+              .options = options,
+              .num_options = DLM_NUM_OPTIONS(options),
+              .operands = {{"DOCUMENT", offsetof(struct dlm_document_init_params, path), false,
+                            "the .dlm file to write"}}},
+    .subject = "init",
+    .args_bytes = sizeof(struct dlm_document_init_params),
+    .run = run,
+};

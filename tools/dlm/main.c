@@ -1,0 +1,272 @@
+/* The program: global options, signals, messages, and the choice of a command. */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+static const struct dlm_command *const commands[] = {
+    &dlm_command_init,     &dlm_command_train,      &dlm_command_prompt, &dlm_command_show,
+    &dlm_command_migrate,  &dlm_command_tokenize,   &dlm_command_preprocess,
+    &dlm_command_score,    &dlm_command_bench,      &dlm_command_doctor,
+};
+
+#define NUM_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+struct globals {
+    const char *home;
+    bool is_verbose, is_quiet, is_version;
+    int num_threads;
+};
+
+static const struct dlm_option global_options[] = {
+    {"home", .type = DLM_OPTION_STRING, .value = "PATH", .offset = offsetof(struct globals, home),
+     .help = "folder of stores and caches (default $DLM_HOME, else ~/.dlm)"},
+    {"threads", .type = DLM_OPTION_INT, .value = "N", .min = 1, .max = 1024,
+     .offset = offsetof(struct globals, num_threads), .help = "CPU threads"},
+    {"verbose", 'v', .type = DLM_OPTION_FLAG, .offset = offsetof(struct globals, is_verbose),
+     .help = "say more"},
+    {"quiet", 'q', .type = DLM_OPTION_FLAG, .offset = offsetof(struct globals, is_quiet),
+     .help = "say nothing but errors and warnings"},
+    {"version", .type = DLM_OPTION_FLAG, .offset = offsetof(struct globals, is_version),
+     .help = "print the version"},
+};
+
+static const struct dlm_option_table global_table = {
+    .options = global_options,
+    .num_options = DLM_NUM_OPTIONS(global_options),
+};
+
+/* The only mutable global: what the signal handler stops. */
+static struct dlm_ctx *volatile running;
+
+static void on_signal(int number)
+{
+    static const char note[] = "\ndlm: stopping at a safe point; once more to stop at once\n";
+
+    (void)number;
+    if (!running || dlm_ctx_is_cancelled(running))
+        _exit(DLM_EXIT_INTERRUPTED);
+    dlm_ctx_cancel(running);
+    if (write(STDERR_FILENO, note, sizeof(note) - 1) < 0)
+        return; /* nothing can be said, then */
+}
+
+static void catch_signals(struct dlm_ctx *ctx)
+{
+    /* without SA_RESTART, so that reading standard input stops too */
+    struct sigaction action = {.sa_handler = on_signal};
+
+    running = ctx;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int dlm_exit_of(enum dlm_status status)
+{
+    switch (status) {
+    case DLM_OK:
+        return DLM_EXIT_DONE;
+    case DLM_ERR_USAGE:
+        return DLM_EXIT_USAGE;
+    case DLM_ERR_NO_DEVICE:
+        return DLM_EXIT_NO_DEVICE;
+    case DLM_ERR_CANCELLED:
+        return DLM_EXIT_INTERRUPTED;
+    default:
+        return DLM_EXIT_FAILED;
+    }
+}
+
+/* --- messages --- */
+
+/* Some of the library's messages name their own subject, as the Python dlm does. */
+static bool has_subject(const char *text)
+{
+    static const char *const subjects[] = {"init: ", "train: ", "prompt: ", "show: ", "migrate: ",
+                                           "doctor: ", "license: ", "resume: ", "lock: ",
+                                           "disk: ", "training: "};
+
+    for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
+        if (!strncmp(text, subjects[i], strlen(subjects[i])))
+            return true;
+    }
+    return false;
+}
+
+static void close_progress(struct dlm_cli *cli)
+{
+    if (cli->is_progress_open)
+        fputs("\r\033[K", stderr);
+    cli->is_progress_open = false;
+}
+
+static void on_log(void *user, enum dlm_log_level level, const char *text)
+{
+    struct dlm_cli *cli = user;
+
+    if ((level == DLM_LOG_DEBUG && !cli->is_verbose) || (level == DLM_LOG_INFO && cli->is_quiet))
+        return;
+    close_progress(cli);
+    switch (level) {
+    case DLM_LOG_HINT:
+        fprintf(stderr, "hint: %s\n", text);
+        break;
+    case DLM_LOG_WARNING:
+        fprintf(stderr, "warning: %s\n", text);
+        break;
+    case DLM_LOG_DEBUG:
+        fprintf(stderr, "debug: %s\n", text);
+        break;
+    default:
+        if (has_subject(text))
+            fprintf(stderr, "%s\n", text);
+        else
+            fprintf(stderr, "%s: %s\n", cli->subject, text);
+    }
+}
+
+int dlm_cli_wrong(const struct dlm_cli *cli, const char *fmt, ...)
+{
+    va_list list;
+
+    fprintf(stderr, "%s: ", cli->subject);
+    va_start(list, fmt);
+    vfprintf(stderr, fmt, list);
+    va_end(list);
+    fputc('\n', stderr);
+    return DLM_EXIT_USAGE;
+}
+
+void dlm_cli_say(struct dlm_cli *cli, const char *fmt, ...)
+{
+    va_list list;
+
+    if (cli->is_quiet)
+        return;
+    close_progress(cli);
+    va_start(list, fmt);
+    vfprintf(stderr, fmt, list);
+    va_end(list);
+    fputc('\n', stderr);
+}
+
+/* --- running --- */
+
+static void print_help(void)
+{
+    puts("usage: dlm [global options] COMMAND [options] ...\n\n"
+         "Trains LoRA adapters for vision-language models from documents, and prompts them.\n\n"
+         "commands:");
+    for (size_t i = 0; i < NUM_COMMANDS; i++)
+        printf("  %-12s%s\n", commands[i]->table.command, commands[i]->table.summary);
+    puts("\nglobal options:");
+    dlm_options_print(&global_table);
+    puts("\n'dlm COMMAND --help' says more about a command.");
+}
+
+/* What was printed has arrived; a full disk is a failure. */
+static int close_output(const struct dlm_cli *cli, int code)
+{
+    if (!fflush(stdout) && !ferror(stdout))
+        return code;
+    fprintf(stderr, "%s: cannot write standard output: %s\n", cli->subject, strerror(errno));
+    return code ? code : DLM_EXIT_FAILED;
+}
+
+static int run_command(const struct dlm_command *command, struct dlm_cli *cli, int argc,
+                       char **argv, int at)
+{
+    void *args = calloc(1, command->args_bytes);
+    int code = DLM_EXIT_USAGE;
+
+    if (!args) {
+        fputs("dlm: out of memory\n", stderr);
+        return DLM_EXIT_FAILED;
+    }
+    if (command->defaults)
+        memcpy(args, command->defaults, command->args_bytes);
+    switch (dlm_options_parse(&command->table, argc, argv, &at, args)) {
+    case DLM_OPTIONS_RUN:
+        cli->subject = command->subject ? command->subject : "dlm";
+        catch_signals(cli->ctx);
+        code = command->run(cli, args);
+        break;
+    case DLM_OPTIONS_HELP:
+        dlm_options_help(&command->table);
+        code = DLM_EXIT_DONE;
+        break;
+    case DLM_OPTIONS_MEMORY:
+        code = DLM_EXIT_FAILED;
+        break;
+    case DLM_OPTIONS_WRONG:
+        break;
+    }
+    dlm_options_finish(&command->table, args);
+    free(args);
+    return close_output(cli, code);
+}
+
+static const struct dlm_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < NUM_COMMANDS; i++) {
+        if (!strcmp(commands[i]->table.command, name))
+            return commands[i];
+    }
+    return NULL;
+}
+
+static int run_named(const struct globals *globals, int argc, char **argv, int at)
+{
+    const struct dlm_command *command = find_command(argv[at]);
+    struct dlm_cli cli = {.home = globals->home, .is_verbose = globals->is_verbose,
+                          .is_quiet = globals->is_quiet, .subject = "dlm"};
+    const struct dlm_ctx_params params = {
+        .log = on_log, .log_user = &cli, .num_threads = globals->num_threads};
+
+    if (!command) {
+        dlm_options_usage_error(NULL, "unknown command '%s'", argv[at]);
+        return DLM_EXIT_USAGE;
+    }
+    cli.ctx = dlm_ctx_create(&params);
+    if (!cli.ctx) {
+        fputs("dlm: out of memory\n", stderr);
+        return DLM_EXIT_FAILED;
+    }
+    int code = run_command(command, &cli, argc, argv, at + 1);
+    running = NULL;
+    dlm_ctx_destroy(&cli.ctx);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    const struct dlm_cli cli = {.subject = "dlm"};
+    struct globals globals = {0};
+    int at = 1;
+
+    enum dlm_options_result result = dlm_options_parse(&global_table, argc, argv, &at, &globals);
+    if (result == DLM_OPTIONS_WRONG)
+        return DLM_EXIT_USAGE;
+    if (result == DLM_OPTIONS_HELP || argc == 1) {
+        print_help();
+        return close_output(&cli, DLM_EXIT_DONE);
+    }
+    if (globals.is_version) {
+        printf("dlm %s\n", dlm_version_text());
+        return close_output(&cli, DLM_EXIT_DONE);
+    }
+    if (globals.is_verbose && globals.is_quiet) {
+        dlm_options_usage_error(NULL, "--verbose and --quiet are mutually exclusive");
+        return DLM_EXIT_USAGE;
+    }
+    if (at == argc) {
+        dlm_options_usage_error(NULL, "missing command");
+        return DLM_EXIT_USAGE;
+    }
+    return run_named(&globals, argc, argv, at);
+}

@@ -1,0 +1,80 @@
+/* Options as rows of a table: parsing and the help text both come from it. */
+#ifndef DLM_TOOL_OPTIONS_H
+#define DLM_TOOL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum dlm_option_type {
+    DLM_OPTION_FLAG,   /* bool: true when given */
+    DLM_OPTION_STRING, /* const char * */
+    DLM_OPTION_LIST,   /* struct dlm_option_list: given any number of times */
+    DLM_OPTION_INT,    /* int in [min, max] */
+    DLM_OPTION_INT64,  /* int64_t in [min, max] */
+    DLM_OPTION_NUMBER, /* double in [min, max] */
+    DLM_OPTION_CHOICE, /* an enum: index in choices */
+};
+
+struct dlm_option_list {
+    const char **items; /* point into argv; the array belongs to the arguments */
+    size_t len;
+};
+
+/* One option of a command. */
+struct dlm_option {
+    const char *name; /* without "--" */
+    char letter;      /* 0: none */
+    enum dlm_option_type type;
+    const char *value; /* what help calls its value: "PATH"; not for flags and choices */
+    double min, max;   /* INT, INT64, NUMBER; max 0: no upper bound */
+    const char *const *choices; /* NULL-terminated */
+    size_t offset;              /* where it goes in the command's arguments */
+    size_t given; /* offset of a bool that says it was there; 0: none (no bool stands first) */
+    const char *help;
+};
+
+/* One argument without a name. */
+struct dlm_operand {
+    const char *name; /* "DOCUMENT" */
+    size_t offset;    /* const char * in the command's arguments */
+    bool is_optional;
+    const char *help;
+};
+
+#define DLM_MAX_OPERANDS 2
+
+struct dlm_option_table {
+    const char *command; /* NULL: the program itself, whose first operand ends its options */
+    const char *summary; /* one line: what it does */
+    const struct dlm_option *options;
+    size_t num_options;
+    struct dlm_operand operands[DLM_MAX_OPERANDS]; /* a NULL name ends them */
+};
+
+enum dlm_options_result {
+    DLM_OPTIONS_RUN,
+    DLM_OPTIONS_HELP,   /* -h or --help was there */
+    DLM_OPTIONS_WRONG,  /* the error has been printed */
+    DLM_OPTIONS_MEMORY, /* likewise */
+};
+
+/* Reads argv[*at..argc) into args, a struct that holds the defaults. `--` ends options, `-` is an
+ * operand. *at is where it stopped: argc, or the program's first operand. */
+enum dlm_options_result dlm_options_parse(const struct dlm_option_table *table, int argc,
+                                          char **argv, int *at, void *args);
+
+/* Frees the lists in args. */
+void dlm_options_finish(const struct dlm_option_table *table, void *args);
+
+/* `dlm: <message>` and `try 'dlm train --help'` on standard error. */
+void dlm_options_usage_error(const char *command, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Prints the options as indented lines on standard output. */
+void dlm_options_print(const struct dlm_option_table *table);
+
+/* Prints a command's whole help on standard output. */
+void dlm_options_help(const struct dlm_option_table *table);
+
+#endif

@@ -1,0 +1,42 @@
+/* Printing of numbers and JSON strings, and names that several commands choose from. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* In the order of the enums. */
+const char *const dlm_backend_choices[] = {"auto", "cpu", "opencl", "vulkan", NULL};
+const char *const dlm_precision_choices[] = {"auto", "fp32", "bf16", "fp16", NULL};
+
+void dlm_print_number(FILE *file, double x)
+{
+    char text[40];
+
+    if (!isfinite(x)) {
+        fputs("null", file);
+        return;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, x);
+        if (strtod(text, NULL) == x)
+            break;
+    }
+    fputs(text, file);
+    if (!strpbrk(text, ".e"))
+        fputs(".0", file);
+}
+
+void dlm_print_json_string(FILE *file, const char *text)
+{
+    fputc('"', file);
+    for (const char *c = text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            fprintf(file, "\\%c", *c);
+        else if ((unsigned char)*c < 0x20)
+            fprintf(file, "\\u%04x", (unsigned char)*c);
+        else
+            fputc(*c, file);
+    }
+    fputc('"', file);
+}

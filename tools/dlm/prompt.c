@@ -1,0 +1,153 @@
+/* dlm prompt: an answer about images, streamed to standard output. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define DEFAULT_TEMPERATURE 0.7
+#define MAX_QUERY_BYTES ((size_t)16 << 20)
+
+struct args {
+    const char *operands[2]; /* DOCUMENT and QUERY; with --base only the latter */
+    struct dlm_option_list images;
+    struct dlm_prompt_params params;
+};
+
+#define AT(member) offsetof(struct args, params.member)
+
+static const struct args defaults = {
+    .params = {.temperature = DEFAULT_TEMPERATURE, .max_tokens = DLM_PROMPT_MAX_TOKENS},
+};
+
+static const struct dlm_option options[] = {
+    {"image", .type = DLM_OPTION_LIST, .value = "PATH", .offset = offsetof(struct args, images),
+     .help = "an image to ask about; any number of times"},
+    {"max-tokens", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 1 << 20,
+     .offset = AT(max_tokens), .help = "longest answer"},
+    {"temp", .type = DLM_OPTION_NUMBER, .value = "T", .min = 0, .max = 100,
+     .offset = AT(temperature), .help = "temperature; 0 always takes the likeliest token"},
+    {"top-p", .type = DLM_OPTION_NUMBER, .value = "P", .min = 0, .max = 1, .offset = AT(top_p),
+     .help = "sample among the likeliest tokens that sum to P"},
+    {"seed", .type = DLM_OPTION_INT64, .value = "N", .offset = AT(seed),
+     .help = "random seed of sampling"},
+    {"no-adapter", .type = DLM_OPTION_FLAG, .offset = AT(no_adapter),
+     .help = "the base alone; works before any training"},
+    {"adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(adapter),
+     .help = "a PEFT adapter instead of the document's"},
+    {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = AT(base),
+     .help = "a base model instead of a document"},
+    DLM_COMPUTE_OPTIONS(struct args, params.compute),
+};
+
+static void print_text(void *user, const char *utf8, size_t len)
+{
+    (void)user;
+    fwrite(utf8, 1, len, stdout);
+    fflush(stdout);
+}
+
+/* All of standard input, stripped; NULL after printing why. The caller frees. */
+static char *read_query(const struct dlm_cli *cli)
+{
+    char *text = malloc(MAX_QUERY_BYTES + 1);
+    size_t len, begin = 0;
+
+    if (!text) {
+        fputs("prompt: out of memory\n", stderr);
+        return NULL;
+    }
+    len = fread(text, 1, MAX_QUERY_BYTES, stdin);
+    if (ferror(stdin) && !dlm_ctx_is_cancelled(cli->ctx))
+        fprintf(stderr, "prompt: cannot read standard input: %s\n", strerror(errno));
+    if (ferror(stdin)) {
+        free(text);
+        return NULL;
+    }
+    while (len && isspace((unsigned char)text[len - 1]))
+        len--;
+    while (begin < len && isspace((unsigned char)text[begin]))
+        begin++;
+    memmove(text, text + begin, len - begin);
+    text[len - begin] = '\0';
+    return text;
+}
+
+static bool is_blank(const char *text)
+{
+    return !text[strspn(text, " \t\r\n\f\v")];
+}
+
+static int check_images(const struct dlm_cli *cli, const struct dlm_option_list *images)
+{
+    for (size_t i = 0; i < images->len; i++) {
+        if (access(images->items[i], F_OK))
+            return dlm_cli_wrong(cli, "image not found: %s", images->items[i]);
+    }
+    return DLM_EXIT_DONE;
+}
+
+static int answer(struct dlm_cli *cli, const struct dlm_prompt_params *params)
+{
+    if (is_blank(params->query))
+        return dlm_cli_wrong(cli, "empty query (pass a string or pipe on stdin)");
+    enum dlm_status st = dlm_prompt(cli->ctx, params);
+    if (!st)
+        putchar('\n');
+    return dlm_exit_of(st);
+}
+
+static int run(struct dlm_cli *cli, const void *args)
+{
+    const struct args *a = args;
+    struct dlm_prompt_params params = a->params;
+    char *piped = NULL;
+
+    params.document = params.base ? NULL : a->operands[0];
+    params.query = a->operands[params.base ? 0 : 1];
+    if (!params.base && !params.document) {
+        dlm_options_usage_error("prompt", "missing argument DOCUMENT");
+        return DLM_EXIT_USAGE;
+    }
+    if (params.base && a->operands[1]) {
+        dlm_options_usage_error("prompt", "unexpected argument '%s'", a->operands[1]);
+        return DLM_EXIT_USAGE;
+    }
+    if (params.no_adapter && params.adapter) {
+        dlm_options_usage_error("prompt", "--no-adapter and --adapter are mutually exclusive");
+        return DLM_EXIT_USAGE;
+    }
+    int code = check_images(cli, &a->images);
+    if (code)
+        return code;
+    if (!params.query || !strcmp(params.query, "-")) {
+        piped = read_query(cli);
+        if (!piped)
+            return dlm_ctx_is_cancelled(cli->ctx) ? DLM_EXIT_INTERRUPTED : DLM_EXIT_FAILED;
+        params.query = piped;
+    }
+    params.home = cli->home;
+    params.images = a->images.items;
+    params.num_images = a->images.len;
+    params.text = print_text;
+    code = answer(cli, &params);
+    free(piped);
+    return code;
+}
+
+const struct dlm_command dlm_command_prompt = {
+    .table = {.command = "prompt",
+              .summary = "Ask a document's adapter about images.",
+              .options = options,
+              .num_options = DLM_NUM_OPTIONS(options),
+              .operands = {{"DOCUMENT", offsetof(struct args, operands[0]), true,
+                            "the .dlm file; left out with --base"},
+                           {"QUERY", offsetof(struct args, operands[1]), true,
+                            "the question; without it, or with -, standard input"}}},
+    .subject = "prompt",
+    .args_bytes = sizeof(struct args),
+    .defaults = &defaults,
+    .run = run,
+};

@@ -1,0 +1,88 @@
+/* dlm score: log-probabilities of a given answer. */
+#include <inttypes.h>
+
+#include "cli.h"
+
+struct args {
+    struct dlm_score_params params;
+    struct dlm_option_list images;
+    bool is_json;
+};
+
+#define AT(member) offsetof(struct args, params.member)
+
+static const struct dlm_option options[] = {
+    {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = AT(base),
+     .help = "a base model instead of a document"},
+    {"adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(adapter),
+     .help = "a PEFT adapter instead of the document's"},
+    {"image", .type = DLM_OPTION_LIST, .value = "PATH", .offset = offsetof(struct args, images),
+     .help = "an image before the prompt; any number of times"},
+    {"prompt", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = AT(prompt),
+     .help = "the question"},
+    {"target", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = AT(target),
+     .help = "the answer to score, with its end token"},
+    {"gradients", .type = DLM_OPTION_STRING, .value = "FILE", .offset = AT(gradients),
+     .help = "safetensors file to write: the adapter's gradients"},
+    {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
+     .help = "print {\"loss\", \"ids\", \"logprobs\"}"},
+    DLM_COMPUTE_OPTIONS(struct args, params.compute),
+};
+
+static void print_json(const struct dlm_score_result *r)
+{
+    fputs("{\"loss\": ", stdout);
+    dlm_print_number(stdout, r->loss);
+    fputs(", \"ids\": [", stdout);
+    for (size_t i = 0; i < r->len; i++)
+        printf("%s%" PRId32, i ? ", " : "", r->ids[i]);
+    fputs("], \"logprobs\": [", stdout);
+    for (size_t i = 0; i < r->len; i++) {
+        fputs(i ? ", " : "", stdout);
+        dlm_print_number(stdout, r->logprobs[i]);
+    }
+    puts("]}");
+}
+
+static void print_lines(const struct dlm_score_result *r)
+{
+    printf("loss %.6f\n", r->loss);
+    for (size_t i = 0; i < r->len; i++)
+        printf("%8" PRId32 "  %.6f\n", r->ids[i], r->logprobs[i]);
+}
+
+static int run(struct dlm_cli *cli, const void *args)
+{
+    const struct args *a = args;
+    struct dlm_score_params params = a->params;
+    struct dlm_score_result result = {0};
+
+    if (!params.base == !params.document) {
+        dlm_options_usage_error("score", "give either DOCUMENT or --base");
+        return DLM_EXIT_USAGE;
+    }
+    if (!params.prompt || !params.target) {
+        dlm_options_usage_error("score", "give --prompt and --target");
+        return DLM_EXIT_USAGE;
+    }
+    params.home = cli->home;
+    params.images = a->images.items;
+    params.num_images = a->images.len;
+    enum dlm_status st = dlm_score(cli->ctx, &params, &result);
+    if (!st && a->is_json)
+        print_json(&result);
+    else if (!st)
+        print_lines(&result);
+    dlm_score_result_finish(&result);
+    return dlm_exit_of(st);
+}
+
+const struct dlm_command dlm_command_score = {
+    .table = {.command = "score",
+              .summary = "Print the log-probabilities of a given answer.",
+              .options = options,
+              .num_options = DLM_NUM_OPTIONS(options),
+              .operands = {{"DOCUMENT", AT(document), true, "the .dlm file, or --base"}}},
+    .args_bytes = sizeof(struct args),
+    .run = run,
+};

@@ -1,0 +1,102 @@
+/* dlm tokenize: the ids of a text, or of every line of standard input. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+struct args {
+    const char *text;
+    const char *base, *tokenizer;
+    struct dlm_option_list images;
+    bool is_raw, is_json;
+};
+
+static const struct dlm_option options[] = {
+    {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = offsetof(struct args, base),
+     .help = "base model: a registry key, hf:org/name or dir:PATH"},
+    {"tokenizer", .type = DLM_OPTION_STRING, .value = "FILE",
+     .offset = offsetof(struct args, tokenizer), .help = "a tokenizer.json instead of a base"},
+    {"image", .type = DLM_OPTION_LIST, .value = "PATH", .offset = offsetof(struct args, images),
+     .help = "an image before the text; any number of times"},
+    {"raw", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_raw),
+     .help = "the ids of the text alone, as the tokenizers library gives them"},
+    {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
+     .help = "print {\"ids\": [...]}"},
+};
+
+static void print_ids(const int32_t *ids, size_t num, bool is_json)
+{
+    if (is_json)
+        fputs("{\"ids\": [", stdout);
+    for (size_t i = 0; i < num; i++)
+        printf("%s%" PRId32, !i ? "" : is_json ? ", " : " ", ids[i]);
+    puts(is_json ? "]}" : "");
+}
+
+/* One JSON string a line in, one object a line out. */
+static enum dlm_status encode_lines(struct dlm_cli *cli, struct dlm_encoder *encoder)
+{
+    enum dlm_status st = DLM_OK;
+    const int32_t *ids;
+    char *line = NULL;
+    size_t cap = 0, num;
+    int64_t number = 0;
+    ssize_t len;
+
+    while (!st && (len = getline(&line, &cap, stdin)) >= 0) {
+        number++;
+        st = dlm_encoder_encode_json(cli->ctx, encoder, line, (size_t)len, &ids, &num);
+        if (st)
+            fprintf(stderr, "dlm: stopped at line %" PRId64 " of standard input\n", number);
+        else
+            print_ids(ids, num, true);
+        fflush(stdout); /* who writes lines one by one reads answers one by one */
+    }
+    if (!st && dlm_ctx_is_cancelled(cli->ctx)) {
+        st = DLM_ERR_CANCELLED;
+    } else if (!st && ferror(stdin)) {
+        fprintf(stderr, "dlm: cannot read standard input: %s\n", strerror(errno));
+        st = DLM_ERR_IO;
+    }
+    free(line);
+    return st;
+}
+
+static int run(struct dlm_cli *cli, const void *args)
+{
+    const struct args *a = args;
+    const struct dlm_encoder_params params = {.base = a->base, .tokenizer = a->tokenizer,
+                                              .raw = a->is_raw, .images = a->images.items,
+                                              .num_images = a->images.len};
+    struct dlm_encoder *encoder = NULL;
+    const int32_t *ids;
+    size_t num;
+
+    if (!a->base == !a->tokenizer) {
+        dlm_options_usage_error("tokenize", "give either --base or --tokenizer");
+        return DLM_EXIT_USAGE;
+    }
+    enum dlm_status st = dlm_encoder_create(cli->ctx, &encoder, &params);
+    if (!st && !strcmp(a->text, "-")) {
+        st = encode_lines(cli, encoder);
+    } else if (!st) {
+        st = dlm_encoder_encode(cli->ctx, encoder, a->text, strlen(a->text), &ids, &num);
+        if (!st)
+            print_ids(ids, num, a->is_json);
+    }
+    dlm_encoder_destroy(&encoder);
+    return dlm_exit_of(st);
+}
+
+const struct dlm_command dlm_command_tokenize = {
+    .table = {.command = "tokenize",
+              .summary = "Print the token ids of a text, as a model gets them.",
+              .options = options,
+              .num_options = DLM_NUM_OPTIONS(options),
+              .operands = {{"TEXT", offsetof(struct args, text), false,
+                            "the text; - reads one JSON string a line"}}},
+    .args_bytes = sizeof(struct args),
+    .run = run,
+};
