@@ -8,7 +8,7 @@
 //! attention_dscores attention_dscores
 //! attention_delta attention_delta
 
-/* A row of scores: its batch row, its index in lse and delta, how many keys count and are stored. */
+/* A row of scores: its index in lse and delta, how many keys count, and kv_len. */
 struct row {
     uint stat, limit, kv_len;
 };
@@ -95,8 +95,8 @@ __kernel DLM_LOCAL(64) void attention_softmax_nolocal(__global float *scores,
     lse[row.stat] = row.limit > 0u ? most + log(sum) : 0.0f;
 }
 
-/* scores to P = exp(scores - lse), dscores from dout . v to dS = P (dscores - delta); 0 for keys that
- * do not count, up to S. */
+/* scores to P = exp(scores - lse), dscores from dout . v to dS = P (dscores - delta); 0 for keys
+ * that do not count, up to S. */
 __kernel DLM_LOCAL(64) void attention_dscores(__global float *scores, __global float *dscores,
                                               __global const float *lse,
                                               __global const float *delta,

@@ -8,8 +8,8 @@
  *   vectors along n (b contiguous along n: its backward), matmul_*_nolocal takes what is left.
  *   They do not round a: matmul_pack does beforehand.
  *
- * With several splits, slice i of k goes to the i-th part of out: partial sums without addends, which
- * matmul_finish adds in order. */
+ * With several splits, slice i of k goes to the i-th part of out: partial sums without addends,
+ * which matmul_finish adds in order. */
 //! matmul_f32 matmul -DDLM_B=F32 -DTILE=64u -DLANES=128u -DPER_M=8u
 //! matmul_f16 matmul -DDLM_B=F16 -DTILE=64u -DLANES=128u -DPER_M=8u
 //! matmul_bf16 matmul -DDLM_B=BF16 -DTILE=64u -DLANES=128u -DPER_M=8u
@@ -194,11 +194,12 @@ __kernel DLM_LOCAL(64) void matvec(MATMUL_ARGS)
                     sum[m][j] += dot(x, y[j]);
             }
     }
-    if (k_vec + lane < at.k)
+    const uint k = k_vec + lane; /* of what is left */
+    if (k < at.k)
         for (uint m = 0; m < DLM_MATVEC_ROWS; m++)
             for (uint j = 0; m < p.m && j < DLM_MATVEC_COLS; j++)
-                sum[m][j] += round_a(a[at.a + m * p.a_stride[2] + k_vec + lane], p.flags) *
-                             LOAD_B(b, at.b + min(n0 + j, at.n - 1u) * p.b_stride[3] + k_vec + lane);
+                sum[m][j] += round_a(a[at.a + m * p.a_stride[2] + k], p.flags) *
+                             LOAD_B(b, at.b + min(n0 + j, at.n - 1u) * p.b_stride[3] + k);
     for (uint m = 0; m < p.m; m++)
         for (uint j = 0; j < DLM_MATVEC_COLS; j++) {
             const float total = dlm_group_sum(sum[m][j], tree);
@@ -344,18 +345,22 @@ __kernel DLM_LOCAL(64) void matmul_any(MATMUL_ARGS)
 }
 #endif
 
-/* a, rounded, as contiguous [batch0, batch1, m, k]; split_stride is their number of elements. */
+/* a, rounded, as contiguous [batch0, batch1, m, k]; a lane does a run of a row. */
 __kernel DLM_LOCAL(64) void matmul_pack(__global const float *a, __global float *packed,
                                         const struct dlm_matmul_params p)
 {
-    const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;
+    const uint runs = (p.k + DLM_MATMUL_PACK_RUN - 1u) / DLM_MATMUL_PACK_RUN;
+    const uint index = DLM_GROUP_ID() * 64u + DLM_LOCAL_ID(), row = index / runs;
+    if (row >= p.batch0 * p.batch1 * p.m)
+        return;
+    const struct place at = find_place(&p, row / p.m, 0);
+    const uint begin = index % runs * DLM_MATMUL_PACK_RUN;
+    const uint num = min(DLM_MATMUL_PACK_RUN, p.k - begin), step = p.a_stride[3];
 
-    for (uint e = begin + DLM_LOCAL_ID(); e < begin + DLM_GROUP_ELEMS && e < p.split_stride;
-         e += 64u) {
-        const uint k = e % p.k, row = e / p.k;
-        const struct place at = find_place(&p, row / p.m * p.splits, 0);
-        packed[e] = round_a(a[at.a + row % p.m * p.a_stride[2] + k * p.a_stride[3]], p.flags);
-    }
+    a += at.a + row % p.m * p.a_stride[2] + begin * step;
+    packed += row * p.k + begin;
+    for (uint i = 0; i < num; i++)
+        packed[i] = round_a(a[i * step], p.flags);
 }
 
 /* out from the partial sums [splits][batch0 * batch1][m][n], split_stride apart. */

@@ -106,8 +106,8 @@ void main()
 #endif
 
 #ifdef DSCORES
-/* scores to P = exp(scores - lse), dscores from dout . v to dS = P (dscores - delta); 0 for keys that
- * do not count, up to S. */
+/* scores to P = exp(scores - lse), dscores from dout . v to dS = P (dscores - delta); 0 for keys
+ * that do not count, up to S. */
 void main()
 {
     const uint index = DLM_GROUP_ID();

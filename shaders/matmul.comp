@@ -3,8 +3,8 @@
  * matmul_<b>_nolocal with register tiles, for devices where barriers are slow, on an a that
  * matmul_pack has rounded.
  *
- * With several splits, slice i of k goes to the i-th part of out: partial sums without addends, which
- * matmul_finish adds in order. */
+ * With several splits, slice i of k goes to the i-th part of out: partial sums without addends,
+ * which matmul_finish adds in order. */
 //! matmul_f32 -DDLM_B=F32 -DTILE=64u -DLANES=128u -DPER_M=8
 //! matmul_f16 -DDLM_B=F16 -DTILE=64u -DLANES=128u -DPER_M=8
 //! matmul_bf16 -DDLM_B=BF16 -DTILE=64u -DLANES=128u -DPER_M=8
@@ -251,17 +251,19 @@ void main()
 #endif
 
 #ifdef PACK
-/* a, rounded, as contiguous [batch0, batch1, m, k]; split_stride is their number of elements. */
+/* a, rounded, as contiguous [batch0, batch1, m, k]; a lane does a run of a row. */
 void main()
 {
-    const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;
+    const uint runs = (p.k + DLM_MATMUL_PACK_RUN - 1u) / DLM_MATMUL_PACK_RUN;
+    const uint index = DLM_GROUP_ID() * 64u + DLM_LOCAL_ID(), row = index / runs;
+    if (row >= p.batch0 * p.batch1 * p.m)
+        return;
+    const uint begin = index % runs * DLM_MATMUL_PACK_RUN;
+    const uint num = min(DLM_MATMUL_PACK_RUN, p.k - begin), step = p.a_stride[3];
+    const uint from = find_place(row / p.m).a + row % p.m * p.a_stride[2] + begin * step;
 
-    for (uint e = begin + DLM_LOCAL_ID(); e < begin + DLM_GROUP_ELEMS && e < p.split_stride;
-         e += 64u) {
-        const uint k = e % p.k, row = e / p.k;
-        packed[e] = round_a(a[find_place(row / p.m * p.splits).a + row % p.m * p.a_stride[2] +
-                              k * p.a_stride[3]]);
-    }
+    for (uint i = 0u; i < num; i++)
+        packed[row * p.k + begin + i] = round_a(a[from + i * step]);
 }
 #endif
 

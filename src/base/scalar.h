@@ -57,12 +57,7 @@ DLM_FN DLM_U32 dlm_f32_to_f16(DLM_F32 f)
     return sign | ((significand + half_ulp - 1u + odd) >> shift);
 }
 
-/* tanh(x) = 1 - 2/(exp(2x)+1): right at both infinities, where some drivers' tanh overflows. */
-DLM_FN DLM_F32 dlm_tanh(DLM_F32 x)
-{
-    return 1.0f - 2.0f / (DLM_EXPF(2.0f * x) + 1.0f);
-}
-
+/* Right at both infinities: exp gives 0 or infinity there. */
 DLM_FN DLM_F32 dlm_sigmoid(DLM_F32 x)
 {
     return 1.0f / (1.0f + DLM_EXPF(-x));

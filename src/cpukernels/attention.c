@@ -374,7 +374,8 @@ void DLM_CPU_KERNEL(attention_delta)(const struct dlm_cpu_call *call, int64_t it
     if (head >= (size_t)p->heads * p->batch)
         return;
     for (uint32_t t = first; t < DLM_MIN(first + DLM_ATTENTION_QUERIES, p->queries); t++) {
-        const size_t at = ((head / p->heads * p->queries + t) * p->heads + head % p->heads) * p->dim;
+        const size_t row = head / p->heads * p->queries + t;
+        const size_t at = (row * p->heads + head % p->heads) * p->dim;
         float sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (uint32_t d = 0; d < p->dim; d++)

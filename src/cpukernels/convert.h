@@ -1,5 +1,5 @@
-/* Storage types of CPU kernels: conversions without branches, so that loops over them vectorise, and
- * DLM_T_<X>, DLM_LOAD_<X>, DLM_STORE_<X> for X in F32, F16, BF16, named as in prelude.cl. */
+/* Storage types of CPU kernels: conversions without branches, so that loops over them vectorise,
+ * and DLM_T_<X>, DLM_LOAD_<X>, DLM_STORE_<X> for X in F32, F16, BF16, named as in prelude.cl. */
 #ifndef DLM_CPUKERNELS_CONVERT_H
 #define DLM_CPUKERNELS_CONVERT_H
 

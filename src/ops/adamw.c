@@ -3,8 +3,8 @@
  *     g' = coef[1] g;   p *= 1 - lr wd;   m = b1 m + (1 - b1) g';   v = b2 v + (1 - b2) g'^2
  *     p -= lr / bias1 * m / (sqrt(v) / root2 + eps)
  *
- * p, grad, m, v f32 [P]; coef f32 [2] (grad_norm: norm, clipping factor); hyper f32 [8]: lr, wd, b1,
- * b2, eps, bias1 = 1 - b1^t, root2 = sqrt(1 - b2^t), unused. */
+ * p, grad, m, v f32 [P]; coef f32 [2] (grad_norm: norm, clipping factor); hyper f32 [8]: lr, wd,
+ * b1, b2, eps, bias1 = 1 - b1^t, root2 = sqrt(1 - b2^t), unused. */
 #include <math.h>
 
 #include "ops/broadcast.h"

@@ -23,7 +23,7 @@
 
 enum { Q, K, V };
 
-_Static_assert(DLM_ATTENTION_PREFIX == DLM_ATTENTION_PREFIX_MODE, "kernels know the mode by number");
+_Static_assert(DLM_ATTENTION_PREFIX == DLM_ATTENTION_PREFIX_MODE, "kernels know it by number");
 
 static enum dlm_status infer_qkv(struct dlm_ctx *ctx, const struct dlm_desc *in,
                                  const struct dlm_desc *rows)
@@ -431,8 +431,9 @@ static enum dlm_status lower_delta(struct dlm_lowering *l, const struct dlm_atte
     return dlm_lower_call(l, &call, p, sizeof(*p));
 }
 
-/* out[b,s,hk] = alpha sum over the group's heads h and t of scores[b,h,t,s] x[b,t,h]: each head is a
- * part of the sum. In parts of the queries the heads follow each other, and add to what is there. */
+/* out[b,s,hk] = alpha sum over the group's heads h and t of scores[b,h,t,s] x[b,t,h]: each head is
+ * a part of the sum. When queries come in parts, the heads follow each other and add to what is
+ * there. */
 static enum dlm_status lower_sums(struct dlm_lowering *l, const struct dlm_attention_params *p,
                                   struct dlm_operand scores, int x, float alpha,
                                   struct dlm_operand out)
@@ -494,8 +495,8 @@ static enum dlm_status lower_backward_products(struct dlm_lowering *l,
     return st;
 }
 
-/* CPU: delta, then dq (an item: p.block rows of a kv head; bindings q, k, v, dout, lse, delta, rows,
- * dq), then dk and dv (p.block keys of a kv head; q, k, v, dout, lse, delta, rows, dk, dv). */
+/* CPU: delta, then dq (an item: p.block rows of a kv head; bindings q, k, v, dout, lse, delta,
+ * rows, dq), then dk and dv (p.block keys of a kv head; q, k, v, dout, lse, delta, rows, dk, dv). */
 static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
 {
     static const char *const dq_names[] = {"attention_dq_f32", "attention_dq_f16",

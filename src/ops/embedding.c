@@ -82,7 +82,8 @@ static enum dlm_status embedding_lower(struct dlm_lowering *l)
     enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
-    bool has_features = !dlm_desc_is_absent(&in[FEATURES]), has_base = !dlm_desc_is_absent(&in[BASE]);
+    bool has_features = !dlm_desc_is_absent(&in[FEATURES]);
+    bool has_base = !dlm_desc_is_absent(&in[BASE]);
     struct dlm_embedding_params p = {
         .rows = (uint32_t)in[IDS].shape[0],
         .cols = (uint32_t)in[TABLE].shape[1],

@@ -1,6 +1,6 @@
 /* out[m] = x[idx[m]], or zeros where idx[m] < 0: torch.index_select along rows. x f32 [R, C]; idx
- * i32 [M]; idx_back i32 [R], optional: the row m that took row r, or -1; the gradient is the same op
- * with the index turned round, so each row may be taken once. out f32 [M, C]. */
+ * i32 [M]; idx_back i32 [R], optional: the row m that took row r, or -1; the gradient is the same
+ * op with the index turned round, so each row may be taken once. out f32 [M, C]. */
 #include "ops/build.h"
 #include "ops/rows.h"
 

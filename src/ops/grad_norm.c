@@ -2,7 +2,7 @@
  *
  *     out[0] = sqrt(sum g^2),   out[1] = min(1, max_norm / (out[0] + 1e-6)), 1 when max_norm is 0
  *
- * g f32 [P] contiguous; out f32 [2]. The sum is a fixed number of partial sums, whatever runs it. */
+ * g f32 [P] contiguous; out f32 [2]. The sum is a fixed number of partial sums on every device. */
 #include <math.h>
 
 #include "ops/build.h"

@@ -154,6 +154,30 @@ static const char *panel_kernel(const struct dlm_lowering *l, bool is_bwd, bool 
     return names[is_vec ? 2 : is_bwd][dtype];
 }
 
+/* x rounded and laid out once, as the panel kernels like it best. */
+static enum dlm_status round_rows(struct dlm_lowering *l, struct dlm_matmul_panel_params p,
+                                  uint32_t depth, bool is_bf16, struct dlm_operand *rows)
+{
+    const size_t elem_bytes = is_bf16 ? 2 : 4;
+
+    *rows = dlm_lower_temp(l, dlm_matmul_round_bytes(p.m, depth, elem_bytes));
+    p.k = depth;
+    p.flags = is_bf16 ? 0 : DLM_MATMUL_ROUND_F32;
+    struct dlm_kernel_call call = {
+        .kernel = "matmul_panel_round",
+        .args = {DLM_INPUT(A), *rows},
+        .num_args = 2,
+        .writes = 1u << 1,
+        .groups = {dlm_matmul_round_items(&p)},
+    };
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+static bool is_bf16_engine(const char *kernel)
+{
+    return strstr(kernel, "_avx512bf16") || strstr(kernel, "_amx");
+}
+
 static enum dlm_status lower_panel(struct dlm_lowering *l)
 {
     static const uint32_t rounds[] = {DLM_MATMUL_ROUND_NONE, DLM_MATMUL_ROUND_F16,
@@ -175,9 +199,18 @@ static enum dlm_status lower_panel(struct dlm_lowering *l)
         .alpha = (float)alpha_of(l->attrs),
     };
     const bool is_vec = !is_bwd && p.m <= DLM_MATMUL_VEC_ROWS;
+    const char *kernel = panel_kernel(l, is_bwd, is_vec);
+    struct dlm_operand x = DLM_INPUT(A);
+    if (!is_vec) {
+        enum dlm_status st =
+            round_rows(l, p, is_bwd ? p.n : p.k, is_bf16_engine(kernel), &x);
+        if (st)
+            return st;
+        p.flags |= DLM_MATMUL_X_ROUNDED;
+    }
     struct dlm_kernel_call call = {
-        .kernel = panel_kernel(l, is_bwd, is_vec),
-        .args = {DLM_INPUT(A), DLM_INPUT(B), DLM_OUTPUT(0)},
+        .kernel = kernel,
+        .args = {x, DLM_INPUT(B), DLM_OUTPUT(0)},
         .num_args = 3,
         .writes = 1u << 2,
         .groups = {is_vec ? dlm_matmul_vec_items(&p) : dlm_matmul_panel_items(&p, is_bwd)},
@@ -354,28 +387,28 @@ static enum dlm_status pack_operand(struct dlm_lowering *l, struct dlm_product *
     pack.batch1 = p->a_stride[1] ? p->batch1 : 1;
     pack.splits = 1;
     pack.flags &= DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16;
-    const size_t len = (size_t)pack.batch0 * pack.batch1 * p->m * p->k;
-    pack.split_stride = (uint32_t)len; /* at most the elements of a */
+    const size_t rows = (size_t)pack.batch0 * pack.batch1 * p->m;
+    const size_t runs = (p->k + DLM_MATMUL_PACK_RUN - 1) / DLM_MATMUL_PACK_RUN;
     p->a_lead = 0;
     p->a_stride[0] = p->a_stride[0] ? pack.batch1 * p->m * p->k : 0;
     p->a_stride[1] = p->a_stride[1] ? p->m * p->k : 0;
     p->a_stride[2] = p->k;
     p->a_stride[3] = 1;
     p->flags &= ~(DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16);
-    const struct dlm_operand packed = dlm_lower_temp(l, len * sizeof(float));
+    const struct dlm_operand packed = dlm_lower_temp(l, rows * p->k * sizeof(float));
     struct dlm_kernel_call call = {
         .kernel = "matmul_pack",
         .args = {x->a, packed},
         .num_args = 2,
         .writes = 1u << 1,
-        .groups = {dlm_elem_groups((int64_t)len)},
+        .groups = {(uint32_t)((rows * runs + 63) / 64)},
     };
     x->a = packed;
     return dlm_lower_call(l, &call, &pack, sizeof(pack));
 }
 
-/* Long sums of few tiles leave most of a GPU idle: those are cut into parts. By shape alone, so that
- * the order of a sum is the same on every device of a kind. */
+/* Long sums of few tiles leave most of a GPU idle: those are cut into parts. By shape alone, so
+ * that the order of a sum is the same on every device of a kind. */
 static void choose_splits(struct dlm_matmul_params *p, uint64_t tiles)
 {
     enum { MIN_K = 1024, MIN_PART = 256, WANTED_TILES = 128, MAX_SPLITS = 16 };

@@ -49,7 +49,7 @@ struct dlm_matmul_params {
     DLM_U32 split_k;       /* length of a part */
     DLM_U32 a_split;       /* from a part of a (b) to the next */
     DLM_U32 b_split;
-    DLM_U32 split_stride; /* between the parts' results; elements that matmul_pack, _finish make */
+    DLM_U32 split_stride; /* between the parts' results: elements that matmul_finish makes */
 };
 
 /* Rows and columns of out that a work-group makes. */
@@ -61,6 +61,7 @@ struct dlm_matmul_params {
 /* matmul_<b>_nolocal: a lane makes 8 x 8 results; lanes of 64 along n */
 #define DLM_MATMUL_ANY_PER 8u
 #define DLM_MATMUL_ANY_LANES_N(m, n) ((n) <= 8u ? 1u : (m) <= 8u ? 64u : 8u)
+#define DLM_MATMUL_PACK_RUN 64u /* matmul_pack: elements of a row that a lane does */
 #define DLM_MATVEC_ROWS 4u        /* at most */
 #define DLM_MATVEC_COLS 4u
 

@@ -15,7 +15,8 @@ static enum dlm_status patchify_infer(struct dlm_ctx *ctx, const union dlm_attrs
 
     enum dlm_status st = dlm_infer_plain(ctx, "patchify", "pixels", &in[0]);
     if (!st && (in[0].ndim != 4 || p < 1 || in[0].shape[2] < p || in[0].shape[3] < p))
-        st = dlm_infer_fail(ctx, "patchify", "pixels must be [B, C, H, W], at least a patch", &in[0]);
+        st = dlm_infer_fail(ctx, "patchify", "pixels must be [B, C, H, W], at least a patch",
+                            &in[0]);
     if (!st)
         out[0] = dlm_desc_make(
             DLM_DTYPE_F32, 2,

@@ -36,8 +36,8 @@ static void sum_reference(const struct dlm_reference_call *call)
     }
 }
 
-/* A work-group of `sum` makes one result, its lanes sharing the elements; where neighbouring results
- * come from neighbouring elements, one of `sum_columns` makes DLM_SUM_COLUMNS results of a row. */
+/* A work-group of `sum` makes one result, its lanes sharing the elements; where neighbouring
+ * results come from neighbouring elements, one of `sum_columns` makes DLM_SUM_COLUMNS of a row. */
 static enum dlm_status sum_lower(struct dlm_lowering *l)
 {
     const struct dlm_desc *x = &l->inputs[0];

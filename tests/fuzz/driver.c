@@ -87,22 +87,25 @@ static void on_signal(int number)
     say(number == SIGALRM ? "FAIL an input takes too long; it is in " : "FAIL crash; input in ");
     say(fuzz.failed_path);
     say("\n");
-    signal(number == SIGALRM ? SIGABRT : number, SIG_DFL);
-    raise(number == SIGALRM ? SIGABRT : number);
+    int end = number == SIGALRM ? SIGABRT : number;
+    signal(end, SIG_DFL);
+    raise(end);
 }
 
 static void install_handlers(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
+    static const int always[] = {SIGALRM, SIGILL, SIGTRAP, SIGABRT};
+    static const int memory[] = {SIGSEGV, SIGBUS, SIGFPE};
 
-    sigaction(SIGALRM, &action, NULL);
+    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+        sigaction(always[i], &action, NULL);
     if (__sanitizer_set_death_callback) {
         __sanitizer_set_death_callback(save_input);
         return; /* the runtime's own handlers say more */
     }
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        sigaction(numbers[i], &action, NULL);
+    for (size_t i = 0; i < sizeof(memory) / sizeof(memory[0]); i++)
+        sigaction(memory[i], &action, NULL);
 }
 
 /* --- running --- */

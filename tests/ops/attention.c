@@ -1,4 +1,4 @@
-/* Rows of attention and its backward: masks, grouped heads, head sizes, storage types of k and v. */
+/* Rows of attention and its backward: masks, grouped heads, head sizes, storage types. */
 #include "harness.h"
 
 #define F32 DLM_DTYPE_F32

@@ -17,8 +17,8 @@ static const union dlm_attrs other_module = {.dropout = {0.5f, 78, 5}};
 static const union dlm_attrs other_rows = {.dropout = {0.5f, 77, 25}};
 
 static const struct op_row rows[] = {
-    {"one element", DLM_OP_dropout, {.dropout = {0.5f, 77, 1}}, 3, {X(1, 1), RNG(seed_a), ROW_IDS(1)},
-     TOL_ELEMENTWISE, NULL, 0},
+    {"one element", DLM_OP_dropout, {.dropout = {0.5f, 77, 1}}, 3,
+     {X(1, 1), RNG(seed_a), ROW_IDS(1)}, TOL_ELEMENTWISE, NULL, 0},
     {"p of 0", DLM_OP_dropout, {.dropout = {0.0f, 77, 5}}, 3, {X(25, 67), RNG(seed_a), ROW_IDS(5)},
      TOL_ELEMENTWISE, &half, 0},
     {"p of 0.5", DLM_OP_dropout, {.dropout = {0.5f, 77, 5}}, 3,

@@ -1,8 +1,8 @@
 /* Rows of embedding. Its panel kernels have a test of their own, test_embedding_panel.c. */
 #include "harness.h"
 
-#define IDS(n) {.dtype = DLM_DTYPE_I32, .ndim = 1, .shape = {n}, .fill = FILL_DATA_I32, .data = ids, \
-                .data_len = DLM_ARRAY_LEN(ids)}
+#define IDS(n) {.dtype = DLM_DTYPE_I32, .ndim = 1, .shape = {n}, .fill = FILL_DATA_I32,            \
+                .data = ids, .data_len = DLM_ARRAY_LEN(ids)}
 #define TABLE(type, ...) {.dtype = type, .ndim = 2, .shape = {__VA_ARGS__}}
 #define F(...) {.ndim = 2, .shape = {__VA_ARGS__}}
 #define ABSENT {.ndim = 0}

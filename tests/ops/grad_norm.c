@@ -7,7 +7,8 @@ static const union dlm_attrs no_clip = {.grad_norm = {0}};
 static const union dlm_attrs one = {.grad_norm = {1}};
 
 static const struct op_row rows[] = {
-    {"one element", DLM_OP_grad_norm, {.grad_norm = {0.01f}}, 1, {G(1)}, TOL_REDUCTION, &no_clip, 0},
+    {"one element", DLM_OP_grad_norm, {.grad_norm = {0.01f}}, 1, {G(1)}, TOL_REDUCTION, &no_clip,
+     0},
     {"fewer than partial sums", DLM_OP_grad_norm, {.grad_norm = {1}}, 1, {G(200)}, TOL_REDUCTION,
      &no_clip, 0},
     {"odd size", DLM_OP_grad_norm, {.grad_norm = {0.5f}}, 1, {G(10007)}, TOL_REDUCTION, &one, 0},
@@ -18,8 +19,8 @@ static const struct op_row rows[] = {
      {{.ndim = 1, .shape = {100}, .scale = 1e-6}}, TOL_REDUCTION, &no_clip, 0},
     {"zeros", DLM_OP_grad_norm, {.grad_norm = {1}}, 1,
      {{.ndim = 1, .shape = {600}, .fill = FILL_CONST}}, TOL_REDUCTION, NULL, 0},
-    {"large", DLM_OP_grad_norm, {.grad_norm = {1}}, 1, {{.ndim = 1, .shape = {3000}, .scale = 1e15}},
-     TOL_REDUCTION, NULL, 0},
+    {"large", DLM_OP_grad_norm, {.grad_norm = {1}}, 1,
+     {{.ndim = 1, .shape = {3000}, .scale = 1e15}}, TOL_REDUCTION, NULL, 0},
     {"many", DLM_OP_grad_norm, {.grad_norm = {1}}, 1, {{.ndim = 2, .shape = {1000, 1500}}},
      TOL_REDUCTION, &no_clip, 0},
 };

@@ -25,8 +25,8 @@ static const struct op_row rows[] = {
     {"many rows", DLM_OP_layer_norm, {.norm = {0.1f, false}}, 3, {X(70000, 3), V(3), V(3)},
      TOL_REDUCTION, NULL, 0},
 
-    {"one element", DLM_OP_layer_norm_backward, {.norm = {0.5f, false}}, 3, {X(1, 1), V(1), X(1, 1)},
-     TOL_REDUCTION, NULL, 0},
+    {"one element", DLM_OP_layer_norm_backward, {.norm = {0.5f, false}}, 3,
+     {X(1, 1), V(1), X(1, 1)}, TOL_REDUCTION, NULL, 0},
     {"odd sizes", DLM_OP_layer_norm_backward, {.norm = {1e-6f, false}}, 3,
      {X(7, 67), V(67), X(7, 67)}, TOL_REDUCTION, NULL, 0},
     {"eps matters", DLM_OP_layer_norm_backward, {.norm = {0.5f, false}}, 3,

@@ -13,7 +13,8 @@ static const float greedy[2] = {0, 0.9f}, below_zero[2] = {-1, 1};
 static const float plain[2] = {1, 1}, cool[2] = {0.7f, 1}, warm[2] = {2, 1};
 static const float nucleus[2] = {0.7f, 0.9f}, narrow[2] = {2, 0.3f}, only[2] = {1, 1e-6f};
 static const float no_nucleus[2] = {2, 0};
-static const int32_t seed_a[4] = {42, 1, 9, 0}, seed_b[4] = {42, 1, 10, 0}, seed_c[4] = {43, 1, 9, 0};
+static const int32_t seed_a[4] = {42, 1, 9, 0}, seed_b[4] = {42, 1, 10, 0};
+static const int32_t seed_c[4] = {43, 1, 9, 0};
 
 /* Ties: the lowest index wins; it is 3, and in rows that start elsewhere in the data another. */
 static const float ties[] = {-1, 0.5f, 0, 7, 7, 2, 7, -3, 7};

@@ -1,7 +1,7 @@
-/* The C references and the backward rules against PyTorch: tests/golden/ops/ops.safetensors, made by
- * tools/dev/make_ops_goldens.py, holds inputs, outputs and input gradients. A case is a graph of one
- * op with its backward pass, run by the interpreter. The backward rules of some ops are also held
- * against finite differences. */
+/* The C references and the backward rules against PyTorch: tests/golden/ops/ops.safetensors, made
+ * by tools/dev/make_ops_goldens.py, holds inputs, outputs and input gradients. A case is a graph of
+ * one op with its backward pass, run by the interpreter. The backward rules of some ops are also
+ * held against finite differences. */
 #include "interpreter.h"
 #include "tests/check.h"
 #include "weights/checkpoint.h"
@@ -14,7 +14,7 @@ struct golden {
     union dlm_attrs attrs;
     const char *inputs[DLM_MAX_INPUTS]; /* "-": absent */
     double tolerance; /* of |got - want| / (|want| + rms of want); 0: equal */
-    int transposed;   /* this input enters as its transposed view; 0: none (it is never the first) */
+    int transposed;   /* this input enters as its transposed view; 0: none, the first never does */
     bool differences; /* check gradients against finite differences, too */
 };
 
@@ -301,7 +301,8 @@ static void test_conv(void)
     struct dlm_tensor *image = dlm_copy(
         g, dlm_view_transpose(g, dlm_view_reshape(g, out, 3, (int64_t[]){2, 6, 4})), DLM_DTYPE_F32);
     net.out = dlm_view_reshape(g, image, 4, (int64_t[]){2, 4, 3, 2});
-    if (CHECK(!dlm_graph_backward(g, &net.out, &net.leaves[3], 1, false)) && CHECK(interpreter_init(&net.it, g))) {
+    if (CHECK(!dlm_graph_backward(g, &net.out, &net.leaves[3], 1, false)) &&
+        CHECK(interpreter_init(&net.it, g))) {
         for (int i = 0; i < 4; i++)
             load(&net, net.leaves[i], "conv", roles[i]);
         interpreter_run(&net.it);

@@ -1,6 +1,6 @@
-/* Ops that write into the middle of another tensor (copy, fill, add, mul), on every device: where a
- * slice begins at no place the device can bind, kernels are given a lead. And ops that cannot, which
- * must say so instead of writing elsewhere. */
+/* Ops that write into the middle of another tensor (copy, fill, add, mul), on every device: where
+ * a slice begins at no place the device can bind, kernels are given a lead. And ops that cannot,
+ * which must say so instead of writing elsewhere. */
 #include "graph/program.h"
 #include "tests/check.h"
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/ops/ops.safetensors: inputs, outputs and input gradients of every op that has a
-counterpart in PyTorch or transformers, for tests/ops/test_goldens.c.
+"""Makes tests/golden/ops/ops.safetensors: inputs, outputs and input gradients of every op that has
+a counterpart in PyTorch or transformers, for tests/ops/test_goldens.c.
 
-Tensors are named <case>.<role>: an input by its name, outputs out, out1, .., the gradient that comes
-in dy (dy1, ..), and the gradient of an input grad_<input>. All is computed in f64 from f32 inputs,
+Tensors are named <case>.<role>: an input by its name, outputs out, out1, .., the gradient of the
+first output dy, and the gradient of an input grad_<input>. All is computed in f64 from f32 inputs,
 and stored as f32, except where a class of transformers computes in f32 itself.
 
 Versions: torch 2.13.0 (CPU), transformers 5.23, safetensors 0.8.0, numpy 2. Seed 20260502.
@@ -103,7 +103,8 @@ def rows():
         return q[0]
 
     case("rope", rope, {"x": rand(6, 3, 8), **turn}, ("x",))
-    case("rope_inverse", lambda x, cos, sin: rope(x, cos, -sin), {"x": rand(6, 3, 8), **turn}, ("x",))
+    case("rope_inverse", lambda x, cos, sin: rope(x, cos, -sin), {"x": rand(6, 3, 8), **turn},
+         ("x",))
 
     labels = torch.tensor([0, 28, 5, -100, 11, 29, 7], dtype=torch.int32)
     weights = rand(7).abs()
@@ -128,7 +129,8 @@ def products():
     case("matmul_batched", lambda a, b: 0.5 * (a @ b), {"a": rand(2, 3, 5, 7), "b": rand(3, 7, 4)},
          ("a", "b"))
     case("linear", lambda x, w, c, bias: F.linear(x, w, bias) + c,
-         {"x": rand(2, 5, 7), "w": rand(6, 7), "c": rand(2, 5, 6), "bias": rand(6)}, ("x", "w", "c"))
+         {"x": rand(2, 5, 7), "w": rand(6, 7), "c": rand(2, 5, 6), "bias": rand(6)},
+         ("x", "w", "c"))
     for dtype, word in ((torch.float16, "f16"), (torch.bfloat16, "bf16")):
         case(f"linear_{word}", lambda x, w, d=dtype: F.linear(x.to(d).double(), w),
              {"x": rand(5, 7), "w": rand(6, 7).to(dtype)})
@@ -269,4 +271,4 @@ random_ops()
 training()
 os.makedirs(OUT, exist_ok=True)
 save_file(tensors, os.path.join(OUT, "ops.safetensors"))
-print(len(tensors), "tensors,", sum(t.numel() * t.element_size() for t in tensors.values()), "bytes")
+print(len(tensors), "tensors")
