@@ -1,7 +1,9 @@
 /* Training: document, store, base, rows, loop, version. */
 #include "dlm/train.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "api/train_impl.h"
 #include "base/cancel.h"
@@ -25,14 +27,27 @@ static void finish(struct dlm_train_call *t)
     dlm_doc_destroy(&t->doc);
 }
 
+static enum dlm_status new_manifest(struct dlm_train_call *t, const struct dlm_base *base,
+                                    struct dlm_manifest *manifest)
+{
+    char *source = realpath(t->params->document, NULL);
+
+    if (!source)
+        return dlm_fail(t->ctx, DLM_ERR_IO, "cannot find '%s': %s", t->params->document,
+                        strerror(errno));
+    enum dlm_status st = dlm_manifest_init(t->ctx, manifest, t->doc->id, base->key, base->revision,
+                                           source);
+    free(source);
+    return st;
+}
+
 /* The manifest exists and, for a gated base, holds the licence's acceptance. */
 static enum dlm_status accept_license(struct dlm_train_call *t, const struct dlm_base *base)
 {
     struct dlm_manifest manifest = {0};
     bool is_new = !dlm_store_is_initialized(t->store);
 
-    enum dlm_status st = is_new ? dlm_manifest_init(t->ctx, &manifest, t->doc->id, base->key,
-                                                    base->revision, t->params->document)
+    enum dlm_status st = is_new ? new_manifest(t, base, &manifest)
                                 : dlm_manifest_load(t->ctx, &manifest, t->store);
     if (!st && base->gated && !dlm_manifest_has_license(&manifest)) {
         if (t->params->accept_license)
@@ -364,7 +379,6 @@ enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *pa
     enum dlm_status st;
 
     *result = (struct dlm_train_result){.determinism = "strong"};
-    dlm_ctx_hold_cancel(ctx, true); /* a step ends whole */
     DLM_REQUIRE(ctx, params->document);
     DLM_REQUIRE(ctx, !(params->resume && params->fresh));
     st = dlm_doc_load(ctx, &t.doc, params->document);
@@ -374,6 +388,7 @@ enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *pa
         st = prepare(&t);
     if (st || result->nothing_to_do)
         goto done;
+    dlm_ctx_hold_cancel(ctx, true); /* a step ends whole, and so does a commit */
     st = loop(&t);
     if (!st)
         st = dlm_train_commit(&t);

@@ -1,4 +1,6 @@
 /* The state of an unfinished run: enough to go on to the very bytes of an unbroken one. */
+#include <math.h>
+
 #include "api/train_impl.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -67,14 +69,14 @@ static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t
     const struct dlm_device_info *info = &dlm_device_get_caps(t->s.device)->info;
 
     return json_pack(
-        "{s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s, s:f, s:I, s:s, s:I,"
+        "{s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s, s:o, s:I, s:s, s:I,"
         " s:{s:s, s:s, s:s, s:s}, s:{s:I, s:f, s:f, s:b}, s:o}",
         "state_version", 1, "step", (json_int_t)step, "steps",
         (json_int_t)dlm_trainer_num_steps(t->trainer), "seed", (json_int_t)t->seed,
         "micro_batch_size", (json_int_t)dlm_trainer_micro_batch(t->trainer), "grad_accum",
         (json_int_t)dlm_trainer_grad_accum(t->trainer), "gradient_checkpointing", t->checkpoint,
         "precision", dlm_dtype_name(t->s.model->policy), "backend", dlm_backend_name(info->kind),
-        "loss", t->last_loss, "started_at", (json_int_t)t->started_at, "log",
+        "loss", isfinite(t->last_loss) ? json_real(t->last_loss) : json_null(), "started_at", (json_int_t)t->started_at, "log",
         dlm_path_basename(t->log_path), "log_bytes", (json_int_t)log_bytes, "hashes", "document",
         t->document_sha, "rows", t->rows_sha, "base", t->base_sha, "options", t->options_sha,
         "lora", "r", (json_int_t)lp->r, "alpha", (double)lp->alpha, "dropout",
@@ -207,7 +209,8 @@ enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkp
     t->first_step = json_integer_value(json_object_get(state, "step")) + 1;
     t->micro_batch = json_integer_value(json_object_get(state, "micro_batch_size"));
     t->grad_accum = json_integer_value(json_object_get(state, "grad_accum"));
-    t->last_loss = json_number_value(json_object_get(state, "loss"));
+    const json_t *loss = json_object_get(state, "loss");
+    t->last_loss = json_is_number(loss) ? json_number_value(loss) : NAN;
     t->started_at = (time_t)json_integer_value(json_object_get(state, "started_at"));
     if (!log || strchr(log, '/') || t->first_step < 2 || t->micro_batch < 1 || t->grad_accum < 1) {
         st = damaged(t);

@@ -63,6 +63,15 @@ struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx)
     return ctx->pool;
 }
 
+/* Whatever a file's text or name brought into a message cannot steer a terminal. */
+static void remove_controls(char *text)
+{
+    for (; *text; text++) {
+        if (((unsigned char)*text < ' ' && *text != '\n') || *text == 0x7f)
+            *text = *text == '\t' ? ' ' : '?';
+    }
+}
+
 static void log_va(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, va_list args)
 {
     char text[sizeof(ctx->last_error)];
@@ -70,6 +79,7 @@ static void log_va(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fm
     if (!ctx)
         return;
     vsnprintf(text, sizeof(text), fmt, args);
+    remove_controls(text);
     if (level == DLM_LOG_ERROR)
         snprintf(ctx->last_error, sizeof(ctx->last_error), "%s", text);
     if (ctx->params.log)

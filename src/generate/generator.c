@@ -272,14 +272,38 @@ static enum dlm_status run_half(struct dlm_generator *g, struct half *h, int64_t
     return st;
 }
 
+static enum dlm_status check_prompt(const struct dlm_generator *g, const struct dlm_example *prompt)
+{
+    const int64_t vocab = g->model->decoder.config.vocab;
+    int64_t slots = 0;
+
+    if (prompt->prefix_len < 1 || prompt->prefix_len > g->params.prompt_len ||
+        prompt->num_images > g->params.num_images)
+        return dlm_fail(g->ctx, DLM_ERR_INVALID, "the prompt does not fit the program");
+    for (int64_t t = 0; t < prompt->prefix_len; t++) {
+        slots += prompt->ids[t] == g->model->image_id;
+        if (prompt->ids[t] < 0 || prompt->ids[t] >= vocab)
+            return dlm_fail(g->ctx, DLM_ERR_INVALID,
+                            "token id %d is beyond the model's vocabulary of %lld", prompt->ids[t],
+                            (long long)vocab);
+    }
+    if (prompt->num_images && slots != prompt->num_images * g->model->image_tokens)
+        return dlm_fail(g->ctx, DLM_ERR_INVALID, "the prompt has %lld image tokens for %lld images",
+                        (long long)slots, (long long)prompt->num_images);
+    return DLM_OK;
+}
+
 enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_example *prompt,
                                       const struct dlm_sampling *sampling, int32_t *token)
 {
     const float how[2] = {sampling->temperature, sampling->top_p};
     const int32_t last = (int32_t)prompt->prefix_len - 1;
-    int32_t *ids = dlm_alloc_array(g->ctx, (size_t)g->prefill.tokens, sizeof(*ids));
     int32_t slot = 0;
 
+    enum dlm_status st = check_prompt(g, prompt);
+    if (st)
+        return st;
+    int32_t *ids = dlm_alloc_array(g->ctx, (size_t)g->prefill.tokens, sizeof(*ids));
     if (!ids)
         return DLM_ERR_MEMORY;
     g->how = *sampling;
@@ -289,8 +313,7 @@ enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_
     for (int64_t t = 0; t < prompt->prefix_len; t++)
         ids[t] = prompt->num_images && prompt->ids[t] == g->model->image_id ? -1 - slot++
                                                                             : prompt->ids[t];
-    enum dlm_status st =
-        dlm_slot_write(g->prefill.ids, ids, (size_t)g->prefill.tokens * sizeof(*ids));
+    st = dlm_slot_write(g->prefill.ids, ids, (size_t)g->prefill.tokens * sizeof(*ids));
     if (!st)
         st = dlm_slot_write(g->prefill.keep, &last, sizeof(last));
     if (!st)
@@ -308,9 +331,9 @@ enum dlm_status dlm_generator_next(struct dlm_generator *g, int32_t *token)
     return run_half(g, &g->decode, 1, token);
 }
 
-const struct dlm_dispatch *dlm_generator_dispatches(const struct dlm_generator *g, size_t *num)
+const struct dlm_program *dlm_generator_program(const struct dlm_generator *g, bool prefill)
 {
-    return dlm_program_dispatches(g->decode.program, num);
+    return prefill ? g->prefill.program : g->decode.program;
 }
 
 enum dlm_status dlm_generator_profile(struct dlm_generator *g, bool prefill)

@@ -44,8 +44,8 @@ enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_
 /* Feeds the token chosen last and chooses the next. */
 enum dlm_status dlm_generator_next(struct dlm_generator *g, int32_t *token) DLM_CHECK_RESULT;
 
-/* Dispatches of the decode program, for tests. */
-const struct dlm_dispatch *dlm_generator_dispatches(const struct dlm_generator *g, size_t *num);
+/* The prefill or the decode program, for tests. */
+const struct dlm_program *dlm_generator_program(const struct dlm_generator *g, bool prefill);
 
 /* Runs prefill, or decode for the last token, once more and logs seconds a kernel at debug level. */
 enum dlm_status dlm_generator_profile(struct dlm_generator *g, bool prefill) DLM_CHECK_RESULT;

@@ -101,11 +101,17 @@ static struct dlm_tensor *copy_view(struct backward *b, const struct dlm_tensor 
     case DLM_VIEW_EXPAND:
         return dlm_view_expand(b->g, p, v->desc.ndim, v->desc.shape);
     case DLM_VIEW_JOIN: {
-        struct dlm_tensor *parts[64];
-        int n = DLM_MIN(v->num_parts, 64);
-        for (int i = 0; i < n; i++)
+        struct dlm_tensor **parts =
+            dlm_alloc_array(b->g->ctx, (size_t)v->num_parts, sizeof(struct dlm_tensor *));
+        if (!parts) {
+            dlm_graph_fail(b->g, DLM_ERR_MEMORY);
+            return NULL;
+        }
+        for (int i = 0; i < v->num_parts; i++)
             parts[i] = stand_in(b, v->parts[i]);
-        return dlm_graph_join(b->g, p, parts, n, v->view_dim);
+        struct dlm_tensor *joined = dlm_graph_join(b->g, p, parts, v->num_parts, v->view_dim);
+        dlm_free(parts);
+        return joined;
     }
     case DLM_VIEW_NONE:
     case DLM_VIEW_ALIAS:

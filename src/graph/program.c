@@ -240,6 +240,11 @@ const struct dlm_dispatch *dlm_program_dispatches(const struct dlm_program *prog
     return program->list;
 }
 
+const uint32_t *dlm_program_writes(const struct dlm_program *program)
+{
+    return program->writes;
+}
+
 bool dlm_program_check_guards(struct dlm_program *program, char *what, size_t what_bytes)
 {
     uint32_t guard[GUARD_BYTES / 4];

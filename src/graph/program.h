@@ -36,6 +36,8 @@ enum dlm_status dlm_program_profile(struct dlm_program *program) DLM_CHECK_RESUL
 
 /* The dispatches, as they are recorded: for tests of hazards and of what runs where. */
 const struct dlm_dispatch *dlm_program_dispatches(const struct dlm_program *program, size_t *num);
+/* By dispatch: bit a set when binding a is written. */
+const uint32_t *dlm_program_writes(const struct dlm_program *program);
 
 /* Sets `barrier` where a dispatch touches bytes that an earlier one since the last barrier wrote,
  * or writes bytes that one read. writes[i]: bit a set when dispatch i writes binding a. */

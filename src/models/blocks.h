@@ -75,6 +75,7 @@ struct dlm_decoder_inputs {
     struct dlm_tensor *rows;      /* i32 [B, 4], see attention.c */
     struct dlm_tensor *keep;      /* i32 [L]: rows wanted at the end, or NULL: all */
     struct dlm_tensor *keep_back; /* i32 [R]: inverse of keep, for the gradient, or NULL */
+    struct dlm_tensor *keep_ids;  /* u32 [L]: dropout streams of the kept rows; NULL: no dropout */
     /* KV cache, one per layer, [S, kv_heads * head_dim], B = 1; NULL: no cache */
     struct dlm_tensor **cache_k, **cache_v;
     struct dlm_tensor *cache_start; /* i32 [2]: where the T tokens go, how many */

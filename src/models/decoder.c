@@ -140,6 +140,7 @@ static struct dlm_tensor *build_layer(struct dlm_build *b, const struct dlm_deco
     const int64_t rows = in->batch * in->tokens;
     struct dlm_attention_attrs attrs = {.scale = 1.0f / sqrtf((float)c->head_dim),
                                         .mode = DLM_ATTENTION_PREFIX};
+    struct dlm_build kept = *b; /* for the kept rows: each names its own dropout stream */
 
     struct dlm_tensor *n = norm(b, d, x, l->input_norm);
     struct dlm_tensor *q = turn(b, in, dlm_linear_build(b, &l->q, n, NULL), c->heads, c->head_dim);
@@ -154,6 +155,9 @@ static struct dlm_tensor *build_layer(struct dlm_build *b, const struct dlm_deco
     if (in->keep && i + 1 == c->layers) {
         a = dlm_gather_rows(b->g, a, in->keep, in->keep_back);
         x = dlm_gather_rows(b->g, x, in->keep, in->keep_back);
+        kept.row_ids = in->keep_ids;
+        kept.tokens = 1;
+        b = &kept;
     }
     x = dlm_linear_build(b, &l->o, a, x);
     n = norm(b, d, x, l->post_norm);

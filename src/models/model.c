@@ -154,23 +154,34 @@ done:
     return st;
 }
 
+static enum dlm_status read_shape(struct dlm_model *m, const char *shape)
+{
+    for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++) {
+        if (strcmp(families[i]->shape, shape))
+            continue;
+        json_t *config = json_pack("{s:s}", "model_type", families[i]->model_type);
+        enum dlm_status st = config ? read_config(m, config, shape) : DLM_ERR_MEMORY;
+        json_decref(config);
+        return st;
+    }
+    return dlm_fail(m->ctx, DLM_ERR_USAGE, "unknown shape '%s' (the first known is '%s')", shape,
+                    families[0]->shape);
+}
+
 enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
                                      struct dlm_device *device, const char *shape,
                                      enum dlm_dtype policy)
 {
-    *out = NULL;
-    if (strcmp(shape, "paligemma-3b-224"))
-        return dlm_fail(ctx, DLM_ERR_USAGE, "unknown shape '%s' (known: paligemma-3b-224)", shape);
     struct dlm_model *m = dlm_alloc(ctx, sizeof(*m));
+
+    *out = NULL;
     if (!m)
         return DLM_ERR_MEMORY;
     m->ctx = ctx;
     m->device = device;
     m->policy = policy < DLM_DTYPE_COUNT ? policy : DLM_DTYPE_BF16;
     dlm_processor_init_default(&m->processor);
-    json_t *config = json_pack("{s:s}", "model_type", "paligemma"); /* all defaults: the 3B */
-    enum dlm_status st = config ? read_config(m, config, shape) : DLM_ERR_MEMORY;
-    json_decref(config);
+    enum dlm_status st = read_shape(m, shape);
     if (!st)
         st = dlm_weights_create(ctx, &m->weights, device, m->policy, NULL, &m->family->names);
     if (!st)

@@ -30,6 +30,7 @@ struct dlm_model {
 /* What one model family says about itself; the rest of dlm names no family. */
 struct dlm_family {
     const char *model_type; /* of config.json */
+    const char *shape;      /* name for bench of what an empty config.json describes */
     struct dlm_name_map names;
     /* Fills the configs and ids of m from config.json. path is for messages. */
     enum dlm_status (*read_config)(struct dlm_ctx *ctx, const json_t *config, const char *path,

@@ -201,6 +201,7 @@ static struct dlm_tensor *paligemma_project(struct dlm_build *b, const struct dl
 
 const struct dlm_family dlm_family_paligemma = {
     .model_type = "paligemma",
+    .shape = "paligemma-3b-224",
     .names = {rules, DLM_ARRAY_LEN(rules), drops, DLM_ARRAY_LEN(drops)},
     .read_config = paligemma_read_config,
     .declare = paligemma_declare,

@@ -11,7 +11,7 @@
 struct dlm_host_step {
     int32_t *ids, *positions, *rows, *keep, *keep_back, *labels, *slot_rows;
     float *cos, *sin, *weights;
-    uint32_t *row_ids;
+    uint32_t *row_ids, *keep_ids, *image_ids;
     uint16_t *half_features; /* one image's, in the policy's type */
 };
 
@@ -43,9 +43,10 @@ static enum dlm_status add_slots(struct dlm_pass *p)
     p->weights = input(p, "weights", DLM_DTYPE_F32, 1, &labels);
     p->rng = input(p, "rng", DLM_DTYPE_U32, 1, (int64_t[]){4});
     p->row_ids = input(p, "row_ids", DLM_DTYPE_U32, 1, &p->params.batch);
+    p->keep_ids = input(p, "keep_ids", DLM_DTYPE_U32, 1, &labels);
     p->adapter_on = input(p, "adapter_on", DLM_DTYPE_F32, 1, (int64_t[]){1});
     bool ok = p->ids && p->cos && p->sin && p->rows && p->keep && p->keep_back && p->labels &&
-              p->weights && p->rng && p->row_ids && p->adapter_on;
+              p->weights && p->rng && p->row_ids && p->keep_ids && p->adapter_on;
     if (images && p->params.with_tower) {
         p->pixels = input(p, "pixels", DLM_DTYPE_F32, 4,
                           (int64_t[]){images, v->channels, v->image, v->image});
@@ -58,7 +59,8 @@ static enum dlm_status add_slots(struct dlm_pass *p)
     }
     if (images) {
         p->slot_rows = input(p, "slot_rows", DLM_DTYPE_I32, 1, &num_slots);
-        ok = ok && p->slot_rows;
+        p->image_ids = input(p, "image_ids", DLM_DTYPE_U32, 1, &images);
+        ok = ok && p->slot_rows && p->image_ids;
     }
     return ok ? DLM_OK : DLM_ERR_MEMORY;
 }
@@ -85,10 +87,13 @@ static enum dlm_status make_host(struct dlm_pass *p)
     h->sin = dlm_alloc_array(ctx, (size_t)(rows * half), 4);
     h->weights = dlm_alloc_array(ctx, labels, 4);
     h->row_ids = dlm_alloc_array(ctx, (size_t)p->params.batch, 4);
+    h->keep_ids = dlm_alloc_array(ctx, labels, 4);
+    h->image_ids = dlm_alloc_array(ctx, (size_t)p->params.images + 1, 4);
     h->half_features = dlm_alloc_array(
         ctx, (size_t)(dlm_vit_num_patches(&p->model->vit.config) * p->model->vit.config.hidden), 4);
     bool ok = h->ids && h->positions && h->rows && h->keep && h->keep_back && h->labels &&
-              h->slot_rows && h->cos && h->sin && h->weights && h->row_ids && h->half_features;
+              h->slot_rows && h->cos && h->sin && h->weights && h->row_ids && h->keep_ids &&
+              h->image_ids && h->half_features;
     return ok ? DLM_OK : DLM_ERR_MEMORY;
 }
 
@@ -97,7 +102,8 @@ static void free_host(struct dlm_host_step *h)
     if (!h)
         return;
     void *list[] = {h->ids, h->positions, h->rows, h->keep, h->keep_back, h->labels, h->slot_rows,
-                    h->cos, h->sin, h->weights, h->row_ids, h->half_features};
+                    h->cos, h->sin, h->weights, h->row_ids, h->keep_ids, h->image_ids,
+                    h->half_features};
     for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++)
         dlm_free(list[i]);
     dlm_free(h);
@@ -133,12 +139,16 @@ static enum dlm_status build(struct dlm_pass *p)
         .row_ids = p->params.dropout ? dlm_slot_leaf(g, p->row_ids) : NULL,
     };
     struct dlm_build tower = b;
-    const bool unified = dlm_device_get_caps(p->model->device)->info.is_software ||
-                         dlm_device_get_caps(p->model->device)->info.kind == DLM_BACKEND_CPU;
+    const struct dlm_device_caps *caps = dlm_device_get_caps(p->model->device);
+    const bool unified = caps->info.is_software || caps->info.kind == DLM_BACKEND_CPU;
+    /* a tile is two tensors, each no larger than a buffer */
+    const size_t budget = 2 * DLM_MIN((unified ? TILE_BYTES_UNIFIED : TILE_BYTES_CARD) / 2,
+                                      DLM_MIN(caps->max_alloc_bytes, caps->max_range_bytes));
     struct dlm_tensor *dhidden = NULL;
 
     /* rows of the tower and the projector are patches: every image is a batch row of its own */
     tower.tokens = (uint32_t)dlm_vit_num_patches(&p->model->vit.config);
+    tower.row_ids = p->params.dropout ? dlm_slot_leaf(g, p->image_ids) : NULL;
     b.tokens = (uint32_t)p->params.tokens;
     struct dlm_decoder_inputs in = {
         .batch = p->params.batch,
@@ -151,11 +161,11 @@ static enum dlm_status build(struct dlm_pass *p)
         .rows = dlm_slot_leaf(g, p->rows),
         .keep = dlm_slot_leaf(g, p->keep),
         .keep_back = dlm_slot_leaf(g, p->keep_back),
+        .keep_ids = p->params.dropout ? dlm_slot_leaf(g, p->keep_ids) : NULL,
     };
     struct dlm_tensor *hidden = dlm_decoder_build(&b, &p->model->decoder, &in);
     p->logprob = dlm_decoder_loss(&b, &p->model->decoder, hidden, dlm_slot_leaf(g, p->labels),
-                                  dlm_slot_leaf(g, p->weights),
-                                  unified ? TILE_BYTES_UNIFIED : TILE_BYTES_CARD,
+                                  dlm_slot_leaf(g, p->weights), budget,
                                   p->params.backward ? &dhidden : NULL);
     if (p->logprob)
         p->logprob->is_output = p->logprob->base->is_output = true;
@@ -225,6 +235,12 @@ struct layout {
     int64_t labels, images;
 };
 
+/* Names the dropout stream of part k of an example: wherever the part lies in a batch. */
+static uint32_t stream_of(const struct dlm_example *e, int64_t k)
+{
+    return dlm_philox(e->row_id, (uint32_t)k, 0, 0, 0, 0); /* k is far below 2^32 */
+}
+
 static void lay_out(struct dlm_pass *p, const struct dlm_example *e, int64_t b, float weight,
                     struct layout *at)
 {
@@ -243,12 +259,15 @@ static void lay_out(struct dlm_pass *p, const struct dlm_example *e, int64_t b, 
             continue;
         h->keep[at->labels] = (int32_t)(row - 1);
         h->keep_back[row - 1] = (int32_t)at->labels;
+        h->keep_ids[at->labels] = stream_of(e, t);
         h->labels[at->labels] = e->ids[t];
         h->weights[at->labels++] = weight;
     }
     const int32_t rows[4] = {0, (int32_t)e->len, (int32_t)e->prefix_len, (int32_t)e->len};
     memcpy(h->rows + 4 * b, rows, sizeof(rows));
     h->row_ids[b] = e->row_id;
+    for (int64_t i = 0; i < e->num_images; i++)
+        h->image_ids[at->images + i] = stream_of(e, i);
     at->images += e->num_images;
 }
 
@@ -314,6 +333,8 @@ static enum dlm_status write_inputs(struct dlm_pass *p, const struct dlm_pass_st
         {p->weights, h->weights, labels * 4},
         {p->rng, rng, sizeof(rng)},
         {p->row_ids, h->row_ids, (size_t)p->params.batch * 4},
+        {p->keep_ids, h->keep_ids, labels * 4},
+        {p->image_ids, h->image_ids, (size_t)p->params.images * 4},
         {p->adapter_on, &on, sizeof(on)},
         {p->slot_rows, h->slot_rows, (size_t)(p->params.images * p->model->image_tokens) * 4},
     };
@@ -335,14 +356,21 @@ static enum dlm_status check_step(const struct dlm_pass *p, const struct dlm_pas
 
     for (int64_t i = 0; i < step->num; i++) {
         const struct dlm_example *e = &step->examples[i];
+        int64_t slots = 0;
         if (e->len < 1 || e->len > p->params.tokens || e->prefix_len < 1 ||
             e->prefix_len > e->len)
             return dlm_fail(p->model->ctx, DLM_ERR_INVALID, "an example does not fit the program");
-        for (int64_t t = 0; t < e->len; t++)
+        for (int64_t t = 0; t < e->len; t++) {
+            slots += e->ids[t] == p->model->image_id;
             if (e->ids[t] < 0 || e->ids[t] >= p->model->decoder.config.vocab)
                 return dlm_fail(p->model->ctx, DLM_ERR_INVALID,
                                 "token id %d is beyond the model's vocabulary of %lld", e->ids[t],
                                 (long long)p->model->decoder.config.vocab);
+        }
+        if (e->num_images && slots != e->num_images * p->model->image_tokens)
+            return dlm_fail(p->model->ctx, DLM_ERR_INVALID,
+                            "an example has %lld image tokens for %lld images", (long long)slots,
+                            (long long)e->num_images);
         labels += e->len - e->prefix_len;
         images += e->num_images;
     }
@@ -364,6 +392,8 @@ enum dlm_status dlm_pass_run(struct dlm_pass *pass, const struct dlm_pass_step *
     memset(h->ids, 0, (size_t)rows * 4);
     memset(h->rows, 0, (size_t)pass->params.batch * 16);
     memset(h->row_ids, 0, (size_t)pass->params.batch * 4);
+    memset(h->keep_ids, 0, (size_t)pass->params.labels * 4);
+    memset(h->image_ids, 0, (size_t)pass->params.images * 4);
     memset(h->weights, 0, (size_t)pass->params.labels * 4);
     for (int64_t i = 0; i < rows; i++) {
         h->keep_back[i] = -1;

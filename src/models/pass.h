@@ -34,7 +34,8 @@ struct dlm_pass {
     struct dlm_pass_params params;
     struct dlm_slots slots;
     struct dlm_slot *ids, *cos, *sin, *rows, *keep, *keep_back, *labels, *weights;
-    struct dlm_slot *features, *pixels, *image_rows, *slot_rows, *rng, *row_ids, *adapter_on;
+    struct dlm_slot *features, *pixels, *image_rows, *slot_rows, *rng, *adapter_on;
+    struct dlm_slot *row_ids, *keep_ids, *image_ids; /* dropout streams of rows, labels, images */
     struct dlm_graph *graph;
     struct dlm_plan *plan;
     struct dlm_program *program;

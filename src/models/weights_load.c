@@ -2,7 +2,6 @@
  * way. Random weights (bench) take the same way. */
 #include "base/log.h"
 #include "base/pool.h"
-#include "base/rng.h"
 #include "cpukernels/panel.h"
 #include "models/weights.h"
 
@@ -25,48 +24,64 @@ static size_t row_bytes(const struct dlm_weight *w)
     return (size_t)w->cols * dlm_dtype_elem_bytes(w->dtype);
 }
 
-/* Rows [row, row + n) of the weight in the resident type, row-major, into out. scratch: n rows f32. */
-static void fetch_rows(const struct load *l, int64_t row, int64_t n, void *out, float *scratch)
+/* Numbers of no meaning and a weight's size: uniform in +-0.025, a cheap hash of the place. */
+static void fill_random(float *out, size_t len, uint32_t seed)
 {
-    const struct dlm_weight *w = l->weight;
+    for (size_t i = 0; i < len; i++) {
+        uint32_t h = ((uint32_t)i + seed) * 0x9e3779b9u;
+        h = (h ^ h >> 15) * 0x85ebca6bu;
+        out[i] = (float)(int32_t)(h ^ h >> 13) * 0x1p-31f * 0.025f;
+    }
+}
+
+/* Rows [row, row + n) of the weight in the resident type, row-major, into out. scratch: n rows. */
+static void make_rows(const struct dlm_weight *w, int64_t row, int64_t n, void *out, float *scratch)
+{
+    const struct dlm_tensor_info *t = w->source;
     const size_t len = (size_t)(n * w->cols);
 
-    if (w->source && w->source->dtype == w->dtype) {
-        size_t elem = dlm_dtype_elem_bytes(w->dtype);
-        memcpy(out, w->source->data + (size_t)(row * w->cols) * elem, len * elem);
-        return;
-    }
-    if (w->source) {
-        size_t elem = dlm_dtype_elem_bytes(w->source->dtype);
-        dlm_dtype_to_f32(w->source->dtype, w->source->data + (size_t)(row * w->cols) * elem,
+    if (t)
+        dlm_dtype_to_f32(t->dtype,
+                         t->data + (size_t)(row * w->cols) * dlm_dtype_elem_bytes(t->dtype),
                          scratch, len);
-    } else {
-        struct dlm_rng rng;
-        dlm_rng_init(&rng, (uint64_t)(uintptr_t)w->rows * 31 + (uint64_t)w->cols, (uint64_t)row);
-        for (size_t i = 0; i < len; i++)
-            scratch[i] = (dlm_rng_uniform(&rng) - 0.5f) * 0.05f;
-    }
+    else
+        fill_random(scratch, len, (uint32_t)(row * 7919 + w->rows)); /* any 32 bits will do */
     dlm_dtype_from_f32(w->dtype, scratch, out, len);
+}
+
+/* Rows [begin, end) of the slab, in the resident type, to where they belong. */
+static void put_rows(const struct load *l, const void *rows, int64_t begin, int64_t end)
+{
+    const struct dlm_weight *w = l->weight;
+
+    if (l->panels)
+        dlm_panel_pack_rows(w->dtype, l->panels, rows, begin, end, l->slab->rows, w->cols);
+    else
+        memcpy(l->staging + (size_t)(begin - l->staged) * row_bytes(w), rows,
+               (size_t)(end - begin) * row_bytes(w));
 }
 
 static void load_block(void *user, int64_t item, int worker)
 {
     struct load *l = user;
     const struct dlm_weight *w = l->weight;
-    int64_t begin = l->staged + item * BLOCK_ROWS;
-    int64_t end = DLM_MIN(begin + BLOCK_ROWS, l->slab->rows);
+    const int64_t begin = l->staged + item * BLOCK_ROWS;
+    const int64_t end = DLM_MIN(begin + BLOCK_ROWS, l->slab->rows);
+    const int64_t row = l->slab->row0 + begin;
+    const size_t n = (size_t)(end - begin);
 
     (void)worker;
-    float *scratch = dlm_alloc_array(NULL, (size_t)(end - begin), (size_t)w->cols * sizeof(float));
-    uint8_t *rows = l->panels ? dlm_alloc_array(NULL, (size_t)(end - begin), row_bytes(w)) : NULL;
-    if (!scratch || (l->panels && !rows)) {
-        l->failed = true;
-    } else if (l->panels) {
-        fetch_rows(l, l->slab->row0 + begin, end - begin, rows, scratch);
-        dlm_panel_pack_rows(w->dtype, l->panels, rows, begin, end, l->slab->rows, w->cols);
+    if (w->source && w->source->dtype == w->dtype) {
+        put_rows(l, w->source->data + (size_t)row * row_bytes(w), begin, end);
+        return;
+    }
+    float *scratch = dlm_alloc_array(NULL, n, (size_t)w->cols * sizeof(float));
+    void *rows = dlm_alloc_array(NULL, n, row_bytes(w));
+    if (scratch && rows) {
+        make_rows(w, row, (int64_t)n, rows, scratch);
+        put_rows(l, rows, begin, end);
     } else {
-        fetch_rows(l, l->slab->row0 + begin, end - begin,
-                   l->staging + (size_t)(begin - l->staged) * row_bytes(w), scratch);
+        l->failed = true;
     }
     dlm_free(scratch);
     dlm_free(rows);

@@ -83,20 +83,19 @@ static char *features_path(const struct dlm_train_data *d, const char *sha)
                     sha, sha, d->features_key);
 }
 
-/* Reads a cache file; false is a miss, damaged files included. */
+/* Reads a cache file (out NULL: looks whether that will do); false is a miss, damaged files
+ * included. */
 static bool read_features(const struct dlm_train_data *d, const char *path, float *out)
 {
     struct dlm_checkpoint *file = NULL;
-    bool hit = false;
 
     if (!dlm_path_is_file(path) || dlm_checkpoint_open(NULL, &file, path))
         return false;
     const struct dlm_tensor_info *t = dlm_checkpoint_find(file, "features");
-    if (t && t->dtype == d->model->policy &&
-        t->bytes == dlm_vision_features_len(d->model) * dlm_dtype_elem_bytes(t->dtype)) {
+    const bool hit = t && t->dtype == d->model->policy &&
+                     t->bytes == dlm_vision_features_len(d->model) * dlm_dtype_elem_bytes(t->dtype);
+    if (hit && out)
         dlm_dtype_to_f32(t->dtype, t->data, out, dlm_vision_features_len(d->model));
-        hit = true;
-    }
     dlm_checkpoint_destroy(&file);
     return hit;
 }
@@ -131,7 +130,7 @@ bool dlm_train_data_has_features(const struct dlm_train_data *d)
         return false;
     for (size_t i = 0; i < d->num_images; i++) {
         char *path = features_path(&keyed, d->images[i].sha);
-        bool there = path && dlm_path_is_file(path);
+        bool there = path && read_features(&keyed, path, NULL);
         dlm_free(path);
         if (!there)
             return false;

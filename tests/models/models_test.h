@@ -57,7 +57,8 @@ static inline void check_model_case(const char *what)
     static unsigned next;
     char *name = names[next++ % 256];
 
-    snprintf(name, sizeof(names[0]), "%s %s %s", dlm_backend_name(compute.backend), case_name, what);
+    snprintf(name, sizeof(names[0]), "%s %s %s", dlm_backend_name(compute.backend), case_name,
+             what);
     check_case(name);
 }
 

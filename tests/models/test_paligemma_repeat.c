@@ -10,7 +10,7 @@
 
 #define NUM_ROUNDS 3       /* interrupted trainings a backend */
 #define MAX_KILLS 4        /* in each; the last run of a round is left alone */
-#define DROPOUT "0.1"      /* instead of the document's 0.0: its random numbers must repeat as well */
+#define DROPOUT "0.1"      /* instead of the document's 0.0: its random numbers must repeat too */
 #define SAVE_EVERY 3       /* steps between two saved states */
 
 static char document[600]; /* the case's, with dropout */
@@ -229,8 +229,8 @@ static bool has_saved_run(const char *home)
     return found;
 }
 
-/* Trains with kills at random moments within `seconds`, the length of an unbroken run. A run that is
- * over but for its clean-up is resumed too: that must not change the version. */
+/* Trains with kills at random moments within `seconds`, the length of an unbroken run. A run that
+ * is over but for its clean-up is resumed too: that must not change the version. */
 static void check_kills(const char *home, double seconds, const char *unbroken)
 {
     char adapter[1100];

@@ -2,7 +2,8 @@
 """Times PaliGemma in torch (transformers + PEFT, CPU, bf16) with random weights, and beside it
 `dlm bench` doing the same work.
 
-    bench_torch.py [--shape paligemma-3b-224|tiny] [--dlm PROGRAM] [--threads 2] [--repeat 3] [PART ...]
+    bench_torch.py [--shape paligemma-3b-224|tiny] [--dlm PROGRAM] [--threads 2] [--repeat 3]
+                   [PART ...]
 
 Parts: vision (one image through tower and projector), prefill (image + --prompt-tokens of text),
 decode (--decode-tokens one after another, behind the prefill's KV cache), train_step (forward and
@@ -14,8 +15,8 @@ the best of --repeat runs counts.
 
 Prints one JSON object: {"torch": {...}, "dlm": {...}, "ratio": {part: tokens a second of dlm / of
 torch}, "memory_ratio": peak of dlm / of torch}. torch runs in a process of its own, which has ended
-when dlm begins, so that the two never share memory. paligemma-3b-224 takes about 6 GB for the weights
-and up to 9 GB in all.
+when dlm begins, so that the two never share memory. paligemma-3b-224 takes about 6 GB for the
+weights and up to 9 GB in all.
 """
 import argparse
 import json
@@ -225,7 +226,8 @@ def bench_torch(args):
     with torch.no_grad():
         image = {"mm_encoder_outputs": {"image": model.get_image_features(pixels)}}
         if "vision" in args.parts:
-            seconds["vision"] = best(lambda: model.get_image_features(pixels), args.repeat, "vision")
+            seconds["vision"] = best(lambda: model.get_image_features(pixels), args.repeat,
+                                     "vision")
         if "prefill" in args.parts:
             seconds["prefill"] = best(lambda: model(**prompt, **image, use_cache=True,
                                                     logits_to_keep=1), args.repeat, "prefill")

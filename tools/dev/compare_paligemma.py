@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares the dlm program with transformers and PEFT on tiny PaliGemma checkpoints.
 
-    compare_paligemma.py --dlm PROGRAM [--backend cpu] [--random N] [--seed S] [--keep DIR] [CASE ...]
+    compare_paligemma.py --dlm PROGRAM [--backend cpu] [--random N] [--seed S] [--keep DIR]
+                         [CASE ...]
 
 Runs the committed cases of tests/golden/models (or the named ones), then N new ones with random
 sizes, types, shards, tensor names, adapters and schedules (made by make_paligemma_goldens.py, seeds
@@ -10,8 +11,8 @@ S, S + 1, ...; a failure prints its seed). For each case, at fp32 on the backend
     score      log-probabilities within 1e-4; gradients within 1e-3 (norm of the difference over
                norm, tensor by tensor, under PEFT's names)
     prompt     the greedy answer is the same text
-    train      20 losses within 1e-3, gradient norms and rates; the same rows; the adapter that comes
-               out loads in PEFT without a missing or unexpected key and has the same loss there
+    train      20 losses within 1e-3, gradient norms and rates; the same rows; the adapter that
+               comes out loads in PEFT without a missing or unexpected key, with our loss
 Needs torch, transformers and peft as make_paligemma_goldens.py does. Exits 1 if anything differs.
 """
 import argparse
@@ -68,7 +69,7 @@ class Program:
             command += ["--backend", self.backend, "--precision", "fp32"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         if done.returncode:
-            raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
+            raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr}")
         return done
 
     def score(self, base, prompt, target, image=None, adapter=None, gradients=None):

@@ -15,8 +15,9 @@ A case is one folder:
     adapter/           PEFT adapter on the language model, random B
     adapter_wide/      the same with modules of the vision tower and the projector
     doc.dlm            the document of the traces
-    expected.json      scores (log-probabilities, loss, gradient file), generations (greedy), training
-                       (losses, gradient norms and rates of 20 steps, each over all rows), rows
+    expected.json      scores (log-probabilities, loss, gradient file), generations (greedy),
+                       training (losses, gradient norms and rates of 20 steps, each over all
+                       rows), rows
     gradients*.safetensors   d loss / d A and d B under PEFT's names, of the scores with an adapter
 compare_paligemma.py makes further cases with random specifications through make_case().
 """
@@ -44,16 +45,18 @@ from paligemma_reference import (NUM_STEPS, Encoder, gradients, greedy, load_ada
 
 OUT = pathlib.Path(__file__).resolve().parent.parent.parent / "tests" / "golden" / "models"
 LM_ATTENTION = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj)"
-TOWER = r"(.*language_model.*\.(q_proj|v_proj)|.*vision_tower.*\.(q_proj|k_proj|v_proj|out_proj|fc1" \
-        r"|fc2)|.*multi_modal_projector\.linear)"
+TOWER = r"(.*language_model.*\.(q_proj|v_proj)" \
+        r"|.*vision_tower.*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)" \
+        r"|.*multi_modal_projector\.linear)"
 MIN_MARGIN = 4e-3     # between the best and the second logit of a greedy step
 MIN_DISTINCT = 12     # different tokens in a greedy answer
 MAX_ROUNDING = 1e-4   # relative difference of f32 and f64: a tenth of the tests' tolerances
 MAX_LOGPROB_ROUNDING = 3e-5
 
-CORPUS = """caption en describe en answer en what is this image a red square on a blue ground two green
-circles and one small triangle the large star is left of the moon how many shapes are there three
-which colour has it the image shows an old house near water detect segment question long short""".split()
+CORPUS = """caption en describe en answer en what is this image a red square on a blue ground two
+green circles and one small triangle the large star is left of the moon how many shapes are there
+three which colour has it the image shows an old house near water detect segment question long
+short""".split()
 
 
 @dataclass
@@ -145,7 +148,8 @@ def make_tokenizer(has_locations):
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
     newlines = ["\n", "\n\n"]
     content = special + newlines + [f"<0x{b:02X}>" for b in range(256)]
-    content += [a + b for a, b in merges] + ["▁"] + list("abcdefghijklmnopqrstuvwxyz0123456789.,?!'-")
+    content += [a + b for a, b in merges] + ["▁"]
+    content += list("abcdefghijklmnopqrstuvwxyz0123456789.,?!'-")
     content = list(dict.fromkeys(content))
     extra = [f"<loc{i:04}>" for i in range(1024)] + [f"<seg{i:03}>" for i in range(128)]
     content += (extra if has_locations else []) + ["<image>"]
@@ -203,8 +207,8 @@ def gain(name):
 
 
 def randomise(model, tokens, seed):
-    """Every parameter random, so that none can be left out unnoticed. Layers outweigh the embedding,
-    or greedy decoding only repeats its input; ids without a text of their own are unlikely."""
+    """Every parameter random, so that none can be left out unnoticed. Layers outweigh the
+    embedding, or greedy decoding only repeats its input; ids without a text are unlikely."""
     gen = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -232,7 +236,7 @@ def randomise(model, tokens, seed):
 
 
 def disk_name(name, names):
-    """Name of a tensor of transformers 5 (model.vision_tower.encoder..., no vision_model) on disk."""
+    """Name on disk of what transformers 5 calls model.vision_tower.encoder... and the like."""
     if names == "v5":
         return name
     name = re.sub(r"^model\.vision_tower\.", "model.vision_tower.vision_model.", name)

@@ -109,7 +109,7 @@ def rate(step, training):
     if kind == "constant":
         return 1.0
     done = (step - warm) / max(1, n - warm)
-    return max(0.0, 1 - done) if kind == "linear" else max(0.0, 0.5 * (1 + math.cos(math.pi * done)))
+    return max(0.0, 1 - done if kind == "linear" else 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def trace(base, adapter, rows, training, dtype):

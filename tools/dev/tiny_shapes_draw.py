@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-SHAPES = ["circle", "square", "triangle", "star", "cross", "ring", "diamond", "heart", "moon"]
+SHAPES = ["circle", "square", "triangle", "star", "cross", "ring", "heart"]
 DIGITS = [str(d) for d in range(10)]
 KINDS = SHAPES + DIGITS
 

@@ -56,7 +56,7 @@ def sample_scene(rng: np.random.Generator) -> draw.Scene:
     for _ in range(200):
         if len(things) == count:
             break
-        r = rng.uniform(0.2, 0.42) if count == 1 else rng.uniform(0.13, 0.19)
+        r = rng.uniform(0.24, 0.44) if count == 1 else rng.uniform(0.14, 0.2)
         x, y = rng.uniform(r, 1 - r, 2)
         if all(np.hypot(x - t.x, y - t.y) > (r + t.r) * 1.1 for t in things):
             things.append(draw.make_thing(kind, colour, float(x), float(y), float(r), rng))
@@ -75,7 +75,7 @@ def questions(scene: draw.Scene, rng: np.random.Generator) -> list[tuple[str, st
                ("what shape is it?", first.kind),
                (f"how many {plural(first.kind, 2)} are there?", str(n))]
     out.append(("what colour is it?", first.colour))
-    if n == 1 and first.r < 0.3:
+    if n == 1 and first.r < 0.32:
         row, col = (min(2, int(v * 3)) for v in (first.y, first.x))
         out.append(("where is it?", PLACES[row][col]))
     return [out[i] for i in rng.permutation(len(out))]

@@ -64,6 +64,7 @@ static void catch_signals(struct dlm_ctx *ctx)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is a failed write, not a death */
 }
 
 int dlm_exit_of(enum dlm_status status)

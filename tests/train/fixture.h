@@ -1,0 +1,288 @@
+/* What the tests of the middle layers share: one of the tiny checkpoints under golden/models, opened
+ * on a device with its adapter, examples with their vision features, and passes over them. */
+#ifndef DLM_TESTS_TRAIN_FIXTURE_H
+#define DLM_TESTS_TRAIN_FIXTURE_H
+
+#include <jansson.h>
+
+#include "generate/generator.h"
+#include "images/image.h"
+#include "models/pass.h"
+#include "models/vision.h"
+#include "tests/check.h"
+
+#define FIXTURE_MAX_IMAGES 4
+
+struct fixture_params {
+    enum dlm_backend_kind backend; /* auto: the CPU */
+    const char *name;              /* "bf16_new", "f16_patch7", "f32_old" */
+    const char *adapter;           /* "adapter", "adapter_wide" or NULL */
+    enum dlm_dtype policy;         /* DLM_DTYPE_F32 by default */
+    size_t max_alloc_bytes;
+    int num_threads;
+    bool for_training;
+    bool no_tower; /* neither weights of the tower nor images */
+};
+
+struct fixture {
+    struct fixture_params params;
+    struct dlm_ctx *ctx;
+    struct dlm_device *device;
+    struct dlm_model *model;
+    struct dlm_lora *lora;
+    struct dlm_vision vision;
+    bool has_vision;
+    json_t *expected;
+    const float *pixels[FIXTURE_MAX_IMAGES], *features[FIXTURE_MAX_IMAGES];
+    int32_t *ids[64]; /* of examples, by index */
+    size_t num_ids;
+};
+
+static inline void fixture_log(void *user, enum dlm_log_level level, const char *text)
+{
+    (void)user;
+    if (level <= DLM_LOG_WARNING)
+        printf("     log: %s\n", text);
+}
+
+static inline const char *fixture_path(const struct fixture *f, const char *name)
+{
+    static char buffers[4][1024];
+    static unsigned next;
+    char *p = buffers[next++ % 4];
+
+    snprintf(p, sizeof(buffers[0]), "%s/golden/models/%s/%s", check_data_dir(), f->params.name,
+             name);
+    return p;
+}
+
+static inline void fixture_close(struct fixture *f)
+{
+    for (int i = 0; i < FIXTURE_MAX_IMAGES; i++) {
+        free((void *)(uintptr_t)f->pixels[i]);
+        free((void *)(uintptr_t)f->features[i]);
+    }
+    for (size_t i = 0; i < f->num_ids; i++)
+        free(f->ids[i]);
+    if (f->has_vision)
+        dlm_vision_finish(&f->vision);
+    json_decref(f->expected);
+    dlm_lora_destroy(&f->lora);
+    dlm_model_destroy(&f->model);
+    dlm_device_destroy(&f->device);
+    dlm_ctx_destroy(&f->ctx);
+}
+
+/* images/one.png and two.png, by turns, through the tower. */
+static inline bool fixture_see(struct fixture *f)
+{
+    struct dlm_workspace workspace = {0};
+    bool ok = CHECK(!dlm_vision_init(&f->vision, f->model, f->lora));
+
+    f->has_vision = true;
+    ok = ok && CHECK(!dlm_workspace_init(&workspace, f->device, &f->vision.plan, 1)) &&
+         CHECK(!dlm_vision_prepare(&f->vision, &workspace));
+    for (int i = 0; ok && i < FIXTURE_MAX_IMAGES; i++) {
+        struct dlm_image image = {0};
+        float *pixels = calloc(dlm_vision_pixels_len(f->model), sizeof(float));
+        float *features = calloc(dlm_vision_features_len(f->model), sizeof(float));
+        ok = CHECK(pixels && features) &&
+             CHECK(!dlm_image_load(f->ctx, &image,
+                                   fixture_path(f, i % 2 ? "images/two.png" : "images/one.png"))) &&
+             CHECK(!dlm_preprocess(f->ctx, &f->model->processor, &image, pixels)) &&
+             CHECK(!dlm_vision_run(&f->vision, pixels, features));
+        dlm_image_finish(&image);
+        f->pixels[i] = pixels;
+        f->features[i] = features;
+    }
+    dlm_program_destroy(&f->vision.program); /* before its arenas */
+    dlm_workspace_finish(&workspace);
+    return ok;
+}
+
+/* Opens everything; false after a failed check. Close it also then. */
+static inline bool fixture_open(struct fixture *f, const struct fixture_params *params)
+{
+    struct dlm_adapter *adapter = NULL;
+    const struct dlm_device_params device = {
+        .kind = params->backend ? params->backend : DLM_BACKEND_CPU,
+        .index = -1,
+        .cache_dir = getenv("DLM_TEST_KERNEL_CACHE"),
+        .max_alloc_bytes = params->max_alloc_bytes};
+
+    *f = (struct fixture){.params = *params};
+    f->ctx = dlm_ctx_create(
+        &(struct dlm_ctx_params){.log = fixture_log, .num_threads = params->num_threads});
+    f->expected = json_load_file(fixture_path(f, "expected.json"), 0, NULL);
+    bool ok = CHECK(f->ctx && f->expected) &&
+              CHECK(!dlm_device_open(f->ctx, &f->device, &device)) &&
+              CHECK(!dlm_model_open(f->ctx, &f->model, f->device, fixture_path(f, "base"),
+                                    params->policy));
+    if (ok && params->adapter)
+        ok = CHECK(!dlm_adapter_open(f->ctx, &adapter, fixture_path(f, params->adapter),
+                                     &f->model->family->names)) &&
+             CHECK(!dlm_model_read_lora(f->model, &f->lora, adapter));
+    dlm_adapter_destroy(&adapter);
+    ok = ok && CHECK(!dlm_weights_load(f->model->weights,
+                                       params->no_tower ? "model.language_model" : ""));
+    if (ok && f->lora)
+        ok = CHECK(!dlm_lora_upload(f->lora, f->device, params->for_training));
+    return ok && (params->no_tower || fixture_see(f));
+}
+
+/* Example i of the case's scores (text and image rows by turns); its target cut to max_target tokens
+ * unless 0. Its ids live as long as the fixture. */
+static inline struct dlm_example fixture_example(struct fixture *f, size_t i, int64_t max_target)
+{
+    const json_t *list = json_object_get(f->expected, "scores");
+    const json_t *s = json_array_get(list, i % json_array_size(list));
+    const json_t *ids = json_object_get(s, "input_ids");
+    const bool has_image = json_string_value(json_object_get(s, "image")) && !f->params.no_tower;
+    const char *image = json_string_value(json_object_get(s, "image"));
+    struct dlm_example e = {.len = (int64_t)json_array_size(ids), .row_id = 1000 + (uint32_t)i};
+    int32_t *copy = calloc((size_t)e.len + 1, sizeof(*copy));
+
+    for (int64_t t = 0; copy && t < e.len; t++)
+        copy[t] = (int32_t)json_integer_value(json_array_get(ids, (size_t)t));
+    f->ids[f->num_ids++ % 64] = copy;
+    e.ids = copy;
+    e.prefix_len = e.len - (int64_t)json_array_size(json_object_get(s, "ids"));
+    if (max_target && e.len - e.prefix_len > max_target)
+        e.len = e.prefix_len + max_target;
+    if (has_image) {
+        const int which = strstr(image, "two") ? 1 : 0;
+        e.num_images = 1;
+        e.features = &f->features[which];
+        e.pixels = &f->pixels[which];
+    }
+    return e;
+}
+
+/* Params of a pass that holds exactly the examples. */
+static inline struct dlm_pass_params fixture_pass_params(const struct dlm_example *list, int64_t num)
+{
+    struct dlm_pass_params p = {.batch = num};
+
+    for (int64_t i = 0; i < num; i++) {
+        p.tokens = list[i].len > p.tokens ? list[i].len : p.tokens;
+        p.labels += list[i].len - list[i].prefix_len;
+        p.images += list[i].num_images;
+    }
+    return p;
+}
+
+static inline bool fixture_clear_grads(struct fixture *f)
+{
+    return CHECK(!dlm_buffer_fill(f->lora->grads.buffer, 0, (size_t)f->lora->len * 4, 0));
+}
+
+/* Runs one pass over the examples: logprobs [labels], and with params->backward adds to the gradients
+ * on the device. guarded: every tensor in a buffer of its own, guards checked. *plan_bytes may be
+ * NULL. */
+static inline bool fixture_run(struct fixture *f, const struct dlm_pass_params *params,
+                               const struct dlm_pass_step *step, bool guarded, float *logprobs,
+                               size_t *plan_bytes)
+{
+    struct dlm_workspace workspace = {0};
+    struct dlm_pass *pass = NULL;
+    int64_t labels = 0;
+    char what[64] = "";
+
+    for (int64_t i = 0; i < step->num; i++)
+        labels += step->examples[i].len - step->examples[i].prefix_len;
+    bool ok = CHECK(!dlm_pass_create(f->ctx, &pass, f->model, f->lora, params)) &&
+              (guarded || CHECK(!dlm_workspace_init(&workspace, f->device, &pass->plan, 1))) &&
+              CHECK(!dlm_pass_prepare(pass, guarded ? NULL : &workspace)) &&
+              CHECK(!dlm_pass_run(pass, step)) &&
+              CHECK(!dlm_pass_logprobs(pass, logprobs, labels)) &&
+              CHECK(!dlm_device_wait(f->device));
+    if (ok && guarded && !CHECK(dlm_program_check_guards(pass->program, what, sizeof(what))))
+        printf("     %s\n", what);
+    if (ok && plan_bytes)
+        *plan_bytes = dlm_plan_bytes(pass->plan);
+    dlm_pass_destroy(&pass);
+    dlm_workspace_finish(&workspace);
+    return ok;
+}
+
+/* Reads the flat gradients; owned (free). NULL after a failed check. */
+static inline float *fixture_grads(struct fixture *f)
+{
+    float *out = calloc((size_t)f->lora->len, sizeof(*out));
+
+    if (!CHECK(out) || !CHECK(!dlm_lora_download(f->lora, &f->lora->grads, out))) {
+        free(out);
+        return NULL;
+    }
+    return out;
+}
+
+/* ||a - b|| / ||b||; the norm of a where b is 0. NaN counts. */
+static inline double relative_difference(const float *a, const float *b, size_t len)
+{
+    double diff = 0, norm = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        diff += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        norm += (double)b[i] * b[i];
+    }
+    return sqrt(diff / (norm > 0 ? norm : 1));
+}
+
+static inline double norm_of(const float *a, size_t len)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < len; i++)
+        sum += (double)a[i] * a[i];
+    return sqrt(sum);
+}
+
+static inline double largest_difference(const float *a, const float *b, size_t len)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < len; i++)
+        if (!(fabs((double)a[i] - b[i]) <= most))
+            most = fabs((double)a[i] - b[i]);
+    return most;
+}
+
+/* Starts the check case "<backend> <case> <what>". */
+static inline void fixture_case(enum dlm_backend_kind backend, const char *name, const char *what)
+{
+    static char names[256][128];
+    static unsigned next;
+    char *text = names[next++ % 256];
+
+    snprintf(text, sizeof(names[0]), "%s %s %s", dlm_backend_name(backend), name, what);
+    check_case(text);
+}
+
+/* Calls run for each backend that is here and wanted; the others are skipped cases. */
+static inline void for_each_backend(void (*run)(enum dlm_backend_kind backend))
+{
+    const char *only = getenv("DLM_TEST_BACKENDS");
+    struct dlm_device_info *list = NULL;
+    int num = 0;
+    bool found[DLM_BACKEND_COUNT] = {false};
+    struct dlm_ctx *ctx = dlm_ctx_create(NULL);
+
+    check_case("devices are listed");
+    if (CHECK(ctx) && CHECK(!dlm_device_list(ctx, &list, &num)))
+        for (int i = 0; i < num; i++)
+            found[list[i].kind] = true;
+    dlm_device_list_free(list);
+    dlm_ctx_destroy(&ctx);
+    for (int k = DLM_BACKEND_CPU; k < DLM_BACKEND_COUNT; k++) {
+        const char *name = dlm_backend_name((enum dlm_backend_kind)k);
+        if (only && !strstr(only, name))
+            check_skip(name, "not in DLM_TEST_BACKENDS");
+        else if (!found[k])
+            check_skip(name, "no device");
+        else
+            run((enum dlm_backend_kind)k);
+    }
+}
+
+#endif
