@@ -54,8 +54,11 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
     struct dlm_doc *doc = NULL;
     enum dlm_status st = DLM_OK;
 
-    if (params->adapter && !params->no_adapter && !(out->adapter = dlm_strdup(ctx, params->adapter)))
-        return DLM_ERR_MEMORY;
+    if (params->adapter && !params->no_adapter) {
+        out->adapter = dlm_strdup(ctx, params->adapter);
+        if (!out->adapter)
+            return DLM_ERR_MEMORY;
+    }
     if (!params->document) {
         out->base = dlm_strdup(ctx, params->base);
         return out->base ? DLM_OK : DLM_ERR_MEMORY;

@@ -75,6 +75,19 @@ static enum dlm_status make_input(struct score *x)
     return st;
 }
 
+static enum dlm_status check_budget(const struct score *x, struct dlm_plan *const *plans,
+                                    int num_plans)
+{
+    const struct dlm_lora *lora = x->s.lora;
+    const uint64_t adapter = lora ? (uint64_t)lora->len * sizeof(float) : 0;
+    struct dlm_budget budget = {.weights = dlm_weights_bytes(x->s.model->weights),
+                                .adapter = x->params->gradients ? 2 * adapter : adapter};
+
+    for (int i = 0; i < num_plans; i++)
+        budget.activations = DLM_MAX(budget.activations, (uint64_t)dlm_plan_bytes(plans[i]));
+    return dlm_session_check_budget(&x->s, &budget);
+}
+
 static enum dlm_status prepare(struct score *x)
 {
     struct dlm_session *s = &x->s;
@@ -101,6 +114,8 @@ static enum dlm_status prepare(struct score *x)
         if (!st)
             plans[num_plans++] = s->vision.plan;
     }
+    if (!st)
+        st = check_budget(x, plans, num_plans);
     if (!st)
         st = dlm_workspace_init(&x->workspace, s->device, plans, num_plans);
     if (!st)

@@ -35,8 +35,8 @@ static enum dlm_status new_manifest(struct dlm_train_call *t, const struct dlm_b
     if (!source)
         return dlm_fail(t->ctx, DLM_ERR_IO, "cannot find '%s': %s", t->params->document,
                         strerror(errno));
-    enum dlm_status st = dlm_manifest_init(t->ctx, manifest, t->doc->id, base->key, base->revision,
-                                           source);
+    enum dlm_status st =
+        dlm_manifest_init(t->ctx, manifest, t->doc->id, base->key, base->revision, source);
     free(source);
     return st;
 }

@@ -14,7 +14,7 @@ static enum dlm_status check_finite(struct dlm_train_call *t, const float *value
     for (int64_t i = 0; i < t->s.lora->len; i++)
         if (!isfinite(values[i]))
             return dlm_fail(t->ctx, DLM_ERR_INVALID,
-                            "training: the adapter's weights are not finite; nothing was committed");
+                            "training: the adapter's weights are not finite; none was committed");
     return DLM_OK;
 }
 

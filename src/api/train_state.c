@@ -76,7 +76,8 @@ static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t
         "micro_batch_size", (json_int_t)dlm_trainer_micro_batch(t->trainer), "grad_accum",
         (json_int_t)dlm_trainer_grad_accum(t->trainer), "gradient_checkpointing", t->checkpoint,
         "precision", dlm_dtype_name(t->s.model->policy), "backend", dlm_backend_name(info->kind),
-        "loss", isfinite(t->last_loss) ? json_real(t->last_loss) : json_null(), "started_at", (json_int_t)t->started_at, "log",
+        "loss", isfinite(t->last_loss) ? json_real(t->last_loss) : json_null(), "started_at",
+        (json_int_t)t->started_at, "log",
         dlm_path_basename(t->log_path), "log_bytes", (json_int_t)log_bytes, "hashes", "document",
         t->document_sha, "rows", t->rows_sha, "base", t->base_sha, "options", t->options_sha,
         "lora", "r", (json_int_t)lp->r, "alpha", (double)lp->alpha, "dropout",
@@ -196,6 +197,7 @@ static enum dlm_status read_modules(struct dlm_train_call *t, const json_t *stat
 enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkpoint **tensors)
 {
     json_t *state = NULL;
+    uint64_t log_bytes;
     const char *log;
 
     enum dlm_status st = dlm_run_load(t->ctx, t->run, &state, tensors);
@@ -217,9 +219,8 @@ enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkp
         goto done;
     }
     t->log_path = dlm_strf(t->ctx, "%s/logs/%s", dlm_store_path(t->store), log);
-    st = t->log_path ? dlm_log_cut(t->ctx, t->log_path,
-                                   (uint64_t)json_integer_value(json_object_get(state, "log_bytes")))
-                     : DLM_ERR_MEMORY;
+    log_bytes = (uint64_t)json_integer_value(json_object_get(state, "log_bytes"));
+    st = t->log_path ? dlm_log_cut(t->ctx, t->log_path, log_bytes) : DLM_ERR_MEMORY;
 done:
     json_decref(state);
     return st;

@@ -63,12 +63,15 @@ struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx)
     return ctx->pool;
 }
 
-/* Whatever a file's text or name brought into a message cannot steer a terminal. */
-static void remove_controls(char *text)
+/* Whatever a file's text or name brought into a message, it is one line and cannot steer a
+ * terminal. Only what is for debugging (compilers' logs) may have several lines. */
+static void remove_controls(char *text, enum dlm_log_level level)
 {
     for (; *text; text++) {
-        if (((unsigned char)*text < ' ' && *text != '\n') || *text == 0x7f)
-            *text = *text == '\t' ? ' ' : '?';
+        if (*text == '\t' || (*text == '\n' && level != DLM_LOG_DEBUG))
+            *text = ' ';
+        else if (((unsigned char)*text < ' ' && *text != '\n') || *text == 0x7f)
+            *text = '?';
     }
 }
 
@@ -79,7 +82,7 @@ static void log_va(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fm
     if (!ctx)
         return;
     vsnprintf(text, sizeof(text), fmt, args);
-    remove_controls(text);
+    remove_controls(text, level);
     if (level == DLM_LOG_ERROR)
         snprintf(ctx->last_error, sizeof(ctx->last_error), "%s", text);
     if (ctx->params.log)

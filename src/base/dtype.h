@@ -1,4 +1,4 @@
-/* Element types: rows of one table, so that sizes of plain and block formats come from one place. */
+/* Element types: rows of one table, so that sizes of plain and block formats come from there. */
 #ifndef DLM_BASE_DTYPE_H
 #define DLM_BASE_DTYPE_H
 

@@ -20,8 +20,6 @@ enum dlm_status dlm_json_load(struct dlm_ctx *ctx, const char *path, size_t max_
         goto done;
     *out = json_loadb(dlm_str_text(&text), text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
                       &error);
-    for (char *p = error.text; !*out && (p = strpbrk(p, "\r\n"));)
-        *p = ' '; /* it quotes the file */
     if (!*out)
         st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': line %d, column %d: %s", path,
                       error.line, error.column, error.text);

@@ -13,7 +13,8 @@
 enum dlm_status dlm_json_load(struct dlm_ctx *ctx, const char *path, size_t max_bytes,
                               json_t **out) DLM_CHECK_RESULT;
 
-/* Canonical text: sorted keys, indent 2, UTF-8 unescaped, trailing newline; replaces path atomically. */
+/* Canonical text: sorted keys, indent 2, UTF-8 unescaped, trailing newline; replaces path
+ * atomically. */
 enum dlm_status dlm_json_replace(struct dlm_ctx *ctx, const char *path,
                                  const json_t *json) DLM_CHECK_RESULT;
 

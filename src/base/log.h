@@ -1,4 +1,4 @@
-/* Logging and failing: the place that detects a failure logs it once, callers pass the status up. */
+/* Logging and failing: the place that detects a failure logs it, callers pass the status up. */
 #ifndef DLM_BASE_LOG_H
 #define DLM_BASE_LOG_H
 
@@ -8,7 +8,7 @@
 /* Logs one message. DLM_LOG_ERROR also becomes the context's last error. ctx may be NULL. */
 void dlm_log(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, ...) DLM_PRINTF(3, 4);
 
-/* Logs an error and returns `status`: `return dlm_fail(ctx, DLM_ERR_IO, "cannot open '%s': ...");` */
+/* Logs an error and returns `status`: `return dlm_fail(ctx, DLM_ERR_IO, "cannot open '%s'", p);` */
 enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char *fmt, ...)
     DLM_PRINTF(3, 4);
 

@@ -1,4 +1,4 @@
-/* A growing byte string. All zero is a valid empty string; data is NUL-terminated once non-empty. */
+/* A growing byte string. All zero is valid and empty; data is NUL-terminated once non-empty. */
 #ifndef DLM_BASE_STR_H
 #define DLM_BASE_STR_H
 

@@ -254,16 +254,31 @@ static size_t row_stat_at(const struct row_block *w, uint32_t r)
 /* Rows of q or dout times factor, as an operand in scratch. */
 static float *copy_queries(struct row_block *w, const float *from, float factor)
 {
+    const uint32_t dim = w->x.p->dim;
     float *block = take(&w->x, w->x.num * w->dim_stride);
 
     for (uint32_t r = 0; r < w->x.num; r++) {
         float *to = block + r * w->dim_stride;
         const float *row = from + row_query_at(w, r);
-        DLM_SIMD for (uint32_t d = 0; d < w->x.p->dim; d++)
+        DLM_SIMD for (uint32_t d = 0; d < dim; d++)
             to[d] = factor * row[d];
-        memset(to + w->x.p->dim, 0, (w->padded_dim - w->x.p->dim) * sizeof(*to));
+        memset(to + dim, 0, (w->padded_dim - dim) * sizeof(*to));
     }
     return block;
+}
+
+/* Rows of out or dq from the sums; factors: one a row. */
+static void write_queries(const struct row_block *w, float *out, const float *sums,
+                          const float *factors)
+{
+    const uint32_t dim = w->x.p->dim;
+
+    for (uint32_t r = 0; r < w->x.num; r++) {
+        float *to = out + row_query_at(w, r);
+        const float *row = sums + r * w->dim_stride, factor = factors[r];
+        DLM_SIMD for (uint32_t d = 0; d < dim; d++)
+            to[d] = factor * row[d];
+    }
 }
 
 /* Rows before this one see no key from s on (queries behind num_q do not count: they come last). */
@@ -314,15 +329,31 @@ static void clear_tail(const struct row_block *w, float *row, uint32_t limit)
     memset(row + limit, 0, (end - limit) * sizeof(*row));
 }
 
+/* In lanes: clang does not vectorise a maximum that minds NaN. */
+static float largest(const float *x, uint32_t n)
+{
+    float most[16];
+
+    for (uint32_t i = 0; i < 16; i++)
+        most[i] = x[0];
+    for (uint32_t at = 0; at + 16 <= n; at += 16) {
+        DLM_SIMD for (uint32_t i = 0; i < 16; i++)
+            most[i] = x[at + i] > most[i] ? x[at + i] : most[i];
+    }
+    for (uint32_t at = n / 16 * 16; at < n; at++)
+        most[0] = x[at] > most[0] ? x[at] : most[0];
+    for (uint32_t i = 1; i < 16; i++)
+        most[0] = most[i] > most[0] ? most[i] : most[0];
+    return most[0];
+}
+
 /* scores[0..n) to exp(scores - max); the sum of those, and the logarithm of the sum of exp(scores),
  * 0 for no key. */
 static float soften(float *scores, uint32_t n, float *lse)
 {
-    float max = n ? scores[0] : 0, sum = 0;
+    const float max = n ? largest(scores, n) : 0;
+    float sum = 0;
 
-#pragma omp simd reduction(max : max)
-    for (uint32_t s = 0; s < n; s++)
-        max = scores[s] > max ? scores[s] : max;
 #pragma omp simd reduction(+ : sum)
     for (uint32_t s = 0; s < n; s++) {
         const float e = DLM_EXPF(scores[s] - max);
@@ -353,12 +384,7 @@ static void forward(const struct dlm_cpu_call *call, int64_t index, enum dlm_dty
         clear_tail(&w, row, w.limits[r]);
     }
     sum_values(&w, sums, scores, call->buffers[2], dtype);
-    for (uint32_t r = 0; r < w.x.num; r++) {
-        float *to = out + row_query_at(&w, r);
-        const float *row = sums + r * w.dim_stride;
-        DLM_SIMD for (uint32_t d = 0; d < w.x.p->dim; d++)
-            to[d] = row[d] * inverse[r];
-    }
+    write_queries(&w, out, sums, inverse);
 }
 
 /* Bindings dout, out, delta: an item is DLM_ATTENTION_QUERIES queries of a head. */
@@ -389,7 +415,7 @@ static void backward_queries(const struct dlm_cpu_call *call, int64_t index, enu
 {
     struct row_block w;
     const float *lse = call->buffers[4], *delta = call->buffers[5];
-    float *dq = call->buffers[7];
+    float factors[BLOCK];
 
     if (!find_rows(call, index, call->buffers[6], &w))
         return;
@@ -402,19 +428,16 @@ static void backward_queries(const struct dlm_cpu_call *call, int64_t index, enu
     score_keys(&w, dscores, douts, call->buffers[2], dtype);
     for (uint32_t r = 0; r < w.x.num; r++) {
         const float row_lse = lse[row_stat_at(&w, r)], row_delta = delta[row_stat_at(&w, r)];
+        const uint32_t limit = w.limits[r];
         const float *s = scores + r * w.score_stride;
         float *ds = dscores + r * w.score_stride;
-        DLM_SIMD for (uint32_t i = 0; i < w.limits[r]; i++)
+        DLM_SIMD for (uint32_t i = 0; i < limit; i++)
             ds[i] = DLM_EXPF(s[i] - row_lse) * (ds[i] - row_delta);
-        clear_tail(&w, ds, w.limits[r]);
+        clear_tail(&w, ds, limit);
+        factors[r] = w.x.p->scale;
     }
     sum_values(&w, queries, dscores, call->buffers[1], dtype);
-    for (uint32_t r = 0; r < w.x.num; r++) {
-        float *to = dq + row_query_at(&w, r);
-        const float *row = queries + r * w.dim_stride;
-        DLM_SIMD for (uint32_t d = 0; d < w.x.p->dim; d++)
-            to[d] = w.x.p->scale * row[d];
-    }
+    write_queries(&w, call->buffers[7], queries, factors);
 }
 
 /* A dkv item: operands and sums [keys][dim_stride], scores [keys][STEP + a gap]. */
@@ -512,6 +535,8 @@ static void backward_keys(const struct dlm_cpu_call *call, int64_t index, enum d
     if (!find_keys(call, index, dtype, &w))
         return;
     const struct dlm_attention_params *p = w.x.p;
+    const uint32_t dim = p->dim;
+    const float scale = p->scale;
     for (uint32_t g = 0; g < w.x.group; g++) {
         for (uint32_t t = first_query(&w.x, w.x.first); t < w.x.num_q; t += STEP) {
             const size_t at = query_at(&w.x, t, g), stat = stat_at(&w.x, t, g);
@@ -525,54 +550,29 @@ static void backward_keys(const struct dlm_cpu_call *call, int64_t index, enum d
     for (uint32_t i = 0; i < w.x.num; i++) {
         const size_t at = (((size_t)w.x.batch * p->keys + w.x.first + i) * p->kv_heads +
                            w.x.kv_head) * p->dim;
-        DLM_SIMD for (uint32_t d = 0; d < p->dim; d++) {
-            dk[at + d] = p->scale * w.dkeys[i * w.dim_stride + d];
-            dv[at + d] = w.dvalues[i * w.dim_stride + d];
+        const float *dkey = w.dkeys + i * w.dim_stride, *dvalue = w.dvalues + i * w.dim_stride;
+        DLM_SIMD for (uint32_t d = 0; d < dim; d++) {
+            dk[at + d] = scale * dkey[d];
+            dv[at + d] = dvalue[d];
         }
     }
 }
 
-void DLM_CPU_KERNEL(attention_f32)(const struct dlm_cpu_call *call, int64_t item)
-{
-    forward(call, item, DLM_DTYPE_F32);
-}
+/* The kernels of one storage type of k and v. */
+#define DEFINE_KERNELS(suffix, dtype)                                                              \
+    void DLM_CPU_KERNEL(attention_##suffix)(const struct dlm_cpu_call *call, int64_t item)         \
+    {                                                                                              \
+        forward(call, item, dtype);                                                                \
+    }                                                                                              \
+    void DLM_CPU_KERNEL(attention_dq_##suffix)(const struct dlm_cpu_call *call, int64_t item)      \
+    {                                                                                              \
+        backward_queries(call, item, dtype);                                                       \
+    }                                                                                              \
+    void DLM_CPU_KERNEL(attention_dkv_##suffix)(const struct dlm_cpu_call *call, int64_t item)     \
+    {                                                                                              \
+        backward_keys(call, item, dtype);                                                          \
+    }
 
-void DLM_CPU_KERNEL(attention_f16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    forward(call, item, DLM_DTYPE_F16);
-}
-
-void DLM_CPU_KERNEL(attention_bf16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    forward(call, item, DLM_DTYPE_BF16);
-}
-
-void DLM_CPU_KERNEL(attention_dq_f32)(const struct dlm_cpu_call *call, int64_t item)
-{
-    backward_queries(call, item, DLM_DTYPE_F32);
-}
-
-void DLM_CPU_KERNEL(attention_dq_f16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    backward_queries(call, item, DLM_DTYPE_F16);
-}
-
-void DLM_CPU_KERNEL(attention_dq_bf16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    backward_queries(call, item, DLM_DTYPE_BF16);
-}
-
-void DLM_CPU_KERNEL(attention_dkv_f32)(const struct dlm_cpu_call *call, int64_t item)
-{
-    backward_keys(call, item, DLM_DTYPE_F32);
-}
-
-void DLM_CPU_KERNEL(attention_dkv_f16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    backward_keys(call, item, DLM_DTYPE_F16);
-}
-
-void DLM_CPU_KERNEL(attention_dkv_bf16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    backward_keys(call, item, DLM_DTYPE_BF16);
-}
+DEFINE_KERNELS(f32, DLM_DTYPE_F32)
+DEFINE_KERNELS(f16, DLM_DTYPE_F16)
+DEFINE_KERNELS(bf16, DLM_DTYPE_BF16)

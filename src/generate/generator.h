@@ -47,7 +47,7 @@ enum dlm_status dlm_generator_next(struct dlm_generator *g, int32_t *token) DLM_
 /* The prefill or the decode program, for tests. */
 const struct dlm_program *dlm_generator_program(const struct dlm_generator *g, bool prefill);
 
-/* Runs prefill, or decode for the last token, once more and logs seconds a kernel at debug level. */
+/* Runs prefill, or decode for the last token, once more; logs seconds a kernel at debug level. */
 enum dlm_status dlm_generator_profile(struct dlm_generator *g, bool prefill) DLM_CHECK_RESULT;
 
 #endif

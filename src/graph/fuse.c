@@ -32,18 +32,39 @@ static struct dlm_node *sole_producer(const struct uses *u, struct dlm_tensor *t
     return t->producer;
 }
 
+static bool writes_input_of(const struct dlm_node *writer, const struct dlm_node *reader)
+{
+    for (int o = 0; o < writer->num_outputs; o++)
+        for (int i = 0; i < reader->num_inputs; i++)
+            if (reader->inputs[i] && reader->inputs[i]->base == writer->outputs[o]->base)
+                return true;
+    return false;
+}
+
+/* True when `inner` may run as late as at position `at`: nothing in between writes what it reads. */
+static bool can_move(const struct dlm_graph *g, const struct dlm_node *inner, size_t at)
+{
+    for (size_t i = at; i-- > 0 && g->nodes[i] != inner;)
+        if (writes_input_of(g->nodes[i], inner))
+            return false;
+    return true;
+}
+
 static bool is_plain(const struct dlm_tensor *t)
 {
     return t && t->desc.dtype == DLM_DTYPE_F32;
 }
 
 /* add(matmul(a, b), c) -> matmul(a, b, c); a [N] addend becomes the bias. */
-static bool fuse_add(const struct uses *u, struct dlm_node *add, struct dlm_node **gone)
+static bool fuse_add(const struct dlm_graph *g, size_t at, const struct uses *u,
+                     struct dlm_node **gone)
 {
+    struct dlm_node *add = g->nodes[at];
+
     for (int side = 0; side < 2; side++) {
         struct dlm_tensor *product = add->inputs[side], *other = add->inputs[1 - side];
         struct dlm_node *m = sole_producer(u, product, DLM_OP_matmul);
-        if (!m || !is_plain(other) || m->block != add->block ||
+        if (!m || !is_plain(other) || m->block != add->block || !can_move(g, m, at) ||
             !dlm_desc_same_shape(&product->desc, &add->outputs[0]->desc))
             continue;
         const int64_t n = dlm_desc_cols(&product->desc);
@@ -70,12 +91,15 @@ static bool fuse_add(const struct uses *u, struct dlm_node *add, struct dlm_node
 }
 
 /* mul(activation(gate), up) -> gated_activation(gate, up) */
-static bool fuse_gate(const struct uses *u, struct dlm_node *mul, struct dlm_node **gone)
+static bool fuse_gate(const struct dlm_graph *g, size_t at, const struct uses *u,
+                      struct dlm_node **gone)
 {
+    struct dlm_node *mul = g->nodes[at];
+
     for (int side = 0; side < 2; side++) {
         struct dlm_node *act = sole_producer(u, mul->inputs[side], DLM_OP_activation);
         struct dlm_tensor *up = mul->inputs[1 - side];
-        if (!act || act->block != mul->block ||
+        if (!act || act->block != mul->block || !can_move(g, act, at) ||
             !dlm_desc_same_shape(&up->desc, &act->inputs[0]->desc) ||
             !dlm_desc_is_contiguous(&up->desc))
             continue;
@@ -108,8 +132,8 @@ enum dlm_status dlm_graph_fuse(struct dlm_graph *graph)
     enum dlm_status st = count_uses(graph, &u);
     for (size_t i = 0; !st && i < graph->num_nodes; i++) {
         struct dlm_node *n = graph->nodes[i], *gone = NULL;
-        bool fused = (n->op == DLM_OP_add && fuse_add(&u, n, &gone)) ||
-                     (n->op == DLM_OP_mul && fuse_gate(&u, n, &gone));
+        bool fused = (n->op == DLM_OP_add && fuse_add(graph, i, &u, &gone)) ||
+                     (n->op == DLM_OP_mul && fuse_gate(graph, i, &u, &gone));
         if (!fused)
             continue;
         for (int k = 0; k < gone->num_outputs; k++)

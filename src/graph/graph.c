@@ -80,7 +80,7 @@ static struct dlm_tensor *new_tensor(struct dlm_graph *g, const struct dlm_desc 
         return NULL;
     for (int i = 0; i < desc->ndim; i++)
         if (desc->shape[i] <= 0 || !dlm_mul_size(len, (size_t)desc->shape[i], &len)) {
-            dlm_graph_fail(g, dlm_fail(g->ctx, DLM_ERR_INVALID, "a tensor has an impossible shape"));
+            dlm_graph_fail(g, dlm_fail(g->ctx, DLM_ERR_INVALID, "a tensor's shape is impossible"));
             return NULL;
         }
     if (len > INT64_MAX / 16 || !dlm_dtype_bytes(desc->dtype, (int64_t)len, &bytes)) {

@@ -297,8 +297,9 @@ struct kernel_time {
 
 static int compare_times(const void *a, const void *b)
 {
-    double x = ((const struct kernel_time *)a)->seconds, y = ((const struct kernel_time *)b)->seconds;
-    return x < y ? 1 : x > y ? -1 : 0;
+    const struct kernel_time *x = a, *y = b;
+
+    return x->seconds < y->seconds ? 1 : x->seconds > y->seconds ? -1 : 0;
 }
 
 static void add_time(struct kernel_time *times, size_t *num, const struct dlm_planned_call *pc,

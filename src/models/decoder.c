@@ -101,7 +101,9 @@ static struct dlm_tensor *embed(struct dlm_build *b, const struct dlm_decoder *d
     for (int s = 0; s < d->embed->num_slabs; s++) {
         struct dlm_embedding_attrs attrs = {.scale = d->config.embed_scale,
                                             .first_row = d->embed->slabs[s].row0};
-        x = dlm_embedding(b->g, in->ids, dlm_weight_leaf(b->g, d->embed, s), in->features, x,
+        /* in one node only, so that the gradient of a slot is counted once */
+        struct dlm_tensor *features = s + 1 == d->embed->num_slabs ? in->features : NULL;
+        x = dlm_embedding(b->g, in->ids, dlm_weight_leaf(b->g, d->embed, s), features, x,
                           in->slot_rows, &attrs);
     }
     return x;

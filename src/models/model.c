@@ -130,7 +130,8 @@ enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
     if (!st && (m->processor.height != m->vit.config.image ||
                 m->processor.width != m->vit.config.image))
         st = dlm_fail(ctx, DLM_ERR_INVALID,
-                      "cannot load '%s': the processor's %d x %d is not the tower's image size %lld",
+                      "cannot load '%s': the processor's %d x %d is not the tower's image size "
+                      "%lld",
                       dir, m->processor.height, m->processor.width,
                       (long long)m->vit.config.image);
     if (!st)
@@ -220,7 +221,7 @@ enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
             st = dlm_lora_add(*out, l->path, l->weight->cols, l->weight->rows, 0, 0, &unused);
     }
     if (!st && !(*out)->num)
-        st = dlm_fail(m->ctx, DLM_ERR_INVALID, "target_modules matches no linear layer of the base");
+        st = dlm_fail(m->ctx, DLM_ERR_INVALID, "target_modules matches no linear of the base");
     dlm_lora_matcher_destroy(&matcher);
     if (st)
         dlm_lora_destroy(out);

@@ -1,5 +1,5 @@
-/* PaliGemma (Beyer et al., 2024): a SigLIP tower, one linear projector, a Gemma decoder. Agrees with
- * transformers' PaliGemmaForConditionalGeneration: image features enter unscaled, text embeddings
+/* PaliGemma (Beyer et al., 2024): a SigLIP tower, one linear projector, a Gemma decoder. Agrees
+ * with transformers' PaliGemmaForConditionalGeneration: image features enter unscaled, text embeddings
  * are multiplied by sqrt(hidden), positions count from 1 (the caller's business), the image and the
  * prefix see each other both ways. */
 #include <math.h>
@@ -72,8 +72,8 @@ static enum dlm_status read_text(struct dlm_ctx *ctx, const json_t *text, const 
 {
     double theta = 10000;
 
-    *c = (struct dlm_decoder_config){.hidden = 2048, .intermediate = 16384, .layers = 18, .heads = 8,
-                                     .kv_heads = 1, .head_dim = 256, .vocab = 257216,
+    *c = (struct dlm_decoder_config){.hidden = 2048, .intermediate = 16384, .layers = 18,
+                                     .heads = 8, .kv_heads = 1, .head_dim = 256, .vocab = 257216,
                                      .norm_plus_one = true};
     const struct int_member ints[] = {
         {"hidden_size", 1, 1 << 16, &c->hidden},

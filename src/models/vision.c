@@ -46,7 +46,7 @@ void dlm_vision_finish(struct dlm_vision *v)
 
 enum dlm_status dlm_vision_prepare(struct dlm_vision *v, struct dlm_workspace *workspace)
 {
-    const int32_t patches = (int32_t)dlm_vit_num_patches(&v->model->vit.config); /* checked: small */
+    const int32_t patches = (int32_t)dlm_vit_num_patches(&v->model->vit.config); /* below 2^24 */
     const int32_t rows[4] = {0, patches, 0, patches};
 
     enum dlm_status st = dlm_slots_alloc(&v->slots);

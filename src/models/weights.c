@@ -87,13 +87,25 @@ static bool fits(const struct dlm_tensor_info *t, int64_t rows, int64_t cols)
     return rest == cols;
 }
 
+static enum dlm_status fail_missing(const struct dlm_weights *w, const char *name)
+{
+    const size_t num = dlm_checkpoint_num_files(w->checkpoint);
+    const char *first = num ? dlm_checkpoint_file_at(w->checkpoint, 0)->path : "";
+
+    if (num == 1)
+        return dlm_fail(w->ctx, DLM_ERR_INVALID, "cannot load '%s': tensor '%s' is missing", first,
+                        name);
+    return dlm_fail(w->ctx, DLM_ERR_INVALID,
+                    "cannot load '%s' and the other %zu shards: tensor '%s' is missing", first,
+                    num ? num - 1 : 0, name);
+}
+
 static enum dlm_status check_source(struct dlm_weights *w, const struct dlm_weight *weight)
 {
     const struct dlm_tensor_info *t = weight->source;
 
     if (!t)
-        return dlm_fail(w->ctx, DLM_ERR_INVALID, "cannot load the model: tensor '%s' is missing",
-                        weight->name);
+        return fail_missing(w, weight->name);
     enum dlm_status st = dlm_tensor_check_dtype(w->ctx, t);
     if (st)
         return st;
@@ -138,10 +150,11 @@ static enum dlm_status make_slabs(struct dlm_weights *w, struct dlm_weight *weig
         return dlm_fail(w->ctx, DLM_ERR_UNSUPPORTED,
                         "weight '%s' does not fit the largest buffer of device '%s'", weight->name,
                         dlm_device_get_caps(w->device)->info.name);
-    weight->num_slabs = (int)((weight->rows + rows - 1) / rows);
-    weight->slabs = dlm_alloc_array(w->ctx, (size_t)weight->num_slabs, sizeof(*weight->slabs));
+    const int num = (int)((weight->rows + rows - 1) / rows);
+    weight->slabs = dlm_alloc_array(w->ctx, (size_t)num, sizeof(*weight->slabs));
     if (!weight->slabs)
         return DLM_ERR_MEMORY;
+    weight->num_slabs = num;
     for (int s = 0; s < weight->num_slabs; s++) {
         weight->slabs[s].row0 = s * rows;
         weight->slabs[s].rows = DLM_MIN(rows, weight->rows - s * rows);

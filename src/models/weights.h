@@ -47,8 +47,8 @@ enum dlm_status dlm_weights_create(struct dlm_ctx *ctx, struct dlm_weights **out
                                    const struct dlm_name_map *map) DLM_CHECK_RESULT;
 void dlm_weights_destroy(struct dlm_weights **weights);
 
-/* Declares a weight: finds it in the checkpoint, checks its shape ([rows, cols], [cols] for one row,
- * or more dimensions whose product is cols), chooses type, layout and slabs. *out is owned by
+/* Declares a weight: finds it in the checkpoint, checks its shape ([rows, cols], [cols] for one
+ * row, or more dimensions whose product is cols), chooses type, layout and slabs. *out is owned by
  * weights. */
 enum dlm_status dlm_weights_add(struct dlm_weights *weights, enum dlm_weight_kind kind,
                                 const char *name, int64_t rows, int64_t cols,

@@ -6,7 +6,7 @@
 #include "models/weights.h"
 
 /* Rows that are converted and packed at a time: a multiple of the panel's 16. */
-#define BLOCK_ROWS 64
+#define BLOCK_ROWS 16
 #define STAGE_BYTES (16u << 20)
 
 struct load {

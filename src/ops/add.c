@@ -21,7 +21,8 @@ static void add_reference(const struct dlm_reference_call *call)
     dlm_host_expand(&x, out);
     dlm_host_expand(&y, out);
     for (int64_t i = 0; i < dlm_desc_len(out); i++)
-        dlm_host_set_flat(&call->outputs[0], i, dlm_host_get_flat(&x, i) + dlm_host_get_flat(&y, i));
+        dlm_host_set_flat(&call->outputs[0], i,
+                          dlm_host_get_flat(&x, i) + dlm_host_get_flat(&y, i));
 }
 
 static enum dlm_status add_lower(struct dlm_lowering *l)

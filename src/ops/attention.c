@@ -308,7 +308,8 @@ static enum dlm_status attention_lower(struct dlm_lowering *l)
 }
 
 static void attention_backward_rule(struct dlm_graph *g, const struct dlm_node *node,
-                                    struct dlm_tensor *const *grads, struct dlm_tensor **input_grads)
+                                    struct dlm_tensor *const *grads,
+                                    struct dlm_tensor **input_grads)
 {
     struct dlm_tensor *outputs[DLM_MAX_OUTPUTS];
     struct dlm_tensor *inputs[] = {node->inputs[Q],  node->inputs[K],  node->inputs[V],
@@ -496,7 +497,8 @@ static enum dlm_status lower_backward_products(struct dlm_lowering *l,
 }
 
 /* CPU: delta, then dq (an item: p.block rows of a kv head; bindings q, k, v, dout, lse, delta,
- * rows, dq), then dk and dv (p.block keys of a kv head; q, k, v, dout, lse, delta, rows, dk, dv). */
+ * rows, dq), then dk and dv (p.block keys of a kv head; q, k, v, dout, lse, delta, rows, dk,
+ * dv). */
 static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
 {
     static const char *const dq_names[] = {"attention_dq_f32", "attention_dq_f16",

@@ -253,8 +253,8 @@ static struct dlm_matmul_params make_params(const struct dlm_lowering *l)
     return p;
 }
 
-/* a rounded to 16 bit and widened again, as a contiguous temporary: for the kernel with any strides,
- * which has no rounding of its own because weights are packed wherever it exists. */
+/* a rounded to 16 bit and widened again, as a contiguous temporary: for the kernel with any
+ * strides, which has no rounding of its own because weights are packed wherever it exists. */
 static enum dlm_status round_operand(struct dlm_lowering *l, struct dlm_operand *rounded_a)
 {
     const bool is_bf16 = l->attrs->matmul.round == DLM_DTYPE_BF16;

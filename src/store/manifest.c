@@ -242,7 +242,12 @@ enum dlm_status dlm_manifest_init(struct dlm_ctx *ctx, struct dlm_manifest *m, c
                                   const char *source_path)
 {
     char now[20];
+    json_t *path = source_path ? json_string(source_path) : json_null();
 
+    if (!path)
+        return dlm_fail(ctx, DLM_ERR_INVALID, "cannot record '%s': its path is not UTF-8",
+                        source_path);
+    json_decref(path);
     dlm_time_iso(time(NULL), now);
     m->root = json_pack("{s:i}", "schema_version", 1);
     enum dlm_status st = m->root ? DLM_OK : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");

@@ -156,14 +156,16 @@ void dlm_token_decoder_finish(struct dlm_token_decoder *d)
     memset(d, 0, sizeof(*d));
 }
 
-enum dlm_status dlm_token_decoder_stages_create(struct dlm_ctx *ctx, const struct dlm_token_decoder *d,
+enum dlm_status dlm_token_decoder_stages_create(struct dlm_ctx *ctx,
+                                                const struct dlm_token_decoder *d,
                                           struct dlm_decode_stage **stages)
 {
     *stages = dlm_alloc_array(ctx, d->len + 1, sizeof(**stages));
     return *stages ? DLM_OK : DLM_ERR_MEMORY;
 }
 
-void dlm_token_decoder_stages_free(const struct dlm_token_decoder *d, struct dlm_decode_stage **stages)
+void dlm_token_decoder_stages_free(const struct dlm_token_decoder *d,
+                                   struct dlm_decode_stage **stages)
 {
     for (size_t i = 0; *stages && i <= d->len; i++) {
         dlm_str_finish(&(*stages)[i].held);

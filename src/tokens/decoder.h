@@ -27,9 +27,11 @@ struct dlm_decode_stage {
 };
 
 /* Returns *stages owned: free with dlm_token_decoder_stages_free(). */
-enum dlm_status dlm_token_decoder_stages_create(struct dlm_ctx *ctx, const struct dlm_token_decoder *d,
+enum dlm_status dlm_token_decoder_stages_create(struct dlm_ctx *ctx,
+                                                const struct dlm_token_decoder *d,
                                           struct dlm_decode_stage **stages) DLM_CHECK_RESULT;
-void dlm_token_decoder_stages_free(const struct dlm_token_decoder *d, struct dlm_decode_stage **stages);
+void dlm_token_decoder_stages_free(const struct dlm_token_decoder *d,
+                                   struct dlm_decode_stage **stages);
 
 /* Feeds the content of a token; appends what is certain to out. */
 enum dlm_status dlm_token_decoder_push(struct dlm_ctx *ctx, const struct dlm_token_decoder *d,

@@ -1,7 +1,7 @@
 /* Pixels and vision features of training images: in memory, in the store's caches, or made.
  *
- * Features are kept before the projector, in the precision policy's type. Their key names everything
- * that they depend on: processor, the base's files, backend, driver, precision, kernel version. */
+ * Features are kept before the projector, in the precision policy's type. Their key names all that
+ * they depend on: processor, the base's files, backend, driver, precision, kernel version. */
 #include "base/file.h"
 #include "base/log.h"
 #include "base/sha256.h"

@@ -1,4 +1,4 @@
-/* Learning rates: transformers' schedulers, as factors of the k-th optimiser step, counted from 0. */
+/* Learning rates: transformers' schedulers; optimiser steps are counted from 0. */
 #ifndef DLM_TRAIN_SCHEDULE_H
 #define DLM_TRAIN_SCHEDULE_H
 

@@ -1,5 +1,5 @@
-/* The training loop: micro-batches over an epoch's order, gradient accumulation, updates, validation.
- * Files, logs and versions are the caller's part. */
+/* The training loop: micro-batches over an epoch's order, gradient accumulation, updates,
+ * validation. Files, logs and versions are the caller's part. */
 #ifndef DLM_TRAIN_TRAINER_H
 #define DLM_TRAIN_TRAINER_H
 
@@ -49,7 +49,7 @@ struct dlm_trainer_step {
     size_t num_rows;
 };
 
-/* Runs optimiser step `step` (from 1): which rows it takes follows from seed and step alone. *out is
+/* Runs optimiser step `step` (from 1): which rows it takes follows from seed and step. *out is
  * valid until the next call. */
 enum dlm_status dlm_trainer_run(struct dlm_trainer *t, int64_t step,
                                 struct dlm_trainer_step *out) DLM_CHECK_RESULT;

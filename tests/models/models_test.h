@@ -21,7 +21,7 @@ static const char *case_name = "";
 static inline void print_log(void *user, enum dlm_log_level level, const char *text)
 {
     (void)user;
-    if (level <= DLM_LOG_WARNING)
+    if (level <= DLM_LOG_HINT)
         printf("  %s: %s\n", case_name, text);
 }
 

@@ -8,26 +8,19 @@
 
 #include "models_test.h"
 
-#define NUM_ROUNDS 3       /* interrupted trainings a backend */
+#define NUM_ROUNDS 3       /* interrupted trainings a backend, or DLM_TEST_KILL_ROUNDS */
 #define MAX_KILLS 4        /* in each; the last run of a round is left alone */
+#define KILL_STEPS 12      /* a run is killed after fewer steps than that */
 #define DROPOUT "0.1"      /* instead of the document's 0.0: its random numbers must repeat too */
 #define SAVE_EVERY 3       /* steps between two saved states */
 
-static char document[600]; /* the case's, with dropout */
+static char document[700]; /* the case's, with dropout */
 static uint64_t rng = 20260501;
 
 static uint32_t next_random(uint32_t below)
 {
     rng = rng * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(rng >> 33) % below;
-}
-
-static double now_seconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* --- the document --- */
@@ -128,6 +121,8 @@ static void check_repeats(const char *unbroken)
     CHECK(is_same_adapter(warm, unbroken));
     dlm_text_free(warm);
 
+    if (compute.backend != DLM_BACKEND_CPU)
+        return;
     check_model_case("the same bytes with one thread and with three");
     for (int threads = 1; threads <= 3; threads += 2) {
         char *other = train(tmp_path(threads == 1 ? "threads-1" : "threads-3"), threads);
@@ -138,20 +133,37 @@ static void check_repeats(const char *unbroken)
 
 /* --- training in a process that is killed --- */
 
+/* Standard output is for the steps. */
+static void print_error(void *user, enum dlm_log_level level, const char *text)
+{
+    (void)user;
+    if (level <= DLM_LOG_HINT)
+        fprintf(stderr, "  child: %s\n", text);
+}
+
+/* Tells the parent of every step, on standard output. */
+static void write_step(void *user, const struct dlm_train_progress *progress)
+{
+    (void)user;
+    (void)progress;
+    if (write(STDOUT_FILENO, ".", 1) != 1)
+        _exit(126);
+}
+
 /* argv: itself, "--child", backend, document, home, "resume" or "fresh". */
 static int child(char **argv)
 {
-    struct dlm_ctx *ctx = make_ctx();
+    struct dlm_ctx *ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = print_error});
     struct dlm_train_params params = {
         .document = argv[3],
         .home = argv[4],
         .resume = !strcmp(argv[5], "resume"),
         .save_every = SAVE_EVERY,
         .compute = {.has_device = true, .precision = DLM_PRECISION_FP32},
+        .progress = write_step,
     };
     struct dlm_train_result result = {0};
 
-    case_name = "child";
     enum dlm_status st = ctx ? dlm_backend_from_name(ctx, argv[2], &params.compute.backend)
                              : DLM_ERR_MEMORY;
     if (!st)
@@ -161,34 +173,56 @@ static int child(char **argv)
     return st != DLM_OK;
 }
 
-/* Starts a child and kills it after `seconds` (0: lets it end). True when it ended by itself, well;
+/* When a child is killed: so many steps and then microseconds after its start. */
+struct kill_point {
+    int steps;
+    uint32_t microseconds;
+};
+
+/* Waits for the moment and kills. False when the child's output ended before. */
+static bool kill_at(pid_t pid, int steps_fd, const struct kill_point *point)
+{
+    char step;
+    ssize_t n = 1;
+
+    for (int i = 0; i < point->steps && n == 1; i++) {
+        do
+            n = read(steps_fd, &step, 1);
+        while (n < 0 && errno == EINTR);
+    }
+    nanosleep(&(struct timespec){.tv_nsec = (long)point->microseconds * 1000}, NULL);
+    return n == 1 && !kill(pid, SIGKILL);
+}
+
+/* Starts a child and kills it at a moment (NULL: lets it end). True when it ended by itself, well;
  * anything but that or the kill fails a check. */
-static bool run_child(const char *home, bool resume, double seconds)
+static bool run_child(const char *home, bool resume, const struct kill_point *point)
 {
     char *const argv[] = {
         (char[]){"test"}, (char[]){"--child"}, (char *)(uintptr_t)dlm_backend_name(compute.backend),
         document, (char *)(uintptr_t)home, resume ? (char[]){"resume"} : (char[]){"fresh"}, NULL};
-    int status = 0;
+    int status = 0, fds[2];
 
     fflush(stdout);
+    if (!CHECK(!pipe(fds)))
+        return false;
     pid_t pid = fork();
     if (pid == 0) {
+        dup2(fds[1], STDOUT_FILENO);
+        close(fds[0]);
+        close(fds[1]);
         execv("/proc/self/exe", argv);
         _exit(127);
     }
-    if (!CHECK(pid > 0))
-        return false;
-    if (seconds > 0) {
-        struct timespec t = {.tv_sec = (time_t)seconds,
-                             .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-        nanosleep(&t, NULL);
-        kill(pid, SIGKILL);
-    }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+    close(fds[1]);
+    bool killed = CHECK(pid > 0) && point && kill_at(pid, fds[0], point);
+    while (!point && read(fds[0], &(char){0}, 1) > 0)
         continue;
-    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && seconds > 0;
-    bool ended = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    CHECK(killed || ended);
+    close(fds[0]);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    bool ended = pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    CHECK(ended || (killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
     return ended;
 }
 
@@ -229,18 +263,20 @@ static bool has_saved_run(const char *home)
     return found;
 }
 
-/* Trains with kills at random moments within `seconds`, the length of an unbroken run. A run that
- * is over but for its clean-up is resumed too: that must not change the version. */
-static void check_kills(const char *home, double seconds, const char *unbroken)
+/* Trains with kills at random moments. A run that is over but for its clean-up is resumed too: that
+ * must not change the version. */
+static void check_kills(const char *home, const char *unbroken)
 {
     char adapter[1100];
     int killed = 0, resumed = 0;
 
     for (int i = 0; i <= MAX_KILLS && (!is_committed(home) || has_saved_run(home)); i++) {
-        double delay = i < MAX_KILLS ? seconds * (1 + next_random(1000)) / 1000 : 0;
+        /* before the first step there is more to be interrupted than after one */
+        struct kill_point point = {.steps = (int)next_random(KILL_STEPS)};
+        point.microseconds = next_random(point.steps ? 5000 : 100000);
         bool resume = has_saved_run(home);
         resumed += resume;
-        killed += !run_child(home, resume, delay);
+        killed += !run_child(home, resume, i < MAX_KILLS ? &point : NULL);
     }
     CHECK(is_committed(home));
     if (CHECK(store_path(home, "adapter/versions/v0001", adapter, sizeof(adapter))))
@@ -251,22 +287,16 @@ static void check_kills(const char *home, double seconds, const char *unbroken)
 
 static void run_kills(const char *unbroken)
 {
-    char home[600];
+    const char *wanted = getenv("DLM_TEST_KILL_ROUNDS");
+    const int rounds = wanted ? atoi(wanted) : NUM_ROUNDS;
+    char home[600], what[64];
 
-    check_model_case("the same bytes from another process");
-    snprintf(home, sizeof(home), "%s", tmp_path("whole"));
-    run_child(home, false, 0); /* fills the caches of kernels */
-    snprintf(home, sizeof(home), "%s", tmp_path("timed"));
-    double began = now_seconds();
-    CHECK(run_child(home, false, 0));
-    double seconds = now_seconds() - began;
-    for (int i = 0; i < NUM_ROUNDS; i++) {
-        char what[64], name[32];
+    for (int i = 0; i < rounds; i++) {
         snprintf(what, sizeof(what), "killed and resumed, round %d", i);
-        snprintf(name, sizeof(name), "killed-%d", i);
-        snprintf(home, sizeof(home), "%s", tmp_path(name));
         check_model_case(what);
-        check_kills(home, seconds, unbroken);
+        snprintf(what, sizeof(what), "killed-%d", i);
+        snprintf(home, sizeof(home), "%s", tmp_path(what));
+        check_kills(home, unbroken);
     }
 }
 

@@ -1,7 +1,7 @@
 /* Rows of op tests: one body runs on every device, beside the C reference.
  *
  * A row is an op with attributes and inputs. Inputs are made from a seed; the expected outputs come
- * from the op's C reference (itself checked against PyTorch in test_goldens.c). On every device each
+ * from the op's C reference (itself checked against PyTorch in goldens.c). On every device each
  * tensor has its own buffer with guards, filled with NaN, so that a write outside, an element left
  * out, or a read of what is not there fails. */
 #ifndef DLM_TESTS_OPS_HARNESS_H

@@ -19,7 +19,7 @@ struct fixture_params {
     const char *adapter;           /* "adapter", "adapter_wide" or NULL */
     enum dlm_dtype policy;         /* DLM_DTYPE_F32 by default */
     size_t max_alloc_bytes;
-    int num_threads;
+    int num_threads;               /* 0: one, which is the fastest for models this small */
     bool for_training;
     bool no_tower; /* neither weights of the tower nor images */
 };
@@ -112,7 +112,7 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
 
     *f = (struct fixture){.params = *params};
     f->ctx = dlm_ctx_create(
-        &(struct dlm_ctx_params){.log = fixture_log, .num_threads = params->num_threads});
+        &(struct dlm_ctx_params){.log = fixture_log, .num_threads = params->num_threads ? params->num_threads : 1});
     f->expected = json_load_file(fixture_path(f, "expected.json"), 0, NULL);
     bool ok = CHECK(f->ctx && f->expected) &&
               CHECK(!dlm_device_open(f->ctx, &f->device, &device)) &&
@@ -203,6 +203,127 @@ static inline bool fixture_run(struct fixture *f, const struct dlm_pass_params *
     dlm_pass_destroy(&pass);
     dlm_workspace_finish(&workspace);
     return ok;
+}
+
+/* Generates up to num tokens after the prefixes of `prompts` with one generator, each into out[i]
+ * [num]. capacity: of the prompt, at least the longest prefix; 0 is that. */
+static inline bool fixture_generate(struct fixture *f, const struct dlm_example *prompts,
+                                    size_t num_prompts, int64_t capacity,
+                                    const struct dlm_sampling *sampling, int64_t num, int32_t **out)
+{
+    struct dlm_generator_params params = {.prompt_len = capacity, .max_tokens = num};
+    struct dlm_workspace workspace = {0};
+    struct dlm_plan *plans[2];
+    struct dlm_generator *g = NULL;
+
+    for (size_t i = 0; i < num_prompts; i++) {
+        if (prompts[i].prefix_len > params.prompt_len)
+            params.prompt_len = prompts[i].prefix_len;
+        if (prompts[i].num_images > params.num_images)
+            params.num_images = prompts[i].num_images;
+    }
+    bool ok = CHECK(!dlm_generator_create(f->ctx, &g, f->model, f->lora, &params));
+    if (ok) {
+        dlm_generator_plans(g, plans);
+        ok = CHECK(!dlm_workspace_init(&workspace, f->device, plans, 2)) &&
+             CHECK(!dlm_generator_prepare(g, &workspace));
+    }
+    for (size_t i = 0; ok && i < num_prompts; i++) {
+        ok = CHECK(!dlm_generator_prefill(g, &prompts[i], sampling, &out[i][0]));
+        for (int64_t t = 1; ok && t < num; t++)
+            ok = CHECK(!dlm_generator_next(g, &out[i][t]));
+    }
+    dlm_generator_destroy(&g);
+    dlm_workspace_finish(&workspace);
+    return ok;
+}
+
+/* A slot with the data in it, as a leaf of g. NULL after a failed check. */
+static inline struct dlm_tensor *fixture_leaf(struct dlm_slots *slots, struct dlm_graph *g,
+                                              enum dlm_dtype dtype, int64_t rows, int64_t cols,
+                                              const void *data)
+{
+    struct dlm_slot *s = dlm_slots_add(slots, DLM_ROLE_INPUT, "in", dtype, cols ? 2 : 1,
+                                       (int64_t[]){rows, cols});
+    const size_t bytes = (size_t)(rows * (cols ? cols : 1)) * dlm_dtype_elem_bytes(dtype);
+
+    if (!CHECK(s) || !CHECK(!dlm_slots_alloc(slots)) || !CHECK(!dlm_slot_write(s, data, bytes)))
+        return NULL;
+    return dlm_slot_leaf(g, s);
+}
+
+/* Logits of every position of one example (at most 256 tokens) by the decoder built without cache
+ * and without the short cut for labelled rows: out [len, vocab]. */
+static inline bool fixture_logits(struct fixture *f, const struct dlm_example *e, float *out)
+{
+    const struct dlm_decoder_config *c = &f->model->decoder.config;
+    const int64_t len = e->len, half = c->head_dim / 2, patches = f->model->image_tokens;
+    const int64_t features = patches * f->model->vit.config.hidden;
+    const int32_t rows[4] = {0, (int32_t)len, (int32_t)e->prefix_len, (int32_t)len};
+    struct dlm_slots slots = {.ctx = f->ctx, .device = f->device};
+    struct dlm_workspace workspace = {0};
+    struct dlm_plan *plan = NULL;
+    struct dlm_program *program = NULL;
+    struct dlm_graph *g = NULL;
+    int32_t ids[256], positions[256];
+    float *cos = calloc((size_t)(len * half), 4), *sin = calloc((size_t)(len * half), 4);
+    float *seen = calloc((size_t)(e->num_images * features) + 1, 4);
+
+    for (int32_t t = 0, slot = 0; t < len; t++) {
+        positions[t] = t + 1;
+        ids[t] = e->num_images && e->ids[t] == f->model->image_id ? -1 - slot++ : e->ids[t];
+    }
+    dlm_decoder_rope_table(c, positions, len, cos, sin);
+    for (int64_t i = 0; i < e->num_images; i++)
+        memcpy(seen + i * features, e->features[i], (size_t)features * 4);
+    bool ok = CHECK(!dlm_graph_create(f->ctx, &g));
+    struct dlm_build b = {.g = g, .policy = f->model->policy, .lora = f->lora};
+    struct dlm_tensor *images = NULL;
+    if (ok && e->num_images) /* features are kept in the policy's type: round them so */
+        images = fixture_leaf(&slots, g, DLM_DTYPE_F32, e->num_images * patches,
+                              f->model->vit.config.hidden, seen);
+    if (images && f->model->policy != DLM_DTYPE_F32)
+        images = dlm_copy(g, dlm_copy(g, images, f->model->policy), DLM_DTYPE_F32);
+    const struct dlm_decoder_inputs in = {
+        .batch = 1,
+        .tokens = len,
+        .ids = fixture_leaf(&slots, g, DLM_DTYPE_I32, len, 0, ids),
+        .features = images ? f->model->family->project(&b, f->model, images) : NULL,
+        .cos = fixture_leaf(&slots, g, DLM_DTYPE_F32, len, half, cos),
+        .sin = fixture_leaf(&slots, g, DLM_DTYPE_F32, len, half, sin),
+        .rows = fixture_leaf(&slots, g, DLM_DTYPE_I32, 1, 4, rows),
+    };
+    struct dlm_tensor *logits = dlm_decoder_logits(
+        &b, &f->model->decoder, dlm_decoder_build(&b, &f->model->decoder, &in));
+    if (CHECK(logits)) {
+        logits->is_output = logits->base->is_output = true;
+        ok = CHECK(!dlm_plan_create(f->ctx, &plan, g, f->device)) &&
+             CHECK(!dlm_workspace_init(&workspace, f->device, &plan, 1)) &&
+             CHECK(!dlm_program_create(f->ctx, &program, f->device, plan, &workspace)) &&
+             CHECK(!dlm_program_run(program)) &&
+             CHECK(!dlm_program_read(program, logits, out, (size_t)(len * c->vocab) * 4));
+    }
+    dlm_program_destroy(&program);
+    dlm_plan_destroy(&plan);
+    dlm_graph_destroy(&g);
+    dlm_workspace_finish(&workspace);
+    dlm_slots_finish(&slots);
+    free(cos);
+    free(sin);
+    free(seen);
+    return ok && logits;
+}
+
+/* log(sum(exp(x))) */
+static inline double log_sum_exp(const float *x, int64_t len)
+{
+    double max = -INFINITY, sum = 0;
+
+    for (int64_t i = 0; i < len; i++)
+        max = x[i] > max ? x[i] : max;
+    for (int64_t i = 0; i < len; i++)
+        sum += exp(x[i] - max);
+    return max + log(sum);
 }
 
 /* Reads the flat gradients; owned (free). NULL after a failed check. */

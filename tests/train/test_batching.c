@@ -64,9 +64,9 @@ static void compare_ways(enum dlm_backend_kind backend, struct fixture *f, bool 
     struct dlm_example list[NUM];
     struct result first, other;
 
-    /* image, text, image, image: images are not where the rows of their number are */
+    /* text, image, image, image: an image's number is not its row's */
     for (size_t i = 0; i < NUM; i++)
-        list[i] = fixture_example(f, i, 10);
+        list[i] = fixture_example(f, (i + 2) % NUM, 10);
     const int64_t labels = fixture_pass_params(list, NUM).labels;
     if (!run_all(f, list, ways[0].batch, ways[0].extra, false, with_tower, &first))
         return;

@@ -22,7 +22,7 @@ check_function_length() {
 
 # Columns are characters: continuation bytes of UTF-8 do not count.
 check_columns() {
-    { code_files; script_files; files_named .py; files_named meson.build; } | sort -u | xargs awk '
+    { code_files; script_files; files_named meson.build; } | sort -u | xargs awk '
     {
         line = $0
         gsub(/[\200-\277]/, "", line)

@@ -7,9 +7,10 @@ A PaliGemma of about 1.1 M parameters, trained from nothing on drawn shapes, col
 counts. All images come from tiny_shapes_draw.py and all text from tiny_shapes_text.py: no font,
 photograph or third-party data. Versions with which the files in the repository were made: torch
 2.13.0, transformers 5.23.0, peft 0.21.2, tokenizers 0.23, Pillow 13, numpy 2.4. Seed 20261121.
+The time is a limit in minutes, so that another machine takes another number of steps.
 
-Stages: the tokenizer; the vision tower on dense labels (what fills each patch), then the whole model
-on questions; the sample document with held-out images; the check, which trains the document's
+Stages: the tokenizer; the vision tower on dense labels (what fills each patch), then the whole
+model on questions; the sample document with held-out images; the check, which trains the document's
 adapter with PEFT and prints answers before and after.
 """
 
@@ -151,7 +152,7 @@ def train_model(model, tok, rng, seconds: float, save) -> int:
 
 @torch.no_grad()
 def answer(model, tok, images: list[np.ndarray], prompts: list[str], limit: int = 16) -> list[str]:
-    """Greedy answers, one image and prompt at a time: no padding, no cache, nothing to get wrong."""
+    """Greedy answers, one at a time: no padding, no cache, nothing to get wrong."""
     out = []
     for image, prompt in zip(images, prompts):
         ids = [tok.image] * PATCHES + [2] + tok(prompt + "\n")

@@ -65,8 +65,7 @@ class Scene:
 
 HALF_SIZE = {
     "circle": (0.92, 0.92), "square": (0.82, 0.82), "triangle": (0.93, 0.85), "star": (0.97, 0.95),
-    "cross": (0.92, 0.92), "ring": (0.95, 0.95), "diamond": (0.72, 1.0), "heart": (0.90, 0.88),
-    "moon": (0.80, 0.92),
+    "cross": (0.92, 0.92), "ring": (0.95, 0.95), "heart": (0.90, 0.88),
 }
 
 
@@ -109,10 +108,6 @@ def _heart(x, y):
     return np.minimum(lobes, point)
 
 
-def _moon(x, y):
-    return np.maximum(np.hypot(x, y) - 0.92, 0.74 - np.hypot(x - 0.42, y))
-
-
 _SDF = {
     "circle": lambda x, y: np.hypot(x, y) - 0.92,
     "square": lambda x, y: _box(x, y, 0.82, 0.82),
@@ -120,9 +115,7 @@ _SDF = {
     "star": lambda x, y: _polygon(x, y, _STAR),
     "cross": lambda x, y: np.minimum(_box(x, y, 0.92, 0.31), _box(x, y, 0.31, 0.92)),
     "ring": lambda x, y: np.abs(np.hypot(x, y) - 0.74) - 0.21,
-    "diamond": lambda x, y: (np.abs(x) / 0.72 + np.abs(y) - 1.0) * 0.58,
     "heart": _heart,
-    "moon": _moon,
 }
 
 
@@ -313,7 +306,7 @@ def draw(scene: Scene, size: int, patch: int = 0) -> tuple[np.ndarray, np.ndarra
 
 def make_thing(kind: str, colour: str, x: float, y: float, r: float,
                rng: np.random.Generator) -> Thing:
-    tilt = {"diamond": 0.12, "cross": 0.2, "square": 0.2, "triangle": 0.25}.get(kind, 0.3)
+    tilt = {"cross": 0.2, "square": 0.2, "triangle": 0.25}.get(kind, 0.3)
     if kind in DIGITS:
         tilt = 0.16
     thing = Thing(kind, colour, x, y, r, rng.uniform(-tilt, tilt), sample_rgb(colour, rng))

@@ -11,23 +11,31 @@ from tokenizers import Tokenizer as HFTokenizer
 
 import tiny_shapes_draw as draw
 
-WORDS = ["zero", "one", "two", "three", "four", "five"]
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
 PLACES = [["top left", "top", "top right"], ["left", "middle", "right"],
           ["bottom left", "bottom", "bottom right"]]
-ONSETS = "b bl br c ch cl d dr f fl g gl gr h j k l m n p pl qu r s sh sk sl sn st t tr v w wh z".split()
-VOWELS = "a e i o u oo ee ai ou".split()
-CODAS = ["", "", "b", "ck", "d", "dge", "ff", "g", "gle", "l", "m", "n", "nk", "p", "r", "rk", "ss", "t",
-         "x", "zz", "bix", "let", "ton", "po"]
-COMMON = """the a an of and to in is it this that with on for as are was be at by from or not have has
-you we they one all can will what which how many when where who shape shapes colour colours digit digits
-image picture sign badge emblem mark called name drawn small large round around inside beside above below
-left right top bottom middle there here some any no yes see look show shows shown say word repeat spell
-draw paint bright dark light thing things kind kinds new old first last next part whole side edge corner
-line dot spot house door window tree leaf flower sun moon star river stone sea boat fish bird cat dog
-horse fox mouse apple bread milk cup table chair book page paper letter story song day night morning
-evening summer winter rain snow wind fire water earth road hill field garden forest village people child
-friend mother father hand eye head heart long short high low near far fast slow warm cold good kind""".split()
+ONSETS = """
+    b bl br c ch cl d dr f fl g gl gr h j k l m n p pl qu r s sh sk sl sn st t tr v w wh z
+""".split()
+VOWELS = """
+    a e i o u oo ee ai ou
+""".split()
+CODAS = ["", ""] + """
+    b ck d dge ff g gle l m n nk p r rk ss t x zz bix let ton po
+""".split()
+COMMON = """
+    the a an of and to in is it this that with on for as are was be at by from or not have has
+    you we they one all can will what which how many when where who shape shapes colour colours
+    digit digits image picture sign badge emblem mark called name drawn small large round around
+    inside beside above below left right top bottom middle there here some any no yes see look
+    show shows shown say word repeat spell draw paint bright dark light thing things kind kinds
+    new old first last next part whole side edge corner line dot spot house door window tree
+    leaf flower sun moon star river stone sea boat fish bird cat dog horse fox mouse apple bread
+    milk cup table chair book page paper letter story song day night morning evening summer
+    winter rain snow wind fire water earth road hill field garden forest village people child
+    friend mother father hand eye head heart long short high low near far fast slow warm cold
+    good kind
+""".split()
 
 
 def random_word(rng: np.random.Generator) -> str:
@@ -114,7 +122,8 @@ class Tokenizer:
         vocab += made
         added = [added_token(i, c, True) for i, c in enumerate(vocab[:5])]
         added += [added_token(5 + n, vocab[5 + n], False) for n in range(8)]
-        for name in ([f"<loc{i:04d}>" for i in range(1024)] + [f"<seg{i:03d}>" for i in range(128)]):
+        places = [f"<loc{i:04d}>" for i in range(1024)] + [f"<seg{i:03d}>" for i in range(128)]
+        for name in places:
             added.append(added_token(len(vocab), name, False))
             vocab.append(name)
         added.append(added_token(len(vocab), "<image>", True))

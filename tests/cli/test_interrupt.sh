@@ -1,0 +1,231 @@
+#!/bin/sh
+# What stops a training run: Ctrl-C, a second one at the same time, a full disk, a home that cannot
+# be written, too little memory, no device. The adapter before it still answers.
+. "${0%/*}/hostile.sh"
+
+adapter_=home/store/0R7STD0HK1DBS629DWG0NJR445/adapter/versions
+train_() { run_ dlm -q train --backend cpu "$@"; }
+ask_() { run_ dlm -q "$@" prompt --backend cpu doc.dlm --image images/one.png --temp 0 "blue an?"; }
+
+# Starts `dlm train ARGUMENT...` of long.dlm in the background and waits for its first step.
+start_()
+{
+    : > out
+    : > job.err
+    "$dlm" train --backend cpu long.dlm "$@" > job.out 2> job.err &
+    job=$!
+    tries=0
+    until grep -q '^step 1/' job.err; do
+        tries=$((tries + 1))
+        if [ $tries -gt 600 ] || ! kill -0 $job 2> kill.err; then
+            cp job.err err
+            fail_ "the run did not begin"
+            return
+        fi
+        sleep 0.1
+    done
+}
+
+# Waits for it; out, err and status are its own.
+join_()
+{
+    wait $job
+    status=$?
+    cp job.out out
+    cp job.err err
+}
+
+sed 's/num_epochs: 20/num_epochs: 2000/; s/lora_dropout: 0.0/lora_dropout: 0.1/' doc.dlm > long.dlm
+
+case_ "a first adapter"
+train_ --max-steps 3 doc.dlm
+status_is 0
+holds_ grep -q "\"source_path\": \"$dir/doc.dlm\"" home/store/*/manifest.json
+ask_
+status_is 0
+cp out answer
+
+# --- Ctrl-C ---
+
+case_ "Ctrl-C ends the step, saves the state and says how to go on"
+start_
+kill -INT $job
+join_
+status_is 130
+out_is
+err_has "interrupted after step "
+err_has 'hint: `dlm train --resume` continues the run'
+holds_ test -s home/store/*/runs/000002/state.json
+ask_
+same_ out answer
+
+case_ "the next start says that a run is unfinished, and leaves it"
+run_ dlm -q train --backend cpu --max-steps 1 --fresh doc.dlm
+status_is 0
+err_has "warning: run 2 is unfinished and stays so"
+holds_ test -s home/store/*/runs/000002/state.json
+
+case_ "resume with another document says what changed"
+train_ --resume doc.dlm
+fails_ 1 "resume: the document changed"
+train_ --resume --seed 7 long.dlm
+fails_ 1 "resume: the options changed"
+
+case_ "an interrupted run, resumed, gives the bytes of an unbroken one"
+steps=$(sed -n 's/.*interrupted after step \([0-9]*\) of.*/\1/p' job.err)
+steps=$((${steps:-1} + 20))
+start_ --max-steps $steps --fresh --save-every 5
+kill -INT $job
+join_
+if [ "$status" -eq 130 ]; then
+    train_ --resume --max-steps $steps long.dlm
+    status_is 0
+fi
+id=$(sed -n 's/v0*//p' home/store/*/adapter/versions/../current.txt | tr -dc 0-9)
+cp $adapter_/"$(printf 'v%04d' "${id:-0}")"/adapter_model.safetensors resumed
+run_ dlm -q --home unbroken train --backend cpu --max-steps $steps long.dlm
+status_is 0
+same_ resumed unbroken/${adapter_#home/}/v0001/adapter_model.safetensors
+
+case_ "SIGTERM does the same as Ctrl-C, a second signal ends at once"
+start_ --fresh
+kill -TERM $job
+join_
+status_is 130
+
+# --- two at once ---
+
+case_ "a second training of the same document"
+start_ --fresh
+train_ doc.dlm
+fails_ 1 ".lock: already locked by PID $job"
+ask_
+status_is 0
+kill -INT $job
+join_
+status_is 130
+
+# --- homes ---
+
+case_ "a home that cannot be written"
+: > file
+for home in file file/below /proc/none; do
+    run_ dlm -q --home $home train --backend cpu doc.dlm
+    fails_ 1 "'$home"
+    out_is
+done
+run_ dlm -q --home unbroken prompt --backend cpu doc.dlm --image images/one.png "blue an?"
+status_is 0
+
+case_ "results that cannot be written"
+run_ dlm -q preprocess --base dir:base --image images/one.png --out file/x.npz
+fails_ 1 "'file/x.npz'"
+run_ dlm -q preprocess --base dir:base --image images/one.png --out images
+fails_ 1 "'images'"
+holds_ test -f images/one.png
+run_ dlm -q score --base dir:base --adapter adapter --prompt a --target b --gradients no/g.safetensors
+fails_ 1 "'no/g.safetensors'"
+
+# --- full disks ---
+
+# After a failed run: one line about a file in the home, and the adapter before it as it was.
+full_disk_()
+{
+    [ "$status" -eq 0 ] && return
+    fails_ 1 "cannot " "$1"
+    out_is
+    ask_ --home "$1"
+    status_is 0
+    same_ out before
+}
+
+case_ "files that may not grow"
+run_ dlm -q --home small train --backend cpu --max-steps 2 doc.dlm
+status_is 0
+ask_ --home small
+cp out before
+for blocks in 0 1 2 4 8 16 32; do
+    (
+        ulimit -f $blocks
+        exec "$dlm" -q --home small train --backend cpu --max-steps 4 --save-every 1 doc.dlm
+    ) < /dev/null 2>&1 > out | cat > err # the pipe is not limited
+    # sh gives the status of cat: an error's line says that it failed
+    status=0
+    [ -s err ] && status=1
+    full_disk_ small
+done
+ls -d small/store/*/adapter/versions/.tmp-* > out 2> err
+out_is
+
+case_ "a full disk"
+mkdir full
+if unshare -m sh -c 'mount -t tmpfs -o size=1m none full' 2> err; then
+    cat > on_full.sh <<'SCRIPT'
+mount -t tmpfs -o size=1m none full || exit 99
+"$1" -q --home full train --backend cpu --max-steps 2 doc.dlm > out 2> err || exit 98
+ask() { "$1" -q --home full prompt --backend cpu doc.dlm --image images/one.png --temp 0 "blue an?"; }
+ask "$1" > before
+for left in 0 4 8 12 16 24 32 48 64 96 128; do
+    rm -f full/filler
+    dd if=/dev/zero of=full/filler bs=1k 2> dd.log
+    size=$(wc -c < full/filler)
+    head -c $((size - left * 1024)) full/filler > filler.tmp
+    cat filler.tmp > full/filler
+    "$1" -q --home full train --backend cpu --max-steps 4 --save-every 1 doc.dlm > out 2> err < /dev/null
+    status=$?
+    ask "$1" > after
+    if [ $status -eq 0 ]; then
+        cp after before
+        continue
+    fi
+    echo "left $left KiB: exit $status, $(grep -vc -e '^hint: ' -e '^warning: ' err) lines"
+    cat err
+    [ $status -eq 1 ] && grep -q "'full/" err &&
+        [ "$(grep -vc -e '^hint: ' -e '^warning: ' err)" -eq 1 ] && cmp -s before after || exit 1
+done
+rm -f full/filler
+"$1" -q --home full train --backend cpu --max-steps 2 doc.dlm > out 2> err
+SCRIPT
+    unshare -m sh on_full.sh "$dlm" > full.log 2>&1
+    status=$?
+    [ "$status" -eq 0 ] || { cp full.log err; fail_ "exit $status"; }
+    holds_ grep -q "exit 1, 1 lines" full.log
+else
+    case_name=
+    echo "# skipped: a full disk: mounting is not allowed here"
+    skipped=$((skipped + 1))
+fi
+
+# --- memory and devices ---
+
+case_ "what cannot fit is refused with the numbers, before weights are read"
+export DLM_TEST_FREE_BYTES=500000
+for word in weights adapter optimizer activations; do
+    run_ dlm -q --home none train --backend cpu doc.dlm
+    fails_ 1 "this needs " " MiB on device " " MiB free" "$word "
+    err_has "hint: use --precision bf16"
+done
+ask_
+fails_ 1 "this needs " " MiB free"
+run_ dlm -q score --base dir:base --backend cpu --prompt a --target b
+fails_ 1 "this needs " " MiB free"
+unset DLM_TEST_FREE_BYTES
+run_ dlm --home none train --backend cpu --max-steps 1 doc.dlm
+status_is 0
+err_has "train: memory: "
+sed -n '/memory: /=' err > line
+sed -n '/^step 1/=' err >> line
+sort -n line | cmp -s - line || fail_ "the plan is not printed before the first step"
+
+case_ "devices that are not there"
+run_ env OCL_ICD_VENDORS=/nonexistent "$dlm" -q train --backend opencl doc.dlm
+fails_ 3 opencl
+run_ env VK_ICD_FILENAMES=/nonexistent VK_DRIVER_FILES=/nonexistent "$dlm" -q train \
+    --backend vulkan doc.dlm
+fails_ 3 vulkan
+run_ dlm -q train --backend cpu --device 7 doc.dlm
+fails_ 3 cpu
+ask_
+status_is 0
+
+summary_

@@ -1,0 +1,140 @@
+/* A device whose largest buffer is too small for the weights: embedding, head and MLP are split into
+ * slabs of rows, and nothing but the last bits may show it. */
+#include "tests/train/fixture.h"
+
+#define NUM_TOKENS 12
+#define TOLERANCE 1e-5
+
+struct result {
+    float logprobs[64], *grads;
+    size_t len; /* of grads */
+    int32_t tokens[2][NUM_TOKENS];
+};
+
+/* Weights that are split, so that a test that splits nothing is seen. */
+static void check_slabs(const struct fixture *f)
+{
+    const struct dlm_decoder *d = &f->model->decoder;
+    const struct dlm_weight *fc1 = f->model->vit.layers[0].fc1.weight;
+
+    printf("# %s %s: embedding in %d slabs, gate_proj in %d, down_proj in %d, fc1 in %d\n",
+           dlm_backend_name(f->params.backend), f->params.name, d->embed->num_slabs,
+           d->layers[0].gate.weight->num_slabs, d->layers[0].down.weight->num_slabs,
+           fc1->num_slabs);
+    CHECK(d->embed->num_slabs > 1);
+    CHECK((d->layers[0].gate.weight->num_slabs > 1) == f->params.no_tower);
+    CHECK((d->layers[0].down.weight->num_slabs > 1) == f->params.no_tower);
+    for (size_t i = 0; i < f->model->weights->num; i++) {
+        const struct dlm_weight *w = f->model->weights->list[i];
+        for (int s = 0; s < w->num_slabs; s++)
+            if (w->slabs[s].storage.buffer)
+                CHECK(dlm_buffer_bytes(w->slabs[s].storage.buffer) <= f->params.max_alloc_bytes);
+    }
+}
+
+static bool compute(const struct fixture_params *params, struct result *r)
+{
+    struct fixture f;
+
+    *r = (struct result){.grads = NULL};
+    bool ok = fixture_open(&f, params);
+    if (ok) {
+        struct dlm_example list[] = {fixture_example(&f, 1, 6), fixture_example(&f, 2, 6)};
+        const struct dlm_example *one = list + params->no_tower; /* with an image, or text */
+        struct dlm_pass_params pass = fixture_pass_params(one, 1);
+        const struct dlm_pass_step step = {.examples = one, .num = 1, .weight = 0.1f};
+        pass.backward = pass.checkpoint = true;
+        if (params->max_alloc_bytes)
+            check_slabs(&f);
+        ok = fixture_clear_grads(&f) &&
+             fixture_run(&f, &pass, &step, false, r->logprobs, NULL) &&
+             fixture_generate(&f, list, 2, 0, &(struct dlm_sampling){0}, NUM_TOKENS,
+                              (int32_t *[]){r->tokens[0], r->tokens[1]});
+        r->grads = ok ? fixture_grads(&f) : NULL;
+        r->len = (size_t)f.lora->len;
+    }
+    fixture_close(&f);
+    return r->grads != NULL;
+}
+
+static const struct split {
+    const char *what, *name, *adapter;
+    size_t max_alloc_bytes; /* activations fit; of the weights ... */
+    bool no_tower; /* embedding and MLP are split, else the embedding alone */
+} splits[] = {
+    {"f32 in slabs", "f32_old", "adapter", 38 << 10, true},
+    {"f16 in slabs", "f16_patch7", "adapter", 68 << 10, false},
+    {"with images", "bf16_new", "adapter_wide", 104 << 10, false},
+};
+
+static void run_split(enum dlm_backend_kind backend, const struct split *s)
+{
+    struct fixture_params params = {.backend = backend, .name = s->name, .adapter = s->adapter,
+                                    .for_training = true, .no_tower = s->no_tower};
+    struct result whole, parts;
+
+    fixture_case(backend, s->name, s->what);
+    bool ok = compute(&params, &whole);
+    params.max_alloc_bytes = s->max_alloc_bytes;
+    if (compute(&params, &parts) && ok) {
+        const double logprob = largest_difference(parts.logprobs, whole.logprobs, 6);
+        const double grad = relative_difference(parts.grads, whole.grads, whole.len);
+        if (!CHECK(logprob <= TOLERANCE) || !CHECK(grad <= TOLERANCE))
+            printf("     log-probabilities differ by %.3g, gradients by %.3g\n", logprob, grad);
+        CHECK(!memcmp(parts.tokens, whole.tokens, sizeof(whole.tokens)));
+    }
+    free(whole.grads);
+    free(parts.grads);
+}
+
+/* What cannot be split is refused by name: one row of a weight, a vector, an activation. */
+static void run_refused(enum dlm_backend_kind backend)
+{
+    static const struct {
+        size_t max_alloc_bytes;
+        const char *says;
+    } rows[] = {
+        {8 << 10, "does not fit the largest buffer of device"}, /* 16 rows of patches: 18816 bytes */
+        {20 << 10, NULL},                                       /* an activation */
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct fixture f = {.params = {.name = "bf16_new"}};
+        struct dlm_ctx *ctx = dlm_ctx_create(&(struct dlm_ctx_params){.num_threads = 1});
+        const struct dlm_device_params params = {.kind = backend, .index = -1,
+                                                 .cache_dir = getenv("DLM_TEST_KERNEL_CACHE"),
+                                                 .max_alloc_bytes = rows[i].max_alloc_bytes};
+        struct dlm_device *device = NULL;
+        struct dlm_model *model = NULL;
+        struct dlm_pass *pass = NULL;
+        fixture_case(backend, f.params.name, "refused");
+        if (CHECK(!dlm_device_open(ctx, &device, &params))) {
+            const struct dlm_pass_params pass_params = {.batch = 4, .tokens = 64, .labels = 8};
+            enum dlm_status st =
+                dlm_model_open(ctx, &model, device, fixture_path(&f, "base"), DLM_DTYPE_F32);
+            CHECK((st == DLM_OK) == !rows[i].says);
+            if (!st)
+                st = dlm_pass_create(ctx, &pass, model, NULL, &pass_params);
+            CHECK_INT(st, DLM_ERR_UNSUPPORTED);
+            printf("# %s\n", dlm_ctx_last_error(ctx));
+            CHECK(strstr(dlm_ctx_last_error(ctx), rows[i].says ? rows[i].says : "a tensor of"));
+        }
+        dlm_pass_destroy(&pass);
+        dlm_model_destroy(&model);
+        dlm_device_destroy(&device);
+        dlm_ctx_destroy(&ctx);
+    }
+}
+
+static void run_backend(enum dlm_backend_kind backend)
+{
+    for (size_t i = 0; i < sizeof(splits) / sizeof(splits[0]); i++)
+        run_split(backend, &splits[i]);
+    run_refused(backend);
+}
+
+int main(void)
+{
+    for_each_backend(run_backend);
+    return check_summary();
+}
