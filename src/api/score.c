@@ -143,7 +143,8 @@ static enum dlm_status write_gradients(struct score *x)
         const struct dlm_lora_module *m = lora->modules[i];
         for (int k = 0; k < 2; k++) {
             const int64_t rows = k ? m->out : m->r, cols = k ? m->r : m->in;
-            char *name = dlm_strf(ctx, "base_model.model.%s.lora_%c.weight", m->path, k ? 'B' : 'A');
+            char *name =
+                dlm_strf(ctx, "base_model.model.%s.lora_%c.weight", m->path, k ? 'B' : 'A');
             list[2 * i + (size_t)k] = (struct dlm_tensor_out){
                 .name = name, .dtype = DLM_DTYPE_F32, .ndim = 2, .shape = {rows, cols},
                 .data = grads + (k ? m->b_at : m->a_at), .bytes = (size_t)(rows * cols) * 4};

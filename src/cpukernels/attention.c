@@ -9,7 +9,6 @@
 #include "cpukernels/convert.h"
 #include "cpukernels/cpukernels.h"
 #include "cpukernels/matmul_tile_f32.h"
-#include "ops/attrs.h"
 
 #define BLOCK DLM_ATTENTION_CPU_BLOCK
 #define STEP DLM_ATTENTION_CPU_STEP
@@ -74,7 +73,7 @@ static uint32_t limit_of(const struct item *x, uint32_t t)
 
     if (t >= x->num_q)
         return 0;
-    if (x->p->mode == DLM_ATTENTION_FULL)
+    if (x->p->mode != DLM_ATTENTION_PREFIX_MODE)
         return x->kv_len;
     const int64_t seen = at < x->prefix ? x->prefix : at + 1;
     return (uint32_t)DLM_MAX(DLM_MIN(seen, (int64_t)x->kv_len), 0);
@@ -85,7 +84,7 @@ static uint32_t first_query(const struct item *x, uint32_t s)
 {
     if (s >= x->kv_len)
         return x->num_q;
-    if (x->p->mode == DLM_ATTENTION_FULL || limit_of(x, 0) > s)
+    if (x->p->mode != DLM_ATTENTION_PREFIX_MODE || limit_of(x, 0) > s)
         return 0;
     const int64_t causal = s - x->q_start; /* s is behind the prefix, or limit_of(0) were larger */
     return (uint32_t)DLM_MIN(DLM_MAX(causal, 0), (int64_t)x->num_q);

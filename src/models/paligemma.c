@@ -1,7 +1,7 @@
 /* PaliGemma (Beyer et al., 2024): a SigLIP tower, one linear projector, a Gemma decoder. Agrees
- * with transformers' PaliGemmaForConditionalGeneration: image features enter unscaled, text embeddings
- * are multiplied by sqrt(hidden), positions count from 1 (the caller's business), the image and the
- * prefix see each other both ways. */
+ * with transformers' PaliGemmaForConditionalGeneration: image features enter unscaled, text
+ * embeddings are multiplied by sqrt(hidden), positions count from 1 (the caller's business), the
+ * image and the prefix see each other both ways. */
 #include <math.h>
 
 #include "base/json.h"
