@@ -1,7 +1,6 @@
 /* Prompting: prefill, then token after token until the end token. */
 #include "dlm/prompt.h"
 
-#include "api/adapter_source.h"
 #include "api/session.h"
 #include "base/log.h"
 #include "generate/generator.h"
@@ -29,20 +28,11 @@ static void finish(struct prompt *x)
 static enum dlm_status open_all(struct prompt *x, struct dlm_ctx *ctx)
 {
     const struct dlm_prompt_params *p = x->params;
-    struct dlm_adapter_source source = {0};
-    const struct dlm_adapter_source_params source_params = {
+    const struct dlm_adapter_source_params source = {
         .document = p->document, .base = p->base, .home = p->home, .adapter = p->adapter,
         .no_adapter = p->no_adapter};
 
-    enum dlm_status st = dlm_adapter_source_find(ctx, &source, &source_params);
-    struct dlm_session_params session = {
-        .base = source.base, .doc_dir = source.doc_dir, .compute = p->compute};
-    if (!st)
-        st = dlm_session_open(&x->s, ctx, &session);
-    if (!st && source.adapter)
-        st = dlm_session_read_adapter(&x->s, source.adapter);
-    dlm_adapter_source_finish(&source);
-    return st;
+    return dlm_session_open_source(&x->s, ctx, &source, &p->compute);
 }
 
 static enum dlm_status make_plans(struct prompt *x)

@@ -1,7 +1,6 @@
 /* Scoring: log-probabilities of a target, gradients of the adapter. */
 #include "dlm/score.h"
 
-#include "api/adapter_source.h"
 #include "api/session.h"
 #include "base/log.h"
 #include "models/pass.h"
@@ -36,19 +35,11 @@ static void finish(struct score *x)
 static enum dlm_status open_all(struct score *x, struct dlm_ctx *ctx)
 {
     const struct dlm_score_params *p = x->params;
-    struct dlm_adapter_source source = {0};
-    const struct dlm_adapter_source_params source_params = {
+    const struct dlm_adapter_source_params source = {
         .document = p->document, .base = p->base, .home = p->home, .adapter = p->adapter,
         .is_optional = true};
 
-    enum dlm_status st = dlm_adapter_source_find(ctx, &source, &source_params);
-    struct dlm_session_params session = {
-        .base = source.base, .doc_dir = source.doc_dir, .compute = p->compute};
-    if (!st)
-        st = dlm_session_open(&x->s, ctx, &session);
-    if (!st && source.adapter)
-        st = dlm_session_read_adapter(&x->s, source.adapter);
-    dlm_adapter_source_finish(&source);
+    enum dlm_status st = dlm_session_open_source(&x->s, ctx, &source, &p->compute);
     if (!st && p->gradients && !x->s.lora)
         st = dlm_fail(ctx, DLM_ERR_USAGE, "gradients need an adapter: give --adapter");
     return st;

@@ -86,6 +86,23 @@ enum dlm_status dlm_session_open(struct dlm_session *s, struct dlm_ctx *ctx,
     return DLM_OK;
 }
 
+enum dlm_status dlm_session_open_source(struct dlm_session *s, struct dlm_ctx *ctx,
+                                        const struct dlm_adapter_source_params *source,
+                                        const struct dlm_compute *compute)
+{
+    struct dlm_adapter_source found = {0};
+
+    enum dlm_status st = dlm_adapter_source_find(ctx, &found, source);
+    const struct dlm_session_params params = {
+        .base = found.base, .doc_dir = found.doc_dir, .compute = *compute};
+    if (!st)
+        st = dlm_session_open(s, ctx, &params);
+    if (!st && found.adapter)
+        st = dlm_session_read_adapter(s, found.adapter);
+    dlm_adapter_source_finish(&found);
+    return st;
+}
+
 void dlm_session_finish(struct dlm_session *s)
 {
     if (s->has_vision)

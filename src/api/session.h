@@ -2,6 +2,7 @@
 #ifndef DLM_API_SESSION_H
 #define DLM_API_SESSION_H
 
+#include "api/adapter_source.h"
 #include "dlm/compute.h"
 #include "models/model.h"
 #include "models/vision.h"
@@ -31,6 +32,11 @@ struct dlm_session_params {
 enum dlm_status dlm_session_open(struct dlm_session *s, struct dlm_ctx *ctx,
                                  const struct dlm_session_params *params) DLM_CHECK_RESULT;
 void dlm_session_finish(struct dlm_session *s);
+
+/* The same for a document or a base, with its adapter read (no weight or adapter uploaded yet). */
+enum dlm_status dlm_session_open_source(struct dlm_session *s, struct dlm_ctx *ctx,
+                                        const struct dlm_adapter_source_params *source,
+                                        const struct dlm_compute *compute) DLM_CHECK_RESULT;
 
 /* The device alone, with the kernel cache in place. */
 enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device **device,

@@ -98,6 +98,28 @@ uint32_t dlm_elem_groups(int64_t n)
     return (uint32_t)((n + DLM_GROUP_ELEMS - 1) / DLM_GROUP_ELEMS); /* n fits 32 bits */
 }
 
+enum dlm_status dlm_broadcast_infer(struct dlm_ctx *ctx, const char *op, const struct dlm_desc *in,
+                                    struct dlm_desc *out)
+{
+    if (in[0].dtype != DLM_DTYPE_F32 || in[1].dtype != DLM_DTYPE_F32)
+        return dlm_infer_fail(ctx, op, "x and y must be f32", &in[in[0].dtype == DLM_DTYPE_F32]);
+    if (!dlm_broadcast_shape(&in[0], &in[1], &out[0]))
+        return dlm_infer_fail(ctx, op, "y must broadcast with x", &in[1]);
+    return DLM_OK;
+}
+
+void dlm_broadcast_reference(const struct dlm_reference_call *call, double (*f)(double, double))
+{
+    struct dlm_host_tensor x = call->inputs[0], y = call->inputs[1];
+    const struct dlm_desc *out = &call->outputs[0].desc;
+
+    dlm_host_expand(&x, out);
+    dlm_host_expand(&y, out);
+    for (int64_t i = 0; i < dlm_desc_len(out); i++)
+        dlm_host_set_flat(&call->outputs[0], i,
+                          f(dlm_host_get_flat(&x, i), dlm_host_get_flat(&y, i)));
+}
+
 enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel)
 {
     enum dlm_status st = dlm_lower_check_sizes(l);

@@ -23,6 +23,13 @@ void dlm_host_expand(struct dlm_host_tensor *t, const struct dlm_desc *to);
 struct dlm_tensor *dlm_reduce_to(struct dlm_graph *g, struct dlm_tensor *grad,
                                  const struct dlm_desc *to);
 
+/* Shape rule of out = f(x, y): f32 inputs that broadcast. */
+enum dlm_status dlm_broadcast_infer(struct dlm_ctx *ctx, const char *op, const struct dlm_desc *in,
+                                    struct dlm_desc *out) DLM_CHECK_RESULT;
+
+/* C reference of out = f(x, y). */
+void dlm_broadcast_reference(const struct dlm_reference_call *call, double (*f)(double, double));
+
 /* Lowers out = kernel(x, y) with struct dlm_broadcast_params. */
 enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel);
 

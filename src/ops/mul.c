@@ -5,24 +5,17 @@ static enum dlm_status mul_infer(struct dlm_ctx *ctx, const union dlm_attrs *att
                                  const struct dlm_desc *in, struct dlm_desc *out)
 {
     (void)attrs;
-    if (in[0].dtype != DLM_DTYPE_F32 || in[1].dtype != DLM_DTYPE_F32)
-        return dlm_infer_fail(ctx, "mul", "x and y must be f32",
-                              &in[in[0].dtype == DLM_DTYPE_F32]);
-    if (!dlm_broadcast_shape(&in[0], &in[1], &out[0]))
-        return dlm_infer_fail(ctx, "mul", "y must broadcast with x", &in[1]);
-    return DLM_OK;
+    return dlm_broadcast_infer(ctx, "mul", in, out);
+}
+
+static double product(double x, double y)
+{
+    return x * y;
 }
 
 static void mul_reference(const struct dlm_reference_call *call)
 {
-    struct dlm_host_tensor x = call->inputs[0], y = call->inputs[1];
-    const struct dlm_desc *out = &call->outputs[0].desc;
-
-    dlm_host_expand(&x, out);
-    dlm_host_expand(&y, out);
-    for (int64_t i = 0; i < dlm_desc_len(out); i++)
-        dlm_host_set_flat(&call->outputs[0], i,
-                          dlm_host_get_flat(&x, i) * dlm_host_get_flat(&y, i));
+    dlm_broadcast_reference(call, product);
 }
 
 static enum dlm_status mul_lower(struct dlm_lowering *l)

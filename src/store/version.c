@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "store/store_impl.h"
 
+#define MAX_RUN_ID 999999999 /* as large as names of folders and logs can say */
+
 static const char temporary_prefix[] = ".tmp-";
 
 struct dlm_version {
@@ -118,9 +120,10 @@ int64_t dlm_version_run_id(struct dlm_ctx *ctx, const char *dir)
     json_t *json = NULL;
     char *path = dlm_path_join(ctx, dir, "training_run.json");
 
-    if (path && dlm_path_is_file(path) && !dlm_json_load(ctx, path, 1 << 20, &json) &&
-        dlm_json_int(ctx, json, path, "run_id", 0, INT64_MAX, &id))
-        id = 0; /* a damaged record names no run */
+    /* a damaged record names no run, which is no error */
+    if (path && dlm_path_is_file(path) && !dlm_json_load(NULL, path, 1 << 20, &json) &&
+        dlm_json_int(NULL, json, path, "run_id", 0, MAX_RUN_ID, &id))
+        id = 0;
     json_decref(json);
     dlm_free(path);
     return id;
