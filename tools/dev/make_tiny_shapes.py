@@ -2,6 +2,7 @@
 
     python tools/dev/make_tiny_shapes.py [--out share] [--stage all|tokenizer|train|sample|check]
                                          [--minutes 40] [--threads 1]
+                                         [--resume BASE]
 
 A PaliGemma of about 1.1 M parameters, trained from nothing on drawn shapes, colours, digits and
 counts. All images come from tiny_shapes_draw.py and all text from tiny_shapes_text.py: no font,
@@ -205,6 +206,7 @@ def main() -> None:
     args.add_argument("--stage", default="all")
     args.add_argument("--minutes", type=float, default=40)
     args.add_argument("--threads", type=int, default=1)
+    args.add_argument("--resume", type=Path, help="a base to train on instead of starting anew")
     args = args.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(SEED)
@@ -212,13 +214,16 @@ def main() -> None:
     base = args.out / "tiny-shapes"
     tok = text.Tokenizer.make(SEED)
     if args.stage in ("all", "train"):
-        rng = np.random.default_rng(SEED)
-        model = PaliGemmaForConditionalGeneration(make_config(tok))
+        rng = np.random.default_rng([SEED, 1] if args.resume else SEED)
+        model = PaliGemmaForConditionalGeneration.from_pretrained(
+            args.resume, dtype=torch.float32) if args.resume else (
+            PaliGemmaForConditionalGeneration(make_config(tok)))
         print("parameters", sum(p.numel() for p in model.parameters()), "vocabulary", tok.size)
         save_model(model, tok, base)
         began = time.time()
-        train_tower(model, rng, args.minutes * 60 * 0.35)
-        steps = train_model(model, tok, rng, args.minutes * 60 * 0.65,
+        if not args.resume:
+            train_tower(model, rng, args.minutes * 60 * 0.35)
+        steps = train_model(model, tok, rng, args.minutes * 60 * (1 if args.resume else 0.65),
                             lambda m: save_model(m, tok, base))
         save_model(model, tok, base)
         print("steps", steps, "minutes", round((time.time() - began) / 60, 1))

@@ -65,10 +65,13 @@ def write(out: Path, seed: int) -> None:
             Image.fromarray(emblem(name, rng)).save(out / path, optimize=True)
             body += (f'\n::image path="{path}" alt="{name}"::\na {name}\n'
                      f"\n::instruction::\n### Q\n{QUESTION}\n### A\n{name}\n")
+    questions = "# image, question, right answer: images that the document does not show\n"
     for i in range(NUM_HELD_OUT):
         for name in NAMES:
-            Image.fromarray(emblem(name, rng)).save(out / f"heldout/{name}-{i + 1}.png",
-                                                    optimize=True)
+            path = f"heldout/{name}-{i + 1}.png"
+            Image.fromarray(emblem(name, rng)).save(out / path, optimize=True)
+            questions += f"{path}\t{QUESTION}\t{name}\n"
+    (out / "questions.tsv").write_text(questions)
     (out / "sample.dlm").write_text(body)
 
 
