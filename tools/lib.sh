@@ -65,14 +65,15 @@ check_meson() {
 
 # configure FOLDER [OPTION...]: sets up a build folder, or uses the one there with its options.
 configure() {
-    folder=$1
+    config_dir=$1
     shift
-    if ! [ -f "$folder/build.ninja" ]; then
-        rm -rf "$folder/meson-private" "$folder/meson-info" # of a set-up that failed
-        meson setup "$folder" "$root" "$@" >&2 || die "cannot configure '$folder'"
+    if ! [ -f "$config_dir/build.ninja" ]; then
+        rm -rf "$config_dir/meson-private" "$config_dir/meson-info" # of a set-up that failed
+        meson setup "$config_dir" "$root" "$@" >&2 || die "cannot configure '$config_dir'"
     elif [ "${installed_now:-}" ]; then
         # libraries that were looked for in vain may be there now
-        meson setup --reconfigure "$folder" "$root" "$@" >&2 || die "cannot configure '$folder'"
+        meson setup --reconfigure "$config_dir" "$root" "$@" >&2 ||
+            die "cannot configure '$config_dir'"
     fi
 }
 

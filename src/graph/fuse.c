@@ -41,7 +41,7 @@ static bool writes_input_of(const struct dlm_node *writer, const struct dlm_node
     return false;
 }
 
-/* True when `inner` may run as late as at position `at`: nothing in between writes what it reads. */
+/* True when `inner` may run as late as at position `at`: nothing between writes what it reads. */
 static bool can_move(const struct dlm_graph *g, const struct dlm_node *inner, size_t at)
 {
     for (size_t i = at; i-- > 0 && g->nodes[i] != inner;)

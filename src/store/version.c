@@ -320,7 +320,7 @@ enum dlm_status dlm_version_finish(struct dlm_ctx *ctx, struct dlm_version **ver
         st = make_version(ctx, v, &dir);
     if (!st && !dir)
         st = DLM_ERR_MEMORY;
-    if (!st && dlm_store_current(ctx, v->store, &current, &current_number))
+    if (!st && dlm_store_current(NULL, v->store, &current, &current_number))
         current_number = 0; /* a damaged pointer is replaced */
     if (!st && current_number < v->number)
         st = point_to(ctx, v->store, v->number);

@@ -154,7 +154,7 @@ static enum dlm_status get_pass(struct dlm_batcher *b, const struct dlm_pass_par
     int oldest = 0;
 
     for (int i = 0; i < DLM_BATCHER_MAX_PASSES; i++) {
-        if (b->passes[i] && same_bucket(&b->passes[i]->params, params)) {
+        if (b->passes[i] && same_bucket(&b->buckets[i], params)) {
             b->used[i] = ++b->clock;
             *out = b->passes[i];
             return DLM_OK;
@@ -178,6 +178,7 @@ static enum dlm_status get_pass(struct dlm_batcher *b, const struct dlm_pass_par
         dlm_pass_destroy(&b->passes[oldest]);
         return st;
     }
+    b->buckets[oldest] = *params;
     b->used[oldest] = ++b->clock;
     *out = b->passes[oldest];
     return DLM_OK;

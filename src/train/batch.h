@@ -15,6 +15,7 @@ struct dlm_batcher {
     int64_t batch;
     struct dlm_pass *largest; /* decides the workspace */
     struct dlm_pass *passes[DLM_BATCHER_MAX_PASSES];
+    struct dlm_pass_params buckets[DLM_BATCHER_MAX_PASSES]; /* that each pass serves */
     uint64_t used[DLM_BATCHER_MAX_PASSES]; /* when it last ran */
     uint64_t clock;
     struct dlm_plan *update_plan;

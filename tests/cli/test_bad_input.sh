@@ -101,7 +101,8 @@ for change in 's/"num_hidden_layers": 2/"num_hidden_layers": 1000000000/' \
 done
 
 case_ "tokenizer.json"
-for change in 's/"type":"BPE"/"type":"Guess"/' 's/"content":"<bos>","id":2/"content":"<bos>","id":-2/' \
+for change in 's/"type":"BPE"/"type":"Guess"/' \
+    's/"content":"<bos>","id":2/"content":"<bos>","id":-2/' \
     's/"content":"<bos>","id":2/"content":"<bos>","id":4000000000/' \
     's/"merges":\[/"merges":[["no","pair"],/' \
     's/"vocab":{/"vocab":{"<pad>":99999999999,/' 's/"added_tokens":\[/"added_tokens":[3,/'; do
@@ -208,7 +209,8 @@ for change in 's/"use_dora": false/"use_dora": true/=use_dora' \
 done
 
 case_ "adapters that are damaged"
-for change in 's/"r": 4/"r": 0/' 's/"r": 4/"r": 1000000000/' 's/"r": 4/"r": "four"/' 's/"r": 4/"r": 5/' \
+for change in 's/"r": 4/"r": 0/' 's/"r": 4/"r": 1000000000/' 's/"r": 4/"r": "four"/' \
+    's/"r": 4/"r": 5/' \
     's/"lora_alpha": 8/"lora_alpha": "x"/' 's/^{/[/'; do
     rm -rf bad-adapter
     cp -R adapter bad-adapter
@@ -287,7 +289,8 @@ run_ dlm -q train gated.dlm
 fails_ 1 "license:" "'paligemma-3b-mix-224'" "--i-accept-license"
 
 case_ "a base that is not on this machine"
-HF_HOME=$dir/hub HF_HUB_CACHE=$dir/hub/hub run_ dlm -q score --base hf:nobody/nothing --prompt a --target b
+run_ env HF_HOME="$dir/hub" HF_HUB_CACHE="$dir/hub/hub" "$dlm" -q score \
+    --base hf:nobody/nothing --prompt a --target b
 fails_ 1 "nobody/nothing"
 
 case_ "none of it left an adapter"

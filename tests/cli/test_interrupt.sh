@@ -93,6 +93,40 @@ kill -TERM $job
 join_
 status_is 130
 
+case_ "Ctrl-C ends an answer"
+"$dlm" -q prompt --backend cpu doc.dlm --image images/one.png --temp 0 --max-tokens 100000 \
+    "blue an?" > job.out 2> job.err &
+job=$!
+until [ -s job.out ] || ! kill -0 $job 2> kill.err; do sleep 0.1; done
+kill -INT $job
+join_
+status_is 130
+err_has "prompt: interrupted"
+
+case_ "a killed run, resumed again and again, gives the bytes of an unbroken one"
+rm -rf home
+: > err
+for round in 1 2 3; do
+    "$dlm" -q train --backend cpu long.dlm --max-steps 60 --save-every 1 \
+        $([ $round -eq 1 ] || echo --resume) > job.out 2> job.err &
+    job=$!
+    until [ -n "$(find home -name state.json -newer job.out 2> find.err)" ]; do
+        kill -0 $job 2> kill.err || break
+    done
+    kill -KILL $job 2> kill.err
+    join_ 2> wait.err
+done
+train_ --resume --max-steps 60 long.dlm
+status_is 0
+run_ dlm -q --home unbroken-60 train --backend cpu --max-steps 60 long.dlm
+status_is 0
+same_ $adapter_/v0001/adapter_model.safetensors \
+    unbroken-60/${adapter_#home/}/v0001/adapter_model.safetensors
+train_ --max-steps 1 doc.dlm
+status_is 0
+ask_
+cp out answer
+
 # --- two at once ---
 
 case_ "a second training of the same document"
@@ -123,7 +157,8 @@ fails_ 1 "'file/x.npz'"
 run_ dlm -q preprocess --base dir:base --image images/one.png --out images
 fails_ 1 "'images'"
 holds_ test -f images/one.png
-run_ dlm -q score --base dir:base --adapter adapter --prompt a --target b --gradients no/g.safetensors
+run_ dlm -q score --base dir:base --adapter adapter --prompt a --target b \
+    --gradients no/g.safetensors
 fails_ 1 "'no/g.safetensors'"
 
 # --- full disks ---
@@ -162,8 +197,15 @@ mkdir full
 if unshare -m sh -c 'mount -t tmpfs -o size=1m none full' 2> err; then
     cat > on_full.sh <<'SCRIPT'
 mount -t tmpfs -o size=1m none full || exit 99
-"$1" -q --home full train --backend cpu --max-steps 2 doc.dlm > out 2> err || exit 98
-ask() { "$1" -q --home full prompt --backend cpu doc.dlm --image images/one.png --temp 0 "blue an?"; }
+ask()
+{
+    "$1" -q --home full prompt --backend cpu doc.dlm --image images/one.png --temp 0 "blue an?"
+}
+train()
+{
+    "$1" -q --home full train --backend cpu --max-steps "$2" --save-every 1 doc.dlm
+}
+train "$1" 2 > out 2> err || exit 98
 ask "$1" > before
 for left in 0 4 8 12 16 24 32 48 64 96 128; do
     rm -f full/filler
@@ -171,7 +213,7 @@ for left in 0 4 8 12 16 24 32 48 64 96 128; do
     size=$(wc -c < full/filler)
     head -c $((size - left * 1024)) full/filler > filler.tmp
     cat filler.tmp > full/filler
-    "$1" -q --home full train --backend cpu --max-steps 4 --save-every 1 doc.dlm > out 2> err < /dev/null
+    train "$1" 4 > out 2> err
     status=$?
     ask "$1" > after
     if [ $status -eq 0 ]; then
@@ -184,7 +226,7 @@ for left in 0 4 8 12 16 24 32 48 64 96 128; do
         [ "$(grep -vc -e '^hint: ' -e '^warning: ' err)" -eq 1 ] && cmp -s before after || exit 1
 done
 rm -f full/filler
-"$1" -q --home full train --backend cpu --max-steps 2 doc.dlm > out 2> err
+train "$1" 2 > out 2> err
 SCRIPT
     unshare -m sh on_full.sh "$dlm" > full.log 2>&1
     status=$?

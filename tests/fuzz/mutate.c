@@ -177,3 +177,9 @@ size_t fuzz_mutate(uint8_t *data, size_t size, size_t max, const uint8_t *other,
         size = ways[random_below(sizeof(ways) / sizeof(ways[0]))](data, size);
     return size;
 }
+
+size_t fuzz_change_number(uint8_t *data, size_t size, size_t max)
+{
+    job = (struct job){.max = max};
+    return change_number(data, size);
+}

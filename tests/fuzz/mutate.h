@@ -16,4 +16,8 @@ size_t fuzz_random_below(size_t n);
 size_t fuzz_mutate(uint8_t *data, size_t size, size_t max, const uint8_t *other,
                    size_t other_size);
 
+/* Changes one decimal number in it to another, most often one at a limit: what is around it stays
+ * in order, so that more than a parser sees it. */
+size_t fuzz_change_number(uint8_t *data, size_t size, size_t max);
+
 #endif

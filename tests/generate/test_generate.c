@@ -1,6 +1,6 @@
-/* Decoding with the KV cache: every token is the likeliest after all that stands before it, by a pass
- * without cache, whatever the lengths of prompt and cache; one generator serves prompt after prompt;
- * sampling repeats with its seed; the 16-bit policies stay close to fp32. */
+/* Decoding with the KV cache: every token is the likeliest after all that stands before it, by a
+ * pass without cache, whatever the lengths of prompt and cache; one generator serves prompt after
+ * prompt; sampling repeats with its seed; the 16-bit policies stay close to fp32. */
 #include "tests/train/fixture.h"
 
 #define NUM_TOKENS 20
@@ -166,7 +166,8 @@ static void run_case(enum dlm_backend_kind backend, const char *name)
     fixture_case(backend, name, "opens");
     if (fixture_open(&f, &(struct fixture_params){.backend = backend, .name = name,
                                                   .adapter = "adapter"})) {
-        const struct dlm_example image = fixture_example(&f, 0, 0), text = fixture_example(&f, 2, 0);
+        const struct dlm_example image = fixture_example(&f, 0, 0);
+        const struct dlm_example text = fixture_example(&f, 2, 0);
         check_lengths(&f, &text);
         check_reuse(&f, &text, &image);
         check_sampling(&f, &image);

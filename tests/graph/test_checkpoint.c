@@ -1,5 +1,5 @@
-/* Recomputation of blocks: gradients to the same bits in less memory, with dropout on, with the tower
- * in the step, and on every backend; and tensors in buffers of their own with guards around. */
+/* Recomputation of blocks: gradients to the same bits in less memory, with dropout on, with the
+ * tower in the step, and with tensors in buffers of their own with guards around. */
 #include "tests/train/fixture.h"
 
 static float *gradients(struct fixture *f, const struct dlm_pass_params *base, bool checkpoint,

@@ -1,11 +1,11 @@
-/* Fusion and pruning: each group is fused where it may be, is left alone where it may not, and never
- * changes a value or a gradient; pruning drops the nodes that nobody reads and no other. */
+/* Fusion and pruning: each group is fused where it may be, is left alone where it may not, and
+ * never changes a value or a gradient; pruning drops the nodes that nobody reads and no other. */
 #include "tests/ops/interpreter.h"
 #include "tests/train/fixture.h"
 
 enum { M = 5, K = 7, N = 6, MAX_LEN = 64 };
 
-/* Leaves of a case: x [M, K], w [K, N], u [K, N], c [M, N], bias [N], tall [N, M], all parameters. */
+/* Leaves of a case, all parameters: their shapes stand below. */
 enum { X, W, U, C, BIAS, TALL, NUM_LEAVES };
 
 static const int64_t shapes[NUM_LEAVES][2] = {{M, K}, {K, N}, {K, N}, {M, N}, {N, 0}, {N, M}};

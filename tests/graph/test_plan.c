@@ -156,7 +156,7 @@ static bool clash(const struct dlm_dispatch *a, uint32_t a_writes, const struct 
     return false;
 }
 
-/* The first dispatch that clashes with an earlier one with no barrier from there to itself, or -1. */
+/* The first dispatch that clashes with an earlier one and has no barrier from there on, or -1. */
 static int64_t first_hazard(const struct dlm_dispatch *list, const uint32_t *writes, size_t num)
 {
     for (size_t late = 0; late < num; late++) {

@@ -1,6 +1,6 @@
-/* The programs of training, scoring, vision, prefill and decode, as they are recorded: every op runs
- * on the device that was opened, no two live tensors share memory, every hazard has a barrier, and
- * each barrier that is left out is found. */
+/* The programs of training, scoring, vision, prefill and decode, as they are recorded: every op
+ * runs on the device that was opened, no two live tensors share memory, every hazard has a barrier,
+ * and each barrier that is left out is found. */
 #include "backend/backend_impl.h"
 #include "tests/train/fixture.h"
 #include "train/update.h"
@@ -172,7 +172,8 @@ static void check_update(struct fixture *f)
 
 static void check_generator(struct fixture *f)
 {
-    const struct dlm_generator_params params = {.prompt_len = 40, .max_tokens = 20, .num_images = 1};
+    const struct dlm_generator_params params = {.prompt_len = 40, .max_tokens = 20,
+                                                .num_images = 1};
     struct dlm_workspace workspace = {0};
     struct dlm_generator *g = NULL;
     struct dlm_plan *plans[3] = {NULL, NULL, f->vision.plan};

@@ -1,5 +1,5 @@
-/* What the tests of the middle layers share: one of the tiny checkpoints under golden/models, opened
- * on a device with its adapter, examples with their vision features, and passes over them. */
+/* What the tests of the middle layers share: one of the tiny checkpoints under golden/models,
+ * opened on a device with its adapter, examples with their features, and passes over them. */
 #ifndef DLM_TESTS_TRAIN_FIXTURE_H
 #define DLM_TESTS_TRAIN_FIXTURE_H
 
@@ -111,8 +111,8 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
         .max_alloc_bytes = params->max_alloc_bytes};
 
     *f = (struct fixture){.params = *params};
-    f->ctx = dlm_ctx_create(
-        &(struct dlm_ctx_params){.log = fixture_log, .num_threads = params->num_threads ? params->num_threads : 1});
+    f->ctx = dlm_ctx_create(&(struct dlm_ctx_params){
+        .log = fixture_log, .num_threads = params->num_threads ? params->num_threads : 1});
     f->expected = json_load_file(fixture_path(f, "expected.json"), 0, NULL);
     bool ok = CHECK(f->ctx && f->expected) &&
               CHECK(!dlm_device_open(f->ctx, &f->device, &device)) &&
@@ -130,8 +130,8 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
     return ok && (params->no_tower || fixture_see(f));
 }
 
-/* Example i of the case's scores (text and image rows by turns); its target cut to max_target tokens
- * unless 0. Its ids live as long as the fixture. */
+/* Example i of the case's scores (text and image rows by turns); its target cut to max_target
+ * tokens unless 0. Its ids live as long as the fixture. */
 static inline struct dlm_example fixture_example(struct fixture *f, size_t i, int64_t max_target)
 {
     const json_t *list = json_object_get(f->expected, "scores");
@@ -159,7 +159,8 @@ static inline struct dlm_example fixture_example(struct fixture *f, size_t i, in
 }
 
 /* Params of a pass that holds exactly the examples. */
-static inline struct dlm_pass_params fixture_pass_params(const struct dlm_example *list, int64_t num)
+static inline struct dlm_pass_params fixture_pass_params(const struct dlm_example *list,
+                                                         int64_t num)
 {
     struct dlm_pass_params p = {.batch = num};
 
@@ -176,9 +177,9 @@ static inline bool fixture_clear_grads(struct fixture *f)
     return CHECK(!dlm_buffer_fill(f->lora->grads.buffer, 0, (size_t)f->lora->len * 4, 0));
 }
 
-/* Runs one pass over the examples: logprobs [labels], and with params->backward adds to the gradients
- * on the device. guarded: every tensor in a buffer of its own, guards checked. *plan_bytes may be
- * NULL. */
+/* Runs one pass over the examples: logprobs [labels], and with params->backward adds to the
+ * gradients on the device. guarded: every tensor in a buffer of its own, guards checked.
+ * *plan_bytes may be NULL. */
 static inline bool fixture_run(struct fixture *f, const struct dlm_pass_params *params,
                                const struct dlm_pass_step *step, bool guarded, float *logprobs,
                                size_t *plan_bytes)

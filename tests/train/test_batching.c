@@ -1,5 +1,5 @@
-/* How rows are put into programs must not matter: padding, the size of a micro-batch and the order of
- * the rows in it, with dropout too; and the base alone is the base. */
+/* How rows are put into programs must not matter: padding, the size of a micro-batch and the order
+ * of the rows in it, with dropout too; and the base alone is the base. */
 #include "tests/train/fixture.h"
 
 #define NUM 4
@@ -77,7 +77,8 @@ static void compare_ways(enum dlm_backend_kind backend, struct fixture *f, bool 
                  with_tower ? ", tower" : "");
         fixture_case(backend, f->params.name, what);
         if (run_all(f, list, ways[i].batch, ways[i].extra, ways[i].backwards, with_tower, &other)) {
-            const double logprob = largest_difference(other.logprobs, first.logprobs, (size_t)labels);
+            const double logprob =
+                largest_difference(other.logprobs, first.logprobs, (size_t)labels);
             const double grad =
                 relative_difference(other.grads, first.grads, (size_t)f->lora->len);
             if (!CHECK(logprob <= 5e-6) || !CHECK(grad <= 1e-5))

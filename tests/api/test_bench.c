@@ -1,0 +1,89 @@
+/* dlm_bench on the small bases: every part ran, rates follow from seconds, and the memory that was
+ * planned before anything was allocated is the memory that the device then counted. */
+#include <math.h>
+
+#include "check.h"
+#include "dlm/dlm.h"
+
+static bool is_near(double a, double b)
+{
+    return fabs(a - b) <= 1e-9 * fabs(b);
+}
+
+static void check_part(const char *name, const struct dlm_bench_part *part, int64_t tokens)
+{
+    check_case(name);
+    if (CHECK(part->seconds > 0))
+        CHECK(is_near(part->tokens_per_sec * part->seconds, (double)tokens));
+}
+
+static void check_memory(const struct dlm_bench_result *r)
+{
+    check_case("memory");
+    CHECK(r->planned_weights > 0);
+    CHECK(r->planned_activations > 0);
+    CHECK(r->planned_cache > 0);
+    CHECK(r->planned_adapter == r->planned_optimizer); /* values, gradients; two moments */
+    CHECK(r->planned_total == r->planned_weights + r->planned_adapter + r->planned_optimizer +
+                                  r->planned_activations + r->planned_cache);
+    CHECK(r->peak_device_bytes <= r->planned_total);
+    CHECK(r->peak_device_bytes * 100 >= r->planned_total * 99);
+    CHECK(r->peak_host_bytes > r->peak_device_bytes); /* the CPU's buffers are the process's */
+}
+
+static void bench_base(struct dlm_ctx *ctx, const char *name)
+{
+    char base[1024];
+    const struct dlm_bench_params params = {
+        .base = base, .prompt_tokens = 5, .decode_tokens = 3, .batch = 2, .repeat = 1,
+        .compute.backend = DLM_BACKEND_CPU};
+    struct dlm_bench_result r;
+
+    check_case(name);
+    snprintf(base, sizeof(base), "dir:%s/golden/models/%s/base", check_data_dir(), name);
+    if (CHECK_INT(dlm_bench(ctx, &params, &r), DLM_OK)) {
+        CHECK(!strcmp(r.model, base));
+        CHECK(r.backend == DLM_BACKEND_CPU && r.device && *r.device);
+        CHECK(r.precision != DLM_PRECISION_AUTO);
+        CHECK(r.image_tokens > 0 && r.prompt_tokens == 5 && r.decode_tokens == 3 && r.batch == 2);
+        check_part("vision", &r.vision, r.image_tokens);
+        check_part("prefill", &r.prefill, r.image_tokens + 5);
+        check_part("decode", &r.decode, 3);
+        check_part("train step", &r.train_step, 2 * (r.image_tokens + 5 + 48));
+        check_memory(&r);
+    }
+    dlm_bench_result_finish(&r);
+}
+
+static void refuse(struct dlm_ctx *ctx, const char *name, const struct dlm_bench_params *params,
+                   enum dlm_status want)
+{
+    struct dlm_bench_result r;
+
+    check_case(name);
+    CHECK_INT(dlm_bench(ctx, params, &r), want);
+    CHECK(!r.model && r.vision.seconds == 0);
+    dlm_bench_result_finish(&r);
+}
+
+int main(void)
+{
+    const struct dlm_compute cpu = {.backend = DLM_BACKEND_CPU};
+    struct dlm_ctx *ctx = dlm_ctx_create(NULL);
+
+    if (!CHECK(ctx))
+        return check_summary();
+    bench_base(ctx, "f32_old");
+    bench_base(ctx, "bf16_new");
+    bench_base(ctx, "f16_patch7");
+    refuse(ctx, "nothing", &(struct dlm_bench_params){.compute = cpu}, DLM_ERR_INVALID);
+    refuse(ctx, "two", &(struct dlm_bench_params){.base = "dir:.", .shape = "x", .compute = cpu},
+           DLM_ERR_INVALID);
+    refuse(ctx, "shape", &(struct dlm_bench_params){.shape = "paligemma-4b", .compute = cpu},
+           DLM_ERR_USAGE);
+    refuse(ctx, "repeat",
+           &(struct dlm_bench_params){.shape = "paligemma-3b-224", .repeat = -1, .compute = cpu},
+           DLM_ERR_INVALID);
+    dlm_ctx_destroy(&ctx);
+    return check_summary();
+}

@@ -1,0 +1,240 @@
+/* Memory, strings, UTF-8, SHA-256, messages. */
+#include <stdint.h>
+
+#include "base/dtype.h"
+#include "base/log.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include "tests/check.h"
+
+static long allocations_left = 1000000;
+static char logged[2000];
+
+static bool may_allocate(void *user, size_t bytes)
+{
+    (void)user;
+    (void)bytes;
+    return allocations_left-- > 0;
+}
+
+static void keep_log(void *user, enum dlm_log_level level, const char *text)
+{
+    (void)user;
+    (void)level;
+    snprintf(logged, sizeof(logged), "%s", text);
+}
+
+static void test_memory(struct dlm_ctx *ctx)
+{
+    size_t n = 0;
+
+    check_case("checked sizes");
+    CHECK(dlm_mul_size(SIZE_MAX / 3, 3, &n) && n == SIZE_MAX / 3 * 3);
+    CHECK(!dlm_mul_size(SIZE_MAX / 3 + 1, 3, &n) && dlm_mul_size(0, SIZE_MAX, &n) && !n);
+    CHECK(dlm_add_size(SIZE_MAX - 1, 1, &n) && n == SIZE_MAX && !dlm_add_size(SIZE_MAX, 1, &n));
+    CHECK(dlm_dtype_bytes(DLM_DTYPE_BF16, 5, &n) && n == 10);
+    CHECK(!dlm_dtype_bytes(DLM_DTYPE_F32, INT64_MAX, &n));
+    CHECK(!dlm_dtype_bytes(DLM_DTYPE_F32, -1, &n));
+
+    check_case("allocation");
+    CHECK(!dlm_alloc_array(ctx, SIZE_MAX / 2, 3) && !strncmp(logged, "out of memory", 13));
+    unsigned char *p = dlm_alloc(ctx, 1000);
+    for (int i = 0; i < 1000; i++)
+        CHECK(!p[i]);
+    dlm_free(p);
+    p = dlm_alloc(ctx, 0);
+    CHECK(p);
+    allocations_left = 0;
+    CHECK(!dlm_realloc(ctx, p, 10) && !dlm_alloc(ctx, 1) && !dlm_strf(ctx, "%d", 1));
+    allocations_left = 1000000;
+    dlm_free(p);
+
+    check_case("growing arrays");
+    uint32_t *list = NULL;
+    size_t cap = 0, grown = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        const size_t before = cap;
+        if (!CHECK(dlm_grow(ctx, &list, &cap, i, sizeof(*list))))
+            break;
+        CHECK(cap > i);
+        grown += cap != before;
+        list[i] = i;
+    }
+    CHECK(grown < 12);
+    allocations_left = 0;
+    const size_t full = cap;
+    uint32_t *const same = list;
+    CHECK(!dlm_grow(ctx, &list, &cap, cap, sizeof(*list)) && list == same && cap == full);
+    allocations_left = 1000000;
+    CHECK(!dlm_grow(ctx, &list, &cap, SIZE_MAX / 2, sizeof(*list)) && list == same && cap == full);
+    for (uint32_t i = 0; i < 1000; i++)
+        CHECK(list[i] == i);
+    dlm_free(list);
+
+    check_case("arena");
+    struct dlm_arena arena = {0};
+    unsigned char *parts[300];
+    for (int i = 0; i < 300; i++) { /* sizes up to more than a block */
+        const size_t bytes = (size_t)(i * 37 % 1500) + (i % 100 == 99 ? 200000 : 0);
+        parts[i] = dlm_arena_alloc(ctx, &arena, bytes);
+        if (!CHECK(parts[i] && (uintptr_t)parts[i] % 16 == 0))
+            break;
+        for (size_t k = 0; k < bytes; k++)
+            if (!CHECK(!parts[i][k]))
+                break;
+        memset(parts[i], i & 0xff, bytes);
+    }
+    for (int i = 0; i < 300; i++)
+        for (size_t k = 0; k < (size_t)(i * 37 % 1500); k++)
+            if (parts[i][k] != (i & 0xff)) {
+                CHECK(!"a part was overwritten");
+                break;
+            }
+    CHECK(!dlm_arena_alloc(ctx, &arena, SIZE_MAX));
+    char *copy = dlm_arena_strndup(ctx, &arena, "abcdef", 3);
+    CHECK_STR(copy, "abc");
+    dlm_arena_finish(&arena);
+    CHECK(!arena.head);
+}
+
+static void test_strings(struct dlm_ctx *ctx)
+{
+    struct dlm_str s = {0};
+
+    check_case("strings");
+    CHECK_STR(dlm_str_text(&s), "");
+    CHECK(!dlm_str_append(ctx, &s, "ab\0c", 4) && !dlm_str_appendz(ctx, &s, "de"));
+    CHECK(s.len == 6 && !memcmp(s.data, "ab\0cde", 7));
+    for (int i = 0; i < 500; i++)
+        CHECK(!dlm_str_appendf(ctx, &s, "%d,%s;", i, "x"));
+    CHECK(strlen(s.data + 3) == s.len - 3);
+    CHECK(!strcmp(s.data + s.len - 12, "498,x;499,x;"));
+    const size_t len = s.len;
+    allocations_left = 0;
+    CHECK(dlm_str_appendf(ctx, &s, "%9000d", 1) == DLM_ERR_MEMORY && s.len == len);
+    allocations_left = 1000000;
+    dlm_str_finish(&s);
+    CHECK(!s.len && !s.data);
+    char *text = dlm_strf(ctx, "%s-%05d", "a", 42);
+    CHECK_STR(text, "a-00042");
+    dlm_free(text);
+}
+
+/* Decodes by definition: the length and value of the character at p, 0 if there is none. */
+static size_t character(const unsigned char *p, size_t len)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const size_t n = p[0] < 0x80 ? 1 : (p[0] & 0xe0) == 0xc0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3
+                     : (p[0] & 0xf8) == 0xf0 ? 4 : 0;
+    uint32_t value = n == 1 ? p[0] : p[0] & (0x7fu >> n);
+
+    if (!n || n > len)
+        return 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+        value = value << 6 | (p[i] & 0x3f);
+    }
+    return value < least[n] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000) ? 0 : n;
+}
+
+static void test_utf8(void)
+{
+    unsigned char bytes[6];
+    size_t bad = 0, wrong = 0;
+
+    /* every two bytes, and every third and fourth byte that matters */
+    check_case("UTF-8");
+    static const unsigned char tails[] = {0,    0x41, 0x7f, 0x80, 0x8f, 0x90,
+                                          0x9f, 0xa0, 0xbf, 0xc0, 0xff};
+    for (int a = 0; a < 256; a++)
+        for (int b = 0; b < 256; b++)
+            for (size_t c = 0; c < sizeof(tails); c++)
+                for (size_t d = 0; d < sizeof(tails); d++) {
+                    const unsigned char text[4] = {(unsigned char)a, (unsigned char)b, tails[c],
+                                                   tails[d]};
+                    for (size_t len = 1; len <= 4; len++) {
+                        size_t at = 0, n = 1;
+                        while (at < len && (n = character(text + at, len - at)))
+                            at += n;
+                        memcpy(bytes, text, len);
+                        const bool valid = dlm_utf8_is_valid((char *)bytes, len, &bad);
+                        wrong += valid != (at == len) || (!valid && bad != at);
+                    }
+                }
+    CHECK_INT(wrong, 0);
+    CHECK(dlm_utf8_is_valid("", 0, NULL) && !dlm_utf8_is_valid("\xff", 1, NULL));
+}
+
+static void test_sha256(void)
+{
+    static const struct {
+        const char *text, *hex;
+    } known[] = { /* FIPS 180-2, appendix B, and the empty message */
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+    };
+    char hex[65], other[65], block[200];
+    uint8_t digest[32];
+    struct dlm_sha256 s;
+
+    check_case("SHA-256");
+    for (size_t i = 0; i < 3; i++) {
+        dlm_sha256_of(known[i].text, strlen(known[i].text), hex);
+        CHECK_STR(hex, known[i].hex);
+    }
+    dlm_sha256_init(&s);
+    memset(block, 'a', sizeof(block));
+    for (int i = 0; i < 5000; i++)
+        dlm_sha256_update(&s, block, 200);
+    dlm_sha256_finish(&s, digest);
+    dlm_sha256_hex(digest, hex);
+    CHECK_STR(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    for (size_t len = 0; len < 200; len++) { /* every length about the block, in pieces */
+        for (size_t i = 0; i < len; i++)
+            block[i] = (char)(i * 7 + len);
+        dlm_sha256_of(block, len, hex);
+        dlm_sha256_init(&s);
+        for (size_t at = 0; at < len; at += 1 + at % 13)
+            dlm_sha256_update(&s, block + at, (at + 1 + at % 13 < len ? 1 + at % 13 : len - at));
+        dlm_sha256_finish(&s, digest);
+        dlm_sha256_hex(digest, other);
+        CHECK_STR(other, hex);
+    }
+}
+
+static void test_messages(struct dlm_ctx *ctx)
+{
+    char large[3000];
+
+    check_case("messages");
+    CHECK(dlm_fail(ctx, DLM_ERR_IO, "cannot read '%s': %d", "a\nb\x1b[2J", 3) == DLM_ERR_IO);
+    CHECK_STR(logged, "cannot read 'a b?[2J': 3");
+    CHECK_STR(dlm_ctx_last_error(ctx), logged);
+    dlm_log(ctx, DLM_LOG_WARNING, "only a warning");
+    CHECK_STR(logged, "only a warning");
+    CHECK_STR(dlm_ctx_last_error(ctx), "cannot read 'a b?[2J': 3");
+    memset(large, 'x', sizeof(large) - 1);
+    large[sizeof(large) - 1] = '\0';
+    CHECK(dlm_fail(ctx, DLM_ERR_INVALID, "%s", large) == DLM_ERR_INVALID);
+    CHECK(strlen(dlm_ctx_last_error(ctx)) > 500 && strlen(dlm_ctx_last_error(ctx)) < 3000);
+    CHECK(dlm_fail(NULL, DLM_ERR_IO, "nobody listens") == DLM_ERR_IO);
+    CHECK_STR(dlm_status_text(DLM_OK), "done");
+    CHECK(dlm_status_text((enum dlm_status)999));
+}
+
+int main(void)
+{
+    const struct dlm_ctx_params params = {.alloc_hook = may_allocate, .log = keep_log};
+    struct dlm_ctx *ctx = dlm_ctx_create(&params);
+
+    test_memory(ctx);
+    test_strings(ctx);
+    test_utf8();
+    test_sha256();
+    test_messages(ctx);
+    dlm_ctx_destroy(&ctx);
+    return check_summary();
+}
