@@ -39,8 +39,7 @@
 /* The arguments of every product kernel. */
 #define MATMUL_ARGS                                                                                \
     __global const float *a, __global const TYPE_B *b, __global const float *c,                    \
-        __global const float *bias, __global const int *rows, __global float *out,                 \
-        const struct dlm_matmul_params p
+        __global const float *bias, __global float *out, const struct dlm_matmul_params p
 
 /* An element of a as the product takes it. */
 static float round_a(float x, uint flags)
@@ -50,32 +49,22 @@ static float round_a(float x, uint flags)
     return flags & DLM_MATMUL_A_F16 ? dlm_f16_to_f32(dlm_f32_to_f16(x)) : x;
 }
 
-/* Where a work-group works: element 0 of each operand of its part of the sum, the columns and the
- * length of the sum, and the length that its part has in memory. */
+/* Where a work-group works: element 0 of each operand of its part of the sum, and its length. */
 struct place {
-    uint a, b, c, out, n, k, k_stored;
+    uint a, b, c, out, k;
 };
 
-static struct place find_place(const struct dlm_matmul_params *p, uint z, __global const int *rows)
+static struct place find_place(const struct dlm_matmul_params *p, uint z)
 {
-    const uint split = z % p->splits, batch = z / p->splits;
+    const uint split = z % p->splits, batch = z / p->splits, k0 = split * p->split_k;
     const uint i0 = batch / p->batch1, i1 = batch % p->batch1;
-    uint k_end = p->k;
     struct place at;
 
-    at.a = p->a_lead + i0 * p->a_stride[0] + i1 * p->a_stride[1] + split * p->a_split;
-    at.b = p->b_lead + i0 * p->b_stride[0] + i1 / p->b_group * p->b_stride[1] + split * p->b_split;
+    at.a = p->a_lead + i0 * p->a_stride[0] + i1 * p->a_stride[1] + k0 * p->a_stride[3];
+    at.b = p->b_lead + i0 * p->b_stride[0] + i1 * p->b_stride[1] + k0 * p->b_stride[2];
     at.c = p->c_lead + i0 * p->c_stride[0] + i1 * p->c_stride[1];
     at.out = p->out_lead + i0 * p->out_stride[0] + i1 * p->out_stride[1] + split * p->split_stride;
-    at.n = p->n;
-    if (p->flags & DLM_MATMUL_N_KV_LEN)
-        at.n = min(at.n, (uint)max(rows[4u * i0 + 1u], 0));
-    if (p->flags & DLM_MATMUL_K_KV_LEN)
-        k_end = min(k_end, (uint)max(rows[4u * i0 + 1u], 0));
-    at.k = min(p->split_k, k_end - min(k_end, split * p->split_k));
-    if (p->flags & DLM_MATMUL_K_NUM_Q)
-        at.k = min(at.k, (uint)max(rows[4u * i0 + 3u], 0));
-    at.k_stored = min(p->split_k, p->k - split * p->split_k);
+    at.k = min(p->split_k, p->k - k0);
     return at;
 }
 
@@ -117,7 +106,7 @@ static void stage(__local float (*a_tile)[TILE + 1], __local float (*b_tile)[TIL
     for (uint e = DLM_LOCAL_ID(); e < BK * TILE; e += LANES) {
         const uint j = b_along_k ? e / BK : e % TILE, k = k0 + (b_along_k ? e % BK : e / TILE);
         float y = 0.0f;
-        if (n0 + j < at->n && k < at->k)
+        if (n0 + j < p->n && k < at->k)
             y = LOAD_B(b, at->b + k * p->b_stride[2] + (n0 + j) * p->b_stride[3]);
         b_tile[k - k0][j] = y;
     }
@@ -126,12 +115,12 @@ static void stage(__local float (*a_tile)[TILE + 1], __local float (*b_tile)[TIL
 __kernel DLM_LOCAL(LANES) void matmul(MATMUL_ARGS)
 {
     __local float a_tile[BK][TILE + 1], b_tile[BK][TILE + 1];
-    const struct place at = find_place(&p, get_group_id(2), rows);
+    const struct place at = find_place(&p, get_group_id(2));
     const uint m0 = get_group_id(1) * TILE, n0 = get_group_id(0) * TILE;
     const uint lane_m = DLM_LOCAL_ID() / LANES_N, lane_n = DLM_LOCAL_ID() % LANES_N;
     float sum[PER_M][PER_N];
 
-    if (n0 >= at.n)
+    if (n0 >= p.n)
         return;
     for (uint i = 0; i < PER_M; i++)
         for (uint j = 0; j < PER_N; j++)
@@ -154,7 +143,7 @@ __kernel DLM_LOCAL(LANES) void matmul(MATMUL_ARGS)
     for (uint i = 0; i < PER_M; i++)
         for (uint j = 0; j < PER_N; j++) {
             const uint m = m0 + lane_m + i * LANES_M, n = n0 + lane_n + j * LANES_N;
-            if (m < p.m && n < at.n)
+            if (m < p.m && n < p.n)
                 put(&p, &at, sum[i][j], m, n, c, bias, out);
         }
 }
@@ -171,12 +160,12 @@ __kernel DLM_LOCAL(LANES) void matmul(MATMUL_ARGS)
 __kernel DLM_LOCAL(64) void matvec(MATMUL_ARGS)
 {
     __local float tree[64];
-    const struct place at = find_place(&p, get_group_id(2), rows);
+    const struct place at = find_place(&p, get_group_id(2));
     const uint n0 = DLM_GROUP_ID() * DLM_MATVEC_COLS, lane = DLM_LOCAL_ID();
     const uint k_vec = at.k / 4u * 4u;
     float sum[DLM_MATVEC_ROWS][DLM_MATVEC_COLS];
 
-    if (n0 >= at.n)
+    if (n0 >= p.n)
         return;
     for (uint m = 0; m < DLM_MATVEC_ROWS; m++)
         for (uint j = 0; j < DLM_MATVEC_COLS; j++)
@@ -184,7 +173,7 @@ __kernel DLM_LOCAL(64) void matvec(MATMUL_ARGS)
     for (uint k = lane * 4u; k < k_vec; k += 256u) {
         float4 y[DLM_MATVEC_COLS];
         for (uint j = 0; j < DLM_MATVEC_COLS; j++)
-            y[j] = LOAD4_B(b, at.b + min(n0 + j, at.n - 1u) * p.b_stride[3] + k);
+            y[j] = LOAD4_B(b, at.b + min(n0 + j, p.n - 1u) * p.b_stride[3] + k);
         for (uint m = 0; m < DLM_MATVEC_ROWS; m++)
             if (m < p.m) {
                 const float4 raw = vload4(0, a + at.a + m * p.a_stride[2] + k);
@@ -199,11 +188,11 @@ __kernel DLM_LOCAL(64) void matvec(MATMUL_ARGS)
         for (uint m = 0; m < DLM_MATVEC_ROWS; m++)
             for (uint j = 0; m < p.m && j < DLM_MATVEC_COLS; j++)
                 sum[m][j] += round_a(a[at.a + m * p.a_stride[2] + k], p.flags) *
-                             LOAD_B(b, at.b + min(n0 + j, at.n - 1u) * p.b_stride[3] + k);
+                             LOAD_B(b, at.b + min(n0 + j, p.n - 1u) * p.b_stride[3] + k);
     for (uint m = 0; m < p.m; m++)
         for (uint j = 0; j < DLM_MATVEC_COLS; j++) {
             const float total = dlm_group_sum(sum[m][j], tree);
-            if (lane == 0u && n0 + j < at.n)
+            if (lane == 0u && n0 + j < p.n)
                 put(&p, &at, total, m, n0 + j, c, bias, out);
         }
 }
@@ -240,17 +229,17 @@ static float sum16(float16 v)
 /* A work-item makes 4 x 4 results, a work-group 32 x 32. */
 __kernel DLM_LOCAL(64) void matmul_k(MATMUL_ARGS)
 {
-    const struct place at = find_place(&p, get_group_id(2), rows);
+    const struct place at = find_place(&p, get_group_id(2));
     const uint m0 = get_group_id(1) * DLM_MATMUL_TILE_K + DLM_LOCAL_ID() % 8u * 4u;
     const uint n0 = get_group_id(0) * DLM_MATMUL_TILE_K + DLM_LOCAL_ID() / 8u * 4u;
-    if (m0 >= p.m || n0 >= at.n)
+    if (m0 >= p.m || n0 >= p.n)
         return;
     uint a_row[4], b_row[4]; /* rows past the end repeat the last one */
     float16 sum[4][4];
 
     FOR_4(i) {
         a_row[i] = at.a + min(m0 + i, p.m - 1u) * p.a_stride[2];
-        b_row[i] = at.b + min(n0 + i, at.n - 1u) * p.b_stride[3];
+        b_row[i] = at.b + min(n0 + i, p.n - 1u) * p.b_stride[3];
         FOR_4(j) sum[i][j] = (float16)(0.0f);
     }
     uint k = 0;
@@ -270,7 +259,7 @@ __kernel DLM_LOCAL(64) void matmul_k(MATMUL_ARGS)
             FOR_4(j) sum[i][j] = fma(x, y[j], sum[i][j]);
         }
     }
-    FOR_4(i) FOR_4(j) if (m0 + i < p.m && n0 + j < at.n)
+    FOR_4(i) FOR_4(j) if (m0 + i < p.m && n0 + j < p.n)
         put(&p, &at, sum16(sum[i][j]), m0 + i, n0 + j, c, bias, out);
 }
 
@@ -280,15 +269,15 @@ __kernel DLM_LOCAL(64) void matmul_k(MATMUL_ARGS)
 /* A work-item makes 8 x 16 results, a work-group 64 x 128. */
 __kernel DLM_LOCAL(64) void matmul_n(MATMUL_ARGS)
 {
-    const struct place at = find_place(&p, get_group_id(2), rows);
+    const struct place at = find_place(&p, get_group_id(2));
     const uint m0 = get_group_id(1) * DLM_MATMUL_TILE_NM + DLM_LOCAL_ID() % 8u * ROWS_N;
     const uint n0 = get_group_id(0) * DLM_MATMUL_TILE_NN + DLM_LOCAL_ID() / 8u * 16u;
-    if (m0 >= p.m || n0 >= at.n)
+    if (m0 >= p.m || n0 >= p.n)
         return;
-    const uint cols = min(16u, at.n - n0), b_k = p.b_stride[2], a_k = p.a_stride[3];
+    const uint cols = min(16u, p.n - n0), b_k = p.b_stride[2], a_k = p.a_stride[3];
     /* where 16 elements of b are inside the tensor, though perhaps not in the row */
     uint k_vec = at.k;
-    while (k_vec > 0 && (k_vec - 1u) * b_k + n0 + 16u > (at.k_stored - 1u) * b_k + p.n)
+    while (k_vec > 0 && (k_vec - 1u) * b_k + n0 + 16u > (at.k - 1u) * b_k + p.n)
         k_vec--;
     uint a_row[ROWS_N];
     float16 sum[ROWS_N];
@@ -318,11 +307,11 @@ __kernel DLM_LOCAL(64) void matmul_n(MATMUL_ARGS)
 /* A work-item makes PER x PER results, one element of a and b at a time. */
 __kernel DLM_LOCAL(64) void matmul_any(MATMUL_ARGS)
 {
-    const struct place at = find_place(&p, get_group_id(2), rows);
+    const struct place at = find_place(&p, get_group_id(2));
     const uint lanes_n = DLM_MATMUL_ANY_LANES_N(p.m, p.n), lanes_m = 64u / lanes_n;
     const uint m0 = (get_group_id(1) * lanes_m + DLM_LOCAL_ID() / lanes_n) * PER;
     const uint n0 = (get_group_id(0) * lanes_n + DLM_LOCAL_ID() % lanes_n) * PER;
-    if (m0 >= p.m || n0 >= at.n)
+    if (m0 >= p.m || n0 >= p.n)
         return;
     float sum[PER][PER];
 
@@ -332,7 +321,7 @@ __kernel DLM_LOCAL(64) void matmul_any(MATMUL_ARGS)
     for (uint k = 0; k < at.k; k++) {
         float y[PER]; /* rows and columns past the end repeat the last one */
         for (uint j = 0; j < PER; j++)
-            y[j] = LOAD_B(b, at.b + min(n0 + j, at.n - 1u) * p.b_stride[3] + k * p.b_stride[2]);
+            y[j] = LOAD_B(b, at.b + min(n0 + j, p.n - 1u) * p.b_stride[3] + k * p.b_stride[2]);
         for (uint i = 0; i < PER; i++) {
             const float x = a[at.a + min(m0 + i, p.m - 1u) * p.a_stride[2] + k * p.a_stride[3]];
             for (uint j = 0; j < PER; j++)
@@ -340,7 +329,7 @@ __kernel DLM_LOCAL(64) void matmul_any(MATMUL_ARGS)
         }
     }
     for (uint i = 0; i < PER && m0 + i < p.m; i++)
-        for (uint j = 0; j < PER && n0 + j < at.n; j++)
+        for (uint j = 0; j < PER && n0 + j < p.n; j++)
             put(&p, &at, sum[i][j], m0 + i, n0 + j, c, bias, out);
 }
 #endif
@@ -353,7 +342,7 @@ __kernel DLM_LOCAL(64) void matmul_pack(__global const float *a, __global float 
     const uint index = DLM_GROUP_ID() * 64u + DLM_LOCAL_ID(), row = index / runs;
     if (row >= p.batch0 * p.batch1 * p.m)
         return;
-    const struct place at = find_place(&p, row / p.m, 0);
+    const struct place at = find_place(&p, row / p.m);
     const uint begin = index % runs * DLM_MATMUL_PACK_RUN;
     const uint num = min(DLM_MATMUL_PACK_RUN, p.k - begin), step = p.a_stride[3];
 
@@ -373,7 +362,7 @@ __kernel DLM_LOCAL(64) void matmul_finish(__global const float *partial, __globa
     for (uint e = begin + DLM_LOCAL_ID(); e < begin + DLM_GROUP_ELEMS && e < p.split_stride;
          e += 64u) {
         const uint n = e % p.n, row = e / p.n;
-        const struct place at = find_place(&p, row / p.m * p.splits, 0);
+        const struct place at = find_place(&p, row / p.m * p.splits);
         float sum = 0.0f;
         for (uint i = 0; i < p.splits; i++)
             sum += partial[i * p.split_stride + e];

@@ -45,9 +45,7 @@ DLM_IN(0, float, a)
 DLM_IN(1, PASTE(DLM_T_, DLM_B), b)
 DLM_IN(2, float, c)
 DLM_IN(3, float, bias)
-DLM_IN(4, int, rows)
-DLM_OUT(5, float, result)
-#define PRODUCT
+DLM_OUT(4, float, result)
 #endif
 DLM_PARAMS(dlm_matmul_params)
 
@@ -59,34 +57,22 @@ float round_a(float x)
     return (p.flags & DLM_MATMUL_A_F16) != 0u ? dlm_f16_to_f32(dlm_f32_to_f16(x)) : x;
 }
 
-/* Where a work-group works: element 0 of each operand of its part of the sum, the columns and the
- * length of the sum. */
+/* Where a work-group works: element 0 of each operand of its part of the sum, and its length. */
 struct place {
-    uint a, b, c, result, n, k;
+    uint a, b, c, result, k;
 };
 
 place find_place(uint z)
 {
-    const uint split = z % p.splits, batch = z / p.splits;
+    const uint split = z % p.splits, batch = z / p.splits, k0 = split * p.split_k;
     const uint i0 = batch / p.batch1, i1 = batch % p.batch1;
-    uint k_end = p.k;
     place at;
 
-    at.a = p.a_lead + i0 * p.a_stride[0] + i1 * p.a_stride[1] + split * p.a_split;
-    at.b = p.b_lead + i0 * p.b_stride[0] + i1 / p.b_group * p.b_stride[1] + split * p.b_split;
+    at.a = p.a_lead + i0 * p.a_stride[0] + i1 * p.a_stride[1] + k0 * p.a_stride[3];
+    at.b = p.b_lead + i0 * p.b_stride[0] + i1 * p.b_stride[1] + k0 * p.b_stride[2];
     at.c = p.c_lead + i0 * p.c_stride[0] + i1 * p.c_stride[1];
     at.result = p.out_lead + i0 * p.out_stride[0] + i1 * p.out_stride[1] + split * p.split_stride;
-    at.n = p.n;
-    at.k = 0u;
-#ifdef PRODUCT
-    if ((p.flags & DLM_MATMUL_N_KV_LEN) != 0u)
-        at.n = min(at.n, uint(max(rows[4u * i0 + 1u], 0)));
-    if ((p.flags & DLM_MATMUL_K_KV_LEN) != 0u)
-        k_end = min(k_end, uint(max(rows[4u * i0 + 1u], 0)));
-    at.k = min(p.split_k, k_end - min(k_end, split * p.split_k));
-    if ((p.flags & DLM_MATMUL_K_NUM_Q) != 0u)
-        at.k = min(at.k, uint(max(rows[4u * i0 + 3u], 0)));
-#endif
+    at.k = min(p.split_k, p.k - k0);
     return at;
 }
 
@@ -128,7 +114,7 @@ void stage(place at, uint m0, uint n0, uint k0)
     for (uint e = DLM_LOCAL_ID(); e < BK * TILE; e += LANES) {
         const uint j = b_along_k ? e / BK : e % TILE, k = k0 + (b_along_k ? e % BK : e / TILE);
         float y = 0.0;
-        if (n0 + j < at.n && k < at.k)
+        if (n0 + j < p.n && k < at.k)
             y = LOAD_B(at.b + k * p.b_stride[2] + (n0 + j) * p.b_stride[3]);
         b_tile[k - k0][j] = y;
     }
@@ -141,7 +127,7 @@ void main()
     const uint lane_m = DLM_LOCAL_ID() / LANES_N, lane_n = DLM_LOCAL_ID() % LANES_N;
     float sum[PER_M][PER_N];
 
-    if (n0 >= at.n)
+    if (n0 >= p.n)
         return;
     for (int i = 0; i < PER_M; i++)
         for (int j = 0; j < PER_N; j++)
@@ -164,7 +150,7 @@ void main()
     [[unroll]] for (int i = 0; i < PER_M; i++)
         [[unroll]] for (int j = 0; j < PER_N; j++) {
             const uint m = m0 + lane_m + i * LANES_M, n = n0 + lane_n + j * LANES_N;
-            if (m < p.m && n < at.n)
+            if (m < p.m && n < p.n)
                 put(at, sum[i][j], m, n);
         }
 }
@@ -180,14 +166,14 @@ void main()
     const uint n0 = DLM_GROUP_ID() * DLM_MATVEC_COLS, lane = DLM_LOCAL_ID();
     float sum[ROWS][COLS];
 
-    if (n0 >= at.n)
+    if (n0 >= p.n)
         return;
     for (int m = 0; m < ROWS; m++)
         for (int j = 0; j < COLS; j++)
             sum[m][j] = 0.0;
     uint b_row[COLS]; /* columns past the end repeat the last one */
     for (int j = 0; j < COLS; j++)
-        b_row[j] = at.b + min(n0 + j, at.n - 1u) * p.b_stride[3];
+        b_row[j] = at.b + min(n0 + j, p.n - 1u) * p.b_stride[3];
     for (uint k = lane; k < at.k; k += 64u) {
         float y[COLS];
         [[unroll]] for (int j = 0; j < COLS; j++)
@@ -202,7 +188,7 @@ void main()
     for (int m = 0; m < p.m; m++)
         for (int j = 0; j < COLS; j++) {
             const float total = dlm_group_sum(sum[m][j]);
-            if (lane == 0u && n0 + j < at.n)
+            if (lane == 0u && n0 + j < p.n)
                 put(at, total, m, n0 + j);
         }
 }
@@ -218,7 +204,7 @@ void main()
     const uint lanes_n = DLM_MATMUL_ANY_LANES_N(p.m, p.n), lanes_m = 64u / lanes_n;
     const uint m0 = (gl_WorkGroupID.y * lanes_m + DLM_LOCAL_ID() / lanes_n) * PER;
     const uint n0 = (gl_WorkGroupID.x * lanes_n + DLM_LOCAL_ID() % lanes_n) * PER;
-    if (m0 >= p.m || n0 >= at.n)
+    if (m0 >= p.m || n0 >= p.n)
         return;
     uint a_at[PER], b_at[PER]; /* rows and columns past the end repeat the last one */
     float sum[PER][PER];
@@ -226,7 +212,7 @@ void main()
     for (int i = 0; i < PER; i++)
         a_at[i] = at.a + min(m0 + i, p.m - 1u) * p.a_stride[2];
     for (int j = 0; j < PER; j++)
-        b_at[j] = at.b + min(n0 + j, at.n - 1u) * p.b_stride[3];
+        b_at[j] = at.b + min(n0 + j, p.n - 1u) * p.b_stride[3];
     for (int i = 0; i < PER; i++)
         for (int j = 0; j < PER; j++)
             sum[i][j] = 0.0;
@@ -245,7 +231,7 @@ void main()
     }
     [[unroll]] for (int i = 0; i < PER; i++)
         [[unroll]] for (int j = 0; j < PER; j++)
-            if (m0 + i < p.m && n0 + j < at.n)
+            if (m0 + i < p.m && n0 + j < p.n)
                 put(at, sum[i][j], m0 + i, n0 + j);
 }
 #endif

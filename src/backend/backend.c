@@ -194,6 +194,7 @@ enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
     if (st)
         goto done;
     limit_allocations(&(*out)->caps, params->max_alloc_bytes);
+    (*out)->caps.bits &= ~params->hide_caps;
 done:
     return st;
 }

@@ -51,6 +51,7 @@ struct dlm_device_params {
     int index;
     const char *cache_dir;
     size_t max_alloc_bytes; /* test option: pretend that buffers and ranges are no larger; 0 off */
+    uint32_t hide_caps;     /* test option: enum dlm_cap that the device does not show */
 };
 enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
                                 const struct dlm_device_params *params) DLM_CHECK_RESULT;

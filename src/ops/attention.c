@@ -9,6 +9,7 @@
  * t >= num_q, and queries without an allowed key, give 0 and lse 0.
  * Agrees with torch.nn.functional.scaled_dot_product_attention under that mask.
  *
+ * Scores are never in memory, only tiles of them in a kernel.
  * Backward (two passes over the keys, no atomics): with P = exp(scale q.k - lse),
  * delta = sum_d dout out, dS = P (dout . v - delta):
  *
@@ -18,7 +19,6 @@
 
 #include "cpukernels/attention.h"
 #include "ops/build.h"
-#include "ops/matmul.h"
 #include "ops/rows.h"
 
 enum { Q, K, V };
@@ -166,123 +166,61 @@ static uint32_t blocks(uint32_t n, uint32_t block)
     return (n + block - 1) / block;
 }
 
-/* GPUs: the products are matmul's kernels on all of a head's scores, [B, H, num, S] in a temporary.
- * Queries are taken in parts so that it stays below: */
-#define MAX_SCORES_BYTES ((uint64_t)256 << 20)
-#define MIN_QUERIES 64u
+/* A kernel with work-groups: its name, by head size and type of k and v, and what one of them
+ * keeps; its grid. */
+enum kernel_size { SIZE_SMALL, SIZE_LARGE, SIZE_NO_LOCAL, NUM_SIZES };
 
-static bool has_products(const struct dlm_lowering *l)
+struct group_kernel {
+    const char *names[NUM_SIZES][3];
+    uint32_t own[NUM_SIZES]; /* rows or keys */
+};
+
+static const struct group_kernel forward_kernel = {
+    {{"attention_128_f32", "attention_128_f16", "attention_128_bf16"},
+     {"attention_f32", "attention_f16", "attention_bf16"},
+     {"attention_f32_nolocal", "attention_f16_nolocal", "attention_bf16_nolocal"}},
+    {32, 32, 64},
+};
+
+static const struct group_kernel dq_kernel = {
+    {{"attention_dq_128_f32", "attention_dq_128_f16", "attention_dq_128_bf16"},
+     {"attention_dq_f32", "attention_dq_f16", "attention_dq_bf16"},
+     {"attention_dq_f32_nolocal", "attention_dq_f16_nolocal", "attention_dq_bf16_nolocal"}},
+    {32, 32, 64},
+};
+
+static const struct group_kernel dkv_kernel = {
+    {{"attention_dkv_128_f32", "attention_dkv_128_f16", "attention_dkv_128_bf16"},
+     {"attention_dkv_f32", "attention_dkv_f16", "attention_dkv_bf16"},
+     {"attention_dkv_f32_nolocal", "attention_dkv_f16_nolocal", "attention_dkv_bf16_nolocal"}},
+    {32, 16, 64},
+};
+
+static bool has_groups(const struct dlm_lowering *l)
 {
-    return dlm_device_has_kernel(l->device, "attention_softmax");
+    return dlm_device_has_kernel(l->device, "attention_f32_nolocal");
 }
 
-static void choose_num(struct dlm_attention_params *p)
+/* num: rows (keys) of a kv head. */
+static enum dlm_status lower_groups(struct dlm_lowering *l, const struct group_kernel *kernel,
+                                    struct dlm_kernel_call *call,
+                                    const struct dlm_attention_params *p, uint32_t num)
 {
-    const uint64_t query_bytes = sizeof(float) * (uint64_t)p->batch * p->heads * p->keys;
-    const uint64_t num = MAX_SCORES_BYTES / query_bytes;
+    enum { MAX_GROUPS = 32768 }; /* in a dimension of a grid; a folded grid would be another one */
+    const enum kernel_size size =
+        l->caps->bits & DLM_CAP_NO_LOCAL || p->dim > DLM_ATTENTION_MAX_DIM ? SIZE_NO_LOCAL
+        : p->dim > DLM_ATTENTION_SMALL_DIM                                 ? SIZE_LARGE
+                                                                           : SIZE_SMALL;
 
-    p->num = p->queries;
-    if (num < p->queries)
-        p->num = (uint32_t)DLM_MIN(DLM_MAX(num, (uint64_t)MIN_QUERIES), (uint64_t)p->queries);
-}
-
-static struct dlm_operand scores_temp(struct dlm_lowering *l, const struct dlm_attention_params *p)
-{
-    return dlm_lower_temp(l, sizeof(float) * (size_t)p->batch * p->heads * p->num * p->keys);
-}
-
-/* q, out and their gradients from query `first` on, as a or out of a product with batch (B, H). */
-static void set_queries(const struct dlm_attention_params *p, uint32_t *lead, uint32_t *stride)
-{
-    *lead = p->first * p->heads * p->dim;
-    stride[0] = p->queries * p->heads * p->dim;
-    stride[1] = p->dim;
-    stride[2] = p->heads * p->dim;
-}
-
-static void set_scores(const struct dlm_attention_params *p, uint32_t *stride)
-{
-    stride[0] = p->heads * p->num * p->keys;
-    stride[1] = p->num * p->keys;
-    stride[2] = p->keys;
-}
-
-/* scores[b,h,t,s] = alpha x[b,t,h] . y[b,s,hk], as far as there are keys. */
-static enum dlm_status lower_scores(struct dlm_lowering *l, const struct dlm_attention_params *p,
-                                    struct dlm_operand x, int y, float alpha,
-                                    struct dlm_operand rows, struct dlm_operand scores)
-{
-    struct dlm_product product = {
-        .p = {.m = p->num, .n = p->keys, .k = p->dim, .batch0 = p->batch, .batch1 = p->heads,
-              .a_stride = {0, 0, 0, 1},
-              .b_stride = {p->keys * p->kv_heads * p->dim, p->dim, 1, p->kv_heads * p->dim},
-              .b_group = p->heads / p->kv_heads, .splits = 1, .split_k = p->dim,
-              .flags = DLM_MATMUL_N_KV_LEN, .alpha = alpha},
-        .b_dtype = l->inputs[y].dtype, .a = x, .b = DLM_INPUT(y), .out = scores, .rows = rows,
-    };
-
-    set_queries(p, &product.p.a_lead, product.p.a_stride);
-    set_scores(p, product.p.out_stride);
-    return dlm_product_lower(l, &product);
-}
-
-/* out[b,t,h] = alpha sum_s scores[b,h,t,s] y[b,s,hk] */
-static enum dlm_status lower_values(struct dlm_lowering *l, const struct dlm_attention_params *p,
-                                    struct dlm_operand scores, int y, float alpha,
-                                    struct dlm_operand rows, struct dlm_operand out)
-{
-    const bool is_whole = p->num == p->queries; /* in parts there are many tiles anyway */
-    struct dlm_product product = {
-        .p = {.m = p->num, .n = p->dim, .k = p->keys, .batch0 = p->batch, .batch1 = p->heads,
-              .a_stride = {0, 0, 0, 1},
-              .b_stride = {p->keys * p->kv_heads * p->dim, p->dim, p->kv_heads * p->dim, 1},
-              .b_group = p->heads / p->kv_heads, .splits = is_whole ? 0 : 1, .split_k = p->keys,
-              .flags = DLM_MATMUL_K_KV_LEN, .alpha = alpha},
-        .b_dtype = l->inputs[y].dtype, .a = scores, .b = DLM_INPUT(y), .out = out, .rows = rows,
-    };
-
-    set_scores(p, product.p.a_stride);
-    set_queries(p, &product.p.out_lead, product.p.out_stride);
-    return dlm_product_lower(l, &product);
-}
-
-/* Queries [first, first + num): row kernels over their scores. */
-static enum dlm_status lower_rows(struct dlm_lowering *l, struct dlm_kernel_call *call,
-                                  const struct dlm_attention_params *p, uint32_t rows_of_group)
-{
-    const uint64_t rows = (uint64_t)p->batch * p->heads * p->num;
-
-    call->groups[0] = (uint32_t)((rows + rows_of_group - 1) / rows_of_group);
+    call->kernel = kernel->names[size][l->inputs[K].dtype];
+    call->groups[0] = blocks(num, kernel->own[size]);
+    if (call->groups[0] > MAX_GROUPS || p->kv_heads > MAX_GROUPS || p->batch > MAX_GROUPS)
+        return dlm_lower_unsupported(l, "grid of that size");
     return dlm_lower_call(l, call, p, sizeof(*p));
 }
 
-static enum dlm_status lower_forward_products(struct dlm_lowering *l,
-                                              struct dlm_attention_params *p)
-{
-    const bool is_nolocal = l->caps->bits & DLM_CAP_NO_LOCAL;
-    enum dlm_status st = DLM_OK;
-
-    choose_num(p);
-    const struct dlm_operand scores = scores_temp(l, p);
-    struct dlm_kernel_call softmax = {
-        .kernel = is_nolocal ? "attention_softmax_nolocal" : "attention_softmax",
-        .args = {scores, DLM_INPUT(3), DLM_OUTPUT(1)},
-        .num_args = 3,
-        .writes = 1u << 0 | 1u << 2,
-    };
-    for (uint32_t step = p->num; !st && p->first < p->queries; p->first += step) {
-        p->num = DLM_MIN(step, p->queries - p->first);
-        st = lower_scores(l, p, DLM_INPUT(Q), K, p->scale, DLM_INPUT(3), scores);
-        if (!st)
-            st = lower_rows(l, &softmax, p, is_nolocal ? 64 : 1);
-        if (!st)
-            st = lower_values(l, p, scores, V, 1, DLM_INPUT(3), DLM_OUTPUT(0));
-    }
-    return st;
-}
-
-/* CPU: an item takes p.block rows of a kv head, see cpukernels/attention.h. Bindings q, k, v, rows,
- * out, lse. */
+/* Bindings q, k, v, rows, out, lse. CPU: an item takes p.block rows of a kv head, see
+ * cpukernels/attention.h. */
 static enum dlm_status attention_lower(struct dlm_lowering *l)
 {
     static const char *const names[] = {"attention_f32", "attention_f16", "attention_bf16"};
@@ -290,20 +228,21 @@ static enum dlm_status attention_lower(struct dlm_lowering *l)
     if (st)
         return st;
     struct dlm_attention_params p = make_params(l);
-    if (has_products(l))
-        return lower_forward_products(l, &p);
-    if (p.dim > DLM_ATTENTION_MAX_DIM)
-        return dlm_lower_unsupported(l, "head size over 256");
     p.block = dlm_attention_cpu_rows(&p);
+    const uint32_t num_rows = p.queries * (p.heads / p.kv_heads);
     struct dlm_kernel_call call = {
         .kernel = names[l->inputs[K].dtype],
         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(3), DLM_OUTPUT(0),
                  DLM_OUTPUT(1)},
         .num_args = 6,
         .writes = 1u << 4 | 1u << 5,
-        .groups = {blocks(p.queries * (p.heads / p.kv_heads), p.block), p.kv_heads, p.batch},
+        .groups = {blocks(num_rows, p.block), p.kv_heads, p.batch},
         .scratch_bytes = dlm_attention_rows_scratch(&p, 1, 1),
     };
+    if (has_groups(l))
+        return lower_groups(l, &forward_kernel, &call, &p, num_rows);
+    if (p.dim > DLM_ATTENTION_MAX_DIM)
+        return dlm_lower_unsupported(l, "head size over 256");
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 
@@ -425,80 +364,15 @@ static enum dlm_status lower_delta(struct dlm_lowering *l, const struct dlm_atte
         .writes = 1u << 2,
         .groups = {blocks(p->queries, DLM_ATTENTION_QUERIES), p->heads, p->batch},
     };
-    if (has_products(l)) {
+    if (has_groups(l)) {
         call.groups[0] = blocks(p->batch * p->queries * p->heads, 64);
         call.groups[1] = call.groups[2] = 1;
     }
     return dlm_lower_call(l, &call, p, sizeof(*p));
 }
 
-/* out[b,s,hk] = alpha sum over the group's heads h and t of scores[b,h,t,s] x[b,t,h]: each head is
- * a part of the sum. When queries come in parts, the heads follow each other and add to what is
- * there. */
-static enum dlm_status lower_sums(struct dlm_lowering *l, const struct dlm_attention_params *p,
-                                  struct dlm_operand scores, int x, float alpha,
-                                  struct dlm_operand out)
-{
-    const bool is_whole = p->num == p->queries;
-    const uint32_t group = p->heads / p->kv_heads, parts = is_whole ? group : 1;
-    struct dlm_product product = {
-        .p = {.m = p->keys, .n = p->dim, .k = parts * p->num, .batch0 = p->batch,
-              .batch1 = p->kv_heads,
-              .a_stride = {p->heads * p->num * p->keys, group * p->num * p->keys, 1, p->keys},
-              .b_stride = {p->queries * p->heads * p->dim, group * p->dim, p->heads * p->dim, 1},
-              .b_group = 1, .splits = parts, .split_k = p->num, .a_split = p->num * p->keys,
-              .b_split = p->dim, .flags = is_whole ? DLM_MATMUL_K_NUM_Q : 0, .alpha = alpha,
-              .out_stride = {p->keys * p->kv_heads * p->dim, p->dim, p->kv_heads * p->dim},
-              .c_stride = {p->keys * p->kv_heads * p->dim, p->dim, p->kv_heads * p->dim, 1}},
-        .b_dtype = DLM_DTYPE_F32, .a = scores, .b = DLM_INPUT(x), .out = out, .c = out,
-        .rows = DLM_INPUT(ROWS),
-    };
-    enum dlm_status st = DLM_OK;
-
-    for (uint32_t g = 0; !st && g < group; g += parts) {
-        product.p.a_lead = g * p->num * p->keys;
-        product.p.b_lead = p->first * p->heads * p->dim + g * p->dim;
-        if (g || p->first)
-            product.p.flags |= DLM_MATMUL_HAS_C;
-        st = dlm_product_lower(l, &product);
-    }
-    return st;
-}
-
-static enum dlm_status lower_backward_products(struct dlm_lowering *l,
-                                               struct dlm_attention_params *p)
-{
-    struct dlm_operand delta;
-    enum dlm_status st = lower_delta(l, p, &delta);
-
-    choose_num(p);
-    const struct dlm_operand scores = scores_temp(l, p), dscores = scores_temp(l, p);
-    struct dlm_kernel_call weigh = {
-        .kernel = "attention_dscores",
-        .args = {scores, dscores, DLM_INPUT(LSE), delta, DLM_INPUT(ROWS)},
-        .num_args = 5,
-        .writes = 1u << 0 | 1u << 1,
-    };
-    for (uint32_t step = p->num; !st && p->first < p->queries; p->first += step) {
-        p->num = DLM_MIN(step, p->queries - p->first);
-        st = lower_scores(l, p, DLM_INPUT(Q), K, p->scale, DLM_INPUT(ROWS), scores);
-        if (!st)
-            st = lower_scores(l, p, DLM_INPUT(DOUT), V, 1, DLM_INPUT(ROWS), dscores);
-        if (!st)
-            st = lower_rows(l, &weigh, p, 1);
-        if (!st)
-            st = lower_values(l, p, dscores, K, p->scale, DLM_INPUT(ROWS), DLM_OUTPUT(0));
-        if (!st)
-            st = lower_sums(l, p, dscores, Q, p->scale, DLM_OUTPUT(1));
-        if (!st)
-            st = lower_sums(l, p, scores, DOUT, 1, DLM_OUTPUT(2));
-    }
-    return st;
-}
-
-/* CPU: delta, then dq (an item: p.block rows of a kv head; bindings q, k, v, dout, lse, delta,
- * rows, dq), then dk and dv (p.block keys of a kv head; q, k, v, dout, lse, delta, rows, dk,
- * dv). */
+/* delta, then dq (bindings q, k, v, dout, lse, delta, rows, dq), then dk and dv (the same, dk, dv).
+ * CPU: an item takes p.block rows (dkv: keys) of a kv head. */
 static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
 {
     static const char *const dq_names[] = {"attention_dq_f32", "attention_dq_f16",
@@ -510,19 +384,18 @@ static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
     if (st)
         return st;
     struct dlm_attention_params p = make_params(l);
-    if (has_products(l))
-        return lower_backward_products(l, &p);
-    if (p.dim > DLM_ATTENTION_MAX_DIM)
+    if (!has_groups(l) && p.dim > DLM_ATTENTION_MAX_DIM)
         return dlm_lower_unsupported(l, "head size over 256");
     st = lower_delta(l, &p, &delta);
     p.block = dlm_attention_cpu_rows(&p);
+    const uint32_t num_rows = p.queries * (p.heads / p.kv_heads);
     struct dlm_kernel_call dq = {
         .kernel = dq_names[l->inputs[K].dtype],
         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(DOUT), DLM_INPUT(LSE), delta,
                  DLM_INPUT(ROWS), DLM_OUTPUT(0)},
         .num_args = 8,
         .writes = 1u << 7,
-        .groups = {blocks(p.queries * (p.heads / p.kv_heads), p.block), p.kv_heads, p.batch},
+        .groups = {blocks(num_rows, p.block), p.kv_heads, p.batch},
         .scratch_bytes = dlm_attention_rows_scratch(&p, 2, 2),
     };
     struct dlm_kernel_call dkv = dq;
@@ -533,9 +406,15 @@ static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
     dkv.writes = 1u << 7 | 1u << 8;
     dkv.groups[0] = blocks(p.keys, p.block);
     dkv.scratch_bytes = dlm_attention_keys_scratch(&p);
-    if (!st)
+    if (!st && has_groups(l))
+        st = lower_groups(l, &dq_kernel, &dq, &p, num_rows);
+    else if (!st)
         st = dlm_lower_call(l, &dq, &p, sizeof(p));
-    return st ? st : dlm_lower_call(l, &dkv, &p, sizeof(p));
+    if (!st && has_groups(l))
+        st = lower_groups(l, &dkv_kernel, &dkv, &p, p.keys);
+    else if (!st)
+        st = dlm_lower_call(l, &dkv, &p, sizeof(p));
+    return st;
 }
 
 const struct dlm_op dlm_op_attention_backward = {

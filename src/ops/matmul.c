@@ -9,8 +9,6 @@
  * torch.nn.functional.linear.
  *
  * A weight in panel form is 2-d: a view of it is either W^T (forward) or W (backward). */
-#include "ops/matmul.h"
-
 #include "cpukernels/matmul_general.h"
 #include "ops/broadcast.h"
 
@@ -249,7 +247,6 @@ static struct dlm_matmul_params make_params(const struct dlm_lowering *l)
     p.m = (uint32_t)out[2];
     p.n = (uint32_t)out[3];
     p.k = (uint32_t)a[3];
-    p.b_group = 1;
     return p;
 }
 
@@ -378,9 +375,10 @@ static struct tiling choose_tiling(const struct dlm_lowering *l, const struct dl
 }
 
 /* a, rounded, as a contiguous temporary: for the kernels that read every element of a often. */
-static enum dlm_status pack_operand(struct dlm_lowering *l, struct dlm_product *x)
+static enum dlm_status pack_operand(struct dlm_lowering *l, struct dlm_matmul_params *p,
+                                    struct dlm_operand *packed)
 {
-    struct dlm_matmul_params *p = &x->p, pack = *p;
+    struct dlm_matmul_params pack = *p;
 
     /* an operand that repeats is stored once */
     pack.batch0 = p->a_stride[0] ? p->batch0 : 1;
@@ -395,15 +393,14 @@ static enum dlm_status pack_operand(struct dlm_lowering *l, struct dlm_product *
     p->a_stride[2] = p->k;
     p->a_stride[3] = 1;
     p->flags &= ~(DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16);
-    const struct dlm_operand packed = dlm_lower_temp(l, rows * p->k * sizeof(float));
+    *packed = dlm_lower_temp(l, rows * p->k * sizeof(float));
     struct dlm_kernel_call call = {
         .kernel = "matmul_pack",
-        .args = {x->a, packed},
+        .args = {DLM_INPUT(A), *packed},
         .num_args = 2,
         .writes = 1u << 1,
         .groups = {(uint32_t)((rows * runs + 63) / 64)},
     };
-    x->a = packed;
     return dlm_lower_call(l, &call, &pack, sizeof(pack));
 }
 
@@ -420,15 +417,13 @@ static void choose_splits(struct dlm_matmul_params *p, uint64_t tiles)
     }
     p->split_k = (p->k + p->splits - 1) / p->splits;
     p->splits = (p->k + p->split_k - 1) / p->split_k;
-    p->a_split = p->split_k * p->a_stride[3];
-    p->b_split = p->split_k * p->b_stride[2];
 }
 
 /* The product in parts, each a slice of the call's grid, then their sum. */
 static enum dlm_status lower_split(struct dlm_lowering *l, struct dlm_kernel_call *call,
                                    const struct dlm_matmul_params *p)
 {
-    enum { ARG_A, ARG_C = 2, ARG_BIAS, ARG_OUT = 5 };
+    enum { ARG_A, ARG_C = 2, ARG_BIAS, ARG_OUT };
     const uint32_t len = p->batch0 * p->batch1 * p->m * p->n; /* the result's: fits */
     const struct dlm_operand partial =
         dlm_lower_temp(l, sizeof(float) * (size_t)len * p->splits);
@@ -456,55 +451,38 @@ static enum dlm_status lower_split(struct dlm_lowering *l, struct dlm_kernel_cal
     return st ? st : dlm_lower_call(l, &sum, &finish, sizeof(finish));
 }
 
-/* Bindings a, b, c, bias, rows (a where they are absent), out. */
-enum dlm_status dlm_product_lower(struct dlm_lowering *l, const struct dlm_product *product)
+/* Bindings a, b, c, bias (a where they are absent), out. */
+static enum dlm_status lower_product(struct dlm_lowering *l)
 {
     const uint32_t rounds = DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16;
-    const uint32_t bounds = DLM_MATMUL_N_KV_LEN | DLM_MATMUL_K_KV_LEN | DLM_MATMUL_K_NUM_Q;
-    struct dlm_product x = *product;
-    struct dlm_matmul_params *p = &x.p;
+    struct dlm_matmul_params p = make_params(l);
+    struct dlm_operand a = DLM_INPUT(A);
     enum dlm_status st = DLM_OK;
 
     /* without local memory an element of a is read too often to be rounded each time */
-    if (l->caps->bits & DLM_CAP_NO_LOCAL && !p->splits &&
-        (p->flags & rounds ||
-         (has_vector_kernels(l) && is_b_along_k(p) && !is_b_along_n(p) && !is_a_along_k(p))))
-        st = pack_operand(l, &x);
+    if (l->caps->bits & DLM_CAP_NO_LOCAL &&
+        (p.flags & rounds ||
+         (has_vector_kernels(l) && is_b_along_k(&p) && !is_b_along_n(&p) && !is_a_along_k(&p))))
+        st = pack_operand(l, &p, &a);
     if (st)
         return st;
-    const struct tiling t = choose_tiling(l, p);
+    const struct tiling t = choose_tiling(l, &p);
     struct dlm_kernel_call call = {
-        .kernel = t.names[x.b_dtype],
-        .args = {x.a, x.b, p->flags & DLM_MATMUL_HAS_C ? x.c : x.a,
-                 p->flags & DLM_MATMUL_HAS_BIAS ? x.bias : x.a, p->flags & bounds ? x.rows : x.a,
-                 x.out},
-        .num_args = 6,
-        .writes = 1u << 5,
-        .groups = {(p->n + t.tile_n - 1) / t.tile_n, (p->m + t.tile_m - 1) / t.tile_m,
-                   p->batch0 * p->batch1},
+        .kernel = t.names[l->inputs[B].dtype],
+        .args = {a, DLM_INPUT(B), has_c(l) ? DLM_INPUT(C) : a, has_bias(l) ? DLM_INPUT(BIAS) : a,
+                 DLM_OUTPUT(0)},
+        .num_args = 5,
+        .writes = 1u << 4,
+        .groups = {(p.n + t.tile_n - 1) / t.tile_n, (p.m + t.tile_m - 1) / t.tile_m,
+                   p.batch0 * p.batch1},
     };
-    if (!p->splits)
-        choose_splits(p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2]);
+    choose_splits(&p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2]);
     if ((call.groups[0] > MAX_GROUPS && !(t.can_fold && call.groups[2] == 1)) ||
-        call.groups[1] > MAX_GROUPS || (uint64_t)call.groups[2] * p->splits > MAX_GROUPS)
+        call.groups[1] > MAX_GROUPS || (uint64_t)call.groups[2] * p.splits > MAX_GROUPS)
         return dlm_lower_unsupported(l, "grid of that size");
-    if (p->splits > 1)
-        return lower_split(l, &call, p);
-    return dlm_lower_call(l, &call, p, sizeof(*p));
-}
-
-static enum dlm_status lower_product(struct dlm_lowering *l)
-{
-    const struct dlm_product x = {
-        .p = make_params(l),
-        .b_dtype = l->inputs[B].dtype,
-        .a = DLM_INPUT(A),
-        .b = DLM_INPUT(B),
-        .c = DLM_INPUT(C),
-        .bias = DLM_INPUT(BIAS),
-        .out = DLM_OUTPUT(0),
-    };
-    return dlm_product_lower(l, &x);
+    if (p.splits > 1)
+        return lower_split(l, &call, &p);
+    return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 
 static enum dlm_status matmul_lower(struct dlm_lowering *l)

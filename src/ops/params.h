@@ -44,12 +44,9 @@ struct dlm_matmul_params {
     DLM_U32 out_stride[3]; /* batch0, batch1, row m; columns are contiguous */
     DLM_U32 flags;         /* DLM_MATMUL_* */
     DLM_F32 alpha;
-    DLM_U32 b_group;       /* b's index in batch1 is the result's divided by this */
     DLM_U32 splits;        /* parts of k that are summed apart, at least 1 */
     DLM_U32 split_k;       /* length of a part */
-    DLM_U32 a_split;       /* from a part of a (b) to the next */
-    DLM_U32 b_split;
-    DLM_U32 split_stride; /* between the parts' results: elements that matmul_finish makes */
+    DLM_U32 split_stride;  /* between the parts' results: elements that matmul_finish makes */
 };
 
 /* Rows and columns of out that a work-group makes. */
@@ -69,10 +66,6 @@ struct dlm_matmul_params {
 #define DLM_MATMUL_HAS_BIAS 2u
 #define DLM_MATMUL_A_BF16 4u /* round a to bf16 before the product */
 #define DLM_MATMUL_A_F16 8u
-/* bounds from the attention op's rows [batch0, 4]: */
-#define DLM_MATMUL_N_KV_LEN 16u /* columns from kv_len on are not computed */
-#define DLM_MATMUL_K_KV_LEN 32u /* the sum ends at kv_len */
-#define DLM_MATMUL_K_NUM_Q 64u  /* each part of the sum ends at num_q */
 
 /* Elementwise over contiguous arrays: scale (factor), activations (kind). */
 struct dlm_map_params {
@@ -108,13 +101,12 @@ struct dlm_attention_params {
     DLM_U32 mode; /* enum dlm_attention_mode */
     DLM_F32 scale;
     DLM_U32 block; /* CPU: rows or keys of an item */
-    DLM_U32 first; /* GPU: queries [first, first + num), scores [B, H, num, S] */
-    DLM_U32 num;
 };
 
 #define DLM_ATTENTION_QUERIES 16u /* of a head that an item of attention_delta takes */
 #define DLM_ATTENTION_PREFIX_MODE 1u /* DLM_ATTENTION_PREFIX */
-#define DLM_ATTENTION_MAX_DIM 256u /* on the CPU */
+#define DLM_ATTENTION_MAX_DIM 256u /* GPU: of the kernels with local memory, and on the CPU */
+#define DLM_ATTENTION_SMALL_DIM 128u /* GPU: of attention_128_<kv> */
 
 /* x [rows, heads, 2 * half_dim]; cos, sin [rows, half_dim] */
 struct dlm_rope_params {

@@ -63,7 +63,8 @@ struct op_row {
     int skip_outputs; /* bit i: output i is not compared (a saved intermediate) */
 };
 
-/* Runs the rows on the C reference and every device; returns the exit status. */
+/* Runs the rows on the C reference and every device; returns the exit status. Where a device has
+ * DLM_CAP_NO_LOCAL, small rows of ops with kernels for local memory run once more without it. */
 int op_rows_main(const struct op_row *rows, size_t num);
 
 /* Deterministic test data. */
