@@ -166,6 +166,15 @@ static enum dlm_status damaged(struct dlm_train_call *t)
                     dlm_run_dir(t->run));
 }
 
+/* Whether the base has this linear layer. */
+static bool has_linear(const struct dlm_model *model, const char *path, int64_t in, int64_t out)
+{
+    for (size_t i = 0; path && i < model->num_linears; i++)
+        if (!strcmp(model->linears[i]->path, path))
+            return model->linears[i]->weight->cols == in && model->linears[i]->weight->rows == out;
+    return false;
+}
+
 static enum dlm_status read_modules(struct dlm_train_call *t, const json_t *state)
 {
     const json_t *lora = json_object_get(state, "lora"), *list = json_object_get(state, "modules");
@@ -186,7 +195,8 @@ static enum dlm_status read_modules(struct dlm_train_call *t, const json_t *stat
         const int64_t r = json_integer_value(json_object_get(m, "r"));
         const int64_t in = json_integer_value(json_object_get(m, "in"));
         const int64_t out = json_integer_value(json_object_get(m, "out"));
-        if (!path || r < 1 || in < 1 || out < 1 || r > 65536 || in > 1 << 24 || out > 1 << 24)
+        if (r < 1 || r > 65536 || !has_linear(t->s.model, path, in, out) ||
+            dlm_lora_find(t->s.lora, path))
             return damaged(t);
         st = dlm_lora_add(t->s.lora, path, in, out, r,
                           (float)json_number_value(json_object_get(m, "alpha")), &unused);
@@ -208,7 +218,8 @@ enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkp
     if (st)
         goto done;
     log = json_string_value(json_object_get(state, "log"));
-    t->first_step = json_integer_value(json_object_get(state, "step")) + 1;
+    t->first_step =
+        DLM_MIN(json_integer_value(json_object_get(state, "step")), INT64_MAX - 1) + 1;
     t->micro_batch = json_integer_value(json_object_get(state, "micro_batch_size"));
     t->grad_accum = json_integer_value(json_object_get(state, "grad_accum"));
     const json_t *loss = json_object_get(state, "loss");
@@ -234,6 +245,8 @@ enum dlm_status dlm_train_restore(struct dlm_train_call *t, const struct dlm_che
     const size_t bytes = (size_t)lora->len * sizeof(float);
     enum dlm_status st = DLM_OK;
 
+    if (t->first_step > dlm_trainer_num_steps(t->trainer))
+        return damaged(t);
     for (int i = 0; !st && i < 3; i++) {
         const struct dlm_tensor_info *x = dlm_checkpoint_find(tensors, names[i]);
         if (!x || x->dtype != DLM_DTYPE_F32 || x->bytes != bytes)

@@ -70,6 +70,10 @@ enum dlm_status dlm_trainer_create(struct dlm_ctx *ctx, struct dlm_trainer **out
     if (!st && !t->params.grad_accum)
         t->params.grad_accum = DLM_MAX((int64_t)1, 8 / t->params.micro_batch);
     if (!st) {
+        /* More than there is gives one step an epoch, whatever it is. */
+        const int64_t most = DLM_MAX((int64_t)1, (int64_t)data->num_train);
+        t->params.micro_batch = DLM_MIN(t->params.micro_batch, most);
+        t->params.grad_accum = DLM_MIN(t->params.grad_accum, most);
         int64_t batches = div_up((int64_t)data->num_train, t->params.micro_batch);
         t->steps_per_epoch = div_up(batches, t->params.grad_accum);
         int64_t steps = params->max_steps ? params->max_steps : t->steps_per_epoch * params->epochs;

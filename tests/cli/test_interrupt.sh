@@ -59,6 +59,21 @@ holds_ test -s home/store/*/runs/000002/state.json
 ask_
 same_ out answer
 
+case_ "a state that is damaged"
+state=$(ls home/store/*/runs/000002/state.json)
+cp "$state" state.json
+for change in 's/"in": 72/"in": 73/' 's/"out": 72/"out": 71/' 's/"path": ".*"/"path": "x"/' \
+    's/"step": .*/"step": 9223372036854775807,/' 's/"step": .*/"step": 1000000,/' \
+    's/"step": .*/"step": -7,/' 's/"grad_accum": .*/"grad_accum": 0,/' 's/"log": .*/"log": "a\/b",/' \
+    's/"r": 4/"r": 65537/' 's/"tensors_sha256": "./"tensors_sha256": "x/'; do
+    sed "$change" state.json > "$state"
+    train_ --resume long.dlm
+    fails_ 1 "/runs/000002/state"
+done
+cp state.json "$state"
+ask_
+same_ out answer
+
 case_ "the next start says that a run is unfinished, and leaves it"
 run_ dlm -q train --backend cpu --max-steps 1 --fresh doc.dlm
 status_is 0
@@ -251,6 +266,11 @@ ask_
 fails_ 1 "this needs " " MiB free"
 run_ dlm -q score --base dir:base --backend cpu --prompt a --target b
 fails_ 1 "this needs " " MiB free"
+export DLM_TEST_FREE_BYTES=100000000
+sed 's/micro_batch_size: 2/micro_batch_size: 65536/; s/grad_accum: 2/grad_accum: 65536/' \
+    doc.dlm > huge.dlm
+train_ --max-steps 2 huge.dlm # of four rows
+status_is 0
 unset DLM_TEST_FREE_BYTES
 run_ dlm --home none train --backend cpu --max-steps 1 doc.dlm
 status_is 0
