@@ -104,7 +104,7 @@ check_paths() {
     } | sort -u | grep -v '^tests/' | xargs awk '
     {
         line = $0
-        while (match(line, /(^|[ "`(=])\/[a-z][a-z0-9_.-]*\//)) {
+        while (match(line, /(^|[ `(=])\/[a-z][a-z0-9_.-]*\//)) {
             path = substr(line, RSTART, RLENGTH)
             sub(/^[^\/]/, "", path)
             if (path !~ /^\/(bin|dev|etc|lib|opt|path|proc|sbin|sys|tmp|usr|var)\//)
