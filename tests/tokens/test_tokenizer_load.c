@@ -1,5 +1,6 @@
 /* Files that are damaged, hostile or of a kind that is not supported: each is refused with the
- * right status and a message that names the file and the place. And: every allocation fails once. */
+ * right status and a message that names the file and the place. And: every allocation fails
+ * once. */
 #include "tokens/golden.h"
 
 static struct dlm_ctx *ctx;
