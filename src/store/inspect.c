@@ -143,7 +143,8 @@ enum dlm_status dlm_store_last_run_id(struct dlm_ctx *ctx, const struct dlm_stor
     for (size_t i = 0; i < json_array_size(runs); i++) {
         const json_t *run = json_array_get(runs, i);
         const int64_t run_id = (int64_t)json_integer_value(json_object_get(run, "run_id"));
-        *id = DLM_MAX(*id, run_id);
+        if (run_id <= DLM_STORE_MAX_RUN_ID)
+            *id = DLM_MAX(*id, run_id);
     }
     dlm_manifest_finish(&m);
     return DLM_OK;

@@ -5,6 +5,9 @@
 #include "base/str.h"
 #include "store/store.h"
 
+/* Run ids go up to what the names of folders and logs can say; records beyond name no run. */
+#define DLM_STORE_MAX_RUN_ID 999999999
+
 struct dlm_store {
     char *id;
     char *root;

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "store/store_impl.h"
 
-#define MAX_RUN_ID 999999999 /* as large as names of folders and logs can say */
 
 static const char temporary_prefix[] = ".tmp-";
 
@@ -122,7 +121,7 @@ int64_t dlm_version_run_id(struct dlm_ctx *ctx, const char *dir)
 
     /* a damaged record names no run, which is no error */
     if (path && dlm_path_is_file(path) && !dlm_json_load(NULL, path, 1 << 20, &json) &&
-        dlm_json_int(NULL, json, path, "run_id", 0, MAX_RUN_ID, &id))
+        dlm_json_int(NULL, json, path, "run_id", 0, DLM_STORE_MAX_RUN_ID, &id))
         id = 0;
     json_decref(json);
     dlm_free(path);
