@@ -3,7 +3,7 @@
  * keeps as the last error; it may not crash, hang or leak.
  *
  *     mutate_files FOLDER        FOLDER holds base/, adapter/, images/ and doc.dlm; 300 cases, or
- *                                DLM_FUZZ_RUNS / 50 of them, from seed DLM_FUZZ_SEED (1)
+ *                                DLM_FUZZ_RUNS / 25 of them, from seed DLM_FUZZ_SEED (1)
  *     mutate_files FOLDER CASE   one case again, and what it says
  *
  * Everything lies in a temporary folder: seed/ as it should be, case/ its copy with one file
@@ -19,7 +19,7 @@
 #include "mutate.h"
 #include "tests/check.h"
 
-#define PARSER_RUNS 50 /* a case takes as long as so many inputs of a parser alone */
+#define PARSER_RUNS 25 /* a case takes as long as so many inputs of a parser alone */
 #define CASE_SECONDS 60 /* of wall time, sanitizers and a busy machine included */
 #define MAX_FILES 64
 #define MAX_BYTES ((size_t)2 << 20)
