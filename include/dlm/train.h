@@ -28,6 +28,14 @@ enum dlm_train_checkpointing {
     DLM_TRAIN_CHECKPOINTING_OFF,
 };
 
+/* dlm.lock records under which conditions the store was last trained. */
+enum dlm_train_lock {
+    DLM_TRAIN_LOCK_CHECK,  /* another base is an error; another device, seed or program a warning */
+    DLM_TRAIN_LOCK_STRICT, /* every difference is an error */
+    DLM_TRAIN_LOCK_UPDATE, /* record what holds now, unchecked */
+    DLM_TRAIN_LOCK_IGNORE, /* neither check nor record */
+};
+
 /* How modules of the vision tower are named in the adapter's file. */
 enum dlm_train_adapter_names {
     DLM_TRAIN_ADAPTER_NAMES_V5, /* as transformers 5 does */
@@ -44,6 +52,7 @@ struct dlm_train_params {
     int64_t max_steps;        /* 0: all epochs */
     bool resume;              /* go on with the interrupted run, else from the current adapter */
     bool fresh;               /* from a new adapter (the default); not with resume */
+    enum dlm_train_lock lock;
     bool accept_license;      /* accept the licence of a gated base, and record it */
     /* Folder of a PEFT adapter to start from: its r, alpha and targets hold. Or NULL. */
     const char *init_adapter;

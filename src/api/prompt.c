@@ -63,7 +63,7 @@ static enum dlm_status make_plans(struct prompt *x)
     dlm_generator_plans(x->generator, plans);
     plans[2] = s->vision.plan;
     struct dlm_budget budget = {
-        .weights = dlm_weights_bytes(s->model->weights),
+        .weights = dlm_session_weight_bytes(s, s->has_vision),
         .adapter = s->lora ? (uint64_t)s->lora->len * sizeof(float) : 0,
         .cache = dlm_generator_slot_bytes(x->generator),
     };
@@ -151,7 +151,7 @@ enum dlm_status dlm_prompt(struct dlm_ctx *ctx, const struct dlm_prompt_params *
     if (!st)
         st = make_plans(&x);
     if (!st)
-        st = dlm_session_load(&x.s, params->num_images > 0, false);
+        st = dlm_session_load(&x.s, x.s.has_vision, false);
     if (!st)
         st = see_images(&x);
     if (!st)

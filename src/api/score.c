@@ -71,7 +71,7 @@ static enum dlm_status check_budget(const struct score *x, struct dlm_plan *cons
 {
     const struct dlm_lora *lora = x->s.lora;
     const uint64_t adapter = lora ? (uint64_t)lora->len * sizeof(float) : 0;
-    struct dlm_budget budget = {.weights = dlm_weights_bytes(x->s.model->weights),
+    struct dlm_budget budget = {.weights = dlm_session_weight_bytes(&x->s, x->params->num_images),
                                 .adapter = x->params->gradients ? 2 * adapter : adapter};
 
     for (int i = 0; i < num_plans; i++)

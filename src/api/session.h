@@ -45,6 +45,9 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
 /* Reads the PEFT adapter in dir as the session's LoRA. */
 enum dlm_status dlm_session_read_adapter(struct dlm_session *s, const char *dir) DLM_CHECK_RESULT;
 
+/* Bytes of the weights that dlm_session_load() puts on the device. */
+uint64_t dlm_session_weight_bytes(const struct dlm_session *s, bool with_tower);
+
 /* Loads weights (the tower only if vision is wanted), uploads the adapter. */
 enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower,
                                  bool for_training) DLM_CHECK_RESULT;

@@ -233,8 +233,9 @@ static enum dlm_status make_trainer(struct dlm_train_call *t)
 static enum dlm_status load_all(struct dlm_train_call *t)
 {
     const uint64_t adapter = (uint64_t)t->s.lora->len * sizeof(float);
+    const bool with_tower = t->s.has_vision || t->with_tower;
     const struct dlm_budget budget = {
-        .weights = dlm_weights_bytes(t->s.model->weights),
+        .weights = dlm_session_weight_bytes(&t->s, with_tower),
         .adapter = 2 * adapter,
         .optimizer = 2 * adapter,
         .activations = dlm_trainer_arena_bytes(t->trainer),
@@ -243,7 +244,7 @@ static enum dlm_status load_all(struct dlm_train_call *t)
 
     enum dlm_status st = dlm_session_check_budget(&t->s, &budget);
     if (!st)
-        st = dlm_session_load(&t->s, t->s.has_vision || t->with_tower, true);
+        st = dlm_session_load(&t->s, with_tower, true);
     return st ? st : dlm_trainer_prepare(t->trainer);
 }
 
@@ -344,6 +345,8 @@ static enum dlm_status prepare(struct dlm_train_call *t)
         st = make_rows(t);
     if (!st)
         st = open_session(t);
+    if (!st)
+        st = dlm_train_check_lock(t);
     if (!st)
         st = dlm_train_data_init(&t->data, t->ctx, &t->rows, t->store, t->s.model, t->s.tok,
                                  t->doc->training.sequence_len);

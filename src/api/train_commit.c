@@ -103,16 +103,42 @@ static enum dlm_status write_summary(struct dlm_train_call *t, const char *path)
 
 static enum dlm_status set_content_hashes(struct dlm_train_call *t, struct dlm_manifest *manifest)
 {
-    const char **ids = dlm_alloc_array(t->ctx, t->rows.num_rows + 1, sizeof(*ids));
-    size_t num = 0;
+    size_t num;
+    const char **ids = dlm_train_section_ids(t, &num);
+    enum dlm_status st =
+        ids ? dlm_manifest_set_map(t->ctx, manifest, "content_hashes", ids, ids, num)
+            : DLM_ERR_MEMORY;
 
-    if (!ids)
-        return DLM_ERR_MEMORY;
-    for (size_t i = 0; i < t->rows.num_rows; i++)
-        if (!num || strcmp(ids[num - 1], t->rows.rows[i].section_id))
-            ids[num++] = t->rows.rows[i].section_id;
-    enum dlm_status st = dlm_manifest_set_map(t->ctx, manifest, "content_hashes", ids, ids, num);
     dlm_free(ids);
+    return st;
+}
+
+static struct dlm_lock_record lock_record(const struct dlm_train_call *t,
+                                          const struct dlm_manifest *manifest)
+{
+    return (struct dlm_lock_record){
+        .dlm_sha256 = t->document_sha,
+        .base_revision = t->s.base.revision,
+        .hardware_tier = dlm_backend_name(dlm_device_get_caps(t->s.device)->info.kind),
+        .determinism_class = "strong",
+        .seed = t->seed,
+        .last_run_id = t->run ? dlm_run_id(t->run) : 0,
+        .license = json_object_get(manifest->root, "license_acceptance"),
+    };
+}
+
+enum dlm_status dlm_train_check_lock(struct dlm_train_call *t)
+{
+    const enum dlm_train_lock policy = t->params->lock;
+    struct dlm_manifest manifest = {0};
+
+    if (policy == DLM_TRAIN_LOCK_UPDATE || policy == DLM_TRAIN_LOCK_IGNORE)
+        return DLM_OK;
+    enum dlm_status st = dlm_manifest_load(t->ctx, &manifest, t->store);
+    const struct dlm_lock_record now = lock_record(t, &manifest);
+    if (!st)
+        st = dlm_lock_record_check(t->ctx, t->store, &now, policy == DLM_TRAIN_LOCK_STRICT);
+    dlm_manifest_finish(&manifest);
     return st;
 }
 
@@ -143,16 +169,8 @@ static enum dlm_status update_manifest(struct dlm_train_call *t, const char *sum
         st = set_content_hashes(t, &manifest);
     if (!st)
         st = dlm_manifest_save(t->ctx, &manifest, t->store);
-    const struct dlm_lock_record record = {
-        .dlm_sha256 = t->document_sha,
-        .base_revision = t->s.base.revision,
-        .hardware_tier = dlm_backend_name(dlm_device_get_caps(t->s.device)->info.kind),
-        .determinism_class = "strong",
-        .seed = t->seed,
-        .last_run_id = dlm_run_id(t->run),
-        .license = json_object_get(manifest.root, "license_acceptance"),
-    };
-    if (!st)
+    const struct dlm_lock_record record = lock_record(t, &manifest);
+    if (!st && t->params->lock != DLM_TRAIN_LOCK_IGNORE)
         st = dlm_lock_record_write(t->ctx, t->store, &record);
     dlm_manifest_finish(&manifest);
     return st;

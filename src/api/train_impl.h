@@ -8,6 +8,7 @@
 #include "api/session.h"
 #include "dlm/train.h"
 #include "doc/sources.h"
+#include "store/lock_record.h"
 #include "store/manifest.h"
 #include "store/run.h"
 #include "train/trainer.h"
@@ -55,10 +56,14 @@ enum dlm_status dlm_train_log_step(struct dlm_train_call *t, const struct dlm_tr
                                    double tokens_per_sec, double val_loss) DLM_CHECK_RESULT;
 enum dlm_status dlm_train_log_complete(struct dlm_train_call *t,
                                        int64_t version) DLM_CHECK_RESULT;
+/* Ids of the sections that rows come from, in their order; the array is owned, the ids are not. */
+const char **dlm_train_section_ids(const struct dlm_train_call *t, size_t *num);
 /* Bytes that are safely in the log. */
 enum dlm_status dlm_train_log_bytes(struct dlm_train_call *t, uint64_t *bytes) DLM_CHECK_RESULT;
 
 /* train_commit.c: the adapter version, the manifest, the lock record. */
 enum dlm_status dlm_train_commit(struct dlm_train_call *t) DLM_CHECK_RESULT;
+/* Whether what holds now agrees with dlm.lock, as the policy asks. */
+enum dlm_status dlm_train_check_lock(struct dlm_train_call *t) DLM_CHECK_RESULT;
 
 #endif

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "api/train_impl.h"
@@ -40,6 +41,58 @@ static json_t *banner(const struct dlm_train_call *t)
         "steps", (json_int_t)dlm_trainer_num_steps(t->trainer));
 }
 
+const char **dlm_train_section_ids(const struct dlm_train_call *t, size_t *num)
+{
+    const char **ids = dlm_alloc_array(t->ctx, t->rows.num_rows + 1, sizeof(*ids));
+
+    *num = 0;
+    for (size_t i = 0; ids && i < t->rows.num_rows; i++) {
+        const char *id = t->rows.rows[i].section_id;
+        if (!*num || strcmp(ids[*num - 1], id))
+            ids[(*num)++] = id;
+    }
+    return ids;
+}
+
+/* Adds to list the keys of `of` that `other` has too, or has not. */
+static void add_keys(json_t *list, json_t *of, const json_t *other, bool in_both)
+{
+    const char *id;
+    json_t *value;
+
+    json_object_foreach (of, id, value)
+        if (in_both == (json_object_get(other, id) != NULL))
+            (void)json_array_append_new(list, json_string(id)); /* a NULL list fails below */
+}
+
+/* Sections that the last version was trained on, and those that it was not. */
+static enum dlm_status write_delta(struct dlm_train_call *t)
+{
+    struct dlm_manifest manifest = {0};
+    json_t *now = json_object(), *is_new = json_array(), *same = json_array(),
+           *removed = json_array();
+    size_t num = 0;
+    const char **ids = dlm_train_section_ids(t, &num);
+
+    enum dlm_status st = ids ? dlm_manifest_load(t->ctx, &manifest, t->store) : DLM_ERR_MEMORY;
+    json_t *before = json_object_get(manifest.root, "content_hashes");
+    for (size_t i = 0; i < num; i++)
+        (void)json_object_set_new(now, ids[i], json_true());
+    add_keys(is_new, now, before, false);
+    add_keys(same, now, before, true);
+    add_keys(removed, before, now, false);
+    json_t *line = json_pack("{s:s, s:o, s:o, s:o}", "type", "delta", "new", is_new, "unchanged",
+                             same, "removed", removed);
+    if (!st)
+        st = write_line(t, line);
+    else
+        json_decref(line);
+    json_decref(now);
+    dlm_free(ids);
+    dlm_manifest_finish(&manifest);
+    return st;
+}
+
 enum dlm_status dlm_train_log_open(struct dlm_train_call *t)
 {
     const bool is_new = !t->log_path;
@@ -52,7 +105,9 @@ enum dlm_status dlm_train_log_open(struct dlm_train_call *t)
     t->log = fopen(t->log_path, is_new ? "we" : "ae");
     if (!t->log)
         return dlm_fail(t->ctx, DLM_ERR_IO, "cannot write '%s': %s", t->log_path, strerror(errno));
-    return is_new ? write_line(t, banner(t)) : DLM_OK;
+    if (is_new)
+        st = write_line(t, banner(t));
+    return is_new && !st ? write_delta(t) : st;
 }
 
 enum dlm_status dlm_train_log_step(struct dlm_train_call *t, const struct dlm_trainer_step *step,

@@ -1,5 +1,4 @@
-/* manifest.json, the store's running record, and dlm.lock, the record of the last run's conditions.
- * Canonical JSON; unknown keys and another schema_version are refused. */
+/* manifest.json, the store's running record. Canonical JSON; unknown keys and another schema_version are refused. */
 #ifndef DLM_STORE_MANIFEST_H
 #define DLM_STORE_MANIFEST_H
 
@@ -62,21 +61,5 @@ struct dlm_training_run {
 /* Appends the run, or replaces the entry with its run_id: adding twice is adding once. */
 enum dlm_status dlm_manifest_add_run(struct dlm_ctx *ctx, struct dlm_manifest *m,
                                      const struct dlm_training_run *run) DLM_CHECK_RESULT;
-
-/* dlm.lock. All strings may be NULL (null). */
-struct dlm_lock_record {
-    const char *dlm_sha256;    /* of the document's bytes */
-    const char *base_revision;
-    const char *base_sha256;
-    const char *hardware_tier;     /* "cpu", ... */
-    const char *determinism_class; /* "strong", "best-effort", "advisory" */
-    int64_t seed;
-    int64_t last_run_id;
-    const json_t *determinism_flags; /* object, or NULL */
-    const json_t *pinned_versions;   /* object, or NULL */
-    const json_t *license;           /* the manifest's license_acceptance, or NULL */
-};
-enum dlm_status dlm_lock_record_write(struct dlm_ctx *ctx, const struct dlm_store *store,
-                                      const struct dlm_lock_record *record) DLM_CHECK_RESULT;
 
 #endif

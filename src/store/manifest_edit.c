@@ -1,4 +1,4 @@
-/* Changes to a manifest in memory, and dlm.lock. */
+/* Changes to a manifest in memory. */
 #include <math.h>
 #include <string.h>
 
@@ -152,51 +152,3 @@ enum dlm_status dlm_manifest_add_run(struct dlm_ctx *ctx, struct dlm_manifest *m
 }
 
 /* A borrowed value for a record, null when there is none. */
-static json_t *share(const json_t *value)
-{
-    return value ? json_deep_copy(value) : json_null();
-}
-
-static json_t *share_object(const json_t *value)
-{
-    return value ? json_deep_copy(value) : json_object();
-}
-
-enum dlm_status dlm_lock_record_write(struct dlm_ctx *ctx, const struct dlm_store *store,
-                                      const struct dlm_lock_record *record)
-{
-    const struct {
-        const char *key;
-        json_t *value;
-    } fields[] = {
-        {"base_model_revision", string_or_null(record->base_revision)},
-        {"base_model_sha256", string_or_null(record->base_sha256)},
-        {"created_at", time_or_null(time(NULL))},
-        {"cuda_version", json_null()},
-        {"determinism_class", string_or_null(record->determinism_class)},
-        {"determinism_flags", share_object(record->determinism_flags)},
-        {"dlm_id", json_string(store->id)},
-        {"dlm_sha256", string_or_null(record->dlm_sha256)},
-        {"hardware_tier", string_or_null(record->hardware_tier)},
-        {"last_run_id", json_integer((json_int_t)record->last_run_id)},
-        {"license_acceptance", share(record->license)},
-        {"lock_version", json_integer(1)},
-        {"pinned_versions", share_object(record->pinned_versions)},
-        {"rocm_version", json_null()},
-        {"seed", json_integer((json_int_t)record->seed)},
-        {"world_size", json_integer(1)},
-    };
-    json_t *root = json_object();
-    char *path = dlm_store_pathf(ctx, store, "dlm.lock");
-    enum dlm_status st = root && path ? DLM_OK : DLM_ERR_MEMORY;
-
-    for (size_t i = 0; i < DLM_ARRAY_LEN(fields); i++) { /* all: each takes its value */
-        enum dlm_status one = set(ctx, root, fields[i].key, fields[i].value);
-        st = st ? st : one;
-    }
-    if (!st)
-        st = dlm_json_replace(ctx, path, root);
-    json_decref(root);
-    dlm_free(path);
-    return st;
-}

@@ -254,6 +254,35 @@ else
     skipped=$((skipped + 1))
 fi
 
+# --- the record of the last run's conditions, and what changed since ---
+
+log_of_()
+{
+    sed -n 's/^log: *//p' err
+}
+
+case_ "another seed: a warning, an error where it is asked for"
+run_ dlm --home lock train --backend cpu --max-steps 1 doc.dlm
+status_is 0
+grep -q '"type":"delta".*"unchanged":\[\]' "$(log_of_)" || fail_ "the first run's delta"
+run_ dlm --home lock train --backend cpu --max-steps 1 --strict-lock doc.dlm
+status_is 0
+grep -q '"new":\[\],"removed":\[\],"type":"delta"' "$(log_of_)" || fail_ "the same run's delta"
+run_ dlm -q --home lock train --backend cpu --max-steps 1 --seed 99 --strict-lock doc.dlm
+fails_ 1 "lock: " "dlm.lock: lock validation failed (seed was 0 and is 99)"
+err_has "hint: --update-lock"
+run_ dlm --home lock train --backend cpu --max-steps 1 --seed 99 --ignore-lock doc.dlm
+status_is 0
+run_ dlm --home lock train --backend cpu --max-steps 1 --seed 99 doc.dlm
+status_is 0
+err_has "lock: seed was 0 and is 99"
+run_ dlm --home lock train --backend cpu --max-steps 1 --seed 0 --update-lock doc.dlm
+status_is 0
+run_ dlm --home lock train --backend cpu --max-steps 1 --strict-lock doc.dlm
+status_is 0
+run_ dlm --home lock train --strict-lock --ignore-lock doc.dlm
+status_is 2
+
 # --- memory and devices ---
 
 case_ "what cannot fit is refused with the numbers, before weights are read"

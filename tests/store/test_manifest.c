@@ -1,4 +1,5 @@
 /* The manifest: the reference's fresh example, round trips, and everything that is refused. */
+#include "store/lock_record.h"
 #include "store/manifest.h"
 
 #include "store_helpers.h"
@@ -161,6 +162,44 @@ static void test_lock_record(struct dlm_store *store)
     json_decref(json);
 }
 
+static void test_lock_check(struct dlm_store *store)
+{
+    const struct dlm_lock_record was = {.dlm_sha256 = "ab", .base_revision = "895c",
+                                        .base_sha256 = "77", .hardware_tier = "cpu", .seed = 42,
+                                        .determinism_class = "strong"};
+    struct dlm_lock_record now = was;
+
+    check_case("dlm.lock: the same, another document, an unknown hash");
+    CHECK(!dlm_lock_record_write(ctx, store, &was));
+    now.dlm_sha256 = "cd";
+    now.base_sha256 = NULL;
+    CHECK(!dlm_lock_record_check(ctx, store, &now, true));
+
+    check_case("dlm.lock: another seed or device");
+    now.seed = 7;
+    CHECK(!dlm_lock_record_check(ctx, store, &now, false));
+    CHECK_INT(dlm_lock_record_check(ctx, store, &now, true), DLM_ERR_INVALID);
+    CHECK(strstr(dlm_ctx_last_error(ctx), "dlm.lock: lock validation failed (seed was 42 and is 7)"));
+    now.hardware_tier = "vulkan";
+    CHECK_INT(dlm_lock_record_check(ctx, store, &now, true), DLM_ERR_INVALID);
+    CHECK(strstr(dlm_ctx_last_error(ctx),
+                 "(hardware_tier was \"cpu\" and is \"vulkan\"; seed was 42 and is 7)"));
+
+    check_case("dlm.lock: another base");
+    now = was;
+    now.base_revision = "896d";
+    CHECK_INT(dlm_lock_record_check(ctx, store, &now, false), DLM_ERR_INVALID);
+    now = was;
+    now.base_sha256 = "78";
+    CHECK_INT(dlm_lock_record_check(ctx, store, &now, false), DLM_ERR_INVALID);
+
+    check_case("dlm.lock: none, and one that is no object");
+    CHECK(!unlink(in_store(store, "dlm.lock")));
+    CHECK(!dlm_lock_record_check(ctx, store, &now, true));
+    CHECK(put_file(in_store(store, "dlm.lock"), "[1]\n", 4));
+    CHECK_INT(dlm_lock_record_check(ctx, store, &was, false), DLM_ERR_PARSE);
+}
+
 int main(void)
 {
     ctx = make_ctx();
@@ -170,6 +209,7 @@ int main(void)
     test_round_trip(store);
     test_corrupt(store);
     test_lock_record(store);
+    test_lock_check(store);
     dlm_store_close(&store);
     tmp_remove();
     dlm_ctx_destroy(&ctx);

@@ -14,6 +14,7 @@ enum phase { PHASE_ALL, PHASE_SFT, PHASE_PREFERENCE };
 struct args {
     struct dlm_train_params params;
     enum phase phase;
+    bool strict_lock, update_lock, ignore_lock;
 };
 
 #define AT(member) offsetof(struct args, params.member)
@@ -33,6 +34,12 @@ static const struct dlm_option options[] = {
      .help = "stop after N steps"},
     {"phase", .type = DLM_OPTION_CHOICE, .choices = phases, .offset = offsetof(struct args, phase),
      .help = "what to train (preference is not supported yet)"},
+    {"strict-lock", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, strict_lock),
+     .help = "any difference from dlm.lock is an error"},
+    {"update-lock", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, update_lock),
+     .help = "do not check dlm.lock; write it anew"},
+    {"ignore-lock", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, ignore_lock),
+     .help = "neither check nor write dlm.lock"},
     {"i-accept-license", .type = DLM_OPTION_FLAG, .offset = AT(accept_license),
      .help = "accept the licence of a gated base, and remember it"},
     {"init-adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(init_adapter),
@@ -124,6 +131,15 @@ static int run(struct dlm_cli *cli, const void *args)
         dlm_options_usage_error("train", "--resume and --fresh are mutually exclusive");
         return DLM_EXIT_USAGE;
     }
+    if (a->strict_lock + a->update_lock + a->ignore_lock > 1) {
+        dlm_options_usage_error(
+            "train", "--strict-lock, --update-lock and --ignore-lock are mutually exclusive");
+        return DLM_EXIT_USAGE;
+    }
+    params.lock = a->strict_lock   ? DLM_TRAIN_LOCK_STRICT
+                  : a->update_lock ? DLM_TRAIN_LOCK_UPDATE
+                  : a->ignore_lock ? DLM_TRAIN_LOCK_IGNORE
+                                   : DLM_TRAIN_LOCK_CHECK;
     if (a->phase == PHASE_PREFERENCE) {
         fputs("training: --phase preference is not supported yet\n", stderr);
         return DLM_EXIT_FAILED;
