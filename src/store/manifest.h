@@ -1,4 +1,5 @@
-/* manifest.json, the store's running record. Canonical JSON; unknown keys and another schema_version are refused. */
+/* manifest.json, the store's running record. Canonical JSON; unknown keys and another
+ * schema_version are refused. */
 #ifndef DLM_STORE_MANIFEST_H
 #define DLM_STORE_MANIFEST_H
 

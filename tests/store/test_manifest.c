@@ -179,7 +179,8 @@ static void test_lock_check(struct dlm_store *store)
     now.seed = 7;
     CHECK(!dlm_lock_record_check(ctx, store, &now, false));
     CHECK_INT(dlm_lock_record_check(ctx, store, &now, true), DLM_ERR_INVALID);
-    CHECK(strstr(dlm_ctx_last_error(ctx), "dlm.lock: lock validation failed (seed was 42 and is 7)"));
+    CHECK(strstr(dlm_ctx_last_error(ctx),
+                 "dlm.lock: lock validation failed (seed was 42 and is 7)"));
     now.hardware_tier = "vulkan";
     CHECK_INT(dlm_lock_record_check(ctx, store, &now, true), DLM_ERR_INVALID);
     CHECK(strstr(dlm_ctx_last_error(ctx),

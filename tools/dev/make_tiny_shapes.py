@@ -1,7 +1,7 @@
 """Makes share/tiny-shapes, the bundled base, and share/sample, the sample document.
 
     python tools/dev/make_tiny_shapes.py [--out share] [--stage all|tokenizer|train|sample|check]
-                                         [--minutes 40] [--threads 1]
+                                         [--minutes 80] [--threads 1]
                                          [--resume BASE]
 
 A PaliGemma of about 1.1 M parameters, trained from nothing on drawn shapes, colours, digits and
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 import tiny_shapes_draw as draw
 import tiny_shapes_sample as sample
@@ -70,48 +71,81 @@ class Scheduler:
         done = (time.time() - self.t0) / self.seconds
         rate = self.peak * min(1, self.step / 100) * 0.5 * (1 + np.cos(np.pi * min(done, 1)))
         for g in self.opt.param_groups:
-            g["lr"] = rate + self.peak * 0.01
+            g["lr"] = (rate + self.peak * 0.01) * g.get("share", 1)
         return done < 1
 
 
-def train_tower(model, rng, seconds: float) -> None:
-    """Dense labels: kind and colour of what fills each patch. Gives the tower its eyes quickly."""
+class DenseLabels(nn.Module):
+    """What each patch shows: kind, colour, and whether an object's centre lies in it. It gives the
+    tower its eyes, and keeps them while the language model learns; it is no part of the base."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = [len(draw.KINDS) + 1, len(draw.COLOUR_NAMES) + 1, 2]
+        self.heads = nn.Linear(96, sum(self.sizes))
+
+    @staticmethod
+    def labels(scenes: list[draw.Scene], owners: list[np.ndarray]) -> torch.Tensor:
+        """[scenes, PATCHES, 3]; 0 is the background."""
+        out = np.zeros((len(scenes), PATCHES, 3), np.int64)
+        for labels, scene, owner in zip(out, scenes, owners):
+            table = np.array([(0, 0)] + [(draw.KINDS.index(t.kind) + 1,
+                                          draw.COLOUR_NAMES.index(t.colour) + 1)
+                                         for t in scene.things])
+            labels[:, :2] = table[owner.reshape(-1)]
+            side = IMAGE // PATCH
+            for t in scene.things:
+                labels[int(t.y * side) * side + int(t.x * side), 2] = 1
+        return torch.from_numpy(out)
+
+    def forward(self, hidden: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """The loss, and the share of object patches whose kind is right."""
+        parts = self.heads(hidden).split(self.sizes, -1)
+        loss = sum(nn.functional.cross_entropy(p.flatten(0, 1), labels[..., i].flatten())
+                   for i, p in enumerate(parts))
+        kind = labels[..., 0]
+        return loss, (parts[0].argmax(-1) == kind)[kind > 0].float().mean().item()
+
+
+def sample_images(rng, num: int) -> tuple[list[draw.Scene], torch.Tensor, torch.Tensor]:
+    """Scenes with their pixels and dense labels; every other single shape is drawn again, so that
+    one to four things are about equally frequent."""
+    scenes = []
+    while len(scenes) < num:
+        scene = text.sample_scene(rng)
+        shape = scene.things[0].kind in draw.SHAPES
+        if not shape or len(scene.things) > 1 or rng.random() < 0.5:
+            scenes.append(scene)
+    drawn = [draw.draw(s, IMAGE, PATCH) for s in scenes]
+    return scenes, pixels_of([d[0] for d in drawn]), DenseLabels.labels(
+        scenes, [d[1] for d in drawn])
+
+
+def train_tower(model, dense, rng, seconds: float) -> None:
     tower = model.model.vision_tower
-    heads = nn.Linear(96, len(draw.KINDS) + 1 + len(draw.COLOUR_NAMES) + 1)
-    opt = torch.optim.AdamW([*tower.parameters(), *heads.parameters()], weight_decay=0.05)
+    opt = torch.optim.AdamW([*tower.parameters(), *dense.parameters()], weight_decay=0.05)
     rate = Scheduler(opt, 2e-3, seconds)
-    kinds = len(draw.KINDS) + 1
     while rate():
-        scenes = [text.sample_scene(rng) for _ in range(64)]
-        drawn = [draw.draw(s, IMAGE, PATCH) for s in scenes]
-        kind = torch.zeros(64, PATCHES, dtype=torch.long)
-        colour = torch.zeros(64, PATCHES, dtype=torch.long)
-        for i, (scene, (_, owner)) in enumerate(zip(scenes, drawn)):
-            table = [(0, 0)] + [(draw.KINDS.index(t.kind) + 1,
-                                 draw.COLOUR_NAMES.index(t.colour) + 1) for t in scene.things]
-            labels = torch.tensor(table)[torch.from_numpy(owner.reshape(-1))]
-            kind[i], colour[i] = labels[:, 0], labels[:, 1]
-        out = heads(tower(pixels_of([d[0] for d in drawn])).last_hidden_state)
-        loss = (nn.functional.cross_entropy(out[..., :kinds].flatten(0, 1), kind.flatten())
-                + nn.functional.cross_entropy(out[..., kinds:].flatten(0, 1), colour.flatten()))
+        _, pixels, labels = sample_images(rng, 48)
+        loss, right = dense(tower(pixels).last_hidden_state, labels)
         opt.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
         opt.step()
-        if rate.step % 100 == 0:
-            right = (out[..., :kinds].argmax(-1) == kind)[kind > 0].float().mean()
+        if rate.step % 200 == 0:
             print(f"tower {rate.step} loss {loss.item():.3f} kind {right:.3f}", flush=True)
 
 
-def make_batch(tok: text.Tokenizer, rows: list[tuple[np.ndarray | None, str, str]]) -> dict:
-    """Prefix-LM rows as PaliGemmaProcessor makes them: images, <bos>, prefix, newline | suffix."""
+def make_batch(tok: text.Tokenizer, rows: list[tuple]) -> dict:
+    """Prefix-LM rows (image or not, prefix, suffix) as PaliGemmaProcessor makes them: image tokens,
+    <bos>, prefix, newline | suffix, <eos>. Images that are arrays become pixel_values."""
     ids, types, images = [], [], []
     for image, prefix, suffix in rows:
         head = ([tok.image] * PATCHES if image is not None else []) + [2] + tok(prefix + "\n")
         tail = tok(suffix) + [1]
         ids.append(head + tail)
         types.append([0] * len(head) + [1] * len(tail))
-        if image is not None:
+        if isinstance(image, np.ndarray):
             images.append(image)
     width = max(map(len, ids))
     pad = [width - len(r) for r in ids]
@@ -125,25 +159,45 @@ def make_batch(tok: text.Tokenizer, rows: list[tuple[np.ndarray | None, str, str
     return batch
 
 
-def train_model(model, tok, rng, seconds: float, save) -> int:
-    opt = torch.optim.AdamW(model.parameters(), weight_decay=0.02, betas=(0.9, 0.98))
+def suffix_loss(model, batch: dict, features: torch.Tensor | None) -> torch.Tensor:
+    """The loss that PaliGemma computes, with logits only where a label stands."""
+    images = {} if features is None else {"image": BaseModelOutputWithPooling(
+        pooler_output=features)}
+    hidden = model.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"],
+                         token_type_ids=batch["token_type_ids"],
+                         mm_encoder_outputs=images).last_hidden_state
+    labels = batch["labels"][:, 1:]
+    where = labels != -100
+    return nn.functional.cross_entropy(model.lm_head(hidden[:, :-1][where]), labels[where])
+
+
+def train_model(model, dense, tok, rng, seconds: float, save) -> int:
+    """Two questions about each image; every eighth step words to copy, without an image."""
+    tower = model.model.vision_tower
+    slow = [*tower.parameters(), *dense.parameters()]
+    rest = [*model.model.multi_modal_projector.parameters(),
+            *model.model.language_model.parameters()]
+    opt = torch.optim.AdamW([{"params": rest}, {"params": slow, "share": 0.3}],
+                            weight_decay=0.02, betas=(0.9, 0.98))
     rate = Scheduler(opt, 2e-3, seconds)
     saved = time.time()
     while rate():
-        if rate.step % 8 == 0:  # words without images: copying keeps new words within reach
-            rows = [(None, *text.copy_row(rng)) for _ in range(48)]
+        if rate.step % 8 == 0:
+            loss = suffix_loss(model, make_batch(
+                tok, [(None, *text.copy_row(rng)) for _ in range(48)]), None)
+            total = loss
         else:
-            rows = []
-            for _ in range(24):
-                scene = text.sample_scene(rng)
-                image = draw.draw(scene, IMAGE)[0]
-                rows += [(image, *qa) for qa in text.questions(scene, rng)[:2]]
-        loss = model(**make_batch(tok, rows)).loss
+            scenes, pixels, labels = sample_images(rng, 24)
+            hidden = tower(pixels).last_hidden_state
+            rows = [(True, *qa) for s in scenes for qa in text.questions(s, rng)[:2]]
+            features = model.model.multi_modal_projector(hidden).repeat_interleave(2, 0)
+            loss = suffix_loss(model, make_batch(tok, rows), features)
+            total = loss + 0.3 * dense(hidden, labels)[0]
         opt.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        total.backward()
+        nn.utils.clip_grad_norm_(rest + slow, 1.0)
         opt.step()
-        if rate.step % 100 == 0:
+        if rate.step % 200 in (0, 1):
             print(f"model {rate.step} loss {loss.item():.4f}", flush=True)
         if time.time() - saved > 300:
             save(model)
@@ -204,7 +258,7 @@ def main() -> None:
     args = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     args.add_argument("--out", type=Path, default=Path("share"))
     args.add_argument("--stage", default="all")
-    args.add_argument("--minutes", type=float, default=40)
+    args.add_argument("--minutes", type=float, default=80)
     args.add_argument("--threads", type=int, default=1)
     args.add_argument("--resume", type=Path, help="a base to train on instead of starting anew")
     args = args.parse_args()
@@ -218,12 +272,13 @@ def main() -> None:
         model = PaliGemmaForConditionalGeneration.from_pretrained(
             args.resume, dtype=torch.float32) if args.resume else (
             PaliGemmaForConditionalGeneration(make_config(tok)))
+        model.set_attn_implementation("eager")  # the fastest one for so few tokens
+        dense = DenseLabels()
         print("parameters", sum(p.numel() for p in model.parameters()), "vocabulary", tok.size)
         save_model(model, tok, base)
         began = time.time()
-        if not args.resume:
-            train_tower(model, rng, args.minutes * 60 * 0.35)
-        steps = train_model(model, tok, rng, args.minutes * 60 * (1 if args.resume else 0.65),
+        train_tower(model, dense, rng, args.minutes * 60 * 0.3)
+        steps = train_model(model, dense, tok, rng, args.minutes * 60 * 0.7,
                             lambda m: save_model(m, tok, base))
         save_model(model, tok, base)
         print("steps", steps, "minutes", round((time.time() - began) / 60, 1))
