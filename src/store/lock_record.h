@@ -18,8 +18,8 @@ struct dlm_lock_record {
 };
 
 /* Compares dlm.lock, if there is one, with what holds now. Another document is what training is
- * for; another base is an error; another device, seed, program, class or licence is a warning, or with
- * strict an error: DLM_ERR_INVALID, `lock: <path>: lock validation failed (a; b)`. */
+ * for; another base is an error; another device, seed, program, class or licence is a warning, or
+ * with strict an error: DLM_ERR_INVALID, `lock: <path>: lock validation failed (a; b)`. */
 enum dlm_status dlm_lock_record_check(struct dlm_ctx *ctx, const struct dlm_store *store,
                                       const struct dlm_lock_record *now,
                                       bool strict) DLM_CHECK_RESULT;
