@@ -195,6 +195,8 @@ enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
         goto done;
     limit_allocations(&(*out)->caps, params->max_alloc_bytes);
     (*out)->caps.bits &= ~params->hide_caps;
+    if (params->use_library && dlm_device_has_kernel(*out, "gemm_f32"))
+        (*out)->caps.bits |= DLM_CAP_GEMM_F32;
 done:
     return st;
 }
@@ -322,7 +324,8 @@ void *dlm_buffer_host_data(struct dlm_buffer *buffer)
     return backend->buffer_host_data ? backend->buffer_host_data(buffer) : NULL;
 }
 
-size_t dlm_device_gemm_scratch(struct dlm_device *device, const struct dlm_gemm_params *params)
+size_t dlm_device_gemm_scratch(const struct dlm_device *device,
+                               const struct dlm_gemm_params *params)
 {
     return device->backend->gemm_scratch ? device->backend->gemm_scratch(device, params) : 0;
 }

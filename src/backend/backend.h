@@ -18,7 +18,7 @@ enum dlm_cap {
     DLM_CAP_AVX512 = 1u << 1,      /* CPU: AVX-512 F, BW, DQ, VL */
     DLM_CAP_AVX512_BF16 = 1u << 2, /* CPU: vdpbf16ps at least as fast as two f32 FMAs */
     DLM_CAP_AMX_BF16 = 1u << 3,    /* CPU: AMX tiles, permission granted */
-    DLM_CAP_GEMM_F32 = 1u << 4,    /* the kernel name "gemm_f32" (struct dlm_gemm_params) works */
+    DLM_CAP_GEMM_F32 = 1u << 4,    /* "gemm_f32" (struct dlm_gemm_params) is chosen for f32 */
     DLM_CAP_SUBGROUPS = 1u << 5,   /* GPU: subgroup arithmetic in compute */
     DLM_CAP_F16_ARITH = 1u << 6,   /* GPU: half arithmetic */
     DLM_CAP_PANELS = 1u << 8,      /* matmul weights have the packed form of cpukernels/panel.h */
@@ -52,6 +52,7 @@ struct dlm_device_params {
     const char *cache_dir;
     size_t max_alloc_bytes; /* test option: pretend that buffers and ranges are no larger; 0 off */
     uint32_t hide_caps;     /* test option: enum dlm_cap that the device does not show */
+    bool use_library;       /* test option: DLM_CAP_GEMM_F32 wherever there is a library for it */
 };
 enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
                                 const struct dlm_device_params *params) DLM_CHECK_RESULT;
@@ -113,7 +114,8 @@ struct dlm_gemm_params {
     uint32_t trans_a, trans_b;
     float alpha, beta;
 };
-size_t dlm_device_gemm_scratch(struct dlm_device *device, const struct dlm_gemm_params *params);
+size_t dlm_device_gemm_scratch(const struct dlm_device *device,
+                               const struct dlm_gemm_params *params);
 
 /* True when the device's kernel list has the name. */
 bool dlm_device_has_kernel(const struct dlm_device *device, const char *kernel);

@@ -26,7 +26,7 @@ struct dlm_backend {
                                    uint32_t word);
     void *(*buffer_host_data)(struct dlm_buffer *buffer); /* may be NULL */
     bool (*has_kernel)(const struct dlm_device *device, const char *kernel);
-    size_t (*gemm_scratch)(struct dlm_device *device,
+    size_t (*gemm_scratch)(const struct dlm_device *device,
                            const struct dlm_gemm_params *params); /* may be NULL */
     enum dlm_status (*recording_create)(struct dlm_device *device, struct dlm_recording **out,
                                         const struct dlm_dispatch *list, size_t num);

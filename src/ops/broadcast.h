@@ -33,6 +33,11 @@ void dlm_broadcast_reference(const struct dlm_reference_call *call, double (*f)(
 /* Lowers out = kernel(x, y) with struct dlm_broadcast_params. */
 enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel);
 
+/* Appends a copy of x, broadcast and converted to `out`: f32, f16 and bf16 to each other. */
+enum dlm_status dlm_lower_copy(struct dlm_lowering *l, const struct dlm_desc *x,
+                               struct dlm_operand from, const struct dlm_desc *out,
+                               struct dlm_operand to) DLM_CHECK_RESULT;
+
 /* Elements that one work-group (64 lanes) or CPU work item of an elementwise kernel handles. */
 #define DLM_GROUP_ELEMS 4096
 

@@ -26,14 +26,37 @@ static void copy_reference(const struct dlm_reference_call *call)
         dlm_host_set_flat(&call->outputs[0], i, dlm_host_get_flat(&call->inputs[0], i));
 }
 
-static enum dlm_status copy_lower(struct dlm_lowering *l)
+enum dlm_status dlm_lower_copy(struct dlm_lowering *l, const struct dlm_desc *x,
+                               struct dlm_operand from, const struct dlm_desc *out,
+                               struct dlm_operand to)
 {
     static const char *const names[3][3] = {
         {"copy_f32_f32", "copy_f32_f16", "copy_f32_bf16"},
         {"copy_f16_f32", "copy_f16_f16", "copy_f16_bf16"},
         {"copy_bf16_f32", "copy_bf16_f16", "copy_bf16_bf16"},
     };
-    const struct dlm_desc *x = &l->inputs[0], *out = &l->outputs[0];
+    struct dlm_copy_params p = {
+        .total = (uint32_t)dlm_desc_len(out),
+        .x_lead = (uint32_t)x->lead,
+        .out_lead = (uint32_t)out->lead,
+    };
+
+    dlm_broadcast_strides(x, out, p.shape, p.x_stride);
+    dlm_broadcast_strides(out, out, NULL, p.out_stride);
+    dlm_merge_dims(p.shape, (uint32_t *[]){p.x_stride, p.out_stride}, 2);
+    const struct dlm_kernel_call call = {
+        .kernel = names[x->dtype][out->dtype], /* the three types are 0, 1, 2 */
+        .args = {from, to},
+        .num_args = 2,
+        .writes = 1u << 1,
+        .groups = {dlm_elem_groups(p.total)},
+    };
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+static enum dlm_status copy_lower(struct dlm_lowering *l)
+{
+    const struct dlm_desc *out = &l->outputs[0];
     struct dlm_desc flat = *out;
 
     enum dlm_status st = dlm_lower_check_sizes(l);
@@ -42,22 +65,7 @@ static enum dlm_status copy_lower(struct dlm_lowering *l)
     flat.lead = 0;
     if (out->dtype != DLM_DTYPE_F32 && (!dlm_desc_is_contiguous(&flat) || out->lead % 2))
         return dlm_lower_unsupported(l, "16-bit store to a strided place");
-    struct dlm_copy_params p = {
-        .total = (uint32_t)dlm_desc_len(out),
-        .x_lead = (uint32_t)x->lead,
-        .out_lead = (uint32_t)out->lead,
-    };
-    dlm_broadcast_strides(x, out, p.shape, p.x_stride);
-    dlm_broadcast_strides(out, out, NULL, p.out_stride);
-    dlm_merge_dims(p.shape, (uint32_t *[]){p.x_stride, p.out_stride}, 2);
-    struct dlm_kernel_call call = {
-        .kernel = names[x->dtype][out->dtype], /* the three types are 0, 1, 2 */
-        .args = {DLM_INPUT(0), DLM_OUTPUT(0)},
-        .num_args = 2,
-        .writes = 1u << 1,
-        .groups = {dlm_elem_groups(p.total)},
-    };
-    return dlm_lower_call(l, &call, &p, sizeof(p));
+    return dlm_lower_copy(l, &l->inputs[0], DLM_INPUT(0), out, DLM_OUTPUT(0));
 }
 
 static void copy_backward(struct dlm_graph *g, const struct dlm_node *node,

@@ -254,29 +254,15 @@ static struct dlm_matmul_params make_params(const struct dlm_lowering *l)
  * strides, which has no rounding of its own because weights are packed wherever it exists. */
 static enum dlm_status round_operand(struct dlm_lowering *l, struct dlm_operand *rounded_a)
 {
-    const bool is_bf16 = l->attrs->matmul.round == DLM_DTYPE_BF16;
     const struct dlm_desc *a = &l->inputs[A];
-    const struct dlm_desc flat = dlm_desc_make(DLM_DTYPE_F32, a->ndim, a->shape);
+    const struct dlm_desc narrow = dlm_desc_make(l->attrs->matmul.round, a->ndim, a->shape);
+    const struct dlm_desc wide = dlm_desc_make(DLM_DTYPE_F32, a->ndim, a->shape);
     const size_t len = (size_t)dlm_desc_len(a);
-    struct dlm_operand half = dlm_lower_temp(l, len * 2 + 4);
-    struct dlm_copy_params p = {.total = (uint32_t)len};
+    const struct dlm_operand half = dlm_lower_temp(l, len * 2 + 4);
 
     *rounded_a = dlm_lower_temp(l, len * 4);
-    dlm_broadcast_strides(a, a, p.shape, p.x_stride);
-    dlm_broadcast_strides(&flat, &flat, NULL, p.out_stride);
-    struct dlm_kernel_call call = {
-        .kernel = is_bf16 ? "copy_f32_bf16" : "copy_f32_f16",
-        .args = {DLM_INPUT(A), half},
-        .num_args = 2,
-        .writes = 1u << 1,
-        .groups = {dlm_elem_groups(p.total)},
-    };
-    enum dlm_status st = dlm_lower_call(l, &call, &p, sizeof(p));
-    memcpy(p.x_stride, p.out_stride, sizeof(p.x_stride));
-    call.kernel = is_bf16 ? "copy_bf16_f32" : "copy_f16_f32";
-    call.args[0] = half;
-    call.args[1] = *rounded_a;
-    return st ? st : dlm_lower_call(l, &call, &p, sizeof(p));
+    enum dlm_status st = dlm_lower_copy(l, a, DLM_INPUT(A), &narrow, half);
+    return st ? st : dlm_lower_copy(l, &narrow, half, &wide, *rounded_a);
 }
 
 /* The CPU's kernel for any strides. Its bindings start at element 0. */
@@ -451,6 +437,56 @@ static enum dlm_status lower_split(struct dlm_lowering *l, struct dlm_kernel_cal
     return st ? st : dlm_lower_call(l, &sum, &finish, sizeof(finish));
 }
 
+/* Large plain f32 products, where the device's library does them faster than our kernels. */
+static bool is_for_library(const struct dlm_lowering *l, const struct dlm_matmul_params *p)
+{
+    enum { MIN_SIZE = 64 };
+
+    return l->caps->bits & DLM_CAP_GEMM_F32 && l->inputs[B].dtype == DLM_DTYPE_F32 &&
+           !(p->flags & (DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16)) && !(has_c(l) && has_bias(l)) &&
+           p->batch0 == 1 && p->batch1 == 1 && p->m >= MIN_SIZE && p->n >= MIN_SIZE &&
+           p->k >= MIN_SIZE && (p->a_stride[2] == 1 || p->a_stride[3] == 1) &&
+           (p->b_stride[2] == 1 || p->b_stride[3] == 1);
+}
+
+/* The addend is copied to the result, to which the library adds. */
+static enum dlm_status lower_library(struct dlm_lowering *l, const struct dlm_matmul_params *p)
+{
+    const struct dlm_desc *out = &l->outputs[0];
+    const int addend = has_c(l) ? C : BIAS;
+    const bool has_addend = has_c(l) || has_bias(l);
+    const bool a_is_t = p->a_stride[3] != 1, b_is_t = p->b_stride[3] != 1;
+    const struct dlm_gemm_params gemm = {
+        .m = p->m, .n = p->n, .k = p->k,
+        .lda = p->a_stride[a_is_t ? 3 : 2],
+        .ldb = p->b_stride[b_is_t ? 3 : 2],
+        .ldc = p->out_stride[2],
+        .a_offset = p->a_lead, .b_offset = p->b_lead, .c_offset = p->out_lead,
+        .trans_a = a_is_t, .trans_b = b_is_t,
+        .alpha = p->alpha,
+        .beta = has_addend ? 1.0f : 0.0f,
+    };
+    struct dlm_kernel_call call = {
+        .kernel = "gemm_f32",
+        .args = {DLM_INPUT(A), DLM_INPUT(B), DLM_OUTPUT(0)},
+        .num_args = 3,
+        .writes = 1u << 2,
+        .groups = {1},
+    };
+    const size_t scratch = dlm_device_gemm_scratch(l->device, &gemm);
+    if (scratch) {
+        call.args[call.num_args] = dlm_lower_temp(l, scratch);
+        call.writes |= 1u << call.num_args++;
+    }
+    if (has_addend) {
+        enum dlm_status st =
+            dlm_lower_copy(l, &l->inputs[addend], DLM_INPUT(addend), out, DLM_OUTPUT(0));
+        if (st)
+            return st;
+    }
+    return dlm_lower_call(l, &call, &gemm, sizeof(gemm));
+}
+
 /* Bindings a, b, c, bias (a where they are absent), out. */
 static enum dlm_status lower_product(struct dlm_lowering *l)
 {
@@ -459,6 +495,8 @@ static enum dlm_status lower_product(struct dlm_lowering *l)
     struct dlm_operand a = DLM_INPUT(A);
     enum dlm_status st = DLM_OK;
 
+    if (is_for_library(l, &p))
+        return lower_library(l, &p);
     /* without local memory an element of a is read too often to be rounded each time */
     if (l->caps->bits & DLM_CAP_NO_LOCAL &&
         (p.flags & rounds ||

@@ -258,6 +258,14 @@ static void compare_outputs(struct dlm_program *program, const struct dlm_node *
     }
 }
 
+static int num_library_calls; /* products that the device's library did */
+
+static void count_library_calls(const struct dlm_plan *plan)
+{
+    for (size_t i = 0; i < plan->num_calls; i++)
+        num_library_calls += !strcmp(plan->calls[i].call.kernel, "gemm_f32");
+}
+
 static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, const struct host_row *h)
 {
     const struct op_row *row = h->row;
@@ -282,6 +290,7 @@ static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, const 
     if (CHECK(!dlm_plan_create(ctx, &plan, g, device)) &&
         CHECK(!dlm_program_create(ctx, &program, device, plan, NULL)) &&
         CHECK(!dlm_program_run(program)) && CHECK(!dlm_device_wait(device))) {
+        count_library_calls(plan);
         compare_outputs(program, node, h);
         if (!CHECK(dlm_program_check_guards(program, what, sizeof(what))))
             printf("     %s\n", what);
@@ -350,31 +359,49 @@ static bool is_small(const struct op_row *row)
     return elems <= max_elems;
 }
 
-/* All rows on one device; with hidden capabilities, those that may take another kernel. */
-static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info, uint32_t hide_caps,
-                     const struct op_row *rows, size_t num)
+/* How a device is opened. */
+struct variant {
+    const char *label; /* "": as it is */
+    uint32_t hide_caps;
+    bool use_library;
+};
+
+static const struct variant as_it_is = {"", 0, false};
+static const struct variant local_memory = {", local", DLM_CAP_NO_LOCAL, false};
+static const struct variant library = {", library", 0, true};
+
+/* A variant runs the rows that may take another kernel. */
+static bool is_for(const struct variant *v, const struct op_row *row)
+{
+    return !*v->label || (v->use_library ? row->op == DLM_OP_matmul
+                                         : has_local_variant(row) && is_small(row));
+}
+
+static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
+                     const struct variant *v, const struct op_row *rows, size_t num)
 {
     static char names[4096][96];
     static size_t num_names;
     struct dlm_device *device = NULL;
     struct dlm_device_params params = {.kind = info->kind, .index = info->index,
                                        .cache_dir = getenv("DLM_TEST_KERNEL_CACHE"),
-                                       .hide_caps = hide_caps};
+                                       .hide_caps = v->hide_caps, .use_library = v->use_library};
 
     check_case("device opens");
     if (!CHECK(!dlm_device_open(ctx, &device, &params)))
         return;
     printf("device %s %d: %s (%s)%s\n", dlm_backend_name(info->kind), info->index, info->name,
-           info->driver, hide_caps ? ", as if local memory were fast" : "");
-    const bool is_nolocal = dlm_device_get_caps(device)->bits & DLM_CAP_NO_LOCAL;
+           info->driver, v->label);
+    const uint32_t caps = dlm_device_get_caps(device)->bits;
+    const bool has_library = dlm_device_has_kernel(device, "gemm_f32");
+    num_library_calls = 0;
     for (size_t i = 0; i < num; i++) {
         struct host_row h;
         char *name = names[num_names++ % DLM_ARRAY_LEN(names)];
-        if (hide_caps && !(has_local_variant(&rows[i]) && is_small(&rows[i])))
+        if (!is_for(v, &rows[i]))
             continue;
         snprintf(name, sizeof(names[0]), "%s/%s on %s %d%s", dlm_op_get(rows[i].op)->name,
-                 rows[i].name, dlm_backend_name(info->kind), info->index,
-                 hide_caps ? ", local" : "");
+                 rows[i].name, dlm_backend_name(info->kind), info->index, v->label);
         check_case(name);
         if (CHECK(make_host_row(ctx, &h, &rows[i], &rows[i].attrs, i + 1))) {
             run_on_device(ctx, device, &h);
@@ -383,8 +410,16 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info, ui
         free_host_row(&h);
     }
     dlm_device_destroy(&device);
-    if (is_nolocal && num && has_local_variant(&rows[0]))
-        run_rows(ctx, info, DLM_CAP_NO_LOCAL, rows, num);
+    if (v->use_library) {
+        check_case("the library did products");
+        CHECK(num_library_calls >= 8);
+    }
+    if (*v->label || !num || !has_local_variant(&rows[0]))
+        return;
+    if (caps & DLM_CAP_NO_LOCAL)
+        run_rows(ctx, info, &local_memory, rows, num);
+    if (has_library && rows[0].op == DLM_OP_matmul && !(caps & DLM_CAP_GEMM_F32))
+        run_rows(ctx, info, &library, rows, num);
 }
 
 int op_rows_main(const struct op_row *rows, size_t num)
@@ -400,7 +435,7 @@ int op_rows_main(const struct op_row *rows, size_t num)
         if (!is_wanted(&list[d]))
             continue;
         seen[list[d].kind] = true;
-        run_rows(ctx, &list[d], 0, rows, num);
+        run_rows(ctx, &list[d], &as_it_is, rows, num);
     }
     for (int k = DLM_BACKEND_CPU; k < DLM_BACKEND_COUNT; k++)
         if (!seen[k])

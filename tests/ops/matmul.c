@@ -94,6 +94,17 @@ static const struct op_row rows[] = {
     ROW_WITH("addends of a batch", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(2, 3, 9, 30),
              W(F32, 2, 3, 30, 41), X(2, 3, 9, 41), X(41)),
 
+    /* Those that a library may do. */
+    ROW_WITH("large, c and alpha", 3, ATTRS(.alpha = -2), &plain, TOL_PRODUCT, X(70, 65),
+             W_T(F32, 65, 97), X(70, 97)),
+    ROW_WITH("large, sliced c", 3, ATTRS(0), NULL, TOL_PRODUCT, X(70, 65), W(F32, 65, 97),
+             SLICE(F32, 70, 97)),
+    ROW_WITH("large, bias", 4, ATTRS(0), NULL, TOL_PRODUCT, X_T(70, 65), W_T(F32, 65, 97), ABSENT,
+             X(97)),
+    ROW_WITH("large, c and bias", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(70, 65),
+             W(F32, 65, 97), X(70, 97), X(97)),
+    ROW("large slices", SLICE(F32, 70, 65), SLICE(F32, 65, 97)),
+
     /* Halfway between two values of 16 bit, everywhere: rounding errors do not cancel. */
     ROW_WITH("round to bf16", 2, ATTRS(.round = BF16), &plain, TOL_PRODUCT,
              {.ndim = 2, .shape = {33, 40}, .fill = FILL_CONST, .scale = 1.0039},

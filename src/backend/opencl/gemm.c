@@ -23,14 +23,14 @@ static CLBlastTranspose transpose(uint32_t flag)
     return flag ? CLBlastTransposeYes : CLBlastTransposeNo;
 }
 
-size_t dlm_ocl_gemm_scratch(struct dlm_device *base, const struct dlm_gemm_params *p)
+size_t dlm_ocl_gemm_scratch(const struct dlm_device *base, const struct dlm_gemm_params *p)
 {
-    struct dlm_ocl_device *device = (struct dlm_ocl_device *)base;
+    cl_command_queue queue = ((const struct dlm_ocl_device *)base)->queue;
     size_t bytes = 0;
 
     CLBlastStatusCode rc = CLBlastSGemmTempBufferSize(
         CLBlastLayoutColMajor, transpose(p->trans_b), transpose(p->trans_a), p->n, p->m, p->k,
-        p->b_offset, p->ldb, p->a_offset, p->lda, p->c_offset, p->ldc, &device->queue, &bytes);
+        p->b_offset, p->ldb, p->a_offset, p->lda, p->c_offset, p->ldc, &queue, &bytes);
     if (rc != CLBlastSuccess) {
         /* The library then allocates for itself, and reports what is wrong when it is called. */
         dlm_log(base->ctx, DLM_LOG_DEBUG, "clblast: no scratch size for %u x %u x %u (%d)", p->m,

@@ -102,7 +102,7 @@ struct dlm_ocl_gemm {
     size_t num_mem;
 };
 
-size_t dlm_ocl_gemm_scratch(struct dlm_device *device, const struct dlm_gemm_params *params);
+size_t dlm_ocl_gemm_scratch(const struct dlm_device *device, const struct dlm_gemm_params *params);
 /* True when this build's library is trusted on, and faster than our kernels on, such a device. */
 bool dlm_ocl_gemm_is_preferred(cl_device_type type);
 enum dlm_status dlm_ocl_gemm_submit(struct dlm_ocl_device *device, const struct dlm_ocl_gemm *gemm,
