@@ -66,6 +66,7 @@ static enum dlm_status make_plans(struct prompt *x)
         .weights = dlm_session_weight_bytes(s, s->has_vision),
         .adapter = s->lora ? (uint64_t)s->lora->len * sizeof(float) : 0,
         .cache = dlm_generator_slot_bytes(x->generator),
+        .inputs = s->has_vision ? dlm_slots_bytes(&s->vision.slots) : 0,
     };
     for (int i = 0; i < (s->has_vision ? 3 : 2); i++)
         budget.activations = DLM_MAX(budget.activations, (uint64_t)dlm_plan_bytes(plans[i]));

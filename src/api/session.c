@@ -103,8 +103,16 @@ enum dlm_status dlm_session_open_source(struct dlm_session *s, struct dlm_ctx *c
     return st;
 }
 
+static double mib(uint64_t bytes)
+{
+    return (double)bytes / (1024.0 * 1024.0);
+}
+
 void dlm_session_finish(struct dlm_session *s)
 {
+    if (s->device)
+        dlm_log(s->ctx, DLM_LOG_DEBUG, "memory: at most %.1f MiB were taken",
+                mib(dlm_device_peak_bytes(s->device)));
     if (s->has_vision)
         dlm_vision_finish(&s->vision);
     dlm_lora_destroy(&s->lora);
@@ -169,11 +177,6 @@ enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path, floa
         *pixels = NULL;
     }
     return st;
-}
-
-static double mib(uint64_t bytes)
-{
-    return (double)bytes / (1024.0 * 1024.0);
 }
 
 enum dlm_status dlm_session_check_budget(const struct dlm_session *s,

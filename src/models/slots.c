@@ -1,6 +1,8 @@
 /* Slots. */
 #include "models/slots.h"
 
+#include <string.h>
+
 static size_t slot_bytes(const struct dlm_slot *s)
 {
     size_t bytes = 0;
@@ -51,6 +53,21 @@ enum dlm_status dlm_slots_alloc(struct dlm_slots *slots)
     return DLM_OK;
 }
 
+void dlm_slots_share(struct dlm_slots *slots, const struct dlm_slots *from)
+{
+    for (size_t i = 0; i < slots->num; i++) {
+        struct dlm_slot *s = slots->list[i];
+        for (size_t k = 0; k < from->num && !s->storage.buffer; k++) {
+            const struct dlm_slot *f = from->list[k];
+            if (strcmp(s->name, f->name) || s->desc.dtype != f->desc.dtype ||
+                s->role != f->role || slot_bytes(s) > slot_bytes(f))
+                continue;
+            s->storage = f->storage;
+            s->is_shared = true;
+        }
+    }
+}
+
 size_t dlm_slots_bytes(const struct dlm_slots *slots)
 {
     size_t bytes = 0;
@@ -63,7 +80,8 @@ size_t dlm_slots_bytes(const struct dlm_slots *slots)
 void dlm_slots_finish(struct dlm_slots *slots)
 {
     for (size_t i = 0; i < slots->num; i++) {
-        dlm_buffer_destroy(&slots->list[i]->storage.buffer);
+        if (!slots->list[i]->is_shared)
+            dlm_buffer_destroy(&slots->list[i]->storage.buffer);
         dlm_free(slots->list[i]);
     }
     dlm_free(slots->list);

@@ -10,6 +10,7 @@ struct dlm_slot {
     struct dlm_desc desc;
     enum dlm_tensor_role role; /* DLM_ROLE_INPUT or DLM_ROLE_STATE */
     struct dlm_storage storage;
+    bool is_shared; /* storage is another set's */
 };
 
 /* All zero with device set is a valid empty set. */
@@ -26,6 +27,10 @@ struct dlm_slot *dlm_slots_add(struct dlm_slots *slots, enum dlm_tensor_role rol
 
 /* The slot as a leaf of a graph. slot may be NULL (gives NULL). */
 struct dlm_tensor *dlm_slot_leaf(struct dlm_graph *g, const struct dlm_slot *slot);
+
+/* Gives slots the memory of those of the same name and type in `from`, where it is large enough:
+ * sets of which one runs at a time. from is allocated, and is finished last. */
+void dlm_slots_share(struct dlm_slots *slots, const struct dlm_slots *from);
 
 /* Memory for every slot that has none, zeroed. */
 enum dlm_status dlm_slots_alloc(struct dlm_slots *slots) DLM_CHECK_RESULT;

@@ -117,7 +117,8 @@ size_t dlm_batcher_arena_bytes(const struct dlm_batcher *b)
 
 size_t dlm_batcher_input_bytes(const struct dlm_batcher *b)
 {
-    return dlm_slots_bytes(&b->largest->slots);
+    return dlm_slots_bytes(&b->largest->slots) +
+           (b->vision ? dlm_slots_bytes(&b->vision->slots) : 0);
 }
 
 enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)
@@ -127,6 +128,8 @@ enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)
 
     enum dlm_status st = dlm_workspace_init(&b->workspace, b->data->model->device, plans,
                                             b->vision ? 3 : 2);
+    if (!st)
+        st = dlm_slots_alloc(&b->largest->slots);
     return st || !b->vision ? st : dlm_vision_prepare(b->vision, &b->workspace);
 }
 
@@ -172,8 +175,10 @@ static enum dlm_status get_pass(struct dlm_batcher *b, const struct dlm_pass_par
         dlm_pass_destroy(&b->passes[oldest]);
         st = dlm_pass_create(b->data->ctx, &b->passes[oldest], b->data->model, b->lora, &larger);
     }
-    if (!st)
+    if (!st) {
+        dlm_slots_share(&b->passes[oldest]->slots, &b->largest->slots);
         st = dlm_pass_prepare(b->passes[oldest], &b->workspace);
+    }
     if (st) {
         dlm_pass_destroy(&b->passes[oldest]);
         return st;

@@ -13,7 +13,7 @@ struct dlm_batcher {
     struct dlm_vision *vision; /* may be NULL */
     bool checkpoint, with_tower;
     int64_t batch;
-    struct dlm_pass *largest; /* decides the workspace */
+    struct dlm_pass *largest; /* decides the workspace, and has the inputs of all */
     struct dlm_pass *passes[DLM_BATCHER_MAX_PASSES];
     struct dlm_pass_params buckets[DLM_BATCHER_MAX_PASSES]; /* that each pass serves */
     uint64_t used[DLM_BATCHER_MAX_PASSES]; /* when it last ran */

@@ -133,7 +133,7 @@ size_t dlm_trainer_arena_bytes(const struct dlm_trainer *t)
 
 size_t dlm_trainer_input_bytes(const struct dlm_trainer *t)
 {
-    return dlm_batcher_input_bytes(&t->batcher);
+    return dlm_batcher_input_bytes(&t->batcher) + dlm_slots_bytes(&t->update.slots);
 }
 
 enum dlm_status dlm_trainer_prepare(struct dlm_trainer *t)

@@ -309,6 +309,20 @@ sed -n '/memory: /=' err > line
 sed -n '/^step 1/=' err >> line
 sort -n line | cmp -s - line || fail_ "the plan is not printed before the first step"
 
+case_ "the plan is what is taken"
+as_planned_()
+{
+    run_ dlm -v --home plan "$@"
+    status_is 0
+    planned=$(sed -n 's/.*memory: \([0-9.]*\) MiB (.*/\1/p' err)
+    taken=$(sed -n 's/.*memory: at most \([0-9.]*\) MiB.*/\1/p' err)
+    [ -n "$planned" ] && [ "$planned" = "$taken" ] || fail_ "planned $planned, took $taken MiB"
+}
+as_planned_ train --backend cpu --max-steps 3 doc.dlm
+as_planned_ train --backend cpu --max-steps 3 doc.dlm # features are cached
+as_planned_ prompt --backend cpu doc.dlm "what is it?"
+as_planned_ score --backend cpu --base doc.dlm --prompt a --target b --gradients g.safetensors
+
 case_ "devices that are not there"
 run_ env OCL_ICD_VENDORS=/nonexistent "$dlm" -q train --backend opencl doc.dlm
 fails_ 3 opencl

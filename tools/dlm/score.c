@@ -1,5 +1,6 @@
 /* dlm score: log-probabilities of a given answer. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -13,7 +14,7 @@ struct args {
 
 static const struct dlm_option options[] = {
     {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = AT(base),
-     .help = "a base model instead of a document"},
+     .help = "a base model, or a .dlm file"},
     {"adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(adapter),
      .help = "a PEFT adapter instead of the document's"},
     {"image", .type = DLM_OPTION_LIST, .value = "PATH", .offset = offsetof(struct args, images),
@@ -51,12 +52,24 @@ static void print_lines(const struct dlm_score_result *r)
         printf("%8" PRId32 "  %.6f\n", r->ids[i], r->logprobs[i]);
 }
 
+static bool is_document(const char *base)
+{
+    const size_t len = base ? strlen(base) : 0;
+
+    return len > 4 && !strcmp(base + len - 4, ".dlm") && strncmp(base, "dir:", 4) &&
+           strncmp(base, "hf:", 3);
+}
+
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
     struct dlm_score_params params = a->params;
     struct dlm_score_result result = {0};
 
+    if (!params.document && is_document(params.base)) {
+        params.document = params.base;
+        params.base = NULL;
+    }
     if (!params.base == !params.document) {
         dlm_options_usage_error("score", "give either DOCUMENT or --base");
         return DLM_EXIT_USAGE;
