@@ -1,14 +1,17 @@
-/* gated_activation and its backward; a work-group does 4096 elements. */
-//! gated_activation
-//! gated_activation_backward -DBACKWARD
+/* gated_activation and its backward, for gate and up of each type; a work-group does 4096
+ * elements. */
+//! gated_activation -DTYPE=DLM_T_F32 -DLOAD=DLM_LOAD_F32
+//! gated_activation_backward -DBACKWARD -DTYPE=DLM_T_F32 -DLOAD=DLM_LOAD_F32
+//! gated_activation_backward_f16 -DBACKWARD -DTYPE=DLM_T_F16 -DLOAD=DLM_LOAD_F16
+//! gated_activation_backward_bf16 -DBACKWARD -DTYPE=DLM_T_BF16 -DLOAD=DLM_LOAD_BF16
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "prelude.glsl"
 
 layout(local_size_x = 64) in;
 
-DLM_IN(0, float, gate)
-DLM_IN(1, float, up)
+DLM_IN(0, TYPE, gate)
+DLM_IN(1, TYPE, up)
 #ifdef BACKWARD
 DLM_IN(2, float, dy)
 DLM_OUT(3, float, dgate)
@@ -25,13 +28,13 @@ void main()
         const uint at = begin + k;
         if (at >= p.total)
             return;
-        const float g = gate[at];
+        const float g = LOAD(gate, at);
 #ifdef BACKWARD
         const float d = dy[at];
-        dgate[at] = d * up[at] * dlm_act_grad(p.kind, g);
+        dgate[at] = d * LOAD(up, at) * dlm_act_grad(p.kind, g);
         dup[at] = d * dlm_act(p.kind, g);
 #else
-        y[at] = dlm_act(p.kind, g) * up[at];
+        y[at] = dlm_act(p.kind, g) * LOAD(up, at);
 #endif
     }
 }

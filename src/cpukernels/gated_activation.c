@@ -1,24 +1,13 @@
 /* gated_activation and its backward: one loop a kind, so that each vectorises. */
 #include "cpukernels/vmath.h"
 
+#include "cpukernels/convert.h"
 #include "cpukernels/map.h"
 
 DLM_INLINE void forward(uint32_t kind, const float *gate, const float *up, float *y, size_t len)
 {
     DLM_SIMD for (size_t i = 0; i < len; i++)
         y[i] = dlm_act(kind, gate[i]) * up[i];
-}
-
-/* The results and what they depend on never overlap. */
-DLM_INLINE void backward(uint32_t kind, const float *gate, const float *up, const float *dy,
-                         float *dgate, float *dup, size_t len)
-{
-    DLM_SIMD for (size_t i = 0; i < len; i++)
-    {
-        const float g = gate[i], d = dy[i];
-        dgate[i] = d * up[i] * dlm_act_grad(kind, g);
-        dup[i] = d * dlm_act(kind, g);
-    }
 }
 
 void DLM_CPU_KERNEL(gated_activation)(const struct dlm_cpu_call *call, int64_t item)
@@ -37,20 +26,39 @@ void DLM_CPU_KERNEL(gated_activation)(const struct dlm_cpu_call *call, int64_t i
         forward(DLM_ACT_SILU, gate, up, y, span.len);
 }
 
-void DLM_CPU_KERNEL(gated_activation_backward)(const struct dlm_cpu_call *call, int64_t item)
-{
-    const struct dlm_map_params *p = call->params;
-    const struct dlm_span span = dlm_map_span(item, p->total);
-    const float *gate = (const float *)call->buffers[0] + span.begin;
-    const float *up = (const float *)call->buffers[1] + span.begin;
-    const float *dy = (const float *)call->buffers[2] + span.begin;
-    float *dgate = (float *)call->buffers[3] + span.begin;
-    float *dup = (float *)call->buffers[4] + span.begin;
+/* The results and what they depend on never overlap. */
+#define BACKWARD(X)                                                                                \
+    DLM_INLINE void backward_##X(uint32_t kind, const DLM_T_##X *gate, const DLM_T_##X *up,        \
+                                 const float *dy, float *dgate, float *dup, size_t len)            \
+    {                                                                                              \
+        DLM_SIMD for (size_t i = 0; i < len; i++)                                                  \
+        {                                                                                          \
+            const float g = DLM_LOAD_##X(gate, i), d = dy[i];                                      \
+            dgate[i] = d * DLM_LOAD_##X(up, i) * dlm_act_grad(kind, g);                            \
+            dup[i] = d * dlm_act(kind, g);                                                         \
+        }                                                                                          \
+    }
 
-    if (p->kind == DLM_ACT_GELU_TANH)
-        backward(DLM_ACT_GELU_TANH, gate, up, dy, dgate, dup, span.len);
-    else if (p->kind == DLM_ACT_GELU_ERF)
-        backward(DLM_ACT_GELU_ERF, gate, up, dy, dgate, dup, span.len);
-    else
-        backward(DLM_ACT_SILU, gate, up, dy, dgate, dup, span.len);
-}
+#define BACKWARD_KERNEL(name, X)                                                                   \
+    BACKWARD(X)                                                                                    \
+    void DLM_CPU_KERNEL(name)(const struct dlm_cpu_call *call, int64_t item)                       \
+    {                                                                                              \
+        const struct dlm_map_params *p = call->params;                                             \
+        const struct dlm_span span = dlm_map_span(item, p->total);                                 \
+        const DLM_T_##X *gate = (const DLM_T_##X *)call->buffers[0] + span.begin;                  \
+        const DLM_T_##X *up = (const DLM_T_##X *)call->buffers[1] + span.begin;                    \
+        const float *dy = (const float *)call->buffers[2] + span.begin;                            \
+        float *dgate = (float *)call->buffers[3] + span.begin;                                     \
+        float *dup = (float *)call->buffers[4] + span.begin;                                       \
+                                                                                                   \
+        if (p->kind == DLM_ACT_GELU_TANH)                                                          \
+            backward_##X(DLM_ACT_GELU_TANH, gate, up, dy, dgate, dup, span.len);                   \
+        else if (p->kind == DLM_ACT_GELU_ERF)                                                      \
+            backward_##X(DLM_ACT_GELU_ERF, gate, up, dy, dgate, dup, span.len);                    \
+        else                                                                                       \
+            backward_##X(DLM_ACT_SILU, gate, up, dy, dgate, dup, span.len);                        \
+    }
+
+BACKWARD_KERNEL(gated_activation_backward, F32)
+BACKWARD_KERNEL(gated_activation_backward_f16, F16)
+BACKWARD_KERNEL(gated_activation_backward_bf16, BF16)

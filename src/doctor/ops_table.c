@@ -30,7 +30,7 @@ static const struct dlm_op_probe probes[] = {
     {DLM_OP_activation, "silu", .attrs.activation = {DLM_ACT_SILU}, .in = {ROWS_COLS}},
     {DLM_OP_activation_backward, .in = {ROWS_COLS, ROWS_COLS}},
     {DLM_OP_gated_activation, .in = {ROWS_COLS, ROWS_COLS}},
-    {DLM_OP_gated_activation_backward, .in = {ROWS_COLS, ROWS_COLS, ROWS_COLS}},
+    {DLM_OP_gated_activation_backward, .varies = 3, .in = {ROWS_COLS, ROWS_COLS, ROWS_COLS}},
     {DLM_OP_rms_norm, .attrs.norm = {1e-6f, true}, .in = {ROWS_COLS, F32(128)}},
     {DLM_OP_rms_norm_backward, .attrs.norm = {1e-6f, true},
      .in = {ROWS_COLS, F32(128), ROWS_COLS}},

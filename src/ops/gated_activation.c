@@ -1,5 +1,6 @@
 /* y = act(gate) * up (GLU variants improve transformer, Shazeer 2020): all f32, contiguous, of one
- * shape. Backward: dgate = dy up act'(gate), dup = dy act(gate), both in one pass. */
+ * shape. Backward: dgate = dy up act'(gate), dup = dy act(gate), both in one pass, with gate and up
+ * of f32, f16 or bf16. */
 #include "ops/activation.h"
 #include "ops/broadcast.h"
 #include "ops/rows.h"
@@ -71,7 +72,15 @@ static enum dlm_status gated_activation_backward_infer(struct dlm_ctx *ctx,
                                                        const struct dlm_desc *in,
                                                        struct dlm_desc *out)
 {
-    enum dlm_status st = gated_activation_infer(ctx, attrs, in, out);
+    struct dlm_desc saved[2] = {in[0], in[1]};
+    enum dlm_status st = DLM_OK;
+
+    if (in[0].dtype != in[1].dtype || in[0].dtype > DLM_DTYPE_BF16)
+        st = dlm_infer_fail(ctx, "gated_activation_backward",
+                            "up must be f32, f16 or bf16, and like the gate", &in[1]);
+    saved[0].dtype = saved[1].dtype = DLM_DTYPE_F32; /* whatever they are, the rest is the same */
+    if (!st)
+        st = gated_activation_infer(ctx, attrs, saved, out);
     if (!st)
         st = dlm_infer_plain(ctx, "gated_activation_backward", "dy", &in[2]);
     if (!st && !dlm_desc_same_shape(&in[0], &in[2]))
@@ -96,7 +105,11 @@ static void gated_activation_backward_reference(const struct dlm_reference_call 
 
 static enum dlm_status gated_activation_backward_lower(struct dlm_lowering *l)
 {
-    return dlm_map_lower(l, "gated_activation_backward", l->attrs->activation.kind, 0);
+    static const char *const names[] = {"gated_activation_backward",
+                                        "gated_activation_backward_f16",
+                                        "gated_activation_backward_bf16"};
+
+    return dlm_map_lower(l, names[l->inputs[0].dtype], l->attrs->activation.kind, 0);
 }
 
 const struct dlm_op dlm_op_gated_activation_backward = {

@@ -3,6 +3,7 @@
 
 #define G(...) {.ndim = 2, .shape = {__VA_ARGS__}, .scale = 2}
 #define X(...) {.ndim = 2, .shape = {__VA_ARGS__}}
+#define HALF(type, ...) {.dtype = type, .ndim = 2, .shape = {__VA_ARGS__}, .scale = 2}
 #define EXTREME(...) {.ndim = 2, .shape = {__VA_ARGS__}, .fill = FILL_EXTREME}
 
 static const union dlm_attrs gelu_tanh = {.activation = {DLM_ACT_GELU_TANH}};
@@ -33,6 +34,17 @@ static const struct op_row rows[] = {
      {G(65, 67), X(65, 67), X(65, 67)}, TOL_ELEMENTWISE, &gelu_tanh, 0},
     {"extreme gate", DLM_OP_gated_activation_backward, {.activation = {DLM_ACT_GELU_TANH}}, 3,
      {EXTREME(10, 100), X(10, 100), X(10, 100)}, TOL_ELEMENTWISE, NULL, 0},
+    {"f16, gelu tanh", DLM_OP_gated_activation_backward, {.activation = {DLM_ACT_GELU_TANH}}, 3,
+     {HALF(DLM_DTYPE_F16, 65, 67), HALF(DLM_DTYPE_F16, 65, 67), X(65, 67)}, TOL_ELEMENTWISE,
+     &gelu_erf, 0},
+    {"bf16, gelu erf", DLM_OP_gated_activation_backward, {.activation = {DLM_ACT_GELU_ERF}}, 3,
+     {HALF(DLM_DTYPE_BF16, 65, 67), HALF(DLM_DTYPE_BF16, 65, 67), X(65, 67)}, TOL_ELEMENTWISE,
+     &gelu_tanh, 0},
+    {"bf16, silu", DLM_OP_gated_activation_backward, {.activation = {DLM_ACT_SILU}}, 3,
+     {HALF(DLM_DTYPE_BF16, 64, 66), HALF(DLM_DTYPE_BF16, 64, 66), X(64, 66)}, TOL_ELEMENTWISE,
+     &gelu_tanh, 0},
+    {"bf16, one element", DLM_OP_gated_activation_backward, {.activation = {DLM_ACT_SILU}}, 3,
+     {HALF(DLM_DTYPE_BF16, 1, 1), HALF(DLM_DTYPE_BF16, 1, 1), X(1, 1)}, TOL_ELEMENTWISE, NULL, 0},
 };
 
 int main(void)
