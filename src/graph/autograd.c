@@ -156,6 +156,8 @@ static void recompute_block(struct backward *b, int block)
                 copy_node(b, t->producer);
         } else if (t->view != DLM_VIEW_NONE && stand_in(b, t->parent) != t->parent)
             b->copies[i] = copy_view(b, t);
+        if (b->copies[i])
+            b->copies[i]->base->is_exact |= t->base->is_exact;
     }
 }
 
@@ -234,9 +236,11 @@ enum dlm_status dlm_graph_backward(struct dlm_graph *graph, struct dlm_tensor *c
         goto done;
     }
     for (int i = 0; i < num; i++)
-        if (outputs[i])
+        if (outputs[i] && grads[i]) {
+            grads[i]->base->is_exact = true; /* a gradient, wherever it was computed */
             accumulate(&b, outputs[i], grads[i]);
-    graph->block++;
+        }
+    graph->backward_block = ++graph->block;
     walk(&b);
 done:
     dlm_free(b.grads);

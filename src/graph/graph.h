@@ -51,6 +51,7 @@ struct dlm_tensor {
     bool needs_grad;
     bool is_kept;              /* not recomputed by a checkpointed block: stays in memory */
     bool is_output;            /* read by the host after a run: lives to the end */
+    bool is_exact;             /* base: stays in its type while it waits for the backward pass */
     struct dlm_tensor *grad;   /* PARAM: state tensor that its gradient is added to */
     struct dlm_node *producer; /* NULL for leaves and views */
     int index;                 /* position in the graph's list */
@@ -65,7 +66,8 @@ struct dlm_graph {
     size_t num_tensors, cap_tensors;
     struct dlm_node **nodes;
     size_t num_nodes, cap_nodes;
-    int block; /* current checkpoint block */
+    int block;          /* current checkpoint block */
+    int backward_block; /* block of the backward pass's nodes; 0: there is none yet */
 };
 
 enum dlm_status dlm_graph_create(struct dlm_ctx *ctx, struct dlm_graph **out) DLM_CHECK_RESULT;
@@ -109,6 +111,14 @@ enum dlm_status dlm_graph_backward(struct dlm_graph *graph, struct dlm_tensor *c
 
 /* Drops the nodes that no output, state or parameter depends on. */
 enum dlm_status dlm_graph_prune(struct dlm_graph *graph) DLM_CHECK_RESULT;
+
+/* What waits for the backward pass waits as dtype: a large f32 temporary is narrowed after its last
+ * use in the forward pass (or in its repetition), and widened before its first use in the gradient.
+ * Left alone: tensors marked is_exact, inputs that their op names exact (of norms, softmax,
+ * scores), and what the backward pass writes to. Nothing is done for f32. Call after
+ * dlm_graph_backward() and, lest it keep alive what nobody needs, after dlm_graph_prune(). */
+enum dlm_status dlm_graph_narrow_saved(struct dlm_graph *graph,
+                                       enum dlm_dtype dtype) DLM_CHECK_RESULT;
 
 /* Elements between the device's last possible binding offset before a view and its element 0. */
 int64_t dlm_tensor_lead(const struct dlm_tensor *t, const struct dlm_device_caps *caps);

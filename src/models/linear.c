@@ -69,6 +69,8 @@ static struct dlm_tensor *add_adapter(struct dlm_build *b, const struct dlm_lora
     }
     struct dlm_tensor *u = dlm_matmul(b->g, x, dlm_view_transpose(b->g, la), NULL, NULL, &exact);
     u = dlm_scale(b->g, u, m->scaling, b->adapter_on);
+    if (u)
+        u->is_exact = true; /* adapters are f32 throughout */
     return dlm_add(b->g, y,
                    dlm_matmul(b->g, u, dlm_view_transpose(b->g, lb), NULL, NULL, &exact));
 }

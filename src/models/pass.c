@@ -174,7 +174,9 @@ static enum dlm_status build(struct dlm_pass *p)
         st = dlm_graph_backward(g, &hidden, &dhidden, 1, p->params.checkpoint);
     if (!st && p->params.backward)
         st = dlm_graph_prune(g);
-    return st ? st : dlm_graph_fuse(g);
+    if (!st)
+        st = dlm_graph_fuse(g);
+    return st || !p->params.backward ? st : dlm_graph_narrow_saved(g, p->model->policy);
 }
 
 enum dlm_status dlm_pass_create(struct dlm_ctx *ctx, struct dlm_pass **out,

@@ -1,5 +1,6 @@
 /* The precision policy: what weights, matmul operands, the KV cache and cached features are stored
- * as. Sums, norms, softmax, losses, residual stream and adapters are f32 under every policy. */
+ * as, and activations while they wait for the backward pass (dlm_graph_narrow_saved). Sums, norms,
+ * softmax, losses, residual stream and adapters are f32 under every policy. */
 #ifndef DLM_MODELS_PRECISION_H
 #define DLM_MODELS_PRECISION_H
 

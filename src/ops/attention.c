@@ -424,4 +424,6 @@ const struct dlm_op dlm_op_attention_backward = {
     .infer = attention_backward_infer,
     .reference = attention_backward_reference,
     .lower = attention_backward_lower,
+    /* lse belongs to the scores of these very q and k: others would not sum to one */
+    .exact_inputs = 1u << Q | 1u << K | 1u << LSE,
 };

@@ -119,4 +119,5 @@ const struct dlm_op dlm_op_gated_activation_backward = {
     .infer = gated_activation_backward_infer,
     .reference = gated_activation_backward_reference,
     .lower = gated_activation_backward_lower,
+    .half_inputs = 1u << 0 | 1u << 1,
 };

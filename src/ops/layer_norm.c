@@ -145,4 +145,5 @@ const struct dlm_op dlm_op_layer_norm_backward = {
     .infer = layer_norm_backward_infer,
     .reference = layer_norm_backward_reference,
     .lower = layer_norm_backward_lower,
+    .exact_inputs = 1u << 0,
 };

@@ -156,6 +156,10 @@ struct dlm_op {
 
     /* Outputs share storage with these inputs: output i is input alias[i] - 1 written in place. */
     int alias[DLM_MAX_OUTPUTS];
+
+    /* Of a backward op, bit i for input i: exact inputs stay f32 under every precision policy; half
+     * inputs may be f16 or bf16 instead, all of them together. */
+    uint32_t exact_inputs, half_inputs;
 };
 
 #define DLM_OP_DECLARE(op, file) extern const struct dlm_op dlm_op_##op;

@@ -130,4 +130,5 @@ const struct dlm_op dlm_op_rms_norm_backward = {
     .infer = rms_norm_backward_infer,
     .reference = rms_norm_backward_reference,
     .lower = rms_norm_backward_lower,
+    .exact_inputs = 1u << 0,
 };

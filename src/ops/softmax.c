@@ -102,4 +102,5 @@ const struct dlm_op dlm_op_softmax_backward = {
     .infer = softmax_backward_infer,
     .reference = softmax_backward_reference,
     .lower = softmax_backward_lower,
+    .exact_inputs = 1u << 0,
 };

@@ -20,12 +20,15 @@ struct variant {
     const char *what, *name, *adapter;
     float dropout;
     bool with_tower;
+    enum dlm_dtype policy; /* a 16-bit one narrows what is saved: the same bits all the same */
 };
 
 static const struct variant variants[] = {
-    {"language model", "bf16_new", "adapter", 0, false},
-    {"dropout 0.3", "f16_patch7", "adapter", 0.3f, false},
-    {"tower, dropout 0.3", "f32_old", "adapter_wide", 0.3f, true},
+    {"language model", "bf16_new", "adapter", 0, false, DLM_DTYPE_F32},
+    {"dropout 0.3", "f16_patch7", "adapter", 0.3f, false, DLM_DTYPE_F32},
+    {"tower, dropout 0.3", "f32_old", "adapter_wide", 0.3f, true, DLM_DTYPE_F32},
+    {"policy bf16", "bf16_new", "adapter", 0, false, DLM_DTYPE_BF16},
+    {"tower, dropout 0.3, policy f16", "f16_patch7", "adapter_wide", 0.3f, true, DLM_DTYPE_F16},
 };
 
 static void run_variant(enum dlm_backend_kind backend, const struct variant *v)
@@ -36,7 +39,8 @@ static void run_variant(enum dlm_backend_kind backend, const struct variant *v)
 
     fixture_case(backend, v->name, v->what);
     if (fixture_open(&f, &(struct fixture_params){.backend = backend, .name = v->name,
-                                                  .adapter = v->adapter, .for_training = true})) {
+                                                  .adapter = v->adapter, .policy = v->policy,
+                                                  .for_training = true})) {
         struct dlm_example list[3];
         for (size_t i = 0; i < 3; i++)
             list[i] = fixture_example(&f, i, 12);

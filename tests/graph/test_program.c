@@ -140,6 +140,17 @@ static void check_program(const struct fixture *f, const char *what, const struc
     check_places(f, plan);
 }
 
+/* A pass with gradients keeps activations in the policy's type. */
+static size_t count_narrowed(const struct dlm_graph *g)
+{
+    size_t num = 0;
+
+    for (size_t i = 0; i < g->num_nodes; i++)
+        num += g->nodes[i]->op == DLM_OP_copy &&
+               g->nodes[i]->outputs[0]->desc.dtype == DLM_DTYPE_BF16;
+    return num;
+}
+
 static void check_pass(struct fixture *f, const char *what, bool backward, bool with_tower)
 {
     struct dlm_example list[2] = {fixture_example(f, 0, 8), fixture_example(f, 1, 8)};
@@ -151,8 +162,10 @@ static void check_pass(struct fixture *f, const char *what, bool backward, bool 
     params.with_tower = with_tower;
     if (CHECK(!dlm_pass_create(f->ctx, &pass, f->model, f->lora, &params)) &&
         CHECK(!dlm_workspace_init(&workspace, f->device, &pass->plan, 1)) &&
-        CHECK(!dlm_pass_prepare(pass, &workspace)))
+        CHECK(!dlm_pass_prepare(pass, &workspace))) {
         check_program(f, what, pass->plan, pass->program);
+        CHECK((count_narrowed(pass->graph) > 0) == backward);
+    }
     dlm_pass_destroy(&pass);
     dlm_workspace_finish(&workspace);
 }
