@@ -17,6 +17,8 @@ static void finish(struct dlm_train_call *t)
     if (t->log)
         fclose(t->log);
     dlm_free(t->log_path);
+    if (t->run && !t->keeps_run && dlm_run_finish(NULL, &t->run)) /* keeps the error's text */
+        dlm_log(t->ctx, DLM_LOG_DEBUG, "the run's folder stays until the next start");
     dlm_run_close(&t->run);
     dlm_trainer_destroy(&t->trainer);
     dlm_train_data_finish(&t->data);
@@ -75,6 +77,8 @@ static enum dlm_status open_store(struct dlm_train_call *t)
         st = dlm_store_prepare(t->ctx, t->store);
     if (!st)
         st = dlm_store_lock(t->ctx, t->store);
+    if (!st && t->params->resume)
+        st = dlm_store_killed_start(t->ctx, t->store, t->killed_start);
     if (!st)
         st = dlm_store_sweep(t->ctx, t->store);
     if (!st)
@@ -82,7 +86,7 @@ static enum dlm_status open_store(struct dlm_train_call *t)
     if (!st)
         st = accept_license(t, &base);
     dlm_base_finish(&base);
-    return st;
+    return st ? st : dlm_train_take_run(t);
 }
 
 static enum dlm_status put_image(struct dlm_ctx *ctx, void *user, const char *abs_path,
@@ -186,11 +190,9 @@ static enum dlm_status start_lora(struct dlm_train_call *t)
 
     if (t->params->init_adapter)
         return read_lora(t, t->params->init_adapter);
-    enum dlm_status st =
-        t->params->resume ? dlm_store_current(t->ctx, t->store, &current, NULL) : DLM_OK;
-    if (!st && t->params->resume && !current)
-        st = dlm_fail(t->ctx, DLM_ERR_INVALID,
-                      "resume: there is no interrupted run and no adapter to go on from");
+    enum dlm_status st = dlm_train_starts_from_current(t)
+                             ? dlm_store_current(t->ctx, t->store, &current, NULL)
+                             : DLM_OK;
     if (!st)
         st = current ? read_lora(t, current) : new_lora(t);
     dlm_free(current);
@@ -244,6 +246,12 @@ static enum dlm_status load_all(struct dlm_train_call *t)
 
     enum dlm_status st = dlm_session_check_budget(&t->s, &budget);
     if (!st)
+        st = dlm_train_data_check_images(&t->data);
+    if (!st)
+        st = dlm_train_log_open(t);
+    if (!st && !t->is_resumed) /* a kill from here on loses nothing, however long loading takes */
+        st = dlm_train_save_state(t, 0);
+    if (!st)
         st = dlm_session_load(&t->s, with_tower, true);
     return st ? st : dlm_trainer_prepare(t->trainer);
 }
@@ -287,6 +295,7 @@ static enum dlm_status run_step(struct dlm_train_call *t, int64_t step, double s
     enum dlm_status st = dlm_trainer_run(t->trainer, step, &done);
     if (st)
         return st;
+    t->keeps_run = true;
     if (t->data.num_val && step % every == 0) {
         st = dlm_trainer_validate(t->trainer, &val_loss);
         t->last_val_loss = val_loss;
@@ -356,21 +365,13 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     }
     st = dlm_train_hash(t);
     if (!st)
-        st = dlm_train_find_run(t);
-    if (!st && t->run)
-        st = dlm_train_load_state(t, &tensors);
-    else if (!st)
-        st = start_lora(t);
-    if (!st && !t->run)
-        st = dlm_run_begin(t->ctx, t->store, &t->run);
+        st = t->is_resumed ? dlm_train_load_state(t, &tensors) : start_lora(t);
     if (!st)
         st = make_trainer(t);
     if (!st)
         st = load_all(t);
     if (!st && tensors)
         st = dlm_train_restore(t, tensors);
-    if (!st)
-        st = dlm_train_log_open(t);
     dlm_checkpoint_destroy(&tensors);
     return st;
 }

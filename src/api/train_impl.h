@@ -25,6 +25,9 @@ struct dlm_train_call {
     struct dlm_train_data data;
     struct dlm_trainer *trainer;
     struct dlm_run *run;
+    bool is_resumed;        /* run has a saved state */
+    bool keeps_run;         /* a failure leaves the run to --resume: resumed, or a step was done */
+    char killed_start[16];  /* to resume: the last run was killed before its first state */
     int64_t seed;
     bool checkpoint;        /* gradient checkpointing */
     bool with_tower;
@@ -42,8 +45,10 @@ struct dlm_train_call {
 /* train_state.c: hashes, saving and taking up a run's state. */
 enum dlm_status dlm_train_hash(struct dlm_train_call *t) DLM_CHECK_RESULT;
 enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step) DLM_CHECK_RESULT;
-/* Finds the run to resume (t->run stays NULL when there is none), or reports an unfinished one. */
-enum dlm_status dlm_train_find_run(struct dlm_train_call *t) DLM_CHECK_RESULT;
+/* Takes up the run to resume, or begins one, and reports an unfinished one that stays. */
+enum dlm_status dlm_train_take_run(struct dlm_train_call *t) DLM_CHECK_RESULT;
+/* Whether a run without a saved state goes on from the store's current adapter. */
+bool dlm_train_starts_from_current(const struct dlm_train_call *t);
 /* Makes t->s.lora from the run's state; *tensors (owned) holds its vectors for later. */
 enum dlm_status dlm_train_load_state(struct dlm_train_call *t,
                                      struct dlm_checkpoint **tensors) DLM_CHECK_RESULT;

@@ -96,8 +96,11 @@ enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step)
     json_t *state = NULL;
     enum dlm_status st = values ? dlm_train_log_bytes(t, &log_bytes) : DLM_ERR_MEMORY;
 
+    if (!st && !step) /* nothing is on the device yet: moments are zero */
+        memcpy(values, lora->values, len * sizeof(*values));
     for (int i = 0; !st && i < 3; i++) {
-        st = dlm_lora_download(lora, flats[i], values + (size_t)i * len);
+        if (step)
+            st = dlm_lora_download(lora, flats[i], values + (size_t)i * len);
         tensors[i] = (struct dlm_tensor_out){.name = names[i], .dtype = DLM_DTYPE_F32, .ndim = 1,
                                              .shape = {lora->len}, .data = values + (size_t)i * len,
                                              .bytes = len * sizeof(float)};
@@ -112,18 +115,55 @@ enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step)
     return st;
 }
 
-enum dlm_status dlm_train_find_run(struct dlm_train_call *t)
+bool dlm_train_starts_from_current(const struct dlm_train_call *t)
+{
+    if (t->params->init_adapter || !t->params->resume)
+        return false;
+    return !t->killed_start[0] || !strcmp(t->killed_start, "current");
+}
+
+static enum dlm_status begin_run(struct dlm_train_call *t)
+{
+    const bool from_current = dlm_train_starts_from_current(t);
+    char *current = NULL;
+    enum dlm_status st = DLM_OK;
+
+    if (t->killed_start[0])
+        dlm_log(t->ctx, DLM_LOG_WARNING,
+                "the run was interrupted before its first step and starts again");
+    if (!strcmp(t->killed_start, "init") && !t->params->init_adapter)
+        return dlm_fail(t->ctx, DLM_ERR_INVALID, "resume: the run that was interrupted began with "
+                                                 "--init-adapter; give it again");
+    if (from_current)
+        st = dlm_store_current(t->ctx, t->store, &current, NULL);
+    if (!st && from_current && !current)
+        st = dlm_fail(t->ctx, DLM_ERR_INVALID,
+                      "resume: there is no interrupted run and no adapter to go on from");
+    dlm_free(current);
+    return st ? st
+              : dlm_run_begin(t->ctx, t->store,
+                              from_current              ? "current"
+                              : t->params->init_adapter ? "init"
+                                                        : "new",
+                              &t->run);
+}
+
+enum dlm_status dlm_train_take_run(struct dlm_train_call *t)
 {
     int64_t *ids = NULL;
     size_t num = 0;
 
     enum dlm_status st = dlm_store_unfinished_runs(t->ctx, t->store, &ids, &num);
-    if (!st && num && t->params->resume)
+    if (!st && num && t->params->resume && !t->killed_start[0]) {
         st = dlm_run_open(t->ctx, t->store, ids[num - 1], &t->run);
-    else if (!st && num)
-        dlm_log(t->ctx, DLM_LOG_WARNING,
-                "run %lld is unfinished and stays so: `dlm train --resume` continues it",
-                (long long)ids[num - 1]);
+        t->is_resumed = t->keeps_run = !st;
+    } else if (!st) {
+        if (num)
+            dlm_log(t->ctx, DLM_LOG_WARNING,
+                    "run %lld is unfinished and stays so: `dlm train --resume` continues it",
+                    (long long)ids[num - 1]);
+        st = begin_run(t);
+    }
     dlm_free(ids);
     return st;
 }
@@ -225,7 +265,7 @@ enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkp
     const json_t *loss = json_object_get(state, "loss");
     t->last_loss = json_is_number(loss) ? json_number_value(loss) : NAN;
     t->started_at = (time_t)json_integer_value(json_object_get(state, "started_at"));
-    if (!log || strchr(log, '/') || t->first_step < 2 || t->micro_batch < 1 || t->grad_accum < 1) {
+    if (!log || strchr(log, '/') || t->first_step < 1 || t->micro_batch < 1 || t->grad_accum < 1) {
         st = damaged(t);
         goto done;
     }

@@ -119,6 +119,12 @@ enum dlm_status dlm_image_decode(struct dlm_ctx *ctx, struct dlm_image *out,
 
 enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out, const char *path)
 {
+    return dlm_image_load_as(ctx, out, path, path);
+}
+
+enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, const char *path,
+                                  const char *name)
+{
     struct dlm_str file = {0};
 
     *out = (struct dlm_image){0};
@@ -126,7 +132,7 @@ enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out, const
     if (!st)
         st = dlm_image_decode(ctx, out,
                               &(struct dlm_image_source){
-                                  .data = dlm_str_text(&file), .bytes = file.len, .name = path});
+                                  .data = dlm_str_text(&file), .bytes = file.len, .name = name});
     dlm_str_finish(&file);
     return st;
 }

@@ -51,7 +51,9 @@ void dlm_image_finish(struct dlm_image *image);
 enum dlm_status dlm_image_decode(struct dlm_ctx *ctx, struct dlm_image *out,
                                  const struct dlm_image_source *source) DLM_CHECK_RESULT;
 
-/* Reads and decodes the file `path`. */
+/* Reads and decodes the file `path`. name is what failures of decoding name. */
+enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, const char *path,
+                                  const char *name) DLM_CHECK_RESULT;
 enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out,
                                const char *path) DLM_CHECK_RESULT;
 

@@ -35,7 +35,19 @@ static enum dlm_status make_run(struct dlm_ctx *ctx, const struct dlm_store *sto
     return run ? DLM_OK : DLM_ERR_MEMORY;
 }
 
-enum dlm_status dlm_run_begin(struct dlm_ctx *ctx, struct dlm_store *store, struct dlm_run **out)
+static enum dlm_status write_begin(struct dlm_ctx *ctx, const struct dlm_run *run, const char *from)
+{
+    char *path = dlm_path_join(ctx, run->dir, "begin.json");
+    json_t *json = json_pack("{s:s}", "from", from);
+    enum dlm_status st = path && json ? dlm_json_replace(ctx, path, json) : DLM_ERR_MEMORY;
+
+    json_decref(json);
+    dlm_free(path);
+    return st;
+}
+
+enum dlm_status dlm_run_begin(struct dlm_ctx *ctx, struct dlm_store *store, const char *from,
+                              struct dlm_run **out)
 {
     int64_t last = 0;
 
@@ -45,6 +57,8 @@ enum dlm_status dlm_run_begin(struct dlm_ctx *ctx, struct dlm_store *store, stru
         st = make_run(ctx, store, last + 1, out);
     if (!st)
         st = dlm_dir_make(ctx, (*out)->dir);
+    if (!st)
+        st = write_begin(ctx, *out, from);
     if (st)
         dlm_run_close(out);
     return st;
@@ -99,28 +113,32 @@ const char *dlm_run_dir(const struct dlm_run *run)
 
 enum dlm_status dlm_run_finish(struct dlm_ctx *ctx, struct dlm_run **run)
 {
-    /* The pointer goes first: without state.json the folder is no unfinished run. */
-    char *pointer = dlm_path_join(ctx, (*run)->dir, "state.json");
-    enum dlm_status st = pointer ? dlm_path_remove(ctx, pointer) : DLM_ERR_MEMORY;
+    /* The folder goes last: without these it is neither a started nor an unfinished run. */
+    static const char *const names[] = {"begin.json", "state.json"};
+    enum dlm_status st = DLM_OK;
 
+    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(names); i++) {
+        char *path = dlm_path_join(ctx, (*run)->dir, names[i]);
+        st = path ? dlm_path_remove(ctx, path) : DLM_ERR_MEMORY;
+        dlm_free(path);
+    }
     if (!st)
         st = dlm_path_remove(ctx, (*run)->dir);
-    dlm_free(pointer);
     dlm_run_close(run);
     return st;
 }
 
 /* --- saving --- */
 
-/* Removes every file of the run but state.json and `keep`. */
+/* Removes older states, what began the run, and what was left half written. */
 static enum dlm_status remove_old(struct dlm_ctx *ctx, const struct dlm_run *run, const char *keep)
 {
     char **names = NULL;
     enum dlm_status st = dlm_dir_list(ctx, run->dir, &names);
 
     for (size_t i = 0; !st && names[i]; i++) {
-        if (!strcmp(names[i], keep) || strncmp(names[i], "state", 5) ||
-            !strcmp(names[i], "state.json"))
+        if (!strcmp(names[i], keep) || !strcmp(names[i], "state.json") ||
+            (strncmp(names[i], "state", 5) && strcmp(names[i], "begin.json")))
             continue;
         char *path = dlm_path_join(ctx, run->dir, names[i]);
         st = path ? dlm_path_remove(ctx, path) : DLM_ERR_MEMORY;
@@ -245,6 +263,34 @@ enum dlm_status dlm_run_load(struct dlm_ctx *ctx, const struct dlm_run *run, jso
         *state = NULL;
     }
     dlm_free(path);
+    return st;
+}
+
+enum dlm_status dlm_store_killed_start(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                       char from[16])
+{
+    struct dlm_run *run = NULL;
+    json_t *json = NULL;
+    int64_t last = 0;
+
+    from[0] = '\0';
+    enum dlm_status st = dlm_store_last_run_id(ctx, store, &last);
+    if (!st)
+        st = make_run(ctx, store, last, &run);
+    char *state = st ? NULL : dlm_path_join(ctx, run->dir, "state.json");
+    char *begin = st ? NULL : dlm_path_join(ctx, run->dir, "begin.json");
+    if (!st && !(state && begin))
+        st = DLM_ERR_MEMORY;
+    if (!st && dlm_path_is_file(begin) && !dlm_path_is_file(state) &&
+        !dlm_json_load(NULL, begin, MAX_STATE_BYTES, &json)) {
+        const char *word = json_string_value(json_object_get(json, "from"));
+        if (word && strlen(word) < 16)
+            strcpy(from, word);
+    }
+    json_decref(json);
+    dlm_free(state);
+    dlm_free(begin);
+    dlm_run_close(&run);
     return st;
 }
 

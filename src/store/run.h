@@ -11,9 +11,15 @@
 struct dlm_run;
 
 /* Starts a run: the next unused id of this store, folder runs/<id>/. Nothing counts as unfinished
- * until the first save. Lock held. Returns *out owned. */
-enum dlm_status dlm_run_begin(struct dlm_ctx *ctx, struct dlm_store *store,
+ * until the first save; till then begin.json keeps `from`, the caller's word for how the run starts
+ * (below 16 characters). Lock held. Returns *out owned. */
+enum dlm_status dlm_run_begin(struct dlm_ctx *ctx, struct dlm_store *store, const char *from,
                               struct dlm_run **out) DLM_CHECK_RESULT;
+
+/* Whether the newest run was killed before its first save: how it started, "" when it was not. Call
+ * it before dlm_store_sweep(), which removes such a run. Lock held. */
+enum dlm_status dlm_store_killed_start(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                       char from[16]) DLM_CHECK_RESULT;
 
 /* Opens an unfinished run by its id. */
 enum dlm_status dlm_run_open(struct dlm_ctx *ctx, struct dlm_store *store, int64_t id,

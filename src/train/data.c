@@ -14,21 +14,22 @@ static uint32_t hash_row(const struct dlm_row *row)
     return h;
 }
 
-static enum dlm_status find_image(struct dlm_train_data *d, const char *sha, int64_t *index)
+static enum dlm_status find_image(struct dlm_train_data *d, const struct dlm_row *row,
+                                  int64_t *index)
 {
     *index = -1;
-    if (!sha[0])
+    if (!row->image_sha[0])
         return DLM_OK;
     for (size_t i = 0; i < d->num_images; i++)
-        if (!strcmp(d->images[i].sha, sha)) {
+        if (!strcmp(d->images[i].sha, row->image_sha)) {
             *index = (int64_t)i;
             return DLM_OK;
         }
     if (!dlm_grow(d->ctx, &d->images, &d->cap_images, d->num_images, sizeof(*d->images)))
         return DLM_ERR_MEMORY;
     struct dlm_train_image *image = &d->images[d->num_images];
-    *image = (struct dlm_train_image){0};
-    memcpy(image->sha, sha, sizeof(image->sha));
+    *image = (struct dlm_train_image){.row = row};
+    memcpy(image->sha, row->image_sha, sizeof(image->sha));
     *index = (int64_t)d->num_images++;
     return DLM_OK;
 }
@@ -50,7 +51,7 @@ static enum dlm_status make_example(struct dlm_train_data *d, const struct dlm_r
     e->row_id = hash_row(row);
     enum dlm_status st = d->model->family->encode(d->ctx, tok, &text, &e->ids, &prefix_len);
     if (!st)
-        st = find_image(d, row->image_sha, &e->image);
+        st = find_image(d, row, &e->image);
     if (st)
         return st;
     e->prefix_len = (int64_t)prefix_len; /* far below 2^31 */
@@ -64,6 +65,19 @@ static enum dlm_status make_example(struct dlm_train_data *d, const struct dlm_r
         d->num_cut++;
     }
     return DLM_OK;
+}
+
+/* The split took every row, as it does with a tenth of the documents of one row. */
+static void keep_for_training(struct dlm_train_data *d)
+{
+    struct dlm_train_example *none = d->train;
+
+    d->train = d->val;
+    d->num_train = d->num_val;
+    d->val = none;
+    d->num_val = 0;
+    dlm_log(d->ctx, DLM_LOG_WARNING,
+            "every row falls to validation: they are trained on, and none validates");
 }
 
 enum dlm_status dlm_train_data_init(struct dlm_train_data *d, struct dlm_ctx *ctx,
@@ -80,6 +94,8 @@ enum dlm_status dlm_train_data_init(struct dlm_train_data *d, struct dlm_ctx *ct
         st = make_example(d, row, tok, sequence_len,
                           row->is_val ? &d->val[d->num_val++] : &d->train[d->num_train++]);
     }
+    if (!st && !d->num_train && d->num_val)
+        keep_for_training(d);
     if (!st && d->num_cut)
         dlm_log(ctx, DLM_LOG_WARNING,
                 "%zu of %zu rows are longer than sequence_len %lld: cut, without <eos>",

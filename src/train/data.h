@@ -11,6 +11,7 @@
 /* One image of the blob store. What is in memory may be dropped and read again. */
 struct dlm_train_image {
     char sha[65];
+    const struct dlm_row *row; /* the first that shows it */
     float *pixels;   /* f32 [3, H, W] or NULL */
     float *features; /* f32 [patches, hidden] or NULL */
 };
@@ -43,6 +44,10 @@ enum dlm_status dlm_train_data_init(struct dlm_train_data *d, struct dlm_ctx *ct
                                     const struct dlm_model *model, const struct dlm_tokenizer *tok,
                                     int64_t sequence_len) DLM_CHECK_RESULT;
 void dlm_train_data_finish(struct dlm_train_data *d);
+
+/* Decodes and preprocesses the images that are not in the pixel cache yet, so that training meets no
+ * damaged one. Failures name the section and the path that it has. */
+enum dlm_status dlm_train_data_check_images(struct dlm_train_data *d) DLM_CHECK_RESULT;
 
 /* True when every image's features lie in the cache: the tower need not be loaded. */
 bool dlm_train_data_has_features(const struct dlm_train_data *d);

@@ -2,6 +2,8 @@
  *
  * Features are kept before the projector, in the precision policy's type. Their key names all that
  * they depend on: processor, the base's files, backend, driver, precision, kernel version. */
+#include <stdio.h>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "base/sha256.h"
@@ -12,18 +14,59 @@
 #define HELD_BYTES ((size_t)1 << 30)
 #define KERNEL_VERSION 1 /* raise when a kernel of the tower gives other bits */
 
-static enum dlm_status make_pixels(struct dlm_train_data *d, const char *sha, float *pixels)
+/* "images/a.png (section 0123456789abcdef, line 12)"; owned. */
+static char *image_name(const struct dlm_train_data *d, const struct dlm_row *row)
+{
+    char line[40] = "";
+
+    if (row->line > 0)
+        snprintf(line, sizeof(line), ", line %lld", (long long)row->line);
+    return dlm_strf(d->ctx, "%s (section %s%s)", row->image_path, row->section_id, line);
+}
+
+static enum dlm_status make_pixels(struct dlm_train_data *d, const struct dlm_train_image *x,
+                                   float *pixels)
 {
     struct dlm_image image = {0};
-    char *path = NULL;
+    char *path = NULL, *name = image_name(d, x->row);
 
-    enum dlm_status st = dlm_blob_get(d->ctx, d->store, sha, &path);
+    enum dlm_status st = name ? dlm_blob_get(d->ctx, d->store, x->sha, &path) : DLM_ERR_MEMORY;
     if (!st)
-        st = dlm_image_load(d->ctx, &image, path);
+        st = dlm_image_load_as(d->ctx, &image, path, name);
     if (!st)
         st = dlm_preprocess(d->ctx, &d->model->processor, &image, pixels);
     dlm_image_finish(&image);
     dlm_free(path);
+    dlm_free(name);
+    return st;
+}
+
+static enum dlm_status cache_pixels(struct dlm_train_data *d, const struct dlm_train_image *x,
+                                    const char *path, float *pixels)
+{
+    enum dlm_status st = make_pixels(d, x, pixels);
+
+    return st ? st : dlm_vl_cache_put(d->ctx, path, &d->model->processor, pixels);
+}
+
+static char *pixels_path(const struct dlm_train_data *d, const struct dlm_train_image *x)
+{
+    return dlm_vl_cache_path(d->ctx, dlm_store_path(d->store), x->sha, &d->model->processor);
+}
+
+enum dlm_status dlm_train_data_check_images(struct dlm_train_data *d)
+{
+    float *pixels = dlm_alloc_array(d->ctx, dlm_vision_pixels_len(d->model), sizeof(*pixels));
+    enum dlm_status st = pixels ? DLM_OK : DLM_ERR_MEMORY;
+
+    for (size_t i = 0; !st && i < d->num_images; i++) {
+        char *path = pixels_path(d, &d->images[i]);
+        st = path ? DLM_OK : DLM_ERR_MEMORY;
+        if (!st && !dlm_path_is_file(path))
+            st = cache_pixels(d, &d->images[i], path, pixels);
+        dlm_free(path);
+    }
+    dlm_free(pixels);
     return st;
 }
 
@@ -37,13 +80,10 @@ enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, int64_t image,
     if (x->pixels)
         return DLM_OK;
     float *made = dlm_alloc_array(d->ctx, len, sizeof(*made));
-    char *path = dlm_vl_cache_path(d->ctx, dlm_store_path(d->store), x->sha, &d->model->processor);
+    char *path = pixels_path(d, x);
     enum dlm_status st = made && path ? DLM_OK : DLM_ERR_MEMORY;
-    if (!st && !dlm_vl_cache_get(d->ctx, path, &d->model->processor, made)) {
-        st = make_pixels(d, x->sha, made);
-        if (!st)
-            st = dlm_vl_cache_put(d->ctx, path, &d->model->processor, made);
-    }
+    if (!st && !dlm_vl_cache_get(d->ctx, path, &d->model->processor, made))
+        st = cache_pixels(d, x, path, made);
     dlm_free(path);
     if (st) {
         dlm_free(made);

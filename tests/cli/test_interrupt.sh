@@ -126,7 +126,7 @@ for round in 1 2 3; do
     "$dlm" -q train --backend cpu long.dlm --max-steps 60 --save-every 1 \
         $([ $round -eq 1 ] || echo --resume) > job.out 2> job.err &
     job=$!
-    until [ -n "$(find home -name state.json -newer job.out 2> find.err)" ]; do
+    until grep -qs '"step": [1-9]' $(find home -name state.json -newer job.out 2> find.err) none; do
         kill -0 $job 2> kill.err || break
     done
     kill -KILL $job 2> kill.err
@@ -142,6 +142,22 @@ train_ --max-steps 1 doc.dlm
 status_is 0
 ask_
 cp out answer
+
+case_ "killed before its first step, resumed"
+adapter_of_() { echo "$1/${adapter_#home/}/v000$2/adapter_model.safetensors"; }
+run_ dlm -q --home early train --backend cpu --max-steps 2 doc.dlm
+status_is 0
+"$dlm" -q --home early train --backend cpu --max-steps 9 doc.dlm > job.out 2> job.err &
+job=$!
+until [ -n "$(find early -name begin.json 2> find.err)" ] || ! kill -0 $job 2> kill.err; do :; done
+kill -KILL $job 2> kill.err
+join_ 2> wait.err
+holds_ test ! -f "$(adapter_of_ early 2)" # else it was killed too late to say anything
+run_ dlm -q --home early train --backend cpu --max-steps 9 --resume doc.dlm
+status_is 0
+run_ dlm -q --home late train --backend cpu --max-steps 9 doc.dlm
+status_is 0
+same_ "$(adapter_of_ early 2)" "$(adapter_of_ late 1)"
 
 # --- two at once ---
 

@@ -62,7 +62,7 @@ static enum dlm_status live(int64_t *id)
     if (!st)
         st = dlm_blob_put(ctx, store, golden_path("plain.json"), sha, &blob);
     if (!st)
-        st = dlm_run_begin(ctx, store, &run);
+        st = dlm_run_begin(ctx, store, "new", &run);
     if (!st)
         st = save_state(run);
     if (!st && !*id)

@@ -61,16 +61,21 @@ static void test_states(struct dlm_store *store)
     size_t num = 0;
 
     check_case("begun, but not saved: not unfinished");
-    CHECK(!dlm_run_begin(ctx, store, &run));
+    CHECK(!dlm_run_begin(ctx, store, "new", &run));
     CHECK_INT(dlm_run_id(run), 1);
     CHECK(!dlm_store_unfinished_runs(ctx, store, &ids, &num) && !num && !ids);
     json_t *state = NULL;
     struct dlm_checkpoint *c = NULL;
     CHECK_INT(dlm_run_load(ctx, run, &state, &c), DLM_ERR_IO);
+    char from[16];
+    CHECK(!dlm_store_killed_start(ctx, store, from));
+    CHECK_STR(from, "new");
     check_case("the newest state is loaded, the older is gone");
     for (int64_t step = 1; step <= 3; step++)
         CHECK(!save(run, step, 10));
     expect_state(run, 3);
+    CHECK(!dlm_store_killed_start(ctx, store, from));
+    CHECK_STR(from, "");
     CHECK_INT(count_files(dlm_run_dir(run)), 2);
     check_case("opened again, it goes on");
     CHECK(!dlm_run_open(ctx, store, 1, &again));
@@ -85,7 +90,7 @@ static void test_states(struct dlm_store *store)
     CHECK(!again);
 
     check_case("another run has another id");
-    CHECK(!dlm_run_begin(ctx, store, &again));
+    CHECK(!dlm_run_begin(ctx, store, "new", &again));
     CHECK_INT(dlm_run_id(again), 2);
     CHECK(!dlm_run_finish(ctx, &again) && !again);
 
@@ -107,6 +112,8 @@ static void test_states(struct dlm_store *store)
     check_case("a finished run is gone");
     CHECK(!dlm_run_finish(ctx, &run));
     CHECK(!dlm_store_unfinished_runs(ctx, store, &ids, &num) && !num);
+    CHECK(!dlm_store_killed_start(ctx, store, from));
+    CHECK_STR(from, "");
 }
 
 static void test_ids(struct dlm_store *store)
@@ -118,14 +125,14 @@ static void test_ids(struct dlm_store *store)
 
     check_case("ids of logs and of the manifest are not used again");
     CHECK(put_file(in_store(store, "logs/train-000007-20260501T120000.jsonl"), "", 0));
-    CHECK(!dlm_run_begin(ctx, store, &run));
+    CHECK(!dlm_run_begin(ctx, store, "new", &run));
     CHECK_INT(dlm_run_id(run), 8);
     dlm_run_close(&run);
     CHECK(!dlm_manifest_init(ctx, &m, TEST_ID, "tiny-shapes", NULL, NULL));
     CHECK(!dlm_manifest_add_run(ctx, &m, &entry));
     CHECK(!dlm_manifest_save(ctx, &m, store));
     dlm_manifest_finish(&m);
-    CHECK(!dlm_run_begin(ctx, store, &run));
+    CHECK(!dlm_run_begin(ctx, store, "new", &run));
     CHECK_INT(dlm_run_id(run), 22);
     CHECK(!dlm_run_finish(ctx, &run));
 }
@@ -136,7 +143,7 @@ static void test_failures(struct dlm_store *store)
     struct rlimit old, small;
 
     check_case("a save that fails keeps the state before it");
-    CHECK(!dlm_run_begin(ctx, store, &run));
+    CHECK(!dlm_run_begin(ctx, store, "new", &run));
     CHECK(!save(run, 1, 10));
     getrlimit(RLIMIT_FSIZE, &old);
     small = old;
@@ -174,7 +181,7 @@ static void test_bad_states(struct dlm_store *store)
     char text[256];
 
     check_case("a state.json that lies");
-    CHECK(!dlm_run_begin(ctx, store, &run));
+    CHECK(!dlm_run_begin(ctx, store, "new", &run));
     CHECK(!save(run, 1, 1));
     expect_bad_state(run, "");
     expect_bad_state(run, "[]");
