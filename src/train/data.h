@@ -45,8 +45,8 @@ enum dlm_status dlm_train_data_init(struct dlm_train_data *d, struct dlm_ctx *ct
                                     int64_t sequence_len) DLM_CHECK_RESULT;
 void dlm_train_data_finish(struct dlm_train_data *d);
 
-/* Decodes and preprocesses the images that are not in the pixel cache yet, so that training meets no
- * damaged one. Failures name the section and the path that it has. */
+/* Decodes and preprocesses the images that are not in the pixel cache yet, so that training meets
+ * no damaged one. Failures name the section and the path that it has. */
 enum dlm_status dlm_train_data_check_images(struct dlm_train_data *d) DLM_CHECK_RESULT;
 
 /* True when every image's features lie in the cache: the tower need not be loaded. */
