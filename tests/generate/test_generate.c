@@ -121,6 +121,30 @@ static void check_sampling(struct fixture *f, const struct dlm_example *e)
     CHECK(!memcmp(got[8], got[7], sizeof(got[0])));
 }
 
+/* Nearly uniform over the vocabulary, a sampled token is its random number: each token takes a new
+ * one, and the next prompt of the same generator begins with the first again. */
+static void check_random_numbers(struct fixture *f, const struct dlm_example *e)
+{
+    const struct dlm_sampling sampling = {.temperature = 1e5f, .seed = 3};
+    const struct dlm_example prompts[] = {*e, *e};
+    int32_t got[2][NUM_TOKENS];
+    int num_different = 0;
+
+    fixture_case(f->params.backend, f->params.name, "a new random number for each token");
+    if (!fixture_generate(f, prompts, 2, 0, &sampling, NUM_TOKENS, (int32_t *[]){got[0], got[1]}))
+        return;
+    for (int t = 0; t < NUM_TOKENS; t++) {
+        bool is_new = true;
+        for (int k = 0; k < t; k++)
+            is_new = is_new && got[0][k] != got[0][t];
+        num_different += is_new;
+    }
+    /* 20 draws of 367 tokens: 19.5 different ones are expected, below 15 one time in 50,000 */
+    if (!CHECK(num_different >= 15))
+        printf("     %d of %d tokens differ\n", num_different, NUM_TOKENS);
+    CHECK(!memcmp(got[0], got[1], sizeof(got[0])));
+}
+
 /* What does not fit the programs is an error, and does not spoil the next prompt. */
 static void check_refusals(struct fixture *f, const struct dlm_example *image)
 {
@@ -171,6 +195,7 @@ static void run_case(enum dlm_backend_kind backend, const char *name)
         check_lengths(&f, &text);
         check_reuse(&f, &text, &image);
         check_sampling(&f, &image);
+        check_random_numbers(&f, &image);
         check_refusals(&f, &image);
     }
     fixture_close(&f);
