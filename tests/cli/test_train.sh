@@ -1,0 +1,152 @@
+#!/bin/sh
+# What a training run does beside training: features kept for the next run and made anew when they
+# would differ, validation, and an adapter that is not committed.
+. "${0%/*}/hostile.sh"
+
+store_=store/0R7STD0HK1DBS629DWG0NJR445
+train_() { run_ dlm -q --home "$@" train --backend cpu --max-steps 2 $options_ doc.dlm; }
+options_=
+
+# header_bytes_ FILE: of a safetensors file, with the length before it
+header_bytes_() { echo $(($(od -An -N4 -tu4 "$1") + 8)); }
+
+# adapter_ HOME: the weights of its current version
+adapter_() { echo "$1/$store_/$(cat "$1/$store_/adapter/current.txt")/adapter_model.safetensors"; }
+
+# differs_ FILE FILE
+differs_() { if cmp -s "$1" "$2"; then fail_ "$1 equals $2"; fi; }
+
+# caches_are_ NUMBER: files of features in the store of `warm`
+caches_are_()
+{
+    num=$(find "warm/$store_/vision-cache" -name '*.safetensors' | wc -l)
+    [ "$num" -eq "$1" ] || fail_ "$num files of features, not $1"
+}
+
+# as_cold_ NAME: a run in `warm` gives the adapter of a run in a new home.
+as_cold_()
+{
+    train_ warm
+    status_is 0
+    train_ "cold-$1"
+    status_is 0
+    same_ "$(adapter_ warm)" "$(adapter_ "cold-$1")"
+}
+
+# --- the cache of features ---
+
+case_ "the second run takes the first one's features"
+train_ warm
+status_is 0
+caches_are_ 1
+cp "$(adapter_ warm)" first
+cache=$(find "warm/$store_/vision-cache" -name '*.safetensors')
+before=$(ls -i "$cache")
+train_ warm
+status_is 0
+caches_are_ 1
+same_ "$(adapter_ warm)" first
+[ "$(ls -i "$cache")" = "$before" ] || fail_ "the features were made again"
+
+case_ "the features that are there are those that are used"
+cp "$cache" features
+poke_ "$cache" "$(header_bytes_ "$cache")" 000 000 200 077 000 000 200 077 000 000 200 077
+train_ warm
+status_is 0
+differs_ "$(adapter_ warm)" first
+cp features "$cache"
+
+case_ "another precision has features of its own"
+options_="--precision bf16"
+as_cold_ bf16
+differs_ "$(adapter_ warm)" first
+caches_are_ 2
+options_=
+train_ warm
+status_is 0
+same_ "$(adapter_ warm)" first
+caches_are_ 2
+
+case_ "changed weights of the base have features of their own"
+sed -n 's/.*"vision_tower.vision_model.embeddings.patch_embedding.bias"//p' base/model.safetensors |
+    sed -n '1s/[^[]*\[[0-9]*\][^[]*\[\([0-9]*\),.*/\1/p' > offset
+at=$(($(header_bytes_ base/model.safetensors) + $(cat offset)))
+poke_ base/model.safetensors $at 000 000 200 077 000 000 200 077 000 000 200 077
+as_cold_ weights
+differs_ "$(adapter_ warm)" first
+caches_are_ 3
+cp "$(adapter_ warm)" second
+
+case_ "so has another way to prepare images"
+edit_ base/preprocessor_config.json 's/0\.5/0.4/'
+as_cold_ processor
+differs_ "$(adapter_ warm)" second
+caches_are_ 4
+
+# --- validation ---
+
+# A document with 60 questions, of which some are held out.
+{
+    sed -n '1,/^---$/p; /^dlm_id/,/^---$/p' doc.dlm | awk '!/^---$/ || n++ < 1'
+    echo ---
+    echo
+    echo "::instruction::"
+    i=0
+    while [ $i -lt 60 ]; do
+        printf '### Q\nblue an %d?\n### A\ncaption\n' $i
+        i=$((i + 1))
+    done
+} > many.dlm
+
+# validates_ STEPS WANT...: a run of so many steps validates after these
+validates_()
+{
+    steps=$1
+    shift
+    run_ dlm -q --home "val-$steps" train --backend cpu --max-steps "$steps" many.dlm
+    status_is 0
+    log=$(ls "val-$steps/$store_/logs/"*.jsonl)
+    [ "$(grep -c '"type":"step"' "$log")" -eq "$steps" ] || fail_ "not $steps steps in the log"
+    got=$(grep '"val_loss":[0-9.]' "$log" | sed -n 's/.*"step":\([0-9]*\),.*/\1/p' | tr '\n' ' ')
+    [ "$got" = "$* " ] || fail_ "$steps steps: validated after $got, not $*"
+}
+
+case_ "every quarter of the steps, rounded down, is validated; each step of less than eight"
+validates_ 8 2 4 6 8
+validates_ 11 2 4 6 8 10
+validates_ 3 1 2 3
+validates_ 7 1 2 3 4 5 6 7
+last=$(sed -n 's/.*"val_loss":\([0-9.]*\).*/\1/p' val-8/$store_/logs/*.jsonl | tail -n 1)
+grep -qF "\"final_val_loss\":${last:-none}," val-8/$store_/logs/*.jsonl ||
+    fail_ "not the final loss: $last"
+
+case_ "without rows held out there is no validation"
+! grep -q '"val_loss"' "warm/$store_/logs/"*.jsonl || fail_ "there is"
+
+# --- an adapter that is no number ---
+
+case_ "an adapter with NaN or infinite weights is not committed"
+rm -rf warm
+train_ warm
+status_is 0
+cp "$(adapter_ warm)" first
+at=$(header_bytes_ adapter/adapter_model.safetensors)
+for octal in "000 000 300 177" "000 000 200 177"; do
+    rm -rf bad-adapter
+    cp -R adapter bad-adapter
+    # shellcheck disable=SC2086
+    poke_ bad-adapter/adapter_model.safetensors "$at" $octal
+    options_="--fresh --init-adapter bad-adapter"
+    train_ warm
+    fails_ 1 "training: the adapter's weights are not finite; none was committed"
+    out_is
+done
+: > out > err
+holds_ test "$(ls warm/$store_/adapter/versions)" = v0001
+same_ "$(adapter_ warm)" first
+options_="--fresh --init-adapter adapter"
+train_ warm
+status_is 0
+holds_ test "$(ls warm/$store_/adapter/versions | tr '\n' ' ')" = "v0001 v0002 "
+
+summary_
