@@ -119,15 +119,12 @@ void peak_fma_loop(void)
 
 typedef uint64_t words __attribute__((vector_size(64)));
 
-#if defined(__x86_64__)
-__attribute__((target_clones("avx512f", "avx2", "default")))
-#endif
-void peak_read(const void *data, size_t bytes)
+/* Becomes part of each caller, in its instruction set. */
+static inline __attribute__((always_inline)) void read_words(const words *p, size_t num)
 {
-    const words *p = data;
     words a = {0}, b = {0}, c = {0}, d = {0};
 
-    for (size_t i = 0; i < bytes / sizeof(words); i += 4) {
+    for (size_t i = 0; i < num; i += 4) {
         a ^= p[i];
         b ^= p[i + 1];
         c ^= p[i + 2];
@@ -136,3 +133,35 @@ void peak_read(const void *data, size_t bytes)
     a ^= b ^ c ^ d;
     __asm__ volatile("" : : "m"(a));
 }
+
+#if defined(__x86_64__)
+
+FMA512_TARGET static void read512(const words *p, size_t num)
+{
+    read_words(p, num);
+}
+
+FMA256_TARGET static void read256(const words *p, size_t num)
+{
+    read_words(p, num);
+}
+
+/* Not target_clones: clang 14 makes such a function unreachable from other files. */
+void peak_read(const void *data, size_t bytes)
+{
+    if (__builtin_cpu_supports("avx512f"))
+        read512(data, bytes / sizeof(words));
+    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        read256(data, bytes / sizeof(words));
+    else
+        read_words(data, bytes / sizeof(words));
+}
+
+#else
+
+void peak_read(const void *data, size_t bytes)
+{
+    read_words(data, bytes / sizeof(words));
+}
+
+#endif
