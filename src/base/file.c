@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -116,7 +117,32 @@ enum dlm_status dlm_dir_sync(struct dlm_ctx *ctx, const char *path)
     return DLM_OK;
 }
 
-static char *temporary_name(struct dlm_ctx *ctx, const char *path)
+enum dlm_status dlm_file_target(struct dlm_ctx *ctx, const char *path, char **target)
+{
+    struct stat sb;
+    char *real = NULL;
+
+    *target = NULL;
+    const bool is_there = !lstat(path, &sb);
+    if (is_there && S_ISLNK(sb.st_mode)) {
+        real = realpath(path, NULL);
+        if (!real || stat(real, &sb)) {
+            enum dlm_status st = dlm_fail(ctx, DLM_ERR_IO, "cannot replace '%s': its link: %s",
+                                          path, strerror(errno));
+            free(real);
+            return st;
+        }
+    }
+    enum dlm_status st = DLM_OK;
+    if (is_there && !S_ISREG(sb.st_mode))
+        st = dlm_fail(ctx, DLM_ERR_IO, "cannot replace '%s': not a regular file", path);
+    else if (!(*target = dlm_strdup(ctx, real ? real : path)))
+        st = DLM_ERR_MEMORY;
+    free(real);
+    return st;
+}
+
+char *dlm_file_temporary(struct dlm_ctx *ctx, const char *target)
 {
     static atomic_uint counter;
     struct timespec now;
@@ -124,7 +150,7 @@ static char *temporary_name(struct dlm_ctx *ctx, const char *path)
     clock_gettime(CLOCK_REALTIME, &now);
     unsigned nonce = (unsigned)now.tv_nsec ^ (unsigned)now.tv_sec << 16 ^
                      atomic_fetch_add(&counter, 0x9E3779B9u);
-    return dlm_strf(ctx, "%s.tmp.%ld.%08x", path, (long)getpid(), nonce);
+    return dlm_strf(ctx, "%s.tmp.%ld.%08x", target, (long)getpid(), nonce);
 }
 
 static enum dlm_status write_all(struct dlm_ctx *ctx, int fd, const char *path, const void *data,
@@ -147,14 +173,19 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, int fd, const char *path, 
 enum dlm_status dlm_file_replace(struct dlm_ctx *ctx, const char *path, const void *data,
                                  size_t bytes)
 {
-    char *temporary = temporary_name(ctx, path);
-    char *folder = dlm_path_dirname(ctx, path);
-    enum dlm_status st = DLM_ERR_MEMORY;
+    char *target = NULL, *temporary = NULL, *folder = NULL;
     bool is_there = false;
     int fd = -1;
 
-    if (!temporary || !folder)
+    enum dlm_status st = dlm_file_target(ctx, path, &target);
+    if (st)
+        return st;
+    temporary = dlm_file_temporary(ctx, target);
+    folder = dlm_path_dirname(ctx, target);
+    if (!temporary || !folder) {
+        st = DLM_ERR_MEMORY;
         goto done;
+    }
     fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0) {
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot create '%s': %s", path, strerror(errno));
@@ -166,7 +197,7 @@ enum dlm_status dlm_file_replace(struct dlm_ctx *ctx, const char *path, const vo
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
     if (close(fd) && !st)
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
-    if (!st && rename(temporary, path))
+    if (!st && rename(temporary, target))
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot replace '%s': %s", path, strerror(errno));
     is_there = st != DLM_OK;
     if (!st)
@@ -174,6 +205,7 @@ enum dlm_status dlm_file_replace(struct dlm_ctx *ctx, const char *path, const vo
 done:
     if (is_there)
         (void)unlink(temporary); /* the failure that led here is already reported */
+    dlm_free(target);
     dlm_free(temporary);
     dlm_free(folder);
     return st;

@@ -24,8 +24,17 @@ void dlm_map_drop(const struct dlm_map *map, size_t offset, size_t bytes);
 enum dlm_status dlm_file_read(struct dlm_ctx *ctx, const char *path, size_t max_bytes,
                               struct dlm_str *out) DLM_CHECK_RESULT;
 
-/* Writes path whole or not at all: temporary file in the same folder (<path>.tmp.<pid>.<nonce>),
- * fsync, rename, fsync of the folder. */
+/* Where writing `path` puts its bytes: the file at the end of its links, or path itself. Only a
+ * regular file or an absent path may be replaced: DLM_ERR_IO for a device, a pipe, a folder, and a
+ * link to nothing. *target is owned by the caller. */
+enum dlm_status dlm_file_target(struct dlm_ctx *ctx, const char *path,
+                                char **target) DLM_CHECK_RESULT;
+
+/* <target>.tmp.<pid>.<nonce>, owned by the caller; NULL when out of memory. */
+char *dlm_file_temporary(struct dlm_ctx *ctx, const char *target) DLM_CHECK_RESULT;
+
+/* Writes path whole or not at all: temporary file beside dlm_file_target(), fsync, rename, fsync of
+ * the folder. */
 enum dlm_status dlm_file_replace(struct dlm_ctx *ctx, const char *path, const void *data,
                                  size_t bytes) DLM_CHECK_RESULT;
 

@@ -3,42 +3,29 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/types.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
 
-static char *temporary_name(struct dlm_ctx *ctx, const char *path)
-{
-    static atomic_uint counter;
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    unsigned nonce = (unsigned)now.tv_nsec ^ (unsigned)now.tv_sec << 16 ^
-                     atomic_fetch_add(&counter, 0x9E3779B9u);
-    return dlm_strf(ctx, "%s.tmp.%ld.%08x", path, (long)getpid(), nonce);
-}
-
 enum dlm_status dlm_outfile_open(struct dlm_ctx *ctx, struct dlm_outfile *f, const char *path)
 {
     *f = (struct dlm_outfile){0};
-    f->path = dlm_strdup(ctx, path);
-    char *temporary = temporary_name(ctx, path);
-    if (!f->path || !temporary) {
-        dlm_free(temporary);
+    enum dlm_status st = dlm_file_target(ctx, path, &f->path);
+    if (st)
+        return st;
+    char *temporary = dlm_file_temporary(ctx, f->path);
+    if (!temporary) {
         dlm_outfile_finish(f);
         return DLM_ERR_MEMORY;
     }
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0) {
-        enum dlm_status st =
-            dlm_fail(ctx, DLM_ERR_IO, "cannot create '%s': %s", path, strerror(errno));
+        st = dlm_fail(ctx, DLM_ERR_IO, "cannot create '%s': %s", path, strerror(errno));
         dlm_free(temporary);
         dlm_outfile_finish(f);
         return st;

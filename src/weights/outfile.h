@@ -1,5 +1,5 @@
 /* A file written piece by piece that appears whole or not at all: a temporary file beside the
- * target, fsync, rename, fsync of the folder. */
+ * target (dlm_file_target), fsync, rename, fsync of the folder. */
 #ifndef DLM_WEIGHTS_OUTFILE_H
 #define DLM_WEIGHTS_OUTFILE_H
 
@@ -10,7 +10,7 @@
 
 /* All zero is a valid closed file. */
 struct dlm_outfile {
-    char *path;
+    char *path; /* the target */
     char *temporary;
     int fd_plus_1; /* 0: closed */
 };

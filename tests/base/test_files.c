@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "tests/weights/helpers.h"
+#include "weights/outfile.h"
 
 static struct dlm_ctx *ctx;
 static long allocations_left = 1000000;
@@ -44,6 +45,13 @@ static size_t count_names(const char *folder)
 static bool last_error_names(const char *what)
 {
     return strstr(dlm_ctx_last_error(ctx), what) != NULL;
+}
+
+static bool is_link(const char *name)
+{
+    struct stat sb;
+
+    return !lstat(tmp_path(name), &sb) && S_ISLNK(sb.st_mode);
 }
 
 static void test_replace(void)
@@ -98,11 +106,47 @@ static void test_replace(void)
     CHECK(dlm_file_replace(ctx, tmp_path("nowhere/file"), "x", 1) == DLM_ERR_IO);
     CHECK(last_error_names("nowhere/file"));
 
-    check_case("replace: a link is replaced, not followed");
-    CHECK(put_file(tmp_path("target"), "target", 6));
-    CHECK(!symlink(tmp_path("target"), tmp_path("link")));
-    CHECK(!dlm_file_replace(ctx, tmp_path("link"), "new", 3));
-    CHECK(holds(tmp_path("link"), "new") && holds(tmp_path("target"), "target"));
+    check_case("replace: a link stays, its target is replaced");
+    CHECK(!dlm_dir_make(ctx, tmp_path("elsewhere")));
+    CHECK(put_file(tmp_path("elsewhere/target"), "target", 6));
+    CHECK(!symlink("elsewhere/target", tmp_path("link")));
+    CHECK(!symlink("link", tmp_path("second")));
+    CHECK(!dlm_file_replace(ctx, tmp_path("second"), "new", 3));
+    CHECK(holds(tmp_path("elsewhere/target"), "new") && is_link("link") && is_link("second"));
+    CHECK_INT(count_names(tmp_path("elsewhere")), 1);
+}
+
+/* As a pipe, so a device: no test touches one. */
+static void test_special(void)
+{
+    struct dlm_outfile out = {0};
+
+    check_case("replace: a pipe is not replaced, nor what a link to it names");
+    CHECK(!mkfifo(tmp_path("pipe"), 0600));
+    CHECK(!symlink("pipe", tmp_path("to-pipe")));
+    CHECK(!symlink("nowhere-at-all", tmp_path("dangling")));
+    const size_t num = count_names(tmp_root);
+    static const char *const names[] = {"pipe", "to-pipe"};
+    for (size_t i = 0; i < DLM_ARRAY_LEN(names); i++) {
+        CHECK_INT(dlm_file_replace(ctx, tmp_path(names[i]), "x", 1), DLM_ERR_IO);
+        CHECK(last_error_names(names[i]) && last_error_names("not a regular file"));
+        CHECK_INT(dlm_outfile_open(ctx, &out, tmp_path(names[i])), DLM_ERR_IO);
+        CHECK(last_error_names(names[i]) && last_error_names("not a regular file"));
+        dlm_outfile_finish(&out);
+    }
+    CHECK_INT(dlm_file_replace(ctx, tmp_path("dangling"), "x", 1), DLM_ERR_IO);
+    CHECK(last_error_names("dangling") && last_error_names(strerror(ENOENT)));
+    struct stat sb;
+    CHECK(!lstat(tmp_path("pipe"), &sb) && S_ISFIFO(sb.st_mode));
+    CHECK(is_link("to-pipe") && is_link("dangling"));
+    CHECK_INT(count_names(tmp_root), num);
+
+    check_case("outfile: a link stays, its target is replaced");
+    CHECK(!dlm_outfile_open(ctx, &out, tmp_path("second")));
+    CHECK(!dlm_outfile_write(ctx, &out, "streamed", 8));
+    CHECK(!dlm_outfile_commit(ctx, &out));
+    dlm_outfile_finish(&out);
+    CHECK(holds(tmp_path("elsewhere/target"), "streamed") && is_link("second"));
 }
 
 static void test_reading(void)
@@ -253,6 +297,7 @@ int main(void)
     ctx = dlm_ctx_create(&(struct dlm_ctx_params){.alloc_hook = may_allocate});
     tmp_make();
     test_replace();
+    test_special();
     test_reading();
     test_folders();
     test_json();
