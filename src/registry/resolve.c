@@ -185,30 +185,57 @@ static enum dlm_status try_snapshot(struct dlm_ctx *ctx, const char *repo, const
     return st;
 }
 
-static bool is_revision(const char *s)
+/* One folder's name: a commit, or what a mirror calls it. */
+static bool is_folder_name(const char *s)
 {
-    return strlen(s) == 40 && strspn(s, "0123456789abcdef") == 40;
+    const size_t len = strlen(s);
+
+    if (!len || len > 255 || !strcmp(s, ".") || !strcmp(s, "..") || strchr(s, '/'))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
+            return false;
+    return true;
 }
 
-/* Reads <repo>/refs/main into rev; an absent or strange file gives "". */
-static enum dlm_status read_main_ref(struct dlm_ctx *ctx, const char *repo, char rev[41])
+/* What <repo>/refs/main names, owned; NULL when there is no such file, "" for no folder's name. */
+static enum dlm_status read_main_ref(struct dlm_ctx *ctx, const char *repo, char **rev)
 {
     struct dlm_str text = {0};
     char *path = dlm_path_join(ctx, repo, "refs/main");
     enum dlm_status st = path ? DLM_OK : DLM_ERR_MEMORY;
 
-    *rev = '\0';
+    *rev = NULL;
     if (!st && dlm_path_is_file(path)) {
         st = dlm_file_read(ctx, path, 4096, &text);
-        char first[41] = "";
-        if (!st && text.len >= 40) {
-            memcpy(first, text.data, 40);
-            if (is_revision(first))
-                memcpy(rev, first, sizeof(first));
-        }
+        while (text.len && strchr(" \t\r\n", text.data[text.len - 1]))
+            text.len--;
+        if (!st)
+            *rev = dlm_strndup(ctx, text.len ? text.data : "", text.len);
+        if (!st && !*rev)
+            st = DLM_ERR_MEMORY;
+        if (*rev && (strlen(*rev) != text.len || !is_folder_name(*rev)))
+            **rev = '\0';
     }
     dlm_str_finish(&text);
     dlm_free(path);
+    return st;
+}
+
+/* The only folder in <repo>/snapshots, owned; NULL when there are none or several. */
+static enum dlm_status only_snapshot(struct dlm_ctx *ctx, const char *repo, char **rev)
+{
+    char *folder = dlm_path_join(ctx, repo, "snapshots");
+    char **names = NULL;
+    enum dlm_status st = folder ? DLM_OK : DLM_ERR_MEMORY;
+
+    *rev = NULL;
+    if (!st && dlm_path_is_dir(folder))
+        st = dlm_dir_list(ctx, folder, &names);
+    if (!st && names && names[0] && !names[1])
+        st = set_string(ctx, rev, names[0]);
+    dlm_names_free(names);
+    dlm_free(folder);
     return st;
 }
 
@@ -219,8 +246,8 @@ static enum dlm_status not_cached(struct dlm_ctx *ctx, const struct dlm_base *ba
 
     if (dlm_path_is_dir(repo))
         st = dlm_fail(ctx, DLM_ERR_IO,
-                      "cannot find base '%s': no snapshot in '%s' is complete (no config.json)",
-                      base->key, repo);
+                      "cannot find base '%s': no snapshot in '%s' is complete (no config.json), or "
+                      "refs/main does not say which", base->key, repo);
     else
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot find base '%s': %s is not in '%s'", base->key,
                       base->hf_id, cache);
@@ -233,7 +260,7 @@ static enum dlm_status not_cached(struct dlm_ctx *ctx, const struct dlm_base *ba
 
 static enum dlm_status resolve_hub(struct dlm_ctx *ctx, struct dlm_base *base)
 {
-    char rev[41];
+    char *rev = NULL;
     char *cache = dlm_hub_cache_dir(ctx);
     char *repo = cache ? repo_dir(ctx, cache, base->hf_id) : NULL;
     enum dlm_status st = repo ? DLM_OK : DLM_ERR_MEMORY;
@@ -242,8 +269,10 @@ static enum dlm_status resolve_hub(struct dlm_ctx *ctx, struct dlm_base *base)
         st = try_snapshot(ctx, repo, base->revision, &base->dir);
     if (st || base->dir)
         goto done;
-    st = read_main_ref(ctx, repo, rev);
-    if (!st && *rev)
+    st = read_main_ref(ctx, repo, &rev);
+    if (!st && !rev)
+        st = only_snapshot(ctx, repo, &rev);
+    if (!st && rev && *rev)
         st = try_snapshot(ctx, repo, rev, &base->dir);
     if (!st && !base->dir)
         st = not_cached(ctx, base, cache, repo);
@@ -251,10 +280,11 @@ static enum dlm_status resolve_hub(struct dlm_ctx *ctx, struct dlm_base *base)
         goto done;
     if (base->revision)
         dlm_log(ctx, DLM_LOG_WARNING,
-                "base '%s': the pinned revision %.12s is not in the cache, using %.12s of main",
+                "base '%s': the pinned revision %.12s is not in the cache, using %.12s",
                 base->key, base->revision, rev);
     st = set_string(ctx, &base->revision, rev);
 done:
+    dlm_free(rev);
     dlm_free(cache);
     dlm_free(repo);
     return st;

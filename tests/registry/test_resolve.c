@@ -87,7 +87,22 @@ static void test_hub(void)
     put("hub/models--org--tiny/snapshots/" OTHER_REV "/config.json", "{}");
     expect_dir("hf:org/tiny", NULL, "hub/models--org--tiny/snapshots/" OTHER_REV, OTHER_REV);
     expect_error("hf:org/gone", DLM_ERR_IO, "org/gone is not in");
+    check_case("a snapshot of any name that refs/main says");
+    put("hub/models--org--branch/refs/main", "abc123\n");
+    expect_error("hf:org/branch", DLM_ERR_IO, "no snapshot in");
+    put("hub/models--org--branch/snapshots/abc123/config.json", "{}");
+    put("hub/models--org--branch/snapshots/other/config.json", "{}");
+    expect_dir("hf:org/branch", NULL, "hub/models--org--branch/snapshots/abc123", "abc123");
+    check_case("no refs/main: the only snapshot");
+    put("hub/models--org--only/snapshots/main/config.json", "{}");
+    expect_dir("hf:org/only", NULL, "hub/models--org--only/snapshots/main", "main");
+    put("hub/models--org--only/snapshots/second/config.json", "{}");
+    expect_error("hf:org/only", DLM_ERR_IO, "no snapshot in");
     check_case("a hostile ref");
+    put("hub/models--org--tiny/refs/main", "..");
+    expect_error("hf:org/tiny", DLM_ERR_IO, "no snapshot in");
+    put("hub/models--org--tiny/refs/main", "");
+    expect_error("hf:org/tiny", DLM_ERR_IO, "no snapshot in");
     put("hub/models--org--tiny/refs/main", "../../../../../../../../../../../../../../etc/passwd");
     expect_error("hf:org/tiny", DLM_ERR_IO, "no snapshot in");
 }
