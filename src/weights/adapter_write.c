@@ -137,12 +137,31 @@ static enum dlm_status choose_regex(struct dlm_ctx *ctx,
 
 /* --- config --- */
 
+/* A number that has been a float, 0.05000000074505806, is what was meant: the shortest decimal that
+ * gives the same float, 0.05. Any other stays. */
+static double plain(double x)
+{
+    char text[32];
+    double best = x;
+
+    if ((double)(float)x != x)
+        return x;
+    for (int digits = 9; digits >= 1; digits--) {
+        snprintf(text, sizeof(text), "%.*g", digits, x);
+        const double y = strtod(text, NULL);
+        if ((float)y != (float)x)
+            break;
+        best = y;
+    }
+    return best;
+}
+
 /* PEFT writes whole numbers of alpha as integers. */
 static json_t *number(double value)
 {
     if (value == floor(value) && fabs(value) < 1e15)
         return json_integer((json_int_t)value);
-    return json_real(value);
+    return json_real(plain(value));
 }
 
 static json_t *string_or_null(const char *text)
@@ -206,7 +225,7 @@ static json_t *make_config(struct dlm_ctx *ctx, const struct dlm_adapter_write_p
     rc |= json_object_set_new(config, "base_model_name_or_path",
                               string_or_null(params->base_model));
     rc |= json_object_set_new(config, "lora_alpha", number(params->alpha));
-    rc |= json_object_set_new(config, "lora_dropout", json_real(params->dropout));
+    rc |= json_object_set_new(config, "lora_dropout", json_real(plain(params->dropout)));
     rc |= json_object_set_new(config, "r", json_integer((json_int_t)params->r));
     rc |= json_object_set_new(config, "rank_pattern", patterns(ctx, params, modules, num, true));
     rc |= json_object_set_new(config, "revision", string_or_null(params->revision));

@@ -76,8 +76,14 @@ static void test_bytes(void)
                      golden_path("adapter/adapter_config.json")));
     CHECK(same_files(tmp_path("w/adapter_model.safetensors"),
                      golden_path("adapter/adapter_model.safetensors")));
-    check_case("a wrong regex is not written");
+    check_case("a dropout that has been a float is written as it was meant");
     struct dlm_adapter_write_params wrong = params;
+    wrong.dropout = 0.05f;
+    write_to(&c, tmp_path("w"), &wrong);
+    CHECK(same_files(tmp_path("w/adapter_config.json"),
+                     golden_path("adapter/adapter_config.json")));
+    check_case("a wrong regex is not written");
+    wrong = params;
     wrong.target_regex = ".*q_proj";
     write_to(&c, tmp_path("w2"), &wrong);
     struct dlm_adapter *a = NULL;
