@@ -107,6 +107,49 @@ static enum dlm_status check_tied(const struct dlm_model *m)
                     head->file, head->name);
 }
 
+/* Tables that follow from the configuration, which some versions of transformers save. */
+static bool is_spare(const struct dlm_family *family, const char *name)
+{
+    static const char *const ends[] = {".position_ids", ".rotary_emb.inv_freq"};
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(ends); i++) {
+        const size_t len = strlen(name), end = strlen(ends[i]);
+        if (len > end && !strcmp(name + len - end, ends[i]))
+            return true;
+    }
+    for (const char *const *p = family->spare; p && *p; p++)
+        if (!strncmp(name, *p, strlen(*p)))
+            return true;
+    return false;
+}
+
+static bool is_used(const struct dlm_weights *w, const struct dlm_tensor_info *t)
+{
+    for (size_t i = 0; i < w->num; i++)
+        if (w->list[i]->source == t)
+            return true;
+    return false;
+}
+
+/* A tensor that no graph reads may mean that the checkpoint computes something else. */
+static void warn_of_unused(const struct dlm_model *m)
+{
+    const struct dlm_weights *w = m->weights;
+    const struct dlm_tensor_info *first = NULL;
+    size_t num = 0;
+
+    for (size_t i = 0; i < dlm_checkpoint_num_tensors(w->checkpoint); i++) {
+        const struct dlm_tensor_info *t = dlm_checkpoint_tensor(w->checkpoint, i);
+        if (is_used(w, t) || is_spare(m->family, w->names[i]))
+            continue;
+        first = num++ ? first : t;
+    }
+    if (num)
+        dlm_log(m->ctx, DLM_LOG_WARNING, "'%s': %zu tensor%s of no use to a %s model, the first "
+                "is '%s'", m->dir, num, num > 1 ? "s are" : " is", m->family->model_type,
+                first->name);
+}
+
 enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
                                struct dlm_device *device, const char *dir, enum dlm_dtype policy)
 {
@@ -146,6 +189,7 @@ enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
         st = check_tied(m);
     if (st)
         goto done;
+    warn_of_unused(m);
     *out = m;
     m = NULL;
 done:

@@ -32,6 +32,9 @@ struct dlm_family {
     const char *model_type; /* of config.json */
     const char *shape;      /* name for bench of what an empty config.json describes */
     struct dlm_name_map names;
+    /* What a checkpoint may hold though the graphs leave it out: prefixes of canonical names, up to
+     * NULL. Of anything else that is left over a warning tells. */
+    const char *const *spare;
     /* Fills the configs and ids of m from config.json. path is for messages. */
     enum dlm_status (*read_config)(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    struct dlm_model *m);

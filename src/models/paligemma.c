@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "models/config_rules.h"
 #include "models/model.h"
 #include "models/paligemma_input.h"
 
@@ -17,17 +18,46 @@ static const struct dlm_name_rule rules[] = {
 };
 static const struct dlm_name_drop drops[] = {{"model.vision_tower", "vision_model"}};
 
+/* The tower's pooling head, whose output PaliGemma does not use, and the head tied to the
+ * embedding, which opening a model compares with it. */
+static const char *const spare[] = {"model.vision_tower.head.", "lm_head.weight", NULL};
+
+/* What transformers' Gemma, SigLIP and PaliGemma configurations can ask for beyond the graphs here,
+ * and members by which a checkpoint of a younger family would be taken for one of these. */
+static const struct dlm_config_rule only[] = {
+    {"", "quantization_config", "null"},
+    {"text_config", "model_type", "\"gemma\""},
+    {"text_config", "attention_bias", "false"},
+    {"text_config", "mlp_bias", "false"},
+    {"text_config", "attention_dropout", "0"},
+    {"text_config", "use_bidirectional_attention", "true"},
+    {"text_config", "sliding_window", "null"},
+    {"text_config", "attn_logit_softcapping", "null"},
+    {"text_config", "final_logit_softcapping", "null"},
+    {"text_config", "partial_rotary_factor", "1"},
+    {"text_config", "quantization_config", "null"},
+    {"text_config.rope_scaling", "type", "\"default\""},
+    {"text_config.rope_scaling", "rope_type", "\"default\""},
+    {"text_config.rope_parameters", "type", "\"default\""},
+    {"text_config.rope_parameters", "rope_type", "\"default\""},
+    {"text_config.rope_parameters", "partial_rotary_factor", "1"},
+    {"text_config.rope_parameters", "full_attention", "null"},
+    {"text_config.rope_parameters", "sliding_attention", "null"},
+    {"vision_config", "model_type", "\"siglip_vision_model\""},
+    {"vision_config", "attention_dropout", "0"},
+    {"vision_config", "num_channels", "3"},
+};
+
+/* key: "hidden_act", or the name that Gemma's configs gave it for a while. */
 static enum dlm_status read_act(struct dlm_ctx *ctx, const json_t *object, const char *path,
-                                bool is_text, uint32_t *act)
+                                const char *key, bool is_text, uint32_t *act)
 {
     const char *name = NULL;
 
-    enum dlm_status st = dlm_json_string(ctx, object, path, "hidden_activation", &name);
-    if (!st && !name)
-        st = dlm_json_string(ctx, object, path, "hidden_act", &name);
-    if (st)
+    enum dlm_status st = dlm_json_string(ctx, object, path, key, &name);
+    if (st || !name)
         return st;
-    if (!name || !strcmp(name, "gelu_pytorch_tanh") || !strcmp(name, "gelu_new") ||
+    if (!strcmp(name, "gelu_pytorch_tanh") || !strcmp(name, "gelu_new") ||
         (is_text && !strcmp(name, "gelu"))) /* old Gemma configs say gelu and mean tanh */
         *act = DLM_ACT_GELU_TANH;
     else if (!strcmp(name, "gelu"))
@@ -35,9 +65,36 @@ static enum dlm_status read_act(struct dlm_ctx *ctx, const json_t *object, const
     else if (!strcmp(name, "silu"))
         *act = DLM_ACT_SILU;
     else
-        return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s': activation '%s' is not known",
-                        path, name);
+        return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot load '%s': '%s' is '%s': not supported "
+                        "(gelu, gelu_pytorch_tanh, silu are)", path, key, name);
     return DLM_OK;
+}
+
+/* Versions of transformers differ in which of the two goes first, so they must agree. */
+static enum dlm_status read_text_act(struct dlm_ctx *ctx, const json_t *text, const char *path,
+                                     uint32_t *act)
+{
+    *act = DLM_ACT_GELU_TANH;
+    enum dlm_status st = read_act(ctx, text, path, "hidden_act", true, act);
+    const uint32_t first = *act;
+
+    if (!st)
+        st = read_act(ctx, text, path, "hidden_activation", true, act);
+    if (!st && first != *act && json_is_string(json_object_get(text, "hidden_act")))
+        st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
+                      "cannot load '%s': 'hidden_act' and 'hidden_activation' disagree", path);
+    return st;
+}
+
+/* Scores are divided by sqrt(head_dim); some configs spell that out. */
+static enum dlm_status check_score_scale(struct dlm_ctx *ctx, const json_t *config,
+                                         const char *path, int64_t head_dim)
+{
+    char dim[32];
+    const struct dlm_config_rule rule = {"text_config", "query_pre_attn_scalar", dim};
+
+    snprintf(dim, sizeof(dim), "%lld", (long long)head_dim);
+    return dlm_config_check(ctx, config, path, &rule, 1);
 }
 
 struct int_member {
@@ -93,7 +150,7 @@ static enum dlm_status read_text(struct dlm_ctx *ctx, const json_t *text, const 
         st = dlm_json_number(ctx, json_object_get(text, "rope_parameters"), path, "rope_theta",
                              &theta);
     if (!st)
-        st = read_act(ctx, text, path, true, &c->act);
+        st = read_text_act(ctx, text, path, &c->act);
     if (!st && (c->heads % c->kv_heads || c->head_dim % 2 || !(theta > 0 && theta < 1e12)))
         st = dlm_fail(ctx, DLM_ERR_PARSE,
                       "cannot read '%s': text_config has impossible heads or rope_theta", path);
@@ -110,6 +167,7 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, co
                                        .heads = 12, .image = 224, .patch = 16, .channels = 3}
              : (struct dlm_vit_config){.hidden = 1152, .intermediate = 4304, .layers = 27,
                                        .heads = 16, .image = 224, .patch = 14, .channels = 3};
+    c->act = DLM_ACT_GELU_TANH;
     const struct int_member ints[] = {
         {"hidden_size", 1, 1 << 16, &c->hidden},
         {"intermediate_size", 1, 1 << 18, &c->intermediate},
@@ -123,7 +181,7 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, co
     if (!st)
         st = read_eps(ctx, vision, path, "layer_norm_eps", &c->norm_eps);
     if (!st)
-        st = read_act(ctx, vision, path, false, &c->act);
+        st = read_act(ctx, vision, path, "hidden_act", false, &c->act);
     if (!st && (c->hidden % c->heads || c->hidden / c->heads > DLM_ATTENTION_MAX_DIM ||
                 c->patch > c->image))
         st = dlm_fail(ctx, DLM_ERR_PARSE,
@@ -136,8 +194,11 @@ static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *
 {
     int64_t image = 257152, bos = 2, eos = 1, pad = 0;
 
-    enum dlm_status st =
-        read_text(ctx, json_object_get(config, "text_config"), path, &m->decoder.config);
+    enum dlm_status st = dlm_config_check(ctx, config, path, only, DLM_ARRAY_LEN(only));
+    if (!st)
+        st = read_text(ctx, json_object_get(config, "text_config"), path, &m->decoder.config);
+    if (!st)
+        st = check_score_scale(ctx, config, path, m->decoder.config.head_dim);
     if (!st)
         st = read_vision(ctx, json_object_get(config, "vision_config"), path, &m->vit.config);
     const int64_t last = m->decoder.config.vocab - 1;
@@ -203,6 +264,7 @@ const struct dlm_family dlm_family_paligemma = {
     .model_type = "paligemma",
     .shape = "paligemma-3b-224",
     .names = {rules, DLM_ARRAY_LEN(rules), drops, DLM_ARRAY_LEN(drops)},
+    .spare = spare,
     .read_config = paligemma_read_config,
     .declare = paligemma_declare,
     .add_tokens = dlm_paligemma_add_tokens,

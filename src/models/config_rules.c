@@ -1,0 +1,63 @@
+/* Refusing what a config.json asks for and dlm does not compute, rather than leaving it out. */
+#include "models/config_rules.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+/* The object at "a.b" of config, NULL when there is none. */
+static const json_t *find_object(const json_t *config, const char *where)
+{
+    while (config && *where) {
+        const size_t len = strcspn(where, ".");
+        char name[64];
+
+        if (len >= sizeof(name))
+            return NULL;
+        memcpy(name, where, len);
+        name[len] = '\0';
+        config = json_object_get(config, name);
+        where += len + (where[len] == '.');
+    }
+    return config;
+}
+
+/* As Python compares: 0 equals 0.0. */
+static bool is_same(const json_t *a, const json_t *b)
+{
+    if (json_is_number(a) && json_is_number(b))
+        return json_number_value(a) == json_number_value(b);
+    return json_equal(a, b);
+}
+
+static enum dlm_status check_rule(struct dlm_ctx *ctx, const json_t *config, const char *path,
+                                  const struct dlm_config_rule *rule)
+{
+    const json_t *value = json_object_get(find_object(config, rule->where), rule->key);
+    enum dlm_status st = DLM_OK;
+
+    if (!value || json_is_null(value))
+        return DLM_OK;
+    json_t *only = json_loads(rule->only, JSON_DECODE_ANY, NULL);
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
+    if (!only || !text)
+        st = dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory: '%s'", path);
+    else if (!is_same(value, only))
+        st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
+                      "cannot load '%s': '%s%s%s' is %.80s: not supported (only %s is)", path,
+                      rule->where, *rule->where ? "." : "", rule->key, text, rule->only);
+    json_decref(only);
+    free(text);
+    return st;
+}
+
+enum dlm_status dlm_config_check(struct dlm_ctx *ctx, const json_t *config, const char *path,
+                                 const struct dlm_config_rule *rules, size_t num)
+{
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < num; i++)
+        st = check_rule(ctx, config, path, &rules[i]);
+    return st;
+}

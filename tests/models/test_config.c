@@ -1,0 +1,215 @@
+/* What config.json may ask for and what a checkpoint may hold: members that change the maths are
+ * refused by name unless they say what is computed anyway; tensors of no use are told of once. */
+#include "models_test.h"
+
+#include "backend/backend.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "models/model.h"
+
+static struct dlm_ctx *ctx;
+static struct dlm_device *device;
+static char warning[1024];
+static int num_warnings;
+
+static void keep_warning(void *user, enum dlm_log_level level, const char *text)
+{
+    (void)user;
+    if (level != DLM_LOG_WARNING)
+        return;
+    snprintf(warning, sizeof(warning), "%s", text);
+    num_warnings++;
+}
+
+/* Copies the case's checkpoint, which config.json then stands in for a changed one. */
+static void copy_base(void)
+{
+    static const char *const names[] = {"model.safetensors", "preprocessor_config.json"};
+
+    CHECK(!dlm_dir_make(ctx, tmp_path("base")));
+    for (size_t i = 0; i < DLM_ARRAY_LEN(names); i++) {
+        char from[64], to[64];
+        size_t bytes = 0;
+        snprintf(from, sizeof(from), "base/%s", names[i]);
+        snprintf(to, sizeof(to), "base/%s", names[i]);
+        char *data = get_file(case_path(from), &bytes);
+        CHECK(data && put_file(tmp_path(to), data, bytes));
+        free(data);
+    }
+}
+
+static enum dlm_status open_base(void)
+{
+    struct dlm_model *m = NULL;
+
+    num_warnings = 0;
+    warning[0] = '\0';
+    enum dlm_status st = dlm_model_open(ctx, &m, device, tmp_path("base"), DLM_DTYPE_COUNT);
+    dlm_model_destroy(&m);
+    return st;
+}
+
+/* config.json with `key` of the object at `where` ("" the whole) set to a JSON value. */
+static void put_config(const char *where, const char *key, const char *value)
+{
+    json_t *config = json_load_file(case_path("base/config.json"), 0, NULL), *object = config;
+    char parts[64];
+
+    snprintf(parts, sizeof(parts), "%s", where);
+    for (char *name = strtok(parts, "."); name; name = strtok(NULL, ".")) {
+        if (!json_is_object(json_object_get(object, name)))
+            CHECK(!json_object_set_new(object, name, json_object()));
+        object = json_object_get(object, name);
+    }
+    CHECK(!json_object_set_new(object, key, json_loads(value, JSON_DECODE_ANY, NULL)));
+    CHECK(!dlm_json_replace(ctx, tmp_path("base/config.json"), config));
+    json_decref(config);
+}
+
+struct change {
+    const char *where, *key, *value;
+};
+
+#define TEXT "text_config"
+#define ROPE "text_config.rope_parameters"
+
+static void test_refused(void)
+{
+    static const struct change list[] = {
+        {TEXT, "attention_bias", "true"},
+        {TEXT, "mlp_bias", "true"},
+        {TEXT, "attention_dropout", "0.1"},
+        {TEXT, "use_bidirectional_attention", "false"},
+        {TEXT, "sliding_window", "4096"},
+        {TEXT, "attn_logit_softcapping", "50.0"},
+        {TEXT, "final_logit_softcapping", "30.0"},
+        {TEXT, "query_pre_attn_scalar", "256"},
+        {TEXT, "partial_rotary_factor", "0.5"},
+        {TEXT, "model_type", "\"gemma2\""},
+        {TEXT, "hidden_act", "\"relu\""},
+        {TEXT, "hidden_activation", "\"relu\""},
+        {TEXT, "hidden_activation", "\"silu\""},
+        {"text_config.rope_scaling", "rope_type", "\"linear\""},
+        {"text_config.rope_scaling", "type", "\"dynamic\""},
+        {ROPE, "rope_type", "\"linear\""},
+        {ROPE, "partial_rotary_factor", "0.25"},
+        {ROPE, "full_attention", "{\"rope_theta\": 5.0}"},
+        {"vision_config", "attention_dropout", "0.5"},
+        {"vision_config", "hidden_act", "\"quick_gelu\""},
+        {"vision_config", "num_channels", "1"},
+        {"vision_config", "model_type", "\"clip_vision_model\""},
+        {"", "quantization_config", "{\"load_in_4bit\": true}"},
+    };
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++) {
+        check_case(list[i].key);
+        put_config(list[i].where, list[i].key, list[i].value);
+        CHECK_INT(open_base(), DLM_ERR_UNSUPPORTED);
+        const char *error = dlm_ctx_last_error(ctx);
+        if (!CHECK(strstr(error, list[i].key) && strstr(error, "base/config.json'")))
+            printf("     %s = %s: %s\n", list[i].key, list[i].value, error);
+    }
+    check_case("the whole message");
+    put_config(TEXT, "attention_bias", "true");
+    CHECK(open_base());
+    CHECK(strstr(dlm_ctx_last_error(ctx), "': 'text_config.attention_bias' is true: not supported "
+                                          "(only false is)"));
+}
+
+static void test_accepted(void)
+{
+    static const struct change list[] = {
+        {TEXT, "attention_bias", "null"},
+        {TEXT, "attention_dropout", "0"},
+        {TEXT, "sliding_window", "null"},
+        {TEXT, "query_pre_attn_scalar", "18"},
+        {TEXT, "partial_rotary_factor", "1.0"},
+        {TEXT, "hidden_act", "\"gelu\""},
+        {TEXT, "hidden_activation", "\"gelu_pytorch_tanh\""},
+        {TEXT, "rope_scaling", "null"},
+        {"text_config.rope_scaling", "type", "\"default\""},
+        {"vision_config", "projector_hidden_act", "\"gelu_fast\""},
+        {"vision_config", "vision_use_head", "true"},
+    };
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++) {
+        check_case(list[i].key);
+        put_config(list[i].where, list[i].key, list[i].value);
+        if (!CHECK_INT(open_base(), DLM_OK))
+            printf("     %s\n", dlm_ctx_last_error(ctx));
+        CHECK(!num_warnings);
+    }
+}
+
+/* The case's tensors with more of the given names. */
+static void write_with(const char *const *names, size_t num)
+{
+    static const float zeros[4];
+    struct dlm_checkpoint *ckpt = NULL;
+    struct dlm_tensor_out out[256];
+    size_t len = 0;
+
+    if (!CHECK(!dlm_checkpoint_open(ctx, &ckpt, case_path("base"))))
+        return;
+    for (; len < dlm_checkpoint_num_tensors(ckpt) && len + num < DLM_ARRAY_LEN(out); len++) {
+        const struct dlm_tensor_info *t = dlm_checkpoint_tensor(ckpt, len);
+        out[len] = (struct dlm_tensor_out){.name = t->name, .dtype = t->dtype, .ndim = t->ndim,
+                                           .data = t->data, .bytes = t->bytes};
+        memcpy(out[len].shape, t->shape, sizeof(t->shape));
+    }
+    CHECK_INT(len, dlm_checkpoint_num_tensors(ckpt));
+    for (size_t i = 0; i < num; i++)
+        out[len++] = (struct dlm_tensor_out){.name = names[i], .dtype = DLM_DTYPE_F32, .ndim = 1,
+                                             .shape = {4}, .data = zeros, .bytes = sizeof(zeros)};
+    CHECK(!dlm_safetensors_write(ctx, tmp_path("base/model.safetensors"), out, len, NULL, 0));
+    dlm_checkpoint_destroy(&ckpt);
+}
+
+static void test_tensors(void)
+{
+    static const char *const spare[] = {
+        "vision_tower.vision_model.head.probe",
+        "vision_tower.vision_model.embeddings.position_ids",
+        "language_model.model.layers.0.self_attn.rotary_emb.inv_freq",
+    };
+    static const char *const odd[] = {
+        "language_model.model.layers.0.self_attn.q_proj.bias",
+        "language_model.model.layers.1.self_attn.q_proj.bias",
+    };
+
+    put_config("", "model_type", "\"paligemma\"");
+    check_case("tensors that may be there");
+    write_with(spare, DLM_ARRAY_LEN(spare));
+    CHECK_INT(open_base(), DLM_OK);
+    CHECK_INT(num_warnings, 0);
+    check_case("tensors of no use");
+    write_with(odd, 2);
+    CHECK_INT(open_base(), DLM_OK);
+    CHECK_INT(num_warnings, 1);
+    if (!CHECK(strstr(warning, ": 2 tensors are of no use to a paligemma model, the first is '") &&
+               strstr(warning, odd[0])))
+        printf("     %s\n", warning);
+    write_with(odd, 1);
+    CHECK_INT(open_base(), DLM_OK);
+    CHECK(num_warnings == 1 && strstr(warning, ": 1 tensor is of no use"));
+}
+
+int main(void)
+{
+    const struct dlm_device_params cpu = {.kind = DLM_BACKEND_CPU, .index = -1};
+
+    case_name = "f32_old";
+    ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = keep_warning});
+    tmp_make();
+    check_case("device");
+    if (CHECK(!dlm_device_open(ctx, &device, &cpu))) {
+        copy_base();
+        test_refused();
+        test_accepted();
+        test_tensors();
+    }
+    dlm_device_destroy(&device);
+    tmp_remove();
+    dlm_ctx_destroy(&ctx);
+    return check_summary();
+}
