@@ -80,9 +80,16 @@ run_ dlm train --max-steps=3x x.dlm
 status_is 2
 run_ dlm train --max-steps 99999999999999999999 x.dlm
 status_is 2
-run_ dlm prompt --top-p 1.5 x.dlm hello
-status_is 2
-err_is "dlm: option '--top-p': '1.5' is not a number from 0 to 1" "try 'dlm prompt --help'"
+for p in 0 -0.5 1.5; do
+    run_ dlm prompt --top-p=$p x.dlm hello
+    status_is 2
+    err_is "dlm: option '--top-p': '$p' is not a number above 0 and at most 1" \
+        "try 'dlm prompt --help'"
+done
+run_ dlm prompt --help
+out_has "that sum to P (above 0, at most 1)"
+run_ dlm prompt --top-p 1 x.dlm " "
+err_is "prompt: empty query (pass a string or pipe on stdin)"
 run_ dlm prompt --temp nan x.dlm hello
 status_is 2
 

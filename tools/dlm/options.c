@@ -45,10 +45,12 @@ static void *place(void *args, size_t offset)
     return (char *)args + offset;
 }
 
-/* "from 1 to 10", "of at least 1". */
+/* "from 1 to 10", "above 0 and at most 1", "of at least 1". */
 static void range_text(const struct dlm_option *o, char *text, size_t bytes)
 {
-    if (o->max != 0)
+    if (o->is_above_min)
+        snprintf(text, bytes, "above %.15g and at most %.15g", o->min, o->max);
+    else if (o->max != 0)
         snprintf(text, bytes, "from %.15g to %.15g", o->min, o->max);
     else
         snprintf(text, bytes, "of at least %.15g", o->min);
@@ -56,7 +58,7 @@ static void range_text(const struct dlm_option *o, char *text, size_t bytes)
 
 static bool is_in_range(const struct dlm_option *o, double x)
 {
-    return x >= o->min && (o->max == 0 || x <= o->max);
+    return (o->is_above_min ? x > o->min : x >= o->min) && (o->max == 0 || x <= o->max);
 }
 
 static enum dlm_options_result wrong_number(const struct parser *p, const struct given *g,
@@ -319,7 +321,9 @@ static void print_option(const struct dlm_option *o)
         snprintf(head + len, sizeof(head) - len, " %s", o->value);
     bool is_number = o->type == DLM_OPTION_INT || o->type == DLM_OPTION_INT64 ||
                      o->type == DLM_OPTION_NUMBER;
-    if (is_number && o->max != 0)
+    if (o->is_above_min)
+        snprintf(range, sizeof(range), " (above %.15g, at most %.15g)", o->min, o->max);
+    else if (is_number && o->max != 0)
         snprintf(range, sizeof(range), " (%.15g to %.15g)", o->min, o->max);
     if (strlen(head) + 2 > HELP_COLUMN)
         printf("%s\n%*s%s%s\n", head, HELP_COLUMN, "", o->help, range);

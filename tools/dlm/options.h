@@ -28,6 +28,7 @@ struct dlm_option {
     enum dlm_option_type type;
     const char *value; /* what help calls its value: "PATH"; not for flags and choices */
     double min, max;   /* INT, INT64, NUMBER; max 0: no upper bound */
+    bool is_above_min; /* NUMBER with a max: min itself is out of range */
     const char *const *choices; /* NULL-terminated */
     size_t offset;              /* where it goes in the command's arguments */
     size_t given; /* offset of a bool that says it was there; 0: none (no bool stands first) */
