@@ -1,6 +1,8 @@
 /* Scoring: log-probabilities of a target, gradients of the adapter. */
 #include "dlm/score.h"
 
+#include <math.h>
+
 #include "api/session.h"
 #include "base/log.h"
 #include "models/pass.h"
@@ -173,6 +175,11 @@ static enum dlm_status run(struct score *x, struct dlm_score_result *result)
 
     if (!st)
         st = dlm_pass_logprobs(x->pass, logprobs, num);
+    for (int64_t i = 0; !st && i < num; i++)
+        if (!isfinite(logprobs[i]))
+            st = dlm_fail(x->s.ctx, DLM_ERR_INVALID,
+                          "the loss is not finite: token %lld of the target has the log "
+                          "probability %g", (long long)i + 1, (double)logprobs[i]);
     if (!st && x->params->gradients)
         st = write_gradients(x);
     result->ids = dlm_alloc_array(x->s.ctx, (size_t)num, sizeof(*result->ids));

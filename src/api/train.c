@@ -282,6 +282,22 @@ static void report(const struct dlm_train_call *t, const struct dlm_trainer_step
         t->params->progress(t->params->user, &progress);
 }
 
+/* NaN and infinity have spoilt the adapter: nothing of this run is worth keeping. */
+static enum dlm_status check_finite(const struct dlm_train_call *t,
+                                    const struct dlm_trainer_step *step)
+{
+    const bool is_loss = !isfinite(step->loss);
+
+    if (!is_loss && isfinite(step->grad_norm))
+        return DLM_OK;
+    dlm_fail(t->ctx, DLM_ERR_INVALID, "training: the %s is not finite at step %lld of %lld",
+             is_loss ? "loss" : "gradient", (long long)step->step,
+             (long long)dlm_trainer_num_steps(t->trainer));
+    dlm_log(t->ctx, DLM_LOG_HINT, "a lower learning_rate%s may help; the log '%s' has every step",
+            t->s.model->policy == DLM_DTYPE_F32 ? "" : ", or --precision fp32", t->log_path);
+    return DLM_ERR_INVALID;
+}
+
 /* One step with its log line; *stop when a cancel asks for the end. */
 static enum dlm_status run_step(struct dlm_train_call *t, int64_t step, double started,
                                 bool *stop)
@@ -305,6 +321,8 @@ static enum dlm_status run_step(struct dlm_train_call *t, int64_t step, double s
     if (!st)
         st = dlm_train_log_step(t, &done, rate, val_loss);
     report(t, &done, rate, (end - started) / (double)(step - t->first_step + 1));
+    if (!st)
+        st = check_finite(t, &done);
     *stop = dlm_ctx_wants_cancel(t->ctx);
     return st;
 }

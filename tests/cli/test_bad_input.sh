@@ -228,6 +228,52 @@ done
 score_ --base dir:base --adapter nowhere --image images/one.png
 fails_ 1 "nowhere"
 
+# --- numbers that are none ---
+
+case_ "a score that is not finite"
+rm -rf bad-adapter
+cp -R adapter bad-adapter
+poke_ bad-adapter/adapter_model.safetensors \
+    $(($(wc -c < adapter/adapter_model.safetensors) - 4)) 377 377 377 177
+run_ dlm -q score --backend cpu --base dir:base --adapter bad-adapter --image images/one.png \
+    --prompt "blue an?" --target caption --json --gradients written.safetensors
+fails_ 1 "the loss is not finite" "nan"
+out_is
+holds_ test ! -e written.safetensors
+
+case_ "a training run that is not finite stops at once, and keeps its log"
+sed 's/learning_rate: 0.002/learning_rate: 1.0e+30/' doc.dlm > wild.dlm
+run_ dlm -q train --backend cpu wild.dlm
+fails_ 1 "training: the loss is not finite at step 2 of "
+err_has "hint: a lower learning_rate may help"
+out_is
+holds_ test -z "$(find home -name adapter_model.safetensors)"
+log=$(find home/store/0R7STD0HK1DBS629DWG0NJR445 -name "*.jsonl")
+holds_ grep -q '"loss":null.*"step":2,' "$log"
+holds_ test "$(tail -n 1 "$log" | grep -c '"type":"step"')" = 1
+
+# --- where results go ---
+
+case_ "a result replaces files alone, behind a link too"
+mkfifo pipe
+ln -s pipe to-pipe
+mkdir there
+: > there/real.npz
+ln -s there/real.npz link.npz
+for name in pipe to-pipe there; do
+    run_ dlm preprocess --base dir:base --out $name --image images/one.png
+    fails_ 1 "cannot replace '$name': not a regular file"
+    run_ dlm -q score --backend cpu --base dir:base --adapter adapter --image images/one.png \
+        --prompt "blue an?" --target caption --gradients $name
+    fails_ 1 "cannot replace '$name': not a regular file"
+done
+holds_ test -p pipe
+holds_ test -L to-pipe
+run_ dlm preprocess --base dir:base --out link.npz --image images/one.png
+status_is 0
+holds_ test -L link.npz
+holds_ test -s there/real.npz
+
 # --- documents ---
 
 # document_fails_ TEXT...: the document in bad.dlm is refused by train
