@@ -125,7 +125,7 @@ err_is "dlm: missing argument DOCUMENT" "try 'dlm prompt --help'"
 
 case_ "a device that is not there"
 run_ dlm doctor --ops --backend cpu --device 99
-status_is 3
+status_is 1
 err_lines_are 1
 
 case_ "standard output that takes nothing"

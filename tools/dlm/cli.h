@@ -11,7 +11,6 @@ enum dlm_exit {
     DLM_EXIT_DONE = 0,
     DLM_EXIT_FAILED = 1,
     DLM_EXIT_USAGE = 2,
-    DLM_EXIT_NO_DEVICE = 3,
     DLM_EXIT_INTERRUPTED = 130,
 };
 

@@ -74,8 +74,6 @@ int dlm_exit_of(enum dlm_status status)
         return DLM_EXIT_DONE;
     case DLM_ERR_USAGE:
         return DLM_EXIT_USAGE;
-    case DLM_ERR_NO_DEVICE:
-        return DLM_EXIT_NO_DEVICE;
     case DLM_ERR_CANCELLED:
         return DLM_EXIT_INTERRUPTED;
     default:
