@@ -148,12 +148,30 @@ static enum dlm_status begin_run(struct dlm_train_call *t)
                               &t->run);
 }
 
+/* The newest run that gave a version; 0: none did. */
+static enum dlm_status last_finished(struct dlm_train_call *t, int64_t *id)
+{
+    struct dlm_manifest manifest = {0};
+    enum dlm_status st = dlm_manifest_load(t->ctx, &manifest, t->store);
+    const json_t *runs = st ? NULL : json_object_get(manifest.root, "training_runs");
+
+    *id = 0;
+    for (size_t i = 0; i < json_array_size(runs); i++)
+        *id = DLM_MAX(*id, json_integer_value(json_object_get(json_array_get(runs, i), "run_id")));
+    dlm_manifest_finish(&manifest);
+    return st;
+}
+
 enum dlm_status dlm_train_take_run(struct dlm_train_call *t)
 {
-    int64_t *ids = NULL;
+    int64_t *ids = NULL, finished = 0;
     size_t num = 0;
 
     enum dlm_status st = dlm_store_unfinished_runs(t->ctx, t->store, &ids, &num);
+    if (!st)
+        st = last_finished(t, &finished);
+    if (num && ids[num - 1] < finished)
+        num = 0; /* a later run has given a version: that is what goes on */
     if (!st && num && t->params->resume && !t->killed_start[0]) {
         st = dlm_run_open(t->ctx, t->store, ids[num - 1], &t->run);
         t->is_resumed = t->keeps_run = !st;
