@@ -17,6 +17,7 @@ static void finish(struct dlm_train_call *t)
     if (t->log)
         fclose(t->log);
     dlm_free(t->log_path);
+    dlm_free(t->start_adapter);
     if (t->run && !t->keeps_run && dlm_run_finish(NULL, &t->run)) /* keeps the error's text */
         dlm_log(t->ctx, DLM_LOG_DEBUG, "the run's folder stays until the next start");
     dlm_run_close(&t->run);
@@ -181,21 +182,6 @@ static enum dlm_status read_lora(struct dlm_train_call *t, const char *dir)
 
     if (!st)
         t->s.lora->params.dropout = (float)t->doc->training.lora_dropout;
-    return st;
-}
-
-static enum dlm_status start_lora(struct dlm_train_call *t)
-{
-    char *current = NULL;
-
-    if (t->params->init_adapter)
-        return read_lora(t, t->params->init_adapter);
-    enum dlm_status st = dlm_train_starts_from_current(t)
-                             ? dlm_store_current(t->ctx, t->store, &current, NULL)
-                             : DLM_OK;
-    if (!st)
-        st = current ? read_lora(t, current) : new_lora(t);
-    dlm_free(current);
     return st;
 }
 
@@ -383,7 +369,9 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     }
     st = dlm_train_hash(t);
     if (!st)
-        st = t->is_resumed ? dlm_train_load_state(t, &tensors) : start_lora(t);
+        st = t->is_resumed      ? dlm_train_load_state(t, &tensors)
+             : t->start_adapter ? read_lora(t, t->start_adapter)
+                                : new_lora(t);
     if (!st)
         st = make_trainer(t);
     if (!st)

@@ -27,6 +27,7 @@ struct dlm_train_call {
     struct dlm_run *run;
     bool is_resumed;        /* run has a saved state */
     bool keeps_run;         /* a failure leaves the run to --resume: resumed, or a step was done */
+    char *start_adapter;    /* folder that a begun run starts from; NULL: a new adapter */
     char killed_start[16];  /* to resume: the last run was killed before its first state */
     int64_t seed;
     bool checkpoint;        /* gradient checkpointing */
@@ -47,8 +48,6 @@ enum dlm_status dlm_train_hash(struct dlm_train_call *t) DLM_CHECK_RESULT;
 enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step) DLM_CHECK_RESULT;
 /* Takes up the run to resume, or begins one, and reports an unfinished one that stays. */
 enum dlm_status dlm_train_take_run(struct dlm_train_call *t) DLM_CHECK_RESULT;
-/* Whether a run without a saved state goes on from the store's current adapter. */
-bool dlm_train_starts_from_current(const struct dlm_train_call *t);
 /* Makes t->s.lora from the run's state; *tensors (owned) holds its vectors for later. */
 enum dlm_status dlm_train_load_state(struct dlm_train_call *t,
                                      struct dlm_checkpoint **tensors) DLM_CHECK_RESULT;

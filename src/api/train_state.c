@@ -115,17 +115,9 @@ enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step)
     return st;
 }
 
-bool dlm_train_starts_from_current(const struct dlm_train_call *t)
-{
-    if (t->params->init_adapter || !t->params->resume)
-        return false;
-    return !t->killed_start[0] || !strcmp(t->killed_start, "current");
-}
-
 static enum dlm_status begin_run(struct dlm_train_call *t)
 {
-    const bool from_current = dlm_train_starts_from_current(t);
-    char *current = NULL;
+    const char *from = "new";
     enum dlm_status st = DLM_OK;
 
     if (t->killed_start[0])
@@ -134,18 +126,19 @@ static enum dlm_status begin_run(struct dlm_train_call *t)
     if (!strcmp(t->killed_start, "init") && !t->params->init_adapter)
         return dlm_fail(t->ctx, DLM_ERR_INVALID, "resume: the run that was interrupted began with "
                                                  "--init-adapter; give it again");
-    if (from_current)
-        st = dlm_store_current(t->ctx, t->store, &current, NULL);
-    if (!st && from_current && !current)
-        st = dlm_fail(t->ctx, DLM_ERR_INVALID,
-                      "resume: there is no interrupted run and no adapter to go on from");
-    dlm_free(current);
-    return st ? st
-              : dlm_run_begin(t->ctx, t->store,
-                              from_current              ? "current"
-                              : t->params->init_adapter ? "init"
-                                                        : "new",
-                              &t->run);
+    if (t->params->init_adapter) {
+        from = "init";
+        t->start_adapter = dlm_strdup(t->ctx, t->params->init_adapter);
+        st = t->start_adapter ? DLM_OK : DLM_ERR_MEMORY;
+    } else if (t->params->resume &&
+               (!t->killed_start[0] || !strcmp(t->killed_start, "current"))) {
+        from = "current";
+        st = dlm_store_current(t->ctx, t->store, &t->start_adapter, NULL);
+        if (!st && !t->start_adapter)
+            st = dlm_fail(t->ctx, DLM_ERR_INVALID,
+                          "resume: there is no interrupted run and no adapter to go on from");
+    }
+    return st ? st : dlm_run_begin(t->ctx, t->store, from, &t->run);
 }
 
 /* The newest run that gave a version; 0: none did. */
