@@ -3,25 +3,10 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "countdown.h"
 #include "dlm/dlm.h"
 
 #define MAX_ALLOCATIONS 20000
-
-struct countdown {
-    long left; /* allocations that still succeed */
-    bool is_over;
-};
-
-static bool allow(void *user, size_t bytes)
-{
-    struct countdown *c = user;
-
-    (void)bytes;
-    if (c->left-- > 0)
-        return true;
-    c->is_over = true;
-    return false;
-}
 
 static char folder[] = "/tmp/dlm-api-XXXXXX";
 static char document[64], home[64], old[64], base[1024], image[1024], pixels[64];

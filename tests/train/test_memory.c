@@ -1,25 +1,10 @@
 /* Every allocation of opening a model, scoring, training and generating on the CPU fails once: each
  * failure is reported, and nothing leaks or breaks (the sanitizers see to that). */
+#include "countdown.h"
 #include "tests/train/fixture.h"
 #include "train/trainer.h"
 
 #define MAX_ALLOCATIONS 200000
-
-struct countdown {
-    long left; /* allocations that still succeed */
-    bool is_over;
-};
-
-static bool allow(void *user, size_t bytes)
-{
-    struct countdown *c = user;
-
-    (void)bytes;
-    if (c->left-- > 0)
-        return true;
-    c->is_over = true;
-    return false;
-}
 
 /* Everything one round makes; all zero is nothing. */
 struct round {
