@@ -152,6 +152,28 @@ char *dlm_arena_strndup(struct dlm_ctx *ctx, struct dlm_arena *arena, const char
     return copy;
 }
 
+bool dlm_arena_grow(struct dlm_ctx *ctx, struct dlm_arena *arena, void *array_ptr, size_t *cap,
+                    size_t len, size_t elem_bytes)
+{
+    size_t bytes;
+    void *old;
+
+    if (len < *cap)
+        return true;
+    size_t new_cap = *cap ? 2 * *cap : 4;
+    if (!dlm_mul_size(new_cap, elem_bytes, &bytes))
+        return report_failure(ctx, SIZE_MAX) != NULL;
+    void *array = dlm_arena_alloc(ctx, arena, bytes);
+    if (!array)
+        return false;
+    memcpy(&old, array_ptr, sizeof(old));
+    if (len)
+        memcpy(array, old, len * elem_bytes);
+    memcpy(array_ptr, &array, sizeof(array));
+    *cap = new_cap;
+    return true;
+}
+
 void dlm_arena_finish(struct dlm_arena *arena)
 {
     while (arena->head) {

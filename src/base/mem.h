@@ -39,6 +39,9 @@ struct dlm_arena {
 void *dlm_arena_alloc(struct dlm_ctx *ctx, struct dlm_arena *arena, size_t bytes) DLM_CHECK_RESULT;
 char *dlm_arena_strndup(struct dlm_ctx *ctx, struct dlm_arena *arena, const char *s, size_t len)
     DLM_CHECK_RESULT;
+/* dlm_grow() for an array that lives in an arena; what it grows out of stays there. */
+bool dlm_arena_grow(struct dlm_ctx *ctx, struct dlm_arena *arena, void *array_ptr, size_t *cap,
+                    size_t len, size_t elem_bytes) DLM_CHECK_RESULT;
 void dlm_arena_finish(struct dlm_arena *arena);
 
 #endif

@@ -2,62 +2,8 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/sha256.h"
 #include "doc/doc_impl.h"
 #include "doc/text.h"
-
-static const char *const type_names[DLM_DOC_SECTION_TYPE_COUNT] = {
-    [DLM_DOC_SECTION_PROSE] = "prose",           [DLM_DOC_SECTION_INSTRUCTION] = "instruction",
-    [DLM_DOC_SECTION_PREFERENCE] = "preference", [DLM_DOC_SECTION_IMAGE] = "image",
-    [DLM_DOC_SECTION_AUDIO] = "audio",
-};
-
-const char *dlm_doc_section_type_name(enum dlm_doc_section_type type)
-{
-    return type_names[type];
-}
-
-void dlm_doc_section_id(const struct dlm_doc_section *section, const char *blob_sha, char id[17])
-{
-    struct dlm_sha256 sha;
-    uint8_t digest[32];
-    char hex[65];
-    const char *name = type_names[section->type];
-
-    dlm_sha256_init(&sha);
-    dlm_sha256_update(&sha, name, strlen(name));
-    dlm_sha256_update(&sha, "\n", 1);
-    if (section->type == DLM_DOC_SECTION_IMAGE || section->type == DLM_DOC_SECTION_AUDIO) {
-        if (section->media_path)
-            dlm_sha256_update(&sha, section->media_path, strlen(section->media_path));
-        if (blob_sha) {
-            dlm_sha256_update(&sha, "\n", 1);
-            dlm_sha256_update(&sha, blob_sha, strlen(blob_sha));
-        }
-    } else if (section->content_len) {
-        /* A byte order mark at the head of the content does not count. */
-        bool has_bom =
-            section->content_len >= 3 && !memcmp(section->content, "\xef\xbb\xbf", 3);
-        size_t skip = has_bom ? 3 : 0;
-        dlm_sha256_update(&sha, section->content + skip, section->content_len - skip);
-    }
-    dlm_sha256_finish(&sha, digest);
-    dlm_sha256_hex(digest, hex);
-    memcpy(id, hex, 16);
-    id[16] = '\0';
-}
-
-bool dlm_doc_is_adapter_name(const char *name, size_t len)
-{
-    if (len < 1 || len > 32 || name[0] < 'a' || name[0] > 'z')
-        return false;
-    for (size_t i = 1; i < len; i++) {
-        char c = name[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'))
-            return false;
-    }
-    return true;
-}
 
 /* --- fences -------------------------------------------------------------------------------- */
 
@@ -70,72 +16,9 @@ struct splitter {
     bool in_code;
 };
 
-static bool find_type(const char *name, size_t len, enum dlm_doc_section_type *type)
-{
-    for (int i = 0; i < DLM_DOC_SECTION_TYPE_COUNT; i++) {
-        if (strlen(type_names[i]) == len && !memcmp(type_names[i], name, len)) {
-            *type = (enum dlm_doc_section_type)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool takes_attributes(enum dlm_doc_section_type type)
 {
     return type == DLM_DOC_SECTION_IMAGE || type == DLM_DOC_SECTION_AUDIO;
-}
-
-static size_t key_len(const char *p, const char *end)
-{
-    const char *start = p;
-    if (p >= end || *p < 'a' || *p > 'z')
-        return 0;
-    while (p < end && ((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '_'))
-        p++;
-    return (size_t)(p - start);
-}
-
-static const char *skip_space(const char *p, const char *end)
-{
-    while (p < end) {
-        uint32_t c = 0;
-        size_t n = dlm_text_decode(p, (size_t)(end - p), &c);
-        if (!dlm_text_is_space(c))
-            break;
-        p += n;
-    }
-    return p;
-}
-
-bool dlm_doc_next_attribute(const char **p, const char *end, struct dlm_doc_attribute *attribute)
-{
-    const char *key = skip_space(*p, end);
-    size_t n = key_len(key, end);
-    const char *value = key + n + 2;
-
-    if (!n || end - key < (ptrdiff_t)n + 3 || key[n] != '=' || key[n + 1] != '"')
-        return false;
-    const char *close = memchr(value, '"', (size_t)(end - value));
-    if (!close || memchr(value, '\n', (size_t)(close - value)))
-        return false;
-    *attribute = (struct dlm_doc_attribute){key, value, n, (size_t)(close - value)};
-    *p = close + 1;
-    return true;
-}
-
-bool dlm_doc_scan_attributes(const char *text, const char *end, const char **stop)
-{
-    struct dlm_doc_attribute attribute;
-
-    *stop = text;
-    for (;;) {
-        const char *p = *stop;
-        if (skip_space(p, end) == p || !dlm_doc_next_attribute(&p, end, &attribute))
-            break;
-        *stop = p;
-    }
-    return *stop > text;
 }
 
 /* `::name key="value" ...::`: on true the name and the attributes' range. */
@@ -145,10 +28,10 @@ static bool is_attribute_fence(const char *line, size_t len, size_t *name_len, c
 
     if (len < 4 || memcmp(line, "::", 2))
         return false;
-    *name_len = key_len(line + 2, limit);
+    *name_len = dlm_doc_key_len(line + 2, limit);
     if (!*name_len || !dlm_doc_scan_attributes(line + 2 + *name_len, limit, end))
         return false;
-    const char *p = skip_space(*end, limit);
+    const char *p = dlm_text_skip_space(*end, limit);
     return limit - p == 2 && !memcmp(p, "::", 2);
 }
 
@@ -176,7 +59,7 @@ static enum dlm_status take_attribute(struct splitter *s, const struct dlm_doc_a
                                       struct dlm_doc_section *section)
 {
     bool is_image = section->type == DLM_DOC_SECTION_IMAGE;
-    const char *type = type_names[section->type];
+    const char *type = dlm_doc_section_type_name(section->type);
     const char **member = NULL;
 
     if (is_key(a, "path"))
@@ -209,14 +92,14 @@ static enum dlm_status open_attribute_fence(struct splitter *s, const char *name
     const char *path = s->doc->path;
     int64_t line = section->start_line;
 
-    if (!find_type(name, name_len, &section->type))
+    if (!dlm_doc_find_section_type(name, name_len, &section->type))
         return dlm_doc_fail(s->ctx, path, line, 1,
                             "unknown attribute fence '::%.*s...::'; attribute form is only valid "
                             "for types ['audio', 'image']",
                             (int)name_len, name);
     if (!takes_attributes(section->type))
         return dlm_doc_fail(s->ctx, path, line, 1, "fence '::%s...::' does not take attributes",
-                            type_names[section->type]);
+                            dlm_doc_section_type_name(section->type));
     enum dlm_status st = DLM_OK;
     const char *p = name + name_len;
     while (!st && dlm_doc_next_attribute(&p, end, &attribute))
@@ -230,7 +113,7 @@ static enum dlm_status open_attribute_fence(struct splitter *s, const char *name
         return DLM_OK;
     return dlm_doc_fail(s->ctx, path, line, 1,
                         "fence '::%s...::' is missing required attribute(s) [%s%s%s]",
-                        type_names[section->type], lacks_path ? "'path'" : "",
+                        dlm_doc_section_type_name(section->type), lacks_path ? "'path'" : "",
                         lacks_path && lacks_transcript ? ", " : "",
                         lacks_transcript ? "'transcript'" : "");
 }
@@ -253,7 +136,7 @@ static enum dlm_status open_bare_fence(struct splitter *s, const char *name, siz
                             "fence '::%.*s::' has an invalid adapter name '%.*s' (must match "
                             "^[a-z][a-z0-9_]{0,31}$)",
                             (int)len, name, (int)adapter_len, hash + 1);
-    if (!find_type(name, base_len, &section->type))
+    if (!dlm_doc_find_section_type(name, base_len, &section->type))
         return dlm_doc_fail(s->ctx, path, line, 1,
                             "unknown section fence '::%.*s::'; valid types are ['prose', "
                             "'instruction', 'preference', 'image', 'audio']",
@@ -262,7 +145,7 @@ static enum dlm_status open_bare_fence(struct splitter *s, const char *name, siz
         return dlm_doc_fail(s->ctx, path, line, 1,
                             "fence '::%.*s::' requires attributes (expected e.g. `::%s "
                             "path=\"...\"::`)",
-                            (int)len, name, type_names[section->type]);
+                            (int)len, name, dlm_doc_section_type_name(section->type));
     if (!hash)
         return DLM_OK;
     section->adapter = dlm_arena_strndup(s->ctx, &s->doc->arena, hash + 1, adapter_len);
@@ -290,8 +173,8 @@ static enum dlm_status close_section(struct splitter *s)
     if (!section.content)
         return DLM_ERR_MEMORY;
     dlm_doc_section_id(&section, NULL, section.id);
-    if (!dlm_doc_grow(s->ctx, &doc->arena, &doc->sections, &s->cap, doc->num_sections,
-                      sizeof(*doc->sections)))
+    if (!dlm_arena_grow(s->ctx, &doc->arena, &doc->sections, &s->cap, doc->num_sections,
+                        sizeof(*doc->sections)))
         return DLM_ERR_MEMORY;
     doc->sections[doc->num_sections++] = section;
     return DLM_OK;

@@ -1,8 +1,6 @@
 /* A document as a whole: parse, load, destroy, and questions about it. */
 #include "doc/doc.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -11,53 +9,6 @@
 #include "doc/schema.h"
 
 #define MAX_DOC_BYTES ((size_t)256 << 20)
-
-enum dlm_status dlm_doc_fail(struct dlm_ctx *ctx, const char *path, int64_t line, int64_t col,
-                             const char *fmt, ...)
-{
-    char place[64] = "";
-    va_list args, again;
-
-    if (line && col)
-        snprintf(place, sizeof(place), ":%lld:%lld", (long long)line, (long long)col);
-    else if (line)
-        snprintf(place, sizeof(place), ":%lld", (long long)line);
-    va_start(args, fmt);
-    va_copy(again, args);
-    int len = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
-    char *message = len >= 0 ? dlm_alloc(ctx, (size_t)len + 1) : NULL;
-    if (message)
-        vsnprintf(message, (size_t)len + 1, fmt, again);
-    va_end(again);
-    enum dlm_status st =
-        message ? dlm_fail(ctx, DLM_ERR_PARSE, "%s%s: %s", path ? path : "<text>", place, message)
-                : DLM_ERR_MEMORY;
-    dlm_free(message);
-    return st;
-}
-
-bool dlm_doc_grow(struct dlm_ctx *ctx, struct dlm_arena *arena, void *array_ptr, size_t *cap,
-                  size_t len, size_t elem_bytes)
-{
-    size_t bytes;
-    void *old;
-
-    if (len < *cap)
-        return true;
-    size_t new_cap = *cap ? 2 * *cap : 4;
-    if (!dlm_mul_size(new_cap, elem_bytes, &bytes))
-        return false;
-    void *array = dlm_arena_alloc(ctx, arena, bytes);
-    if (!array)
-        return false;
-    memcpy(&old, array_ptr, sizeof(old));
-    if (len)
-        memcpy(array, old, len * elem_bytes);
-    memcpy(array_ptr, &array, sizeof(array));
-    *cap = new_cap;
-    return true;
-}
 
 enum dlm_status dlm_doc_parse(struct dlm_ctx *ctx, struct dlm_doc **out, const char *path,
                               const char *text, size_t len)

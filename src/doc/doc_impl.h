@@ -10,11 +10,6 @@
 enum dlm_status dlm_doc_fail(struct dlm_ctx *ctx, const char *path, int64_t line, int64_t col,
                              const char *fmt, ...) DLM_PRINTF(5, 6);
 
-/* Room for one more element in an array that lives in an arena; `array_ptr` is the address of the
- * pointer. What it grows out of stays in the arena. False when out of memory. */
-bool dlm_doc_grow(struct dlm_ctx *ctx, struct dlm_arena *arena, void *array_ptr, size_t *cap,
-                  size_t len, size_t elem_bytes) DLM_CHECK_RESULT;
-
 /* A document's text, decoded, with its three parts. Memory belongs to an arena. */
 struct dlm_doc_parts {
     const char *yaml;
@@ -41,6 +36,12 @@ enum dlm_status dlm_doc_read_body(struct dlm_ctx *ctx, struct dlm_doc *doc,
 /* Moves provenance markers from the head of a section's content into its fields. */
 enum dlm_status dlm_doc_lift_markers(struct dlm_ctx *ctx, struct dlm_doc *doc,
                                      struct dlm_doc_section *section) DLM_CHECK_RESULT;
+
+/* The type of this name, if there is one. */
+bool dlm_doc_find_section_type(const char *name, size_t len, enum dlm_doc_section_type *type);
+
+/* Length of the name of a type or an attribute at text: [a-z][a-z0-9_]*, 0 where none begins. */
+size_t dlm_doc_key_len(const char *text, const char *end);
 
 /* `key="value"` at *p, moved past it. Values hold neither '"' nor a newline. */
 struct dlm_doc_attribute {

@@ -46,7 +46,7 @@ static enum dlm_status read_lines(struct body *b)
 
     while (dlm_text_next_line(section->content, section->content_len, &pos, &line.text,
                               &line.len)) {
-        if (!dlm_doc_grow(b->ctx, b->arena, &b->lines, &b->cap, b->num_lines, sizeof(line)))
+        if (!dlm_arena_grow(b->ctx, b->arena, &b->lines, &b->cap, b->num_lines, sizeof(line)))
             return DLM_ERR_MEMORY;
         b->lines[b->num_lines++] = line;
     }
@@ -148,7 +148,7 @@ enum dlm_status dlm_doc_parse_pairs(struct dlm_ctx *ctx, struct dlm_arena *arena
     enum dlm_status st = read_lines(&b);
     skip_blank(&b);
     while (!st && b.i < b.num_lines) {
-        if (!dlm_doc_grow(ctx, arena, pairs, &cap, *num_pairs, sizeof(**pairs)))
+        if (!dlm_arena_grow(ctx, arena, pairs, &cap, *num_pairs, sizeof(**pairs)))
             return DLM_ERR_MEMORY;
         st = read_pair(&b, &(*pairs)[(*num_pairs)++]);
         skip_blank(&b);
@@ -194,7 +194,7 @@ enum dlm_status dlm_doc_parse_triples(struct dlm_ctx *ctx, struct dlm_arena *are
     enum dlm_status st = read_lines(&b);
     skip_blank(&b);
     while (!st && b.i < b.num_lines) {
-        if (!dlm_doc_grow(ctx, arena, triples, &cap, *num_triples, sizeof(**triples)))
+        if (!dlm_arena_grow(ctx, arena, triples, &cap, *num_triples, sizeof(**triples)))
             return DLM_ERR_MEMORY;
         struct dlm_doc_triple *t = &(*triples)[(*num_triples)++];
         st = read_field(&b, header_prompt, &t->prompt, &t->prompt_len);

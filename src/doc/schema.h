@@ -79,7 +79,7 @@ enum dlm_status dlm_schema_read(struct dlm_ctx *ctx, struct dlm_arena *arena,
                                 const struct dlm_schema_map *map, const struct dlm_yaml *value,
                                 void *object, struct dlm_str *errors) DLM_CHECK_RESULT;
 
-/* --- between validate.c and convert.c ------------------------------------------------------- */
+/* --- of validate.c, convert.c, report.c ------------------------------------------------------- */
 
 /* The place of a value: a chain of keys and indexes from the root. */
 struct dlm_schema_place {

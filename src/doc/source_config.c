@@ -255,8 +255,8 @@ static enum dlm_status read_ignore(struct dlm_ctx *ctx, struct dlm_arena *arena,
         if (!parse_rule(line, line_len, &rule, &begin, &end))
             continue;
         rule.pattern = dlm_arena_strndup(ctx, arena, line + begin, end - begin);
-        if (!rule.pattern || !dlm_doc_grow(ctx, arena, &config->rules, &cap, config->num_rules,
-                                           sizeof(rule)))
+        if (!rule.pattern || !dlm_arena_grow(ctx, arena, &config->rules, &cap, config->num_rules,
+                                             sizeof(rule)))
             return DLM_ERR_MEMORY;
         config->rules[config->num_rules++] = rule;
     }

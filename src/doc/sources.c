@@ -91,8 +91,8 @@ static enum dlm_status check_link(const struct walk *w, const char *path)
 static enum dlm_status add_section(struct walk *w, struct dlm_doc_section *section)
 {
     dlm_doc_section_id(section, NULL, section->id);
-    if (!dlm_doc_grow(w->ctx, &w->out->arena, &w->out->sections, &w->cap, w->out->num_sections,
-                      sizeof(*section)))
+    if (!dlm_arena_grow(w->ctx, &w->out->arena, &w->out->sections, &w->cap, w->out->num_sections,
+                        sizeof(*section)))
         return DLM_ERR_MEMORY;
     w->out->sections[w->out->num_sections++] = *section;
     return DLM_OK;

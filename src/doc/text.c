@@ -116,6 +116,18 @@ bool dlm_text_is_space(uint32_t c)
            c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
+const char *dlm_text_skip_space(const char *p, const char *end)
+{
+    while (p < end) {
+        uint32_t c = 0;
+        size_t n = dlm_text_decode(p, (size_t)(end - p), &c);
+        if (!dlm_text_is_space(c))
+            break;
+        p += n;
+    }
+    return p;
+}
+
 void dlm_text_strip(const char **text, size_t *len)
 {
     const char *begin = *text;

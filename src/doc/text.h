@@ -23,6 +23,9 @@ size_t dlm_text_decode(const char *text, size_t len, uint32_t *codepoint);
 /* str.isspace() of one character. */
 bool dlm_text_is_space(uint32_t codepoint);
 
+/* The first character of text up to end that is no white space, or end. */
+const char *dlm_text_skip_space(const char *text, const char *end);
+
 /* str.strip(): narrows *text, *len (valid UTF-8). */
 void dlm_text_strip(const char **text, size_t *len);
 

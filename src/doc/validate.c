@@ -1,60 +1,14 @@
 /* Walks the front matter along the schema's tables: required, unknown and nested keys, and the
  * rules that join several keys. Single values are read in convert.c. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "doc/doc_impl.h"
 #include "doc/schema.h"
 #include "doc/text.h"
 
-#define MAX_ERRORS 100
-
 static void read_map(struct dlm_schema_check *check, const struct dlm_schema_map *map,
                      const struct dlm_yaml *value, const struct dlm_schema_place *place,
                      void *object);
-
-static enum dlm_status append_place(struct dlm_schema_check *check,
-                                    const struct dlm_schema_place *place)
-{
-    enum dlm_status st = DLM_OK;
-    if (place->parent) {
-        st = append_place(check, place->parent);
-        if (!st)
-            st = dlm_str_appendz(check->ctx, check->errors, ".");
-    }
-    if (st)
-        return st;
-    return place->key ? dlm_str_append(check->ctx, check->errors, place->key, place->key_len)
-                      : dlm_str_appendf(check->ctx, check->errors, "%zu", place->index);
-}
-
-void dlm_schema_report(struct dlm_schema_check *check, const struct dlm_schema_place *place,
-                       const char *fmt, ...)
-{
-    char stack[512];
-    va_list args;
-
-    if (check->st || check->num_errors++ > MAX_ERRORS)
-        return;
-    if (check->num_errors > MAX_ERRORS) {
-        check->st = dlm_str_appendz(check->ctx, check->errors, "; and more");
-        return;
-    }
-    va_start(args, fmt);
-    int len = vsnprintf(stack, sizeof(stack), fmt, args);
-    va_end(args);
-    enum dlm_status st = DLM_OK;
-    if (check->num_errors > 1)
-        st = dlm_str_appendz(check->ctx, check->errors, "; ");
-    if (!st)
-        st = append_place(check, place);
-    if (!st)
-        st = dlm_str_appendf(check->ctx, check->errors, ": %s", stack);
-    if (!st && len >= (int)sizeof(stack))
-        st = dlm_str_appendz(check->ctx, check->errors, "...");
-    check->st = st;
-}
 
 /* The text of a key as Python's str() has it in a path. */
 static struct dlm_schema_place key_place(const struct dlm_schema_place *parent,

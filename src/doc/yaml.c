@@ -9,7 +9,6 @@
 #include <yaml.h>
 
 #include "base/log.h"
-#include "doc/doc_impl.h"
 #include "doc/text.h"
 
 #define MAX_DEPTH 100
@@ -164,7 +163,7 @@ enum dlm_status dlm_yaml_set(struct dlm_ctx *ctx, struct dlm_arena *arena, struc
         map->pairs[*slot - 1].value = value;
         return DLM_OK;
     }
-    if (!dlm_doc_grow(ctx, arena, &map->pairs, &map->cap, map->len, sizeof(*map->pairs)))
+    if (!dlm_arena_grow(ctx, arena, &map->pairs, &map->cap, map->len, sizeof(*map->pairs)))
         return DLM_ERR_MEMORY;
     map->pairs[map->len++] = (struct dlm_yaml_pair){key, value};
     *slot = (uint32_t)map->len;
@@ -284,8 +283,8 @@ static enum dlm_status read_list(struct reader *r, struct dlm_yaml *list)
         yaml_event_delete(&event);
         if (st || at_end)
             return st;
-        if (!dlm_doc_grow(r->ctx, r->arena, &list->items, &list->cap, list->len,
-                          sizeof(*list->items)))
+        if (!dlm_arena_grow(r->ctx, r->arena, &list->items, &list->cap, list->len,
+                            sizeof(*list->items)))
             return DLM_ERR_MEMORY;
         list->items[list->len++] = item;
     }
@@ -416,8 +415,8 @@ static enum dlm_status add_anchor(struct reader *r, const yaml_event_t *event, c
         return fail(r, event->start_mark, "found duplicate anchor '%s'", name);
     if (r->num_anchors == MAX_ANCHORS)
         return fail(r, event->start_mark, "found more than %d anchors", MAX_ANCHORS);
-    if (!dlm_doc_grow(r->ctx, r->arena, &r->anchors, &r->cap_anchors, r->num_anchors,
-                      sizeof(*r->anchors)))
+    if (!dlm_arena_grow(r->ctx, r->arena, &r->anchors, &r->cap_anchors, r->num_anchors,
+                        sizeof(*r->anchors)))
         return DLM_ERR_MEMORY;
     char *copy = dlm_arena_strndup(r->ctx, r->arena, name, strlen(name));
     if (!copy)

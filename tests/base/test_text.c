@@ -93,6 +93,17 @@ static void test_memory(struct dlm_ctx *ctx)
     CHECK(!dlm_arena_alloc(ctx, &arena, SIZE_MAX));
     char *copy = dlm_arena_strndup(ctx, &arena, "abcdef", 3);
     CHECK_STR(copy, "abc");
+    uint32_t *numbers = NULL;
+    cap = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        if (!CHECK(dlm_arena_grow(ctx, &arena, &numbers, &cap, i, sizeof(*numbers))))
+            break;
+        numbers[i] = i;
+    }
+    for (uint32_t i = 0; i < 1000; i++)
+        CHECK(numbers[i] == i);
+    cap = SIZE_MAX / 2;
+    CHECK(!dlm_arena_grow(ctx, &arena, &numbers, &cap, cap, sizeof(*numbers)));
     dlm_arena_finish(&arena);
     CHECK(!arena.head);
 }
