@@ -170,13 +170,12 @@ static size_t cut_data_bytes(const struct dlm_image_source *source)
 /* Reads up to the image data. Returns false after a longjmp or a logged failure (r->status). */
 static bool read_header(struct png_reader *r)
 {
-    const size_t cut = cut_data_bytes(r->source);
-
     if (setjmp(png_jmpbuf(r->png)))
         return false;
     png_set_read_fn(r->png, r, on_read);
     png_set_user_limits(r->png, 0x7fffffff, 0x7fffffff); /* ours is on the product */
     /* Let libpng unpack the end of a file that is cut: all rows may be there. */
+    const size_t cut = cut_data_bytes(r->source);
     if (cut)
         png_set_compression_buffer_size(r->png, cut);
     png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
