@@ -63,7 +63,8 @@ check_meson() {
         die "meson $(meson --version) is too old: 1.0 is needed (pipx install meson)"
 }
 
-# configure FOLDER [OPTION...]: sets up a build folder, or uses the one there with its options.
+# configure FOLDER [OPTION...]: sets up a build folder, or uses the one there; the options hold in
+# both, and what else was set there stays.
 configure() {
     config_dir=$1
     shift
@@ -74,6 +75,8 @@ configure() {
         # libraries that were looked for in vain may be there now
         meson setup --reconfigure "$config_dir" "$root" "$@" >&2 ||
             die "cannot configure '$config_dir'"
+    elif [ $# -gt 0 ]; then
+        meson configure "$config_dir" "$@" >&2 || die "cannot configure '$config_dir'"
     fi
 }
 
