@@ -17,6 +17,7 @@ struct dlm_ctx *dlm_ctx_create(const struct dlm_ctx_params *params)
     if (params)
         ctx->params = *params;
     atomic_init(&ctx->cancelled, false);
+    atomic_init(&ctx->is_cancel_held, false);
     return ctx;
 }
 
@@ -41,7 +42,8 @@ void dlm_ctx_cancel(struct dlm_ctx *ctx)
 
 bool dlm_ctx_is_cancelled(const struct dlm_ctx *ctx)
 {
-    return !ctx->is_cancel_held && dlm_ctx_wants_cancel(ctx);
+    return !atomic_load_explicit(&ctx->is_cancel_held, memory_order_relaxed) &&
+           dlm_ctx_wants_cancel(ctx);
 }
 
 bool dlm_ctx_wants_cancel(const struct dlm_ctx *ctx)
@@ -51,7 +53,7 @@ bool dlm_ctx_wants_cancel(const struct dlm_ctx *ctx)
 
 void dlm_ctx_hold_cancel(struct dlm_ctx *ctx, bool hold)
 {
-    ctx->is_cancel_held = hold;
+    atomic_store_explicit(&ctx->is_cancel_held, hold, memory_order_relaxed);
 }
 
 struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx)

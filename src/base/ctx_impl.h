@@ -11,7 +11,7 @@ struct dlm_ctx {
     struct dlm_ctx_params params;
     char last_error[1024];
     atomic_bool cancelled;
-    bool is_cancel_held; /* see base/cancel.h */
+    atomic_bool is_cancel_held; /* see base/cancel.h; both flags are read in signal handlers */
     struct dlm_pool *pool;
 };
 
