@@ -8,23 +8,17 @@
 #include "store/manifest.h"
 #include "store/store.h"
 
-static enum dlm_status check_license(struct dlm_ctx *ctx, const struct dlm_store *store,
+/* A gated base needs the acceptance that the store's manifest (root NULL: no store yet) records. */
+static enum dlm_status check_license(struct dlm_ctx *ctx, const struct dlm_manifest *manifest,
                                      const char *base_text)
 {
     struct dlm_base base = {0};
-    struct dlm_manifest manifest = {0};
 
     enum dlm_status st = dlm_base_identify(ctx, &base, base_text);
-    bool accepted = !base.gated;
-    if (!st && !accepted && dlm_store_is_initialized(store)) {
-        st = dlm_manifest_load(ctx, &manifest, store);
-        accepted = !st && dlm_manifest_has_license(&manifest);
-    }
-    if (!st && !accepted)
+    if (!st && base.gated && !(manifest->root && dlm_manifest_has_license(manifest)))
         st = dlm_fail(ctx, DLM_ERR_INVALID,
                       "license: base '%s' is gated and has no recorded acceptance in this store; "
                       "run `dlm train --i-accept-license` first.", base.key);
-    dlm_manifest_finish(&manifest);
     dlm_base_finish(&base);
     return st;
 }
@@ -33,17 +27,24 @@ static enum dlm_status find_in_store(struct dlm_ctx *ctx, struct dlm_adapter_sou
                                      const struct dlm_adapter_source_params *params,
                                      const char *dlm_id)
 {
+    const bool wants_adapter = !params->no_adapter && !out->adapter;
+    struct dlm_manifest manifest = {0};
     struct dlm_store *store = NULL;
 
     enum dlm_status st = dlm_store_open(ctx, &store, params->home, dlm_id);
+    if (!st && dlm_store_is_initialized(store))
+        st = dlm_manifest_load(ctx, &manifest, store);
     if (!st)
-        st = check_license(ctx, store, out->base);
-    if (!st && !params->no_adapter && !out->adapter)
+        st = check_license(ctx, &manifest, out->base);
+    if (!st && wants_adapter)
         st = dlm_store_current(ctx, store, &out->adapter, NULL);
-    if (!st && !params->no_adapter && !out->adapter && !params->is_optional)
+    if (!st && wants_adapter && out->adapter && manifest.root)
+        dlm_manifest_warn_other_source(ctx, &manifest, params->document);
+    if (!st && wants_adapter && !out->adapter && !params->is_optional)
         st = dlm_fail(ctx, DLM_ERR_INVALID,
                       "prompt: no adapter under %s/adapter/current.txt; has `dlm train` run "
                       "successfully?", dlm_store_path(store));
+    dlm_manifest_finish(&manifest);
     dlm_store_close(&store);
     return st;
 }

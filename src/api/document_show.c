@@ -243,6 +243,8 @@ enum dlm_status dlm_document_show(struct dlm_ctx *ctx,
         st = dlm_manifest_load(ctx, &manifest, store);
     if (st)
         goto done;
+    if (manifest.root)
+        dlm_manifest_warn_other_source(ctx, &manifest, params->path);
     show.doc = doc;
     show.store = store;
     show.source_path = realpath(params->path, NULL);

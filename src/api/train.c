@@ -30,42 +30,71 @@ static void finish(struct dlm_train_call *t)
     dlm_doc_destroy(&t->doc);
 }
 
-static enum dlm_status new_manifest(struct dlm_train_call *t, const struct dlm_base *base,
-                                    struct dlm_manifest *manifest)
+/* A document and its copy share a dlm_id and would train one store in turns: the store stays with
+ * the file that it knows, as long as that is there, or goes over to this one when told to. */
+static enum dlm_status check_owner(struct dlm_train_call *t, const struct dlm_manifest *manifest)
 {
+    const char *other = dlm_manifest_other_source(manifest, t->params->document);
+
+    if (!other || t->params->take_over)
+        return DLM_OK;
+    dlm_fail(t->ctx, DLM_ERR_INVALID, "'%s' has the dlm_id of '%s', whose store this is",
+             t->params->document, other);
+    dlm_log(t->ctx, DLM_LOG_HINT, "`dlm init --new-id %s` makes a copy a document of its own; "
+            "--take-over gives it the other's store", t->params->document);
+    return DLM_ERR_INVALID;
+}
+
+/* The store's manifest, made if it is the first; it names `source`, the document's path. */
+static enum dlm_status open_manifest(struct dlm_train_call *t, const struct dlm_base *base,
+                                     const char *source, struct dlm_manifest *manifest,
+                                     bool *changed)
+{
+    *changed = true;
+    if (!dlm_store_is_initialized(t->store))
+        return dlm_manifest_init(t->ctx, manifest, t->doc->id, base->key, base->revision, source);
+    enum dlm_status st = dlm_manifest_load(t->ctx, manifest, t->store);
+    if (!st)
+        st = check_owner(t, manifest);
+    if (st)
+        return st;
+    const char *known = dlm_manifest_string(manifest, "source_path");
+    *changed = !known || strcmp(known, source);
+    return *changed ? dlm_manifest_set_string(t->ctx, manifest, "source_path", source) : DLM_OK;
+}
+
+static enum dlm_status accept_license(struct dlm_train_call *t, const struct dlm_base *base,
+                                      struct dlm_manifest *manifest, bool *changed)
+{
+    if (!base->gated || dlm_manifest_has_license(manifest))
+        return DLM_OK;
+    if (!t->params->accept_license)
+        return dlm_fail(t->ctx, DLM_ERR_INVALID,
+                        "license: base '%s' is gated; re-run with --i-accept-license to accept "
+                        "its terms (%s)", base->key,
+                        base->row->license_url ? base->row->license_url : "see its model card");
+    *changed = true;
+    return dlm_manifest_set_license(t->ctx, manifest, base->row->license_url,
+                                    base->row->license_spdx, "cli_flag");
+}
+
+/* The manifest exists, names this document and holds the acceptance of a gated base's licence. */
+static enum dlm_status settle_manifest(struct dlm_train_call *t, const struct dlm_base *base)
+{
+    struct dlm_manifest manifest = {0};
+    bool changed = false;
     char *source = realpath(t->params->document, NULL);
 
     if (!source)
         return dlm_fail(t->ctx, DLM_ERR_IO, "cannot find '%s': %s", t->params->document,
                         strerror(errno));
-    enum dlm_status st =
-        dlm_manifest_init(t->ctx, manifest, t->doc->id, base->key, base->revision, source);
-    free(source);
-    return st;
-}
-
-/* The manifest exists and, for a gated base, holds the licence's acceptance. */
-static enum dlm_status accept_license(struct dlm_train_call *t, const struct dlm_base *base)
-{
-    struct dlm_manifest manifest = {0};
-    bool is_new = !dlm_store_is_initialized(t->store);
-
-    enum dlm_status st = is_new ? new_manifest(t, base, &manifest)
-                                : dlm_manifest_load(t->ctx, &manifest, t->store);
-    if (!st && base->gated && !dlm_manifest_has_license(&manifest)) {
-        if (t->params->accept_license)
-            st = dlm_manifest_set_license(t->ctx, &manifest, base->row->license_url,
-                                          base->row->license_spdx, "cli_flag");
-        else
-            st = dlm_fail(t->ctx, DLM_ERR_INVALID,
-                          "license: base '%s' is gated; re-run with --i-accept-license to accept "
-                          "its terms (%s)", base->key,
-                          base->row->license_url ? base->row->license_url : "see its model card");
-        is_new = true;
-    }
-    if (!st && is_new)
+    enum dlm_status st = open_manifest(t, base, source, &manifest, &changed);
+    if (!st)
+        st = accept_license(t, base, &manifest, &changed);
+    if (!st && changed)
         st = dlm_manifest_save(t->ctx, &manifest, t->store);
     dlm_manifest_finish(&manifest);
+    free(source);
     return st;
 }
 
@@ -85,7 +114,7 @@ static enum dlm_status open_store(struct dlm_train_call *t)
     if (!st)
         st = dlm_base_identify(t->ctx, &base, t->doc->base_model);
     if (!st)
-        st = accept_license(t, &base);
+        st = settle_manifest(t, &base);
     dlm_base_finish(&base);
     return st ? st : dlm_train_take_run(t);
 }

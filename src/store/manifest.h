@@ -30,6 +30,15 @@ const char *dlm_manifest_string(const struct dlm_manifest *m, const char *key);
 enum dlm_status dlm_manifest_set_string(struct dlm_ctx *ctx, struct dlm_manifest *m,
                                         const char *key, const char *value) DLM_CHECK_RESULT;
 
+/* The file that the store belongs to when it is another one than `document`: source_path, if that
+ * file is there, is not document itself (by another name or a link), and still holds the store's
+ * dlm_id, as the original of a copied document does. Else NULL. Borrowed from m. */
+const char *dlm_manifest_other_source(const struct dlm_manifest *m, const char *document);
+
+/* Warns if there is such a file. */
+void dlm_manifest_warn_other_source(struct dlm_ctx *ctx, const struct dlm_manifest *m,
+                                    const char *document);
+
 int64_t dlm_manifest_adapter_version(const struct dlm_manifest *m);
 enum dlm_status dlm_manifest_set_adapter_version(struct dlm_ctx *ctx, struct dlm_manifest *m,
                                                  int64_t version) DLM_CHECK_RESULT;

@@ -33,11 +33,11 @@ fails_ 1 "'no.png'"
 case_ "an image of a document"
 run_ dlm init m.dlm --multimodal --base tiny-shapes
 sed 's/^base_model: .*/base_model: "dir:base"/; s/figures.your-image/cut/' m.dlm > cut.dlm
-run_ dlm -q train --backend cpu cut.dlm
+run_ dlm -q train --take-over --backend cpu cut.dlm
 fails_ 1 "'cut.png (section " ", line "
 holds_ test ! -e "$DLM_HOME"/store/*/runs/000001 # nothing was begun
 sed 's/^base_model: .*/base_model: "dir:base"/; s/figures.your-image/nowhere/' m.dlm > none.dlm
-run_ dlm -q train --backend cpu none.dlm
+run_ dlm -q train --take-over --backend cpu none.dlm
 fails_ 1 nowhere.png
 
 # --- the base's files ---
@@ -243,7 +243,7 @@ holds_ test ! -e written.safetensors
 
 case_ "a training run that is not finite stops at once, and keeps its log"
 sed 's/learning_rate: 0.002/learning_rate: 1.0e+30/' doc.dlm > wild.dlm
-run_ dlm -q train --backend cpu wild.dlm
+run_ dlm -q train --take-over --backend cpu wild.dlm
 fails_ 1 "training: the loss is not finite at step 2 of "
 err_has "hint: a lower learning_rate may help"
 out_is
@@ -279,7 +279,7 @@ holds_ test -s there/real.npz
 # document_fails_ TEXT...: the document in bad.dlm is refused by train
 document_fails_()
 {
-    run_ dlm -q train --backend cpu bad.dlm
+    run_ dlm -q train --take-over --backend cpu bad.dlm
     fails_ 1 "$@"
     out_is
 }
@@ -331,7 +331,7 @@ case_ "a gated base whose licence nobody accepted"
 sed 's/^base_model: .*/base_model: paligemma-3b-mix-224/' doc.dlm > gated.dlm
 run_ dlm -q prompt gated.dlm --no-adapter --image images/one.png "blue an?"
 fails_ 1 "license:" "'paligemma-3b-mix-224'" "--i-accept-license"
-run_ dlm -q train gated.dlm
+run_ dlm -q train --take-over gated.dlm
 fails_ 1 "license:" "'paligemma-3b-mix-224'" "--i-accept-license"
 
 case_ "a base that is not on this machine"

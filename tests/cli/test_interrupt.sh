@@ -4,7 +4,8 @@
 . "${0%/*}/hostile.sh"
 
 adapter_=home/store/0R7STD0HK1DBS629DWG0NJR445/adapter/versions
-train_() { run_ dlm -q train --backend cpu "$@"; }
+# doc.dlm and long.dlm share a dlm_id, and so a store.
+train_() { run_ dlm -q train --backend cpu --take-over "$@"; }
 ask_() { run_ dlm -q "$@" prompt --backend cpu doc.dlm --image images/one.png --temp 0 "blue an?"; }
 
 # Starts `dlm train ARGUMENT...` of long.dlm in the background and waits for its first step.
@@ -12,7 +13,7 @@ start_()
 {
     : > out
     : > job.err
-    "$dlm" train --backend cpu long.dlm "$@" > job.out 2> job.err &
+    "$dlm" train --backend cpu --take-over long.dlm "$@" > job.out 2> job.err &
     job=$!
     tries=0
     until grep -q '^step 1/' job.err; do
@@ -82,7 +83,7 @@ train_ --resume --seed 7 long.dlm
 fails_ 1 "resume: the options changed"
 
 case_ "the next start says that a run is unfinished, and leaves it"
-run_ dlm -q train --backend cpu --max-steps 1 --fresh doc.dlm
+run_ dlm -q train --backend cpu --take-over --max-steps 1 --fresh doc.dlm
 status_is 0
 err_has "warning: run 2 is unfinished and stays so"
 holds_ test -s home/store/*/runs/000002/state.json
@@ -320,6 +321,7 @@ sed 's/micro_batch_size: 2/micro_batch_size: 65536/; s/grad_accum: 2/grad_accum:
     doc.dlm > huge.dlm
 train_ --max-steps 2 huge.dlm # of four rows
 status_is 0
+rm huge.dlm
 unset DLM_TEST_FREE_BYTES
 run_ dlm --home none train --backend cpu --max-steps 1 doc.dlm
 status_is 0

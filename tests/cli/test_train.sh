@@ -143,7 +143,8 @@ for octal in "000 000 300 177" "000 000 200 177"; do
 done
 # the last step's loss is a number, but what the step makes of the adapter is none
 sed 's/learning_rate: 0.002/learning_rate: 1.0e+39/' doc.dlm > wild.dlm
-run_ dlm -q --home warm train --backend cpu --fresh --max-steps 1 wild.dlm
+run_ dlm -q --home warm train --backend cpu --take-over --fresh --max-steps 1 wild.dlm
+rm wild.dlm
 fails_ 1 "training: the adapter's weights are not finite; none was committed"
 out_is
 : > out > err

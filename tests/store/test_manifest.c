@@ -1,4 +1,6 @@
 /* The manifest: the reference's fresh example, round trips, and everything that is refused. */
+#include <sys/stat.h>
+
 #include "store/lock_record.h"
 #include "store/manifest.h"
 
@@ -201,6 +203,39 @@ static void test_lock_check(struct dlm_store *store)
     CHECK_INT(dlm_lock_record_check(ctx, store, &was, false), DLM_ERR_PARSE);
 }
 
+/* A copied document has the original's id; so has a hard link, which is the original. */
+static void test_other_source(void)
+{
+    static const char text[] = "---\ndlm_id: " TEST_ID "\n---\n", other[] = "dlm_id: 01JZ1\n";
+    const char *original = tmp_path("a.dlm"), *copy = tmp_path("b.dlm"), *link_ = tmp_path("c.dlm");
+    struct dlm_manifest m;
+
+    CHECK(put_file(original, text, strlen(text)) && put_file(copy, text, strlen(text)));
+    CHECK(!link(original, link_));
+    CHECK(!dlm_manifest_init(ctx, &m, TEST_ID, "base", NULL, NULL));
+    check_case("a store of no known document");
+    CHECK(!dlm_manifest_other_source(&m, original));
+    CHECK(!dlm_manifest_set_string(ctx, &m, "source_path", original));
+    check_case("a store's own document, and a link to it");
+    CHECK(!dlm_manifest_other_source(&m, original));
+    CHECK(!dlm_manifest_other_source(&m, link_));
+    CHECK(!unlink(link_) && !symlink(original, link_));
+    CHECK(!dlm_manifest_other_source(&m, link_));
+    check_case("a copy of it");
+    CHECK_STR(dlm_manifest_other_source(&m, copy), original);
+    warning[0] = '\0';
+    dlm_manifest_warn_other_source(ctx, &m, copy);
+    CHECK(strstr(warning, original) && strstr(warning, copy));
+    check_case("the original has an id of its own now, or is gone");
+    CHECK(put_file(original, other, strlen(other)));
+    CHECK(!dlm_manifest_other_source(&m, copy));
+    CHECK(!unlink(original));
+    CHECK(!dlm_manifest_other_source(&m, copy));
+    CHECK(!mkdir(original, 0700));
+    CHECK(!dlm_manifest_other_source(&m, copy));
+    dlm_manifest_finish(&m);
+}
+
 int main(void)
 {
     ctx = make_ctx();
@@ -211,6 +246,7 @@ int main(void)
     test_corrupt(store);
     test_lock_record(store);
     test_lock_check(store);
+    test_other_source();
     dlm_store_close(&store);
     tmp_remove();
     dlm_ctx_destroy(&ctx);

@@ -42,6 +42,8 @@ static const struct dlm_option options[] = {
      .help = "neither check nor write dlm.lock"},
     {"i-accept-license", .type = DLM_OPTION_FLAG, .offset = AT(accept_license),
      .help = "accept the licence of a gated base, and remember it"},
+    {"take-over", .type = DLM_OPTION_FLAG, .offset = AT(take_over),
+     .help = "take the store over from another file of the same dlm_id"},
     {"init-adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(init_adapter),
      .help = "start from a PEFT adapter; its r, alpha and targets hold"},
     {"save-every", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .offset = AT(save_every),
