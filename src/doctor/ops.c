@@ -59,13 +59,13 @@ static enum dlm_status lower_probe(struct dlm_ctx *ctx, struct dlm_lowering *l,
                                    const struct line *line, const struct dlm_device *device)
 {
     const struct dlm_op_probe *probe = line->probe;
-    const struct dlm_op *op = dlm_op_get(probe->op);
+    const struct dlm_op *op = probe->op;
     union dlm_attrs attrs = probe->attrs;
 
     *l = (struct dlm_lowering){.ctx = ctx, .device = device, .caps = dlm_device_get_caps(device),
                                .op = probe->op, .attrs = &attrs, .num_inputs = op->num_inputs,
                                .num_outputs = op->num_outputs};
-    if (probe->op == DLM_OP_matmul)
+    if (probe->op == &dlm_op_matmul)
         attrs.matmul.round = line->dtype; /* as the precision policy does */
     for (int i = 0; i < DLM_MAX_INPUTS; i++) {
         bool varies = probe->varies >> i & 1;
@@ -98,7 +98,7 @@ static enum dlm_status probe_device(struct dlm_ctx *ctx, struct dlm_ctx *quiet,
         *reason = dlm_strdup(ctx, dlm_ctx_last_error(quiet));
     else if (missing)
         *reason = dlm_strf(ctx, "op '%s' needs a kernel '%s'",
-                           dlm_op_get(line->probe->op)->name, missing);
+                           line->probe->op->name, missing);
     st = (st || missing) && !*reason ? DLM_ERR_MEMORY : DLM_OK;
 done:
     dlm_free(l.calls);
@@ -180,7 +180,7 @@ static enum dlm_status write_line(struct dlm_ctx *ctx, const struct table *t,
     const struct dlm_op_probe *probe = line->probe;
     char name[96];
 
-    snprintf(name, sizeof(name), probe->note ? "%s (%s)" : "%s", dlm_op_get(probe->op)->name,
+    snprintf(name, sizeof(name), probe->note ? "%s (%s)" : "%s", probe->op->name,
              probe->note);
     enum dlm_status st =
         dlm_str_appendf(ctx, out, "%-28s %-4s", name, dlm_dtype_name(line->dtype));
@@ -223,7 +223,7 @@ static json_t *line_json(const struct table *t, const struct line *line)
             failed |= json_object_set_new(reasons, t->labels[d], json_string(reason)) != 0;
     }
     json_t *object = json_pack("{s:s, s:s?, s:s, s:o, s:o}", "op",
-                               dlm_op_get(line->probe->op)->name, "note", note, "dtype",
+                               line->probe->op->name, "note", note, "dtype",
                                dlm_dtype_name(line->dtype), "devices", runs, "reasons", reasons);
     if (failed) {
         json_decref(object);

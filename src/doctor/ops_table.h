@@ -2,7 +2,8 @@
 #ifndef DLM_DOCTOR_OPS_TABLE_H
 #define DLM_DOCTOR_OPS_TABLE_H
 
-#include "ops/op.h"
+#include "ops/lower.h"
+#include "ops/op_list.h"
 
 /* How an input lies, beyond contiguous. */
 enum dlm_probe_form {
@@ -19,7 +20,7 @@ struct dlm_probe_input {
 };
 
 struct dlm_op_probe {
-    enum dlm_op_kind op;
+    const struct dlm_op *op;
     const char *note; /* what tells it from other probes of the op; NULL */
     uint32_t varies;  /* bit i: input i is f32, bf16 and f16 in turn; 0: f32 only */
     union dlm_attrs attrs;

@@ -2,6 +2,7 @@
 #include "generate/generator.h"
 
 #include "base/log.h"
+#include "graph/rewrite.h"
 
 #define TOKEN_BUCKET 16
 #define CACHE_BUCKET 64
@@ -133,7 +134,7 @@ static enum dlm_status build_half(struct dlm_generator *g, struct half *h)
                                    dlm_slot_leaf(h->graph, g->sampling),
                                    dlm_slot_leaf(h->graph, g->rng)};
     if (inputs[0])
-        dlm_graph_emit_into(h->graph, DLM_OP_select, NULL, inputs, 3,
+        dlm_graph_emit_into(h->graph, &dlm_op_select, NULL, inputs, 3,
                             dlm_slot_leaf(h->graph, g->token));
     st = dlm_graph_fuse(h->graph);
     return st ? st : dlm_plan_create(g->ctx, &h->plan, h->graph, g->model->device);

@@ -4,7 +4,7 @@
  * walking the numbers downwards meets a tensor when its gradient is complete. Frozen leaves need no
  * gradient, and rules ask before they emit, so nothing is computed or kept for them. */
 #include "base/log.h"
-#include "graph/graph.h"
+#include "graph/rewrite.h"
 #include "ops/broadcast.h"
 
 struct backward {
@@ -128,7 +128,7 @@ static void copy_node(struct backward *b, const struct dlm_node *node)
 
     for (int i = 0; i < node->num_inputs; i++)
         inputs[i] = stand_in(b, node->inputs[i]);
-    if (first->view == DLM_VIEW_ALIAS && !dlm_op_get(node->op)->alias[0])
+    if (first->view == DLM_VIEW_ALIAS && !node->op->alias[0])
         outputs[0] = dlm_graph_emit_into(b->g, node->op, &node->attrs, inputs, node->num_inputs,
                                          stand_in(b, first->parent));
     else
@@ -163,7 +163,6 @@ static void recompute_block(struct backward *b, int block)
 
 static void backward_node(struct backward *b, const struct dlm_node *node)
 {
-    const struct dlm_op *def = dlm_op_get(node->op);
     struct dlm_tensor *grads[DLM_MAX_OUTPUTS] = {0}, *input_grads[DLM_MAX_INPUTS] = {0};
     struct dlm_node seen = *node;
     bool has_grad = false;
@@ -175,14 +174,14 @@ static void backward_node(struct backward *b, const struct dlm_node *node)
     }
     if (!has_grad || !node->outputs[0]->needs_grad)
         return;
-    if (!def->backward) {
+    if (!node->op->backward) {
         dlm_graph_fail(b->g, dlm_fail(b->g->ctx, DLM_ERR_UNSUPPORTED,
-                                      "op '%s' has no gradient", def->name));
+                                      "op '%s' has no gradient", node->op->name));
         return;
     }
     for (int i = 0; i < node->num_inputs; i++)
         seen.inputs[i] = stand_in(b, node->inputs[i]);
-    def->backward(b->g, &seen, grads, input_grads);
+    node->op->backward(b->g, &seen, grads, input_grads);
     for (int i = 0; i < node->num_inputs; i++)
         if (node->inputs[i])
             accumulate(b, node->inputs[i], input_grads[i]);
@@ -191,7 +190,7 @@ static void backward_node(struct backward *b, const struct dlm_node *node)
 static void add_to_param(struct backward *b, struct dlm_tensor *param, struct dlm_tensor *grad)
 {
     if (param->grad)
-        dlm_graph_emit_into(b->g, DLM_OP_add, NULL,
+        dlm_graph_emit_into(b->g, &dlm_op_add, NULL,
                             (struct dlm_tensor *[]){param->grad, grad}, 2, param->grad);
 }
 

@@ -1,7 +1,8 @@
 /* Fusion of known groups. A group is fused only where its inner result has no other user; the fused
  * node takes the place of the last node of the group, when all its inputs are there. */
 #include "base/log.h"
-#include "graph/graph.h"
+#include "graph/rewrite.h"
+#include "ops/op_list.h"
 
 struct uses {
     int *count; /* by tensor index: nodes that read it, plus views of it */
@@ -24,7 +25,7 @@ static enum dlm_status count_uses(struct dlm_graph *g, struct uses *u)
 
 /* The node that makes t when t is its only result, used once, and not wanted by anybody else. */
 static struct dlm_node *sole_producer(const struct uses *u, struct dlm_tensor *t,
-                                      enum dlm_op_kind op)
+                                      const struct dlm_op *op)
 {
     if (!t || t->view != DLM_VIEW_NONE || !t->producer || t->producer->op != op ||
         u->count[t->index] != 1 || t->is_output || t->is_kept)
@@ -63,7 +64,7 @@ static bool fuse_add(const struct dlm_graph *g, size_t at, const struct uses *u,
 
     for (int side = 0; side < 2; side++) {
         struct dlm_tensor *product = add->inputs[side], *other = add->inputs[1 - side];
-        struct dlm_node *m = sole_producer(u, product, DLM_OP_matmul);
+        struct dlm_node *m = sole_producer(u, product, &dlm_op_matmul);
         if (!m || !is_plain(other) || m->block != add->block || !can_move(g, m, at) ||
             !dlm_desc_same_shape(&product->desc, &add->outputs[0]->desc))
             continue;
@@ -97,13 +98,13 @@ static bool fuse_gate(const struct dlm_graph *g, size_t at, const struct uses *u
     struct dlm_node *mul = g->nodes[at];
 
     for (int side = 0; side < 2; side++) {
-        struct dlm_node *act = sole_producer(u, mul->inputs[side], DLM_OP_activation);
+        struct dlm_node *act = sole_producer(u, mul->inputs[side], &dlm_op_activation);
         struct dlm_tensor *up = mul->inputs[1 - side];
         if (!act || act->block != mul->block || !can_move(g, act, at) ||
             !dlm_desc_same_shape(&up->desc, &act->inputs[0]->desc) ||
             !dlm_desc_is_contiguous(&up->desc))
             continue;
-        mul->op = DLM_OP_gated_activation;
+        mul->op = &dlm_op_gated_activation;
         mul->attrs = act->attrs;
         mul->inputs[0] = act->inputs[0];
         mul->inputs[1] = up;
@@ -132,8 +133,8 @@ enum dlm_status dlm_graph_fuse(struct dlm_graph *graph)
     enum dlm_status st = count_uses(graph, &u);
     for (size_t i = 0; !st && i < graph->num_nodes; i++) {
         struct dlm_node *n = graph->nodes[i], *gone = NULL;
-        bool fused = (n->op == DLM_OP_add && fuse_add(graph, i, &u, &gone)) ||
-                     (n->op == DLM_OP_mul && fuse_gate(graph, i, &u, &gone));
+        bool fused = (n->op == &dlm_op_add && fuse_add(graph, i, &u, &gone)) ||
+                     (n->op == &dlm_op_mul && fuse_gate(graph, i, &u, &gone));
         if (!fused)
             continue;
         for (int k = 0; k < gone->num_outputs; k++)

@@ -5,7 +5,8 @@
  * its f32 memory is free for others meanwhile. Repetition reads f32, as the forward pass did, so
  * that gradients do not depend on what is computed anew. */
 #include "base/log.h"
-#include "graph/graph.h"
+#include "graph/rewrite.h"
+#include "ops/build.h"
 
 enum { MIN_LEN = 4096 }; /* below, a copy costs more than it frees */
 
@@ -47,7 +48,7 @@ static void see_gradient(struct saved *s, int64_t at)
 
 static void survey_node(struct narrowing *n, const struct dlm_node *node, int64_t at)
 {
-    const uint32_t exact = dlm_op_get(node->op)->exact_inputs;
+    const uint32_t exact = node->op->exact_inputs;
     const bool in_gradient = is_gradient(n->g, node);
 
     for (int i = 0; i < node->num_inputs; i++) {
@@ -117,7 +118,7 @@ static bool reads_half(const struct narrowing *n, const struct dlm_node *node, u
 /* Points a node of the gradient to the copies, and emits the wide ones that are not there yet. */
 static void rebind(struct narrowing *n, struct dlm_node *node)
 {
-    const uint32_t may_half = dlm_op_get(node->op)->half_inputs;
+    const uint32_t may_half = node->op->half_inputs;
     const uint32_t half = reads_half(n, node, may_half) ? may_half : 0;
 
     for (int i = 0; i < node->num_inputs; i++) {

@@ -29,7 +29,7 @@ static struct dlm_desc seen_by(const struct dlm_tensor *t, const struct dlm_devi
 {
     struct dlm_desc d = t->desc;
 
-    d.lead = dlm_tensor_lead(t, caps);
+    d.lead = dlm_tensor_lead(t, caps->align_bytes);
     return d;
 }
 
@@ -75,7 +75,7 @@ static enum dlm_status plan_node(struct dlm_plan *plan, struct dlm_lowering *l,
                                  const struct dlm_node *node)
 {
     fill_lowering(l, node);
-    enum dlm_status st = dlm_op_get(node->op)->lower(l);
+    enum dlm_status st = node->op->lower(l);
     int first_temp = (int)plan->num_temps;
     for (int i = 0; !st && i < l->num_temps; i++) {
         if (!dlm_grow(plan->ctx, &plan->temps, &plan->cap_temps, plan->num_temps,

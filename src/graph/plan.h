@@ -3,7 +3,8 @@
 #ifndef DLM_GRAPH_PLAN_H
 #define DLM_GRAPH_PLAN_H
 
-#include "graph/graph.h"
+#include "ir/graph.h"
+#include "ops/lower.h"
 
 #define DLM_MAX_ARENAS 16
 

@@ -128,7 +128,7 @@ static enum dlm_status bind_tensor(const struct dlm_program *p, const struct dlm
                                    struct dlm_binding *b)
 {
     size_t elem = dlm_dtype_elem_bytes(t->desc.dtype);
-    const int64_t lead = dlm_tensor_lead(t, dlm_device_get_caps(p->device));
+    const int64_t lead = dlm_tensor_lead(t, dlm_device_get_caps(p->device)->align_bytes);
     int64_t last = lead;
 
     locate_base(p, t->base, b);

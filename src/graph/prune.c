@@ -1,6 +1,6 @@
 /* Removal of nodes whose results nobody uses. */
 #include "base/log.h"
-#include "graph/graph.h"
+#include "graph/rewrite.h"
 
 enum dlm_status dlm_graph_prune(struct dlm_graph *graph)
 {

@@ -5,6 +5,7 @@
 
 #include "models/lora.h"
 #include "models/weights.h"
+#include "ops/build.h"
 
 /* What a graph is built with. */
 struct dlm_build {

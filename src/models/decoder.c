@@ -202,7 +202,7 @@ static struct dlm_tensor *tile_gradient(struct dlm_build *b, const struct dlm_we
         struct dlm_tensor *inputs[] = {part, dlm_weight_leaf(b->g, e, s), sum};
         if (!part || !inputs[1])
             return NULL;
-        sum = dlm_graph_emit_into(b->g, DLM_OP_matmul, &node_attrs, inputs, 3, into);
+        sum = dlm_graph_emit_into(b->g, &dlm_op_matmul, &node_attrs, inputs, 3, into);
     }
     return sum;
 }

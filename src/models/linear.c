@@ -47,7 +47,7 @@ struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weig
         struct dlm_tensor *leaf = dlm_weight_leaf(b->g, w, s);
         struct dlm_tensor *inputs[] = {x, dlm_view_transpose(b->g, leaf)};
         parts[s] = dlm_graph_emit_into(
-            b->g, DLM_OP_matmul, &node_attrs, inputs, 2,
+            b->g, &dlm_op_matmul, &node_attrs, inputs, 2,
             dlm_view_slice(b->g, out, 1, w->slabs[s].row0, w->slabs[s].rows));
     }
     out = parts ? dlm_graph_join(b->g, out, parts, w->num_slabs, 1) : NULL;

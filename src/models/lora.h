@@ -6,7 +6,7 @@
 #ifndef DLM_MODELS_LORA_H
 #define DLM_MODELS_LORA_H
 
-#include "graph/graph.h"
+#include "ir/graph.h"
 #include "weights/adapter.h"
 
 struct dlm_lora_module {

@@ -9,6 +9,7 @@
 #include "models/config_rules.h"
 #include "models/model.h"
 #include "models/paligemma_input.h"
+#include "ops/params.h"
 
 static const struct dlm_name_rule rules[] = {
     {"language_model.model", "model.language_model"},

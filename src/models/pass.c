@@ -2,6 +2,7 @@
 #include "models/pass.h"
 
 #include "base/log.h"
+#include "graph/rewrite.h"
 
 /* Bytes that a tile of logits and their gradient may take. */
 #define TILE_BYTES_UNIFIED ((size_t)64 << 20)

@@ -3,7 +3,7 @@
 #ifndef DLM_MODELS_SLOTS_H
 #define DLM_MODELS_SLOTS_H
 
-#include "graph/graph.h"
+#include "ir/graph.h"
 
 struct dlm_slot {
     const char *name; /* borrowed */

@@ -1,6 +1,8 @@
 /* The vision program. */
 #include "models/vision.h"
 
+#include "graph/rewrite.h"
+
 size_t dlm_vision_features_len(const struct dlm_model *m)
 {
     return (size_t)(dlm_vit_num_patches(&m->vit.config) * m->vit.config.hidden);

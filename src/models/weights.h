@@ -3,7 +3,7 @@
 #ifndef DLM_MODELS_WEIGHTS_H
 #define DLM_MODELS_WEIGHTS_H
 
-#include "graph/graph.h"
+#include "ir/graph.h"
 #include "weights/checkpoint.h"
 #include "weights/names.h"
 

@@ -63,7 +63,7 @@ static void activation_backward_rule(struct dlm_graph *g, const struct dlm_node 
                                      struct dlm_tensor *const *grads,
                                      struct dlm_tensor **input_grads)
 {
-    input_grads[0] = dlm_graph_emit(g, DLM_OP_activation_backward, &node->attrs,
+    input_grads[0] = dlm_graph_emit(g, &dlm_op_activation_backward, &node->attrs,
                                     (struct dlm_tensor *[]){node->inputs[0], grads[0]}, 2, NULL);
 }
 
@@ -81,7 +81,7 @@ struct dlm_tensor *dlm_activation(struct dlm_graph *g, struct dlm_tensor *x, uin
 {
     if (!x)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_activation, &(union dlm_attrs){.activation = {kind}},
+    return dlm_graph_emit(g, &dlm_op_activation, &(union dlm_attrs){.activation = {kind}},
                           (struct dlm_tensor *[]){x}, 1, NULL);
 }
 

@@ -83,6 +83,6 @@ void dlm_adamw(struct dlm_graph *g, struct dlm_tensor *p, struct dlm_tensor *gra
                struct dlm_tensor *hyper)
 {
     if (p && grad && m && v && coef && hyper)
-        dlm_graph_emit(g, DLM_OP_adamw, NULL,
+        dlm_graph_emit(g, &dlm_op_adamw, NULL,
                        (struct dlm_tensor *[]){p, grad, m, v, coef, hyper}, 6, NULL);
 }

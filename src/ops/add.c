@@ -28,7 +28,7 @@ static void add_backward(struct dlm_graph *g, const struct dlm_node *node,
 {
     for (int i = 0; i < 2; i++)
         if (dlm_tensor_needs_grad(node->inputs[i]))
-            input_grads[i] = dlm_reduce_to(g, grads[0], dlm_tensor_get_desc(node->inputs[i]));
+            input_grads[i] = dlm_reduce_to(g, grads[0], &node->inputs[i]->desc);
 }
 
 const struct dlm_op dlm_op_add = {
@@ -45,5 +45,5 @@ struct dlm_tensor *dlm_add(struct dlm_graph *g, struct dlm_tensor *x, struct dlm
 {
     if (!x || !y)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_add, NULL, (struct dlm_tensor *[]){x, y}, 2, NULL);
+    return dlm_graph_emit(g, &dlm_op_add, NULL, (struct dlm_tensor *[]){x, y}, 2, NULL);
 }

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #include "cpukernels/attention.h"
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 enum { Q, K, V };
@@ -255,7 +255,7 @@ static void attention_backward_rule(struct dlm_graph *g, const struct dlm_node *
                                    node->outputs[0], node->outputs[1], grads[0],
                                    node->inputs[3]};
 
-    if (!dlm_graph_emit(g, DLM_OP_attention_backward, &node->attrs, inputs, 7, outputs))
+    if (!dlm_graph_emit(g, &dlm_op_attention_backward, &node->attrs, inputs, 7, outputs))
         return;
     for (int i = Q; i <= V; i++)
         input_grads[i] = outputs[i];
@@ -277,7 +277,7 @@ struct dlm_tensor *dlm_attention(struct dlm_graph *g, struct dlm_tensor *q, stru
 {
     if (!q || !k || !v || !rows)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_attention, &(union dlm_attrs){.attention = *attrs},
+    return dlm_graph_emit(g, &dlm_op_attention, &(union dlm_attrs){.attention = *attrs},
                           (struct dlm_tensor *[]){q, k, v, rows}, 4, NULL);
 }
 

@@ -50,7 +50,7 @@ struct dlm_tensor *dlm_reduce_to(struct dlm_graph *g, struct dlm_tensor *grad,
 
     if (!grad)
         return NULL;
-    const struct dlm_desc *d = dlm_tensor_get_desc(grad);
+    const struct dlm_desc *d = &grad->desc;
     int extra = d->ndim - to->ndim;
     for (int i = 0; i < d->ndim; i++)
         if (i < extra || (to->shape[i - extra] == 1 && d->shape[i] != 1))

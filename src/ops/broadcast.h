@@ -2,7 +2,7 @@
 #ifndef DLM_OPS_BROADCAST_H
 #define DLM_OPS_BROADCAST_H
 
-#include "ops/build.h"
+#include "ops/op.h"
 
 /* The NumPy broadcast of a and b as a contiguous f32 tensor; false when they do not broadcast. */
 bool dlm_broadcast_shape(const struct dlm_desc *a, const struct dlm_desc *b, struct dlm_desc *out);

@@ -6,49 +6,9 @@
 #ifndef DLM_OPS_BUILD_H
 #define DLM_OPS_BUILD_H
 
-#include "ops/op.h"
-
-/* A node as a backward rule sees it. */
-struct dlm_node {
-    enum dlm_op_kind op;
-    union dlm_attrs attrs;
-    int num_inputs, num_outputs;
-    struct dlm_tensor *inputs[DLM_MAX_INPUTS]; /* NULL: absent */
-    struct dlm_tensor *outputs[DLM_MAX_OUTPUTS];
-    int block;         /* checkpoint block it belongs to */
-    bool is_recompute; /* made by the backward pass of a checkpointed block */
-};
-
-/* Appends a node; outputs (may be NULL) receives all results. Returns the first one. */
-struct dlm_tensor *dlm_graph_emit(struct dlm_graph *g, enum dlm_op_kind op,
-                                  const union dlm_attrs *attrs, struct dlm_tensor *const *inputs,
-                                  int num_inputs, struct dlm_tensor **outputs);
-
-/* As above, with output 0 written into an existing tensor (of the inferred shape and dtype). */
-struct dlm_tensor *dlm_graph_emit_into(struct dlm_graph *g, enum dlm_op_kind op,
-                                       const union dlm_attrs *attrs,
-                                       struct dlm_tensor *const *inputs, int num_inputs,
-                                       struct dlm_tensor *into);
-
-/* Output `index` of the node appended last. */
-struct dlm_tensor *dlm_graph_last_output(struct dlm_graph *g, int index);
-
-/* Marks the graph as failed. */
-void dlm_graph_fail(struct dlm_graph *g, enum dlm_status status);
-struct dlm_ctx *dlm_graph_ctx(struct dlm_graph *g);
-
-const struct dlm_desc *dlm_tensor_get_desc(const struct dlm_tensor *t);
-bool dlm_tensor_needs_grad(const struct dlm_tensor *t); /* false for NULL */
-
-/* Views: no node, no memory. Offsets and lengths in elements of the dimension. */
-struct dlm_tensor *dlm_view_transpose(struct dlm_graph *g, struct dlm_tensor *t); /* last two */
-struct dlm_tensor *dlm_view_reshape(struct dlm_graph *g, struct dlm_tensor *t, int ndim,
-                                    const int64_t *shape); /* t contiguous */
-struct dlm_tensor *dlm_view_slice(struct dlm_graph *g, struct dlm_tensor *t, int dim,
-                                  int64_t begin, int64_t len);
-/* Repeats dimensions of length 1 up to shape. */
-struct dlm_tensor *dlm_view_expand(struct dlm_graph *g, struct dlm_tensor *t, int ndim,
-                                   const int64_t *shape);
+#include "ir/graph.h"
+#include "ir/view.h"
+#include "ops/op_list.h"
 
 /* The builders, in the order of the op list. Shapes, meaning and the PyTorch function that each
  * must agree with stand at the head of each op's file. */

@@ -90,7 +90,7 @@ struct dlm_tensor *dlm_copy(struct dlm_graph *g, struct dlm_tensor *x, enum dlm_
 {
     if (!x)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_copy, &(union dlm_attrs){.copy_dtype = dtype},
+    return dlm_graph_emit(g, &dlm_op_copy, &(union dlm_attrs){.copy_dtype = dtype},
                           (struct dlm_tensor *[]){x}, 1, NULL);
 }
 
@@ -98,6 +98,6 @@ struct dlm_tensor *dlm_copy_into(struct dlm_graph *g, struct dlm_tensor *x, stru
 {
     if (!x || !into)
         return NULL;
-    union dlm_attrs attrs = {.copy_dtype = dlm_tensor_get_desc(into)->dtype};
-    return dlm_graph_emit_into(g, DLM_OP_copy, &attrs, (struct dlm_tensor *[]){x}, 1, into);
+    union dlm_attrs attrs = {.copy_dtype = into->desc.dtype};
+    return dlm_graph_emit_into(g, &dlm_op_copy, &attrs, (struct dlm_tensor *[]){x}, 1, into);
 }

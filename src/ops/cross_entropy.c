@@ -9,7 +9,7 @@
  * left out of memory by not using it: the planner still gives it a place, so tiles are small. */
 #include <math.h>
 
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 static enum dlm_status cross_entropy_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
@@ -97,10 +97,10 @@ struct dlm_tensor *dlm_cross_entropy(struct dlm_graph *g, struct dlm_tensor *log
     if (!logits || !labels || !weights)
         return NULL;
     if (!logprob) {
-        if (!dlm_graph_emit(g, DLM_OP_cross_entropy, NULL, inputs, 3, outputs))
+        if (!dlm_graph_emit(g, &dlm_op_cross_entropy, NULL, inputs, 3, outputs))
             return NULL;
     } else {
-        outputs[0] = dlm_graph_emit_into(g, DLM_OP_cross_entropy, NULL, inputs, 3, logprob);
+        outputs[0] = dlm_graph_emit_into(g, &dlm_op_cross_entropy, NULL, inputs, 3, logprob);
         if (!outputs[0])
             return NULL;
         outputs[1] = dlm_graph_last_output(g, 1);

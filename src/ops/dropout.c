@@ -5,7 +5,7 @@
  * (seed) and counter (t * C + c, row id, module, step), so that recomputation, another plan or a
  * resumed run see the same mask, and the backward rule is the op itself.
  * x, y f32 [R, C] contiguous; rng u32 [4]: seed low, seed high, step, unused; row_ids u32 [B]. */
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 static enum dlm_status dropout_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
@@ -92,6 +92,6 @@ struct dlm_tensor *dlm_dropout(struct dlm_graph *g, struct dlm_tensor *x, struct
 {
     if (!x || !rng || !row_ids)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_dropout, &(union dlm_attrs){.dropout = *attrs},
+    return dlm_graph_emit(g, &dlm_op_dropout, &(union dlm_attrs){.dropout = *attrs},
                           (struct dlm_tensor *[]){x, rng, row_ids}, 3, NULL);
 }

@@ -8,7 +8,7 @@
  * [R, C], optional: the result of the slab before, so that a split table is a chain of nodes;
  * slot_rows i32 [F], optional: the row that uses a slot, or -1, for the gradient of the features
  * (each slot is used at most once). out f32 [R, C]. The table is frozen. */
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 enum { IDS, TABLE, FEATURES, BASE, SLOT_ROWS };
@@ -132,6 +132,6 @@ struct dlm_tensor *dlm_embedding(struct dlm_graph *g, struct dlm_tensor *ids,
 {
     if (!ids || !table)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_embedding, &(union dlm_attrs){.embedding = *attrs},
+    return dlm_graph_emit(g, &dlm_op_embedding, &(union dlm_attrs){.embedding = *attrs},
                           (struct dlm_tensor *[]){ids, table, features, base, slot_rows}, 5, NULL);
 }

@@ -55,6 +55,6 @@ struct dlm_tensor *dlm_fill_into(struct dlm_graph *g, struct dlm_tensor *into, f
 {
     if (!into)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_fill, &(union dlm_attrs){.fill = {value}},
+    return dlm_graph_emit(g, &dlm_op_fill, &(union dlm_attrs){.fill = {value}},
                           (struct dlm_tensor *[]){into}, 1, NULL);
 }

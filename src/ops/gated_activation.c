@@ -41,7 +41,7 @@ static void gated_activation_backward_rule(struct dlm_graph *g, const struct dlm
     struct dlm_tensor *outputs[DLM_MAX_OUTPUTS];
     struct dlm_tensor *inputs[] = {node->inputs[0], node->inputs[1], grads[0]};
 
-    if (!dlm_graph_emit(g, DLM_OP_gated_activation_backward, &node->attrs, inputs, 3, outputs))
+    if (!dlm_graph_emit(g, &dlm_op_gated_activation_backward, &node->attrs, inputs, 3, outputs))
         return;
     input_grads[0] = outputs[0];
     input_grads[1] = outputs[1];
@@ -62,7 +62,7 @@ struct dlm_tensor *dlm_gated_activation(struct dlm_graph *g, struct dlm_tensor *
 {
     if (!gate || !up)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_gated_activation, &(union dlm_attrs){.activation = {kind}},
+    return dlm_graph_emit(g, &dlm_op_gated_activation, &(union dlm_attrs){.activation = {kind}},
                           (struct dlm_tensor *[]){gate, up}, 2, NULL);
 }
 

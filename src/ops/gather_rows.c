@@ -1,7 +1,7 @@
 /* out[m] = x[idx[m]], or zeros where idx[m] < 0: torch.index_select along rows. x f32 [R, C]; idx
  * i32 [M]; idx_back i32 [R], optional: the row m that took row r, or -1; the gradient is the same
  * op with the index turned round, so each row may be taken once. out f32 [M, C]. */
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 static enum dlm_status gather_rows_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
@@ -56,7 +56,7 @@ static void gather_rows_backward(struct dlm_graph *g, const struct dlm_node *nod
                                  struct dlm_tensor *const *grads, struct dlm_tensor **input_grads)
 {
     if (!node->inputs[2]) {
-        dlm_graph_fail(g, dlm_fail(dlm_graph_ctx(g), DLM_ERR_UNSUPPORTED,
+        dlm_graph_fail(g, dlm_fail(g->ctx, DLM_ERR_UNSUPPORTED,
                                    "op 'gather_rows' has no gradient without idx_back"));
         return;
     }
@@ -78,6 +78,6 @@ struct dlm_tensor *dlm_gather_rows(struct dlm_graph *g, struct dlm_tensor *x,
 {
     if (!x || !idx)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_gather_rows, NULL,
+    return dlm_graph_emit(g, &dlm_op_gather_rows, NULL,
                           (struct dlm_tensor *[]){x, idx, idx_back}, 3, NULL);
 }

@@ -5,7 +5,7 @@
  * g f32 [P] contiguous; out f32 [2]. The sum is a fixed number of partial sums on every device. */
 #include <math.h>
 
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 #define PARTIALS 256
@@ -73,6 +73,6 @@ struct dlm_tensor *dlm_grad_norm(struct dlm_graph *g, struct dlm_tensor *grad, f
 {
     if (!grad)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_grad_norm, &(union dlm_attrs){.grad_norm = {max_norm}},
+    return dlm_graph_emit(g, &dlm_op_grad_norm, &(union dlm_attrs){.grad_norm = {max_norm}},
                           (struct dlm_tensor *[]){grad}, 1, NULL);
 }

@@ -8,7 +8,7 @@
  *     dx = r (w dy - mean(w dy) - xh mean(w dy xh)) */
 #include <math.h>
 
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 static enum dlm_status layer_norm_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
@@ -68,7 +68,7 @@ static void layer_norm_backward_rule(struct dlm_graph *g, const struct dlm_node 
 {
     struct dlm_tensor *inputs[] = {node->inputs[0], node->inputs[1], grads[0]};
 
-    input_grads[0] = dlm_graph_emit(g, DLM_OP_layer_norm_backward, &node->attrs, inputs, 3, NULL);
+    input_grads[0] = dlm_graph_emit(g, &dlm_op_layer_norm_backward, &node->attrs, inputs, 3, NULL);
 }
 
 const struct dlm_op dlm_op_layer_norm = {
@@ -87,7 +87,7 @@ struct dlm_tensor *dlm_layer_norm(struct dlm_graph *g, struct dlm_tensor *x,
 {
     if (!x || !weight || !bias)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_layer_norm, &(union dlm_attrs){.norm = *attrs},
+    return dlm_graph_emit(g, &dlm_op_layer_norm, &(union dlm_attrs){.norm = *attrs},
                           (struct dlm_tensor *[]){x, weight, bias}, 3, NULL);
 }
 

@@ -546,15 +546,15 @@ static void matmul_backward(struct dlm_graph *g, const struct dlm_node *node,
         input_grads[A] = dlm_reduce_to(g,
                                        dlm_matmul(g, grads[0], dlm_view_transpose(g, in[B]), NULL,
                                                   NULL, &node->attrs.matmul),
-                                       dlm_tensor_get_desc(in[A]));
+                                       &in[A]->desc);
     if (dlm_tensor_needs_grad(in[B]))
         input_grads[B] = dlm_reduce_to(
             g, dlm_matmul(g, dlm_view_transpose(g, in[A]), grads[0], NULL, NULL, &exact),
-            dlm_tensor_get_desc(in[B]));
+            &in[B]->desc);
     if (node->num_inputs > C && dlm_tensor_needs_grad(in[C]))
         input_grads[C] = grads[0];
     if (node->num_inputs > BIAS && dlm_tensor_needs_grad(in[BIAS]))
-        input_grads[BIAS] = dlm_reduce_to(g, grads[0], dlm_tensor_get_desc(in[BIAS]));
+        input_grads[BIAS] = dlm_reduce_to(g, grads[0], &in[BIAS]->desc);
 }
 
 const struct dlm_op dlm_op_matmul = {
@@ -573,6 +573,6 @@ struct dlm_tensor *dlm_matmul(struct dlm_graph *g, struct dlm_tensor *a, struct 
 {
     if (!a || !b)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_matmul, &(union dlm_attrs){.matmul = *attrs},
+    return dlm_graph_emit(g, &dlm_op_matmul, &(union dlm_attrs){.matmul = *attrs},
                           (struct dlm_tensor *[]){a, b, c, bias}, 4, NULL);
 }

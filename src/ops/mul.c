@@ -29,7 +29,7 @@ static void mul_backward(struct dlm_graph *g, const struct dlm_node *node,
     for (int i = 0; i < 2; i++)
         if (dlm_tensor_needs_grad(node->inputs[i]))
             input_grads[i] = dlm_reduce_to(g, dlm_mul(g, grads[0], node->inputs[1 - i]),
-                                           dlm_tensor_get_desc(node->inputs[i]));
+                                           &node->inputs[i]->desc);
 }
 
 const struct dlm_op dlm_op_mul = {
@@ -46,5 +46,5 @@ struct dlm_tensor *dlm_mul(struct dlm_graph *g, struct dlm_tensor *x, struct dlm
 {
     if (!x || !y)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_mul, NULL, (struct dlm_tensor *[]){x, y}, 2, NULL);
+    return dlm_graph_emit(g, &dlm_op_mul, NULL, (struct dlm_tensor *[]){x, y}, 2, NULL);
 }

@@ -1,7 +1,9 @@
-/* The list of ops: X(op, file). Makes the enum and the table; `file` is the base name of the op's
- * source, reference, kernels, shader and test. A backward op shares its forward op's file. */
+/* The list of ops: X(op, file). Each is a constant dlm_op_<op>, defined in its file; `file` is the
+ * base name of source, kernels, shader and test. A backward op shares its forward op's file. */
 #ifndef DLM_OPS_OP_LIST_H
 #define DLM_OPS_OP_LIST_H
+
+#include "ir/op.h"
 
 #define DLM_OP_LIST(X)                                                                             \
     X(matmul, matmul)                                                                              \
@@ -33,5 +35,9 @@
     X(gather_rows, gather_rows)                                                                    \
     X(fill, fill)                                                                                  \
     X(store_rows, store_rows)
+
+#define DLM_OP_DECLARE(op, file) extern const struct dlm_op dlm_op_##op;
+DLM_OP_LIST(DLM_OP_DECLARE)
+#undef DLM_OP_DECLARE
 
 #endif

@@ -75,6 +75,6 @@ struct dlm_tensor *dlm_patchify(struct dlm_graph *g, struct dlm_tensor *pixels, 
 {
     if (!pixels)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_patchify, &(union dlm_attrs){.patchify = {patch}},
+    return dlm_graph_emit(g, &dlm_op_patchify, &(union dlm_attrs){.patchify = {patch}},
                           (struct dlm_tensor *[]){pixels}, 1, NULL);
 }

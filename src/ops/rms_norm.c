@@ -10,7 +10,7 @@
  * The weight is frozen: it gets no gradient. */
 #include <math.h>
 
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 static enum dlm_status rms_norm_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
@@ -65,7 +65,7 @@ static void rms_norm_backward_rule(struct dlm_graph *g, const struct dlm_node *n
 {
     struct dlm_tensor *inputs[] = {node->inputs[0], node->inputs[1], grads[0]};
 
-    input_grads[0] = dlm_graph_emit(g, DLM_OP_rms_norm_backward, &node->attrs, inputs, 3, NULL);
+    input_grads[0] = dlm_graph_emit(g, &dlm_op_rms_norm_backward, &node->attrs, inputs, 3, NULL);
 }
 
 const struct dlm_op dlm_op_rms_norm = {
@@ -83,7 +83,7 @@ struct dlm_tensor *dlm_rms_norm(struct dlm_graph *g, struct dlm_tensor *x,
 {
     if (!x || !weight)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_rms_norm, &(union dlm_attrs){.norm = *attrs},
+    return dlm_graph_emit(g, &dlm_op_rms_norm, &(union dlm_attrs){.norm = *attrs},
                           (struct dlm_tensor *[]){x, weight}, 2, NULL);
 }
 

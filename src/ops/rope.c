@@ -5,7 +5,7 @@
  *
  * x, y f32 [R, H, D] contiguous; cos, sin f32 [R, D/2] (which rotation a row gets is data: 1-D, 2-D
  * and M-RoPE are the same op). inverse turns the other way, and is the backward rule. */
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 static enum dlm_status rope_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
@@ -88,6 +88,6 @@ struct dlm_tensor *dlm_rope(struct dlm_graph *g, struct dlm_tensor *x, struct dl
 {
     if (!x || !cos || !sin)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_rope, &(union dlm_attrs){.rope = {inverse}},
+    return dlm_graph_emit(g, &dlm_op_rope, &(union dlm_attrs){.rope = {inverse}},
                           (struct dlm_tensor *[]){x, cos, sin}, 3, NULL);
 }

@@ -71,6 +71,6 @@ struct dlm_tensor *dlm_scale(struct dlm_graph *g, struct dlm_tensor *x, float fa
 {
     if (!x)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_scale, &(union dlm_attrs){.scale = {factor}},
+    return dlm_graph_emit(g, &dlm_op_scale, &(union dlm_attrs){.scale = {factor}},
                           (struct dlm_tensor *[]){x, t}, 2, NULL);
 }

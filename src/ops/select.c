@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 static enum dlm_status select_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
@@ -149,6 +149,6 @@ struct dlm_tensor *dlm_select(struct dlm_graph *g, struct dlm_tensor *logits,
 {
     if (!logits || !sampling || !rng)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_select, NULL, (struct dlm_tensor *[]){logits, sampling, rng}, 3,
-                          NULL);
+    return dlm_graph_emit(g, &dlm_op_select, NULL,
+                          (struct dlm_tensor *[]){logits, sampling, rng}, 3, NULL);
 }

@@ -2,7 +2,7 @@
  * Backward from the result: dx = y (dy - sum(dy y)). */
 #include <math.h>
 
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 static enum dlm_status softmax_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
@@ -40,7 +40,7 @@ static enum dlm_status softmax_lower(struct dlm_lowering *l)
 static void softmax_backward_rule(struct dlm_graph *g, const struct dlm_node *node,
                                   struct dlm_tensor *const *grads, struct dlm_tensor **input_grads)
 {
-    input_grads[0] = dlm_graph_emit(g, DLM_OP_softmax_backward, NULL,
+    input_grads[0] = dlm_graph_emit(g, &dlm_op_softmax_backward, NULL,
                                     (struct dlm_tensor *[]){node->outputs[0], grads[0]}, 2, NULL);
 }
 
@@ -58,7 +58,7 @@ struct dlm_tensor *dlm_softmax(struct dlm_graph *g, struct dlm_tensor *x)
 {
     if (!x)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_softmax, NULL, (struct dlm_tensor *[]){x}, 1, NULL);
+    return dlm_graph_emit(g, &dlm_op_softmax, NULL, (struct dlm_tensor *[]){x}, 1, NULL);
 }
 
 /* Inputs y, dy; output dx. */

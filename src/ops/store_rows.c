@@ -1,7 +1,7 @@
 /* dst[start[0] + t] = x[t] for t < start[1], in place: how keys and values enter the cache. dst
  * [S, W] f32|f16|bf16 contiguous; x f32 [T, W]; start i32 [2]: first row and number of rows. Rows
  * outside dst are dropped. 16-bit rows have an even W: two elements share a word. */
-#include "ops/build.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 static enum dlm_status store_rows_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
@@ -74,6 +74,6 @@ struct dlm_tensor *dlm_store_rows(struct dlm_graph *g, struct dlm_tensor *dst,
 {
     if (!dst || !x || !start)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_store_rows, NULL, (struct dlm_tensor *[]){dst, x, start}, 3,
+    return dlm_graph_emit(g, &dlm_op_store_rows, NULL, (struct dlm_tensor *[]){dst, x, start}, 3,
                           NULL);
 }

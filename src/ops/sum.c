@@ -72,7 +72,7 @@ static enum dlm_status sum_lower(struct dlm_lowering *l)
 static void sum_backward(struct dlm_graph *g, const struct dlm_node *node,
                          struct dlm_tensor *const *grads, struct dlm_tensor **input_grads)
 {
-    const struct dlm_desc *x = dlm_tensor_get_desc(node->inputs[0]);
+    const struct dlm_desc *x = &node->inputs[0]->desc;
 
     input_grads[0] =
         dlm_copy(g, dlm_view_expand(g, grads[0], x->ndim, x->shape), DLM_DTYPE_F32);
@@ -92,6 +92,6 @@ struct dlm_tensor *dlm_sum(struct dlm_graph *g, struct dlm_tensor *x, uint32_t a
 {
     if (!x)
         return NULL;
-    return dlm_graph_emit(g, DLM_OP_sum, &(union dlm_attrs){.sum = {axes}},
+    return dlm_graph_emit(g, &dlm_op_sum, &(union dlm_attrs){.sum = {axes}},
                           (struct dlm_tensor *[]){x}, 1, NULL);
 }

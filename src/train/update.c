@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "ops/build.h"
+
 static struct dlm_tensor *flat_leaf(struct dlm_graph *g, const char *name, int64_t len,
                                     const struct dlm_storage *storage)
 {

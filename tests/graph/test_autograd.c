@@ -1,6 +1,8 @@
 /* Gradients through views - slices, transposes, expansions, reshapes, buffers joined from parts -
  * against finite differences, on the host and on every device; with checkpoints too. */
 #include "graph/program.h"
+#include "graph/rewrite.h"
+#include "ops/build.h"
 #include "tests/ops/interpreter.h"
 #include "tests/train/fixture.h"
 
@@ -74,7 +76,7 @@ static struct dlm_tensor *join_products(struct dlm_graph *g, struct dlm_tensor *
         struct dlm_tensor *in[] = {dim ? a : dlm_view_slice(g, a, 0, at, len),
                                    dlm_view_transpose(g, dim ? dlm_view_slice(g, b, 0, at, len)
                                                              : b)};
-        parts[i] = dlm_graph_emit_into(g, DLM_OP_matmul, NULL, in, 2,
+        parts[i] = dlm_graph_emit_into(g, &dlm_op_matmul, NULL, in, 2,
                                        dlm_view_slice(g, whole, dim, at, len));
     }
     struct dlm_tensor *x = dlm_graph_join(g, whole, parts, 2, dim);

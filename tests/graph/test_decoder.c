@@ -2,7 +2,7 @@
  * against the decoder over every row. */
 #include "tests/train/fixture.h"
 
-static size_t count_op(const struct dlm_graph *g, enum dlm_op_kind op)
+static size_t count_op(const struct dlm_graph *g, const struct dlm_op *op)
 {
     size_t num = 0;
 
@@ -39,10 +39,10 @@ static void check_fusion(struct fixture *f)
     struct dlm_pass *pass = NULL;
 
     if (CHECK(!dlm_pass_create(f->ctx, &pass, f->model, f->lora, &params))) {
-        CHECK_INT(count_op(pass->graph, DLM_OP_gated_activation), layers);
-        CHECK_INT(count_op(pass->graph, DLM_OP_activation), 0);
-        CHECK_INT(count_op(pass->graph, DLM_OP_mul), 0);
-        CHECK_INT(count_op(pass->graph, DLM_OP_add), 0);
+        CHECK_INT(count_op(pass->graph, &dlm_op_gated_activation), layers);
+        CHECK_INT(count_op(pass->graph, &dlm_op_activation), 0);
+        CHECK_INT(count_op(pass->graph, &dlm_op_mul), 0);
+        CHECK_INT(count_op(pass->graph, &dlm_op_add), 0);
     }
     dlm_pass_destroy(&pass);
 }

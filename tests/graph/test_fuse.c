@@ -1,5 +1,7 @@
 /* Fusion and pruning: each group is fused where it may be, is left alone where it may not, and
  * never changes a value or a gradient; pruning drops the nodes that nobody reads and no other. */
+#include "graph/rewrite.h"
+#include "ops/build.h"
 #include "tests/ops/interpreter.h"
 #include "tests/train/fixture.h"
 

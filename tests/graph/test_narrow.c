@@ -2,6 +2,8 @@
  * where they read the tensors. Values that 16 bits hold exactly show the last to the bit. */
 #include "base/rng.h"
 #include "graph/program.h"
+#include "graph/rewrite.h"
+#include "ops/build.h"
 #include "tests/train/fixture.h"
 
 /* A tensor of SIDE x SIDE is the smallest that is narrowed. */
@@ -80,7 +82,7 @@ static struct dlm_tensor *build_joins(struct toy *t)
     for (int i = 0; i < 2; i++) {
         struct dlm_tensor *in[] = {t->leaves[X],
                                    dlm_view_slice(t->g, t->leaves[i], 1, i ? 40 : 0, i ? 24 : 40)};
-        parts[i] = dlm_graph_emit_into(t->g, DLM_OP_matmul, NULL, in, 2,
+        parts[i] = dlm_graph_emit_into(t->g, &dlm_op_matmul, NULL, in, 2,
                                        dlm_view_slice(t->g, whole, 1, i ? 40 : 0, i ? 24 : 40));
     }
     struct dlm_tensor *y = dlm_graph_join(t->g, whole, parts, 2, 1);
@@ -90,7 +92,7 @@ static struct dlm_tensor *build_joins(struct toy *t)
 static struct dlm_tensor *build_aliases(struct toy *t)
 {
     struct dlm_tensor *in[] = {t->leaves[X], t->leaves[0]};
-    struct dlm_tensor *y = dlm_graph_emit_into(t->g, DLM_OP_matmul, NULL, in, 2, buffer(t));
+    struct dlm_tensor *y = dlm_graph_emit_into(t->g, &dlm_op_matmul, NULL, in, 2, buffer(t));
     return product(t, y, 1);
 }
 
@@ -280,14 +282,14 @@ static bool run_toy(struct dlm_ctx *ctx, struct dlm_device *device, size_t which
 
 static bool copies_from(const struct dlm_node *n, enum dlm_dtype from, enum dlm_dtype to)
 {
-    return n->op == DLM_OP_copy && n->inputs[0]->desc.dtype == from &&
+    return n->op == &dlm_op_copy && n->inputs[0]->desc.dtype == from &&
            n->outputs[0]->desc.dtype == to;
 }
 
 /* True for what narrowing put in a tensor's place. */
 static bool is_copy(const struct dlm_tensor *t)
 {
-    return t && t->base->producer && t->base->producer->op == DLM_OP_copy;
+    return t && t->base->producer && t->base->producer->op == &dlm_op_copy;
 }
 
 /* Number of copies; what is computed anew reads none. */

@@ -2,6 +2,8 @@
  * against the plain definition. */
 #include "base/rng.h"
 #include "graph/program.h"
+#include "graph/rewrite.h"
+#include "ops/build.h"
 #include "tests/check.h"
 
 enum { MAX_PLACES = 60, NUM_BUFFERS = 3, MAX_DISPATCHES = 24 };

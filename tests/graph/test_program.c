@@ -24,7 +24,7 @@ static void check_device(const struct fixture *f, const struct dlm_plan *plan,
             call++;
         if (!CHECK(call > first))
             printf("     node %zu, op '%s', has no kernel\n", i,
-                   dlm_op_get(plan->graph->nodes[i]->op)->name);
+                   plan->graph->nodes[i]->op->name);
     }
     CHECK_INT(call, plan->num_calls);
     for (size_t i = 0; ok && i < num; i++) {
@@ -146,7 +146,7 @@ static size_t count_narrowed(const struct dlm_graph *g)
     size_t num = 0;
 
     for (size_t i = 0; i < g->num_nodes; i++)
-        num += g->nodes[i]->op == DLM_OP_copy &&
+        num += g->nodes[i]->op == &dlm_op_copy &&
                g->nodes[i]->outputs[0]->desc.dtype == DLM_DTYPE_BF16;
     return num;
 }

@@ -16,11 +16,11 @@
 
 /* A row of both directions: kind of k and v; sizes; the mask's rows. */
 #define FORWARD(name, scale, mode, other, type, b, t, s, h, hk, d, ...)                            \
-    {name, DLM_OP_attention, {.attention = {scale, mode}}, 4,                                      \
+    {name, &dlm_op_attention, {.attention = {scale, mode}}, 4,                                     \
      {Q(b, t, h, d), KV(type, b, s, hk, d), KV(type, b, s, hk, d), MASK(b, __VA_ARGS__)},          \
      TOL_PRODUCT, other, 0}
 #define BACKWARD(name, scale, mode, other, type, b, t, s, h, hk, d, ...)                           \
-    {name, DLM_OP_attention_backward, {.attention = {scale, mode}}, 7,                             \
+    {name, &dlm_op_attention_backward, {.attention = {scale, mode}}, 7,                            \
      {Q(b, t, h, d), KV(type, b, s, hk, d), KV(type, b, s, hk, d), Q(b, t, h, d),                  \
       {.ndim = 3, .shape = {b, h, t}}, Q(b, t, h, d), MASK(b, __VA_ARGS__)},                       \
      TOL_PRODUCT, other, 0}
@@ -73,7 +73,7 @@ static const struct op_row rows[] = {
     BOTH("one query", 0.25f, PREFIX, NULL, BF16, 2, 1, 300, 8, 2, 16, 250, 251, 100, 1, 299,
          300, 0, 1),
 
-    {"large logits", DLM_OP_attention, {.attention = {1, PREFIX}}, 4,
+    {"large logits", &dlm_op_attention, {.attention = {1, PREFIX}}, 4,
      {{.ndim = 4, .shape = {1, 20, 2, 16}, .scale = 40},
       {.dtype = F32, .ndim = 4, .shape = {1, 20, 2, 16}, .scale = 60},
       KV(F32, 1, 20, 2, 16), MASK(1, 0, 20, 4, 20)},

@@ -17,21 +17,21 @@ static const union dlm_attrs other_module = {.dropout = {0.5f, 78, 5}};
 static const union dlm_attrs other_rows = {.dropout = {0.5f, 77, 25}};
 
 static const struct op_row rows[] = {
-    {"one element", DLM_OP_dropout, {.dropout = {0.5f, 77, 1}}, 3,
+    {"one element", &dlm_op_dropout, {.dropout = {0.5f, 77, 1}}, 3,
      {X(1, 1), RNG(seed_a), ROW_IDS(1)}, TOL_ELEMENTWISE, NULL, 0},
-    {"p of 0", DLM_OP_dropout, {.dropout = {0.0f, 77, 5}}, 3, {X(25, 67), RNG(seed_a), ROW_IDS(5)},
+    {"p of 0", &dlm_op_dropout, {.dropout = {0.0f, 77, 5}}, 3, {X(25, 67), RNG(seed_a), ROW_IDS(5)},
      TOL_ELEMENTWISE, &half, 0},
-    {"p of 0.5", DLM_OP_dropout, {.dropout = {0.5f, 77, 5}}, 3,
+    {"p of 0.5", &dlm_op_dropout, {.dropout = {0.5f, 77, 5}}, 3,
      {X(25, 67), RNG(seed_a), ROW_IDS(5)}, TOL_ELEMENTWISE, &other_module, 0},
-    {"p of 0.05", DLM_OP_dropout, {.dropout = {0.05f, 0xfedcba98u, 5}}, 3,
+    {"p of 0.05", &dlm_op_dropout, {.dropout = {0.05f, 0xfedcba98u, 5}}, 3,
      {X(25, 67), RNG(seed_a), ROW_IDS(5)}, TOL_ELEMENTWISE, &half, 0},
-    {"another step", DLM_OP_dropout, {.dropout = {0.5f, 77, 5}}, 3,
+    {"another step", &dlm_op_dropout, {.dropout = {0.5f, 77, 5}}, 3,
      {X(25, 67), RNG(seed_b), ROW_IDS(5)}, TOL_ELEMENTWISE, &other_rows, 0},
-    {"another seed", DLM_OP_dropout, {.dropout = {0.9f, 77, 5}}, 3,
+    {"another seed", &dlm_op_dropout, {.dropout = {0.9f, 77, 5}}, 3,
      {X(25, 67), RNG(seed_c), ROW_IDS(5)}, TOL_ELEMENTWISE, &half, 0},
-    {"a batch row cut short", DLM_OP_dropout, {.dropout = {0.5f, 77, 10}}, 3,
+    {"a batch row cut short", &dlm_op_dropout, {.dropout = {0.5f, 77, 10}}, 3,
      {X(25, 33), RNG(seed_a), ROW_IDS(3)}, TOL_ELEMENTWISE, NULL, 0},
-    {"many rows", DLM_OP_dropout, {.dropout = {0.5f, 77, 14000}}, 3,
+    {"many rows", &dlm_op_dropout, {.dropout = {0.5f, 77, 14000}}, 3,
      {X(70000, 2), RNG(seed_a), ROW_IDS(5)}, TOL_ELEMENTWISE, NULL, 0},
 };
 

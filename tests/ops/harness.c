@@ -124,7 +124,7 @@ static size_t desc_bytes(const struct dlm_desc *d)
 static bool make_host_row(struct dlm_ctx *ctx, struct host_row *h, const struct op_row *row,
                           const union dlm_attrs *attrs, uint64_t seed)
 {
-    const struct dlm_op *op = dlm_op_get(row->op);
+    const struct dlm_op *op = row->op;
     struct dlm_tensor *leaves[DLM_MAX_INPUTS], *inputs[DLM_MAX_INPUTS];
     struct dlm_host_tensor in[DLM_MAX_INPUTS];
     struct dlm_desc descs[DLM_MAX_INPUTS], outs[DLM_MAX_OUTPUTS];
@@ -142,7 +142,7 @@ static bool make_host_row(struct dlm_ctx *ctx, struct host_row *h, const struct 
         in[i] = (struct dlm_host_tensor){.desc = descs[i]};
         if (i >= row->num_inputs || !inputs[i])
             continue;
-        descs[i] = *dlm_tensor_get_desc(inputs[i]);
+        descs[i] = inputs[i]->desc;
         h->data[i] = calloc(1, desc_bytes(&h->stored[i]) + 16);
         row_fill_host(&row->inputs[i], &h->stored[i], h->data[i], seed * 100 + (uint64_t)i);
         h->seen[i] = descs[i];
@@ -218,7 +218,7 @@ static enum dlm_status upload(struct dlm_device *device, const struct dlm_desc *
 /* Nothing around a leaf was written, nor the leaf itself unless the op works in place. */
 static void check_leaf(const struct host_row *h, int i, const struct dlm_storage *place)
 {
-    const struct dlm_op *op = dlm_op_get(h->row->op);
+    const struct dlm_op *op = h->row->op;
     const size_t bytes = desc_bytes(&h->stored[i]), all = dlm_buffer_bytes(place->buffer);
     const size_t after = all - GUARD;
     uint8_t *got = malloc(all);
@@ -340,8 +340,8 @@ static bool is_wanted(const struct dlm_device_info *info)
 /* Rows whose op has kernels for devices with local memory, beside those without. */
 static bool has_local_variant(const struct op_row *row)
 {
-    return row->op == DLM_OP_matmul || row->op == DLM_OP_attention ||
-           row->op == DLM_OP_attention_backward;
+    return row->op == &dlm_op_matmul || row->op == &dlm_op_attention ||
+           row->op == &dlm_op_attention_backward;
 }
 
 /* Such a device only pretends that barriers are fast: larger rows take long and say nothing new. */
@@ -373,7 +373,7 @@ static const struct variant library = {", library", 0, true};
 /* A variant runs the rows that may take another kernel. */
 static bool is_for(const struct variant *v, const struct op_row *row)
 {
-    return !*v->label || (v->use_library ? row->op == DLM_OP_matmul
+    return !*v->label || (v->use_library ? row->op == &dlm_op_matmul
                                          : has_local_variant(row) && is_small(row));
 }
 
@@ -400,7 +400,7 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         char *name = names[num_names++ % DLM_ARRAY_LEN(names)];
         if (!is_for(v, &rows[i]))
             continue;
-        snprintf(name, sizeof(names[0]), "%s/%s on %s %d%s", dlm_op_get(rows[i].op)->name,
+        snprintf(name, sizeof(names[0]), "%s/%s on %s %d%s", rows[i].op->name,
                  rows[i].name, dlm_backend_name(info->kind), info->index, v->label);
         check_case(name);
         if (CHECK(make_host_row(ctx, &h, &rows[i], &rows[i].attrs, i + 1))) {
@@ -418,7 +418,7 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         return;
     if (caps & DLM_CAP_NO_LOCAL)
         run_rows(ctx, info, &local_memory, rows, num);
-    if (has_library && rows[0].op == DLM_OP_matmul && !(caps & DLM_CAP_GEMM_F32))
+    if (has_library && rows[0].op == &dlm_op_matmul && !(caps & DLM_CAP_GEMM_F32))
         run_rows(ctx, info, &library, rows, num);
 }
 

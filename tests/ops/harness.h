@@ -8,6 +8,9 @@
 #define DLM_TESTS_OPS_HARNESS_H
 
 #include "graph/program.h"
+#include "graph/rewrite.h"
+#include "ops/build.h"
+#include "ops/reference.h"
 #include "tests/check.h"
 
 enum row_fill {
@@ -52,7 +55,7 @@ enum row_tolerance {
 
 struct op_row {
     const char *name;
-    enum dlm_op_kind op;
+    const struct dlm_op *op;
     union dlm_attrs attrs;
     int num_inputs;
     struct row_input inputs[DLM_MAX_INPUTS];

@@ -51,7 +51,7 @@ static void run_node(const struct interpreter *it, const struct dlm_node *node)
             inputs[i] = (struct dlm_host_tensor){.desc = {.dtype = DLM_DTYPE_COUNT, .ndim = 1}};
     for (int i = 0; i < node->num_outputs; i++)
         outputs[i] = interpreter_tensor(it, node->outputs[i]);
-    dlm_op_get(node->op)->reference(&call);
+    node->op->reference(&call);
 }
 
 void interpreter_run(const struct interpreter *it)

@@ -2,7 +2,8 @@
 #ifndef DLM_TESTS_OPS_INTERPRETER_H
 #define DLM_TESTS_OPS_INTERPRETER_H
 
-#include "graph/graph.h"
+#include "ir/graph.h"
+#include "ops/reference.h"
 
 struct interpreter {
     const struct dlm_graph *graph; /* borrowed */

@@ -17,9 +17,9 @@
 #define ABSENT {0}
 
 #define ROW(name, ...)                                                                             \
-    {name, DLM_OP_matmul, {.matmul = {0}}, 2, {__VA_ARGS__}, TOL_PRODUCT, NULL, 0}
+    {name, &dlm_op_matmul, {.matmul = {0}}, 2, {__VA_ARGS__}, TOL_PRODUCT, NULL, 0}
 #define ROW_WITH(name, num, attributes, other, tolerance, ...)                                     \
-    {name, DLM_OP_matmul, {.matmul = attributes}, num, {__VA_ARGS__}, tolerance, other, 0}
+    {name, &dlm_op_matmul, {.matmul = attributes}, num, {__VA_ARGS__}, tolerance, other, 0}
 #define ATTRS(...) {__VA_ARGS__}
 
 static const union dlm_attrs plain = {.matmul = {0}};

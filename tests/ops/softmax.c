@@ -7,23 +7,23 @@
 static const float far_apart[] = {1e30f, -1e30f, 0.0f, 1e30f, 88.0f, -104.0f, -3e38f};
 
 static const struct op_row rows[] = {
-    {"one element", DLM_OP_softmax, {{0}}, 1, {X(1, 1)}, TOL_REDUCTION, NULL, 0},
-    {"odd sizes", DLM_OP_softmax, {{0}}, 1, {X(7, 67)}, TOL_REDUCTION, NULL, 0},
-    {"wide", DLM_OP_softmax, {{0}}, 1, {X(2, 5000)}, TOL_REDUCTION, NULL, 0},
-    {"three dimensions", DLM_OP_softmax, {{0}}, 1, {{.ndim = 3, .shape = {3, 5, 9}}},
+    {"one element", &dlm_op_softmax, {{0}}, 1, {X(1, 1)}, TOL_REDUCTION, NULL, 0},
+    {"odd sizes", &dlm_op_softmax, {{0}}, 1, {X(7, 67)}, TOL_REDUCTION, NULL, 0},
+    {"wide", &dlm_op_softmax, {{0}}, 1, {X(2, 5000)}, TOL_REDUCTION, NULL, 0},
+    {"three dimensions", &dlm_op_softmax, {{0}}, 1, {{.ndim = 3, .shape = {3, 5, 9}}},
      TOL_REDUCTION, NULL, 0},
-    {"zeros", DLM_OP_softmax, {{0}}, 1, {{.ndim = 2, .shape = {2, 65}, .fill = FILL_CONST}},
+    {"zeros", &dlm_op_softmax, {{0}}, 1, {{.ndim = 2, .shape = {2, 65}, .fill = FILL_CONST}},
      TOL_REDUCTION, NULL, 0},
-    {"far apart", DLM_OP_softmax, {{0}}, 1,
+    {"far apart", &dlm_op_softmax, {{0}}, 1,
      {{.ndim = 2, .shape = {3, 70}, .fill = FILL_DATA_F32, .data = far_apart, .data_len = 7}},
      TOL_REDUCTION, NULL, 0},
-    {"extremes", DLM_OP_softmax, {{0}}, 1, {{.ndim = 2, .shape = {9, 100}, .fill = FILL_EXTREME}},
+    {"extremes", &dlm_op_softmax, {{0}}, 1, {{.ndim = 2, .shape = {9, 100}, .fill = FILL_EXTREME}},
      TOL_REDUCTION, NULL, 0},
-    {"many rows", DLM_OP_softmax, {{0}}, 1, {X(70000, 3)}, TOL_REDUCTION, NULL, 0},
+    {"many rows", &dlm_op_softmax, {{0}}, 1, {X(70000, 3)}, TOL_REDUCTION, NULL, 0},
 
-    {"one element", DLM_OP_softmax_backward, {{0}}, 2, {Y(1, 1), X(1, 1)}, TOL_REDUCTION, NULL, 0},
-    {"odd sizes", DLM_OP_softmax_backward, {{0}}, 2, {Y(7, 67), X(7, 67)}, TOL_REDUCTION, NULL, 0},
-    {"wide", DLM_OP_softmax_backward, {{0}}, 2, {Y(2, 5000), X(2, 5000)}, TOL_PRODUCT, NULL, 0},
+    {"one element", &dlm_op_softmax_backward, {{0}}, 2, {Y(1, 1), X(1, 1)}, TOL_REDUCTION, NULL, 0},
+    {"odd sizes", &dlm_op_softmax_backward, {{0}}, 2, {Y(7, 67), X(7, 67)}, TOL_REDUCTION, NULL, 0},
+    {"wide", &dlm_op_softmax_backward, {{0}}, 2, {Y(2, 5000), X(2, 5000)}, TOL_PRODUCT, NULL, 0},
 };
 
 int main(void)

@@ -3,6 +3,9 @@
 #include "base/rng.h"
 #include "cpukernels/panel.h"
 #include "graph/program.h"
+#include "graph/rewrite.h"
+#include "ops/build.h"
+#include "ops/reference.h"
 #include "tests/check.h"
 
 enum { NUM_IDS = 9, VOCAB = 37, COLS = 70, FIRST_ROW = 3 };

@@ -2,7 +2,9 @@
  * by tools/dev/make_ops_goldens.py, holds inputs, outputs and input gradients. A case is a graph of
  * one op with its backward pass, run by the interpreter. The backward rules of some ops are also
  * held against finite differences. */
+#include "graph/rewrite.h"
 #include "interpreter.h"
+#include "ops/build.h"
 #include "tests/check.h"
 #include "weights/checkpoint.h"
 
@@ -10,7 +12,7 @@
 
 struct golden {
     const char *name;
-    enum dlm_op_kind op;
+    const struct dlm_op *op;
     union dlm_attrs attrs;
     const char *inputs[DLM_MAX_INPUTS]; /* "-": absent */
     double tolerance; /* of |got - want| / (|want| + rms of want); 0: equal */
@@ -19,57 +21,59 @@ struct golden {
 };
 
 static const struct golden goldens[] = {
-    {"add", DLM_OP_add, {{0}}, {"x", "y"}, 1e-6, 0, false},
-    {"mul", DLM_OP_mul, {{0}}, {"x", "y"}, 1e-6, 0, false},
-    {"scale", DLM_OP_scale, {.scale = {-0.75f}}, {"x", "t"}, 1e-6, 0, false},
-    {"sum", DLM_OP_sum, {.sum = {1 | 4}}, {"x"}, 1e-6, 0, false},
-    {"activation_gelu_tanh", DLM_OP_activation, {.activation = {DLM_ACT_GELU_TANH}}, {"x"}, 1e-6,
+    {"add", &dlm_op_add, {{0}}, {"x", "y"}, 1e-6, 0, false},
+    {"mul", &dlm_op_mul, {{0}}, {"x", "y"}, 1e-6, 0, false},
+    {"scale", &dlm_op_scale, {.scale = {-0.75f}}, {"x", "t"}, 1e-6, 0, false},
+    {"sum", &dlm_op_sum, {.sum = {1 | 4}}, {"x"}, 1e-6, 0, false},
+    {"activation_gelu_tanh", &dlm_op_activation, {.activation = {DLM_ACT_GELU_TANH}}, {"x"}, 1e-6,
      0, false},
-    {"activation_gelu_erf", DLM_OP_activation, {.activation = {DLM_ACT_GELU_ERF}}, {"x"}, 1e-6, 0,
+    {"activation_gelu_erf", &dlm_op_activation, {.activation = {DLM_ACT_GELU_ERF}}, {"x"}, 1e-6, 0,
      false},
-    {"activation_silu", DLM_OP_activation, {.activation = {DLM_ACT_SILU}}, {"x"}, 1e-6, 0, false},
-    {"gated_activation_gelu_tanh", DLM_OP_gated_activation, {.activation = {DLM_ACT_GELU_TANH}},
+    {"activation_silu", &dlm_op_activation, {.activation = {DLM_ACT_SILU}}, {"x"}, 1e-6, 0, false},
+    {"gated_activation_gelu_tanh", &dlm_op_gated_activation, {.activation = {DLM_ACT_GELU_TANH}},
      {"gate", "up"}, 1e-6, 0, true},
-    {"gated_activation_gelu_erf", DLM_OP_gated_activation, {.activation = {DLM_ACT_GELU_ERF}},
+    {"gated_activation_gelu_erf", &dlm_op_gated_activation, {.activation = {DLM_ACT_GELU_ERF}},
      {"gate", "up"}, 1e-6, 0, true},
-    {"gated_activation_silu", DLM_OP_gated_activation, {.activation = {DLM_ACT_SILU}},
+    {"gated_activation_silu", &dlm_op_gated_activation, {.activation = {DLM_ACT_SILU}},
      {"gate", "up"}, 1e-6, 0, true},
-    {"copy_f16", DLM_OP_copy, {.copy_dtype = DLM_DTYPE_F16}, {"x"}, 0, 0, false},
-    {"copy_bf16", DLM_OP_copy, {.copy_dtype = DLM_DTYPE_BF16}, {"x"}, 0, 0, false},
-    {"softmax", DLM_OP_softmax, {{0}}, {"x"}, 1e-6, 0, true},
-    {"layer_norm", DLM_OP_layer_norm, {.norm = {0.01f, false}}, {"x", "weight", "bias"}, 1e-6, 0,
+    {"copy_f16", &dlm_op_copy, {.copy_dtype = DLM_DTYPE_F16}, {"x"}, 0, 0, false},
+    {"copy_bf16", &dlm_op_copy, {.copy_dtype = DLM_DTYPE_BF16}, {"x"}, 0, 0, false},
+    {"softmax", &dlm_op_softmax, {{0}}, {"x"}, 1e-6, 0, true},
+    {"layer_norm", &dlm_op_layer_norm, {.norm = {0.01f, false}}, {"x", "weight", "bias"}, 1e-6, 0,
      true},
-    {"rms_norm", DLM_OP_rms_norm, {.norm = {0.01f, false}}, {"x", "weight"}, 1e-6, 0, true},
-    {"rms_norm_gemma", DLM_OP_rms_norm, {.norm = {1e-6f, true}}, {"x", "weight"}, 3e-6, 0, true},
-    {"rope", DLM_OP_rope, {.rope = {false}}, {"x", "cos", "sin"}, 1e-6, 0, false},
-    {"rope_inverse", DLM_OP_rope, {.rope = {true}}, {"x", "cos", "sin"}, 1e-6, 0, false},
-    {"cross_entropy", DLM_OP_cross_entropy, {{0}}, {"logits", "labels", "weights"}, 1e-6, 0, false},
-    {"matmul", DLM_OP_matmul, {{0}}, {"a", "b"}, 1e-6, 0, true},
-    {"matmul_batched", DLM_OP_matmul, {.matmul = {.alpha = 0.5f}}, {"a", "b"}, 1e-6, 0, true},
-    {"linear", DLM_OP_matmul, {{0}}, {"x", "w", "c", "bias"}, 1e-6, 1, true},
-    {"linear_f16", DLM_OP_matmul, {.matmul = {.round = DLM_DTYPE_F16}}, {"x", "w"}, 1e-6, 1, false},
-    {"linear_bf16", DLM_OP_matmul, {.matmul = {.round = DLM_DTYPE_BF16}}, {"x", "w"}, 1e-6, 1,
+    {"rms_norm", &dlm_op_rms_norm, {.norm = {0.01f, false}}, {"x", "weight"}, 1e-6, 0, true},
+    {"rms_norm_gemma", &dlm_op_rms_norm, {.norm = {1e-6f, true}}, {"x", "weight"}, 3e-6, 0, true},
+    {"rope", &dlm_op_rope, {.rope = {false}}, {"x", "cos", "sin"}, 1e-6, 0, false},
+    {"rope_inverse", &dlm_op_rope, {.rope = {true}}, {"x", "cos", "sin"}, 1e-6, 0, false},
+    {"cross_entropy", &dlm_op_cross_entropy, {{0}}, {"logits", "labels", "weights"}, 1e-6, 0,
      false},
-    {"attention_full", DLM_OP_attention, {.attention = {0.6f, DLM_ATTENTION_FULL}},
-     {"q", "k", "v", "rows"}, 2e-6, 0, true},
-    {"attention_prefix", DLM_OP_attention, {.attention = {0.6f, DLM_ATTENTION_PREFIX}},
-     {"q", "k", "v", "rows"}, 2e-6, 0, true},
-    {"embedding_f32", DLM_OP_embedding, {.embedding = {3, 5}},
-     {"ids", "table", "features", "base", "slot_rows"}, 1e-6, 0, false},
-    {"embedding_f16", DLM_OP_embedding, {.embedding = {3, 5}},
-     {"ids", "table", "features", "base", "slot_rows"}, 1e-6, 0, false},
-    {"embedding_bf16", DLM_OP_embedding, {.embedding = {3, 5}},
-     {"ids", "table", "features", "base", "slot_rows"}, 1e-6, 0, false},
-    {"gather_rows", DLM_OP_gather_rows, {{0}}, {"x", "idx", "idx_back"}, 0, 0, false},
-    {"store_rows_f32", DLM_OP_store_rows, {{0}}, {"dst", "x", "start"}, 0, 0, false},
-    {"store_rows_f16", DLM_OP_store_rows, {{0}}, {"dst", "x", "start"}, 0, 0, false},
-    {"store_rows_bf16", DLM_OP_store_rows, {{0}}, {"dst", "x", "start"}, 0, 0, false},
-    {"dropout", DLM_OP_dropout, {.dropout = {0.25f, 77, 4}}, {"x", "rng", "row_ids"}, 1e-6, 0,
+    {"matmul", &dlm_op_matmul, {{0}}, {"a", "b"}, 1e-6, 0, true},
+    {"matmul_batched", &dlm_op_matmul, {.matmul = {.alpha = 0.5f}}, {"a", "b"}, 1e-6, 0, true},
+    {"linear", &dlm_op_matmul, {{0}}, {"x", "w", "c", "bias"}, 1e-6, 1, true},
+    {"linear_f16", &dlm_op_matmul, {.matmul = {.round = DLM_DTYPE_F16}}, {"x", "w"}, 1e-6, 1,
      false},
-    {"select_greedy", DLM_OP_select, {{0}}, {"logits", "sampling", "rng"}, 0, 0, false},
-    {"select_plain", DLM_OP_select, {{0}}, {"logits", "sampling", "rng"}, 0, 0, false},
-    {"select_cool", DLM_OP_select, {{0}}, {"logits", "sampling", "rng"}, 0, 0, false},
-    {"select_narrow", DLM_OP_select, {{0}}, {"logits", "sampling", "rng"}, 0, 0, false},
+    {"linear_bf16", &dlm_op_matmul, {.matmul = {.round = DLM_DTYPE_BF16}}, {"x", "w"}, 1e-6, 1,
+     false},
+    {"attention_full", &dlm_op_attention, {.attention = {0.6f, DLM_ATTENTION_FULL}},
+     {"q", "k", "v", "rows"}, 2e-6, 0, true},
+    {"attention_prefix", &dlm_op_attention, {.attention = {0.6f, DLM_ATTENTION_PREFIX}},
+     {"q", "k", "v", "rows"}, 2e-6, 0, true},
+    {"embedding_f32", &dlm_op_embedding, {.embedding = {3, 5}},
+     {"ids", "table", "features", "base", "slot_rows"}, 1e-6, 0, false},
+    {"embedding_f16", &dlm_op_embedding, {.embedding = {3, 5}},
+     {"ids", "table", "features", "base", "slot_rows"}, 1e-6, 0, false},
+    {"embedding_bf16", &dlm_op_embedding, {.embedding = {3, 5}},
+     {"ids", "table", "features", "base", "slot_rows"}, 1e-6, 0, false},
+    {"gather_rows", &dlm_op_gather_rows, {{0}}, {"x", "idx", "idx_back"}, 0, 0, false},
+    {"store_rows_f32", &dlm_op_store_rows, {{0}}, {"dst", "x", "start"}, 0, 0, false},
+    {"store_rows_f16", &dlm_op_store_rows, {{0}}, {"dst", "x", "start"}, 0, 0, false},
+    {"store_rows_bf16", &dlm_op_store_rows, {{0}}, {"dst", "x", "start"}, 0, 0, false},
+    {"dropout", &dlm_op_dropout, {.dropout = {0.25f, 77, 4}}, {"x", "rng", "row_ids"}, 1e-6, 0,
+     false},
+    {"select_greedy", &dlm_op_select, {{0}}, {"logits", "sampling", "rng"}, 0, 0, false},
+    {"select_plain", &dlm_op_select, {{0}}, {"logits", "sampling", "rng"}, 0, 0, false},
+    {"select_cool", &dlm_op_select, {{0}}, {"logits", "sampling", "rng"}, 0, 0, false},
+    {"select_narrow", &dlm_op_select, {{0}}, {"logits", "sampling", "rng"}, 0, 0, false},
 };
 
 /* A case as a graph. */

@@ -2,6 +2,9 @@
  * a slice begins at no place the device can bind, kernels are given a lead. And ops that cannot,
  * which must say so instead of writing elsewhere. */
 #include "graph/program.h"
+#include "graph/rewrite.h"
+#include "ops/build.h"
+#include "ops/reference.h"
 #include "tests/check.h"
 
 enum { ROWS = 7, COLS = 37, LEN = ROWS * COLS };
@@ -15,32 +18,27 @@ static void print_log(void *user, enum dlm_log_level level, const char *text)
 
 /* What each op writes, as a slice of rows or columns of a [ROWS, COLS] tensor. */
 struct part {
-    enum dlm_op_kind op;
+    const struct dlm_op *op;
     enum dlm_dtype dtype; /* of the whole; x is f32 */
     int dim;
     int64_t begin, len;
 };
 
 static const struct part parts[] = {
-    {DLM_OP_copy, DLM_DTYPE_F32, 0, 3, 2},  {DLM_OP_copy, DLM_DTYPE_F32, 1, 5, 9},
-    {DLM_OP_copy, DLM_DTYPE_F32, 0, 0, 7},  {DLM_OP_copy, DLM_DTYPE_F16, 0, 2, 3},
-    {DLM_OP_copy, DLM_DTYPE_BF16, 0, 4, 1}, {DLM_OP_copy, DLM_DTYPE_BF16, 0, 6, 1},
-    {DLM_OP_fill, DLM_DTYPE_F32, 0, 3, 2},  {DLM_OP_add, DLM_DTYPE_F32, 1, 11, 5},
-    {DLM_OP_mul, DLM_DTYPE_F32, 0, 1, 3},
+    {&dlm_op_copy, DLM_DTYPE_F32, 0, 3, 2},  {&dlm_op_copy, DLM_DTYPE_F32, 1, 5, 9},
+    {&dlm_op_copy, DLM_DTYPE_F32, 0, 0, 7},  {&dlm_op_copy, DLM_DTYPE_F16, 0, 2, 3},
+    {&dlm_op_copy, DLM_DTYPE_BF16, 0, 4, 1}, {&dlm_op_copy, DLM_DTYPE_BF16, 0, 6, 1},
+    {&dlm_op_fill, DLM_DTYPE_F32, 0, 3, 2},  {&dlm_op_add, DLM_DTYPE_F32, 1, 11, 5},
+    {&dlm_op_mul, DLM_DTYPE_F32, 0, 1, 3},
 };
 
-static double value_of(enum dlm_op_kind op, double x)
+static double value_of(const struct dlm_op *op, double x)
 {
-    switch (op) {
-    case DLM_OP_fill:
+    if (op == &dlm_op_fill)
         return 7;
-    case DLM_OP_add:
+    if (op == &dlm_op_add)
         return x + x;
-    case DLM_OP_mul:
-        return x * x;
-    default:
-        return x;
-    }
+    return op == &dlm_op_mul ? x * x : x;
 }
 
 /* Emits the part's op with its slice as the destination. */
@@ -49,9 +47,9 @@ static struct dlm_tensor *emit(struct dlm_graph *g, const struct part *p, struct
 {
     struct dlm_tensor *to = dlm_view_slice(g, whole, p->dim, p->begin, p->len);
 
-    if (p->op == DLM_OP_copy)
+    if (p->op == &dlm_op_copy)
         return dlm_copy_into(g, x, to);
-    if (p->op == DLM_OP_fill)
+    if (p->op == &dlm_op_fill)
         return dlm_fill_into(g, to, 7);
     return dlm_graph_emit_into(g, p->op, NULL, (struct dlm_tensor *[]){x, x}, 2, to);
 }
@@ -115,7 +113,7 @@ done:
 }
 
 /* scale has no lead, and a 16-bit copy cannot begin inside a word or have gaps: planning fails. */
-static void run_refused(struct dlm_ctx *ctx, struct dlm_device *device, enum dlm_op_kind op,
+static void run_refused(struct dlm_ctx *ctx, struct dlm_device *device, const struct dlm_op *op,
                         enum dlm_dtype dtype, int dim)
 {
     const int64_t shape[] = {ROWS, COLS}, x_shape[] = {dim ? ROWS : 1, dim ? 4 : COLS};
@@ -129,7 +127,7 @@ static void run_refused(struct dlm_ctx *ctx, struct dlm_device *device, enum dlm
     struct dlm_tensor *x = dlm_graph_leaf(g, DLM_ROLE_INPUT, "x", &x_desc);
     struct dlm_tensor *whole = dlm_graph_leaf(g, DLM_ROLE_STATE, "whole", &desc);
     struct dlm_tensor *to = dlm_view_slice(g, whole, dim, 1, dim ? 4 : 1);
-    const union dlm_attrs attrs = op == DLM_OP_copy ? (union dlm_attrs){.copy_dtype = dtype}
+    const union dlm_attrs attrs = op == &dlm_op_copy ? (union dlm_attrs){.copy_dtype = dtype}
                                                     : (union dlm_attrs){.scale = {2}};
     if (CHECK(dlm_graph_emit_into(g, op, &attrs, &x, 1, to)))
         CHECK(dlm_plan_create(ctx, &plan, g, device) == DLM_ERR_UNSUPPORTED);
@@ -150,14 +148,14 @@ static void test_device(struct dlm_ctx *ctx, struct dlm_ctx *quiet,
     printf("device %s %d: %s, bindings at multiples of %zu bytes\n", dlm_backend_name(info->kind),
            info->index, info->name, dlm_device_get_caps(device)->align_bytes);
     for (size_t i = 0; i < DLM_ARRAY_LEN(parts); i++) {
-        check_case(dlm_op_get(parts[i].op)->name);
+        check_case(parts[i].op->name);
         run_part(ctx, device, &parts[i]);
     }
     check_case("refused");
-    run_refused(quiet, device, DLM_OP_scale, DLM_DTYPE_F32, 1);
-    run_refused(quiet, device, DLM_OP_copy, DLM_DTYPE_BF16, 1);
+    run_refused(quiet, device, &dlm_op_scale, DLM_DTYPE_F32, 1);
+    run_refused(quiet, device, &dlm_op_copy, DLM_DTYPE_BF16, 1);
     if (dlm_device_get_caps(device)->align_bytes > 2)
-        run_refused(quiet, device, DLM_OP_copy, DLM_DTYPE_F16, 0);
+        run_refused(quiet, device, &dlm_op_copy, DLM_DTYPE_F16, 0);
     dlm_device_destroy(&device);
 }
 

@@ -8,9 +8,10 @@ layers() {
     cat <<'TABLE'
 base
 backend     base
-ops         base backend
+ir          base backend
+ops         base backend ir
 cpukernels  base backend/backend_impl.h ops/params.h ops/broadcast.h
-graph       base backend ops
+graph       base backend ir ops
 weights     base
 doc         base
 images      base
@@ -18,11 +19,11 @@ tokens      base
 registry    base
 rows        base doc
 store       base weights
-models      base backend ops graph cpukernels/panel.h weights images tokens registry
-train       base backend ops graph weights doc images tokens registry rows store models
-generate    base backend ops graph weights images tokens registry models
+models      base backend ir ops graph cpukernels/panel.h weights images tokens registry
+train       base backend ir ops graph weights doc images tokens registry rows store models
+generate    base backend ir ops graph weights images tokens registry models
 export      base weights tokens registry models
-doctor      base backend ops graph weights registry models
+doctor      base backend ir ops graph weights registry models
 api         *
 TABLE
 }

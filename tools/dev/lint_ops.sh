@@ -42,7 +42,7 @@ check_tests() {
         if ! [ -f "tests/ops/$file.c" ]; then
             echo "$list:1: no tests/ops/$file.c for op $op"
         else
-            grep -q "DLM_OP_$op\>" "tests/ops/$file.c" ||
+            grep -q "dlm_op_$op\>" "tests/ops/$file.c" ||
                 echo "tests/ops/$file.c:1: no row of op $op"
             grep -q "'$file'" tests/ops/meson.build ||
                 echo "tests/ops/$file.c:1: not listed in tests/ops/meson.build"

@@ -1,8 +1,7 @@
 /* Graph objects: leaves, nodes, views. */
-#include "graph/graph.h"
+#include "ir/graph.h"
 
 #include "base/log.h"
-#include "base/mem.h"
 
 enum dlm_status dlm_graph_create(struct dlm_ctx *ctx, struct dlm_graph **out)
 {
@@ -37,39 +36,9 @@ void dlm_graph_fail(struct dlm_graph *g, enum dlm_status status)
         g->status = status;
 }
 
-struct dlm_ctx *dlm_graph_ctx(struct dlm_graph *g)
-{
-    return g->ctx;
-}
-
 void dlm_graph_mark(struct dlm_graph *graph)
 {
     graph->block++;
-}
-
-const struct dlm_desc *dlm_tensor_get_desc(const struct dlm_tensor *t)
-{
-    return &t->desc;
-}
-
-bool dlm_tensor_needs_grad(const struct dlm_tensor *t)
-{
-    return t && t->needs_grad;
-}
-
-void dlm_tensor_bind(struct dlm_tensor *t, const struct dlm_storage *storage)
-{
-    if (t)
-        t->storage = storage;
-}
-
-size_t dlm_tensor_bytes(const struct dlm_tensor *t)
-{
-    size_t bytes = 0;
-
-    /* shapes were checked when the tensor was made */
-    (void)dlm_dtype_bytes(t->desc.dtype, dlm_desc_len(&t->desc), &bytes);
-    return bytes;
 }
 
 static struct dlm_tensor *new_tensor(struct dlm_graph *g, const struct dlm_desc *desc)
@@ -113,18 +82,6 @@ struct dlm_tensor *dlm_graph_leaf(struct dlm_graph *graph, enum dlm_tensor_role 
     return t;
 }
 
-static int64_t lead_at(const struct dlm_tensor *t, size_t align_bytes)
-{
-    size_t elems = align_bytes / dlm_dtype_elem_bytes(t->desc.dtype);
-
-    return elems > 1 ? t->offset % (int64_t)elems : 0;
-}
-
-int64_t dlm_tensor_lead(const struct dlm_tensor *t, const struct dlm_device_caps *caps)
-{
-    return lead_at(t, caps->align_bytes);
-}
-
 struct dlm_tensor *dlm_graph_view(struct dlm_graph *graph, struct dlm_tensor *t,
                                   enum dlm_view_kind kind, const struct dlm_desc *desc,
                                   int64_t offset)
@@ -138,7 +95,7 @@ struct dlm_tensor *dlm_graph_view(struct dlm_graph *graph, struct dlm_tensor *t,
     v->view = kind;
     v->parent = t;
     v->offset = offset;
-    v->desc.lead = lead_at(v, DLM_ALIGN_BYTES);
+    v->desc.lead = dlm_tensor_lead(v, DLM_ALIGN_BYTES);
     v->role = t->role;
     v->name = t->name;
     v->needs_grad = t->needs_grad;
@@ -147,11 +104,10 @@ struct dlm_tensor *dlm_graph_view(struct dlm_graph *graph, struct dlm_tensor *t,
     return v;
 }
 
-static struct dlm_node *new_node(struct dlm_graph *g, enum dlm_op_kind op,
+static struct dlm_node *new_node(struct dlm_graph *g, const struct dlm_op *op,
                                  const union dlm_attrs *attrs, struct dlm_tensor *const *inputs,
                                  int num_inputs, struct dlm_desc *outputs)
 {
-    const struct dlm_op *def = dlm_op_get(op);
     struct dlm_desc descs[DLM_MAX_INPUTS];
 
     if (g->status)
@@ -168,14 +124,14 @@ static struct dlm_node *new_node(struct dlm_graph *g, enum dlm_op_kind op,
     }
     if (attrs)
         node->attrs = *attrs;
-    enum dlm_status st = def->infer(g->ctx, &node->attrs, descs, outputs);
+    enum dlm_status st = op->infer(g->ctx, &node->attrs, descs, outputs);
     if (st) {
         dlm_graph_fail(g, st);
         return NULL;
     }
     node->op = op;
     node->num_inputs = num_inputs;
-    node->num_outputs = def->num_outputs;
+    node->num_outputs = op->num_outputs;
     for (int i = 0; i < num_inputs; i++)
         node->inputs[i] = inputs[i];
     node->block = g->block;
@@ -194,12 +150,12 @@ static bool any_needs_grad(const struct dlm_node *node)
 static struct dlm_tensor *finish_node(struct dlm_graph *g, struct dlm_node *node,
                                       const struct dlm_desc *descs, struct dlm_tensor *into)
 {
-    const struct dlm_op *def = dlm_op_get(node->op);
+    const struct dlm_op *op = node->op;
 
     for (int i = 0; i < node->num_outputs; i++) {
         struct dlm_tensor *source = i ? NULL : into;
-        if (!source && def->alias[i])
-            source = node->inputs[def->alias[i] - 1];
+        if (!source && op->alias[i])
+            source = node->inputs[op->alias[i] - 1];
         struct dlm_tensor *t;
         if (source) /* a new name for the same memory, so that readers come after this node */
             t = dlm_graph_view(g, source, DLM_VIEW_ALIAS, &source->desc, source->offset);
@@ -215,7 +171,7 @@ static struct dlm_tensor *finish_node(struct dlm_graph *g, struct dlm_node *node
     return node->outputs[0];
 }
 
-struct dlm_tensor *dlm_graph_emit(struct dlm_graph *g, enum dlm_op_kind op,
+struct dlm_tensor *dlm_graph_emit(struct dlm_graph *g, const struct dlm_op *op,
                                   const union dlm_attrs *attrs, struct dlm_tensor *const *inputs,
                                   int num_inputs, struct dlm_tensor **outputs)
 {
@@ -229,7 +185,7 @@ struct dlm_tensor *dlm_graph_emit(struct dlm_graph *g, enum dlm_op_kind op,
     return node->outputs[0];
 }
 
-struct dlm_tensor *dlm_graph_emit_into(struct dlm_graph *g, enum dlm_op_kind op,
+struct dlm_tensor *dlm_graph_emit_into(struct dlm_graph *g, const struct dlm_op *op,
                                        const union dlm_attrs *attrs,
                                        struct dlm_tensor *const *inputs, int num_inputs,
                                        struct dlm_tensor *into)
@@ -242,7 +198,7 @@ struct dlm_tensor *dlm_graph_emit_into(struct dlm_graph *g, enum dlm_op_kind op,
     if (!node)
         return NULL;
     if (!dlm_desc_same_shape(&descs[0], &into->desc) || descs[0].dtype != into->desc.dtype) {
-        dlm_graph_fail(g, dlm_infer_fail(g->ctx, dlm_op_get(op)->name,
+        dlm_graph_fail(g, dlm_infer_fail(g->ctx, op->name,
                                          "the destination must have the result's shape and dtype",
                                          &into->desc));
         return NULL;
@@ -253,79 +209,6 @@ struct dlm_tensor *dlm_graph_emit_into(struct dlm_graph *g, enum dlm_op_kind op,
 struct dlm_tensor *dlm_graph_last_output(struct dlm_graph *g, int index)
 {
     return g->status ? NULL : g->nodes[g->num_nodes - 1]->outputs[index];
-}
-
-struct dlm_tensor *dlm_view_transpose(struct dlm_graph *g, struct dlm_tensor *t)
-{
-    if (!t)
-        return NULL;
-    struct dlm_desc d = t->desc;
-    int a = d.ndim - 2, b = d.ndim - 1;
-    if (a < 0) {
-        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "transpose", "needs two dimensions", &d));
-        return NULL;
-    }
-    d.shape[a] = t->desc.shape[b];
-    d.shape[b] = t->desc.shape[a];
-    d.stride[a] = t->desc.stride[b];
-    d.stride[b] = t->desc.stride[a];
-    return dlm_graph_view(g, t, DLM_VIEW_TRANSPOSE, &d, t->offset);
-}
-
-struct dlm_tensor *dlm_view_reshape(struct dlm_graph *g, struct dlm_tensor *t, int ndim,
-                                    const int64_t *shape)
-{
-    if (!t)
-        return NULL;
-    struct dlm_desc flat = t->desc;
-    flat.lead = 0;
-    struct dlm_desc d = dlm_desc_make(t->desc.dtype, ndim, shape);
-    if (!dlm_desc_is_contiguous(&flat) || dlm_desc_len(&d) != dlm_desc_len(&t->desc)) {
-        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "reshape",
-                                         "needs a contiguous tensor of the same length", &flat));
-        return NULL;
-    }
-    return dlm_graph_view(g, t, DLM_VIEW_RESHAPE, &d, t->offset);
-}
-
-struct dlm_tensor *dlm_view_slice(struct dlm_graph *g, struct dlm_tensor *t, int dim,
-                                  int64_t begin, int64_t len)
-{
-    if (!t)
-        return NULL;
-    if (dim < 0 || dim >= t->desc.ndim || begin < 0 || len <= 0 ||
-        begin > t->desc.shape[dim] - len || t->desc.layout != DLM_LAYOUT_STRIDED) {
-        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "slice", "the range must lie inside", &t->desc));
-        return NULL;
-    }
-    struct dlm_desc d = t->desc;
-    d.shape[dim] = len;
-    int64_t offset = t->offset + begin * t->desc.stride[dim];
-    struct dlm_tensor *v = dlm_graph_view(g, t, DLM_VIEW_SLICE, &d, offset);
-    if (!v)
-        return NULL;
-    v->view_dim = dim;
-    v->view_begin = begin;
-    return v;
-}
-
-struct dlm_tensor *dlm_view_expand(struct dlm_graph *g, struct dlm_tensor *t, int ndim,
-                                   const int64_t *shape)
-{
-    if (!t)
-        return NULL;
-    struct dlm_desc d = {.dtype = t->desc.dtype, .ndim = ndim};
-    for (int i = 0; i < ndim; i++) {
-        int from = i - (ndim - t->desc.ndim);
-        int64_t len = from < 0 ? 1 : t->desc.shape[from];
-        if (len != 1 && len != shape[i]) {
-            dlm_graph_fail(g, dlm_infer_fail(g->ctx, "expand", "does not broadcast", &t->desc));
-            return NULL;
-        }
-        d.shape[i] = shape[i];
-        d.stride[i] = len == 1 ? 0 : t->desc.stride[from];
-    }
-    return dlm_graph_view(g, t, DLM_VIEW_EXPAND, &d, t->offset);
 }
 
 struct dlm_tensor *dlm_graph_buffer(struct dlm_graph *graph, const struct dlm_desc *desc)

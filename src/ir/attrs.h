@@ -1,6 +1,6 @@
 /* Attributes of the ops: what a node carries besides its tensors. All zero is a valid default. */
-#ifndef DLM_OPS_ATTRS_H
-#define DLM_OPS_ATTRS_H
+#ifndef DLM_IR_ATTRS_H
+#define DLM_IR_ATTRS_H
 
 #include <stdbool.h>
 #include <stdint.h>

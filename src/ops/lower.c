@@ -1,0 +1,68 @@
+/* What every lowering does: calls with folded grids, temporaries, the error that names what a
+ * device lacks. */
+#include "ops/lower.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+/* Largest grid dimension that is certain everywhere, as a round number. */
+#define FOLD_GROUPS 32768u
+
+enum dlm_status dlm_lower_call(struct dlm_lowering *l, const struct dlm_kernel_call *call,
+                               const void *params, size_t params_bytes)
+{
+    if (!dlm_device_has_kernel(l->device, call->kernel))
+        return dlm_lower_unsupported(l, call->kernel);
+    if (!dlm_grow(l->ctx, &l->calls, &l->cap_calls, l->num_calls, sizeof(*l->calls)))
+        return DLM_ERR_MEMORY;
+    struct dlm_kernel_call *c = &l->calls[l->num_calls++];
+    *c = *call;
+    for (int i = 0; i < 3; i++)
+        if (!c->groups[i])
+            c->groups[i] = 1;
+    if (c->groups[0] > FOLD_GROUPS && c->groups[1] == 1 && c->groups[2] == 1) {
+        c->groups[1] = (c->groups[0] + FOLD_GROUPS - 1) / FOLD_GROUPS;
+        c->groups[0] = FOLD_GROUPS;
+    }
+    if (params_bytes)
+        memcpy(c->params, params, params_bytes);
+    c->params_bytes = (uint32_t)params_bytes; /* at most DLM_MAX_PARAMS_BYTES */
+    return DLM_OK;
+}
+
+struct dlm_operand dlm_lower_temp(struct dlm_lowering *l, size_t bytes)
+{
+    struct dlm_operand operand = {DLM_OPERAND_TEMP, l->num_temps};
+
+    l->temp_bytes[l->num_temps++] = bytes;
+    return operand;
+}
+
+enum dlm_status dlm_lower_unsupported(const struct dlm_lowering *l, const char *missing)
+{
+    char text[96];
+
+    dlm_desc_text(&l->inputs[0], text, sizeof(text));
+    return dlm_fail(l->ctx, DLM_ERR_UNSUPPORTED,
+                    "op '%s' on %s cannot run on device '%s' (%s): it has no '%s'",
+                    l->op->name, text, l->caps->info.name,
+                    dlm_backend_name(l->caps->info.kind), missing);
+}
+
+enum dlm_status dlm_lower_check_sizes(const struct dlm_lowering *l)
+{
+    for (int i = 0; i < l->num_inputs + l->num_outputs; i++) {
+        const struct dlm_desc *d =
+            i < l->num_inputs ? &l->inputs[i] : &l->outputs[i - l->num_inputs];
+        int64_t last = d->lead;
+        if (dlm_desc_is_absent(d))
+            continue;
+        for (int k = 0; k < d->ndim; k++)
+            last += (d->shape[k] - 1) * d->stride[k];
+        if (last > UINT32_MAX)
+            return dlm_lower_unsupported(l, "64-bit index");
+    }
+    return DLM_OK;
+}
