@@ -1,10 +1,8 @@
-/* Vulkan devices: finding them, what they can do, opening and closing. Whatever depends on a vendor
+/* Vulkan devices: finding them, what they can do, making the VkDevice. Whatever depends on a vendor
  * or driver is decided here and becomes a capability bit. */
 #include "backend/vulkan/vk.h"
 
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,101 +10,8 @@
 #include "base/mem.h"
 
 #define API_VERSION VK_API_VERSION_1_2
-#define MAX_DEVICES 16
-/* Far below every watchdog (2 s at the least), long enough to hide the cost of a submission. */
-#define SLICE_SECONDS 0.15
 /* For the choice of tiles where the driver does not tell. */
 #define UNKNOWN_UNITS 16
-
-/* A physical device that dlm can use. */
-struct candidate {
-    VkPhysicalDevice physical;
-    VkPhysicalDeviceType type;
-    uint32_t family; /* of a queue for compute */
-};
-
-struct candidates {
-    VkInstance instance;
-    struct candidate list[MAX_DEVICES];
-    int num;
-    char why[96]; /* the list is empty */
-};
-
-const char *dlm_vk_result_text(VkResult result)
-{
-    switch (result) {
-    case VK_SUCCESS:
-        return "success";
-    case VK_ERROR_OUT_OF_HOST_MEMORY:
-        return "out of host memory";
-    case VK_ERROR_OUT_OF_DEVICE_MEMORY:
-        return "out of device memory";
-    case VK_ERROR_INITIALIZATION_FAILED:
-        return "initialization failed";
-    case VK_ERROR_DEVICE_LOST:
-        return "device lost";
-    case VK_ERROR_MEMORY_MAP_FAILED:
-        return "memory cannot be mapped";
-    case VK_ERROR_LAYER_NOT_PRESENT:
-        return "layer not present";
-    case VK_ERROR_EXTENSION_NOT_PRESENT:
-        return "extension not present";
-    case VK_ERROR_FEATURE_NOT_PRESENT:
-        return "feature not present";
-    case VK_ERROR_INCOMPATIBLE_DRIVER:
-        return "no compatible driver";
-    case VK_ERROR_TOO_MANY_OBJECTS:
-        return "too many objects";
-    case VK_ERROR_INVALID_SHADER_NV:
-        return "invalid shader";
-    default:
-        return "unknown error of the driver";
-    }
-}
-
-/* "dispatches 3 ('add') to 6 ('matmul'), copy": what was submitted and is not known as done. */
-static void describe_jobs(struct dlm_vk_device *d, char *text, size_t size)
-{
-    size_t len = 0;
-
-    text[0] = '\0';
-    for (uint64_t value = dlm_vk_completed(d) + 1; value <= d->submitted; value++) {
-        const struct dlm_vk_job *job = &d->jobs[value % DLM_VK_MAX_IN_FLIGHT];
-        const char *comma = len ? ", " : "";
-        int n = job->last_index || job->first != job->last
-                    ? snprintf(text + len, size - len, "%sdispatches %zu ('%s') to %zu ('%s')",
-                               comma, job->first_index, job->first, job->last_index, job->last)
-                    : snprintf(text + len, size - len, "%s'%s'", comma, job->first);
-        if (n < 0 || (size_t)n >= size - len)
-            return;
-        len += (size_t)n;
-    }
-}
-
-enum dlm_status dlm_vk_fail(struct dlm_vk_device *d, VkResult result, const char *fmt, ...)
-{
-    char what[256], jobs[512];
-    va_list args;
-
-    va_start(args, fmt);
-    vsnprintf(what, sizeof(what), fmt, args);
-    va_end(args);
-    if (result == VK_ERROR_DEVICE_LOST) {
-        d->base.lost = true;
-        describe_jobs(d, jobs, sizeof(jobs));
-        enum dlm_status st = dlm_fail(d->base.ctx, DLM_ERR_DEVICE_LOST,
-                                      "cannot %s on '%s': device lost while running %s", what,
-                                      d->base.caps.info.name, *jobs ? jobs : "nothing of ours");
-        dlm_log(d->base.ctx, DLM_LOG_HINT,
-                "the driver reset the device: the system log tells why; start again");
-        return st;
-    }
-    bool is_memory =
-        result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY;
-    return dlm_fail(d->base.ctx, is_memory ? DLM_ERR_MEMORY : DLM_ERR_DEVICE,
-                    "cannot %s on '%s': %s (%d)", what, d->base.caps.info.name,
-                    dlm_vk_result_text(result), (int)result);
-}
 
 /* Finds a queue family for compute, one without graphics first: on some drivers work there does
  * not compete with the desktop. */
@@ -147,10 +52,11 @@ static int type_rank(VkPhysicalDeviceType type)
 }
 
 /* Keeps the list sorted by kind of device, then in the loader's order. */
-static void add_candidate(struct dlm_ctx *ctx, struct candidates *c, VkPhysicalDevice physical)
+static void add_candidate(struct dlm_ctx *ctx, struct dlm_vk_candidates *c,
+                          VkPhysicalDevice physical)
 {
     VkPhysicalDeviceProperties props;
-    struct candidate new = {.physical = physical};
+    struct dlm_vk_candidate new = {.physical = physical};
 
     vkGetPhysicalDeviceProperties(physical, &props);
     new.type = props.deviceType;
@@ -165,11 +71,10 @@ static void add_candidate(struct dlm_ctx *ctx, struct candidates *c, VkPhysicalD
     c->list[at] = new;
 }
 
-/* Makes an instance and lists the usable devices: none when a loader or driver is missing. */
-static void find_candidates(struct dlm_ctx *ctx, struct candidates *c)
+void dlm_vk_candidates_find(struct dlm_ctx *ctx, struct dlm_vk_candidates *c)
 {
-    VkPhysicalDevice list[MAX_DEVICES];
-    uint32_t num = MAX_DEVICES;
+    VkPhysicalDevice list[DLM_VK_MAX_DEVICES];
+    uint32_t num = DLM_VK_MAX_DEVICES;
     const VkApplicationInfo app = {
         .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
         .pApplicationName = "dlm",
@@ -180,7 +85,7 @@ static void find_candidates(struct dlm_ctx *ctx, struct candidates *c)
         .pApplicationInfo = &app,
     };
 
-    *c = (struct candidates){0};
+    *c = (struct dlm_vk_candidates){0};
     VkResult r = vkCreateInstance(&info, NULL, &c->instance);
     if (r) {
         c->instance = VK_NULL_HANDLE;
@@ -365,8 +270,7 @@ static uint32_t cap_bits(const VkPhysicalDeviceProperties *props, VkDriverId dri
     return bits;
 }
 
-/* Fills what can be known without opening the device: d->base.caps and the memory fields. */
-static void describe_device(struct dlm_vk_device *d, const struct candidate *c, int index)
+void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candidate *c, int index)
 {
     VkPhysicalDeviceSubgroupProperties subgroup = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
@@ -418,23 +322,20 @@ static void describe_device(struct dlm_vk_device *d, const struct candidate *c, 
     caps->free_bytes = dlm_vk_free_bytes(d);
 }
 
-static int enumerate(struct dlm_ctx *ctx, struct dlm_device_info *list, int max)
+static void set_timestamps(struct dlm_vk_device *d)
 {
-    struct candidates candidates;
+    VkQueueFamilyProperties families[32];
+    uint32_t num = DLM_ARRAY_LEN(families);
+    VkPhysicalDeviceProperties props;
 
-    find_candidates(ctx, &candidates);
-    int num = DLM_MIN(candidates.num, max);
-    for (int i = 0; i < num; i++) {
-        struct dlm_vk_device d = {0};
-        describe_device(&d, &candidates.list[i], i);
-        list[i] = d.base.caps.info;
-    }
-    if (candidates.instance)
-        vkDestroyInstance(candidates.instance, NULL);
-    return num;
+    vkGetPhysicalDeviceQueueFamilyProperties(d->physical, &num, families);
+    vkGetPhysicalDeviceProperties(d->physical, &props);
+    uint32_t bits = families[d->family].timestampValidBits;
+    d->tick_seconds = (double)props.limits.timestampPeriod * 1e-9;
+    d->tick_mask = bits >= 64 ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
 }
 
-static enum dlm_status create_device(struct dlm_vk_device *d)
+enum dlm_status dlm_vk_device_create(struct dlm_vk_device *d)
 {
     const float priority = 1;
     const VkPhysicalDeviceVulkan12Features features = {
@@ -461,92 +362,6 @@ static enum dlm_status create_device(struct dlm_vk_device *d)
         return dlm_vk_fail(d, r, "open the device");
     }
     vkGetDeviceQueue(d->device, d->family, 0, &d->queue);
+    set_timestamps(d);
     return DLM_OK;
 }
-
-static void set_timestamps(struct dlm_vk_device *d)
-{
-    VkQueueFamilyProperties families[32];
-    uint32_t num = DLM_ARRAY_LEN(families);
-    VkPhysicalDeviceProperties props;
-
-    vkGetPhysicalDeviceQueueFamilyProperties(d->physical, &num, families);
-    vkGetPhysicalDeviceProperties(d->physical, &props);
-    uint32_t bits = families[d->family].timestampValidBits;
-    d->tick_seconds = (double)props.limits.timestampPeriod * 1e-9;
-    d->tick_mask = bits >= 64 ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
-}
-
-static void close_device(struct dlm_device *device)
-{
-    struct dlm_vk_device *d = dlm_vk_device_of(device);
-
-    if (d->device) {
-        dlm_vk_queue_close(d);
-        dlm_vk_kernels_close(d);
-        vkDestroyDevice(d->device, NULL);
-    }
-    if (d->instance)
-        vkDestroyInstance(d->instance, NULL);
-    dlm_free(d);
-}
-
-static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out, int index,
-                                   const char *cache_dir)
-{
-    struct candidates candidates;
-
-    *out = NULL;
-    find_candidates(ctx, &candidates);
-    struct dlm_vk_device *d = dlm_alloc(ctx, sizeof(*d));
-    if (!d) {
-        if (candidates.instance)
-            vkDestroyInstance(candidates.instance, NULL);
-        return DLM_ERR_MEMORY;
-    }
-    d->base.ctx = ctx;
-    d->base.backend = &dlm_backend_vulkan;
-    d->instance = candidates.instance;
-    d->map_buffers = true;
-    d->slice_seconds = SLICE_SECONDS;
-
-    enum dlm_status st = DLM_OK;
-    index = DLM_MAX(index, 0);
-    if (!candidates.num) {
-        st = dlm_fail(ctx, DLM_ERR_NO_DEVICE, "cannot open a vulkan device: %s", candidates.why);
-    } else if (index >= candidates.num) {
-        st = dlm_fail(ctx, DLM_ERR_NO_DEVICE, "cannot open vulkan device %d: only %d found", index,
-                      candidates.num);
-    } else {
-        describe_device(d, &candidates.list[index], index);
-        set_timestamps(d);
-        st = create_device(d);
-    }
-    if (!st)
-        st = dlm_vk_queue_open(d);
-    if (!st)
-        st = dlm_vk_kernels_open(d, cache_dir);
-    if (st)
-        close_device(&d->base);
-    else
-        *out = &d->base;
-    return st;
-}
-
-const struct dlm_backend dlm_backend_vulkan = {
-    .kind = DLM_BACKEND_VULKAN,
-    .enumerate = enumerate,
-    .open = open_device,
-    .close = close_device,
-    .buffer_create = dlm_vk_buffer_create,
-    .buffer_destroy = dlm_vk_buffer_destroy,
-    .buffer_write = dlm_vk_buffer_write,
-    .buffer_read = dlm_vk_buffer_read,
-    .buffer_fill = dlm_vk_buffer_fill,
-    .has_kernel = dlm_vk_has_kernel,
-    .recording_create = dlm_vk_recording_create,
-    .recording_destroy = dlm_vk_recording_destroy,
-    .recording_run = dlm_vk_recording_run,
-    .recording_profile = dlm_vk_recording_profile,
-    .wait = dlm_vk_wait,
-};

@@ -1,10 +1,7 @@
-/* Submission and waiting: one queue, one timeline semaphore, a few submissions in flight. Also the
- * command buffers of copies and fills. */
+/* Submission and waiting: one queue, one timeline semaphore, a few submissions in flight. */
 #include "backend/vulkan/vk.h"
 
-#include "base/log.h"
-
-static enum dlm_status create_timeline(struct dlm_vk_device *d)
+enum dlm_status dlm_vk_queue_open(struct dlm_vk_device *d)
 {
     const VkSemaphoreTypeCreateInfo type = {
         .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
@@ -19,54 +16,12 @@ static enum dlm_status create_timeline(struct dlm_vk_device *d)
     return r ? dlm_vk_fail(d, r, "create a semaphore") : DLM_OK;
 }
 
-enum dlm_status dlm_vk_queue_open(struct dlm_vk_device *d)
-{
-    VkCommandBuffer buffers[DLM_VK_NUM_BLOCKS];
-    const VkCommandPoolCreateInfo pool = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-        .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
-        .queueFamilyIndex = d->family,
-    };
-
-    enum dlm_status st = create_timeline(d);
-    if (st)
-        return st;
-    VkResult r = vkCreateCommandPool(d->device, &pool, NULL, &d->commands);
-    if (r)
-        return dlm_vk_fail(d, r, "create a command pool");
-    const VkCommandBufferAllocateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-        .commandPool = d->commands,
-        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-        .commandBufferCount = DLM_VK_NUM_BLOCKS,
-    };
-    r = vkAllocateCommandBuffers(d->device, &info, buffers);
-    if (r)
-        return dlm_vk_fail(d, r, "allocate command buffers");
-    for (unsigned i = 0; i < DLM_VK_NUM_BLOCKS; i++)
-        d->blocks[i].cmd = buffers[i];
-    return DLM_OK;
-}
-
 void dlm_vk_queue_close(struct dlm_vk_device *d)
 {
     if (d->timeline)
         dlm_vk_settle(d, d->submitted);
-    for (unsigned i = 0; i < DLM_VK_NUM_BLOCKS; i++)
-        dlm_vk_block_finish(d, &d->blocks[i]);
-    vkDestroyCommandPool(d->device, d->commands, NULL);
     vkDestroySemaphore(d->device, d->timeline, NULL);
-}
-
-uint64_t dlm_vk_completed(struct dlm_vk_device *d)
-{
-    uint64_t value = 0;
-
-    /* a lost device cannot answer: the old value stands, and the next wait reports the loss */
-    if (d->completed < d->submitted &&
-        vkGetSemaphoreCounterValue(d->device, d->timeline, &value) == VK_SUCCESS)
-        d->completed = DLM_MAX(d->completed, DLM_MIN(value, d->submitted));
-    return d->completed;
+    d->timeline = VK_NULL_HANDLE;
 }
 
 enum dlm_status dlm_vk_wait_value(struct dlm_vk_device *d, uint64_t value)
@@ -130,54 +85,4 @@ enum dlm_status dlm_vk_submit(struct dlm_vk_device *d, VkCommandBuffer cmd, stru
         return dlm_vk_fail(d, r, "submit work");
     d->submitted = value;
     return DLM_OK;
-}
-
-enum dlm_status dlm_vk_block_begin(struct dlm_vk_device *d, struct dlm_vk_block **out)
-{
-    struct dlm_vk_block *block = &d->blocks[d->next_block];
-    const VkCommandBufferBeginInfo begin = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT,
-    };
-    const VkMemoryBarrier barrier = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-        .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-    };
-
-    enum dlm_status st = dlm_vk_wait_value(d, block->value);
-    if (st)
-        return st;
-    VkResult r = vkBeginCommandBuffer(block->cmd, &begin);
-    if (r)
-        return dlm_vk_fail(d, r, "record a copy");
-    vkCmdPipelineBarrier(block->cmd,
-                         VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
-                         VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1, &barrier, 0, NULL, 0, NULL);
-    d->next_block = (d->next_block + 1) % DLM_VK_NUM_BLOCKS;
-    *out = block;
-    return DLM_OK;
-}
-
-enum dlm_status dlm_vk_block_end(struct dlm_vk_device *d, struct dlm_vk_block *block,
-                                 const char *what)
-{
-    struct dlm_vk_job job = {.first = what, .last = what};
-    const VkMemoryBarrier barrier = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-        .srcAccessMask = VK_ACCESS_TRANSFER_WRITE_BIT,
-        .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT |
-                         VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT,
-    };
-
-    vkCmdPipelineBarrier(block->cmd, VK_PIPELINE_STAGE_TRANSFER_BIT,
-                         VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_HOST_BIT, 0, 1,
-                         &barrier, 0, NULL, 0, NULL);
-    VkResult r = vkEndCommandBuffer(block->cmd);
-    if (r)
-        return dlm_vk_fail(d, r, "record a copy");
-    enum dlm_status st = dlm_vk_submit(d, block->cmd, &job);
-    if (!st)
-        block->value = job.value;
-    return st;
 }

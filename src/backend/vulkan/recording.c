@@ -98,7 +98,7 @@ static void write_set(struct dlm_vk_device *d, VkDescriptorSet set,
     for (uint32_t i = 0; i < num; i++) {
         const struct dlm_binding *binding = &dispatch->bindings[i];
         infos[i] = (VkDescriptorBufferInfo){
-            .buffer = ((struct dlm_vk_buffer *)binding->buffer)->buffer,
+            .buffer = ((struct dlm_vk_buffer *)binding->buffer)->memory.buffer,
             .offset = binding->offset,
             /* whole words: shaders see arrays of 16-bit elements as words; buffers are padded */
             .range = (binding->bytes + 3) / 4 * 4,

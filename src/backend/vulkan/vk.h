@@ -1,7 +1,10 @@
 /* The Vulkan backend's own types. For src/backend/vulkan and its white-box test only.
  *
  * One queue, one timeline semaphore: every submission signals the next value, and "wait" means
- * "wait until the semaphore has a value". At most DLM_VK_MAX_IN_FLIGHT submissions are pending. */
+ * "wait until the semaphore has a value". At most DLM_VK_MAX_IN_FLIGHT submissions are pending.
+ *
+ * Files, each calling only those before it: jobs, error, device, queue, memory, copy, buffer,
+ * kernel, slice, recording, backend. */
 #ifndef DLM_BACKEND_VULKAN_VK_H
 #define DLM_BACKEND_VULKAN_VK_H
 
@@ -9,9 +12,24 @@
 
 #include "backend/backend_impl.h"
 
+#define DLM_VK_MAX_DEVICES 16
 #define DLM_VK_MAX_IN_FLIGHT 3
 #define DLM_VK_NUM_BLOCKS 2
 #define DLM_VK_BLOCK_BYTES ((size_t)16 << 20)
+
+/* A physical device that dlm can use. */
+struct dlm_vk_candidate {
+    VkPhysicalDevice physical;
+    VkPhysicalDeviceType type;
+    uint32_t family; /* of a queue for compute */
+};
+
+struct dlm_vk_candidates {
+    VkInstance instance;
+    struct dlm_vk_candidate list[DLM_VK_MAX_DEVICES];
+    int num;
+    char why[96]; /* the list is empty */
+};
 
 /* What a submission runs, for the message when the device is lost. */
 struct dlm_vk_job {
@@ -29,13 +47,18 @@ struct dlm_vk_pipeline {
     bool is_wanted;
 };
 
+struct dlm_vk_memory {
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    VkMemoryPropertyFlags flags;
+    uint8_t *data; /* mapped, or NULL */
+};
+
 /* A command buffer for copies and fills, with a host-visible block that is made when needed. */
 struct dlm_vk_block {
     VkCommandBuffer cmd;
-    VkBuffer buffer;
-    VkDeviceMemory memory;
-    uint8_t *data;  /* [DLM_VK_BLOCK_BYTES] */
-    uint64_t value; /* of the last submission that uses it */
+    struct dlm_vk_memory memory; /* of DLM_VK_BLOCK_BYTES, mapped */
+    uint64_t value;              /* of the last submission that uses it */
 };
 
 struct dlm_vk_device {
@@ -61,6 +84,8 @@ struct dlm_vk_device {
     VkSemaphore timeline;
     uint64_t submitted, completed; /* values: of the newest submission, known as reached */
     struct dlm_vk_job jobs[DLM_VK_MAX_IN_FLIGHT];
+
+    /* copy.c */
     VkCommandPool commands;
     struct dlm_vk_block blocks[DLM_VK_NUM_BLOCKS];
     unsigned next_block;
@@ -77,10 +102,7 @@ struct dlm_vk_device {
 
 struct dlm_vk_buffer {
     struct dlm_buffer base;
-    VkBuffer buffer;
-    VkDeviceMemory memory;
-    VkMemoryPropertyFlags flags;
-    uint8_t *data; /* mapped, or NULL */
+    struct dlm_vk_memory memory;
 };
 
 static inline struct dlm_vk_device *dlm_vk_device_of(const struct dlm_device *device)
@@ -88,7 +110,14 @@ static inline struct dlm_vk_device *dlm_vk_device_of(const struct dlm_device *de
     return (struct dlm_vk_device *)(uintptr_t)device;
 }
 
-/* device.c */
+/* jobs.c */
+
+/* The value that the timeline is known to have reached; asks the device. */
+uint64_t dlm_vk_completed(struct dlm_vk_device *d);
+/* "dispatches 3 ('add') to 6 ('matmul'), copy": what was submitted and is not known as done. */
+void dlm_vk_describe_jobs(struct dlm_vk_device *d, char *text, size_t size);
+
+/* error.c */
 
 const char *dlm_vk_result_text(VkResult result);
 
@@ -97,8 +126,69 @@ const char *dlm_vk_result_text(VkResult result);
 enum dlm_status dlm_vk_fail(struct dlm_vk_device *d, VkResult result, const char *fmt, ...)
     DLM_PRINTF(3, 4);
 
+/* device.c */
+
+/* Makes an instance (VK_NULL_HANDLE if that fails; the caller destroys it) and lists the usable
+ * devices by kind: none when a loader or driver is missing. */
+void dlm_vk_candidates_find(struct dlm_ctx *ctx, struct dlm_vk_candidates *c);
+
+/* Fills what can be known without opening the device: d->base.caps and the memory fields. */
+void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candidate *c, int index);
+
+/* Makes the VkDevice of a described device and gets its queue. */
+enum dlm_status dlm_vk_device_create(struct dlm_vk_device *d) DLM_CHECK_RESULT;
+
 /* Device memory free now, as far as known. */
 uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d);
+
+/* queue.c */
+
+enum dlm_status dlm_vk_queue_open(struct dlm_vk_device *d) DLM_CHECK_RESULT;
+void dlm_vk_queue_close(struct dlm_vk_device *d);
+
+/* Submits cmd, after waiting until fewer than DLM_VK_MAX_IN_FLIGHT are pending. Sets job->value. */
+enum dlm_status dlm_vk_submit(struct dlm_vk_device *d, VkCommandBuffer cmd,
+                              struct dlm_vk_job *job) DLM_CHECK_RESULT;
+/* Waits until the timeline has reached value (0: nothing to wait for). */
+enum dlm_status dlm_vk_wait_value(struct dlm_vk_device *d, uint64_t value) DLM_CHECK_RESULT;
+/* Before objects are destroyed: waits until nothing uses them. A failure is already logged, and
+ * nothing runs then. */
+void dlm_vk_settle(struct dlm_vk_device *d, uint64_t value);
+enum dlm_status dlm_vk_wait(struct dlm_device *device);
+
+/* memory.c */
+
+#define DLM_VK_HOST_FLAGS                                                                          \
+    (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
+#define DLM_VK_ANY_HEAP UINT32_MAX
+
+/* A wish: a memory type with flags, in a heap. */
+struct dlm_vk_wish {
+    VkMemoryPropertyFlags flags;
+    uint32_t heap;
+};
+
+/* Makes a VkBuffer with memory after the first wish that can be met, and maps it if it can be. On
+ * failure m is half-built: free it. */
+VkResult dlm_vk_memory_make(struct dlm_vk_device *d, VkDeviceSize bytes,
+                            const struct dlm_vk_wish *wishes, size_t num_wishes,
+                            struct dlm_vk_memory *m) DLM_CHECK_RESULT;
+void dlm_vk_memory_free(struct dlm_vk_device *d, struct dlm_vk_memory *m);
+
+/* copy.c */
+
+enum dlm_status dlm_vk_copy_open(struct dlm_vk_device *d) DLM_CHECK_RESULT;
+/* After dlm_vk_queue_close(): nothing runs any more. */
+void dlm_vk_copy_close(struct dlm_vk_device *d);
+
+/* Returns when data has been taken over; the last blocks may still be under way. */
+enum dlm_status dlm_vk_copy_in(struct dlm_vk_device *d, VkBuffer buffer, size_t offset,
+                               const uint8_t *data, size_t bytes) DLM_CHECK_RESULT;
+enum dlm_status dlm_vk_copy_out(struct dlm_vk_device *d, VkBuffer buffer, size_t offset,
+                                uint8_t *data, size_t bytes) DLM_CHECK_RESULT;
+/* Fills with a word; returns when that is submitted. */
+enum dlm_status dlm_vk_copy_word(struct dlm_vk_device *d, VkBuffer buffer, size_t offset,
+                                 size_t bytes, uint32_t word) DLM_CHECK_RESULT;
 
 /* buffer.c */
 
@@ -111,31 +201,6 @@ enum dlm_status dlm_vk_buffer_read(struct dlm_buffer *buffer, size_t offset, voi
                                    size_t bytes);
 enum dlm_status dlm_vk_buffer_fill(struct dlm_buffer *buffer, size_t offset, size_t bytes,
                                    uint32_t word);
-void dlm_vk_block_finish(struct dlm_vk_device *d, struct dlm_vk_block *block);
-
-/* queue.c */
-
-enum dlm_status dlm_vk_queue_open(struct dlm_vk_device *d) DLM_CHECK_RESULT;
-void dlm_vk_queue_close(struct dlm_vk_device *d);
-
-/* Submits cmd, after waiting until fewer than DLM_VK_MAX_IN_FLIGHT are pending. Sets job->value. */
-enum dlm_status dlm_vk_submit(struct dlm_vk_device *d, VkCommandBuffer cmd,
-                              struct dlm_vk_job *job) DLM_CHECK_RESULT;
-/* Waits until the timeline has reached value (0: nothing to wait for). */
-enum dlm_status dlm_vk_wait_value(struct dlm_vk_device *d, uint64_t value) DLM_CHECK_RESULT;
-/* The value that the timeline is known to have reached; asks the device. */
-uint64_t dlm_vk_completed(struct dlm_vk_device *d);
-/* Before objects are destroyed: waits until nothing uses them. A failure is already logged, and
- * nothing runs then. */
-void dlm_vk_settle(struct dlm_vk_device *d, uint64_t value);
-enum dlm_status dlm_vk_wait(struct dlm_device *device);
-
-/* Takes the next block, waits until it is free and starts its command buffer, ordered after all
- * that was submitted before. `end` submits it, ordered before all that follows. */
-enum dlm_status dlm_vk_block_begin(struct dlm_vk_device *d,
-                                   struct dlm_vk_block **out) DLM_CHECK_RESULT;
-enum dlm_status dlm_vk_block_end(struct dlm_vk_device *d, struct dlm_vk_block *block,
-                                 const char *what) DLM_CHECK_RESULT;
 
 /* kernel.c */
 
