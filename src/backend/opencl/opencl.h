@@ -1,4 +1,6 @@
-/* Shared by the files of the OpenCL backend. Baseline: OpenCL 1.2, OpenCL C 1.2, no extension. */
+/* Shared by the files of the OpenCL backend. Baseline: OpenCL 1.2, OpenCL C 1.2, no extension.
+ * Files, each calling only those before it: error, gemm, device, queue, buffer, cache, kernel,
+ * recording, backend. */
 #ifndef DLM_BACKEND_OPENCL_OPENCL_H
 #define DLM_BACKEND_OPENCL_OPENCL_H
 
@@ -6,6 +8,19 @@
 #include <CL/cl.h>
 
 #include "backend/backend_impl.h"
+
+#define DLM_OCL_MAX_DEVICES 64
+
+/* A device that can run our kernels. */
+struct dlm_ocl_candidate {
+    cl_platform_id platform;
+    cl_device_id id;
+};
+
+struct dlm_ocl_candidates {
+    struct dlm_ocl_candidate items[DLM_OCL_MAX_DEVICES];
+    int num;
+};
 
 /* Slices on their way; before one more is submitted the oldest is waited for. */
 #define DLM_OCL_MAX_IN_FLIGHT 2
@@ -37,16 +52,32 @@ struct dlm_ocl_buffer {
     size_t num_views, cap_views;
 };
 
-/* The queue profiles each dispatch only where that is asked for: it costs on some drivers. */
-enum dlm_status dlm_ocl_profile_queue(struct dlm_ocl_device *device,
-                                      cl_command_queue *queue) DLM_CHECK_RESULT;
-
+/* error.c */
 /* Logs what failed with the name of an OpenCL error code and gives the status it stands for:
  * DLM_ERR_MEMORY, DLM_ERR_DEVICE_LOST or DLM_ERR_DEVICE. */
 enum dlm_status dlm_ocl_fail(struct dlm_ocl_device *device, cl_int code, const char *fmt, ...)
     DLM_PRINTF(3, 4);
 const char *dlm_ocl_error_name(cl_int code);
 
+/* device.c */
+/* All devices of all platforms that can run our kernels, in the drivers' order. */
+void dlm_ocl_candidates_find(struct dlm_ctx *ctx, struct dlm_ocl_candidates *list);
+void dlm_ocl_device_info(const struct dlm_ocl_candidate *candidate, int index,
+                         struct dlm_device_info *info);
+/* Fills what can be known without a context: the id, capabilities, the driver's key. */
+void dlm_ocl_device_describe(struct dlm_ocl_device *device,
+                             const struct dlm_ocl_candidate *candidate, int index);
+
+/* queue.c */
+/* Makes the context and the queue of a described device. */
+enum dlm_status dlm_ocl_queue_open(struct dlm_ocl_device *device,
+                                   cl_platform_id platform) DLM_CHECK_RESULT;
+/* Before objects are released: waits until nothing runs, whether it failed or not. */
+void dlm_ocl_queue_settle(struct dlm_ocl_device *device);
+void dlm_ocl_queue_close(struct dlm_ocl_device *device);
+/* The queue profiles each dispatch only where that is asked for: it costs on some drivers. */
+enum dlm_status dlm_ocl_profile_queue(struct dlm_ocl_device *device,
+                                      cl_command_queue *queue) DLM_CHECK_RESULT;
 /* Takes the event that ends a slice, and waits for the oldest slice when too many are under way. */
 enum dlm_status dlm_ocl_push_slice(struct dlm_ocl_device *device, cl_event end) DLM_CHECK_RESULT;
 /* Waits for everything submitted. */
