@@ -1,5 +1,4 @@
-/* The CPU as a device: what its instruction set allows, which kernel table follows from that, and
- * the backend's list of functions.
+/* The CPU as a device: what its instruction set allows, and which kernel table follows from that.
  *
  * DLM_CPU_ISA=base|v3|v4|avx512bf16|amx lowers the instruction set to that level (each level
  * includes those before it; what the CPU lacks stays off). "v4" turns both bf16 units off,
@@ -19,10 +18,6 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/log.h"
-#include "base/mem.h"
-#include "base/pool.h"
-
-#define ALL_CAPS (DLM_CAP_AVX2 | DLM_CAP_AVX512 | DLM_CAP_AVX512_BF16 | DLM_CAP_AMX_BF16)
 
 struct isa_level {
     const char *name;
@@ -35,7 +30,7 @@ static const struct isa_level isa_levels[] = {
     {"v3", DLM_CAP_AVX2},
     {"v4", DLM_CAP_AVX2 | DLM_CAP_AVX512},
     {"avx512bf16", DLM_CAP_AVX2 | DLM_CAP_AVX512 | DLM_CAP_AVX512_BF16},
-    {"amx", ALL_CAPS},
+    {"amx", DLM_CPU_ALL_CAPS},
 };
 
 #if defined(__x86_64__)
@@ -116,8 +111,7 @@ static bool is_vdpbf16_fast(const struct cpuid *id)
     return !strcmp(id->vendor, "AuthenticAMD");
 }
 
-/* Capabilities of the CPU, no more than `allowed`. */
-static uint32_t detect_caps(uint32_t allowed)
+uint32_t dlm_cpu_caps_detect(uint32_t allowed)
 {
     struct cpuid id;
     uint32_t caps = 0;
@@ -157,7 +151,7 @@ static void cpu_name(char *name, size_t cap)
     snprintf(name, cap, "%s", *start ? start : "x86-64 CPU");
 }
 
-static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
+const struct dlm_cpu_kernel *dlm_cpu_table_choose(uint32_t caps)
 {
     if (caps & DLM_CAP_AVX512)
         return dlm_cpu_kernels_v4;
@@ -166,7 +160,7 @@ static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
 
 #else
 
-static uint32_t detect_caps(uint32_t allowed)
+uint32_t dlm_cpu_caps_detect(uint32_t allowed)
 {
     (void)allowed;
     return 0;
@@ -179,7 +173,7 @@ static void cpu_name(char *name, size_t cap)
     snprintf(name, cap, "%s CPU", uname(&system) ? "unknown" : system.machine);
 }
 
-static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
+const struct dlm_cpu_kernel *dlm_cpu_table_choose(uint32_t caps)
 {
     (void)caps;
     return dlm_cpu_kernels_base;
@@ -187,12 +181,11 @@ static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
 
 #endif
 
-/* What DLM_CPU_ISA allows; everything when it is not set. */
-static enum dlm_status allowed_caps(struct dlm_ctx *ctx, uint32_t *caps)
+enum dlm_status dlm_cpu_caps_allowed(struct dlm_ctx *ctx, uint32_t *caps)
 {
     const char *name = getenv("DLM_CPU_ISA");
 
-    *caps = ALL_CAPS;
+    *caps = DLM_CPU_ALL_CAPS;
     if (!name || !*name)
         return DLM_OK;
     for (size_t i = 0; i < DLM_ARRAY_LEN(isa_levels); i++) {
@@ -219,7 +212,7 @@ static void isa_text(uint32_t caps, char *text, size_t cap)
              caps & DLM_CAP_AMX_BF16 ? "+amx" : "");
 }
 
-static void fill_info(struct dlm_device_info *info, uint32_t caps)
+void dlm_cpu_device_info(struct dlm_device_info *info, uint32_t caps)
 {
     *info = (struct dlm_device_info){.kind = DLM_BACKEND_CPU};
     cpu_name(info->name, sizeof(info->name));
@@ -227,93 +220,3 @@ static void fill_info(struct dlm_device_info *info, uint32_t caps)
     info->memory_bytes = dlm_cpu_memory_total();
     info->max_alloc_bytes = SIZE_MAX / 4;
 }
-
-static int enumerate(struct dlm_ctx *ctx, struct dlm_device_info *list, int max)
-{
-    uint32_t allowed;
-
-    if (max < 1)
-        return 0;
-    (void)ctx; /* a bad DLM_CPU_ISA is reported when the device is opened */
-    if (allowed_caps(NULL, &allowed))
-        allowed = ALL_CAPS;
-    fill_info(&list[0], detect_caps(allowed));
-    return 1;
-}
-
-static void close_device(struct dlm_device *device)
-{
-    struct dlm_cpu_device *cpu = (struct dlm_cpu_device *)device;
-
-    dlm_cpu_scratch_free(cpu);
-    dlm_free(cpu->scratch);
-    dlm_free(cpu);
-}
-
-static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out, int index,
-                                   const char *cache_dir)
-{
-    struct dlm_cpu_device *cpu = NULL;
-    uint32_t allowed;
-    enum dlm_status st;
-
-    (void)index;     /* there is one */
-    (void)cache_dir; /* nothing is compiled at run time */
-    st = allowed_caps(ctx, &allowed);
-    if (st)
-        goto done;
-    st = DLM_ERR_MEMORY;
-    cpu = dlm_alloc(ctx, sizeof(*cpu));
-    if (!cpu)
-        goto done;
-    cpu->pool = dlm_ctx_pool(ctx);
-    if (!cpu->pool)
-        goto done;
-    cpu->num_workers = dlm_pool_num_workers(cpu->pool);
-    cpu->scratch = dlm_alloc_array(ctx, (size_t)cpu->num_workers, sizeof(*cpu->scratch));
-    if (!cpu->scratch)
-        goto done;
-    const uint32_t bits = detect_caps(allowed);
-    cpu->kernels = choose_table(bits);
-    cpu->base = (struct dlm_device){.backend = &dlm_backend_cpu, .ctx = ctx};
-    fill_info(&cpu->base.caps.info, bits);
-    cpu->base.caps.bits = bits | DLM_CAP_PANELS;
-    cpu->base.caps.max_alloc_bytes = (size_t)cpu->base.caps.info.max_alloc_bytes;
-    cpu->base.caps.max_range_bytes = cpu->base.caps.max_alloc_bytes;
-    cpu->base.caps.align_bytes = 1; /* kernels take any address */
-    cpu->base.caps.max_groups = INT32_MAX;
-    cpu->base.caps.num_units = (uint32_t)cpu->num_workers; /* a thread count fits */
-    cpu->base.caps.free_bytes = dlm_cpu_memory_free();
-    *out = &cpu->base;
-    cpu = NULL;
-    st = DLM_OK;
-done:
-    if (cpu)
-        close_device(&cpu->base);
-    return st;
-}
-
-static enum dlm_status wait_device(struct dlm_device *device)
-{
-    (void)device; /* a recording has ended when its run returns */
-    return DLM_OK;
-}
-
-const struct dlm_backend dlm_backend_cpu = {
-    .kind = DLM_BACKEND_CPU,
-    .enumerate = enumerate,
-    .open = open_device,
-    .close = close_device,
-    .buffer_create = dlm_cpu_buffer_create,
-    .buffer_destroy = dlm_cpu_buffer_destroy,
-    .buffer_write = dlm_cpu_buffer_write,
-    .buffer_read = dlm_cpu_buffer_read,
-    .buffer_fill = dlm_cpu_buffer_fill,
-    .buffer_host_data = dlm_cpu_buffer_host_data,
-    .has_kernel = dlm_cpu_has_kernel,
-    .recording_create = dlm_cpu_recording_create,
-    .recording_destroy = dlm_cpu_recording_destroy,
-    .recording_run = dlm_cpu_recording_run,
-    .recording_profile = dlm_cpu_recording_profile,
-    .wait = wait_device,
-};
