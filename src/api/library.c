@@ -1,11 +1,6 @@
-/* What belongs to no single call: version, names, texts. */
+/* What belongs to no single call: names, texts. */
 #include "base/mem.h"
 #include "dlm/compute.h"
-
-const char *dlm_version_text(void)
-{
-    return DLM_VERSION;
-}
 
 void dlm_text_free(char *text)
 {

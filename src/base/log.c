@@ -1,0 +1,52 @@
+/* Logging and failing. */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/ctx_impl.h"
+
+/* Whatever a file's text or name brought into a message, it is one line and cannot steer a
+ * terminal. Only what is for debugging (compilers' logs) may have several lines. */
+static void remove_controls(char *text, enum dlm_log_level level)
+{
+    for (; *text; text++) {
+        if (*text == '\t' || (*text == '\n' && level != DLM_LOG_DEBUG))
+            *text = ' ';
+        else if (((unsigned char)*text < ' ' && *text != '\n') || *text == 0x7f)
+            *text = '?';
+    }
+}
+
+static void log_va(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, va_list args)
+{
+    char text[sizeof(ctx->last_error)];
+
+    if (!ctx)
+        return;
+    vsnprintf(text, sizeof(text), fmt, args);
+    remove_controls(text, level);
+    if (level == DLM_LOG_ERROR)
+        snprintf(ctx->last_error, sizeof(ctx->last_error), "%s", text);
+    if (ctx->params.log)
+        ctx->params.log(ctx->params.log_user, level, text);
+}
+
+void dlm_log(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    log_va(ctx, level, fmt, args);
+    va_end(args);
+}
+
+enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    log_va(ctx, DLM_LOG_ERROR, fmt, args);
+    va_end(args);
+    return status;
+}
