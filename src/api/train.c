@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "api/train_impl.h"
 #include "base/cancel.h"
@@ -175,6 +176,8 @@ static struct dlm_target_spec target_spec(const struct dlm_train_call *t, const 
     const struct dlm_doc_targets *targets = &t->doc->training.target_modules;
     struct dlm_target_spec spec = {.kind = DLM_TARGET_LIST};
 
+    if (targets->kind == DLM_DOC_TARGETS_REGEX && !strcasecmp(targets->regex, "all-linear"))
+        return (struct dlm_target_spec){.kind = DLM_TARGET_ALL_LINEAR};
     if (targets->kind == DLM_DOC_TARGETS_REGEX)
         return (struct dlm_target_spec){.kind = DLM_TARGET_REGEX, .regex = targets->regex};
     if (targets->kind == DLM_DOC_TARGETS_LIST) {

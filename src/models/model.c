@@ -247,6 +247,20 @@ enum dlm_status dlm_model_list_linear(struct dlm_model *m, struct dlm_linear *l)
     return DLM_OK;
 }
 
+/* Each name of a list is one of the model's. */
+static enum dlm_status check_targets(const struct dlm_model *m, const struct dlm_target_spec *spec)
+{
+    const char **paths = dlm_alloc_array(m->ctx, m->num_linears, sizeof(*paths));
+
+    if (!paths)
+        return DLM_ERR_MEMORY;
+    for (size_t i = 0; i < m->num_linears; i++)
+        paths[i] = m->linears[i]->path;
+    enum dlm_status st = dlm_target_spec_check(m->ctx, spec, paths, m->num_linears);
+    dlm_free(paths);
+    return st;
+}
+
 enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
                                     const struct dlm_target_spec *spec,
                                     const struct dlm_lora_params *params)
@@ -256,6 +270,8 @@ enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
     bool hit;
 
     enum dlm_status st = dlm_lora_create(m->ctx, out, params);
+    if (!st)
+        st = check_targets(m, spec);
     if (!st)
         st = dlm_lora_matcher_create(m->ctx, &matcher, spec);
     for (size_t i = 0; !st && i < m->num_linears; i++) {

@@ -13,7 +13,7 @@
 enum dlm_target_kind {
     DLM_TARGET_LIST,  /* suffixes ("q_proj"): path == t or path ends with "." + t */
     DLM_TARGET_REGEX, /* PEFT's full match of the path */
-    DLM_TARGET_ALL_LINEAR, /* PEFT's "all-linear": every linear module but lm_head */
+    DLM_TARGET_ALL_LINEAR, /* PEFT's "all-linear", but below `under` only: the head is not there */
 };
 
 /* `auto` in a document is DLM_TARGET_LIST with the registry row's list. All zero matches nothing.
@@ -23,7 +23,7 @@ struct dlm_target_spec {
     const char *const *names; /* DLM_TARGET_LIST */
     size_t num_names;
     const char *regex; /* DLM_TARGET_REGEX, in Python's syntax as far as PCRE2 shares it */
-    const char *under; /* DLM_TARGET_LIST: only below this path; NULL: "model.language_model" */
+    const char *under; /* not REGEX: only below this path; NULL: "model.language_model" */
 };
 
 struct dlm_lora_matcher;
@@ -38,6 +38,11 @@ void dlm_lora_matcher_destroy(struct dlm_lora_matcher **matcher);
  * it for linear modules only. DLM_ERR_INVALID: the regex needs too many steps. */
 enum dlm_status dlm_lora_matches(struct dlm_ctx *ctx, const struct dlm_lora_matcher *matcher,
                                  const char *path, bool *matches) DLM_CHECK_RESULT;
+
+/* Each name of a list must match one of the base's linear modules, whose paths these are.
+ * DLM_ERR_INVALID: one does not; a hint lists near names. */
+enum dlm_status dlm_target_spec_check(struct dlm_ctx *ctx, const struct dlm_target_spec *spec,
+                                      const char *const *paths, size_t num_paths) DLM_CHECK_RESULT;
 
 /* --- reading --- */
 

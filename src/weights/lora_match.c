@@ -11,16 +11,15 @@ struct dlm_lora_matcher {
     enum dlm_target_kind kind;
     char **names; /* DLM_TARGET_LIST */
     size_t num_names;
-    char *under;
+    char *under; /* but for DLM_TARGET_REGEX */
     struct dlm_regex *regex;
 };
 
 static enum dlm_status copy_list(struct dlm_ctx *ctx, struct dlm_lora_matcher *m,
                                  const struct dlm_target_spec *spec)
 {
-    m->under = dlm_strdup(ctx, spec->under ? spec->under : language_model);
     m->names = dlm_alloc_array(ctx, spec->num_names, sizeof(*m->names));
-    if (!m->under || !m->names)
+    if (!m->names)
         return DLM_ERR_MEMORY;
     for (size_t i = 0; i < spec->num_names; i++) {
         m->names[i] = dlm_strdup(ctx, spec->names[i]);
@@ -41,10 +40,14 @@ enum dlm_status dlm_lora_matcher_create(struct dlm_ctx *ctx, struct dlm_lora_mat
     if (!m)
         return DLM_ERR_MEMORY;
     m->kind = spec->kind;
-    if (spec->kind == DLM_TARGET_LIST)
-        st = copy_list(ctx, m, spec);
-    else if (spec->kind == DLM_TARGET_REGEX)
+    if (spec->kind == DLM_TARGET_REGEX)
         st = dlm_regex_create(ctx, &m->regex, "target_modules", "", spec->regex, "");
+    else
+        m->under = dlm_strdup(ctx, spec->under ? spec->under : language_model);
+    if (!st && !m->under && spec->kind != DLM_TARGET_REGEX)
+        st = DLM_ERR_MEMORY;
+    if (!st && spec->kind == DLM_TARGET_LIST)
+        st = copy_list(ctx, m, spec);
     if (st)
         dlm_lora_matcher_destroy(&m);
     *out = m;
@@ -81,13 +84,10 @@ enum dlm_status dlm_lora_matches(struct dlm_ctx *ctx, const struct dlm_lora_matc
     *matches = false;
     if (matcher->kind == DLM_TARGET_REGEX)
         return dlm_regex_matches(ctx, matcher->regex, path, matches);
-    if (matcher->kind == DLM_TARGET_ALL_LINEAR) {
-        *matches = !ends_with_component(path, "lm_head");
-        return DLM_OK;
-    }
     const size_t under_len = strlen(matcher->under);
     if (strncmp(path, matcher->under, under_len) || path[under_len] != '.')
         return DLM_OK;
+    *matches = matcher->kind == DLM_TARGET_ALL_LINEAR;
     for (size_t i = 0; i < matcher->num_names && !*matches; i++)
         *matches = ends_with_component(path, matcher->names[i]);
     return DLM_OK;

@@ -291,6 +291,9 @@ sed 's/lora_r: 4/lora_r: lots/' doc.dlm > bad.dlm
 document_fails_ "bad.dlm:" "lora_r"
 sed 's/sequence_len: 256/sequence_len: 10000000000/' doc.dlm > bad.dlm
 document_fails_ "bad.dlm:" "sequence_len"
+sed 's/^training:/training:\n  target_modules: [v_proj, q_prj]/' doc.dlm > bad.dlm
+document_fails_ "target_modules: 'q_prj' names no linear module of the language model"
+err_has "hint: near names: 'q_proj', "
 printf 'caf\351\n' | cat doc.dlm - > bad.dlm
 document_fails_ "bad.dlm" "UTF-8"
 head -c 100 doc.dlm > bad.dlm

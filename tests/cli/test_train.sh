@@ -123,6 +123,20 @@ grep -qF "\"final_val_loss\":${last:-none}," val-8/$store_/logs/*.jsonl ||
 case_ "without rows held out there is no validation"
 ! grep -q '"val_loss"' "warm/$store_/logs/"*.jsonl || fail_ "there is"
 
+# --- target_modules ---
+
+case_ "all-linear adapts every linear module of the language model, and nothing else"
+for word in all-linear All-Linear; do
+    sed "s/^training:/training:\n  target_modules: $word/" doc.dlm > linear.dlm
+    run_ dlm -q --home linear train --backend cpu --max-steps 1 linear.dlm
+    status_is 0
+    sed -n 's/.*"target_modules": //p' "$(dirname "$(adapter_ linear)")/adapter_config.json" > out
+    for name in q_proj k_proj v_proj o_proj gate_proj up_proj down_proj language_model; do
+        out_has "$name"
+    done
+    ! grep -q -e vision_tower -e projector out || fail_ "$word adapts more"
+done
+
 # --- an adapter that is no number ---
 
 case_ "an adapter with NaN or infinite weights is not committed"

@@ -80,6 +80,80 @@ static void test_peft(void)
     json_decref(root);
 }
 
+/* "all-linear" is PEFT's, of which the language model's are taken. */
+static void test_all_linear(void)
+{
+    const struct dlm_target_spec spec = {.kind = DLM_TARGET_ALL_LINEAR};
+    struct dlm_lora_matcher *m = NULL;
+    json_t *root = NULL;
+    size_t hits = 0;
+
+    check_case("PEFT's all-linear, below the language model");
+    if (!CHECK(!dlm_json_load(ctx, golden_path("matches.json"), 1 << 20, &root)) ||
+        !CHECK(!dlm_lora_matcher_create(ctx, &m, &spec)))
+        return;
+    const json_t *linears = json_object_get(root, "linears");
+    for (size_t i = 0; i < json_array_size(linears); i++) {
+        const char *path = json_string_value(json_array_get(linears, i));
+        const bool want = has_string(json_object_get(root, "all_linear"), path) &&
+                          starts_with(path, "model.language_model.");
+        bool hit = !want;
+        CHECK(!dlm_lora_matches(ctx, m, path, &hit) && hit == want);
+        hits += hit;
+    }
+    CHECK_INT(hits, 14);
+    dlm_lora_matcher_destroy(&m);
+    json_decref(root);
+}
+
+static char hint[1024];
+
+static void keep_hint(void *user, enum dlm_log_level level, const char *text)
+{
+    (void)user;
+    if (level == DLM_LOG_HINT)
+        snprintf(hint, sizeof(hint), "%s", text);
+}
+
+/* A name that no module of the language model has, and what it could have meant. */
+static void expect_unknown(struct dlm_ctx *c, const char *name, const char *near)
+{
+    static const char *const paths[] = {
+        "model.language_model.layers.0.self_attn.q_proj", "model.vision_tower.layers.0.mlp.fc1",
+        "model.language_model.layers.0.mlp.gate_proj", "model.language_model.layers.0.mlp.up_proj",
+        "model.language_model.layers.0.self_attn.k_proj",
+        "model.language_model.layers.1.self_attn.k_proj",
+        "model.language_model.layers.0.self_attn.v_proj"};
+    const char *names[] = {"v_proj", name};
+    const struct dlm_target_spec spec = {.names = names, .num_names = 2};
+    char text[256];
+
+    hint[0] = '\0';
+    CHECK_INT(dlm_target_spec_check(c, &spec, paths, DLM_ARRAY_LEN(paths)),
+              near ? DLM_ERR_INVALID : DLM_OK);
+    snprintf(text, sizeof(text), "target_modules: '%.100s' names no linear module", name);
+    if (near && (!CHECK(strstr(dlm_ctx_last_error(c), text)) || !CHECK(strstr(hint, near))))
+        printf("     got \"%s\", \"%s\"\n", dlm_ctx_last_error(c), hint);
+}
+
+static void test_unknown_names(void)
+{
+    const struct dlm_ctx_params params = {.log = keep_hint};
+    struct dlm_ctx *c = dlm_ctx_create(&params);
+
+    check_case("names that match nothing");
+    expect_unknown(c, "k_proj", NULL);
+    expect_unknown(c, "self_attn.k_proj", NULL);
+    expect_unknown(c, "g_proj", "near names: 'q_proj', 'k_proj', 'v_proj', 'up_proj';");
+    expect_unknown(c, "gateproj", "near names: 'gate_proj', ");
+    expect_unknown(c, "fc1", "near names: '"); /* the tower's */
+    expect_unknown(c, "", "near names: '");
+    expect_unknown(c, "proj", "near names: 'q_proj', ");
+    expect_unknown(c, "a_name_that_is_far_longer_than_any_module_has_a_right_to_be_in_its_file",
+                   "near names: 'q_proj', 'gate_proj', ");
+    dlm_ctx_destroy(&c);
+}
+
 static void test_hostile(void)
 {
     static const struct {
@@ -129,7 +203,8 @@ static void test_kinds(void)
     check_case("all-linear");
     spec = (struct dlm_target_spec){.kind = DLM_TARGET_ALL_LINEAR};
     CHECK(!dlm_lora_matcher_create(ctx, &m, &spec));
-    CHECK(!dlm_lora_matches(ctx, m, "model.vision_tower.fc1", &hit) && hit);
+    CHECK(!dlm_lora_matches(ctx, m, "model.language_model.fc1", &hit) && hit);
+    CHECK(!dlm_lora_matches(ctx, m, "model.vision_tower.fc1", &hit) && !hit);
     CHECK(!dlm_lora_matches(ctx, m, "lm_head", &hit) && !hit);
     dlm_lora_matcher_destroy(&m);
     check_case("nothing");
@@ -191,6 +266,8 @@ int main(void)
 {
     ctx = dlm_ctx_create(NULL);
     test_peft();
+    test_all_linear();
+    test_unknown_names();
     test_hostile();
     test_kinds();
     test_regex_of();

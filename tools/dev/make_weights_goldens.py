@@ -16,7 +16,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 from peft import LoraConfig, get_peft_model
-from peft.tuners.tuners_utils import check_target_module_exists
+from peft.tuners.tuners_utils import (_maybe_include_all_linear_layers,
+                                      check_target_module_exists)
 from peft.utils.other import get_pattern_key
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -166,8 +167,12 @@ def make_old_names():
 
 
 def make_matches():
-    """What PEFT says about which modules fit, and about rank patterns."""
-    keys = [n for n, _ in tiny_model().named_modules() if n]
+    """What PEFT says about which modules fit, which are "all-linear", and about rank patterns."""
+    model = tiny_model()
+    keys = [n for n, _ in model.named_modules() if n]
+    linears = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+    all_linear = _maybe_include_all_linear_layers(
+        LoraConfig(target_modules="all-linear"), model).target_modules
     specs = [
         ["q_proj"], ["self_attn.q_proj", "fc1"], ["linear"], ["proj"],
         r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj)", r".*q_proj", r"q_proj",
@@ -185,7 +190,7 @@ def make_matches():
         out.append({"spec": spec,
                     "hits": [k for k in keys if check_target_module_exists(c, k)]})
     patterns = ["q_proj", "layers.1.self_attn.q_proj", "1.self_attn.(q|k)_proj", "^model.*v_proj"]
-    dump({"keys": keys, "targets": out,
+    dump({"keys": keys, "linears": linears, "all_linear": sorted(all_linear), "targets": out,
           "patterns": [{"pattern": p, "hits": [k for k in keys if get_pattern_key([p], k) == p]}
                        for p in patterns]}, "matches.json")
 
