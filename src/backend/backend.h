@@ -93,12 +93,13 @@ struct dlm_binding {
 
 /* One kernel launch. Bindings are arguments 0.. in order, params the last one (OpenCL: a struct by
  * value; Vulkan: push constants; CPU: a pointer). Grid: GPU work-groups of the size the kernel
- * declares; CPU: groups[0]*groups[1]*groups[2] work items. */
+ * declares, whose kernels leave what lies past their range; CPU: as many work items. */
 struct dlm_dispatch {
     const char *kernel; /* row of the kernel lists; lives as long as the program */
     struct dlm_binding bindings[DLM_MAX_BINDINGS];
     uint32_t num_bindings;
     uint32_t groups[3];
+    uint32_t units; /* work items that there are if the grid has more; 0: all of groups */
     uint32_t params_bytes;
     uint8_t params[DLM_MAX_PARAMS_BYTES];
     size_t scratch_bytes; /* CPU: private memory of a worker */

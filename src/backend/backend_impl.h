@@ -67,7 +67,7 @@ extern const struct dlm_backend dlm_backend_vulkan;
 struct dlm_cpu_call {
     void *const *buffers; /* [num_bindings], start of each binding */
     const void *params;
-    uint32_t groups[3];
+    int64_t num_items; /* of the dispatch: item is 0..num_items-1 */
     void *scratch; /* scratch_bytes of the dispatch, aligned to 64, private to the worker */
     uint32_t num_workers; /* items that run at a time: a hint for prefetching, never for results */
 };

@@ -241,7 +241,7 @@ DLM_INLINE struct dlm_tile_ahead drive_next(const struct drive *d, const struct 
     }
     if (part == d->parts) {
         item += call->num_workers;
-        if (item >= call->groups[0])
+        if (item >= call->num_items)
             return none;
         next = drive_start(d->e, call, item);
         part = 0;

@@ -206,7 +206,7 @@ static enum dlm_status lower_groups(struct dlm_lowering *l, const struct group_k
                                     struct dlm_kernel_call *call,
                                     const struct dlm_attention_params *p, uint32_t num)
 {
-    enum { MAX_GROUPS = 32768 }; /* in a dimension of a grid; a folded grid would be another one */
+    const uint32_t most = l->caps->max_groups; /* beyond, one dimension would be folded into two */
     const enum kernel_size size =
         l->caps->bits & DLM_CAP_NO_LOCAL || p->dim > DLM_ATTENTION_MAX_DIM ? SIZE_NO_LOCAL
         : p->dim > DLM_ATTENTION_SMALL_DIM                                 ? SIZE_LARGE
@@ -214,7 +214,7 @@ static enum dlm_status lower_groups(struct dlm_lowering *l, const struct group_k
 
     call->kernel = kernel->names[size][l->inputs[K].dtype];
     call->groups[0] = blocks(num, kernel->own[size]);
-    if (call->groups[0] > MAX_GROUPS || p->kv_heads > MAX_GROUPS || p->batch > MAX_GROUPS)
+    if (call->groups[0] > most || p->kv_heads > most || p->batch > most)
         return dlm_lower_unsupported(l, "grid of that size");
     return dlm_lower_call(l, call, p, sizeof(*p));
 }

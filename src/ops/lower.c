@@ -7,8 +7,18 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* Largest grid dimension that is certain everywhere, as a round number. */
-#define FOLD_GROUPS 32768u
+/* Two dimensions for a grid of one that is too long for the device, with fewer groups to spare than
+ * there are in the second. */
+static void fold_grid(struct dlm_kernel_call *c, uint32_t max_groups)
+{
+    const uint32_t num = c->groups[0];
+
+    if (num <= max_groups || c->groups[1] != 1 || c->groups[2] != 1)
+        return;
+    c->units = num;
+    c->groups[1] = num / max_groups + (num % max_groups > 0);
+    c->groups[0] = num / c->groups[1] + (num % c->groups[1] > 0);
+}
 
 enum dlm_status dlm_lower_call(struct dlm_lowering *l, const struct dlm_kernel_call *call,
                                const void *params, size_t params_bytes)
@@ -22,10 +32,7 @@ enum dlm_status dlm_lower_call(struct dlm_lowering *l, const struct dlm_kernel_c
     for (int i = 0; i < 3; i++)
         if (!c->groups[i])
             c->groups[i] = 1;
-    if (c->groups[0] > FOLD_GROUPS && c->groups[1] == 1 && c->groups[2] == 1) {
-        c->groups[1] = (c->groups[0] + FOLD_GROUPS - 1) / FOLD_GROUPS;
-        c->groups[0] = FOLD_GROUPS;
-    }
+    fold_grid(c, l->caps->max_groups);
     if (params_bytes)
         memcpy(c->params, params, params_bytes);
     c->params_bytes = (uint32_t)params_bytes; /* at most DLM_MAX_PARAMS_BYTES */

@@ -25,6 +25,7 @@ struct dlm_kernel_call {
     uint32_t num_args;
     uint32_t writes; /* bit i: argument i is written */
     uint32_t groups[3];
+    uint32_t units; /* of a folded grid, which has some to spare; 0: all of groups */
     uint32_t params_bytes;
     uint8_t params[DLM_MAX_PARAMS_BYTES];
     size_t scratch_bytes; /* CPU only */

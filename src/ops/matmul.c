@@ -14,8 +14,6 @@
 
 enum { A, B, C, BIAS };
 
-#define MAX_GROUPS 32768u /* in a dimension of a grid; a folded grid would be another one */
-
 /* d seen as [batch0, batch1, rows, cols]. */
 static void as_4d(const struct dlm_desc *d, int64_t shape[4], uint32_t stride[4])
 {
@@ -515,8 +513,9 @@ static enum dlm_status lower_product(struct dlm_lowering *l)
                    p.batch0 * p.batch1},
     };
     choose_splits(&p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2]);
-    if ((call.groups[0] > MAX_GROUPS && !(t.can_fold && call.groups[2] == 1)) ||
-        call.groups[1] > MAX_GROUPS || (uint64_t)call.groups[2] * p.splits > MAX_GROUPS)
+    const uint32_t most = l->caps->max_groups; /* beyond, one dimension would be folded into two */
+    if ((call.groups[0] > most && !(t.can_fold && call.groups[2] == 1)) ||
+        call.groups[1] > most || (uint64_t)call.groups[2] * p.splits > most)
         return dlm_lower_unsupported(l, "grid of that size");
     if (p.splits > 1)
         return lower_split(l, &call, &p);

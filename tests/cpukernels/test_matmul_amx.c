@@ -138,7 +138,7 @@ static void check_direction(const struct matmul_case *shape, bool is_bwd, bool i
         exit(1);
     memset(scratch, 0xff, scratch_bytes);
     const struct dlm_cpu_call call = {
-        .buffers = buffers, .params = &p, .groups = {items, 1, 1}, .scratch = scratch,
+        .buffers = buffers, .params = &p, .num_items = items, .scratch = scratch,
         .num_workers = 1,
     };
     for (uint32_t item = 0; item < items; item++) {

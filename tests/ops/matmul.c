@@ -79,6 +79,7 @@ static const struct op_row rows[] = {
     ROW("two batch dimensions", X(2, 1, 5, 17), W(BF16, 3, 17, 35)),
     ROW("sliced batch", SLICE(F32, 2, 3, 5, 17), SLICE(F32, 2, 3, 17, 19)),
     ROW("batch of long sums", X(2, 3, 1050), W_T(F32, 2, 1050, 5)),
+    ROW("more batches than fit", X(3, 11001, 1, 2), W(F32, 3, 11001, 2, 1)),
 
     ROW_WITH("alpha", 2, ATTRS(.alpha = -0.25f), &plain, TOL_PRODUCT, X(33, 20), W(F32, 20, 40)),
     ROW_WITH("c", 3, ATTRS(0), NULL, TOL_PRODUCT, X(33, 20), W(F32, 20, 40), X(33, 40)),

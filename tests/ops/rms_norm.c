@@ -20,7 +20,7 @@ static const struct op_row rows[] = {
      {{.ndim = 2, .shape = {2, 65}, .fill = FILL_CONST}, ROW_VECTOR(65)}, TOL_REDUCTION, NULL, 0},
     {"large and small", &dlm_op_rms_norm, {.norm = {1e-6f, true}}, 2,
      {{.ndim = 2, .shape = {4, 130}, .scale = 1e15}, ROW_VECTOR(130)}, TOL_REDUCTION, NULL, 0},
-    {"many rows", &dlm_op_rms_norm, {.norm = {1e-6f, true}}, 2, {X(40000, 2), ROW_VECTOR(2)},
+    {"many rows", &dlm_op_rms_norm, {.norm = {1e-6f, true}}, 2, {X(70000, 2), ROW_VECTOR(2)},
      TOL_REDUCTION, NULL, 0},
 
     {"odd sizes", &dlm_op_rms_norm_backward, {.norm = {1e-6f, true}}, 3,

@@ -12,7 +12,6 @@
 struct prepared_call {
     dlm_cpu_kernel_fn run;
     int64_t num_items;
-    uint32_t groups[3];
     void *buffers[DLM_MAX_BINDINGS];
     uint8_t params[DLM_MAX_PARAMS_BYTES];
 };
@@ -67,8 +66,8 @@ static bool prepare(const struct dlm_cpu_device *device, const struct dlm_dispat
         !dlm_mul_size(items, d->groups[2], &items) || items > INT64_MAX / 2)
         return false;
     call->run = kernel->run;
-    call->num_items = (int64_t)items;
-    memcpy(call->groups, d->groups, sizeof(call->groups));
+    /* what a folded grid has to spare never runs: kernels need not guard their items */
+    call->num_items = (int64_t)(d->units ? DLM_MIN(items, d->units) : items);
     memcpy(call->params, d->params, d->params_bytes);
     for (uint32_t i = 0; i < d->num_bindings; i++) {
         char *data = dlm_cpu_buffer_host_data(d->bindings[i].buffer);
@@ -123,7 +122,7 @@ static void run_item(void *user, int64_t item, int worker)
     const struct dlm_cpu_call call = {
         .buffers = p->buffers,
         .params = p->params,
-        .groups = {p->groups[0], p->groups[1], p->groups[2]},
+        .num_items = p->num_items,
         .scratch = job->scratch[worker],
         .num_workers = (uint32_t)job->num_workers, /* at least 1 */
     };
