@@ -33,6 +33,13 @@ enum dlm_status dlm_doc_read_front(struct dlm_ctx *ctx, struct dlm_doc *doc,
 enum dlm_status dlm_doc_read_body(struct dlm_ctx *ctx, struct dlm_doc *doc,
                                   const struct dlm_doc_parts *parts) DLM_CHECK_RESULT;
 
+/* Reads a line of the body, outside of code, as a fence into section, which is zeroed but for
+ * start_line; *is_fence false: it is text. DLM_ERR_PARSE: a fence with a fault, or a line that
+ * begins like one of a known type and is none. */
+enum dlm_status dlm_doc_read_fence(struct dlm_ctx *ctx, struct dlm_doc *doc, const char *line,
+                                   size_t len, struct dlm_doc_section *section,
+                                   bool *is_fence) DLM_CHECK_RESULT;
+
 /* Moves provenance markers from the head of a section's content into its fields. */
 enum dlm_status dlm_doc_lift_markers(struct dlm_ctx *ctx, struct dlm_doc *doc,
                                      struct dlm_doc_section *section) DLM_CHECK_RESULT;

@@ -1,7 +1,8 @@
 /* The bodies of instruction and preference sections: `### Header` lines and the texts below them.
- * */
+ * A line that is almost a header is an error: as text it would end up in the answer above. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "doc/doc_impl.h"
@@ -28,6 +29,7 @@ struct body {
     struct line *lines;
     size_t num_lines, cap;
     size_t i; /* current line */
+    bool in_code; /* between ``` lines, where `# a` is a comment */
 };
 
 static bool line_is(const struct line *line, const char *header)
@@ -59,8 +61,9 @@ static void skip_blank(struct body *b)
         b->i++;
 }
 
-/* Fails at a line of the section (0-based); got is quoted when not NULL. */
-static enum dlm_status fail(struct body *b, size_t at, const struct line *got, const char *text)
+/* Fails at a line of the section (0-based) and a column (0: none); got is quoted when not NULL. */
+static enum dlm_status fail_at(struct body *b, size_t at, int64_t column, const struct line *got,
+                               const char *text)
 {
     const struct dlm_doc_section *s = b->section;
     struct dlm_str repr = {0};
@@ -71,10 +74,15 @@ static enum dlm_status fail(struct body *b, size_t at, const struct line *got, c
     if (got)
         st = dlm_text_append_repr(b->ctx, &repr, got->text, got->len);
     if (!st)
-        st = dlm_doc_fail(b->ctx, b->path, line, 0, "section %s, line %zu: %s%s%s", s->id, at + 1,
-                          text, got ? ", got " : "", dlm_str_text(&repr));
+        st = dlm_doc_fail(b->ctx, b->path, line, column, "section %s, line %zu: %s%s%s", s->id,
+                          at + 1, text, got ? ", got " : "", dlm_str_text(&repr));
     dlm_str_finish(&repr);
     return st;
+}
+
+static enum dlm_status fail(struct body *b, size_t at, const struct line *got, const char *text)
+{
+    return fail_at(b, at, 0, got, text);
 }
 
 static bool is_any_header(const struct body *b, const struct line *line)
@@ -86,15 +94,63 @@ static bool is_any_header(const struct body *b, const struct line *line)
     return false;
 }
 
-/* The lines up to the next header or the end, joined by LF and stripped. */
-static enum dlm_status read_text(struct body *b, const char **text, size_t *len)
+/* True when the line, stripped, is a header but for the number of '#', blanks, case or a colon at
+ * its end. With other text behind it, it is one only where it is `next`: `### A better way` is a
+ * heading like any other in an answer, and a lost header below a question. */
+static bool is_near_header(const char *text, size_t len, const char *header, const char *next)
+{
+    const char *name = header + strspn(header, "# ");
+    size_t num_marks = 0;
+
+    while (num_marks < len && text[num_marks] == '#')
+        num_marks++;
+    const char *word = dlm_text_skip_space(text + num_marks, text + len);
+    size_t rest = len - (size_t)(word - text);
+    bool has_blank = word > text + num_marks;
+    if (!num_marks || num_marks > 6 || (num_marks == 1 && !has_blank) || rest < strlen(name) ||
+        strncasecmp(word, name, strlen(name)))
+        return false;
+    const char *behind = word + strlen(name);
+    const char *after = dlm_text_skip_space(behind, text + len);
+    while (after < text + len && *after == ':')
+        after++;
+    return dlm_text_skip_space(after, text + len) == text + len ||
+           (header == next && (after > behind || *after == '!'));
+}
+
+/* Fails if the current line, which is no header, is almost one. */
+static enum dlm_status check_near_miss(struct body *b, const char *next)
+{
+    const struct line *line = &b->lines[b->i];
+    const char *text = line->text;
+    size_t len = line->len;
+    char message[64];
+
+    dlm_text_strip(&text, &len);
+    if (len >= 3 && !memcmp(text, "```", 3))
+        b->in_code = !b->in_code;
+    for (size_t i = 0; !b->in_code && b->headers[i]; i++) {
+        if (!is_near_header(text, len, b->headers[i], next))
+            continue;
+        (void)snprintf(message, sizeof(message), "expected `%s` header alone on its line",
+                       b->headers[i]);
+        return fail_at(b, b->i, (int64_t)(text - line->text) + 1, line, message);
+    }
+    return DLM_OK;
+}
+
+/* The lines up to the next header or the end, joined by LF and stripped; `next` is the header that
+ * ends a text like this one. */
+static enum dlm_status read_text(struct body *b, const char *next, const char **text, size_t *len)
 {
     struct dlm_str joined = {0};
     enum dlm_status st = DLM_OK;
 
+    b->in_code = false; /* a header ends code too, as in the reference */
     for (bool first = true; !st && b->i < b->num_lines && !is_any_header(b, &b->lines[b->i]);
          b->i++) {
-        if (!first)
+        st = check_near_miss(b, next);
+        if (!st && !first)
             st = dlm_str_append(b->ctx, &joined, "\n", 1);
         if (!st)
             st = dlm_str_append(b->ctx, &joined, b->lines[b->i].text, b->lines[b->i].len);
@@ -105,7 +161,7 @@ static enum dlm_status read_text(struct body *b, const char **text, size_t *len)
     dlm_text_strip(&begin, len);
     *text = st ? NULL : dlm_arena_strndup(b->ctx, b->arena, begin, *len);
     dlm_str_finish(&joined);
-    return *text ? DLM_OK : DLM_ERR_MEMORY;
+    return st || *text ? st : DLM_ERR_MEMORY;
 }
 
 static enum dlm_status read_pair(struct body *b, struct dlm_doc_pair *pair)
@@ -116,7 +172,7 @@ static enum dlm_status read_pair(struct body *b, struct dlm_doc_pair *pair)
     if (!pair->is_probe && !line_is(&b->lines[b->i], header_q))
         return fail(b, b->i, &b->lines[b->i], "expected `### Q` header alone on its line");
     b->i++;
-    enum dlm_status st = read_text(b, &pair->question, &pair->question_len);
+    enum dlm_status st = read_text(b, header_a, &pair->question, &pair->question_len);
     if (st)
         return st;
     if (!pair->question_len)
@@ -128,7 +184,7 @@ static enum dlm_status read_pair(struct body *b, struct dlm_doc_pair *pair)
         return fail(b, b->i, line_is(line, header_probe) ? &plain_q : line,
                     "### Q must be followed by `### A` alone on its line");
     b->i++;
-    st = read_text(b, &pair->answer, &pair->answer_len);
+    st = read_text(b, header_q, &pair->answer, &pair->answer_len);
     if (st)
         return st;
     return pair->answer_len ? DLM_OK : fail(b, b->i, NULL, "### A body is empty");
@@ -138,7 +194,7 @@ enum dlm_status dlm_doc_parse_pairs(struct dlm_ctx *ctx, struct dlm_arena *arena
                                     const struct dlm_doc_section *section,
                                     struct dlm_doc_pair **pairs, size_t *num_pairs)
 {
-    static const char *const headers[] = {header_q, header_a, header_probe, NULL};
+    static const char *const headers[] = {header_probe, header_q, header_a, NULL};
     struct body b = {
         .ctx = ctx, .arena = arena, .path = path, .section = section, .headers = headers};
     size_t cap = 0;
@@ -158,8 +214,8 @@ enum dlm_status dlm_doc_parse_pairs(struct dlm_ctx *ctx, struct dlm_arena *arena
     return st;
 }
 
-static enum dlm_status read_field(struct body *b, const char *header, const char **text,
-                                  size_t *len)
+static enum dlm_status read_field(struct body *b, const char *header, const char *next,
+                                  const char **text, size_t *len)
 {
     char message[64];
 
@@ -173,7 +229,7 @@ static enum dlm_status read_field(struct body *b, const char *header, const char
         return fail(b, b->i, &b->lines[b->i], message);
     }
     b->i++;
-    enum dlm_status st = read_text(b, text, len);
+    enum dlm_status st = read_text(b, next, text, len);
     if (st || *len)
         return st;
     (void)snprintf(message, sizeof(message), "`%s` body is empty", header);
@@ -197,11 +253,13 @@ enum dlm_status dlm_doc_parse_triples(struct dlm_ctx *ctx, struct dlm_arena *are
         if (!dlm_arena_grow(ctx, arena, triples, &cap, *num_triples, sizeof(**triples)))
             return DLM_ERR_MEMORY;
         struct dlm_doc_triple *t = &(*triples)[(*num_triples)++];
-        st = read_field(&b, header_prompt, &t->prompt, &t->prompt_len);
+        st = read_field(&b, header_prompt, header_chosen, &t->prompt, &t->prompt_len);
         if (!st)
-            st = read_field(&b, header_chosen, &t->chosen, &t->chosen_len);
+            st = read_field(&b, header_chosen, header_rejected, &t->chosen,
+                            &t->chosen_len);
         if (!st)
-            st = read_field(&b, header_rejected, &t->rejected, &t->rejected_len);
+            st = read_field(&b, header_rejected, header_prompt, &t->rejected,
+                            &t->rejected_len);
         skip_blank(&b);
     }
     if (!st && !*num_triples)

@@ -66,65 +66,6 @@ static void test_ids(struct dlm_ctx *ctx)
     }
 }
 
-static void test_fences(struct dlm_ctx *ctx)
-{
-    static const struct {
-        const char *line, *message;
-    } bad[] = {
-        {"::foo::", "unknown section fence '::foo::'; valid types are ['prose', 'instruction', "
-                    "'preference', 'image', 'audio']"},
-        {"::instruction#::", "fence '::instruction#::' has an empty adapter suffix after '#'"},
-        {"::instruction#Tone::", "fence '::instruction#Tone::' has an invalid adapter name 'Tone' "
-                                 "(must match ^[a-z][a-z0-9_]{0,31}$)"},
-        {"::foo a=\"b\"::", "unknown attribute fence '::foo...::'; attribute form is only valid "
-                            "for types ['audio', 'image']"},
-        {"::instruction a=\"b\"::", "fence '::instruction...::' does not take attributes"},
-        {"::image::",
-         "fence '::image::' requires attributes (expected e.g. `::image path=\"...\"::`)"},
-        {"::image path=\"a\" path=\"b\"::", "fence '::image...::' repeats attribute 'path'"},
-        {"::image path=\"a\" caption=\"b\"::",
-         "fence '::image...::' has unknown attribute 'caption' (allowed: ['alt', 'path'])"},
-        {"::image path=\"\xc3\xa9\"::",
-         "fence '::image...::' attribute 'path' contains non-ASCII characters"},
-        {"::image alt=\"a\"::",
-         "fence '::image...::' is missing required attribute(s) ['path']"},
-        {"::audio path=\"a\"::",
-         "fence '::audio...::' is missing required attribute(s) ['transcript']"},
-    };
-
-    check_case("fence errors");
-    for (size_t i = 0; i < DLM_ARRAY_LEN(bad); i++) {
-        char text[512], message[512];
-        snprintf(text, sizeof(text), TEST_HEAD "\nok\n%s\n", bad[i].line);
-        snprintf(message, sizeof(message), "<text>:7:1: %s", bad[i].message);
-        test_fails(ctx, text, message);
-    }
-    test_fails(ctx, TEST_HEAD "\n::instruction::\n```\n::foo::\n",
-               "<text>:6: unterminated triple-backtick code block in body");
-
-    check_case("fences that are prose");
-    struct dlm_doc *doc = test_parse(
-        ctx, TEST_HEAD "\n  ::instruction::\n::instruction:: \n::a b::\n::image path=\"a\\\"b\"::\n"
-                       "```\n::foo::\n```\n::::\n");
-    if (doc && CHECK_INT(doc->num_sections, 1))
-        CHECK_INT(doc->sections[0].type, DLM_DOC_SECTION_PROSE);
-    dlm_doc_destroy(&doc);
-
-    check_case("sections");
-    doc = test_parse(ctx, TEST_HEAD "\n\n   \n::prose#a::\np\n::instruction#tone_1::\n::image "
-                                    "alt=\"x y\"\tpath=\"a b.png\" ::\n\n cap \n\n::prose::\n\n");
-    if (doc && CHECK_INT(doc->num_sections, 3)) {
-        CHECK_STR(doc->sections[0].adapter, "a");
-        CHECK_STR(doc->sections[1].adapter, "tone_1");
-        CHECK_STR(doc->sections[1].content, "");
-        CHECK_STR(doc->sections[2].media_path, "a b.png");
-        CHECK_STR(doc->sections[2].media_alt, "x y");
-        CHECK_STR(doc->sections[2].content, "\n cap \n");
-        CHECK_INT(doc->sections[2].start_line, 11);
-    }
-    dlm_doc_destroy(&doc);
-}
-
 static void test_markers(struct dlm_ctx *ctx)
 {
     check_case("provenance markers");
@@ -354,7 +295,6 @@ int main(void)
 
     test_text_layer(ctx);
     test_ids(ctx);
-    test_fences(ctx);
     test_markers(ctx);
     test_front(ctx);
     test_yaml(ctx);

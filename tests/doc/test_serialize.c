@@ -91,6 +91,10 @@ static void test_bodies(struct dlm_ctx *ctx)
          "\na\n\n::instruction#t::\n### Q\nx\n### A\ny\n\nb\n"},
         {"::image   alt=\"y\" path=\"x\" ::\n::image path=\"z\"::\n\n\n",
          "\n::image path=\"x\" alt=\"y\"::\n\n::image path=\"z\"::\n"},
+        {" ::image path=\"gr\xc3\xbcn.png\" alt=\"\xe6\xa8\xb9\"::\t\n\t::instruction:: \n  x",
+         "\n::image path=\"gr\xc3\xbcn.png\" alt=\"\xe6\xa8\xb9\"::\n\n::instruction::\n  x\n"},
+        {"  ```\n::prose::\n ::image path=\"a\"::\n  ```\n", "\n  ```\n\n ::image path=\"a\"::\n"
+                                                            "  ```\n"},
         {"::audio transcript=\"t\" path=\"x\"::\n", "\n::audio path=\"x\" transcript=\"t\"::\n"},
         {"::preference::\n<!-- dlm-auto-mined: mined_run_id=\"7\" judge_name=\"j\" "
          "judge_score_chosen=\"1\" judge_score_rejected=\"0\" mined_at=\"2026-01-02\" -->\n"

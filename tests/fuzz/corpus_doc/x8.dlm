@@ -1,0 +1,14 @@
+---
+dlm_id: 01HZ4X7TGZM3J1A2B3C4D5E6F7
+base_model: b
+---
+
+::instruction::
+### Q
+q
+### A
+a
+###q :
+q
+## A
+b
