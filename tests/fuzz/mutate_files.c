@@ -163,7 +163,8 @@ static enum dlm_status call_train(struct dlm_ctx *ctx, bool resume, int64_t step
 {
     const struct dlm_train_params params = {
         .document = "doc.dlm", .home = "home", .compute = on_cpu, .max_steps = steps,
-        .resume = resume, .progress = interrupt ? cancel_after_two : NULL, .user = ctx};
+        .resume = resume, .take_over = true, /* case/ is a copy, seed/ is still there */
+        .progress = interrupt ? cancel_after_two : NULL, .user = ctx};
     struct dlm_train_result result;
 
     enum dlm_status st = dlm_train(ctx, &params, &result);
