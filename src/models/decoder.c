@@ -1,8 +1,9 @@
 /* The decoder: pre-norm transformer with rotary positions, grouped attention and a gated MLP, its
  * embedding tied to the head (Touvron et al., LLaMA, 2023; Gemma, 2024). */
+#include "models/decoder.h"
+
 #include <math.h>
 
-#include "models/blocks.h"
 #include "models/precision.h"
 
 static enum dlm_status declare_norm(struct dlm_weights *w, struct dlm_weight **out, int64_t len,

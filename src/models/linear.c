@@ -1,5 +1,5 @@
 /* Linear layers with slabs and adapters. */
-#include "models/blocks.h"
+#include "models/linear.h"
 #include "models/precision.h"
 
 enum dlm_status dlm_linear_declare(struct dlm_weights *w, struct dlm_linear *l, const char *path,

@@ -5,9 +5,10 @@
 #include <jansson.h>
 
 #include "images/processor.h"
-#include "models/blocks.h"
+#include "models/decoder.h"
 #include "models/family_list.h"
 #include "models/input.h"
+#include "models/vit.h"
 #include "weights/adapter.h"
 
 struct dlm_model {

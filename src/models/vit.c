@@ -1,8 +1,8 @@
 /* The vision transformer (Dosovitskiy et al., 2021; SigLIP, Zhai et al., 2023): patches, learned
  * positions, pre-norm blocks with full attention, a final norm; no class token, no pooling. */
-#include <math.h>
+#include "models/vit.h"
 
-#include "models/blocks.h"
+#include <math.h>
 
 static enum dlm_status declare_vectors(struct dlm_weights *w, struct dlm_weight **weight,
                                        struct dlm_weight **bias, int64_t len, const char *prefix,

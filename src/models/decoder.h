@@ -1,0 +1,67 @@
+/* The decoder: embedding, transformer layers, head with its loss. No family is named here. */
+#ifndef DLM_MODELS_DECODER_H
+#define DLM_MODELS_DECODER_H
+
+#include "models/linear.h"
+
+struct dlm_decoder_config {
+    int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab;
+    float norm_eps, rope_theta, embed_scale;
+    bool norm_plus_one;
+    uint32_t act; /* DLM_ACT_* */
+};
+
+struct dlm_decoder_layer {
+    struct dlm_weight *input_norm, *post_norm;
+    struct dlm_linear q, k, v, o, gate, up, down;
+};
+
+struct dlm_decoder {
+    struct dlm_decoder_config config;
+    struct dlm_weight *embed; /* [vocab, hidden], tied with the head */
+    struct dlm_weight *norm;
+    struct dlm_decoder_layer *layers;
+};
+
+/* Declares the weights below `prefix` ("model.language_model"): embed_tokens, layers.N.*, norm. */
+enum dlm_status dlm_decoder_declare(struct dlm_weights *w, struct dlm_decoder *d,
+                                    const char *prefix) DLM_CHECK_RESULT;
+void dlm_decoder_finish(struct dlm_decoder *d);
+
+/* Inputs of a pass over B rows of T tokens, R = B * T. */
+struct dlm_decoder_inputs {
+    int64_t batch, tokens;
+    struct dlm_tensor *ids;      /* i32 [R], negative: feature slot -1 - id */
+    struct dlm_tensor *features; /* f32 [F, hidden] or NULL */
+    struct dlm_tensor *slot_rows; /* i32 [F]: for the features' gradient, or NULL */
+    struct dlm_tensor *cos, *sin; /* f32 [R, head_dim / 2] */
+    struct dlm_tensor *rows;      /* i32 [B, 4], see attention.c */
+    struct dlm_tensor *keep;      /* i32 [L]: rows wanted at the end, or NULL: all */
+    struct dlm_tensor *keep_back; /* i32 [R]: inverse of keep, for the gradient, or NULL */
+    struct dlm_tensor *keep_ids;  /* u32 [L]: dropout streams of the kept rows; NULL: no dropout */
+    /* KV cache, one per layer, [S, kv_heads * head_dim], B = 1; NULL: no cache */
+    struct dlm_tensor **cache_k, **cache_v;
+    struct dlm_tensor *cache_start; /* i32 [2]: where the T tokens go, how many */
+};
+
+/* Hidden states after the final norm: [R or L, hidden] f32. */
+struct dlm_tensor *dlm_decoder_build(struct dlm_build *b, const struct dlm_decoder *d,
+                                     const struct dlm_decoder_inputs *in);
+
+/* logits [R, vocab] of hidden states. */
+struct dlm_tensor *dlm_decoder_logits(struct dlm_build *b, const struct dlm_decoder *d,
+                                      struct dlm_tensor *hidden);
+
+/* Log-probabilities of labels, in tiles of rows under budget_bytes, and the gradient of
+ * -sum weights * logprob with respect to hidden (NULL: not wanted).
+ * hidden f32 [L, hidden], labels i32 [L], weights f32 [L] -> f32 [L]. */
+struct dlm_tensor *dlm_decoder_loss(struct dlm_build *b, const struct dlm_decoder *d,
+                                    struct dlm_tensor *hidden, struct dlm_tensor *labels,
+                                    struct dlm_tensor *weights, size_t budget_bytes,
+                                    struct dlm_tensor **dhidden);
+
+/* cos and sin of positions[R] (f32 [R, head_dim / 2] each), for the host to write. */
+void dlm_decoder_rope_table(const struct dlm_decoder_config *c, const int32_t *positions,
+                            int64_t num, float *cos_out, float *sin_out);
+
+#endif

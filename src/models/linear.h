@@ -1,0 +1,42 @@
+/* A linear layer: resident weight in slabs, bias, adapter. What graphs of models are built with. */
+#ifndef DLM_MODELS_LINEAR_H
+#define DLM_MODELS_LINEAR_H
+
+#include "models/lora.h"
+#include "models/weights.h"
+#include "ops/build.h"
+
+/* What a graph is built with. */
+struct dlm_build {
+    struct dlm_graph *g;
+    enum dlm_dtype policy;
+    const struct dlm_lora *lora; /* NULL: the base alone */
+    bool for_training;           /* adapter tensors get gradients */
+    struct dlm_tensor *adapter_on; /* f32 [1]: 1, or 0 for the base alone; NULL: always on */
+    /* dropout in the adapters; rng NULL: none */
+    struct dlm_tensor *rng, *row_ids;
+    uint32_t tokens; /* T: rows of x that belong to a batch row */
+};
+
+/* y = x W^T + bias (+ adapter) (+ addend) */
+struct dlm_linear {
+    char *path; /* canonical module path: the weight's name without ".weight" */
+    struct dlm_weight *weight; /* [out, in] */
+    struct dlm_weight *bias;   /* [out] or NULL */
+};
+
+/* Declares <path>.weight and, if has_bias, <path>.bias. */
+enum dlm_status dlm_linear_declare(struct dlm_weights *w, struct dlm_linear *l, const char *path,
+                                   int64_t out, int64_t in, bool has_bias) DLM_CHECK_RESULT;
+void dlm_linear_finish(struct dlm_linear *l);
+
+/* x [R, in] -> [R, out]; addend [R, out] or NULL. */
+struct dlm_tensor *dlm_linear_build(struct dlm_build *b, const struct dlm_linear *l,
+                                    struct dlm_tensor *x, struct dlm_tensor *addend);
+
+/* x [R, in] times the weight's transpose, without bias or adapter, slab by slab into one tensor. */
+struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weight *w,
+                                      struct dlm_tensor *x, struct dlm_tensor *bias,
+                                      struct dlm_tensor *into);
+
+#endif
