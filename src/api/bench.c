@@ -19,8 +19,6 @@
 #define SUFFIX_TOKENS 48 /* labelled tokens of a training row, after the prompt */
 #define SEED 1
 
-#define TOWER "model.vision_tower"
-
 struct bench {
     struct dlm_ctx *ctx;
     int64_t prompt_tokens, decode_tokens, batch, repeat;
@@ -133,14 +131,14 @@ static enum dlm_status reserve(struct bench *b)
     struct dlm_session *s = &b->s;
     struct dlm_plan *plans[] = {s->vision.plan, b->pass->plan, b->update.plan, NULL, NULL};
     const struct dlm_weights *weights = s->model->weights;
-    const uint64_t tower = dlm_weights_bytes_below(weights, TOWER);
+    const uint64_t tower = dlm_weights_bytes(weights, DLM_WEIGHT_GROUP_TOWER);
     const uint64_t len_bytes = (uint64_t)s->lora->len * sizeof(float);
     struct dlm_bench_result *r = b->result;
 
     dlm_generator_plans(b->generator, plans + 3);
     struct dlm_budget budget = {
         /* the tower's weights are gone before the others come */
-        .weights = DLM_MAX(tower, dlm_weights_bytes(weights) - tower),
+        .weights = DLM_MAX(tower, dlm_session_weight_bytes(s, false)),
         .adapter = 2 * len_bytes, /* values and gradients */
         .optimizer = 2 * len_bytes,
         .activations = dlm_workspace_bytes(plans, DLM_ARRAY_LEN(plans)),
@@ -266,14 +264,14 @@ static enum dlm_status bench_vision(struct bench *b)
 {
     struct dlm_session *s = &b->s;
 
-    enum dlm_status st = dlm_weights_load(s->model->weights, TOWER);
+    enum dlm_status st = dlm_weights_load(s->model->weights, DLM_WEIGHT_GROUP_TOWER);
     if (!st)
         st = dlm_vision_prepare(&s->vision, &b->workspace);
     if (!st)
         st = measure(b, &vision_part, s->model->image_tokens, &b->result->vision);
     dlm_vision_finish(&s->vision);
     s->has_vision = false;
-    dlm_weights_unload(s->model->weights, TOWER);
+    dlm_weights_unload(s->model->weights, DLM_WEIGHT_GROUP_TOWER);
     return st;
 }
 

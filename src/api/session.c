@@ -133,28 +133,16 @@ enum dlm_status dlm_session_read_adapter(struct dlm_session *s, const char *dir)
     return st;
 }
 
-/* What every pass reads; the tower is the rest. */
-static const char *const without_tower[] = {"model.language_model", "model.multi_modal_projector"};
-
 uint64_t dlm_session_weight_bytes(const struct dlm_session *s, bool with_tower)
 {
-    uint64_t bytes = 0;
-
-    if (with_tower)
-        return dlm_weights_bytes(s->model->weights);
-    for (size_t i = 0; i < DLM_ARRAY_LEN(without_tower); i++)
-        bytes += dlm_weights_bytes_below(s->model->weights, without_tower[i]);
-    return bytes;
+    return dlm_weights_bytes(s->model->weights,
+                             with_tower ? DLM_WEIGHT_GROUPS_ALL : DLM_WEIGHT_GROUPS_NO_TOWER);
 }
 
 enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower, bool for_training)
 {
-    enum dlm_status st = DLM_OK;
-
-    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(without_tower); i++)
-        st = dlm_weights_load(s->model->weights, without_tower[i]);
-    if (!st && with_tower)
-        st = dlm_weights_load(s->model->weights, "");
+    enum dlm_status st = dlm_weights_load(
+        s->model->weights, with_tower ? DLM_WEIGHT_GROUPS_ALL : DLM_WEIGHT_GROUPS_NO_TOWER);
     if (!st && s->lora)
         st = dlm_lora_upload(s->lora, s->device, for_training);
     return st;

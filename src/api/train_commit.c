@@ -32,7 +32,8 @@ static enum dlm_status write_adapter(struct dlm_train_call *t, const char *dir)
         .names = t->params->adapter_names == DLM_TRAIN_ADAPTER_NAMES_V4 ? DLM_ADAPTER_NAMES_V4
                                                                       : DLM_ADAPTER_NAMES_V5,
         .map = &t->s.model->family->names,
-        .num_all_paths = t->s.model->num_linears,
+        .target_regex = t->s.model->family->usual_targets,
+        .num_all_paths = t->s.model->linears.num,
     };
     struct dlm_adapter_out_module *list = dlm_alloc_array(ctx, lora->num, sizeof(*list));
     const char **paths = dlm_alloc_array(ctx, params.num_all_paths, sizeof(*paths));
@@ -42,7 +43,7 @@ static enum dlm_status write_adapter(struct dlm_train_call *t, const char *dir)
     if (!st)
         st = check_finite(t, lora->values);
     for (size_t i = 0; !st && i < params.num_all_paths; i++)
-        paths[i] = t->s.model->linears[i]->path;
+        paths[i] = t->s.model->linears.items[i]->path;
     params.all_paths = paths;
     for (size_t i = 0; !st && i < lora->num; i++) {
         const struct dlm_lora_module *m = lora->modules[i];

@@ -220,10 +220,9 @@ static enum dlm_status damaged(struct dlm_train_call *t)
 /* Whether the base has this linear layer. */
 static bool has_linear(const struct dlm_model *model, const char *path, int64_t in, int64_t out)
 {
-    for (size_t i = 0; path && i < model->num_linears; i++)
-        if (!strcmp(model->linears[i]->path, path))
-            return model->linears[i]->weight->cols == in && model->linears[i]->weight->rows == out;
-    return false;
+    const struct dlm_linear *l = path ? dlm_model_find_linear(model, path) : NULL;
+
+    return l && l->weight->cols == in && l->weight->rows == out;
 }
 
 static enum dlm_status read_modules(struct dlm_train_call *t, const json_t *state)

@@ -42,7 +42,7 @@ static struct dlm_slot *add(struct dlm_generator *g, const char *name, enum dlm_
 static enum dlm_status add_shared(struct dlm_generator *g)
 {
     const struct dlm_decoder_config *c = &g->model->decoder.config;
-    const struct dlm_vit_config *v = &g->model->vit.config;
+    const struct dlm_tower_shape *tower = &g->model->tower;
     const int64_t need = g->params.prompt_len + g->params.max_tokens;
     int64_t shape[] = {(need + CACHE_BUCKET - 1) / CACHE_BUCKET * CACHE_BUCKET,
                        c->kv_heads * c->head_dim};
@@ -65,7 +65,7 @@ static enum dlm_status add_shared(struct dlm_generator *g)
     g->adapter_on = add(g, "adapter_on", DLM_DTYPE_F32, 1, 0);
     if (g->params.num_images)
         g->features = add(g, "features", g->model->policy,
-                          g->params.num_images * dlm_vit_num_patches(v), v->hidden);
+                          g->params.num_images * tower->patches, tower->width);
     return g->token && g->sampling && g->rng && g->adapter_on &&
                    (!g->params.num_images || g->features)
                ? DLM_OK
@@ -227,8 +227,7 @@ enum dlm_status dlm_generator_prepare(struct dlm_generator *g, struct dlm_worksp
 
 static enum dlm_status write_features(struct dlm_generator *g, const struct dlm_example *prompt)
 {
-    const size_t len = (size_t)(dlm_vit_num_patches(&g->model->vit.config) *
-                                g->model->vit.config.hidden);
+    const size_t len = (size_t)(g->model->tower.patches * g->model->tower.width);
     const size_t bytes = len * dlm_dtype_elem_bytes(g->model->policy);
     void *stored = dlm_alloc(g->ctx, bytes);
     enum dlm_status st = stored ? DLM_OK : DLM_ERR_MEMORY;

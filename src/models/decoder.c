@@ -6,30 +6,9 @@
 
 #include "models/precision.h"
 
-static enum dlm_status declare_norm(struct dlm_weights *w, struct dlm_weight **out, int64_t len,
-                                    const char *prefix, const char *name)
-{
-    char *full = dlm_strf(w->ctx, "%s.%s", prefix, name);
-    enum dlm_status st =
-        full ? dlm_weights_add(w, DLM_WEIGHT_VECTOR, full, 1, len, out) : DLM_ERR_MEMORY;
-
-    dlm_free(full);
-    return st;
-}
-
-static enum dlm_status declare_linear(struct dlm_weights *w, struct dlm_linear *l, int64_t out,
-                                      int64_t in, const char *prefix, const char *name)
-{
-    char *full = dlm_strf(w->ctx, "%s.%s", prefix, name);
-    enum dlm_status st =
-        full ? dlm_linear_declare(w, l, full, out, in, false) : DLM_ERR_MEMORY;
-
-    dlm_free(full);
-    return st;
-}
-
-static enum dlm_status declare_layer(struct dlm_weights *w, const struct dlm_decoder_config *c,
-                                     struct dlm_decoder_layer *l, const char *p)
+static enum dlm_status declare_layer(const struct dlm_weight_scope *s,
+                                     const struct dlm_decoder_config *c,
+                                     struct dlm_decoder_layer *l)
 {
     const int64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     struct {
@@ -46,31 +25,45 @@ static enum dlm_status declare_layer(struct dlm_weights *w, const struct dlm_dec
         {&l->down, c->hidden, c->intermediate, "mlp.down_proj"},
     };
 
-    enum dlm_status st = declare_norm(w, &l->input_norm, c->hidden, p, "input_layernorm.weight");
+    enum dlm_status st =
+        dlm_weights_add_vector(s, "input_layernorm.weight", c->hidden, &l->input_norm);
     if (!st)
-        st = declare_norm(w, &l->post_norm, c->hidden, p, "post_attention_layernorm.weight");
+        st = dlm_weights_add_vector(s, "post_attention_layernorm.weight", c->hidden,
+                                    &l->post_norm);
     for (size_t i = 0; !st && i < DLM_ARRAY_LEN(list); i++)
-        st = declare_linear(w, list[i].linear, list[i].out, list[i].in, p, list[i].name);
+        st = dlm_linear_declare(s, list[i].linear, list[i].name, list[i].out, list[i].in, false);
     return st;
 }
 
-enum dlm_status dlm_decoder_declare(struct dlm_weights *w, struct dlm_decoder *d,
-                                    const char *prefix)
+enum dlm_status dlm_decoder_declare(const struct dlm_weight_scope *scope, struct dlm_decoder *d)
 {
     const struct dlm_decoder_config *c = &d->config;
-    char *name = dlm_strf(w->ctx, "%s.embed_tokens.weight", prefix);
-    enum dlm_status st = DLM_ERR_MEMORY;
 
-    d->layers = dlm_alloc_array(w->ctx, (size_t)c->layers, sizeof(*d->layers));
-    if (name && d->layers)
-        st = dlm_weights_add(w, DLM_WEIGHT_MATRIX, name, c->vocab, c->hidden, &d->embed);
-    dlm_free(name);
+    d->layers = dlm_alloc_array(scope->weights->ctx, (size_t)c->layers, sizeof(*d->layers));
+    if (!d->layers)
+        return DLM_ERR_MEMORY;
+    enum dlm_status st =
+        dlm_weights_add_matrix(scope, "embed_tokens.weight", c->vocab, c->hidden, &d->embed);
     if (!st)
-        st = declare_norm(w, &d->norm, c->hidden, prefix, "norm.weight");
+        st = dlm_weights_add_vector(scope, "norm.weight", c->hidden, &d->norm);
     for (int64_t i = 0; !st && i < c->layers; i++) {
-        char *p = dlm_strf(w->ctx, "%s.layers.%lld", prefix, (long long)i);
-        st = p ? declare_layer(w, c, &d->layers[i], p) : DLM_ERR_MEMORY;
-        dlm_free(p);
+        const struct dlm_weight_scope layer =
+            dlm_weight_scope_below(scope, "layers.%lld", (long long)i);
+        st = declare_layer(&layer, c, &d->layers[i]);
+    }
+    return st;
+}
+
+enum dlm_status dlm_decoder_list_linears(struct dlm_ctx *ctx, struct dlm_decoder *d,
+                                         struct dlm_linear_list *list)
+{
+    enum dlm_status st = DLM_OK;
+
+    for (int64_t i = 0; !st && i < d->config.layers; i++) {
+        struct dlm_decoder_layer *l = &d->layers[i];
+        struct dlm_linear *all[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+        for (size_t k = 0; !st && k < DLM_ARRAY_LEN(all); k++)
+            st = dlm_linear_list_add(ctx, list, all[k]);
     }
     return st;
 }

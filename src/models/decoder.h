@@ -23,10 +23,14 @@ struct dlm_decoder {
     struct dlm_decoder_layer *layers;
 };
 
-/* Declares the weights below `prefix` ("model.language_model"): embed_tokens, layers.N.*, norm. */
-enum dlm_status dlm_decoder_declare(struct dlm_weights *w, struct dlm_decoder *d,
-                                    const char *prefix) DLM_CHECK_RESULT;
+/* Declares the weights in a scope: embed_tokens, layers.N.*, norm. */
+enum dlm_status dlm_decoder_declare(const struct dlm_weight_scope *scope,
+                                    struct dlm_decoder *d) DLM_CHECK_RESULT;
 void dlm_decoder_finish(struct dlm_decoder *d);
+
+/* Adds every linear of the layers to the list. */
+enum dlm_status dlm_decoder_list_linears(struct dlm_ctx *ctx, struct dlm_decoder *d,
+                                         struct dlm_linear_list *list) DLM_CHECK_RESULT;
 
 /* Inputs of a pass over B rows of T tokens, R = B * T. */
 struct dlm_decoder_inputs {

@@ -2,28 +2,37 @@
 #include "models/linear.h"
 #include "models/precision.h"
 
-enum dlm_status dlm_linear_declare(struct dlm_weights *w, struct dlm_linear *l, const char *path,
-                                   int64_t out, int64_t in, bool has_bias)
+enum dlm_status dlm_linear_declare(const struct dlm_weight_scope *scope, struct dlm_linear *l,
+                                   const char *name, int64_t out, int64_t in, bool has_bias)
 {
-    char *name = dlm_strf(w->ctx, "%s.weight", path);
-    enum dlm_status st = DLM_ERR_MEMORY;
+    const struct dlm_weight_scope own = dlm_weight_scope_below(scope, "%s", name);
 
-    l->path = dlm_strdup(w->ctx, path);
-    if (name && l->path)
-        st = dlm_weights_add(w, DLM_WEIGHT_MATRIX, name, out, in, &l->weight);
-    dlm_free(name);
-    if (st || !has_bias)
-        return st;
-    name = dlm_strf(w->ctx, "%s.bias", path);
-    st = name ? dlm_weights_add(w, DLM_WEIGHT_VECTOR, name, 1, out, &l->bias) : DLM_ERR_MEMORY;
-    dlm_free(name);
-    return st;
+    l->path = dlm_strdup(scope->weights->ctx, own.path);
+    if (!l->path)
+        return DLM_ERR_MEMORY;
+    enum dlm_status st = dlm_weights_add_matrix(&own, "weight", out, in, &l->weight);
+    return st || !has_bias ? st : dlm_weights_add_vector(&own, "bias", out, &l->bias);
 }
 
 void dlm_linear_finish(struct dlm_linear *l)
 {
     dlm_free(l->path);
     l->path = NULL;
+}
+
+enum dlm_status dlm_linear_list_add(struct dlm_ctx *ctx, struct dlm_linear_list *list,
+                                    struct dlm_linear *l)
+{
+    if (!dlm_grow(ctx, &list->items, &list->cap, list->num, sizeof(l)))
+        return DLM_ERR_MEMORY;
+    list->items[list->num++] = l;
+    return DLM_OK;
+}
+
+void dlm_linear_list_finish(struct dlm_linear_list *list)
+{
+    dlm_free(list->items);
+    *list = (struct dlm_linear_list){0};
 }
 
 struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weight *w,

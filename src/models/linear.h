@@ -25,10 +25,20 @@ struct dlm_linear {
     struct dlm_weight *bias;   /* [out] or NULL */
 };
 
-/* Declares <path>.weight and, if has_bias, <path>.bias. */
-enum dlm_status dlm_linear_declare(struct dlm_weights *w, struct dlm_linear *l, const char *path,
-                                   int64_t out, int64_t in, bool has_bias) DLM_CHECK_RESULT;
+/* Declares the module <scope's path>.<name>: its weight and, if has_bias, its bias. */
+enum dlm_status dlm_linear_declare(const struct dlm_weight_scope *scope, struct dlm_linear *l,
+                                   const char *name, int64_t out, int64_t in,
+                                   bool has_bias) DLM_CHECK_RESULT;
 void dlm_linear_finish(struct dlm_linear *l);
+
+/* Linears that adapters may name. Borrows them. */
+struct dlm_linear_list {
+    struct dlm_linear **items;
+    size_t num, cap;
+};
+enum dlm_status dlm_linear_list_add(struct dlm_ctx *ctx, struct dlm_linear_list *list,
+                                    struct dlm_linear *l) DLM_CHECK_RESULT;
+void dlm_linear_list_finish(struct dlm_linear_list *list);
 
 /* x [R, in] -> [R, out]; addend [R, out] or NULL. */
 struct dlm_tensor *dlm_linear_build(struct dlm_build *b, const struct dlm_linear *l,

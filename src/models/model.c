@@ -14,11 +14,10 @@ void dlm_model_destroy(struct dlm_model **model)
 
     if (!m)
         return;
+    m->family->finish(m);
     dlm_decoder_finish(&m->decoder);
-    dlm_vit_finish(&m->vit);
-    dlm_linear_finish(&m->projector);
     dlm_weights_destroy(&m->weights);
-    dlm_free(m->linears);
+    dlm_linear_list_finish(&m->linears);
     dlm_free(m->dir);
     dlm_free(m);
     *model = NULL;
@@ -69,11 +68,28 @@ enum dlm_status dlm_family_of_folder(struct dlm_ctx *ctx, const char *dir,
     return st;
 }
 
-static enum dlm_status read_config(struct dlm_model *m, const json_t *config, const char *path)
+/* *out: the struct of the family that config names, with its configuration read; owned, NULL on
+ * failure. path is for messages. */
+static enum dlm_status create(struct dlm_ctx *ctx, struct dlm_model **out,
+                              struct dlm_device *device, const json_t *config, const char *path)
 {
-    enum dlm_status st = find_family(m->ctx, config, path, &m->family);
+    const struct dlm_family *family = NULL;
 
-    return st ? st : m->family->read_config(m->ctx, config, path, m);
+    *out = NULL;
+    enum dlm_status st = find_family(ctx, config, path, &family);
+    if (st)
+        return st;
+    struct dlm_model *m = dlm_alloc(ctx, family->model_bytes);
+    if (!m)
+        return DLM_ERR_MEMORY;
+    m->ctx = ctx;
+    m->device = device;
+    m->family = family;
+    st = family->read_config(ctx, config, path, m);
+    if (st)
+        dlm_model_destroy(&m);
+    *out = m;
+    return st;
 }
 
 static enum dlm_dtype choose_policy(const struct dlm_checkpoint *ckpt)
@@ -98,7 +114,7 @@ static enum dlm_status check_tied(const struct dlm_model *m)
     const struct dlm_checkpoint *ckpt = m->weights->checkpoint;
 
     for (size_t i = 0; i < dlm_checkpoint_num_tensors(ckpt); i++)
-        if (!strcmp(m->weights->names[i], "lm_head.weight"))
+        if (!strcmp(m->weights->names[i], m->family->head))
             head = dlm_checkpoint_tensor(ckpt, i);
     if (!head || (head->bytes == embed->bytes && !memcmp(head->data, embed->data, embed->bytes)))
         return DLM_OK;
@@ -153,30 +169,26 @@ static void warn_of_unused(const struct dlm_model *m)
 enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
                                struct dlm_device *device, const char *dir, enum dlm_dtype policy)
 {
-    struct dlm_model *m = dlm_alloc(ctx, sizeof(*m));
+    struct dlm_model *m = NULL;
     struct dlm_checkpoint *ckpt = NULL;
     char *path = dlm_path_join(ctx, dir, "config.json");
     json_t *config = NULL;
     enum dlm_status st = DLM_ERR_MEMORY;
 
     *out = NULL;
-    if (!m || !path)
+    if (path)
+        st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config);
+    if (!st)
+        st = create(ctx, &m, device, config, path);
+    if (st)
         goto done;
-    m->ctx = ctx;
-    m->device = device;
     m->dir = dlm_strdup(ctx, dir);
-    st = m->dir ? dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config) : DLM_ERR_MEMORY;
-    if (!st)
-        st = read_config(m, config, path);
-    if (!st)
-        st = dlm_processor_load_folder(ctx, &m->processor, dir);
-    if (!st && (m->processor.height != m->vit.config.image ||
-                m->processor.width != m->vit.config.image))
+    st = m->dir ? dlm_processor_load_folder(ctx, &m->processor, dir) : DLM_ERR_MEMORY;
+    if (!st && (m->processor.height != m->tower.image || m->processor.width != m->tower.image))
         st = dlm_fail(ctx, DLM_ERR_INVALID,
                       "cannot load '%s': the processor's %d x %d is not the tower's image size "
                       "%lld",
-                      dir, m->processor.height, m->processor.width,
-                      (long long)m->vit.config.image);
+                      dir, m->processor.height, m->processor.width, (long long)m->tower.image);
     if (!st)
         st = dlm_checkpoint_open(ctx, &ckpt, dir);
     if (st)
@@ -199,17 +211,20 @@ done:
     return st;
 }
 
-static enum dlm_status read_shape(struct dlm_model *m, const char *shape)
+static enum dlm_status create_shape(struct dlm_ctx *ctx, struct dlm_model **out,
+                                    struct dlm_device *device, const char *shape)
 {
+    *out = NULL;
     for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++) {
         if (strcmp(families[i]->shape, shape))
             continue;
         json_t *config = json_pack("{s:s}", "model_type", families[i]->model_type);
-        enum dlm_status st = config ? read_config(m, config, shape) : DLM_ERR_MEMORY;
+        enum dlm_status st =
+            config ? create(ctx, out, device, config, shape) : DLM_ERR_MEMORY;
         json_decref(config);
         return st;
     }
-    return dlm_fail(m->ctx, DLM_ERR_USAGE, "unknown shape '%s' (the first known is '%s')", shape,
+    return dlm_fail(ctx, DLM_ERR_USAGE, "unknown shape '%s' (the first known is '%s')", shape,
                     families[0]->shape);
 }
 
@@ -217,46 +232,33 @@ enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out
                                      struct dlm_device *device, const char *shape,
                                      enum dlm_dtype policy)
 {
-    struct dlm_model *m = dlm_alloc(ctx, sizeof(*m));
+    struct dlm_model *m = NULL;
 
     *out = NULL;
-    if (!m)
-        return DLM_ERR_MEMORY;
-    m->ctx = ctx;
-    m->device = device;
+    enum dlm_status st = create_shape(ctx, &m, device, shape);
+    if (st)
+        return st;
     m->policy = policy < DLM_DTYPE_COUNT ? policy : DLM_DTYPE_BF16;
     dlm_processor_init_default(&m->processor);
-    enum dlm_status st = read_shape(m, shape);
-    if (!st)
-        st = dlm_weights_create(ctx, &m->weights, device, m->policy, NULL, &m->family->names);
+    st = dlm_weights_create(ctx, &m->weights, device, m->policy, NULL, &m->family->names);
     if (!st)
         st = m->family->declare(m);
-    if (st) {
+    if (st)
         dlm_model_destroy(&m);
-        return st;
-    }
     *out = m;
-    return DLM_OK;
-}
-
-enum dlm_status dlm_model_list_linear(struct dlm_model *m, struct dlm_linear *l)
-{
-    if (!dlm_grow(m->ctx, &m->linears, &m->cap_linears, m->num_linears, sizeof(l)))
-        return DLM_ERR_MEMORY;
-    m->linears[m->num_linears++] = l;
-    return DLM_OK;
+    return st;
 }
 
 /* Each name of a list is one of the model's. */
 static enum dlm_status check_targets(const struct dlm_model *m, const struct dlm_target_spec *spec)
 {
-    const char **paths = dlm_alloc_array(m->ctx, m->num_linears, sizeof(*paths));
+    const char **paths = dlm_alloc_array(m->ctx, m->linears.num, sizeof(*paths));
 
     if (!paths)
         return DLM_ERR_MEMORY;
-    for (size_t i = 0; i < m->num_linears; i++)
-        paths[i] = m->linears[i]->path;
-    enum dlm_status st = dlm_target_spec_check(m->ctx, spec, paths, m->num_linears);
+    for (size_t i = 0; i < m->linears.num; i++)
+        paths[i] = m->linears.items[i]->path;
+    enum dlm_status st = dlm_target_spec_check(m->ctx, spec, paths, m->linears.num);
     dlm_free(paths);
     return st;
 }
@@ -266,16 +268,19 @@ enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
                                     const struct dlm_lora_params *params)
 {
     struct dlm_lora_matcher *matcher = NULL;
+    struct dlm_target_spec where = *spec;
     struct dlm_lora_module *unused;
     bool hit;
 
+    if (!where.under)
+        where.under = m->family->language;
     enum dlm_status st = dlm_lora_create(m->ctx, out, params);
     if (!st)
-        st = check_targets(m, spec);
+        st = check_targets(m, &where);
     if (!st)
-        st = dlm_lora_matcher_create(m->ctx, &matcher, spec);
-    for (size_t i = 0; !st && i < m->num_linears; i++) {
-        const struct dlm_linear *l = m->linears[i];
+        st = dlm_lora_matcher_create(m->ctx, &matcher, &where);
+    for (size_t i = 0; !st && i < m->linears.num; i++) {
+        const struct dlm_linear *l = m->linears.items[i];
         st = dlm_lora_matches(m->ctx, matcher, l->path, &hit);
         if (!st && hit)
             st = dlm_lora_add(*out, l->path, l->weight->cols, l->weight->rows, 0, 0, &unused);
@@ -288,11 +293,11 @@ enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
     return st;
 }
 
-static const struct dlm_linear *find_linear(const struct dlm_model *m, const char *path)
+const struct dlm_linear *dlm_model_find_linear(const struct dlm_model *m, const char *path)
 {
-    for (size_t i = 0; i < m->num_linears; i++)
-        if (!strcmp(m->linears[i]->path, path))
-            return m->linears[i];
+    for (size_t i = 0; i < m->linears.num; i++)
+        if (!strcmp(m->linears.items[i]->path, path))
+            return m->linears.items[i];
     return NULL;
 }
 
@@ -310,7 +315,7 @@ enum dlm_status dlm_model_read_lora(struct dlm_model *m, struct dlm_lora **out,
     enum dlm_status st = dlm_lora_create(m->ctx, out, &params);
     for (size_t i = 0; !st && i < adapter->num_modules; i++) {
         const struct dlm_adapter_module *a = &adapter->modules[i];
-        const struct dlm_linear *l = find_linear(m, a->path);
+        const struct dlm_linear *l = dlm_model_find_linear(m, a->path);
         if (!l || l->weight->rows != a->out || l->weight->cols != a->in)
             st = dlm_fail(m->ctx, DLM_ERR_INVALID,
                           "the adapter does not fit the base: it has no linear '%s' of %lld x %lld",
@@ -327,12 +332,10 @@ enum dlm_status dlm_model_read_lora(struct dlm_model *m, struct dlm_lora **out,
 
 bool dlm_model_trains_tower(const struct dlm_model *m, const struct dlm_lora *lora)
 {
-    for (int64_t i = 0; i < m->vit.config.layers; i++) {
-        const struct dlm_vit_layer *l = &m->vit.layers[i];
-        const struct dlm_linear *list[] = {&l->q, &l->k, &l->v, &l->out, &l->fc1, &l->fc2};
-        for (size_t k = 0; k < DLM_ARRAY_LEN(list); k++)
-            if (dlm_lora_find(lora, list[k]->path))
-                return true;
+    for (size_t i = 0; i < m->linears.num; i++) {
+        const struct dlm_linear *l = m->linears.items[i];
+        if (l->weight->group == DLM_WEIGHT_GROUP_TOWER && dlm_lora_find(lora, l->path))
+            return true;
     }
     return false;
 }

@@ -1,4 +1,5 @@
-/* A vision-language model on a device: configuration, resident weights, what a family fills in. */
+/* A vision-language model on a device: what every family has. A family's own struct begins with it
+ * and holds the rest. */
 #ifndef DLM_MODELS_MODEL_H
 #define DLM_MODELS_MODEL_H
 
@@ -8,8 +9,12 @@
 #include "models/decoder.h"
 #include "models/family_list.h"
 #include "models/input.h"
-#include "models/vit.h"
 #include "weights/adapter.h"
+
+/* What the tower takes of one image and gives: [channels, image, image] -> [patches, width]. */
+struct dlm_tower_shape {
+    int64_t channels, image, patches, width;
+};
 
 struct dlm_model {
     struct dlm_ctx *ctx;
@@ -19,35 +24,46 @@ struct dlm_model {
     enum dlm_dtype policy; /* storage type of the precision policy */
     struct dlm_weights *weights;
     struct dlm_processor processor;
-    struct dlm_vit vit;
-    struct dlm_linear projector;
+    struct dlm_tower_shape tower;
     struct dlm_decoder decoder;
     int64_t image_tokens; /* features of one image */
     int32_t image_id, bos_id, eos_id, pad_id;
-    struct dlm_linear **linears; /* every linear that an adapter may name */
-    size_t num_linears, cap_linears;
+    struct dlm_linear_list linears; /* every linear that an adapter may name */
 };
 
 /* What one model family says about itself; the rest of dlm names no family. */
 struct dlm_family {
     const char *model_type; /* of config.json */
     const char *shape;      /* name for bench of what an empty config.json describes */
+    size_t model_bytes;     /* of its struct, whose first member is a struct dlm_model */
     struct dlm_name_map names;
+    /* Module path of the language model: what target names and "all-linear" mean lies below it. */
+    const char *language;
+    const char *head; /* canonical name of the head's weight where a checkpoint holds one */
+    /* Regex of the usual targets, by which adapter_config.json names them. */
+    const char *usual_targets;
     /* What a checkpoint may hold though the graphs leave it out: prefixes of canonical names, up to
      * NULL. Of anything else that is left over a warning tells. */
     const char *const *spare;
-    /* Fills the configs and ids of m from config.json. path is for messages. */
+    /* Fills the configs, the tower's shape and the ids of m from config.json; path is for
+     * messages. */
     enum dlm_status (*read_config)(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    struct dlm_model *m);
     /* Declares every weight and lists the linears. */
     enum dlm_status (*declare)(struct dlm_model *m);
+    /* Frees what its struct holds besides the base; m may be half built. */
+    void (*finish)(struct dlm_model *m);
     /* Adds the tokens that the family's processor adds to a tokenizer without them. */
     enum dlm_status (*add_tokens)(struct dlm_ctx *ctx, struct dlm_tokenizer *tok);
     /* Appends the whole input's ids; *prefix_len (may be NULL): ids before the suffix. */
     enum dlm_status (*encode)(struct dlm_ctx *ctx, const struct dlm_tokenizer *tok,
                               const struct dlm_input_text *text, struct dlm_ids *ids,
                               size_t *prefix_len);
-    /* features [N * patches, vit hidden] -> [N * image_tokens, decoder hidden] */
+    /* pixels f32 [N, channels, image, image], rows i32 [N, 4] (see attention.c) -> features
+     * [N * patches, tower width] */
+    struct dlm_tensor *(*build_tower)(struct dlm_build *b, const struct dlm_model *m,
+                                      struct dlm_tensor *pixels, struct dlm_tensor *rows);
+    /* features [N * patches, tower width] -> [N * image_tokens, decoder hidden] */
     struct dlm_tensor *(*project)(struct dlm_build *b, const struct dlm_model *m,
                                   struct dlm_tensor *features);
 };
@@ -74,10 +90,11 @@ enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out
                                      enum dlm_dtype policy) DLM_CHECK_RESULT;
 void dlm_model_destroy(struct dlm_model **model);
 
-/* Lists a linear as one that adapters may name; for families. */
-enum dlm_status dlm_model_list_linear(struct dlm_model *m, struct dlm_linear *l) DLM_CHECK_RESULT;
+/* The linear of a canonical module path, NULL if adapters cannot name it. */
+const struct dlm_linear *dlm_model_find_linear(const struct dlm_model *m, const char *path);
 
-/* The modules that spec matches, as LoRA modules. DLM_ERR_INVALID: it matches none. */
+/* The modules that spec matches, as LoRA modules; spec's names mean modules of the language model
+ * unless it says below what. DLM_ERR_INVALID: it matches none. */
 enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
                                     const struct dlm_target_spec *spec,
                                     const struct dlm_lora_params *params) DLM_CHECK_RESULT;
@@ -86,8 +103,7 @@ enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
 enum dlm_status dlm_model_read_lora(struct dlm_model *m, struct dlm_lora **out,
                                     const struct dlm_adapter *adapter) DLM_CHECK_RESULT;
 
-/* True when an adapter module lies in the vision tower (or the projector): vision is then part of
- * the step (or the projector's gradient is wanted). */
+/* True when an adapter module lies in the vision tower, which then is part of the step. */
 bool dlm_model_trains_tower(const struct dlm_model *m, const struct dlm_lora *lora);
 
 #endif

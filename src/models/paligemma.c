@@ -9,19 +9,42 @@
 #include "models/config_rules.h"
 #include "models/model.h"
 #include "models/paligemma_input.h"
+#include "models/vit.h"
 #include "ops/params.h"
 
-static const struct dlm_name_rule rules[] = {
-    {"language_model.model", "model.language_model"},
-    {"language_model.lm_head", "lm_head"},
-    {"vision_tower", "model.vision_tower"},
-    {"multi_modal_projector", "model.multi_modal_projector"},
+struct dlm_paligemma {
+    struct dlm_model base;
+    struct dlm_vit vit;
+    struct dlm_linear projector;
 };
-static const struct dlm_name_drop drops[] = {{"model.vision_tower", "vision_model"}};
+
+/* The model whose base m is. */
+static struct dlm_paligemma *paligemma(struct dlm_model *m)
+{
+    return (struct dlm_paligemma *)m; /* base is its first member */
+}
+
+static const struct dlm_paligemma *const_paligemma(const struct dlm_model *m)
+{
+    return (const struct dlm_paligemma *)m;
+}
+
+#define LANGUAGE "model.language_model"
+#define TOWER "model.vision_tower"
+#define PROJECTOR "model.multi_modal_projector"
+#define HEAD "lm_head.weight"
+
+static const struct dlm_name_rule rules[] = {
+    {"language_model.model", LANGUAGE},
+    {"language_model.lm_head", "lm_head"},
+    {"vision_tower", TOWER},
+    {"multi_modal_projector", PROJECTOR},
+};
+static const struct dlm_name_drop drops[] = {{TOWER, "vision_model"}};
 
 /* The tower's pooling head, whose output PaliGemma does not use, and the head tied to the
  * embedding, which opening a model compares with it. */
-static const char *const spare[] = {"model.vision_tower.head.", "lm_head.weight", NULL};
+static const char *const spare[] = {TOWER ".head.", HEAD, NULL};
 
 /* What transformers' Gemma, SigLIP and PaliGemma configurations can ask for beyond the graphs here,
  * and members by which a checkpoint of a younger family would be taken for one of these. */
@@ -193,6 +216,7 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, co
 static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *config,
                                              const char *path, struct dlm_model *m)
 {
+    struct dlm_vit_config *vit = &paligemma(m)->vit.config;
     int64_t image = 257152, bos = 2, eos = 1, pad = 0;
 
     enum dlm_status st = dlm_config_check(ctx, config, path, only, DLM_ARRAY_LEN(only));
@@ -201,7 +225,7 @@ static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *
     if (!st)
         st = check_score_scale(ctx, config, path, m->decoder.config.head_dim);
     if (!st)
-        st = read_vision(ctx, json_object_get(config, "vision_config"), path, &m->vit.config);
+        st = read_vision(ctx, json_object_get(config, "vision_config"), path, vit);
     const int64_t last = m->decoder.config.vocab - 1;
     const struct int_member ints[] = {
         {"image_token_index", 0, last, &image}, {"image_token_id", 0, last, &image},
@@ -219,56 +243,65 @@ static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *
     m->bos_id = (int32_t)bos;
     m->eos_id = (int32_t)eos;
     m->pad_id = (int32_t)pad;
-    m->image_tokens = dlm_vit_num_patches(&m->vit.config);
+    m->tower = (struct dlm_tower_shape){.channels = vit->channels, .image = vit->image,
+                                        .patches = dlm_vit_num_patches(vit),
+                                        .width = vit->hidden};
+    m->image_tokens = m->tower.patches;
     return DLM_OK;
-}
-
-static enum dlm_status list_linears(struct dlm_model *m)
-{
-    enum dlm_status st = DLM_OK;
-
-    for (int64_t i = 0; !st && i < m->vit.config.layers; i++) {
-        struct dlm_vit_layer *l = &m->vit.layers[i];
-        struct dlm_linear *list[] = {&l->q, &l->k, &l->v, &l->out, &l->fc1, &l->fc2};
-        for (size_t k = 0; !st && k < DLM_ARRAY_LEN(list); k++)
-            st = dlm_model_list_linear(m, list[k]);
-    }
-    if (!st)
-        st = dlm_model_list_linear(m, &m->projector);
-    for (int64_t i = 0; !st && i < m->decoder.config.layers; i++) {
-        struct dlm_decoder_layer *l = &m->decoder.layers[i];
-        struct dlm_linear *list[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
-        for (size_t k = 0; !st && k < DLM_ARRAY_LEN(list); k++)
-            st = dlm_model_list_linear(m, list[k]);
-    }
-    return st;
 }
 
 static enum dlm_status paligemma_declare(struct dlm_model *m)
 {
-    enum dlm_status st = dlm_vit_declare(m->weights, &m->vit, "model.vision_tower");
+    struct dlm_paligemma *p = paligemma(m);
+    const struct dlm_weight_scope tower = {m->weights, DLM_WEIGHT_GROUP_TOWER, TOWER};
+    const struct dlm_weight_scope projector = {m->weights, DLM_WEIGHT_GROUP_PROJECTOR, PROJECTOR};
+    const struct dlm_weight_scope language = {m->weights, DLM_WEIGHT_GROUP_DECODER, LANGUAGE};
+
+    enum dlm_status st = dlm_vit_declare(&tower, &p->vit);
     if (!st)
-        st = dlm_linear_declare(m->weights, &m->projector, "model.multi_modal_projector.linear",
-                                m->decoder.config.hidden, m->vit.config.hidden, true);
+        st = dlm_linear_declare(&projector, &p->projector, "linear", m->decoder.config.hidden,
+                                p->vit.config.hidden, true);
     if (!st)
-        st = dlm_decoder_declare(m->weights, &m->decoder, "model.language_model");
-    return st ? st : list_linears(m);
+        st = dlm_decoder_declare(&language, &m->decoder);
+    if (!st)
+        st = dlm_vit_list_linears(m->ctx, &p->vit, &m->linears);
+    if (!st)
+        st = dlm_linear_list_add(m->ctx, &m->linears, &p->projector);
+    return st ? st : dlm_decoder_list_linears(m->ctx, &m->decoder, &m->linears);
+}
+
+static void paligemma_finish(struct dlm_model *m)
+{
+    dlm_vit_finish(&paligemma(m)->vit);
+    dlm_linear_finish(&paligemma(m)->projector);
+}
+
+static struct dlm_tensor *paligemma_build_tower(struct dlm_build *b, const struct dlm_model *m,
+                                                struct dlm_tensor *pixels, struct dlm_tensor *rows)
+{
+    return dlm_vit_build(b, &const_paligemma(m)->vit, pixels, rows);
 }
 
 static struct dlm_tensor *paligemma_project(struct dlm_build *b, const struct dlm_model *m,
                                             struct dlm_tensor *features)
 {
-    return dlm_linear_build(b, &m->projector, features, NULL);
+    return dlm_linear_build(b, &const_paligemma(m)->projector, features, NULL);
 }
 
 const struct dlm_family dlm_family_paligemma = {
     .model_type = "paligemma",
     .shape = "paligemma-3b-224",
+    .model_bytes = sizeof(struct dlm_paligemma),
     .names = {rules, DLM_ARRAY_LEN(rules), drops, DLM_ARRAY_LEN(drops)},
+    .language = LANGUAGE,
+    .head = HEAD,
+    .usual_targets = ".*language_model.*\\.(q_proj|k_proj|v_proj|o_proj)",
     .spare = spare,
     .read_config = paligemma_read_config,
     .declare = paligemma_declare,
+    .finish = paligemma_finish,
     .add_tokens = dlm_paligemma_add_tokens,
     .encode = dlm_paligemma_input,
+    .build_tower = paligemma_build_tower,
     .project = paligemma_project,
 };

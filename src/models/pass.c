@@ -29,7 +29,7 @@ static int64_t num_rows(const struct dlm_pass *p)
 
 static enum dlm_status add_slots(struct dlm_pass *p)
 {
-    const struct dlm_vit_config *v = &p->model->vit.config;
+    const struct dlm_tower_shape *v = &p->model->tower;
     const int64_t rows = num_rows(p), half = p->model->decoder.config.head_dim / 2;
     const int64_t labels = p->params.labels, images = p->params.images;
     const int64_t num_slots = images * p->model->image_tokens;
@@ -55,7 +55,7 @@ static enum dlm_status add_slots(struct dlm_pass *p)
         ok = ok && p->pixels && p->image_rows;
     } else if (images) {
         p->features = input(p, "features", p->model->policy, 2,
-                            (int64_t[]){images * dlm_vit_num_patches(v), v->hidden});
+                            (int64_t[]){images * v->patches, v->width});
         ok = ok && p->features;
     }
     if (images) {
@@ -91,7 +91,7 @@ static enum dlm_status make_host(struct dlm_pass *p)
     h->keep_ids = dlm_alloc_array(ctx, labels, 4);
     h->image_ids = dlm_alloc_array(ctx, (size_t)p->params.images + 1, 4);
     h->half_features = dlm_alloc_array(
-        ctx, (size_t)(dlm_vit_num_patches(&p->model->vit.config) * p->model->vit.config.hidden), 4);
+        ctx, (size_t)(p->model->tower.patches * p->model->tower.width), 4);
     bool ok = h->ids && h->positions && h->rows && h->keep && h->keep_back && h->labels &&
               h->slot_rows && h->cos && h->sin && h->weights && h->row_ids && h->keep_ids &&
               h->image_ids && h->half_features;
@@ -118,8 +118,8 @@ static struct dlm_tensor *build_images(struct dlm_pass *p, struct dlm_build *b)
     if (!p->params.images)
         return NULL;
     if (p->params.with_tower)
-        features = dlm_vit_build(b, &p->model->vit, dlm_slot_leaf(b->g, p->pixels),
-                                 dlm_slot_leaf(b->g, p->image_rows));
+        features = p->model->family->build_tower(b, p->model, dlm_slot_leaf(b->g, p->pixels),
+                                                 dlm_slot_leaf(b->g, p->image_rows));
     else
         features = dlm_slot_leaf(b->g, p->features);
     if (features && features->desc.dtype != DLM_DTYPE_F32)
@@ -148,7 +148,7 @@ static enum dlm_status build(struct dlm_pass *p)
     struct dlm_tensor *dhidden = NULL;
 
     /* rows of the tower and the projector are patches: every image is a batch row of its own */
-    tower.tokens = (uint32_t)dlm_vit_num_patches(&p->model->vit.config);
+    tower.tokens = (uint32_t)p->model->tower.patches;
     tower.row_ids = p->params.dropout ? dlm_slot_leaf(g, p->image_ids) : NULL;
     b.tokens = (uint32_t)p->params.tokens;
     struct dlm_decoder_inputs in = {
@@ -276,10 +276,9 @@ static void lay_out(struct dlm_pass *p, const struct dlm_example *e, int64_t b, 
 
 static enum dlm_status write_images(struct dlm_pass *p, const struct dlm_pass_step *step)
 {
-    const size_t features = (size_t)(dlm_vit_num_patches(&p->model->vit.config) *
-                                     p->model->vit.config.hidden);
-    const size_t pixels = (size_t)(p->model->vit.config.channels * p->model->vit.config.image *
-                                   p->model->vit.config.image);
+    const struct dlm_tower_shape *tower = &p->model->tower;
+    const size_t features = (size_t)(tower->patches * tower->width);
+    const size_t pixels = (size_t)(tower->channels * tower->image * tower->image);
     struct dlm_buffer *buffer =
         (p->params.with_tower ? p->pixels : p->features)->storage.buffer;
     size_t image = 0;
@@ -303,7 +302,7 @@ static enum dlm_status write_images(struct dlm_pass *p, const struct dlm_pass_st
 
 static enum dlm_status write_image_rows(struct dlm_pass *p)
 {
-    const int32_t patches = (int32_t)dlm_vit_num_patches(&p->model->vit.config);
+    const int32_t patches = (int32_t)p->model->tower.patches;
     enum dlm_status st = DLM_OK;
 
     for (int64_t i = 0; !st && i < p->params.images; i++) {

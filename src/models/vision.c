@@ -5,24 +5,24 @@
 
 size_t dlm_vision_features_len(const struct dlm_model *m)
 {
-    return (size_t)(dlm_vit_num_patches(&m->vit.config) * m->vit.config.hidden);
+    return (size_t)(m->tower.patches * m->tower.width);
 }
 
 size_t dlm_vision_pixels_len(const struct dlm_model *m)
 {
-    return (size_t)(m->vit.config.channels * m->vit.config.image * m->vit.config.image);
+    return (size_t)(m->tower.channels * m->tower.image * m->tower.image);
 }
 
 enum dlm_status dlm_vision_init(struct dlm_vision *v, const struct dlm_model *model,
                                 const struct dlm_lora *lora)
 {
-    const struct dlm_vit_config *c = &model->vit.config;
+    const struct dlm_tower_shape *t = &model->tower;
     struct dlm_build b = {.policy = model->policy, .lora = lora};
 
     *v = (struct dlm_vision){.model = model};
     v->slots = (struct dlm_slots){.ctx = model->ctx, .device = model->device};
     v->pixels = dlm_slots_add(&v->slots, DLM_ROLE_INPUT, "pixels", DLM_DTYPE_F32, 4,
-                              (int64_t[]){1, c->channels, c->image, c->image});
+                              (int64_t[]){1, t->channels, t->image, t->image});
     v->rows = dlm_slots_add(&v->slots, DLM_ROLE_INPUT, "rows", DLM_DTYPE_I32, 2,
                             (int64_t[]){1, 4});
     enum dlm_status st = v->pixels && v->rows ? dlm_graph_create(model->ctx, &v->graph)
@@ -30,8 +30,8 @@ enum dlm_status dlm_vision_init(struct dlm_vision *v, const struct dlm_model *mo
     if (st)
         return st;
     b.g = v->graph;
-    v->features = dlm_vit_build(&b, &model->vit, dlm_slot_leaf(v->graph, v->pixels),
-                                dlm_slot_leaf(v->graph, v->rows));
+    v->features = model->family->build_tower(&b, model, dlm_slot_leaf(v->graph, v->pixels),
+                                             dlm_slot_leaf(v->graph, v->rows));
     if (v->features)
         v->features->is_output = v->features->base->is_output = true;
     st = dlm_graph_fuse(v->graph);
@@ -48,7 +48,7 @@ void dlm_vision_finish(struct dlm_vision *v)
 
 enum dlm_status dlm_vision_prepare(struct dlm_vision *v, struct dlm_workspace *workspace)
 {
-    const int32_t patches = (int32_t)dlm_vit_num_patches(&v->model->vit.config); /* below 2^24 */
+    const int32_t patches = (int32_t)v->model->tower.patches; /* below 2^24 */
     const int32_t rows[4] = {0, patches, 0, patches};
 
     enum dlm_status st = dlm_slots_alloc(&v->slots);

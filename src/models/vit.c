@@ -4,25 +4,18 @@
 
 #include <math.h>
 
-static enum dlm_status declare_vectors(struct dlm_weights *w, struct dlm_weight **weight,
-                                       struct dlm_weight **bias, int64_t len, const char *prefix,
-                                       const char *name)
+static enum dlm_status declare_norm(const struct dlm_weight_scope *scope, const char *name,
+                                    int64_t len, struct dlm_weight **weight,
+                                    struct dlm_weight **bias)
 {
-    char *full = dlm_strf(w->ctx, "%s.%s.weight", prefix, name);
-    enum dlm_status st =
-        full ? dlm_weights_add(w, DLM_WEIGHT_VECTOR, full, 1, len, weight) : DLM_ERR_MEMORY;
+    const struct dlm_weight_scope own = dlm_weight_scope_below(scope, "%s", name);
 
-    dlm_free(full);
-    if (st)
-        return st;
-    full = dlm_strf(w->ctx, "%s.%s.bias", prefix, name);
-    st = full ? dlm_weights_add(w, DLM_WEIGHT_VECTOR, full, 1, len, bias) : DLM_ERR_MEMORY;
-    dlm_free(full);
-    return st;
+    enum dlm_status st = dlm_weights_add_vector(&own, "weight", len, weight);
+    return st ? st : dlm_weights_add_vector(&own, "bias", len, bias);
 }
 
-static enum dlm_status declare_layer(struct dlm_weights *w, const struct dlm_vit_config *c,
-                                     struct dlm_vit_layer *l, const char *p)
+static enum dlm_status declare_layer(const struct dlm_weight_scope *s,
+                                     const struct dlm_vit_config *c, struct dlm_vit_layer *l)
 {
     struct {
         struct dlm_linear *linear;
@@ -37,16 +30,11 @@ static enum dlm_status declare_layer(struct dlm_weights *w, const struct dlm_vit
         {&l->fc2, c->hidden, c->intermediate, "mlp.fc2"},
     };
 
-    enum dlm_status st =
-        declare_vectors(w, &l->norm1_w, &l->norm1_b, c->hidden, p, "layer_norm1");
+    enum dlm_status st = declare_norm(s, "layer_norm1", c->hidden, &l->norm1_w, &l->norm1_b);
     if (!st)
-        st = declare_vectors(w, &l->norm2_w, &l->norm2_b, c->hidden, p, "layer_norm2");
-    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(list); i++) {
-        char *full = dlm_strf(w->ctx, "%s.%s", p, list[i].name);
-        st = full ? dlm_linear_declare(w, list[i].linear, full, list[i].out, list[i].in, true)
-                  : DLM_ERR_MEMORY;
-        dlm_free(full);
-    }
+        st = declare_norm(s, "layer_norm2", c->hidden, &l->norm2_w, &l->norm2_b);
+    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(list); i++)
+        st = dlm_linear_declare(s, list[i].linear, list[i].name, list[i].out, list[i].in, true);
     return st;
 }
 
@@ -55,41 +43,38 @@ int64_t dlm_vit_num_patches(const struct dlm_vit_config *c)
     return (c->image / c->patch) * (c->image / c->patch);
 }
 
-static enum dlm_status declare_embeddings(struct dlm_weights *w, struct dlm_vit *v,
-                                          const char *prefix)
+enum dlm_status dlm_vit_declare(const struct dlm_weight_scope *scope, struct dlm_vit *v)
 {
     const struct dlm_vit_config *c = &v->config;
-    char *name = dlm_strf(w->ctx, "%s.embeddings.patch_embedding", prefix);
-    enum dlm_status st = name ? dlm_linear_declare(w, &v->patch, name, c->hidden,
-                                                   c->channels * c->patch * c->patch, true)
-                              : DLM_ERR_MEMORY;
+    const struct dlm_weight_scope embeddings = dlm_weight_scope_below(scope, "embeddings");
 
-    dlm_free(name);
-    if (st)
-        return st;
-    name = dlm_strf(w->ctx, "%s.embeddings.position_embedding.weight", prefix);
-    st = name ? dlm_weights_add(w, DLM_WEIGHT_VECTOR, name, dlm_vit_num_patches(c), c->hidden,
-                                &v->position)
-              : DLM_ERR_MEMORY;
-    dlm_free(name);
-    return st;
-}
-
-enum dlm_status dlm_vit_declare(struct dlm_weights *w, struct dlm_vit *v, const char *prefix)
-{
-    const struct dlm_vit_config *c = &v->config;
-
-    v->layers = dlm_alloc_array(w->ctx, (size_t)c->layers, sizeof(*v->layers));
+    v->layers = dlm_alloc_array(scope->weights->ctx, (size_t)c->layers, sizeof(*v->layers));
     if (!v->layers)
         return DLM_ERR_MEMORY;
-    enum dlm_status st = declare_embeddings(w, v, prefix);
-    for (int64_t i = 0; !st && i < c->layers; i++) {
-        char *p = dlm_strf(w->ctx, "%s.encoder.layers.%lld", prefix, (long long)i);
-        st = p ? declare_layer(w, c, &v->layers[i], p) : DLM_ERR_MEMORY;
-        dlm_free(p);
-    }
+    enum dlm_status st = dlm_linear_declare(&embeddings, &v->patch, "patch_embedding", c->hidden,
+                                            c->channels * c->patch * c->patch, true);
     if (!st)
-        st = declare_vectors(w, &v->post_w, &v->post_b, c->hidden, prefix, "post_layernorm");
+        st = dlm_weights_add_table(&embeddings, "position_embedding.weight",
+                                   dlm_vit_num_patches(c), c->hidden, &v->position);
+    for (int64_t i = 0; !st && i < c->layers; i++) {
+        const struct dlm_weight_scope layer =
+            dlm_weight_scope_below(scope, "encoder.layers.%lld", (long long)i);
+        st = declare_layer(&layer, c, &v->layers[i]);
+    }
+    return st ? st : declare_norm(scope, "post_layernorm", c->hidden, &v->post_w, &v->post_b);
+}
+
+enum dlm_status dlm_vit_list_linears(struct dlm_ctx *ctx, struct dlm_vit *v,
+                                     struct dlm_linear_list *list)
+{
+    enum dlm_status st = DLM_OK;
+
+    for (int64_t i = 0; !st && i < v->config.layers; i++) {
+        struct dlm_vit_layer *l = &v->layers[i];
+        struct dlm_linear *all[] = {&l->q, &l->k, &l->v, &l->out, &l->fc1, &l->fc2};
+        for (size_t k = 0; !st && k < DLM_ARRAY_LEN(all); k++)
+            st = dlm_linear_list_add(ctx, list, all[k]);
+    }
     return st;
 }
 

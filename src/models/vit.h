@@ -23,10 +23,14 @@ struct dlm_vit {
     struct dlm_vit_layer *layers;
 };
 
-/* Declares the weights below `prefix` ("model.vision_tower") by SigLIP's names. */
-enum dlm_status dlm_vit_declare(struct dlm_weights *w, struct dlm_vit *v,
-                                const char *prefix) DLM_CHECK_RESULT;
+/* Declares the weights in a scope by SigLIP's names. */
+enum dlm_status dlm_vit_declare(const struct dlm_weight_scope *scope,
+                                struct dlm_vit *v) DLM_CHECK_RESULT;
 void dlm_vit_finish(struct dlm_vit *v);
+
+/* Adds every linear of the layers to the list; the patches' projection is a convolution to PEFT. */
+enum dlm_status dlm_vit_list_linears(struct dlm_ctx *ctx, struct dlm_vit *v,
+                                     struct dlm_linear_list *list) DLM_CHECK_RESULT;
 int64_t dlm_vit_num_patches(const struct dlm_vit_config *c);
 
 /* pixels f32 [N, channels, image, image], rows i32 [N, 4] -> [N * patches, hidden]. */

@@ -1,6 +1,10 @@
 /* Declaring resident weights. Filling them is in weights_load.c. */
 #include "models/weights.h"
 
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "base/log.h"
 #include "cpukernels/panel.h"
 #include "models/precision.h"
@@ -162,10 +166,28 @@ static enum dlm_status make_slabs(struct dlm_weights *w, struct dlm_weight *weig
     return DLM_OK;
 }
 
-enum dlm_status dlm_weights_add(struct dlm_weights *weights, enum dlm_weight_kind kind,
-                                const char *name, int64_t rows, int64_t cols,
-                                struct dlm_weight **out)
+struct dlm_weight_scope dlm_weight_scope_below(const struct dlm_weight_scope *scope,
+                                               const char *fmt, ...)
 {
+    struct dlm_weight_scope below = *scope;
+    const size_t len = strlen(below.path), room = sizeof(below.path) - len;
+    va_list args;
+
+    if (len)
+        below.path[len] = '.';
+    va_start(args, fmt);
+    const int added = vsnprintf(below.path + len + !!len, room - !!len, fmt, args);
+    va_end(args);
+    assert(added > 0 && (size_t)added < room - 1);
+    (void)added; /* with assertions off */
+    return below;
+}
+
+static enum dlm_status add_weight(const struct dlm_weight_scope *scope, enum dlm_weight_kind kind,
+                                  const char *name, int64_t rows, int64_t cols,
+                                  struct dlm_weight **out)
+{
+    struct dlm_weights *weights = scope->weights;
     struct dlm_weight *weight = dlm_alloc(weights->ctx, sizeof(*weight));
 
     *out = NULL;
@@ -176,15 +198,17 @@ enum dlm_status dlm_weights_add(struct dlm_weights *weights, enum dlm_weight_kin
         return DLM_ERR_MEMORY;
     }
     weights->list[weights->num++] = weight;
-    weight->name = dlm_strdup(weights->ctx, name);
+    weight->name = scope->path[0] ? dlm_strf(weights->ctx, "%s.%s", scope->path, name)
+                                  : dlm_strdup(weights->ctx, name);
     if (!weight->name)
         return DLM_ERR_MEMORY;
     weight->kind = kind;
+    weight->group = scope->group;
     weight->rows = rows;
     weight->cols = cols;
     enum dlm_status st = DLM_OK;
     if (weights->checkpoint) {
-        weight->source = find(weights, name);
+        weight->source = find(weights, weight->name);
         st = check_source(weights, weight);
     }
     if (st)
@@ -198,18 +222,31 @@ enum dlm_status dlm_weights_add(struct dlm_weights *weights, enum dlm_weight_kin
     return make_slabs(weights, weight);
 }
 
-size_t dlm_weights_bytes(const struct dlm_weights *weights)
+enum dlm_status dlm_weights_add_matrix(const struct dlm_weight_scope *scope, const char *name,
+                                       int64_t rows, int64_t cols, struct dlm_weight **out)
 {
-    return dlm_weights_bytes_below(weights, "");
+    return add_weight(scope, DLM_WEIGHT_MATRIX, name, rows, cols, out);
 }
 
-size_t dlm_weights_bytes_below(const struct dlm_weights *weights, const char *prefix)
+enum dlm_status dlm_weights_add_vector(const struct dlm_weight_scope *scope, const char *name,
+                                       int64_t len, struct dlm_weight **out)
+{
+    return add_weight(scope, DLM_WEIGHT_VECTOR, name, 1, len, out);
+}
+
+enum dlm_status dlm_weights_add_table(const struct dlm_weight_scope *scope, const char *name,
+                                      int64_t rows, int64_t cols, struct dlm_weight **out)
+{
+    return add_weight(scope, DLM_WEIGHT_VECTOR, name, rows, cols, out);
+}
+
+size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups)
 {
     size_t bytes = 0;
 
     for (size_t i = 0; i < weights->num; i++) {
         const struct dlm_weight *w = weights->list[i];
-        if (strncmp(w->name, prefix, strlen(prefix)))
+        if (!(w->group & groups))
             continue;
         for (int s = 0; s < w->num_slabs; s++)
             bytes += resident_bytes(w, w->slabs[s].rows);

@@ -12,6 +12,19 @@ enum dlm_weight_kind {
     DLM_WEIGHT_VECTOR, /* norms, biases, positions: f32, whole */
 };
 
+/* The part of a model to which a weight belongs: parts are loaded, freed and counted apart. Bits,
+ * so that several can be named at once. */
+enum dlm_weight_group {
+    DLM_WEIGHT_GROUP_TOWER = 1,
+    DLM_WEIGHT_GROUP_PROJECTOR = 2,
+    DLM_WEIGHT_GROUP_DECODER = 4, /* with the embedding, and with a head that is tied to it */
+    DLM_WEIGHT_GROUP_HEAD = 8,    /* a head of its own */
+};
+/* All that a pass reads when features come from a cache; everything. */
+#define DLM_WEIGHT_GROUPS_NO_TOWER                                                                 \
+    (DLM_WEIGHT_GROUP_PROJECTOR | DLM_WEIGHT_GROUP_DECODER | DLM_WEIGHT_GROUP_HEAD)
+#define DLM_WEIGHT_GROUPS_ALL (DLM_WEIGHT_GROUP_TOWER | DLM_WEIGHT_GROUPS_NO_TOWER)
+
 /* Rows [row0, row0 + rows) of a matrix, as one tensor of the graph. */
 struct dlm_weight_slab {
     int64_t row0, rows;
@@ -21,6 +34,7 @@ struct dlm_weight_slab {
 struct dlm_weight {
     char *name; /* canonical, as the family declares it */
     enum dlm_weight_kind kind;
+    enum dlm_weight_group group;
     int64_t rows, cols;   /* a vector: 1 row, or the rows of a table of positions */
     enum dlm_dtype dtype; /* resident */
     enum dlm_layout layout;
@@ -47,27 +61,41 @@ enum dlm_status dlm_weights_create(struct dlm_ctx *ctx, struct dlm_weights **out
                                    const struct dlm_name_map *map) DLM_CHECK_RESULT;
 void dlm_weights_destroy(struct dlm_weights **weights);
 
-/* Declares a weight: finds it in the checkpoint, checks its shape ([rows, cols], [cols] for one
- * row, or more dimensions whose product is cols), chooses type, layout and slabs. *out is owned by
- * weights. */
-enum dlm_status dlm_weights_add(struct dlm_weights *weights, enum dlm_weight_kind kind,
-                                const char *name, int64_t rows, int64_t cols,
-                                struct dlm_weight **out) DLM_CHECK_RESULT;
+/* Where weights are declared: below a module path, as part of a group. */
+struct dlm_weight_scope {
+    struct dlm_weights *weights; /* borrowed */
+    enum dlm_weight_group group;
+    char path[192]; /* families' own module paths, far shorter */
+};
+
+/* The scope of a module below another, "layers.%d". */
+struct dlm_weight_scope dlm_weight_scope_below(const struct dlm_weight_scope *scope,
+                                               const char *fmt, ...) DLM_PRINTF(2, 3);
+
+/* Declares the weight <scope's path>.<name>: finds it in the checkpoint, checks its shape (more
+ * dimensions whose product is cols will do), chooses type, layout and slabs. *out is owned by the
+ * scope's weights. A vector is [cols] in the file, a table of vectors [rows, cols]. */
+enum dlm_status dlm_weights_add_matrix(const struct dlm_weight_scope *scope, const char *name,
+                                       int64_t rows, int64_t cols,
+                                       struct dlm_weight **out) DLM_CHECK_RESULT;
+enum dlm_status dlm_weights_add_vector(const struct dlm_weight_scope *scope, const char *name,
+                                       int64_t len, struct dlm_weight **out) DLM_CHECK_RESULT;
+enum dlm_status dlm_weights_add_table(const struct dlm_weight_scope *scope, const char *name,
+                                      int64_t rows, int64_t cols,
+                                      struct dlm_weight **out) DLM_CHECK_RESULT;
 
 /* Whether the checkpoint has a tensor of this canonical name. */
 bool dlm_weights_has(const struct dlm_weights *weights, const char *name);
 
-/* Bytes that all declared weights take on the device. */
-size_t dlm_weights_bytes(const struct dlm_weights *weights);
-/* The same for those whose name starts with `prefix`. */
-size_t dlm_weights_bytes_below(const struct dlm_weights *weights, const char *prefix);
+/* Bytes that the declared weights of the groups take on the device. */
+size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups);
 
-/* Allocates and fills every declared weight whose name starts with `prefix` ("" all). Weights that
- * are loaded already stay. The files' pages are dropped as they are read. */
-enum dlm_status dlm_weights_load(struct dlm_weights *weights, const char *prefix) DLM_CHECK_RESULT;
+/* Allocates and fills every declared weight of the groups. Weights that are loaded already stay.
+ * The files' pages are dropped as they are read. */
+enum dlm_status dlm_weights_load(struct dlm_weights *weights, uint32_t groups) DLM_CHECK_RESULT;
 
 /* Frees the device memory of what dlm_weights_load() loaded; no program may use it any more. */
-void dlm_weights_unload(struct dlm_weights *weights, const char *prefix);
+void dlm_weights_unload(struct dlm_weights *weights, uint32_t groups);
 
 /* The leaf of a slab in a graph; made anew for each graph. */
 struct dlm_tensor *dlm_weight_leaf(struct dlm_graph *graph, const struct dlm_weight *weight,

@@ -141,11 +141,11 @@ static enum dlm_status load_slab(struct dlm_weights *weights, const struct dlm_w
     return run_blocks(&l, slab->rows);
 }
 
-enum dlm_status dlm_weights_load(struct dlm_weights *weights, const char *prefix)
+enum dlm_status dlm_weights_load(struct dlm_weights *weights, uint32_t groups)
 {
     for (size_t i = 0; i < weights->num; i++) {
         struct dlm_weight *w = weights->list[i];
-        if (strncmp(w->name, prefix, strlen(prefix)))
+        if (!(w->group & groups))
             continue;
         for (int s = 0; s < w->num_slabs; s++) {
             enum dlm_status st = load_slab(weights, w, &w->slabs[s]);
@@ -158,11 +158,11 @@ enum dlm_status dlm_weights_load(struct dlm_weights *weights, const char *prefix
     return DLM_OK;
 }
 
-void dlm_weights_unload(struct dlm_weights *weights, const char *prefix)
+void dlm_weights_unload(struct dlm_weights *weights, uint32_t groups)
 {
     for (size_t i = 0; i < weights->num; i++) {
         struct dlm_weight *w = weights->list[i];
-        if (strncmp(w->name, prefix, strlen(prefix)))
+        if (!(w->group & groups))
             continue;
         for (int s = 0; s < w->num_slabs; s++)
             dlm_buffer_destroy(&w->slabs[s].storage.buffer);

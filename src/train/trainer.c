@@ -31,7 +31,7 @@ static enum dlm_status choose_micro_batch(struct dlm_trainer *t)
 {
     const struct dlm_device_caps *caps = dlm_device_get_caps(t->data->model->device);
     const uint64_t budget = caps->info.memory_bytes / 2;
-    const uint64_t weights = dlm_weights_bytes(t->data->model->weights);
+    const uint64_t weights = dlm_weights_bytes(t->data->model->weights, DLM_WEIGHT_GROUPS_ALL);
     int64_t best = 1;
 
     for (int64_t b = 2; b <= 8 && b <= (int64_t)t->data->num_train; b *= 2) {

@@ -13,7 +13,7 @@
 enum dlm_target_kind {
     DLM_TARGET_LIST,  /* suffixes ("q_proj"): path == t or path ends with "." + t */
     DLM_TARGET_REGEX, /* PEFT's full match of the path */
-    DLM_TARGET_ALL_LINEAR, /* PEFT's "all-linear", but below `under` only: the head is not there */
+    DLM_TARGET_ALL_LINEAR, /* PEFT's "all-linear", as far as `under` lets it: every linear */
 };
 
 /* `auto` in a document is DLM_TARGET_LIST with the registry row's list. All zero matches nothing.
@@ -23,7 +23,7 @@ struct dlm_target_spec {
     const char *const *names; /* DLM_TARGET_LIST */
     size_t num_names;
     const char *regex; /* DLM_TARGET_REGEX, in Python's syntax as far as PCRE2 shares it */
-    const char *under; /* not REGEX: only below this path; NULL: "model.language_model" */
+    const char *under; /* but for DLM_TARGET_REGEX: only below this path; NULL: anywhere */
 };
 
 struct dlm_lora_matcher;
@@ -125,11 +125,11 @@ struct dlm_adapter_write_params {
     bool use_rslora;
     enum dlm_adapter_names names;
     const struct dlm_name_map *map; /* for DLM_ADAPTER_NAMES_V4; may be NULL */
-    /* A regex that is written when it matches exactly the adapted ones among all_paths; NULL: the
-     * default `.*language_model.*\.(q_proj|k_proj|v_proj|o_proj)`. */
+    /* A regex that is written when it matches exactly the adapted ones among all_paths; NULL, or
+     * when it does not: one that spells out the adapted modules. */
     const char *target_regex;
     /* Paths (canonical) of every module of the base, linear or not, that a regex could hit by
-     * mistake; NULL: a regex that spells out the adapted modules is written. */
+     * mistake; NULL: target_regex is not tried. */
     const char *const *all_paths;
     size_t num_all_paths;
 };

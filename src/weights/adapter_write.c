@@ -11,8 +11,6 @@
 #include "weights/adapter.h"
 #include "weights/regex.h"
 
-static const char default_regex[] = ".*language_model.*\\.(q_proj|k_proj|v_proj|o_proj)";
-
 /* A sorted list of paths as they are written. */
 struct path_list {
     char **items;
@@ -117,16 +115,16 @@ static char *regex_of(struct dlm_ctx *ctx, const struct dlm_adapter_write_params
     return text;
 }
 
-/* *text (owned): the given regex or the default where it fits, else one that is spelled out. */
+/* *text (owned): the given regex where it fits, else one that is spelled out. */
 static enum dlm_status choose_regex(struct dlm_ctx *ctx,
                                     const struct dlm_adapter_write_params *params,
                                     const struct path_list *adapted, char **text)
 {
-    const char *wanted = params->target_regex ? params->target_regex : default_regex;
+    const char *wanted = params->target_regex;
     bool exact = false;
     enum dlm_status st = DLM_OK;
 
-    if (params->all_paths)
+    if (wanted && params->all_paths)
         st = matches_exactly(ctx, wanted, params, adapted, &exact);
     if (st)
         return st;

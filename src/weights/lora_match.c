@@ -5,13 +5,11 @@
 #include "weights/adapter.h"
 #include "weights/regex.h"
 
-static const char language_model[] = "model.language_model";
-
 struct dlm_lora_matcher {
     enum dlm_target_kind kind;
     char **names; /* DLM_TARGET_LIST */
     size_t num_names;
-    char *under; /* but for DLM_TARGET_REGEX */
+    char *under; /* NULL: anywhere; not DLM_TARGET_REGEX */
     struct dlm_regex *regex;
 };
 
@@ -40,12 +38,12 @@ enum dlm_status dlm_lora_matcher_create(struct dlm_ctx *ctx, struct dlm_lora_mat
     if (!m)
         return DLM_ERR_MEMORY;
     m->kind = spec->kind;
-    if (spec->kind == DLM_TARGET_REGEX)
+    if (spec->under) {
+        m->under = dlm_strdup(ctx, spec->under);
+        st = m->under ? DLM_OK : DLM_ERR_MEMORY;
+    }
+    if (!st && spec->kind == DLM_TARGET_REGEX)
         st = dlm_regex_create(ctx, &m->regex, "target_modules", "", spec->regex, "");
-    else
-        m->under = dlm_strdup(ctx, spec->under ? spec->under : language_model);
-    if (!st && !m->under && spec->kind != DLM_TARGET_REGEX)
-        st = DLM_ERR_MEMORY;
     if (!st && spec->kind == DLM_TARGET_LIST)
         st = copy_list(ctx, m, spec);
     if (st)
@@ -84,8 +82,8 @@ enum dlm_status dlm_lora_matches(struct dlm_ctx *ctx, const struct dlm_lora_matc
     *matches = false;
     if (matcher->kind == DLM_TARGET_REGEX)
         return dlm_regex_matches(ctx, matcher->regex, path, matches);
-    const size_t under_len = strlen(matcher->under);
-    if (strncmp(path, matcher->under, under_len) || path[under_len] != '.')
+    const size_t under_len = matcher->under ? strlen(matcher->under) : 0;
+    if (under_len && (strncmp(path, matcher->under, under_len) || path[under_len] != '.'))
         return DLM_OK;
     *matches = matcher->kind == DLM_TARGET_ALL_LINEAR;
     for (size_t i = 0; i < matcher->num_names && !*matches; i++)

@@ -124,7 +124,8 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
              CHECK(!dlm_model_read_lora(f->model, &f->lora, adapter));
     dlm_adapter_destroy(&adapter);
     ok = ok && CHECK(!dlm_weights_load(f->model->weights,
-                                       params->no_tower ? "model.language_model" : ""));
+                                       params->no_tower ? DLM_WEIGHT_GROUP_DECODER
+                                                        : DLM_WEIGHT_GROUPS_ALL));
     if (ok && f->lora)
         ok = CHECK(!dlm_lora_upload(f->lora, f->device, params->for_training));
     return ok && (params->no_tower || fixture_see(f));
@@ -259,7 +260,7 @@ static inline bool fixture_logits(struct fixture *f, const struct dlm_example *e
 {
     const struct dlm_decoder_config *c = &f->model->decoder.config;
     const int64_t len = e->len, half = c->head_dim / 2, patches = f->model->image_tokens;
-    const int64_t features = patches * f->model->vit.config.hidden;
+    const int64_t features = patches * f->model->tower.width;
     const int32_t rows[4] = {0, (int32_t)len, (int32_t)e->prefix_len, (int32_t)len};
     struct dlm_slots slots = {.ctx = f->ctx, .device = f->device};
     struct dlm_workspace workspace = {0};
@@ -282,7 +283,7 @@ static inline bool fixture_logits(struct fixture *f, const struct dlm_example *e
     struct dlm_tensor *images = NULL;
     if (ok && e->num_images) /* features are kept in the policy's type: round them so */
         images = fixture_leaf(&slots, g, DLM_DTYPE_F32, e->num_images * patches,
-                              f->model->vit.config.hidden, seen);
+                              f->model->tower.width, seen);
     if (images && f->model->policy != DLM_DTYPE_F32)
         images = dlm_copy(g, dlm_copy(g, images, f->model->policy), DLM_DTYPE_F32);
     const struct dlm_decoder_inputs in = {

@@ -51,7 +51,7 @@ static enum dlm_status open_all(struct round *r, bool for_training)
     if (!st)
         st = dlm_model_read_lora(r->model, &r->lora, r->adapter);
     if (!st)
-        st = dlm_weights_load(r->model->weights, "model.language_model.");
+        st = dlm_weights_load(r->model->weights, DLM_WEIGHT_GROUP_DECODER);
     return st ? st : dlm_lora_upload(r->lora, r->device, for_training);
 }
 

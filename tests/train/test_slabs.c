@@ -26,7 +26,8 @@ static const struct split {
 static void check_slabs(const struct fixture *f, bool has_mlp)
 {
     const struct dlm_decoder *d = &f->model->decoder;
-    const struct dlm_weight *fc1 = f->model->vit.layers[0].fc1.weight;
+    const struct dlm_weight *fc1 =
+        dlm_model_find_linear(f->model, "model.vision_tower.encoder.layers.0.mlp.fc1")->weight;
 
     printf("# %s %s: embedding in %d slabs, gate_proj in %d, down_proj in %d, fc1 in %d\n",
            dlm_backend_name(f->params.backend), f->params.name, d->embed->num_slabs,

@@ -70,6 +70,7 @@ static void test_bytes(void)
     load_copy(&c, "adapter");
     const struct dlm_adapter_write_params params = {
         .base_model = "org/tiny", .r = 2, .alpha = 4, .dropout = 0.05,
+        .target_regex = ".*language_model.*\\.(q_proj|k_proj|v_proj|o_proj)",
         .all_paths = (const char *const *)c.all_paths, .num_all_paths = c.num_all_paths};
     write_to(&c, tmp_path("w"), &params);
     CHECK(same_files(tmp_path("w/adapter_config.json"),

@@ -31,7 +31,8 @@ static void expect_hits(const json_t *keys, const json_t *row)
     struct dlm_lora_matcher *m = NULL;
 
     if (json_is_array(spec_json)) {
-        spec = (struct dlm_target_spec){.names = names, .num_names = json_array_size(spec_json)};
+        spec = (struct dlm_target_spec){.names = names, .num_names = json_array_size(spec_json),
+                                        .under = "model.language_model"};
         for (size_t i = 0; i < spec.num_names; i++)
             names[i] = json_string_value(json_array_get(spec_json, i));
     }
@@ -83,7 +84,8 @@ static void test_peft(void)
 /* "all-linear" is PEFT's, of which the language model's are taken. */
 static void test_all_linear(void)
 {
-    const struct dlm_target_spec spec = {.kind = DLM_TARGET_ALL_LINEAR};
+    const struct dlm_target_spec spec = {.kind = DLM_TARGET_ALL_LINEAR,
+                                           .under = "model.language_model"};
     struct dlm_lora_matcher *m = NULL;
     json_t *root = NULL;
     size_t hits = 0;
@@ -125,7 +127,8 @@ static void expect_unknown(struct dlm_ctx *c, const char *name, const char *near
         "model.language_model.layers.1.self_attn.k_proj",
         "model.language_model.layers.0.self_attn.v_proj"};
     const char *names[] = {"v_proj", name};
-    const struct dlm_target_spec spec = {.names = names, .num_names = 2};
+    const struct dlm_target_spec spec = {.names = names, .num_names = 2,
+                                         .under = "model.language_model"};
     char text[256];
 
     hint[0] = '\0';
@@ -201,11 +204,15 @@ static void test_kinds(void)
     CHECK(!dlm_lora_matches(ctx, m, "model.visual.xq_proj", &hit) && !hit);
     dlm_lora_matcher_destroy(&m);
     check_case("all-linear");
-    spec = (struct dlm_target_spec){.kind = DLM_TARGET_ALL_LINEAR};
+    spec = (struct dlm_target_spec){.kind = DLM_TARGET_ALL_LINEAR, .under = "model.language"};
     CHECK(!dlm_lora_matcher_create(ctx, &m, &spec));
-    CHECK(!dlm_lora_matches(ctx, m, "model.language_model.fc1", &hit) && hit);
+    CHECK(!dlm_lora_matches(ctx, m, "model.language.layers.0.fc1", &hit) && hit);
     CHECK(!dlm_lora_matches(ctx, m, "model.vision_tower.fc1", &hit) && !hit);
     CHECK(!dlm_lora_matches(ctx, m, "lm_head", &hit) && !hit);
+    dlm_lora_matcher_destroy(&m);
+    spec.under = NULL;
+    CHECK(!dlm_lora_matcher_create(ctx, &m, &spec));
+    CHECK(!dlm_lora_matches(ctx, m, "model.vision_tower.fc1", &hit) && hit);
     dlm_lora_matcher_destroy(&m);
     check_case("nothing");
     spec = (struct dlm_target_spec){0};

@@ -10,7 +10,6 @@ shift
 known_circles() {
     cat <<'TABLE'
 images
-models
 ops
 store
 tokens

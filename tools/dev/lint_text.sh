@@ -76,6 +76,17 @@ check_families() {
         sed 's/$/  <- a condition on a family outside its files/'
 }
 
+modules='language_model|vision_tower|vision_model|multi_modal|lm_head|visual[._"]'
+
+# How a checkpoint spells its parts is known to the families alone: what others need to know they
+# ask of a weight's group or of struct dlm_family.
+check_modules() {
+    find src tools/dlm include -name '*.[ch]' |
+        grep -vE "^src/models/[a-z]*($families)[a-z0-9_]*\.[ch]\$" | sort |
+        xargs awk -f "$lint_dir/lint_strip.awk" | grep -E "$modules" |
+        sed 's/$/  <- a module of a checkpoint is named outside its family/'
+}
+
 intrinsics='(imm|xmm|emm|arm_)[a-z]*(intrin|neon)|arm_neon|[^a-z]_mm(256|512)?_[a-z]'
 intrinsics="$intrinsics|__m(128|256|512)|[^a-z]_tile_|__builtin_ia32"
 
@@ -125,6 +136,7 @@ check 'columns' check_columns
 check 'white space' check_white_space
 check 'vendors' check_vendors
 check 'model families' check_families
+check 'modules of checkpoints' check_modules
 check 'intrinsics' check_intrinsics
 check 'Python' check_python
 check 'paths' check_paths
