@@ -217,6 +217,26 @@ static enum dlm_status read_lora(struct dlm_train_call *t, const char *dir)
     return st;
 }
 
+static bool stated(const struct dlm_train_call *t, const char *key)
+{
+    return dlm_doc_is_written(t->doc, key);
+}
+
+/* Says how long and how fast the run learns, and which of it the document left open. */
+static void say_recipe(const struct dlm_train_call *t)
+{
+    const struct dlm_trainer_params *p = dlm_trainer_get_params(t->trainer);
+    const int64_t steps = dlm_trainer_num_steps(t->trainer);
+    char epochs[48] = "";
+
+    if (!p->max_steps)
+        snprintf(epochs, sizeof(epochs), ", %lld epoch%s%s", (long long)p->epochs,
+                 p->epochs == 1 ? "" : "s", stated(t, "training.num_epochs") ? "" : " (chosen)");
+    dlm_log(t->ctx, DLM_LOG_INFO, "%zu rows, %lld steps of %lld%s, learning rate %.3g%s",
+            t->data.num_train, (long long)steps, (long long)(p->micro_batch * p->grad_accum),
+            epochs, p->lr, stated(t, "training.learning_rate") ? "" : " (chosen)");
+}
+
 static enum dlm_status make_trainer(struct dlm_train_call *t)
 {
     static const enum dlm_schedule_kind schedules[] = {
@@ -226,12 +246,12 @@ static enum dlm_status make_trainer(struct dlm_train_call *t)
     };
     const struct dlm_doc_training *d = &t->doc->training;
     struct dlm_trainer_params params = {
-        .epochs = d->num_epochs,
+        .epochs = stated(t, "training.num_epochs") ? d->num_epochs : t->epochs,
         .max_steps = t->params->max_steps,
         .micro_batch = t->micro_batch ? t->micro_batch : d->micro_batch_size,
         .grad_accum = t->grad_accum ? t->grad_accum : d->grad_accum,
         .schedule = schedules[d->lr_scheduler],
-        .lr = d->learning_rate,
+        .lr = stated(t, "training.learning_rate") ? d->learning_rate : t->lr,
         .warmup_ratio = d->warmup_ratio,
         .max_grad_norm = 1.0,
         .seed = t->seed,
@@ -245,9 +265,12 @@ static enum dlm_status make_trainer(struct dlm_train_call *t)
         t->s.has_vision = true;
         st = dlm_vision_init(&t->s.vision, t->s.model, t->s.lora);
     }
-    return st ? st
-              : dlm_trainer_create(t->ctx, &t->trainer, &t->data, t->s.lora,
-                                   t->s.has_vision ? &t->s.vision : NULL, &params);
+    if (!st)
+        st = dlm_trainer_create(t->ctx, &t->trainer, &t->data, t->s.lora,
+                                t->s.has_vision ? &t->s.vision : NULL, &params);
+    if (!st)
+        say_recipe(t);
+    return st;
 }
 
 static enum dlm_status load_all(struct dlm_train_call *t)

@@ -32,7 +32,9 @@ struct dlm_train_call {
     int64_t seed;
     bool checkpoint;        /* gradient checkpointing */
     bool with_tower;
-    int64_t micro_batch, grad_accum; /* resolved; from the state when resumed */
+    /* resolved, from the state when resumed; else 0 */
+    int64_t micro_batch, grad_accum, epochs;
+    double lr;
     /* what a resumed run must agree with */
     char document_sha[65], rows_sha[65], base_sha[65], options_sha[65];
     /* progress */

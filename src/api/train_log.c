@@ -28,17 +28,18 @@ static json_t *number(double value)
 
 static json_t *banner(const struct dlm_train_call *t)
 {
+    const struct dlm_trainer_params *p = dlm_trainer_get_params(t->trainer);
     const struct dlm_device_info *info = &dlm_device_get_caps(t->s.device)->info;
 
     return json_pack(
-        "{s:s, s:I, s:I, s:s, s:[], s:{s:s}, s:{s:s, s:s, s:s, s:I, s:I, s:b, s:I}}", "type",
-        "banner", "run_id", (json_int_t)dlm_run_id(t->run), "seed", (json_int_t)t->seed,
+        "{s:s, s:I, s:I, s:s, s:[], s:{s:s}, s:{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:b, s:I}}",
+        "type", "banner", "run_id", (json_int_t)dlm_run_id(t->run), "seed", (json_int_t)t->seed,
         "determinism_class", "strong", "notes", "pinned_versions", "dlm", dlm_version_text(),
         "plan", "backend", dlm_backend_name(info->kind), "device", info->name, "precision",
-        dlm_dtype_name(t->s.model->policy), "micro_batch_size",
-        (json_int_t)dlm_trainer_micro_batch(t->trainer), "grad_accum",
-        (json_int_t)dlm_trainer_grad_accum(t->trainer), "gradient_checkpointing", t->checkpoint,
-        "steps", (json_int_t)dlm_trainer_num_steps(t->trainer));
+        dlm_dtype_name(t->s.model->policy), "micro_batch_size", (json_int_t)p->micro_batch,
+        "grad_accum", (json_int_t)p->grad_accum, "num_epochs", (json_int_t)p->epochs,
+        "learning_rate", p->lr, "gradient_checkpointing", t->checkpoint, "steps",
+        (json_int_t)dlm_trainer_num_steps(t->trainer));
 }
 
 const char **dlm_train_section_ids(const struct dlm_train_call *t, size_t *num)

@@ -66,19 +66,21 @@ static json_t *modules_json(const struct dlm_lora *lora)
 static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t log_bytes)
 {
     const struct dlm_lora_params *lp = &t->s.lora->params;
+    const struct dlm_trainer_params *p = dlm_trainer_get_params(t->trainer);
     const struct dlm_device_info *info = &dlm_device_get_caps(t->s.device)->info;
 
     return json_pack(
-        "{s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:s, s:o, s:I, s:s, s:I,"
+        "{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:s, s:s, s:o, s:I, s:s, s:I,"
         " s:{s:s, s:s, s:s, s:s}, s:{s:I, s:f, s:f, s:b}, s:o}",
         "state_version", 1, "step", (json_int_t)step, "steps",
         (json_int_t)dlm_trainer_num_steps(t->trainer), "seed", (json_int_t)t->seed,
-        "micro_batch_size", (json_int_t)dlm_trainer_micro_batch(t->trainer), "grad_accum",
-        (json_int_t)dlm_trainer_grad_accum(t->trainer), "gradient_checkpointing", t->checkpoint,
-        "precision", dlm_dtype_name(t->s.model->policy), "backend", dlm_backend_name(info->kind),
-        "loss", isfinite(t->last_loss) ? json_real(t->last_loss) : json_null(), "started_at",
-        (json_int_t)t->started_at, "log",
-        dlm_path_basename(t->log_path), "log_bytes", (json_int_t)log_bytes, "hashes", "document",
+        "micro_batch_size", (json_int_t)p->micro_batch, "grad_accum", (json_int_t)p->grad_accum,
+        "num_epochs", (json_int_t)p->epochs, "learning_rate", p->lr, "gradient_checkpointing",
+        t->checkpoint, "precision", dlm_dtype_name(t->s.model->policy), "backend",
+        dlm_backend_name(info->kind), "loss",
+        isfinite(t->last_loss) ? json_real(t->last_loss) : json_null(), "started_at",
+        (json_int_t)t->started_at, "log", dlm_path_basename(t->log_path), "log_bytes",
+        (json_int_t)log_bytes, "hashes", "document",
         t->document_sha, "rows", t->rows_sha, "base", t->base_sha, "options", t->options_sha,
         "lora", "r", (json_int_t)lp->r, "alpha", (double)lp->alpha, "dropout",
         (double)lp->dropout, "rslora", lp->use_rslora, "modules", modules_json(t->s.lora));
@@ -272,10 +274,13 @@ enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkp
         DLM_MIN(json_integer_value(json_object_get(state, "step")), INT64_MAX - 1) + 1;
     t->micro_batch = json_integer_value(json_object_get(state, "micro_batch_size"));
     t->grad_accum = json_integer_value(json_object_get(state, "grad_accum"));
+    t->epochs = json_integer_value(json_object_get(state, "num_epochs"));
+    t->lr = json_number_value(json_object_get(state, "learning_rate"));
     const json_t *loss = json_object_get(state, "loss");
     t->last_loss = json_is_number(loss) ? json_number_value(loss) : NAN;
     t->started_at = (time_t)json_integer_value(json_object_get(state, "started_at"));
-    if (!log || strchr(log, '/') || t->first_step < 1 || t->micro_batch < 1 || t->grad_accum < 1) {
+    if (!log || strchr(log, '/') || t->first_step < 1 || t->micro_batch < 1 || t->grad_accum < 1 ||
+        t->epochs < 1 || !(t->lr > 0)) {
         st = damaged(t);
         goto done;
     }

@@ -26,15 +26,16 @@ static int64_t div_up(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-/* The largest of 1, 2, 4, 8 whose plan takes at most half of the device's total memory. */
-static enum dlm_status choose_micro_batch(struct dlm_trainer *t)
+/* The largest power of two up to `most` whose plan takes at most half of the device's total
+ * memory. */
+static enum dlm_status choose_micro_batch(struct dlm_trainer *t, int64_t most)
 {
     const struct dlm_device_caps *caps = dlm_device_get_caps(t->data->model->device);
     const uint64_t budget = caps->info.memory_bytes / 2;
     const uint64_t weights = dlm_weights_bytes(t->data->model->weights, DLM_WEIGHT_GROUPS_ALL);
     int64_t best = 1;
 
-    for (int64_t b = 2; b <= 8 && b <= (int64_t)t->data->num_train; b *= 2) {
+    for (int64_t b = 2; b <= most; b *= 2) {
         size_t bytes = 0;
         enum dlm_status st = dlm_batcher_measure(&t->batcher, b, &bytes);
         if (st == DLM_ERR_UNSUPPORTED) /* a tensor larger than any buffer: too large a batch */
@@ -46,6 +47,32 @@ static enum dlm_status choose_micro_batch(struct dlm_trainer *t)
         best = b;
     }
     t->params.micro_batch = best;
+    return DLM_OK;
+}
+
+/* Fills in what the parameters leave open; batches, epochs and the schedule follow. */
+static enum dlm_status resolve(struct dlm_trainer *t)
+{
+    struct dlm_trainer_params *p = &t->params;
+    const int64_t num_rows = (int64_t)t->data->num_train;
+    const int64_t batch = dlm_recipe_batch(num_rows);
+    enum dlm_status st = p->micro_batch ? DLM_OK : choose_micro_batch(t, batch);
+
+    if (st)
+        return st;
+    if (!p->grad_accum)
+        p->grad_accum = DLM_MAX((int64_t)1, batch / p->micro_batch);
+    /* More than there is gives one step an epoch, whatever it is. */
+    p->micro_batch = DLM_MIN(p->micro_batch, DLM_MAX(num_rows, (int64_t)1));
+    p->grad_accum = DLM_MIN(p->grad_accum, DLM_MAX(num_rows, (int64_t)1));
+    t->steps_per_epoch = div_up(div_up(num_rows, p->micro_batch), p->grad_accum);
+    if (!p->epochs)
+        p->epochs = dlm_recipe_epochs(t->steps_per_epoch);
+    if (p->lr == 0)
+        p->lr = dlm_recipe_lr(t->data->model->decoder.config.hidden);
+    t->schedule = dlm_schedule_make(p->schedule, p->lr,
+                                    p->max_steps ? p->max_steps : t->steps_per_epoch * p->epochs,
+                                    p->warmup_ratio);
     return DLM_OK;
 }
 
@@ -66,18 +93,8 @@ enum dlm_status dlm_trainer_create(struct dlm_ctx *ctx, struct dlm_trainer **out
     t->params = *params;
     t->epoch = -1;
     dlm_batcher_init(&t->batcher, data, lora, vision, params->checkpoint, params->with_tower);
-    enum dlm_status st = t->params.micro_batch ? DLM_OK : choose_micro_batch(t);
-    if (!st && !t->params.grad_accum)
-        t->params.grad_accum = DLM_MAX((int64_t)1, 8 / t->params.micro_batch);
+    enum dlm_status st = resolve(t);
     if (!st) {
-        /* More than there is gives one step an epoch, whatever it is. */
-        const int64_t most = DLM_MAX((int64_t)1, (int64_t)data->num_train);
-        t->params.micro_batch = DLM_MIN(t->params.micro_batch, most);
-        t->params.grad_accum = DLM_MIN(t->params.grad_accum, most);
-        int64_t batches = div_up((int64_t)data->num_train, t->params.micro_batch);
-        t->steps_per_epoch = div_up(batches, t->params.grad_accum);
-        int64_t steps = params->max_steps ? params->max_steps : t->steps_per_epoch * params->epochs;
-        t->schedule = dlm_schedule_make(params->schedule, params->lr, steps, params->warmup_ratio);
         t->order = dlm_alloc_array(ctx, data->num_train + 1, sizeof(*t->order));
         t->rows = dlm_alloc_array(
             ctx, (size_t)(t->params.micro_batch * t->params.grad_accum), sizeof(*t->rows));
@@ -116,14 +133,9 @@ int64_t dlm_trainer_num_steps(const struct dlm_trainer *t)
     return t->schedule.steps;
 }
 
-int64_t dlm_trainer_micro_batch(const struct dlm_trainer *t)
+const struct dlm_trainer_params *dlm_trainer_get_params(const struct dlm_trainer *t)
 {
-    return t->params.micro_batch;
-}
-
-int64_t dlm_trainer_grad_accum(const struct dlm_trainer *t)
-{
-    return t->params.grad_accum;
+    return &t->params;
 }
 
 size_t dlm_trainer_arena_bytes(const struct dlm_trainer *t)

@@ -4,15 +4,18 @@
 #define DLM_TRAIN_TRAINER_H
 
 #include "train/data.h"
+#include "train/recipe.h"
 #include "train/schedule.h"
 #include "train/update.h"
 
 struct dlm_trainer_params {
-    int64_t epochs, max_steps; /* max_steps 0: all epochs */
-    int64_t micro_batch;       /* 0: chosen from the device's total memory */
-    int64_t grad_accum;        /* 0: max(1, 8 / micro_batch) */
+    int64_t epochs;      /* 0: dlm_recipe_epochs() */
+    int64_t max_steps;   /* 0: all epochs */
+    int64_t micro_batch; /* 0: dlm_recipe_batch(), as far as half of the memory goes */
+    int64_t grad_accum;  /* 0: what makes up dlm_recipe_batch() */
     enum dlm_schedule_kind schedule;
-    double lr, warmup_ratio, max_grad_norm;
+    double lr; /* at its peak; 0: dlm_recipe_lr() */
+    double warmup_ratio, max_grad_norm;
     int64_t seed;
     bool checkpoint; /* recompute each block's interior */
     bool with_tower; /* the tower has adapters */
@@ -28,10 +31,11 @@ enum dlm_status dlm_trainer_create(struct dlm_ctx *ctx, struct dlm_trainer **out
                                    const struct dlm_trainer_params *params) DLM_CHECK_RESULT;
 void dlm_trainer_destroy(struct dlm_trainer **trainer);
 
-/* Resolved values, and the bytes of arenas and of the largest pass's inputs. */
+/* The parameters as they were resolved: nothing is 0 but max_steps. Valid until destroy. */
+const struct dlm_trainer_params *dlm_trainer_get_params(const struct dlm_trainer *t);
 int64_t dlm_trainer_num_steps(const struct dlm_trainer *t);
-int64_t dlm_trainer_micro_batch(const struct dlm_trainer *t);
-int64_t dlm_trainer_grad_accum(const struct dlm_trainer *t);
+
+/* Bytes of arenas and of the largest pass's inputs. */
 size_t dlm_trainer_arena_bytes(const struct dlm_trainer *t);
 size_t dlm_trainer_input_bytes(const struct dlm_trainer *t);
 
