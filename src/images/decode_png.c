@@ -181,7 +181,7 @@ static bool read_header(struct png_reader *r)
     png_set_crc_action(r->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     /* Colour management is not applied: do not even unpack profiles. */
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, (const png_byte *)"iCCP", 1);
-    /* libpng drops a tRNS that it finds odd; whiten_transparent() wants all of them as they are. */
+    /* libpng drops a tRNS that it finds odd; read_key() wants all of them as they are. */
     png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_ALWAYS, (const png_byte *)"tRNS", 1);
     png_read_info(r->png, r->info);
     png_set_crc_action(r->png, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE);
@@ -277,18 +277,15 @@ static bool transparent_color(const struct png_reader *r, const png_unknown_chun
     return true;
 }
 
-/* A single transparent colour survives Pillow's convert("RGB") as a note beside the pixels, and
- * transformers then puts the image on white. Alpha channels do not survive it. */
-static bool whiten_transparent(struct png_reader *r)
+/* A single transparent colour survives Pillow's convert("RGB") as a note beside the pixels; what
+ * becomes of it is the processor's choice. Alpha channels do not survive it. */
+static bool read_key(struct png_reader *r)
 {
     const size_t need = r->color_type == PNG_COLOR_TYPE_RGB ? 6
                         : r->color_type == PNG_COLOR_TYPE_GRAY ? 2
                                                                : 0;
-    const size_t num_pixels = (size_t)r->image->width * (size_t)r->image->height;
     png_unknown_chunkp chunks = NULL;
     const int num_chunks = png_get_unknown_chunks(r->png, r->info, &chunks);
-    bool has_key = false;
-    uint8_t key[3];
 
     if (r->color_type & PNG_COLOR_MASK_ALPHA)
         return true;
@@ -299,11 +296,8 @@ static bool whiten_transparent(struct png_reader *r)
             snprintf(r->message, sizeof(r->message), "the tRNS chunk is truncated");
             return false;
         }
-        has_key = transparent_color(r, &chunks[i], key);
+        r->image->has_key = transparent_color(r, &chunks[i], r->image->key);
     }
-    for (size_t i = 0; has_key && i < num_pixels; i++)
-        if (!memcmp(r->image->rgb + 3 * i, key, 3))
-            memset(r->image->rgb + 3 * i, 255, 3);
     return true;
 }
 
@@ -386,7 +380,7 @@ enum dlm_status dlm_image_decode_png(struct dlm_ctx *ctx, struct dlm_image *imag
     } else {
         read_trailer(&r);
         *orientation = read_orientation(&r);
-        if (!whiten_transparent(&r))
+        if (!read_key(&r))
             r.status = dlm_image_damaged(ctx, source, r.message);
     }
     png_destroy_read_struct(&r.png, &r.info, NULL);

@@ -4,6 +4,7 @@
 #ifndef DLM_IMAGES_IMAGE_H
 #define DLM_IMAGES_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,9 @@
 /* An 8-bit RGB image. All zero is valid and empty. */
 struct dlm_image {
     int width, height;
-    uint8_t *rgb; /* [height, width, 3], owned */
+    uint8_t *rgb;   /* [height, width, 3], owned */
+    bool has_key;   /* the file names one colour as transparent (alpha channels are dropped) */
+    uint8_t key[3]; /* that colour, as it stands in rgb */
 };
 
 /* An encoded image in memory. Everything is borrowed. */
@@ -42,9 +45,9 @@ enum dlm_resample {
 void dlm_image_finish(struct dlm_image *image);
 
 /* Decodes a PNG, JPEG or WebP (told apart by content), applies its EXIF orientation and converts
- * it to RGB: an alpha channel is dropped, not composited, but the one transparent colour of a PNG
- * without alpha becomes white; 16-bit colour keeps its high bytes; 16-bit grey saturates at 255; no
- * colour profile is applied; of an animation, the first frame.
+ * it to RGB: an alpha channel is dropped, not composited; the one transparent colour of a PNG
+ * without alpha is kept and noted in the image; 16-bit colour keeps its high bytes; 16-bit grey
+ * saturates at 255; no colour profile is applied; of an animation, the first frame.
  * *out is owned by the caller (dlm_image_finish), empty on failure. Failures name source->name.
  * DLM_ERR_UNSUPPORTED: another image format; DLM_ERR_PARSE: empty, truncated or damaged;
  * DLM_ERR_INVALID: more pixels than allowed. */

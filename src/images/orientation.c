@@ -172,6 +172,8 @@ enum dlm_status dlm_image_orient(struct dlm_ctx *ctx, struct dlm_image *image, i
             memcpy(to, from + x * walk.step_x * 3, 3);
     }
     dlm_free(image->rgb);
-    *image = (struct dlm_image){.width = width, .height = height, .rgb = rgb};
+    image->width = width;
+    image->height = height;
+    image->rgb = rgb;
     return DLM_OK;
 }

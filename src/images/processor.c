@@ -25,6 +25,7 @@ void dlm_processor_init_default(struct dlm_processor *processor)
         .height = 224,
         .width = 224,
         .resample = DLM_RESAMPLE_BICUBIC,
+        .do_convert_rgb = true,
         .do_resize = true,
         .do_rescale = true,
         .do_normalize = true,
@@ -128,7 +129,12 @@ static enum dlm_status read_steps(const struct config *c, struct dlm_processor *
 {
     int64_t resample = p->resample, tokens = 0;
 
-    enum dlm_status st = dlm_json_bool(c->ctx, c->json, c->path, "do_resize", &p->do_resize);
+    if (json_is_null(json_object_get(c->json, "do_convert_rgb")))
+        p->do_convert_rgb = false;
+    enum dlm_status st = dlm_json_bool(c->ctx, c->json, c->path, "do_convert_rgb",
+                                       &p->do_convert_rgb);
+    if (!st)
+        st = dlm_json_bool(c->ctx, c->json, c->path, "do_resize", &p->do_resize);
     if (!st)
         st = dlm_json_bool(c->ctx, c->json, c->path, "do_rescale", &p->do_rescale);
     if (!st)
@@ -232,8 +238,28 @@ void dlm_image_normalise(const struct dlm_processor *processor, const struct dlm
     }
 }
 
-enum dlm_status dlm_preprocess(struct dlm_ctx *ctx, const struct dlm_processor *processor,
-                               const struct dlm_image *image, float *pixel_values)
+/* *out, owned: the image with its transparent colour in white. transformers pastes it on white by
+ * its alpha, which is 0 or 255 here. */
+static enum dlm_status whiten_key(struct dlm_ctx *ctx, struct dlm_image *out,
+                                  const struct dlm_image *image)
+{
+    const size_t num_pixels = (size_t)image->width * (size_t)image->height;
+
+    *out = *image;
+    out->has_key = false;
+    out->rgb = dlm_alloc_array(ctx, num_pixels, 3);
+    if (!out->rgb)
+        return DLM_ERR_MEMORY;
+    memcpy(out->rgb, image->rgb, 3 * num_pixels);
+    for (size_t i = 0; i < num_pixels; i++)
+        if (!memcmp(out->rgb + 3 * i, image->key, 3))
+            memset(out->rgb + 3 * i, 255, 3);
+    return DLM_OK;
+}
+
+/* Everything but the conversion. */
+static enum dlm_status preprocess_rgb(struct dlm_ctx *ctx, const struct dlm_processor *processor,
+                                      const struct dlm_image *image, float *pixel_values)
 {
     const int width = processor->width, height = processor->height;
     struct dlm_image resized = {0};
@@ -251,5 +277,19 @@ enum dlm_status dlm_preprocess(struct dlm_ctx *ctx, const struct dlm_processor *
     if (!st)
         dlm_image_normalise(processor, &resized, pixel_values);
     dlm_image_finish(&resized);
+    return st;
+}
+
+enum dlm_status dlm_preprocess(struct dlm_ctx *ctx, const struct dlm_processor *processor,
+                               const struct dlm_image *image, float *pixel_values)
+{
+    struct dlm_image white = {0};
+
+    if (!processor->do_convert_rgb || !image->has_key)
+        return preprocess_rgb(ctx, processor, image, pixel_values);
+    enum dlm_status st = whiten_key(ctx, &white, image);
+    if (!st)
+        st = preprocess_rgb(ctx, processor, &white, pixel_values);
+    dlm_image_finish(&white);
     return st;
 }

@@ -11,17 +11,19 @@ struct dlm_processor {
     char class_name[64]; /* processor class, e.g. "PaliGemmaProcessor" */
     int height, width;   /* of pixel_values, 1 .. DLM_PROCESSOR_MAX_SIZE */
     enum dlm_resample resample;
+    bool do_convert_rgb; /* the transparent colour of an image becomes white */
     bool do_resize, do_rescale, do_normalize;
     double rescale_factor;
     double mean[3], std[3];
     int image_seq_length; /* tokens an image takes; 0: the file does not say */
 };
 
-/* PaliGemma's: 224 x 224, bicubic, 1/255, mean and std 0.5. */
+/* PaliGemma's: 224 x 224, bicubic, 1/255, mean and std 0.5; do_convert_rgb as the class has it. */
 void dlm_processor_init_default(struct dlm_processor *processor);
 
 /* Reads a preprocessor_config.json, or a processor_config.json that holds an "image_processor"
- * member. Missing and null members get the class's defaults. DLM_ERR_IO, DLM_ERR_PARSE: cannot be
+ * member. Missing and null members get the class's defaults, but for "do_convert_rgb": null, which
+ * is false as in transformers (and in PaliGemma's own file). DLM_ERR_IO, DLM_ERR_PARSE: cannot be
  * read, wrong type or range; DLM_ERR_UNSUPPORTED: asks for a step that is not done here (padding,
  * cropping, sizes that keep the aspect ratio). Messages name path and member. */
 enum dlm_status dlm_processor_load(struct dlm_ctx *ctx, struct dlm_processor *out,
@@ -36,7 +38,8 @@ enum dlm_status dlm_processor_load_folder(struct dlm_ctx *ctx, struct dlm_proces
 void dlm_image_normalise(const struct dlm_processor *processor, const struct dlm_image *image,
                          float *pixel_values);
 
-/* Resizes, rescales and normalises: pixel_values [3, processor->height, processor->width] f32.
+/* Converts, resizes, rescales and normalises: pixel_values [3, processor->height,
+ * processor->width] f32.
  * DLM_ERR_INVALID: do_resize is off and the image has another size. */
 enum dlm_status dlm_preprocess(struct dlm_ctx *ctx, const struct dlm_processor *processor,
                                const struct dlm_image *image, float *pixel_values)

@@ -50,13 +50,15 @@ static const char *json_bool_text(bool value)
     return value ? "true" : "false";
 }
 
-/* What Python's json.dumps(settings, sort_keys=True) gives. */
+/* What Python's json.dumps(settings, sort_keys=True) gives. do_convert_rgb, which the Python dlm
+ * leaves out, stands there only when true: PaliGemma's own processor keeps its name. */
 static enum dlm_status append_settings(struct dlm_ctx *ctx, struct dlm_str *s,
                                        const struct dlm_processor *p)
 {
     enum dlm_status st = dlm_str_appendf(
-        ctx, s, "{\"class\": \"%s\", \"do_normalize\": %s, \"do_rescale\": %s, ", p->class_name,
-        json_bool_text(p->do_normalize), json_bool_text(p->do_rescale));
+        ctx, s, "{\"class\": \"%s\", %s\"do_normalize\": %s, \"do_rescale\": %s, ", p->class_name,
+        p->do_convert_rgb ? "\"do_convert_rgb\": true, " : "", json_bool_text(p->do_normalize),
+        json_bool_text(p->do_rescale));
 
     if (!st)
         st = append_channels(ctx, s, "image_mean", p->mean);

@@ -98,6 +98,7 @@ static void test_names(struct dlm_ctx *ctx)
     char hex[65];
 
     dlm_processor_init_default(&p);
+    p.do_convert_rgb = false;
     check_case("identity of a processor");
     CHECK(!dlm_processor_sha256(ctx, &p, hex));
     CHECK_STR(hex, "eff0be19e981d41c6d17c956b01a4c90aef8497fd18e2e63a333d5ac919df6fa");
@@ -118,8 +119,13 @@ static void test_names(struct dlm_ctx *ctx)
 
     check_case("path of an entry");
     dlm_processor_init_default(&p);
+    p.do_convert_rgb = false;
     char *path = dlm_vl_cache_path(ctx, "/store", BLOB, &p);
     CHECK_STR(path, "/store/vl-cache/00/" BLOB ".eff0be19e981.224x224.npz");
+    dlm_free(path);
+    p.do_convert_rgb = true; /* gives other pixels: another entry */
+    path = dlm_vl_cache_path(ctx, "/store", BLOB, &p);
+    CHECK(path && !strstr(path, "eff0be19e981"));
     dlm_free(path);
     CHECK(!dlm_vl_cache_path(ctx, "/store", "../../etc/passwd", &p));
     CHECK(!dlm_vl_cache_path(ctx, "/store", "", &p));

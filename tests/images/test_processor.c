@@ -41,17 +41,21 @@ static void test_spellings(struct dlm_ctx *ctx)
     CHECK_INT(p.image_seq_length, 1024);
     CHECK(p.mean[1] == 0.25 && p.mean[2] == 0.125 && p.std[1] == 0.75 && p.std[2] == 1.0);
     CHECK(p.rescale_factor == 0.25);
+    CHECK(!p.do_convert_rgb);
 
     check_case("defaults for missing and null members");
     CHECK(!load_text(ctx, &p, "{\"size\": null, \"resample\": null, \"image_mean\": null}"));
     CHECK_STR(p.class_name, "PaliGemmaProcessor");
     CHECK(p.height == 224 && p.width == 224 && p.resample == DLM_RESAMPLE_BICUBIC);
+    CHECK(p.do_convert_rgb);
     CHECK(p.do_resize && p.do_rescale && p.do_normalize && p.rescale_factor == 1.0 / 255.0);
     CHECK(p.mean[0] == 0.5 && p.std[2] == 0.5 && p.image_seq_length == 0);
 
     check_case("lists, single numbers, switches");
     CHECK(!load_text(ctx, &p, "{\"size\": [30, 44], \"image_mean\": 0.1, \"image_std\": 2,"
-                              " \"do_normalize\": false, \"do_rescale\": false}"));
+                              " \"do_normalize\": false, \"do_rescale\": false,"
+                              " \"do_convert_rgb\": false}"));
+    CHECK(!p.do_convert_rgb);
     CHECK(p.height == 30 && p.width == 44 && p.mean[2] == 0.1 && p.std[1] == 2.0);
     CHECK(!p.do_normalize && !p.do_rescale && p.do_resize);
 }
@@ -80,6 +84,7 @@ static void test_refused(struct dlm_ctx *ctx)
         {"{\"image_std\": 1e-60}", "'image_std'", DLM_ERR_PARSE},
         {"{\"rescale_factor\": 1e39}", "'rescale_factor'", DLM_ERR_PARSE},
         {"{\"do_resize\": 1}", "'do_resize'", DLM_ERR_PARSE},
+        {"{\"do_convert_rgb\": \"yes\"}", "'do_convert_rgb'", DLM_ERR_PARSE},
         {"{\"do_pad\": true}", "'do_pad'", DLM_ERR_UNSUPPORTED},
         {"{\"do_center_crop\": true}", "'do_center_crop'", DLM_ERR_UNSUPPORTED},
         {"{\"image_seq_length\": -1}", "'image_seq_length'", DLM_ERR_PARSE},
