@@ -1,5 +1,5 @@
 /* Finds the format of an encoded image by its first bytes and runs its decoder; the pixels are the
- * decoders' business (decode_png.c, decode_jpeg.c, decode_webp.c), turning is orientation.c's. */
+ * decoders' business (decode_png.c and its neighbours), turning is orientation.c's. */
 #include "images/decoders.h"
 
 #include <inttypes.h>
@@ -15,6 +15,18 @@
 typedef enum dlm_status (*decode_fn)(struct dlm_ctx *ctx, struct dlm_image *image,
                                      int *orientation, const struct dlm_image_source *source);
 
+/* What a build without the library does with a format. */
+#ifdef DLM_HAVE_GIFLIB
+#define DECODE_GIF dlm_image_decode_gif
+#else
+#define DECODE_GIF NULL
+#endif
+#ifdef DLM_HAVE_LIBTIFF
+#define DECODE_TIFF dlm_image_decode_tiff
+#else
+#define DECODE_TIFF NULL
+#endif
+
 /* A format and the bytes it is known by. No decoder: recognised, but not read. */
 struct format {
     const char *name;
@@ -28,19 +40,48 @@ static const struct format formats[] = {
     {"PNG", dlm_image_decode_png, 0, "\x89PNG\r\n\x1a\n", 8},
     {"JPEG", dlm_image_decode_jpeg, 0, "\xff\xd8\xff", 3},
     {"WebP", dlm_image_decode_webp, 8, "WEBPVP8", 7},
-    {"GIF", NULL, 0, "GIF8", 4},
-    {"BMP", NULL, 0, "BM", 2},
-    {"TIFF", NULL, 0, "II*\0", 4},
-    {"TIFF", NULL, 0, "MM\0*", 4},
+    {"GIF", DECODE_GIF, 0, "GIF87a", 6},
+    {"GIF", DECODE_GIF, 0, "GIF89a", 6},
+    {"TIFF", DECODE_TIFF, 0, "II*\0", 4},
+    {"TIFF", DECODE_TIFF, 0, "MM\0*", 4},
+    {"TIFF", DECODE_TIFF, 0, "II+\0", 4},
+    {"TIFF", DECODE_TIFF, 0, "MM\0+", 4},
     {"AVIF", NULL, 4, "ftypavif", 8},
-    {"HEIC", NULL, 4, "ftypheic", 8},
+    {"AVIF", NULL, 4, "ftypavis", 8},
+    {"HEIC", NULL, 4, "ftyphe", 6}, /* heic, heix, heim, heis, hevc, hevx */
     {"HEIC", NULL, 4, "ftypmif1", 8},
+    {"HEIC", NULL, 4, "ftypmsf1", 8},
+    {"MP4", NULL, 4, "ftyp", 4},
     {"JPEG XL", NULL, 0, "\xff\x0a", 2},
+    {"JPEG XL", NULL, 0, "\0\0\0\x0cJXL ", 8},
     {"JPEG 2000", NULL, 0, "\0\0\0\x0cjP  ", 8},
+    {"JPEG 2000", NULL, 0, "\xff\x4f\xff\x51", 4},
+    {"PSD", NULL, 0, "8BPS", 4},
+    {"XCF", NULL, 0, "gimp xcf", 8},
     {"ICO", NULL, 0, "\0\0\1\0", 4},
+    {"CUR", NULL, 0, "\0\0\2\0", 4},
+    {"ICNS", NULL, 0, "icns", 4},
+    {"OpenEXR", NULL, 0, "\x76\x2f\x31\x01", 4},
+    {"Radiance HDR", NULL, 0, "#?RADIANCE", 10},
+    {"DDS", NULL, 0, "DDS ", 4},
+    {"QOI", NULL, 0, "qoif", 4},
     {"PDF", NULL, 0, "%PDF-", 5},
-    {"SVG", NULL, 0, "<svg", 4},
+    {"PostScript", NULL, 0, "%!PS", 4},
+    {"ZIP", NULL, 0, "PK\3\4", 4},
+    {"BMP", dlm_image_decode_bmp, 0, "BM", 2}, /* after all that say more of themselves */
 };
+
+/* Formats that are text: the word is looked for in the first bytes, behind any declaration. */
+static const struct {
+    const char *name, *word;
+} text_formats[] = {
+    {"SVG", "<svg"},
+    {"HTML", "<html"},
+    {"HTML", "<!doctype html"},
+};
+
+/* Bytes of a text format in which its word must stand. */
+#define TEXT_HEAD_BYTES 1024
 
 void dlm_image_finish(struct dlm_image *image)
 {
@@ -89,6 +130,32 @@ static const struct format *find_format(const struct dlm_image_source *source)
     return NULL;
 }
 
+static const char *find_text_format(const struct dlm_image_source *source)
+{
+    char head[TEXT_HEAD_BYTES + 1] = "";
+
+    memcpy(head, source->data,
+           source->bytes < TEXT_HEAD_BYTES ? source->bytes : TEXT_HEAD_BYTES);
+    if (head[strspn(head, "\xef\xbb\xbf \t\r\n")] != '<')
+        return NULL;
+    for (size_t i = 0; i < DLM_ARRAY_LEN(text_formats); i++)
+        if (strcasestr(head, text_formats[i].word))
+            return text_formats[i].name;
+    return NULL;
+}
+
+static enum dlm_status refuse(struct dlm_ctx *ctx, const struct dlm_image_source *source,
+                              const char *format)
+{
+    enum dlm_status st =
+        format ? dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s': %s files are not read%s",
+                          source->name, format,
+                          !strcmp(format, "GIF") || !strcmp(format, "TIFF") ? " by this build" : "")
+               : dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': not an image", source->name);
+    dlm_log(ctx, DLM_LOG_HINT, "convert the image to PNG, JPEG or WebP");
+    return st;
+}
+
 enum dlm_status dlm_image_decode(struct dlm_ctx *ctx, struct dlm_image *out,
                                  const struct dlm_image_source *source)
 {
@@ -99,15 +166,8 @@ enum dlm_status dlm_image_decode(struct dlm_ctx *ctx, struct dlm_image *out,
     if (!source->bytes)
         return dlm_image_damaged(ctx, source, "the file is empty");
     const struct format *format = find_format(source);
-    if (!format || !format->decode) {
-        enum dlm_status st =
-            format ? dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s': %s files are not read",
-                              source->name, format->name)
-                   : dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': not a PNG, JPEG or WebP image",
-                              source->name);
-        dlm_log(ctx, DLM_LOG_HINT, "convert the image to PNG, JPEG or WebP");
-        return st;
-    }
+    if (!format || !format->decode)
+        return refuse(ctx, source, format ? format->name : find_text_format(source));
     enum dlm_status st = format->decode(ctx, &image, &orientation, source);
     if (!st)
         st = dlm_image_orient(ctx, &image, orientation);
@@ -119,7 +179,14 @@ enum dlm_status dlm_image_decode(struct dlm_ctx *ctx, struct dlm_image *out,
 
 enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out, const char *path)
 {
-    return dlm_image_load_as(ctx, out, path, path);
+    enum dlm_status st = dlm_image_load_as(ctx, out, path, path);
+
+    if (!st && out->is_saturated) {
+        dlm_log(ctx, DLM_LOG_WARNING, "'%s': grey levels of 16 bits above 255 are read as white",
+                path);
+        dlm_log(ctx, DLM_LOG_HINT, "save the image with 8 bits a sample");
+    }
+    return st;
 }
 
 enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, const char *path,

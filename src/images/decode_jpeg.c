@@ -148,13 +148,6 @@ static bool read_header(struct jpeg_reader *r)
     return !r->status && collect_metadata(r);
 }
 
-/* a * b / 255, rounded as Pillow rounds it. */
-static int mul_div_255(int a, int b)
-{
-    const int t = a * b + 128;
-    return ((t >> 8) + t) >> 8;
-}
-
 /* One row of grey or of Adobe's inverted CMYK (Pillow takes all 4-component files as such). */
 static void convert_row(const struct jpeg_reader *r, uint8_t *to)
 {
@@ -166,11 +159,8 @@ static void convert_row(const struct jpeg_reader *r, uint8_t *to)
         return;
     }
     for (int x = 0; x < r->image->width; x++, to += 3, from += 4) {
-        const int light = from[3]; /* 255 - black */
-        for (int c = 0; c < 3; c++) {
-            const int v = light - mul_div_255(255 - from[c], light);
-            to[c] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-        }
+        for (int c = 0; c < 3; c++)
+            to[c] = dlm_image_cmyk_channel(255 - from[c], from[3]);
     }
 }
 

@@ -110,8 +110,10 @@ static void unpack_indices(const struct png_reader *r, uint8_t *to, size_t step,
 
 static void unpack_grey16(const struct png_reader *r, uint8_t *to, size_t step, int len)
 {
-    for (int i = 0; i < len; i++, to += step)
+    for (int i = 0; i < len; i++, to += step) {
+        r->image->is_saturated |= r->row[2 * i] != 0;
         memset(to, r->row[2 * i] ? 255 : r->row[2 * i + 1], 3);
+    }
 }
 
 /* Several channels; of 16 bits the high byte counts, alpha is dropped. */

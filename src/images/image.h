@@ -1,4 +1,5 @@
-/* Images in memory: decode (PNG, JPEG, WebP), orient, convert to RGB, resize.
+/* Images in memory: decode (PNG, JPEG, WebP, BMP; GIF and TIFF where their libraries are), orient,
+ * convert to RGB, resize.
  * Every step gives the very bytes that transformers' load_image and its Pillow-backed processors
  * give with Pillow 13: exif_transpose, convert("RGB"), resize. */
 #ifndef DLM_IMAGES_IMAGE_H
@@ -21,6 +22,7 @@ struct dlm_image {
     uint8_t *rgb;   /* [height, width, 3], owned */
     bool has_key;   /* the file names one colour as transparent (alpha channels are dropped) */
     uint8_t key[3]; /* that colour, as it stands in rgb */
+    bool is_saturated; /* 16-bit grey above 255 has become white, as in Pillow */
 };
 
 /* An encoded image in memory. Everything is borrowed. */
@@ -44,17 +46,18 @@ enum dlm_resample {
 
 void dlm_image_finish(struct dlm_image *image);
 
-/* Decodes a PNG, JPEG or WebP (told apart by content), applies its EXIF orientation and converts
+/* Decodes an image (formats are told apart by content), applies its EXIF orientation and converts
  * it to RGB: an alpha channel is dropped, not composited; the one transparent colour of a PNG
- * without alpha is kept and noted in the image; 16-bit colour keeps its high bytes; 16-bit grey
- * saturates at 255; no colour profile is applied; of an animation, the first frame.
+ * without alpha or of a GIF is kept and noted in the image; 16-bit colour keeps its high bytes;
+ * 16-bit grey saturates at 255; no colour profile is applied; of frames or pages, the first.
  * *out is owned by the caller (dlm_image_finish), empty on failure. Failures name source->name.
  * DLM_ERR_UNSUPPORTED: another image format; DLM_ERR_PARSE: empty, truncated or damaged;
  * DLM_ERR_INVALID: more pixels than allowed. */
 enum dlm_status dlm_image_decode(struct dlm_ctx *ctx, struct dlm_image *out,
                                  const struct dlm_image_source *source) DLM_CHECK_RESULT;
 
-/* Reads and decodes the file `path`. name is what failures of decoding name. */
+/* Reads and decodes the file `path`. name is what failures of decoding name. dlm_image_load names
+ * the path, and warns of an image that has been saturated. */
 enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, const char *path,
                                   const char *name) DLM_CHECK_RESULT;
 enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out,
