@@ -130,29 +130,25 @@ static enum dlm_status reserve(struct bench *b)
 {
     struct dlm_session *s = &b->s;
     struct dlm_plan *plans[] = {s->vision.plan, b->pass->plan, b->update.plan, NULL, NULL};
-    const struct dlm_weights *weights = s->model->weights;
-    const uint64_t tower = dlm_weights_bytes(weights, DLM_WEIGHT_GROUP_TOWER);
-    const uint64_t len_bytes = (uint64_t)s->lora->len * sizeof(float);
     struct dlm_bench_result *r = b->result;
+    struct dlm_budget budget = {0};
 
     dlm_generator_plans(b->generator, plans + 3);
-    struct dlm_budget budget = {
-        /* the tower's weights are gone before the others come */
-        .weights = DLM_MAX(tower, dlm_session_weight_bytes(s, false)),
-        .adapter = 2 * len_bytes, /* values and gradients */
-        .optimizer = 2 * len_bytes,
-        .activations = dlm_workspace_bytes(plans, DLM_ARRAY_LEN(plans)),
-        .cache = dlm_generator_slot_bytes(b->generator),
-        .inputs = dlm_slots_bytes(&b->pass->slots) + dlm_slots_bytes(&b->update.slots),
-    };
+    /* the tower's weights are gone before the others come */
+    dlm_session_add_to_budget(s, false, true, &budget);
+    budget.weights = DLM_MAX(
+        budget.weights, dlm_weights_bytes(s->model->weights, DLM_WEIGHT_GROUP_TOWER));
+    dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
+    dlm_budget_add_slots(&budget, dlm_generator_slots(b->generator));
+    dlm_budget_add_slots(&budget, &b->pass->slots);
+    dlm_budget_add_slots(&budget, &b->update.slots);
     r->planned_weights = budget.weights;
     r->planned_adapter = budget.adapter;
     r->planned_optimizer = budget.optimizer;
     r->planned_activations = budget.activations + budget.inputs;
     r->planned_cache = budget.cache;
-    r->planned_total = r->planned_weights + r->planned_adapter + r->planned_optimizer +
-                       r->planned_activations + r->planned_cache;
-    enum dlm_status st = dlm_session_check_budget(s, &budget);
+    r->planned_total = dlm_budget_total(&budget);
+    enum dlm_status st = dlm_budget_check(b->ctx, &budget, s->device);
     return st ? st
               : dlm_workspace_init(&b->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
 }

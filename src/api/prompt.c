@@ -62,17 +62,14 @@ static enum dlm_status make_plans(struct prompt *x)
         return st;
     dlm_generator_plans(x->generator, plans);
     plans[2] = s->vision.plan;
-    struct dlm_budget budget = {
-        .weights = dlm_session_weight_bytes(s, s->has_vision),
-        .adapter = s->lora ? (uint64_t)s->lora->len * sizeof(float) : 0,
-        .cache = dlm_generator_slot_bytes(x->generator),
-        .inputs = s->has_vision ? dlm_slots_bytes(&s->vision.slots) : 0,
-    };
-    for (int i = 0; i < (s->has_vision ? 3 : 2); i++)
-        budget.activations = DLM_MAX(budget.activations, (uint64_t)dlm_plan_bytes(plans[i]));
-    st = dlm_session_check_budget(s, &budget);
+    struct dlm_budget budget = {0};
+    dlm_session_add_to_budget(s, s->has_vision, false, &budget);
+    dlm_budget_add_slots(&budget, dlm_generator_slots(x->generator));
+    dlm_budget_add_slots(&budget, &s->vision.slots);
+    dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
+    st = dlm_budget_check(s->ctx, &budget, s->device);
     return st ? st
-              : dlm_workspace_init(&x->workspace, s->device, plans, s->has_vision ? 3 : 2);
+              : dlm_workspace_init(&x->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
 }
 
 static enum dlm_status see_images(struct prompt *x)

@@ -71,18 +71,13 @@ static enum dlm_status make_input(struct score *x)
 static enum dlm_status check_budget(const struct score *x, struct dlm_plan *const *plans,
                                     int num_plans)
 {
-    const struct dlm_lora *lora = x->s.lora;
-    const uint64_t adapter = lora ? (uint64_t)lora->len * sizeof(float) : 0;
-    struct dlm_budget budget = {.weights = dlm_session_weight_bytes(&x->s, x->params->num_images),
-                                .adapter = x->params->gradients ? 2 * adapter : adapter,
-                                .optimizer = x->params->gradients ? 2 * adapter : 0,
-                                .inputs = dlm_slots_bytes(&x->pass->slots)};
+    struct dlm_budget budget = {0};
 
-    if (x->s.has_vision)
-        budget.inputs += dlm_slots_bytes(&x->s.vision.slots);
-    for (int i = 0; i < num_plans; i++)
-        budget.activations = DLM_MAX(budget.activations, (uint64_t)dlm_plan_bytes(plans[i]));
-    return dlm_session_check_budget(&x->s, &budget);
+    dlm_session_add_to_budget(&x->s, x->params->num_images, x->params->gradients, &budget);
+    dlm_budget_add_slots(&budget, &x->pass->slots);
+    dlm_budget_add_slots(&budget, &x->s.vision.slots);
+    dlm_budget_add_workspace(&budget, plans, num_plans);
+    return dlm_budget_check(x->s.ctx, &budget, x->s.device);
 }
 
 static enum dlm_status prepare(struct score *x)

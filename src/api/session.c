@@ -133,16 +133,21 @@ enum dlm_status dlm_session_read_adapter(struct dlm_session *s, const char *dir)
     return st;
 }
 
-uint64_t dlm_session_weight_bytes(const struct dlm_session *s, bool with_tower)
+static uint32_t groups(bool with_tower)
 {
-    return dlm_weights_bytes(s->model->weights,
-                             with_tower ? DLM_WEIGHT_GROUPS_ALL : DLM_WEIGHT_GROUPS_NO_TOWER);
+    return with_tower ? DLM_WEIGHT_GROUPS_ALL : DLM_WEIGHT_GROUPS_NO_TOWER;
+}
+
+void dlm_session_add_to_budget(const struct dlm_session *s, bool with_tower, bool for_training,
+                               struct dlm_budget *budget)
+{
+    dlm_budget_add_weights(budget, s->model, groups(with_tower));
+    dlm_budget_add_lora(budget, s->lora, for_training);
 }
 
 enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower, bool for_training)
 {
-    enum dlm_status st = dlm_weights_load(
-        s->model->weights, with_tower ? DLM_WEIGHT_GROUPS_ALL : DLM_WEIGHT_GROUPS_NO_TOWER);
+    enum dlm_status st = dlm_weights_load(s->model->weights, groups(with_tower));
     if (!st && s->lora)
         st = dlm_lora_upload(s->lora, s->device, for_training);
     return st;
@@ -165,30 +170,4 @@ enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path, floa
         *pixels = NULL;
     }
     return st;
-}
-
-enum dlm_status dlm_session_check_budget(const struct dlm_session *s,
-                                         const struct dlm_budget *b)
-{
-    const struct dlm_device_caps *caps = dlm_device_get_caps(s->device);
-    const char *test = getenv("DLM_TEST_FREE_BYTES"); /* what a test says is free */
-    const uint64_t free_bytes = test ? strtoull(test, NULL, 10) : caps->free_bytes;
-    const uint64_t total =
-        b->weights + b->adapter + b->optimizer + b->activations + b->cache + b->inputs;
-
-    dlm_log(s->ctx, DLM_LOG_INFO,
-            "memory: %.1f MiB (weights %.1f, adapter %.1f, optimizer %.1f, activations %.1f, "
-            "cache %.1f, inputs %.1f)",
-            mib(total), mib(b->weights), mib(b->adapter), mib(b->optimizer), mib(b->activations),
-            mib(b->cache), mib(b->inputs));
-    if (!free_bytes || total <= free_bytes)
-        return DLM_OK;
-    dlm_fail(s->ctx, DLM_ERR_MEMORY,
-             "this needs %.0f MiB on device '%s', which has %.0f MiB free: weights %.0f, adapter "
-             "%.0f, optimizer %.0f, activations %.0f, cache %.0f, inputs %.0f MiB",
-             mib(total), caps->info.name, mib(free_bytes), mib(b->weights), mib(b->adapter),
-             mib(b->optimizer), mib(b->activations), mib(b->cache), mib(b->inputs));
-    dlm_log(s->ctx, DLM_LOG_HINT, "use --precision bf16, a smaller sequence_len or "
-                                  "micro_batch_size, or gradient_checkpointing: true");
-    return DLM_ERR_MEMORY;
 }

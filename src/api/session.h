@@ -4,6 +4,7 @@
 
 #include "api/adapter_source.h"
 #include "dlm/compute.h"
+#include "models/budget.h"
 #include "models/model.h"
 #include "models/vision.h"
 #include "registry/registry.h"
@@ -45,22 +46,15 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
 /* Reads the PEFT adapter in dir as the session's LoRA. */
 enum dlm_status dlm_session_read_adapter(struct dlm_session *s, const char *dir) DLM_CHECK_RESULT;
 
-/* Bytes of the weights that dlm_session_load() puts on the device. */
-uint64_t dlm_session_weight_bytes(const struct dlm_session *s, bool with_tower);
-
 /* Loads weights (the tower only if vision is wanted), uploads the adapter. */
 enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower,
                                  bool for_training) DLM_CHECK_RESULT;
+/* What that takes. */
+void dlm_session_add_to_budget(const struct dlm_session *s, bool with_tower, bool for_training,
+                               struct dlm_budget *budget);
 
 /* Decodes and preprocesses an image file: pixels f32 [3, H, W], owned (dlm_free). */
 enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path,
                                    float **pixels) DLM_CHECK_RESULT;
-
-/* Free memory against what the plans need; says the numbers. DLM_ERR_MEMORY: cannot fit. */
-struct dlm_budget {
-    uint64_t weights, adapter, optimizer, activations, cache, inputs;
-};
-enum dlm_status dlm_session_check_budget(const struct dlm_session *s,
-                                         const struct dlm_budget *budget) DLM_CHECK_RESULT;
 
 #endif

@@ -275,17 +275,12 @@ static enum dlm_status make_trainer(struct dlm_train_call *t)
 
 static enum dlm_status load_all(struct dlm_train_call *t)
 {
-    const uint64_t adapter = (uint64_t)t->s.lora->len * sizeof(float);
     const bool with_tower = t->s.has_vision || t->with_tower;
-    const struct dlm_budget budget = {
-        .weights = dlm_session_weight_bytes(&t->s, with_tower),
-        .adapter = 2 * adapter,
-        .optimizer = 2 * adapter,
-        .activations = dlm_trainer_arena_bytes(t->trainer),
-        .inputs = dlm_trainer_input_bytes(t->trainer),
-    };
+    struct dlm_budget budget = {0};
 
-    enum dlm_status st = dlm_session_check_budget(&t->s, &budget);
+    dlm_session_add_to_budget(&t->s, with_tower, true, &budget);
+    dlm_trainer_add_to_budget(t->trainer, &budget);
+    enum dlm_status st = dlm_budget_check(t->ctx, &budget, t->s.device);
     if (!st)
         st = dlm_train_data_check_images(&t->data);
     if (!st)

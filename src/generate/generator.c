@@ -206,9 +206,9 @@ void dlm_generator_plans(const struct dlm_generator *g, struct dlm_plan *plans[2
     plans[1] = g->decode.plan;
 }
 
-size_t dlm_generator_slot_bytes(const struct dlm_generator *g)
+const struct dlm_slots *dlm_generator_slots(const struct dlm_generator *g)
 {
-    return dlm_slots_bytes(&g->slots);
+    return &g->slots;
 }
 
 enum dlm_status dlm_generator_prepare(struct dlm_generator *g, struct dlm_workspace *workspace)

@@ -22,9 +22,9 @@ enum dlm_status dlm_generator_create(struct dlm_ctx *ctx, struct dlm_generator *
                                      const struct dlm_generator_params *params) DLM_CHECK_RESULT;
 void dlm_generator_destroy(struct dlm_generator **generator);
 
-/* The two plans, for the workspace; and the bytes of the KV cache and of the inputs. */
+/* The two plans, for the workspace; and the slots: KV cache and inputs. */
 void dlm_generator_plans(const struct dlm_generator *g, struct dlm_plan *plans[2]);
-size_t dlm_generator_slot_bytes(const struct dlm_generator *g);
+const struct dlm_slots *dlm_generator_slots(const struct dlm_generator *g);
 
 /* Makes the programs: weights loaded, adapter uploaded, workspace fits both plans. */
 enum dlm_status dlm_generator_prepare(struct dlm_generator *g,

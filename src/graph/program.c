@@ -28,7 +28,8 @@ static size_t arena_bytes(struct dlm_plan *const *plans, int num, int arena)
     size_t bytes = 0;
 
     for (int i = 0; i < num; i++)
-        bytes = DLM_MAX(bytes, plans[i]->arena_bytes[arena]);
+        if (plans[i])
+            bytes = DLM_MAX(bytes, plans[i]->arena_bytes[arena]);
     return bytes;
 }
 

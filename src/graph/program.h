@@ -9,7 +9,7 @@ struct dlm_workspace {
     struct dlm_buffer *arenas[DLM_MAX_ARENAS];
 };
 
-/* Bytes of a workspace that fits every plan. */
+/* Bytes of a workspace that fits every plan; NULLs are passed over. */
 size_t dlm_workspace_bytes(struct dlm_plan *const *plans, int num);
 
 /* Allocates arenas that fit every plan. */

@@ -211,8 +211,78 @@ done:
     return st;
 }
 
-static enum dlm_status create_shape(struct dlm_ctx *ctx, struct dlm_model **out,
-                                    struct dlm_device *device, const char *shape)
+/* The type that the checkpoint of a config.json has, DLM_DTYPE_COUNT where it does not say. */
+static enum dlm_status read_file_dtype(struct dlm_ctx *ctx, const json_t *config, const char *path,
+                                       enum dlm_dtype *dtype)
+{
+    static const struct {
+        const char *name;
+        enum dlm_dtype dtype;
+    } names[] = {{"float32", DLM_DTYPE_F32}, {"float16", DLM_DTYPE_F16},
+                 {"bfloat16", DLM_DTYPE_BF16}};
+    const char *name = NULL;
+
+    *dtype = DLM_DTYPE_COUNT;
+    enum dlm_status st = dlm_json_string(ctx, config, path, "torch_dtype", &name);
+    if (!st)
+        st = dlm_json_string(ctx, config, path, "dtype", &name); /* since transformers 4.56 */
+    for (size_t i = 0; !st && name && i < DLM_ARRAY_LEN(names); i++)
+        if (!strcmp(name, names[i].name))
+            *dtype = names[i].dtype;
+    return st;
+}
+
+static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model **out,
+                                          struct dlm_device *device, const json_t *config,
+                                          const char *path, enum dlm_dtype file,
+                                          enum dlm_dtype policy)
+{
+    struct dlm_model *m = NULL;
+
+    *out = NULL;
+    enum dlm_status st = create(ctx, &m, device, config, path);
+    if (st)
+        return st;
+    m->policy = policy;
+    dlm_processor_init_default(&m->processor);
+    m->processor.height = m->processor.width = (int)m->tower.image; /* at most 4096 */
+    st = dlm_weights_create(ctx, &m->weights, device, policy, NULL, &m->family->names);
+    if (!st)
+        m->weights->file_dtype = file < DLM_DTYPE_COUNT ? file : policy;
+    if (!st)
+        st = m->family->declare(m);
+    if (st)
+        dlm_model_destroy(&m);
+    *out = m;
+    return st;
+}
+
+enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **out,
+                                      struct dlm_device *device, const json_t *config,
+                                      const char *path, enum dlm_dtype policy)
+{
+    enum dlm_dtype file;
+
+    *out = NULL;
+    enum dlm_status st = read_file_dtype(ctx, config, path, &file);
+    if (st)
+        return st;
+    if (policy < DLM_DTYPE_COUNT || file != DLM_DTYPE_F32) {
+        const enum dlm_dtype otherwise = file < DLM_DTYPE_COUNT ? file : DLM_DTYPE_BF16;
+        return open_without_files(ctx, out, device, config, path, file,
+                                  policy < DLM_DTYPE_COUNT ? policy : otherwise);
+    }
+    /* which policy f32 files get depends on their size */
+    st = open_without_files(ctx, out, device, config, path, file, DLM_DTYPE_F32);
+    if (st || dlm_weights_bytes((*out)->weights, DLM_WEIGHT_GROUPS_ALL) <= LARGE_F32_BYTES)
+        return st;
+    dlm_model_destroy(out);
+    return open_without_files(ctx, out, device, config, path, file, DLM_DTYPE_BF16);
+}
+
+enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
+                                     struct dlm_device *device, const char *shape,
+                                     enum dlm_dtype policy)
 {
     *out = NULL;
     for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++) {
@@ -220,33 +290,13 @@ static enum dlm_status create_shape(struct dlm_ctx *ctx, struct dlm_model **out,
             continue;
         json_t *config = json_pack("{s:s}", "model_type", families[i]->model_type);
         enum dlm_status st =
-            config ? create(ctx, out, device, config, shape) : DLM_ERR_MEMORY;
+            config ? dlm_model_open_config(ctx, out, device, config, shape, policy)
+                   : DLM_ERR_MEMORY;
         json_decref(config);
         return st;
     }
     return dlm_fail(ctx, DLM_ERR_USAGE, "unknown shape '%s' (the first known is '%s')", shape,
                     families[0]->shape);
-}
-
-enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
-                                     struct dlm_device *device, const char *shape,
-                                     enum dlm_dtype policy)
-{
-    struct dlm_model *m = NULL;
-
-    *out = NULL;
-    enum dlm_status st = create_shape(ctx, &m, device, shape);
-    if (st)
-        return st;
-    m->policy = policy < DLM_DTYPE_COUNT ? policy : DLM_DTYPE_BF16;
-    dlm_processor_init_default(&m->processor);
-    st = dlm_weights_create(ctx, &m->weights, device, m->policy, NULL, &m->family->names);
-    if (!st)
-        st = m->family->declare(m);
-    if (st)
-        dlm_model_destroy(&m);
-    *out = m;
-    return st;
 }
 
 /* Each name of a list is one of the model's. */

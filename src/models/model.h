@@ -84,6 +84,13 @@ enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
                                struct dlm_device *device, const char *dir,
                                enum dlm_dtype policy) DLM_CHECK_RESULT;
 
+/* The same from the members of a config.json alone: plans and budgets are those of its checkpoint,
+ * weights are random numbers if they are loaded. path is for messages. Borrows device; config until
+ * return. */
+enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **out,
+                                      struct dlm_device *device, const json_t *config,
+                                      const char *path, enum dlm_dtype policy) DLM_CHECK_RESULT;
+
 /* Random weights in a known shape ("paligemma-3b-224"), for bench. */
 enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
                                      struct dlm_device *device, const char *shape,

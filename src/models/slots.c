@@ -68,13 +68,19 @@ void dlm_slots_share(struct dlm_slots *slots, const struct dlm_slots *from)
     }
 }
 
-size_t dlm_slots_bytes(const struct dlm_slots *slots)
+size_t dlm_slots_role_bytes(const struct dlm_slots *slots, enum dlm_tensor_role role)
 {
     size_t bytes = 0;
 
     for (size_t i = 0; i < slots->num; i++)
-        bytes += slot_bytes(slots->list[i]);
+        bytes += slots->list[i]->role == role ? slot_bytes(slots->list[i]) : 0;
     return bytes;
+}
+
+size_t dlm_slots_bytes(const struct dlm_slots *slots)
+{
+    return dlm_slots_role_bytes(slots, DLM_ROLE_INPUT) +
+           dlm_slots_role_bytes(slots, DLM_ROLE_STATE);
 }
 
 void dlm_slots_finish(struct dlm_slots *slots)

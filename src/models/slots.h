@@ -34,7 +34,9 @@ void dlm_slots_share(struct dlm_slots *slots, const struct dlm_slots *from);
 
 /* Memory for every slot that has none, zeroed. */
 enum dlm_status dlm_slots_alloc(struct dlm_slots *slots) DLM_CHECK_RESULT;
+/* Bytes of all slots, and of those of one role. */
 size_t dlm_slots_bytes(const struct dlm_slots *slots);
+size_t dlm_slots_role_bytes(const struct dlm_slots *slots, enum dlm_tensor_role role);
 void dlm_slots_finish(struct dlm_slots *slots);
 
 /* Host copies from the slot's start; bytes at most the slot's. */

@@ -21,7 +21,8 @@ enum dlm_status dlm_weights_create(struct dlm_ctx *ctx, struct dlm_weights **out
         return DLM_ERR_MEMORY;
     }
     *w = (struct dlm_weights){
-        .ctx = ctx, .device = device, .policy = policy, .checkpoint = ckpt};
+        .ctx = ctx, .device = device, .policy = policy, .checkpoint = ckpt,
+        .file_dtype = policy};
     size_t num = ckpt ? dlm_checkpoint_num_tensors(ckpt) : 0;
     w->names = dlm_alloc_array(ctx, num + 1, sizeof(*w->names));
     for (size_t i = 0; w->names && i < num; i++) {
@@ -215,7 +216,7 @@ static enum dlm_status add_weight(const struct dlm_weight_scope *scope, enum dlm
         return st;
     bool is_matrix = kind == DLM_WEIGHT_MATRIX;
     bool has_panels = dlm_device_get_caps(weights->device)->bits & DLM_CAP_PANELS;
-    enum dlm_dtype file = weight->source ? weight->source->dtype : weights->policy;
+    enum dlm_dtype file = weight->source ? weight->source->dtype : weights->file_dtype;
     weight->dtype = is_matrix ? dlm_precision_weight(weights->policy, file) : DLM_DTYPE_F32;
     weight->layout = is_matrix && has_panels ? DLM_LAYOUT_PANEL : DLM_LAYOUT_STRIDED;
     *out = weight;

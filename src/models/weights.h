@@ -48,6 +48,7 @@ struct dlm_weights {
     struct dlm_device *device;
     enum dlm_dtype policy;
     struct dlm_checkpoint *checkpoint; /* NULL: random weights */
+    enum dlm_dtype file_dtype; /* without one: as if its matrices had this type */
     char **names; /* canonical names of the checkpoint's tensors, by their index */
     struct dlm_weight **list;
     size_t num, cap;

@@ -99,35 +99,33 @@ enum dlm_status dlm_batcher_plan(struct dlm_batcher *b, int64_t batch, struct dl
     return create_largest(b, batch, &b->largest);
 }
 
-size_t dlm_batcher_arena_bytes(const struct dlm_batcher *b)
+/* Every plan that shares the workspace; NULL where there is none. */
+#define NUM_PLANS 3
+static void list_plans(const struct dlm_batcher *b, struct dlm_plan *plans[NUM_PLANS])
 {
-    const struct dlm_plan *list[] = {b->largest->plan, b->update_plan,
-                                     b->vision ? b->vision->plan : NULL};
-    size_t bytes = 0;
-
-    for (int a = 0; a < DLM_MAX_ARENAS; a++) {
-        size_t most = 0;
-        for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++)
-            if (list[i])
-                most = DLM_MAX(most, list[i]->arena_bytes[a]);
-        bytes += most;
-    }
-    return bytes;
+    plans[0] = b->largest->plan;
+    plans[1] = b->update_plan;
+    plans[2] = b->vision ? b->vision->plan : NULL;
 }
 
-size_t dlm_batcher_input_bytes(const struct dlm_batcher *b)
+void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *budget)
 {
-    return dlm_slots_bytes(&b->largest->slots) +
-           (b->vision ? dlm_slots_bytes(&b->vision->slots) : 0);
+    struct dlm_plan *plans[NUM_PLANS];
+
+    list_plans(b, plans);
+    dlm_budget_add_workspace(budget, plans, NUM_PLANS);
+    dlm_budget_add_slots(budget, &b->largest->slots);
+    if (b->vision)
+        dlm_budget_add_slots(budget, &b->vision->slots);
 }
 
 enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)
 {
-    struct dlm_plan *plans[] = {b->largest->plan, b->update_plan,
-                                b->vision ? b->vision->plan : NULL};
+    struct dlm_plan *plans[NUM_PLANS];
 
-    enum dlm_status st = dlm_workspace_init(&b->workspace, b->data->model->device, plans,
-                                            b->vision ? 3 : 2);
+    list_plans(b, plans);
+    enum dlm_status st =
+        dlm_workspace_init(&b->workspace, b->data->model->device, plans, NUM_PLANS);
     if (!st)
         st = dlm_slots_alloc(&b->largest->slots);
     return st || !b->vision ? st : dlm_vision_prepare(b->vision, &b->workspace);

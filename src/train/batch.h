@@ -3,6 +3,7 @@
 #ifndef DLM_TRAIN_BATCH_H
 #define DLM_TRAIN_BATCH_H
 
+#include "models/budget.h"
 #include "train/data.h"
 
 #define DLM_BATCHER_MAX_PASSES 24
@@ -34,8 +35,7 @@ enum dlm_status dlm_batcher_measure(struct dlm_batcher *b, int64_t batch,
 /* Plans the largest pass. update_plan is borrowed: it shares the workspace. */
 enum dlm_status dlm_batcher_plan(struct dlm_batcher *b, int64_t batch,
                                  struct dlm_plan *update_plan) DLM_CHECK_RESULT;
-size_t dlm_batcher_arena_bytes(const struct dlm_batcher *b);
-size_t dlm_batcher_input_bytes(const struct dlm_batcher *b);
+void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *budget);
 
 /* Allocates the workspace and prepares the vision program. */
 enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b) DLM_CHECK_RESULT;

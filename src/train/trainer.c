@@ -138,14 +138,10 @@ const struct dlm_trainer_params *dlm_trainer_get_params(const struct dlm_trainer
     return &t->params;
 }
 
-size_t dlm_trainer_arena_bytes(const struct dlm_trainer *t)
+void dlm_trainer_add_to_budget(const struct dlm_trainer *t, struct dlm_budget *budget)
 {
-    return dlm_batcher_arena_bytes(&t->batcher);
-}
-
-size_t dlm_trainer_input_bytes(const struct dlm_trainer *t)
-{
-    return dlm_batcher_input_bytes(&t->batcher) + dlm_slots_bytes(&t->update.slots);
+    dlm_batcher_add_to_budget(&t->batcher, budget);
+    dlm_budget_add_slots(budget, &t->update.slots);
 }
 
 enum dlm_status dlm_trainer_prepare(struct dlm_trainer *t)

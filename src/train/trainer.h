@@ -3,6 +3,7 @@
 #ifndef DLM_TRAIN_TRAINER_H
 #define DLM_TRAIN_TRAINER_H
 
+#include "models/budget.h"
 #include "train/data.h"
 #include "train/recipe.h"
 #include "train/schedule.h"
@@ -35,9 +36,8 @@ void dlm_trainer_destroy(struct dlm_trainer **trainer);
 const struct dlm_trainer_params *dlm_trainer_get_params(const struct dlm_trainer *t);
 int64_t dlm_trainer_num_steps(const struct dlm_trainer *t);
 
-/* Bytes of arenas and of the largest pass's inputs. */
-size_t dlm_trainer_arena_bytes(const struct dlm_trainer *t);
-size_t dlm_trainer_input_bytes(const struct dlm_trainer *t);
+/* The workspace of every program, and their inputs. */
+void dlm_trainer_add_to_budget(const struct dlm_trainer *t, struct dlm_budget *budget);
 
 /* Programs and memory; weights are loaded, the adapter is uploaded for training. */
 enum dlm_status dlm_trainer_prepare(struct dlm_trainer *t) DLM_CHECK_RESULT;

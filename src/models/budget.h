@@ -1,0 +1,39 @@
+/* What a run takes of its device's memory, by what it is for: summed from plans and declarations
+ * alone, before a weight is read. The one place where it is summed, for every command. */
+#ifndef DLM_MODELS_BUDGET_H
+#define DLM_MODELS_BUDGET_H
+
+#include "graph/program.h"
+#include "models/model.h"
+#include "models/slots.h"
+
+/* In bytes. All zero is an empty budget. */
+struct dlm_budget {
+    uint64_t weights;     /* the base's */
+    uint64_t adapter;     /* values and gradients */
+    uint64_t optimizer;   /* both moments */
+    uint64_t activations; /* the workspace */
+    uint64_t cache;       /* what lives across runs: keys and values of a prompt */
+    uint64_t inputs;      /* what the host writes */
+};
+
+/* What dlm_weights_load() takes for these groups. */
+void dlm_budget_add_weights(struct dlm_budget *b, const struct dlm_model *m, uint32_t groups);
+
+/* What dlm_lora_upload() takes. lora may be NULL. */
+void dlm_budget_add_lora(struct dlm_budget *b, const struct dlm_lora *lora, bool for_training);
+
+/* A workspace that fits every plan; NULLs among them are passed over. */
+void dlm_budget_add_workspace(struct dlm_budget *b, struct dlm_plan *const *plans, int num);
+
+/* Slots with memory of their own, by their roles. */
+void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots);
+
+uint64_t dlm_budget_total(const struct dlm_budget *b);
+
+/* Says the sums at info level and compares them with what the device has free. DLM_ERR_MEMORY: more
+ * than that; a hint names what would help. */
+enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b,
+                                 const struct dlm_device *device) DLM_CHECK_RESULT;
+
+#endif

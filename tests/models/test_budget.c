@@ -1,0 +1,130 @@
+/* What config.json alone says of a checkpoint's memory: the same as its files say, by part, for
+ * every precision; and what is planned for a 3B model, which nothing is loaded or allocated for. */
+#include "models_test.h"
+
+#include "base/json.h"
+#include "generate/generator.h"
+#include "models/budget.h"
+#include "models/pass.h"
+#include "models/vision.h"
+
+/* What the files of the cases hold. */
+static const char *const file_dtypes[NUM_CASES] = {"float32", "bfloat16", "float16"};
+
+static struct dlm_ctx *ctx;
+static struct dlm_device *device;
+
+/* The budget of a training pass, of a prompt and of the tower; the policy. */
+static bool measure(const struct dlm_model *m, struct dlm_lora *lora, struct dlm_budget *b)
+{
+    const struct dlm_pass_params pass_params = {
+        .batch = 2, .tokens = 48, .labels = 16, .images = 2, .backward = true, .checkpoint = true};
+    const struct dlm_generator_params generator_params = {
+        .prompt_len = 40, .max_tokens = 8, .num_images = 1};
+    struct dlm_pass *pass = NULL;
+    struct dlm_generator *generator = NULL;
+    struct dlm_vision vision = {0};
+    struct dlm_plan *plans[4] = {NULL};
+
+    *b = (struct dlm_budget){0};
+    bool ok = CHECK(!dlm_pass_create(ctx, &pass, m, lora, &pass_params)) &&
+              CHECK(!dlm_generator_create(ctx, &generator, m, lora, &generator_params)) &&
+              CHECK(!dlm_vision_init(&vision, m, lora));
+    if (ok) {
+        plans[0] = pass->plan;
+        plans[1] = vision.plan;
+        dlm_generator_plans(generator, plans + 2);
+        dlm_budget_add_weights(b, m, DLM_WEIGHT_GROUPS_ALL);
+        dlm_budget_add_lora(b, lora, true);
+        dlm_budget_add_workspace(b, plans, 4);
+        dlm_budget_add_slots(b, &pass->slots);
+        dlm_budget_add_slots(b, dlm_generator_slots(generator));
+        dlm_budget_add_slots(b, &vision.slots);
+    }
+    dlm_vision_finish(&vision);
+    dlm_generator_destroy(&generator);
+    dlm_pass_destroy(&pass);
+    return ok;
+}
+
+static bool measure_model(struct dlm_model *m, struct dlm_budget *b)
+{
+    static const char *const names[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
+    const struct dlm_target_spec usual = {
+        .kind = DLM_TARGET_LIST, .names = names, .num_names = DLM_ARRAY_LEN(names)};
+    const struct dlm_lora_params params = {.r = 8, .alpha = 16};
+    struct dlm_lora *lora = NULL;
+
+    bool ok = CHECK(!dlm_model_make_lora(m, &lora, &usual, &params)) && measure(m, lora, b);
+    dlm_lora_destroy(&lora);
+    return ok;
+}
+
+/* The configs of the cases, as older transformers wrote them, do not say what the files are. */
+static void compare(const char *file_dtype, enum dlm_dtype policy)
+{
+    struct dlm_model *whole = NULL, *alone = NULL;
+    struct dlm_budget a, b;
+    json_t *config = NULL;
+
+    check_case(policy < DLM_DTYPE_COUNT ? dlm_dtype_name(policy) : "the files' precision");
+    if (CHECK(!dlm_json_load(ctx, case_path("base/config.json"), 1 << 20, &config)) &&
+        CHECK(!json_object_set_new(config, "dtype", json_string(file_dtype))) &&
+        CHECK(!dlm_model_open(ctx, &whole, device, case_path("base"), policy)) &&
+        CHECK(!dlm_model_open_config(ctx, &alone, device, config, "config.json", policy)) &&
+        measure_model(whole, &a) && measure_model(alone, &b)) {
+        CHECK_INT(alone->policy, whole->policy);
+        CHECK_INT(b.weights, a.weights);
+        CHECK_INT(b.adapter, a.adapter);
+        CHECK_INT(b.optimizer, a.optimizer);
+        CHECK_INT(b.activations, a.activations);
+        CHECK_INT(b.cache, a.cache);
+        CHECK_INT(b.inputs, a.inputs);
+        CHECK(a.weights && a.adapter && a.optimizer && a.activations && a.cache && a.inputs);
+    }
+    json_decref(config);
+    dlm_model_destroy(&alone);
+    dlm_model_destroy(&whole);
+}
+
+/* f32 files beyond 4 GB are held as bf16, which config.json alone must lead to as well. */
+static void test_large(const char *dtype, enum dlm_dtype want)
+{
+    json_t *config = json_pack("{s:s, s:s}", "model_type", "paligemma", "torch_dtype", dtype);
+    struct dlm_model *m = NULL;
+    struct dlm_budget b;
+
+    case_name = "3B";
+    check_case(dtype);
+    if (CHECK(!dlm_model_open_config(ctx, &m, device, config, "config.json", DLM_DTYPE_COUNT)) &&
+        measure_model(m, &b)) {
+        CHECK_INT(m->policy, want);
+        /* paligemma-3b-pt-224 has 2,923,335,408 parameters, most of them in 16-bit matrices */
+        CHECK(b.weights > 2923335408ull * 2 && b.weights < 2923335408ull * 2 * 101 / 100);
+        CHECK_INT(dlm_device_peak_bytes(device), 0);
+    }
+    dlm_model_destroy(&m);
+    json_decref(config);
+}
+
+int main(void)
+{
+    const struct dlm_device_params cpu = {.kind = DLM_BACKEND_CPU, .index = -1};
+
+    ctx = make_ctx();
+    if (CHECK(ctx) && CHECK(!dlm_device_open(ctx, &device, &cpu))) {
+        for (size_t i = 0; i < NUM_CASES; i++) {
+            case_name = case_names[i];
+            compare(file_dtypes[i], DLM_DTYPE_COUNT);
+            compare(file_dtypes[i], DLM_DTYPE_F32);
+            compare(file_dtypes[i], DLM_DTYPE_BF16);
+            compare(file_dtypes[i], DLM_DTYPE_F16);
+        }
+        test_large("float32", DLM_DTYPE_BF16);
+        test_large("bfloat16", DLM_DTYPE_BF16);
+        test_large("float16", DLM_DTYPE_F16);
+    }
+    dlm_device_destroy(&device);
+    dlm_ctx_destroy(&ctx);
+    return check_summary();
+}
