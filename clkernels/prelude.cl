@@ -1,4 +1,4 @@
-/* What every OpenCL kernel starts with; base/dialect.h, base/scalar.h and ops/params.h are put
+/* What every OpenCL kernel starts with; base/dialect.h, base/scalar.h and kernels/params.h are put
  * before it. A kernel file names its kernels in lines `//! NAME ENTRY [-Dname=value ...]`. */
 
 /* Work-group size of a kernel: one dimension, known at compile time. */
@@ -49,9 +49,6 @@ static float dlm_group_max(float v, __local float *tree)
     barrier(CLK_LOCAL_MEM_FENCE);
     return tree[0];
 }
-
-/* Elements that a work-group of an elementwise kernel handles: DLM_GROUP_ELEMS of the host. */
-#define DLM_GROUP_ELEMS 4096u
 
 /* The broadcasting kernel `name`: out = expression in x and y. */
 #define DLM_BROADCAST_KERNEL(name, expression)                                                     \

@@ -5,7 +5,7 @@
 #define DLM_DIALECT_GLSL
 #define patch patch_ /* a keyword of GLSL and a field in params.h */
 #include "base/scalar.h"
-#include "ops/params.h"
+#include "kernels/params.h"
 
 /* Storage buffer number n, an array of type; read-only, written, or both. */
 #define DLM_IN(n, type, name)                                                                      \
@@ -13,7 +13,7 @@
 #define DLM_OUT(n, type, name)                                                                     \
     layout(std430, set = 0, binding = n) buffer DlmBuffer##n { type name[]; };
 
-/* The push constants: struct `type` of ops/params.h, reached as p. */
+/* The push constants: struct `type` of kernels/params.h, reached as p. */
 #define DLM_PARAMS(type)                                                                           \
     layout(push_constant) uniform DlmPush { type p; };
 
@@ -68,5 +68,3 @@ float dlm_group_max(float v)
 }
 #endif
 
-/* Elements that a work-group of an elementwise kernel handles: DLM_GROUP_ELEMS of the host. */
-#define DLM_GROUP_ELEMS 4096u

@@ -21,7 +21,7 @@
 #include "backend/backend.h"
 #include "base/pool.h"
 #include "dlm/ctx.h"
-#include "ops/params.h"
+#include "kernels/params.h"
 
 #define NUM_ELEMS 4096
 

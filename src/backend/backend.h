@@ -21,7 +21,7 @@ enum dlm_cap {
     DLM_CAP_GEMM_F32 = 1u << 4,    /* "gemm_f32" (struct dlm_gemm_params) is chosen for f32 */
     DLM_CAP_SUBGROUPS = 1u << 5,   /* GPU: subgroup arithmetic in compute */
     DLM_CAP_F16_ARITH = 1u << 6,   /* GPU: half arithmetic */
-    DLM_CAP_PANELS = 1u << 8,      /* matmul weights have the packed form of cpukernels/panel.h */
+    DLM_CAP_PANELS = 1u << 8,      /* matmul weights have the packed form of kernels/panel.h */
     DLM_CAP_NO_LOCAL = 1u << 7,    /* barriers and shared tiles are slow: register tiles instead */
 };
 

@@ -1,5 +1,5 @@
 /* One spelling for three dialects: C11, OpenCL C 1.2 and GLSL 4.50. Included by scalar.h and by
- * ops/params.h, which stand once and are compiled by all of them.
+ * kernels/params.h, which stand once and are compiled by all of them.
  * DLM_DIALECT_GLSL and DLM_DIALECT_OPENCL are set by the kernel build; C is the default. */
 #ifndef DLM_BASE_DIALECT_H
 #define DLM_BASE_DIALECT_H

@@ -5,10 +5,10 @@
  * from one query to the next. So a mask costs nothing but shorter loops. */
 #include "cpukernels/vmath.h"
 
-#include "cpukernels/attention.h"
 #include "cpukernels/convert.h"
 #include "cpukernels/cpukernels.h"
 #include "cpukernels/matmul_tile_f32.h"
+#include "kernels/attention_cpu.h"
 
 #define BLOCK DLM_ATTENTION_CPU_BLOCK
 #define STEP DLM_ATTENTION_CPU_STEP

@@ -4,7 +4,6 @@
 #define DLM_CPUKERNELS_BROADCAST_H
 
 #include "cpukernels/cpukernels.h"
-#include "ops/broadcast.h"
 
 /* Defines the kernel `name`, out = expression in x and y. */
 #define DLM_BROADCAST_KERNEL(name, expression)                                                     \

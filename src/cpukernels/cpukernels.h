@@ -6,8 +6,9 @@
 #ifndef DLM_CPUKERNELS_CPUKERNELS_H
 #define DLM_CPUKERNELS_CPUKERNELS_H
 
-#include "backend/backend_impl.h"
-#include "ops/params.h"
+#include "base/attr.h"
+#include "cpukernels/table.h"
+#include "kernels/params.h"
 
 #ifndef DLM_CPU_ISA
 #define DLM_CPU_ISA base

@@ -3,7 +3,7 @@
 
 #include "cpukernels/convert.h"
 #include "cpukernels/cpukernels.h"
-#include "cpukernels/panel.h"
+#include "kernels/panel.h"
 
 /* Writes the rows that do not come from the table. Returns the table's row, or -1: it is done. */
 static int64_t other_row(const struct dlm_cpu_call *call, int64_t item, float *out)

@@ -3,7 +3,6 @@
 #define DLM_CPUKERNELS_MAP_H
 
 #include "cpukernels/cpukernels.h"
-#include "ops/broadcast.h"
 
 struct dlm_span {
     size_t begin, len;

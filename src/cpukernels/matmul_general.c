@@ -1,10 +1,9 @@
 /* Matmul of operands with any strides: blocks of both are copied into scratch, then pass the f32
  * register tiles. Few columns (adapters of low rank) take two other ways, see matmul_general.h. */
-#include "cpukernels/matmul_general.h"
-
 #include "base/scalar.h"
 #include "cpukernels/cpukernels.h"
 #include "cpukernels/matmul_tile_f32.h"
+#include "kernels/matmul_general.h"
 
 #define DEPTH DLM_MATMUL_GENERAL_DEPTH
 #define COLS DLM_PANEL_COLS

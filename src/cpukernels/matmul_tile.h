@@ -8,7 +8,7 @@
 #define DLM_CPUKERNELS_MATMUL_TILE_H
 
 #include "base/attr.h"
-#include "cpukernels/matmul_panel.h"
+#include "kernels/matmul_panel.h"
 
 #define DLM_TILE_STEPS 16 /* steps of the sum in one turn of the loop: one prefetched KiB */
 

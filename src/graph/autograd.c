@@ -5,7 +5,7 @@
  * gradient, and rules ask before they emit, so nothing is computed or kept for them. */
 #include "base/log.h"
 #include "graph/rewrite.h"
-#include "ops/broadcast.h"
+#include "ops/build.h"
 
 struct backward {
     struct dlm_graph *g;

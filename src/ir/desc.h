@@ -10,7 +10,7 @@
 /* How a tensor lies in memory. */
 enum dlm_layout {
     DLM_LAYOUT_STRIDED, /* element (i0, i1, ..) at lead + sum i_d * stride_d */
-    DLM_LAYOUT_PANEL,   /* a matmul weight in the CPU's packed form (cpukernels/panel.h); strides
+    DLM_LAYOUT_PANEL,   /* a matmul weight in the CPU's packed form (kernels/panel.h); strides
                            then only say which dimension is K (stride 1) */
 };
 

@@ -6,11 +6,11 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "kernels/params.h"
 #include "models/config_rules.h"
 #include "models/model.h"
 #include "models/paligemma_input.h"
 #include "models/vit.h"
-#include "ops/params.h"
 
 struct dlm_paligemma {
     struct dlm_model base;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "cpukernels/panel.h"
+#include "kernels/panel.h"
 #include "models/precision.h"
 
 enum dlm_status dlm_weights_create(struct dlm_ctx *ctx, struct dlm_weights **out,

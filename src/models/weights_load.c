@@ -2,7 +2,7 @@
  * way. Random weights (bench) take the same way. */
 #include "base/log.h"
 #include "base/pool.h"
-#include "cpukernels/panel.h"
+#include "kernels/panel.h"
 #include "models/weights.h"
 
 /* Rows that are converted and packed at a time: a multiple of the panel's 16. */

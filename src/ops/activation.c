@@ -4,7 +4,7 @@
 
 #include "ops/activation.h"
 #include "ops/broadcast.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 double dlm_act_f64(uint32_t kind, double x)
 {

@@ -8,7 +8,7 @@
 #include <math.h>
 
 #include "ops/broadcast.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 enum { P, GRAD, M, V, COEF, HYPER };
 

@@ -17,9 +17,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "cpukernels/attention.h"
+#include "kernels/attention_cpu.h"
 #include "ops/op.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 enum { Q, K, V };
 
@@ -220,7 +220,7 @@ static enum dlm_status lower_groups(struct dlm_lowering *l, const struct group_k
 }
 
 /* Bindings q, k, v, rows, out, lse. CPU: an item takes p.block rows of a kv head, see
- * cpukernels/attention.h. */
+ * kernels/attention_cpu.h. */
 static enum dlm_status attention_lower(struct dlm_lowering *l)
 {
     static const char *const names[] = {"attention_f32", "attention_f16", "attention_bf16"};

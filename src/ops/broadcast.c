@@ -1,8 +1,6 @@
 /* Shared by the elementwise ops. */
 #include "ops/broadcast.h"
 
-#include "ops/rows.h"
-
 bool dlm_broadcast_shape(const struct dlm_desc *a, const struct dlm_desc *b, struct dlm_desc *out)
 {
     int ndim = DLM_MAX(a->ndim, b->ndim);
@@ -41,23 +39,6 @@ void dlm_host_expand(struct dlm_host_tensor *t, const struct dlm_desc *to)
         d.stride[i] = from < 0 || t->desc.shape[from] == 1 ? 0 : t->desc.stride[from];
     }
     t->desc = d;
-}
-
-struct dlm_tensor *dlm_reduce_to(struct dlm_graph *g, struct dlm_tensor *grad,
-                                 const struct dlm_desc *to)
-{
-    uint32_t axes = 0;
-
-    if (!grad)
-        return NULL;
-    const struct dlm_desc *d = &grad->desc;
-    int extra = d->ndim - to->ndim;
-    for (int i = 0; i < d->ndim; i++)
-        if (i < extra || (to->shape[i - extra] == 1 && d->shape[i] != 1))
-            axes |= 1u << i;
-    if (axes)
-        grad = dlm_sum(g, grad, axes);
-    return extra ? dlm_view_reshape(g, grad, to->ndim, to->shape) : grad;
 }
 
 /* Whether, in every tensor, dimension d + 1 follows on from dimension d. */

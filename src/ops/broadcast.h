@@ -1,4 +1,4 @@
-/* What the broadcasting ops share: result shape, 4-d parameters, reduction of gradients. */
+/* What the broadcasting ops share: result shape and 4-d parameters. */
 #ifndef DLM_OPS_BROADCAST_H
 #define DLM_OPS_BROADCAST_H
 
@@ -19,10 +19,6 @@ void dlm_merge_dims(uint32_t shape[4], uint32_t *const *strides, int num);
 /* Gives t the shape of `to`, repeating what has length 1: for C references. */
 void dlm_host_expand(struct dlm_host_tensor *t, const struct dlm_desc *to);
 
-/* Sums grad over the dimensions along which `to` was broadcast; the result has to's shape. */
-struct dlm_tensor *dlm_reduce_to(struct dlm_graph *g, struct dlm_tensor *grad,
-                                 const struct dlm_desc *to);
-
 /* Shape rule of out = f(x, y): f32 inputs that broadcast. */
 enum dlm_status dlm_broadcast_infer(struct dlm_ctx *ctx, const char *op, const struct dlm_desc *in,
                                     struct dlm_desc *out) DLM_CHECK_RESULT;
@@ -32,14 +28,6 @@ void dlm_broadcast_reference(const struct dlm_reference_call *call, double (*f)(
 
 /* Lowers out = kernel(x, y) with struct dlm_broadcast_params. */
 enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel);
-
-/* Appends a copy of x, broadcast and converted to `out`: f32, f16 and bf16 to each other. */
-enum dlm_status dlm_lower_copy(struct dlm_lowering *l, const struct dlm_desc *x,
-                               struct dlm_operand from, const struct dlm_desc *out,
-                               struct dlm_operand to) DLM_CHECK_RESULT;
-
-/* Elements that one work-group (64 lanes) or CPU work item of an elementwise kernel handles. */
-#define DLM_GROUP_ELEMS 4096
 
 /* Number of work-groups for n elements. */
 uint32_t dlm_elem_groups(int64_t n);

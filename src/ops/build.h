@@ -48,6 +48,9 @@ struct dlm_tensor *dlm_copy(struct dlm_graph *g, struct dlm_tensor *x, enum dlm_
 struct dlm_tensor *dlm_copy_into(struct dlm_graph *g, struct dlm_tensor *x,
                                  struct dlm_tensor *into);
 struct dlm_tensor *dlm_sum(struct dlm_graph *g, struct dlm_tensor *x, uint32_t axes);
+/* grad summed over the dimensions along which `to` was broadcast: it gets to's shape */
+struct dlm_tensor *dlm_reduce_to(struct dlm_graph *g, struct dlm_tensor *grad,
+                                 const struct dlm_desc *to);
 /* logits f32 [R, V], labels i32 [R], weights f32 [R] -> logprob f32 [R] (into `logprob` unless
  * NULL), dlogits f32 [R, V] */
 struct dlm_tensor *dlm_cross_entropy(struct dlm_graph *g, struct dlm_tensor *logits,

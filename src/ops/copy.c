@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "ops/broadcast.h"
+#include "ops/copy.h"
 
 static bool is_real(enum dlm_dtype dtype)
 {

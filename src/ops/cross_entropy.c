@@ -10,7 +10,7 @@
 #include <math.h>
 
 #include "ops/op.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 static enum dlm_status cross_entropy_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                            const struct dlm_desc *in, struct dlm_desc *out)

@@ -6,7 +6,7 @@
  * resumed run see the same mask, and the backward rule is the op itself.
  * x, y f32 [R, C] contiguous; rng u32 [4]: seed low, seed high, step, unused; row_ids u32 [B]. */
 #include "ops/op.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 static enum dlm_status dropout_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                      const struct dlm_desc *in, struct dlm_desc *out)

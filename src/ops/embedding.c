@@ -9,7 +9,7 @@
  * slot_rows i32 [F], optional: the row that uses a slot, or -1, for the gradient of the features
  * (each slot is used at most once). out f32 [R, C]. The table is frozen. */
 #include "ops/op.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 enum { IDS, TABLE, FEATURES, BASE, SLOT_ROWS };
 

@@ -3,7 +3,7 @@
  * of f32, f16 or bf16. */
 #include "ops/activation.h"
 #include "ops/broadcast.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 static enum dlm_status gated_activation_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                               const struct dlm_desc *in, struct dlm_desc *out)

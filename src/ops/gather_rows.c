@@ -2,7 +2,7 @@
  * i32 [M]; idx_back i32 [R], optional: the row m that took row r, or -1; the gradient is the same
  * op with the index turned round, so each row may be taken once. out f32 [M, C]. */
 #include "ops/op.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 static enum dlm_status gather_rows_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                          const struct dlm_desc *in, struct dlm_desc *out)

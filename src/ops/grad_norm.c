@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "ops/op.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 #define PARTIALS 256
 

@@ -73,3 +73,11 @@ enum dlm_status dlm_lower_check_sizes(const struct dlm_lowering *l)
     }
     return DLM_OK;
 }
+
+enum dlm_status dlm_lower_check_plain(const struct dlm_lowering *l)
+{
+    for (int i = 0; i < l->num_outputs; i++)
+        if (!dlm_desc_is_contiguous(&l->outputs[i]))
+            return dlm_lower_unsupported(l, "way to write this result into another tensor");
+    return dlm_lower_check_sizes(l);
+}

@@ -4,7 +4,7 @@
 
 #include "backend/backend.h"
 #include "ir/op.h"
-#include "ops/params.h"
+#include "kernels/params.h"
 
 /* Where a kernel argument comes from. */
 enum dlm_operand_kind { DLM_OPERAND_INPUT, DLM_OPERAND_OUTPUT, DLM_OPERAND_TEMP };
@@ -64,5 +64,9 @@ enum dlm_status dlm_lower_unsupported(const struct dlm_lowering *l, const char *
 
 /* x[i] fits in 32 bits, as kernels index: else DLM_ERR_UNSUPPORTED. */
 enum dlm_status dlm_lower_check_sizes(const struct dlm_lowering *l) DLM_CHECK_RESULT;
+
+/* Sizes as dlm_lower_check_sizes(), and every output contiguous and without lead: for kernels that
+ * cannot write into the middle of another tensor. */
+enum dlm_status dlm_lower_check_plain(const struct dlm_lowering *l) DLM_CHECK_RESULT;
 
 #endif

@@ -9,8 +9,9 @@
  * torch.nn.functional.linear.
  *
  * A weight in panel form is 2-d: a view of it is either W^T (forward) or W (backward). */
-#include "cpukernels/matmul_general.h"
+#include "kernels/matmul_general.h"
 #include "ops/broadcast.h"
+#include "ops/copy.h"
 
 enum { A, B, C, BIAS };
 

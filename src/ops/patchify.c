@@ -5,8 +5,8 @@
  *
  * pixels f32 [B, C, H, W] contiguous; out f32 [B * H/p * W/p, C * p * p]. Rows and columns that do
  * not fill a patch are left out, as the convolution leaves them. */
-#include "ops/broadcast.h"
-#include "ops/rows.h"
+#include "ops/op.h"
+#include "ops/row_ops.h"
 
 static enum dlm_status patchify_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                       const struct dlm_desc *in, struct dlm_desc *out)

@@ -6,7 +6,7 @@
  * x, y f32 [R, H, D] contiguous; cos, sin f32 [R, D/2] (which rotation a row gets is data: 1-D, 2-D
  * and M-RoPE are the same op). inverse turns the other way, and is the backward rule. */
 #include "ops/op.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 static enum dlm_status rope_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                   const struct dlm_desc *in, struct dlm_desc *out)

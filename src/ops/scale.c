@@ -1,7 +1,7 @@
 /* y = x * factor * t[0]: x, y f32 contiguous; t f32 [1], optional, a frozen switch of the step (an
  * adapter's strength): it gets no gradient. */
 #include "ops/broadcast.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 static enum dlm_status scale_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                    const struct dlm_desc *in, struct dlm_desc *out)

@@ -2,7 +2,7 @@
  * [S, W] f32|f16|bf16 contiguous; x f32 [T, W]; start i32 [2]: first row and number of rows. Rows
  * outside dst are dropped. 16-bit rows have an even W: two elements share a word. */
 #include "ops/op.h"
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 static enum dlm_status store_rows_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                         const struct dlm_desc *in, struct dlm_desc *out)

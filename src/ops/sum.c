@@ -1,7 +1,6 @@
 /* Sum over some dimensions, which become 1: torch.sum(x, axes, keepdim=True). x f32, any strides;
  * y f32 contiguous. */
-#include "ops/broadcast.h"
-#include "ops/rows.h"
+#include "ops/op.h"
 
 static enum dlm_status sum_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                  const struct dlm_desc *in, struct dlm_desc *out)
@@ -94,4 +93,21 @@ struct dlm_tensor *dlm_sum(struct dlm_graph *g, struct dlm_tensor *x, uint32_t a
         return NULL;
     return dlm_graph_emit(g, &dlm_op_sum, &(union dlm_attrs){.sum = {axes}},
                           (struct dlm_tensor *[]){x}, 1, NULL);
+}
+
+struct dlm_tensor *dlm_reduce_to(struct dlm_graph *g, struct dlm_tensor *grad,
+                                 const struct dlm_desc *to)
+{
+    uint32_t axes = 0;
+
+    if (!grad)
+        return NULL;
+    const struct dlm_desc *d = &grad->desc;
+    int extra = d->ndim - to->ndim;
+    for (int i = 0; i < d->ndim; i++)
+        if (i < extra || (to->shape[i - extra] == 1 && d->shape[i] != 1))
+            axes |= 1u << i;
+    if (axes)
+        grad = dlm_sum(g, grad, axes);
+    return extra ? dlm_view_reshape(g, grad, to->ndim, to->shape) : grad;
 }

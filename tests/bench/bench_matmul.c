@@ -13,7 +13,7 @@
 
 #include "backend/backend.h"
 #include "base/pool.h"
-#include "cpukernels/matmul_general.h"
+#include "kernels/matmul_general.h"
 #include "peak_probe.h"
 
 static const struct {

@@ -5,7 +5,7 @@
 #include "base/dtype.h"
 #include "base/rng.h"
 #include "base/scalar.h"
-#include "cpukernels/matmul_panel.h"
+#include "kernels/matmul_panel.h"
 #include "tests/check.h"
 
 /* Gaps between rows and the space behind the last one hold this; a kernel must not touch it. */

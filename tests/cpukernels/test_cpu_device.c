@@ -1,7 +1,7 @@
 /* The CPU device and what backend.c checks for every device: names, opening, limits, ranges,
  * counters, bad dispatches, cancelling, failing allocations. */
 #include "backend/backend.h"
-#include "cpukernels/matmul_panel.h"
+#include "kernels/matmul_panel.h"
 #include "tests/check.h"
 
 static struct dlm_ctx *ctx;

@@ -4,7 +4,7 @@
 #include "base/dtype.h"
 #include "base/rng.h"
 #include "base/scalar.h"
-#include "cpukernels/matmul_general.h"
+#include "kernels/matmul_general.h"
 #include "tests/check.h"
 
 #define MAX_THREADS 3

@@ -1,9 +1,9 @@
 /* embedding from a table in the CPU's panel form, against the rows of the table it was packed from:
  * the harness' rows have no panels. */
 #include "base/rng.h"
-#include "cpukernels/panel.h"
 #include "graph/program.h"
 #include "graph/rewrite.h"
+#include "kernels/panel.h"
 #include "ops/build.h"
 #include "ops/reference.h"
 #include "tests/check.h"

@@ -55,7 +55,7 @@ squeeze() {
 
 {
     echo '#define DLM_DIALECT_OPENCL 1'
-    for header in src/base/dialect.h src/base/scalar.h src/ops/params.h clkernels/prelude.cl; do
+    for header in src/base/dialect.h src/base/scalar.h src/kernels/params.h clkernels/prelude.cl; do
         squeeze "$root/$header"
     done
 } > "$head"

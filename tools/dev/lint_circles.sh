@@ -1,7 +1,8 @@
 #!/bin/sh
 # Calls, as the objects of a build tell them: no file calls back, over others or not, into one that
-# calls it, within a folder of src/; and no folder calls back into one that calls it. Include lines
-# (lint_layers.sh) cannot see that: a function may be declared in one folder and defined in another.
+# calls it, within a folder of src/; no folder calls back into one that calls it, or against the
+# table of layers. Include lines (lint_layers.sh) cannot see that: a function may be declared in one
+# folder and defined in another.
 # lint_circles.sh SOURCE_ROOT ARCHIVE..., archives by absolute path.
 . "$(dirname "$0")/lint_lib.sh"
 shift
@@ -10,10 +11,8 @@ shift
 known_circles() {
     cat <<'TABLE'
 images
-ops
 store
 tokens
-graph ops
 TABLE
 }
 
@@ -111,6 +110,26 @@ check_folders() {
     { print "src/" $1 ":1: is on a circle: calls src/" $2 }'
 }
 
+# Calls go where includes may, by the table of layers.
+check_layers() {
+    {
+        layers
+        echo '--'
+        awk '
+        { split($1, a, "/"); split($2, b, "/") }
+        a[1] != b[1] { print a[1], b[1], $1, $2 }' "$calls"
+    } | awk '
+    !listed && $0 == "--" { listed = 1; next }
+    !listed {
+        for (i = 2; i <= NF; i++) {
+            sub("/.*", "", $i) # a header: its folder
+            may[$1, $i] = 1
+        }
+        next
+    }
+    !may[$1, $2] && !may[$1, "*"] { print "src/" $3 ".c:1: " $1 " must not call src/" $4 ".c" }'
+}
+
 # A list of circles that are not there any more would let them come back.
 check_known() {
     {
@@ -131,5 +150,6 @@ list_calls "$@" >"$calls"
 check 'calls' check_calls
 check 'circles of files' check_files
 check 'circles of folders' check_folders
+check 'layers of calls' check_layers
 check 'known circles' check_known
 summary

@@ -59,3 +59,31 @@ script_files() {
 strip_comments() {
     awk -f "$lint_dir/lint_strip.awk" "$@"
 }
+
+# Module: what it may include and call besides itself. A name with a slash is one header;
+# include/dlm is open to all; * is everything. Compute (kernels to graph) and data (doc to tokens)
+# meet in models.
+layers() {
+    cat <<'TABLE'
+base
+kernels     base
+cpukernels  base kernels
+backend     base cpukernels/table.h
+ir          base backend
+ops         base backend ir kernels
+graph       base backend ir ops
+weights     base
+doc         base
+images      base
+tokens      base
+registry    base
+rows        base doc
+store       base weights
+models      base kernels backend ir ops graph weights images tokens registry
+train       base backend ir ops graph weights doc images tokens registry rows store models
+generate    base backend ir ops graph weights images tokens registry models
+export      base weights tokens registry models
+doctor      base backend ir ops graph weights registry models
+api         *
+TABLE
+}

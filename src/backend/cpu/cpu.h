@@ -3,6 +3,7 @@
 #define DLM_BACKEND_CPU_CPU_H
 
 #include "backend/backend_impl.h"
+#include "cpukernels/table.h"
 
 struct dlm_cpu_device {
     struct dlm_device base;

@@ -3,13 +3,13 @@
  * A kv head's queries are rows r = t * G + g, G query heads to a kv head: forward and dq items take
  * p->block rows of a kv head and all their keys, dkv items p->block keys and all their queries.
  * groups = {blocks of rows (keys), kv_heads, batch}. */
-#ifndef DLM_CPUKERNELS_ATTENTION_H
-#define DLM_CPUKERNELS_ATTENTION_H
+#ifndef DLM_KERNELS_ATTENTION_CPU_H
+#define DLM_KERNELS_ATTENTION_CPU_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ops/params.h"
+#include "kernels/params.h"
 
 #define DLM_ATTENTION_CPU_BLOCK 96      /* most rows or keys of an item: a multiple of 12 */
 #define DLM_ATTENTION_CPU_SMALL 48      /* with so many keys that their scores leave the cache */

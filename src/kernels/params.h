@@ -1,9 +1,12 @@
 /* Parameter structs of the kernels, once for C, OpenCL C and GLSL: 32-bit fields only, at most
  * DLM_MAX_PARAMS_BYTES. Strides and leads are in elements. */
-#ifndef DLM_OPS_PARAMS_H
-#define DLM_OPS_PARAMS_H
+#ifndef DLM_KERNELS_PARAMS_H
+#define DLM_KERNELS_PARAMS_H
 
 #include "base/dialect.h"
+
+/* Elements that one work-group (64 lanes) or CPU work item of an elementwise kernel handles. */
+#define DLM_GROUP_ELEMS 4096u
 
 /* out[i] = f(x[i], y[i]) over a 4-d shape; a stride of 0 broadcasts (add, mul). */
 struct dlm_broadcast_params {

@@ -1,5 +1,5 @@
 /* Shared by the row-wise ops. */
-#include "ops/rows.h"
+#include "ops/row_ops.h"
 
 #include <stdio.h>
 
@@ -24,14 +24,6 @@ enum dlm_status dlm_infer_row_vector(struct dlm_ctx *ctx, const char *op, const 
         return DLM_OK;
     snprintf(what, sizeof(what), "%s must be a contiguous f32 row", input);
     return dlm_infer_fail(ctx, op, what, v);
-}
-
-enum dlm_status dlm_lower_check_plain(const struct dlm_lowering *l)
-{
-    for (int i = 0; i < l->num_outputs; i++)
-        if (!dlm_desc_is_contiguous(&l->outputs[i]))
-            return dlm_lower_unsupported(l, "way to write this result into another tensor");
-    return dlm_lower_check_sizes(l);
 }
 
 enum dlm_status dlm_rows_lower(struct dlm_lowering *l, const char *kernel, float eps, bool plus_one)

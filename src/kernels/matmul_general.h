@@ -7,10 +7,10 @@
  *
  * Dispatch: groups = {dlm_matmul_general_items(), 1, 1}, scratch_bytes =
  * dlm_matmul_general_scratch(). The result depends on shapes and strides, never on threads. */
-#ifndef DLM_CPUKERNELS_MATMUL_GENERAL_H
-#define DLM_CPUKERNELS_MATMUL_GENERAL_H
+#ifndef DLM_KERNELS_MATMUL_GENERAL_H
+#define DLM_KERNELS_MATMUL_GENERAL_H
 
-#include "cpukernels/matmul_panel.h"
+#include "kernels/matmul_panel.h"
 
 struct dlm_matmul_general_params {
     uint32_t m, n, k;

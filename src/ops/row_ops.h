@@ -1,6 +1,6 @@
 /* What the row-wise ops share: one work-group (64 lanes), or CPU work item, a row. */
-#ifndef DLM_OPS_ROWS_H
-#define DLM_OPS_ROWS_H
+#ifndef DLM_OPS_ROW_OPS_H
+#define DLM_OPS_ROW_OPS_H
 
 #include "ops/op.h"
 
@@ -12,10 +12,6 @@ enum dlm_status dlm_infer_plain(struct dlm_ctx *ctx, const char *op, const char 
 enum dlm_status dlm_infer_row_vector(struct dlm_ctx *ctx, const char *op, const char *input,
                                      const struct dlm_desc *x,
                                      const struct dlm_desc *v) DLM_CHECK_RESULT;
-
-/* Sizes as dlm_lower_check_sizes(), and every output contiguous and without lead: for kernels that
- * cannot write into the middle of another tensor. */
-enum dlm_status dlm_lower_check_plain(const struct dlm_lowering *l) DLM_CHECK_RESULT;
 
 /* Lowers `kernel` with struct dlm_rows_params over the rows of input 0: the inputs in order, then
  * the outputs. */

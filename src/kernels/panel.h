@@ -5,8 +5,8 @@
  *
  * with n padded to a multiple of 16 and k to a multiple of 32, both with zeros. 16 pairs of k of a
  * panel are byte for byte one AMX tile. The start is aligned to 64 bytes. */
-#ifndef DLM_CPUKERNELS_PANEL_H
-#define DLM_CPUKERNELS_PANEL_H
+#ifndef DLM_KERNELS_PANEL_H
+#define DLM_KERNELS_PANEL_H
 
 #include "base/dtype.h"
 

@@ -1,5 +1,5 @@
 /* Weights to and from the resident panel form. Moves bits only; nothing is rounded. */
-#include "cpukernels/panel.h"
+#include "kernels/panel.h"
 
 #include <string.h>
 

@@ -21,11 +21,11 @@
  * matmuls that read the same x.
  *
  * Dispatch: groups = {items, 1, 1}, scratch_bytes as given below. */
-#ifndef DLM_CPUKERNELS_MATMUL_PANEL_H
-#define DLM_CPUKERNELS_MATMUL_PANEL_H
+#ifndef DLM_KERNELS_MATMUL_PANEL_H
+#define DLM_KERNELS_MATMUL_PANEL_H
 
 #include "base/attr.h"
-#include "cpukernels/panel.h"
+#include "kernels/panel.h"
 
 #define DLM_MATMUL_C 1u         /* add c */
 #define DLM_MATMUL_BIAS 2u      /* add bias to every row */
