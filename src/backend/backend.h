@@ -33,7 +33,7 @@ struct dlm_device_caps {
     size_t align_bytes;       /* binding offsets are multiples of this; at most DLM_ALIGN_BYTES */
     uint32_t max_groups;      /* in each dimension, at least 65535 */
     uint32_t num_units;       /* compute units, or CPU threads */
-    uint64_t free_bytes;      /* memory free when the device was opened, as far as known */
+    uint64_t free_bytes;      /* memory free when the device was opened; 0: not known */
 };
 
 /* Tensors start at multiples of this in every arena of every backend. */

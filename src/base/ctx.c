@@ -57,7 +57,7 @@ struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx)
 {
     if (!ctx->pool) {
         int n = ctx->params.num_threads;
-        ctx->pool = dlm_pool_create(ctx, n > 0 ? n : dlm_pool_default_workers());
+        ctx->pool = dlm_pool_create(ctx, n > 0 ? n : dlm_pool_default_workers(""));
     }
     return ctx->pool;
 }

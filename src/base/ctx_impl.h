@@ -15,8 +15,9 @@ struct dlm_ctx {
     struct dlm_pool *pool;
 };
 
-/* Number of threads that affinity mask and cgroup (v2 cpu.max) allow, at least 1. */
-int dlm_pool_default_workers(void);
+/* Number of threads that the affinity mask and control groups' quotas allow, at least 1. root: see
+ * dlm_host_read(). */
+int dlm_pool_default_workers(const char *root);
 struct dlm_pool *dlm_pool_create(struct dlm_ctx *ctx, int num_workers);
 void dlm_pool_destroy(struct dlm_pool **pool);
 

@@ -6,10 +6,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/ctx_impl.h"
+#include "base/host.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -36,33 +36,19 @@ struct worker_start {
     int index;
 };
 
-/* cgroup v2 limit as whole CPUs, rounded up; 0 when there is none. */
-static int cgroup_cpus(void)
+int dlm_pool_default_workers(const char *root)
 {
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
-    long quota = 0, period = 0;
-    int cpus = 0;
-
-    if (!f)
-        return 0;
-    if (fscanf(f, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0)
-        cpus = (int)((quota + period - 1) / period);
-    fclose(f);
-    return cpus;
-}
-
-int dlm_pool_default_workers(void)
-{
+    struct dlm_host host;
     cpu_set_t set;
     int n = 1;
 
     CPU_ZERO(&set);
     if (!sched_getaffinity(0, sizeof(set), &set))
         n = CPU_COUNT(&set);
-    int limit = cgroup_cpus();
-    if (limit > 0 && limit < n)
-        n = limit;
-    return n > 0 ? n : 1;
+    dlm_host_read(&host, root);
+    if (host.cpu_quota)
+        n = DLM_MIN(n, host.cpu_quota);
+    return DLM_MAX(n, 1);
 }
 
 static void pin(const struct dlm_pool *pool, int index)

@@ -1,5 +1,6 @@
 /* The CPU backend's table, and opening and closing the device: its parts in order. */
 #include "backend/cpu/cpu.h"
+#include "base/host.h"
 #include "base/mem.h"
 #include "base/pool.h"
 
@@ -29,6 +30,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
                                    const char *cache_dir)
 {
     struct dlm_cpu_device *cpu = NULL;
+    struct dlm_host host;
     uint32_t allowed;
     enum dlm_status st;
 
@@ -48,6 +50,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
     cpu->scratch = dlm_alloc_array(ctx, (size_t)cpu->num_workers, sizeof(*cpu->scratch));
     if (!cpu->scratch)
         goto done;
+    dlm_host_read(&host, "");
     const uint32_t bits = dlm_cpu_caps_detect(allowed);
     cpu->kernels = dlm_cpu_table_choose(bits);
     cpu->base = (struct dlm_device){.backend = &dlm_backend_cpu, .ctx = ctx};
@@ -58,7 +61,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
     cpu->base.caps.align_bytes = 1; /* kernels take any address */
     cpu->base.caps.max_groups = INT32_MAX;
     cpu->base.caps.num_units = (uint32_t)cpu->num_workers; /* a thread count fits */
-    cpu->base.caps.free_bytes = dlm_cpu_memory_free();
+    cpu->base.caps.free_bytes = host.free_bytes;
     *out = &cpu->base;
     cpu = NULL;
     st = DLM_OK;

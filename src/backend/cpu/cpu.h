@@ -29,10 +29,6 @@ void dlm_cpu_device_info(struct dlm_device_info *info, uint32_t caps);
 void *dlm_cpu_pages_alloc(size_t bytes);
 void dlm_cpu_pages_free(void *data, size_t bytes);
 
-/* Memory of the machine, or of the control group if it allows less. 0 when unknown. */
-uint64_t dlm_cpu_memory_total(void);
-uint64_t dlm_cpu_memory_free(void);
-
 /* The row of a kernel that this device can run, NULL if none. */
 const struct dlm_cpu_kernel *dlm_cpu_find_kernel(const struct dlm_cpu_device *device,
                                                  const char *name);

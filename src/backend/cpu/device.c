@@ -17,6 +17,7 @@
 #endif
 
 #include "backend/cpu/cpu.h"
+#include "base/host.h"
 #include "base/log.h"
 
 struct isa_level {
@@ -214,9 +215,12 @@ static void isa_text(uint32_t caps, char *text, size_t cap)
 
 void dlm_cpu_device_info(struct dlm_device_info *info, uint32_t caps)
 {
+    struct dlm_host host;
+
+    dlm_host_read(&host, "");
     *info = (struct dlm_device_info){.kind = DLM_BACKEND_CPU};
     cpu_name(info->name, sizeof(info->name));
     isa_text(caps, info->driver, sizeof(info->driver));
-    info->memory_bytes = dlm_cpu_memory_total();
+    info->memory_bytes = host.memory_bytes;
     info->max_alloc_bytes = SIZE_MAX / 4;
 }

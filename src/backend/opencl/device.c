@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/host.h"
 #include "base/log.h"
 
 #define MAX_PLATFORMS 16
@@ -119,6 +120,7 @@ void dlm_ocl_device_info(const struct dlm_ocl_candidate *candidate, int index,
                          struct dlm_device_info *info)
 {
     cl_device_id id = candidate->id;
+    struct dlm_host host;
     char platform[64], driver[48];
 
     *info = (struct dlm_device_info){.kind = DLM_BACKEND_OPENCL, .index = index};
@@ -128,37 +130,28 @@ void dlm_ocl_device_info(const struct dlm_ocl_candidate *candidate, int index,
     snprintf(info->driver, sizeof(info->driver), "%s %s", platform, driver);
     info->is_software = (get_device_type(id) & CL_DEVICE_TYPE_CPU) != 0;
     info->memory_bytes = get_device_ulong(id, CL_DEVICE_GLOBAL_MEM_SIZE);
+    dlm_host_read(&host, "");
+    if (get_device_uint(id, CL_DEVICE_HOST_UNIFIED_MEMORY) && host.memory_bytes)
+        info->memory_bytes = DLM_MIN(info->memory_bytes, host.memory_bytes);
     info->max_alloc_bytes = get_device_ulong(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
 }
 
-/* What the system could still give to a device that shares its memory; 0 if unknown. */
-static uint64_t system_available_bytes(void)
-{
-    unsigned long long kib = 0;
-    char line[128];
-
-    FILE *f = fopen("/proc/meminfo", "re");
-    if (!f)
-        return 0;
-    while (!kib && fgets(line, sizeof(line), f))
-        (void)sscanf(line, "MemAvailable: %llu kB", &kib); /* other lines leave kib as it is */
-    fclose(f);
-    return (uint64_t)kib * 1024;
-}
-
+/* Free memory as far as the driver or, where memory is shared, the machine tells; 0: not known. A
+ * card of its own tells nothing in OpenCL but for AMD's extension. */
 static uint64_t free_memory(cl_device_id id, const struct dlm_device_info *info)
 {
     size_t kib[2] = {0};
+    struct dlm_host host;
     char extensions[MAX_TEXT];
 
     get_device_text(id, CL_DEVICE_EXTENSIONS, extensions, sizeof(extensions));
     if (strstr(extensions, "cl_amd_device_attribute_query") &&
         clGetDeviceInfo(id, GLOBAL_FREE_MEMORY_AMD, sizeof(kib), kib, NULL) == CL_SUCCESS && kib[0])
         return (uint64_t)kib[0] * 1024;
-    uint64_t available = system_available_bytes();
-    if (get_device_uint(id, CL_DEVICE_HOST_UNIFIED_MEMORY) && available)
-        return DLM_MIN(available, info->memory_bytes);
-    return info->memory_bytes;
+    if (!get_device_uint(id, CL_DEVICE_HOST_UNIFIED_MEMORY))
+        return 0;
+    dlm_host_read(&host, "");
+    return DLM_MIN(host.free_bytes, info->memory_bytes);
 }
 
 static void fill_caps(struct dlm_ocl_device *device)

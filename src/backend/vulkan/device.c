@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/host.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -136,33 +137,6 @@ static uint32_t largest_device_heap(const VkPhysicalDeviceMemoryProperties *memo
     return best;
 }
 
-/* Free memory of this machine: MemAvailable, else what is not used at all. */
-static uint64_t system_free_bytes(void)
-{
-    char line[128];
-    unsigned long long kib = 0;
-    FILE *file = fopen("/proc/meminfo", "r");
-
-    while (file && fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-            break;
-    }
-    if (file)
-        fclose(file);
-    if (kib)
-        return (uint64_t)kib << 10;
-#ifdef _SC_AVPHYS_PAGES
-    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-#else
-    return 0;
-#endif
-}
-
-static uint64_t system_memory_bytes(void)
-{
-    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d)
 {
     VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
@@ -172,10 +146,12 @@ uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d)
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
         .pNext = d->has_budget ? &budget : NULL,
     };
+    struct dlm_host host;
     uint64_t bytes = 0;
 
+    dlm_host_read(&host, "");
     if (d->base.caps.info.is_software) /* its heap is a made-up size */
-        return system_free_bytes();
+        return host.free_bytes;
     vkGetPhysicalDeviceMemoryProperties2(d->physical, &memory);
     for (uint32_t i = 0; i < d->memory.memoryHeapCount; i++) {
         uint64_t size = d->memory.memoryHeaps[i].size;
@@ -186,20 +162,22 @@ uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d)
         else /* other programs and the driver have their part */
             bytes += size >= (uint64_t)4 << 30 ? size / 10 * 7 : size / 2;
     }
-    return bytes;
+    return d->is_unified && host.free_bytes ? DLM_MIN(bytes, host.free_bytes) : bytes;
 }
 
 static uint64_t memory_bytes(const struct dlm_vk_device *d)
 {
+    struct dlm_host host;
     uint64_t bytes = 0;
 
+    dlm_host_read(&host, "");
     if (d->base.caps.info.is_software)
-        return system_memory_bytes();
+        return host.memory_bytes;
     for (uint32_t i = 0; i < d->memory.memoryHeapCount; i++) {
         if (i == d->main_heap || d->is_unified)
             bytes += d->memory.memoryHeaps[i].size;
     }
-    return bytes;
+    return d->is_unified && host.memory_bytes ? DLM_MIN(bytes, host.memory_bytes) : bytes;
 }
 
 static uint32_t count_units(VkPhysicalDevice physical, bool is_software)

@@ -1,0 +1,17 @@
+/* The machine, as far as the process may use it. */
+#ifndef DLM_BASE_HOST_H
+#define DLM_BASE_HOST_H
+
+#include <stdint.h>
+
+struct dlm_host {
+    uint64_t memory_bytes; /* of the machine, or what its control groups allow; 0: not known */
+    uint64_t free_bytes;   /* could be taken now; 0: not known, 1: nothing is left */
+    int cpu_quota;         /* CPUs' worth of time, rounded up, that the groups allow; 0: no quota */
+};
+
+/* Reads /proc/meminfo and the limits of the process's control groups (v1 and v2) and of all groups
+ * around them. root is "" for this machine; a test names a folder that holds proc/ and sys/. */
+void dlm_host_read(struct dlm_host *host, const char *root);
+
+#endif
