@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "api/session.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "generate/generator.h"
@@ -41,14 +41,6 @@ struct part {
     enum dlm_status (*run)(struct bench *b);
     enum dlm_status (*profile)(struct bench *b);
 };
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void finish(struct bench *b)
 {
@@ -162,10 +154,10 @@ static enum dlm_status measure(struct bench *b, const struct part *part, int64_t
 
     for (int64_t i = 0; !st && i <= b->repeat; i++) {
         st = part->before ? part->before(b) : DLM_OK;
-        const double start = now();
+        const double start = dlm_now();
         if (!st)
             st = part->run(b);
-        const double seconds = now() - start;
+        const double seconds = dlm_now() - start;
         if (i && (i == 1 || seconds < best->seconds))
             best->seconds = seconds;
         if (!st && dlm_ctx_is_cancelled(b->ctx))
@@ -275,11 +267,11 @@ static enum dlm_status bench_decoder(struct bench *b)
 {
     const int64_t prompt = b->s.model->image_tokens + b->prompt_tokens;
     struct dlm_bench_result *r = b->result;
-    const double start = now();
+    const double start = dlm_now();
 
     enum dlm_status st = dlm_session_load(&b->s, false, true);
     if (!st)
-        dlm_log(b->ctx, DLM_LOG_INFO, "weights of the language model: %.1f s", now() - start);
+        dlm_log(b->ctx, DLM_LOG_INFO, "weights of the language model: %.1f s", dlm_now() - start);
     if (!st)
         st = dlm_generator_prepare(b->generator, &b->workspace);
     if (!st)

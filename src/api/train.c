@@ -8,6 +8,7 @@
 
 #include "api/train_impl.h"
 #include "base/cancel.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -292,14 +293,6 @@ static enum dlm_status load_all(struct dlm_train_call *t)
     return st ? st : dlm_trainer_prepare(t->trainer);
 }
 
-static double now_seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static void report(const struct dlm_train_call *t, const struct dlm_trainer_step *step,
                    double tokens_per_sec, double seconds_a_step)
 {
@@ -340,7 +333,7 @@ static enum dlm_status run_step(struct dlm_train_call *t, int64_t step, double s
 {
     const int64_t steps = dlm_trainer_num_steps(t->trainer);
     const int64_t every = DLM_MAX((int64_t)1, steps / 4);
-    const double began = now_seconds();
+    const double began = dlm_now();
     struct dlm_trainer_step done;
     double val_loss = NAN;
 
@@ -352,7 +345,7 @@ static enum dlm_status run_step(struct dlm_train_call *t, int64_t step, double s
         st = dlm_trainer_validate(t->trainer, &val_loss);
         t->last_val_loss = val_loss;
     }
-    const double end = now_seconds(), rate = (double)done.tokens / (end - began);
+    const double end = dlm_now(), rate = (double)done.tokens / (end - began);
     t->last_loss = done.loss;
     if (!st)
         st = dlm_train_log_step(t, &done, rate, val_loss);
@@ -366,7 +359,7 @@ static enum dlm_status run_step(struct dlm_train_call *t, int64_t step, double s
 static enum dlm_status loop(struct dlm_train_call *t)
 {
     const int64_t steps = dlm_trainer_num_steps(t->trainer);
-    const double started = now_seconds();
+    const double started = dlm_now();
     double saved = started;
     enum dlm_status st = DLM_OK;
 
@@ -376,10 +369,10 @@ static enum dlm_status loop(struct dlm_train_call *t)
         if (st || step == steps)
             break;
         bool is_due = t->params->save_every ? step % t->params->save_every == 0
-                                            : now_seconds() - saved >= SAVE_SECONDS;
+                                            : dlm_now() - saved >= SAVE_SECONDS;
         if (is_due || stop) {
             st = dlm_train_save_state(t, step);
-            saved = now_seconds();
+            saved = dlm_now();
         }
         if (!st && stop) {
             dlm_fail(t->ctx, DLM_ERR_CANCELLED, "interrupted after step %lld of %lld",

@@ -8,6 +8,7 @@
 
 #include <yaml.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "doc/text.h"
 
@@ -120,14 +121,13 @@ static bool same_key(const struct dlm_yaml *a, const struct dlm_yaml *b)
 
 static size_t key_hash(const struct dlm_yaml *key)
 {
-    uint64_t h = 1469598103934665603u + (uint64_t)key->kind; /* FNV-1a */
+    const uint32_t h = dlm_hash(DLM_HASH_START, &key->kind, sizeof(key->kind));
+
     if (key->kind == DLM_YAML_INT)
-        return (size_t)((h ^ (uint64_t)key->integer) * 1099511628211u);
+        return dlm_hash(h, &key->integer, sizeof(key->integer));
     if (key->kind == DLM_YAML_NULL || key->kind == DLM_YAML_BOOL)
-        return (size_t)h;
-    for (size_t i = 0; i < key->text_len; i++)
-        h = (h ^ (unsigned char)key->text[i]) * 1099511628211u;
-    return (size_t)(h ^ h >> 32);
+        return h;
+    return dlm_hash(h, key->text, key->text_len);
 }
 
 /* The slot of the key in the hash table: its pair's, or the free one where it belongs. */

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/rng.h"
 
@@ -39,16 +40,6 @@ void dlm_lora_destroy(struct dlm_lora **lora)
     *lora = NULL;
 }
 
-/* FNV-1a: a fixed name for the module's random numbers. */
-static uint32_t hash_path(const char *path)
-{
-    uint32_t h = 2166136261u;
-
-    for (; *path; path++)
-        h = (h ^ (uint8_t)*path) * 16777619u;
-    return h;
-}
-
 static int64_t take(struct dlm_lora *l, int64_t len)
 {
     int64_t at = l->len;
@@ -71,7 +62,7 @@ enum dlm_status dlm_lora_add(struct dlm_lora *lora, const char *path, int64_t in
         dlm_free(m);
         return DLM_ERR_MEMORY;
     }
-    m->hash = hash_path(path);
+    m->hash = dlm_hash(DLM_HASH_START, path, strlen(path));
     m->r = r ? r : lora->params.r;
     m->alpha = alpha != 0 ? alpha : lora->params.alpha;
     m->in = in;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "doc/text.h"
 
@@ -28,10 +29,8 @@ struct builder {
 
 static struct counter *find_counter(const struct builder *b, const char *id)
 {
-    uint64_t h = 1469598103934665603u; /* FNV-1a */
-    for (const char *p = id; *p; p++)
-        h = (h ^ (unsigned char)*p) * 1099511628211u;
-    size_t i = (size_t)(h ^ h >> 29) & (b->counters_len - 1);
+    size_t i = dlm_hash(DLM_HASH_START, id, strlen(id)) & (b->counters_len - 1);
+
     while (b->counters[i].id[0] && strcmp(b->counters[i].id, id))
         i = (i + 1) & (b->counters_len - 1);
     return &b->counters[i];

@@ -1,16 +1,18 @@
 /* Examples. Their images are in images.c. */
 #include "train/data.h"
 
+#include "base/hash.h"
 #include "base/log.h"
 
+/* A fixed name for the row's random numbers: of section id and index. */
 static uint32_t hash_row(const struct dlm_row *row)
 {
-    uint32_t h = 2166136261u; /* FNV-1a over section id and index */
+    uint32_t h = dlm_hash(DLM_HASH_START, row->section_id, strlen(row->section_id));
 
-    for (const char *p = row->section_id; *p; p++)
-        h = (h ^ (uint8_t)*p) * 16777619u;
-    for (int i = 0; i < 8; i++)
-        h = (h ^ (uint8_t)((uint64_t)row->index >> (8 * i))) * 16777619u;
+    for (int i = 0; i < 8; i++) { /* the same whatever the host's order of bytes */
+        const uint8_t byte = (uint8_t)((uint64_t)row->index >> (8 * i));
+        h = dlm_hash(h, &byte, 1);
+    }
     return h;
 }
 

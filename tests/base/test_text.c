@@ -1,7 +1,8 @@
-/* Memory, strings, UTF-8, SHA-256, messages. */
+/* Memory, strings, UTF-8, SHA-256, FNV-1a, messages. */
 #include <stdint.h>
 
 #include "base/dtype.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/sha256.h"
 #include "base/str.h"
@@ -236,6 +237,16 @@ static void test_messages(struct dlm_ctx *ctx)
     CHECK(dlm_status_text((enum dlm_status)999));
 }
 
+/* The test vectors of the authors' page (see hash.c). */
+static void test_hash(void)
+{
+    check_case("FNV-1a");
+    CHECK_INT(dlm_hash(DLM_HASH_START, "", 0), 0x811c9dc5u);
+    CHECK_INT(dlm_hash(DLM_HASH_START, "a", 1), 0xe40c292cu);
+    CHECK_INT(dlm_hash(DLM_HASH_START, "foobar", 6), 0xbf9cf968u);
+    CHECK_INT(dlm_hash(dlm_hash(DLM_HASH_START, "foo", 3), "bar", 3), 0xbf9cf968u);
+}
+
 int main(void)
 {
     const struct dlm_ctx_params params = {.alloc_hook = may_allocate, .log = keep_log};
@@ -245,6 +256,7 @@ int main(void)
     test_strings(ctx);
     test_utf8();
     test_sha256();
+    test_hash();
     test_messages(ctx);
     dlm_ctx_destroy(&ctx);
     return check_summary();

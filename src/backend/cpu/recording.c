@@ -2,9 +2,9 @@
  * pool. A call ends before the next begins, so barriers need nothing. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -154,23 +154,15 @@ enum dlm_status dlm_cpu_recording_run(struct dlm_recording *recording)
     return st;
 }
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 enum dlm_status dlm_cpu_recording_profile(struct dlm_recording *recording, double *seconds)
 {
     struct cpu_recording *r = (struct cpu_recording *)recording;
     enum dlm_status st = DLM_OK;
 
     for (size_t i = 0; !st && i < r->base.num; i++) {
-        const double start = now();
+        const double start = dlm_now();
         st = run_call((struct dlm_cpu_device *)recording->device, &r->calls[i]);
-        seconds[i] = now() - start;
+        seconds[i] = dlm_now() - start;
     }
     return st;
 }

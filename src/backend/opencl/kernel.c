@@ -2,9 +2,9 @@
  * kernel table with the same source and options share it. */
 #include <assert.h>
 #include <string.h>
-#include <time.h>
 
 #include "backend/opencl/opencl.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -88,10 +88,9 @@ static enum dlm_status build_from_source(struct dlm_ocl_device *device,
                                          const struct dlm_ocl_kernel *row, const char *options,
                                          cl_program *out)
 {
-    struct timespec begin, end;
+    const double begin = dlm_now();
     cl_int rc;
 
-    clock_gettime(CLOCK_MONOTONIC, &begin);
     const char *source = row->source;
     cl_program program =
         clCreateProgramWithSource(device->context, 1, &source, &row->source_len, &rc);
@@ -103,9 +102,8 @@ static enum dlm_status build_from_source(struct dlm_ocl_device *device,
         clReleaseProgram(program);
         return st;
     }
-    clock_gettime(CLOCK_MONOTONIC, &end);
     dlm_log(device->base.ctx, DLM_LOG_DEBUG, "compiled kernel '%s' in %.3f s", row->name,
-            (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec));
+            dlm_now() - begin);
     *out = program;
     return DLM_OK;
 }

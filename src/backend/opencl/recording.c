@@ -8,9 +8,9 @@
  * A kernel object a dispatch, not one a kernel with its arguments set anew: 0.8 against 1.4 us a
  * launch on PoCL 3.1 (Zen 4), where an object costs 0.1 us to make. */
 #include <string.h>
-#include <time.h>
 
 #include "backend/opencl/opencl.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -40,14 +40,6 @@ struct dlm_ocl_recording {
     struct ocl_node *nodes; /* [base.num] */
     uint64_t num_runs;
 };
-
-static double now_seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 #ifdef DLM_HAVE_CLBLAST
 static enum dlm_status prepare_gemm(struct dlm_ocl_device *device, struct ocl_node *node,
@@ -220,13 +212,13 @@ static enum dlm_status run_timed(struct dlm_ocl_recording *recording)
     enum dlm_status st = dlm_ocl_wait(&device->base);
     for (size_t begin = 0, end; !st && begin < num; begin = end) {
         end = DLM_MIN(begin + len, num);
-        double start = now_seconds();
+        double start = dlm_now();
         st = submit_slice(recording, begin, end, &last);
         if (st)
             break;
         st = dlm_ocl_wait_event(device, last);
         clReleaseEvent(last);
-        double seconds = now_seconds() - start;
+        double seconds = dlm_now() - start;
         note_seconds(recording, begin, end, seconds);
         if (seconds < SLICE_SECONDS / 4)
             len = DLM_MIN(2 * len, TIMED_SLICE_MAX_LEN);
@@ -296,14 +288,14 @@ enum dlm_status dlm_ocl_recording_profile(struct dlm_recording *base, double *se
     for (size_t i = 0; !st && i < base->num; i++) {
         if (dlm_ctx_is_cancelled(base->device->ctx))
             return dlm_fail(base->device->ctx, DLM_ERR_CANCELLED, "interrupted");
-        double start = now_seconds();
+        double start = dlm_now();
         st = submit(device, &recording->nodes[i], queue, &event);
         if (st)
             break;
         st = dlm_ocl_wait_event(device, event);
         /* The library's gemm is several kernels, of which the event is the last: wall time. */
         double on_device = recording->nodes[i].kernel ? get_event_seconds(event) : 0;
-        seconds[i] = on_device > 0 ? on_device : now_seconds() - start;
+        seconds[i] = on_device > 0 ? on_device : dlm_now() - start;
         clReleaseEvent(event);
     }
     return st;

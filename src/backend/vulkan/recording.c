@@ -6,8 +6,8 @@
 #include "backend/vulkan/vk.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -47,14 +47,6 @@ struct recording {
 static struct recording *recording_of(struct dlm_recording *recording)
 {
     return (struct recording *)recording;
-}
-
-static double now_seconds(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static enum dlm_status create_sets(struct dlm_vk_device *d, struct recording *r)
@@ -407,13 +399,13 @@ static enum dlm_status submit_slices(struct dlm_vk_device *d, struct recording *
                                  "interrupted before dispatch %zu of %zu", slice->first,
                                  r->base.num);
         }
-        double start = use_clock ? now_seconds() : 0;
+        double start = use_clock ? dlm_now() : 0;
         enum dlm_status st = dlm_vk_submit(d, slice->cmd, &job);
         if (!st)
             r->value = job.value;
         if (!st && use_clock) {
             st = dlm_vk_wait_value(d, job.value);
-            r->seconds[slice->first] = now_seconds() - start;
+            r->seconds[slice->first] = dlm_now() - start;
         }
         if (st)
             return st;
