@@ -80,17 +80,40 @@ static enum dlm_status compare(struct dlm_ctx *ctx, const char *path, const json
     return st;
 }
 
+enum dlm_status dlm_lock_record_check_place(struct dlm_ctx *ctx, const struct dlm_store *store)
+{
+    char *target = NULL, *path = dlm_store_pathf(ctx, store, "dlm.lock");
+    enum dlm_status st = path ? dlm_file_target(ctx, path, &target) : DLM_ERR_MEMORY;
+
+    dlm_free(target);
+    dlm_free(path);
+    return st;
+}
+
+/* Reads the record at path: an object of version 1. */
+static enum dlm_status read_record(struct dlm_ctx *ctx, const char *path, json_t **record)
+{
+    enum dlm_status st = dlm_json_load(ctx, path, MAX_BYTES, record);
+
+    if (!st && !json_is_object(*record))
+        st = dlm_fail(ctx, DLM_ERR_PARSE, "'%s': lock record is corrupt: no object", path);
+    else if (!st && json_integer_value(json_object_get(*record, "lock_version")) != 1)
+        st = dlm_fail(ctx, DLM_ERR_PARSE, "'%s': lock record is corrupt: lock_version is not 1",
+                      path);
+    if (st == DLM_ERR_PARSE)
+        dlm_log(ctx, DLM_LOG_HINT, "--update-lock writes it anew");
+    return st;
+}
+
 enum dlm_status dlm_lock_record_check(struct dlm_ctx *ctx, const struct dlm_store *store,
                                       const struct dlm_lock_record *now, bool strict)
 {
     char *path = dlm_store_pathf(ctx, store, "dlm.lock");
     json_t *was = NULL, *is = to_json(now, store->id);
-    enum dlm_status st = path && is ? DLM_OK : DLM_ERR_MEMORY;
+    enum dlm_status st = path && is ? dlm_lock_record_check_place(ctx, store) : DLM_ERR_MEMORY;
 
     if (!st && dlm_path_is_file(path)) {
-        st = dlm_json_load(ctx, path, MAX_BYTES, &was);
-        if (!st && !json_is_object(was))
-            st = dlm_fail(ctx, DLM_ERR_PARSE, "'%s': lock record is corrupt: no object", path);
+        st = read_record(ctx, path, &was);
         if (!st)
             st = compare(ctx, path, was, is, strict);
     }

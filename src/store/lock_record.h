@@ -17,12 +17,17 @@ struct dlm_lock_record {
     const json_t *license;         /* the manifest's license_acceptance, or NULL */
 };
 
-/* Compares dlm.lock, if there is one, with what holds now. Another document is what training is
- * for; another base is an error; another device, seed, program, class or licence is a warning, or
- * with strict an error: DLM_ERR_INVALID, `lock: <path>: lock validation failed (a; b)`. */
+/* Compares dlm.lock, if there is one, with what holds now, and looks at its place as below. Another
+ * document is what training is for; another base is an error; another device, seed, program, class
+ * or licence is a warning, or with strict an error: DLM_ERR_INVALID, `lock: <path>: lock validation
+ * failed (a; b)`. DLM_ERR_PARSE: it is no record. */
 enum dlm_status dlm_lock_record_check(struct dlm_ctx *ctx, const struct dlm_store *store,
                                       const struct dlm_lock_record *now,
                                       bool strict) DLM_CHECK_RESULT;
+
+/* dlm.lock is a file or not there, so that a record can be written. DLM_ERR_IO: a folder. */
+enum dlm_status dlm_lock_record_check_place(struct dlm_ctx *ctx,
+                                            const struct dlm_store *store) DLM_CHECK_RESULT;
 
 /* Replaces dlm.lock atomically. */
 enum dlm_status dlm_lock_record_write(struct dlm_ctx *ctx, const struct dlm_store *store,

@@ -201,6 +201,18 @@ static void test_lock_check(struct dlm_store *store)
     CHECK(!dlm_lock_record_check(ctx, store, &now, true));
     CHECK(put_file(in_store(store, "dlm.lock"), "[1]\n", 4));
     CHECK_INT(dlm_lock_record_check(ctx, store, &was, false), DLM_ERR_PARSE);
+
+    check_case("dlm.lock: an empty object, another version, a folder");
+    CHECK(put_file(in_store(store, "dlm.lock"), "{}\n", 3));
+    CHECK_INT(dlm_lock_record_check(ctx, store, &was, false), DLM_ERR_PARSE);
+    CHECK(strstr(dlm_ctx_last_error(ctx), "dlm.lock': lock record is corrupt: lock_version"));
+    CHECK(put_file(in_store(store, "dlm.lock"), "{\"lock_version\": 2}\n", 20));
+    CHECK_INT(dlm_lock_record_check(ctx, store, &was, false), DLM_ERR_PARSE);
+    CHECK(!dlm_lock_record_check_place(ctx, store));
+    CHECK(!unlink(in_store(store, "dlm.lock")) && !mkdir(in_store(store, "dlm.lock"), 0700));
+    CHECK_INT(dlm_lock_record_check(ctx, store, &was, false), DLM_ERR_IO);
+    CHECK_INT(dlm_lock_record_check_place(ctx, store), DLM_ERR_IO);
+    CHECK(strstr(dlm_ctx_last_error(ctx), "dlm.lock'"));
 }
 
 /* A copied document has the original's id; so has a hard link, which is the original. */
