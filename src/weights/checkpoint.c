@@ -17,6 +17,8 @@
 /* An index lists every tensor of the largest models in a few MB. */
 #define MAX_INDEX_BYTES ((size_t)64 << 20)
 
+#define SAMPLE_BYTES 4096 /* of each tensor, for the fingerprint */
+
 struct dlm_checkpoint {
     struct dlm_tensor_list list;
     struct dlm_checkpoint_file *files;
@@ -444,4 +446,23 @@ enum dlm_status dlm_checkpoint_identity(struct dlm_ctx *ctx, const struct dlm_ch
         dlm_sha256_of(dlm_str_text(&text), text.len, sha);
     dlm_str_finish(&text);
     return st;
+}
+
+void dlm_checkpoint_fingerprint(const struct dlm_checkpoint *ckpt, char sha[65])
+{
+    struct dlm_sha256 hash;
+    uint8_t digest[32];
+
+    dlm_sha256_init(&hash);
+    for (size_t i = 0; i < ckpt->num_files; i++) {
+        const struct dlm_checkpoint_file *f = &ckpt->files[i];
+        dlm_sha256_update(&hash, &f->bytes, sizeof(f->bytes));
+        dlm_sha256_update(&hash, f->header_sha256, 64);
+    }
+    for (size_t i = 0; i < dlm_checkpoint_num_tensors(ckpt); i++) {
+        const struct dlm_tensor_info *t = dlm_checkpoint_tensor(ckpt, i);
+        dlm_sha256_update(&hash, t->data, DLM_MIN(t->bytes, (size_t)SAMPLE_BYTES));
+    }
+    dlm_sha256_finish(&hash, digest);
+    dlm_sha256_hex(digest, sha);
 }

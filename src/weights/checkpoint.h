@@ -76,6 +76,10 @@ void dlm_checkpoint_drop(const struct dlm_checkpoint *ckpt, const struct dlm_ten
 enum dlm_status dlm_checkpoint_identity(struct dlm_ctx *ctx, const struct dlm_checkpoint *ckpt,
                                         char sha[65]) DLM_CHECK_RESULT;
 
+/* One hash of what the files hold, the same for copies under other names and after a `touch`: of
+ * sizes, headers and the first bytes of each tensor, in which any two trainings differ. */
+void dlm_checkpoint_fingerprint(const struct dlm_checkpoint *ckpt, char sha[65]);
+
 /* Value of a key in the __metadata__ of the (first) file, NULL if absent. */
 const char *dlm_checkpoint_metadata(const struct dlm_checkpoint *ckpt, const char *key);
 

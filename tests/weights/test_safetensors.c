@@ -300,6 +300,37 @@ static void test_identity(void)
     free(data);
 }
 
+static void fingerprint(const char *path, char sha[65])
+{
+    struct dlm_checkpoint *c = NULL;
+
+    sha[0] = '\0';
+    if (CHECK(!dlm_checkpoint_open(ctx, &c, path)))
+        dlm_checkpoint_fingerprint(c, sha);
+    dlm_checkpoint_destroy(&c);
+}
+
+static void test_fingerprint(void)
+{
+    const char *one = tmp_path("one.safetensors"), *two = tmp_path("two.safetensors");
+    char a[65], b[65];
+    size_t bytes = 0;
+    char *data = get_file(golden_path("writer.safetensors"), &bytes);
+
+    check_case("fingerprint: of what the file holds, whatever its name and time");
+    if (!CHECK(data) || !CHECK(put_file(one, data, bytes)) || !CHECK(put_file(two, data, bytes)))
+        return;
+    fingerprint(one, a);
+    fingerprint(two, b);
+    CHECK_STR(a, b);
+    CHECK_INT(strlen(a), 64);
+    data[bytes - 1] ^= 1; /* in the last tensor, which is small */
+    CHECK(put_file(two, data, bytes));
+    fingerprint(two, b);
+    CHECK(strcmp(a, b));
+    free(data);
+}
+
 int main(void)
 {
     ctx = dlm_ctx_create(NULL);
@@ -310,6 +341,7 @@ int main(void)
     test_bad_headers();
     test_cut();
     test_identity();
+    test_fingerprint();
     tmp_remove();
     dlm_ctx_destroy(&ctx);
     return check_summary();
