@@ -38,7 +38,8 @@ static enum dlm_status find_in_store(struct dlm_ctx *ctx, struct dlm_adapter_sou
         st = check_license(ctx, &manifest, out->base);
     if (!st && wants_adapter)
         st = dlm_store_current(ctx, store, &out->adapter, NULL);
-    if (!st && wants_adapter && out->adapter && manifest.root)
+    out->is_version = wants_adapter && out->adapter;
+    if (!st && out->is_version && manifest.root)
         dlm_manifest_warn_other_source(ctx, &manifest, params->document);
     if (!st && wants_adapter && !out->adapter && !params->is_optional)
         st = dlm_fail(ctx, DLM_ERR_INVALID,

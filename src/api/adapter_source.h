@@ -19,6 +19,7 @@ struct dlm_adapter_source {
     char *base;    /* base_model text */
     char *doc_dir; /* folder of the document, or NULL */
     char *adapter; /* folder, or NULL */
+    bool is_version; /* the adapter is one of the store's versions */
 };
 
 /* DLM_ERR_INVALID: no adapter yet, or a gated base without a recorded acceptance. */

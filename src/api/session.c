@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "api/origin.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "images/image.h"
@@ -86,6 +87,15 @@ enum dlm_status dlm_session_open(struct dlm_session *s, struct dlm_ctx *ctx,
     return DLM_OK;
 }
 
+/* A version of the document's store was trained on the base that is open. */
+static enum dlm_status check_version(struct dlm_session *s, const char *dir)
+{
+    struct dlm_origin now = {.base_model = s->base.key};
+
+    dlm_checkpoint_fingerprint(s->model->weights->checkpoint, now.base_sha256);
+    return dlm_origin_check_base(s->ctx, dir, &now);
+}
+
 enum dlm_status dlm_session_open_source(struct dlm_session *s, struct dlm_ctx *ctx,
                                         const struct dlm_adapter_source_params *source,
                                         const struct dlm_compute *compute)
@@ -97,6 +107,8 @@ enum dlm_status dlm_session_open_source(struct dlm_session *s, struct dlm_ctx *c
         .base = found.base, .doc_dir = found.doc_dir, .compute = *compute};
     if (!st)
         st = dlm_session_open(s, ctx, &params);
+    if (!st && found.is_version)
+        st = check_version(s, found.adapter);
     if (!st && found.adapter)
         st = dlm_session_read_adapter(s, found.adapter);
     dlm_adapter_source_finish(&found);

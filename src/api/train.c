@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <strings.h>
 
 #include "api/train_impl.h"
 #include "base/cancel.h"
@@ -20,6 +19,8 @@ static void finish(struct dlm_train_call *t)
         fclose(t->log);
     dlm_free(t->log_path);
     dlm_free(t->start_adapter);
+    dlm_origin_finish(&t->origin);
+    json_decref(t->file_shas);
     if (t->run && !t->keeps_run && dlm_run_finish(NULL, &t->run)) /* keeps the error's text */
         dlm_log(t->ctx, DLM_LOG_DEBUG, "the run's folder stays until the next start");
     dlm_run_close(&t->run);
@@ -170,54 +171,6 @@ static enum dlm_status open_session(struct dlm_train_call *t)
     return st;
 }
 
-/* target_modules of the document as a spec; names has room for the registry's list. */
-static struct dlm_target_spec target_spec(const struct dlm_train_call *t, const char **names)
-{
-    static const char *const usual[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
-    const struct dlm_doc_targets *targets = &t->doc->training.target_modules;
-    struct dlm_target_spec spec = {.kind = DLM_TARGET_LIST};
-
-    if (targets->kind == DLM_DOC_TARGETS_REGEX && !strcasecmp(targets->regex, "all-linear"))
-        return (struct dlm_target_spec){.kind = DLM_TARGET_ALL_LINEAR};
-    if (targets->kind == DLM_DOC_TARGETS_REGEX)
-        return (struct dlm_target_spec){.kind = DLM_TARGET_REGEX, .regex = targets->regex};
-    if (targets->kind == DLM_DOC_TARGETS_LIST) {
-        spec.names = targets->list.items;
-        spec.num_names = targets->list.len;
-        return spec;
-    }
-    const char *const *list = t->s.base.row ? t->s.base.row->target_modules : usual;
-    size_t most = t->s.base.row ? DLM_ARRAY_LEN(t->s.base.row->target_modules) : 4;
-    while (spec.num_names < most && list[spec.num_names]) {
-        names[spec.num_names] = list[spec.num_names];
-        spec.num_names++;
-    }
-    spec.names = names;
-    return spec;
-}
-
-static enum dlm_status new_lora(struct dlm_train_call *t)
-{
-    const struct dlm_doc_training *d = &t->doc->training;
-    const struct dlm_lora_params params = {
-        .r = d->lora_r, .alpha = (float)d->lora_alpha, .dropout = (float)d->lora_dropout};
-    const char *names[8];
-    struct dlm_target_spec spec = target_spec(t, names);
-
-    enum dlm_status st = dlm_model_make_lora(t->s.model, &t->s.lora, &spec, &params);
-    return st ? st : dlm_lora_init(t->s.lora, (uint64_t)t->seed);
-}
-
-/* An adapter from disk keeps its r, alpha and targets; dropout is the document's. */
-static enum dlm_status read_lora(struct dlm_train_call *t, const char *dir)
-{
-    enum dlm_status st = dlm_session_read_adapter(&t->s, dir);
-
-    if (!st)
-        t->s.lora->params.dropout = (float)t->doc->training.lora_dropout;
-    return st;
-}
-
 static bool stated(const struct dlm_train_call *t, const char *key)
 {
     return dlm_doc_is_written(t->doc, key);
@@ -311,20 +264,17 @@ static void report(const struct dlm_train_call *t, const struct dlm_trainer_step
         t->params->progress(t->params->user, &progress);
 }
 
-/* NaN and infinity have spoilt the adapter: nothing of this run is worth keeping. */
-static enum dlm_status check_finite(const struct dlm_train_call *t,
-                                    const struct dlm_trainer_step *step)
+/* NaN and infinity have spoilt the adapter: nothing of this run is worth keeping. val_loss is NULL
+ * after a step without validation. */
+static enum dlm_status check_finite(struct dlm_train_call *t, const struct dlm_trainer_step *step,
+                                    const double *val_loss)
 {
-    const bool is_loss = !isfinite(step->loss);
+    const char *what = !isfinite(step->loss)                ? "loss is"
+                       : !isfinite(step->grad_norm)         ? "gradient is"
+                       : val_loss && !isfinite(*val_loss) ? "validation loss is"
+                                                            : NULL;
 
-    if (!is_loss && isfinite(step->grad_norm))
-        return DLM_OK;
-    dlm_fail(t->ctx, DLM_ERR_INVALID, "training: the %s is not finite at step %lld of %lld",
-             is_loss ? "loss" : "gradient", (long long)step->step,
-             (long long)dlm_trainer_num_steps(t->trainer));
-    dlm_log(t->ctx, DLM_LOG_HINT, "a lower learning_rate%s may help; the log '%s' has every step",
-            t->s.model->policy == DLM_DTYPE_F32 ? "" : ", or --precision fp32", t->log_path);
-    return DLM_ERR_INVALID;
+    return what ? dlm_train_diverged(t, what, step->step) : DLM_OK;
 }
 
 /* One step with its log line; *stop when a cancel asks for the end. */
@@ -335,13 +285,14 @@ static enum dlm_status run_step(struct dlm_train_call *t, int64_t step, double s
     const int64_t every = DLM_MAX((int64_t)1, steps / 4);
     const double began = dlm_now();
     struct dlm_trainer_step done;
+    const bool validates = t->data.num_val && step % every == 0;
     double val_loss = NAN;
 
     enum dlm_status st = dlm_trainer_run(t->trainer, step, &done);
     if (st)
         return st;
     t->keeps_run = true;
-    if (t->data.num_val && step % every == 0) {
+    if (validates) {
         st = dlm_trainer_validate(t->trainer, &val_loss);
         t->last_val_loss = val_loss;
     }
@@ -351,7 +302,7 @@ static enum dlm_status run_step(struct dlm_train_call *t, int64_t step, double s
         st = dlm_train_log_step(t, &done, rate, val_loss);
     report(t, &done, rate, (end - started) / (double)(step - t->first_step + 1));
     if (!st)
-        st = check_finite(t, &done);
+        st = check_finite(t, &done, validates ? &val_loss : NULL);
     *stop = dlm_ctx_wants_cancel(t->ctx);
     return st;
 }
@@ -402,6 +353,8 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     if (!st)
         st = open_session(t);
     if (!st)
+        st = dlm_train_hash_base(t);
+    if (!st)
         st = dlm_train_check_lock(t);
     if (!st)
         st = dlm_train_data_init(&t->data, t->ctx, &t->rows, t->store, t->s.model, t->s.tok,
@@ -412,9 +365,7 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     }
     st = dlm_train_hash(t);
     if (!st)
-        st = t->is_resumed      ? dlm_train_load_state(t, &tensors)
-             : t->start_adapter ? read_lora(t, t->start_adapter)
-                                : new_lora(t);
+        st = dlm_train_make_adapter(t, &tensors);
     if (!st)
         st = make_trainer(t);
     if (!st)

@@ -13,8 +13,8 @@ static enum dlm_status check_finite(struct dlm_train_call *t, const float *value
 {
     for (int64_t i = 0; i < t->s.lora->len; i++)
         if (!isfinite(values[i]))
-            return dlm_fail(t->ctx, DLM_ERR_INVALID,
-                            "training: the adapter's weights are not finite; none was committed");
+            return dlm_train_diverged(t, "adapter's weights are",
+                                      dlm_trainer_num_steps(t->trainer));
     return DLM_OK;
 }
 
@@ -79,6 +79,8 @@ static enum dlm_status commit_version(struct dlm_train_call *t)
         st = write_adapter(t, dlm_version_dir(version));
         if (!st)
             st = write_versions(t, dlm_version_dir(version));
+        if (!st)
+            st = dlm_origin_write(t->ctx, dlm_version_dir(version), &t->origin);
     }
     if (st) {
         dlm_version_abort(&version);
@@ -120,6 +122,7 @@ static struct dlm_lock_record lock_record(const struct dlm_train_call *t,
     return (struct dlm_lock_record){
         .dlm_sha256 = t->document_sha,
         .base_revision = t->s.base.revision,
+        .base_sha256 = t->base_sha,
         .hardware_tier = dlm_backend_name(dlm_device_get_caps(t->s.device)->info.kind),
         .determinism_class = "strong",
         .seed = t->seed,
@@ -133,13 +136,32 @@ enum dlm_status dlm_train_check_lock(struct dlm_train_call *t)
     const enum dlm_train_lock policy = t->params->lock;
     struct dlm_manifest manifest = {0};
 
-    if (policy == DLM_TRAIN_LOCK_UPDATE || policy == DLM_TRAIN_LOCK_IGNORE)
+    if (policy == DLM_TRAIN_LOCK_IGNORE)
         return DLM_OK;
+    if (policy == DLM_TRAIN_LOCK_UPDATE)
+        return dlm_lock_record_check_place(t->ctx, t->store);
     enum dlm_status st = dlm_manifest_load(t->ctx, &manifest, t->store);
     const struct dlm_lock_record now = lock_record(t, &manifest);
     if (!st)
         st = dlm_lock_record_check(t->ctx, t->store, &now, policy == DLM_TRAIN_LOCK_STRICT);
     dlm_manifest_finish(&manifest);
+    return st;
+}
+
+/* The document may have got another base since its store was made. */
+static enum dlm_status set_base(struct dlm_train_call *t, struct dlm_manifest *manifest)
+{
+    const struct {
+        const char *key, *value;
+    } fields[] = {
+        {"base_model", t->s.base.key},
+        {"base_model_revision", t->s.base.revision},
+        {"base_model_sha256", t->base_sha},
+    };
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(fields); i++)
+        st = dlm_manifest_set_string(t->ctx, manifest, fields[i].key, fields[i].value);
     return st;
 }
 
@@ -166,6 +188,8 @@ static enum dlm_status update_manifest(struct dlm_train_call *t, const char *sum
         st = dlm_manifest_add_run(t->ctx, &manifest, &run);
     if (!st)
         st = dlm_manifest_set_adapter_version(t->ctx, &manifest, t->result->version);
+    if (!st)
+        st = set_base(t, &manifest);
     if (!st)
         st = set_content_hashes(t, &manifest);
     if (!st)

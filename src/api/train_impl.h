@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "api/origin.h"
 #include "api/session.h"
 #include "dlm/train.h"
 #include "doc/sources.h"
@@ -37,6 +38,8 @@ struct dlm_train_call {
     double lr;
     /* what a resumed run must agree with */
     char document_sha[65], rows_sha[65], base_sha[65], options_sha[65];
+    json_t *file_shas;        /* of the base's files beside its weights, by name */
+    struct dlm_origin origin; /* base, and the form that the document asks for */
     /* progress */
     int64_t first_step;     /* 1, or the one after the saved state */
     double last_loss, last_val_loss;
@@ -45,7 +48,12 @@ struct dlm_train_call {
     FILE *log;
 };
 
+/* train_adapter.c: makes t->s.lora and t->origin; *tensors (owned) as of dlm_train_load_state(). */
+enum dlm_status dlm_train_make_adapter(struct dlm_train_call *t,
+                                       struct dlm_checkpoint **tensors) DLM_CHECK_RESULT;
+
 /* train_state.c: hashes, saving and taking up a run's state. */
+enum dlm_status dlm_train_hash_base(struct dlm_train_call *t) DLM_CHECK_RESULT;
 enum dlm_status dlm_train_hash(struct dlm_train_call *t) DLM_CHECK_RESULT;
 enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step) DLM_CHECK_RESULT;
 /* Takes up the run to resume, or begins one, and reports an unfinished one that stays. */
@@ -66,6 +74,10 @@ enum dlm_status dlm_train_log_complete(struct dlm_train_call *t,
 const char **dlm_train_section_ids(const struct dlm_train_call *t, size_t *num);
 /* Bytes that are safely in the log. */
 enum dlm_status dlm_train_log_bytes(struct dlm_train_call *t, uint64_t *bytes) DLM_CHECK_RESULT;
+/* Says that the run has come to NaN or infinity ("loss is"): nothing of it is kept but the log.
+ * Returns DLM_ERR_INVALID. */
+enum dlm_status dlm_train_diverged(struct dlm_train_call *t, const char *what,
+                                   int64_t step) DLM_CHECK_RESULT;
 
 /* train_commit.c: the adapter version, the manifest, the lock record. */
 enum dlm_status dlm_train_commit(struct dlm_train_call *t) DLM_CHECK_RESULT;

@@ -151,3 +151,15 @@ enum dlm_status dlm_train_log_bytes(struct dlm_train_call *t, uint64_t *bytes)
     *bytes = (uint64_t)at;
     return DLM_OK;
 }
+
+enum dlm_status dlm_train_diverged(struct dlm_train_call *t, const char *what, int64_t step)
+{
+    t->keeps_run = false; /* from its last state it would come to the same end */
+    dlm_fail(t->ctx, DLM_ERR_INVALID, "training: the %s not finite at step %lld of %lld", what,
+             (long long)step, (long long)dlm_trainer_num_steps(t->trainer));
+    dlm_log(t->ctx, DLM_LOG_HINT,
+            "a lower learning_rate%s may help, with `dlm train --fresh`; the log '%s' has every "
+            "step", t->s.model->policy == DLM_DTYPE_F32 ? "" : ", or --precision fp32",
+            t->log_path);
+    return DLM_ERR_INVALID;
+}

@@ -1,5 +1,6 @@
 /* The state of an unfinished run: enough to go on to the very bytes of an unbroken one. */
 #include <math.h>
+#include <stdio.h>
 
 #include "api/train_impl.h"
 #include "base/file.h"
@@ -26,14 +27,39 @@ static void hash_rows(const struct dlm_train_data *d, char hex[65])
     dlm_sha256_hex(digest, hex);
 }
 
+/* What a base says beside its weights about rows and images. */
+static const char *const base_files[] = {
+    "config.json",           "preprocessor_config.json", "processor_config.json",
+    "tokenizer.json",        "tokenizer_config.json",    "special_tokens_map.json",
+    "chat_template.json",    "chat_template.jinja",
+};
+
+enum dlm_status dlm_train_hash_base(struct dlm_train_call *t)
+{
+    enum dlm_status st = DLM_OK;
+    char sha[65];
+
+    dlm_checkpoint_fingerprint(t->s.model->weights->checkpoint, t->base_sha);
+    t->file_shas = json_object();
+    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(base_files); i++) {
+        char *path = dlm_path_join(t->ctx, t->s.base.dir, base_files[i]);
+        st = path ? DLM_OK : DLM_ERR_MEMORY;
+        if (!st && dlm_path_is_file(path)) {
+            st = dlm_file_sha256(t->ctx, path, sha, NULL);
+            if (!st && json_object_set_new(t->file_shas, base_files[i], json_string(sha)))
+                st = dlm_fail(t->ctx, DLM_ERR_MEMORY, "out of memory");
+        }
+        dlm_free(path);
+    }
+    return st;
+}
+
 enum dlm_status dlm_train_hash(struct dlm_train_call *t)
 {
     const struct dlm_train_params *p = t->params;
     struct dlm_str text = {0};
 
     enum dlm_status st = dlm_file_sha256(t->ctx, p->document, t->document_sha, NULL);
-    if (!st)
-        st = dlm_checkpoint_identity(t->ctx, t->s.model->weights->checkpoint, t->base_sha);
     if (!st)
         st = dlm_str_appendf(t->ctx, &text, "seed %lld max_steps %lld precision %s checkpoint %d "
                              "init %s", (long long)t->seed, (long long)p->max_steps,
@@ -71,7 +97,7 @@ static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t
 
     return json_pack(
         "{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:s, s:s, s:o, s:I, s:s, s:I,"
-        " s:{s:s, s:s, s:s, s:s}, s:{s:I, s:f, s:f, s:b}, s:o}",
+        " s:{s:s, s:s, s:s, s:s, s:O}, s:{s:I, s:f, s:f, s:b}, s:o}",
         "state_version", 1, "step", (json_int_t)step, "steps",
         (json_int_t)dlm_trainer_num_steps(t->trainer), "seed", (json_int_t)t->seed,
         "micro_batch_size", (json_int_t)p->micro_batch, "grad_accum", (json_int_t)p->grad_accum,
@@ -82,6 +108,7 @@ static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t
         (json_int_t)t->started_at, "log", dlm_path_basename(t->log_path), "log_bytes",
         (json_int_t)log_bytes, "hashes", "document",
         t->document_sha, "rows", t->rows_sha, "base", t->base_sha, "options", t->options_sha,
+        "base_files", t->file_shas,
         "lora", "r", (json_int_t)lp->r, "alpha", (double)lp->alpha, "dropout",
         (double)lp->dropout, "rslora", lp->use_rslora, "modules", modules_json(t->s.lora));
 }
@@ -107,6 +134,9 @@ enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step)
                                              .shape = {lora->len}, .data = values + (size_t)i * len,
                                              .bytes = len * sizeof(float)};
     }
+    for (size_t i = 0; !st && step && i < 3 * len; i++)
+        if (!isfinite(values[i]))
+            st = dlm_train_diverged(t, "adapter's weights are", step);
     if (!st) {
         state = state_json(t, step, log_bytes);
         st = state ? dlm_run_save(t->ctx, t->run, state, tensors, 3)
@@ -181,16 +211,35 @@ enum dlm_status dlm_train_take_run(struct dlm_train_call *t)
     return st;
 }
 
+static enum dlm_status changed(struct dlm_train_call *t, const char *what)
+{
+    dlm_fail(t->ctx, DLM_ERR_INVALID, "resume: the %s changed since the run was interrupted", what);
+    dlm_log(t->ctx, DLM_LOG_HINT, "`dlm train --fresh` starts a new run");
+    return DLM_ERR_INVALID;
+}
+
 static enum dlm_status check_hash(struct dlm_train_call *t, const json_t *hashes, const char *name,
                                   const char *now)
 {
     const char *then = json_string_value(json_object_get(hashes, name));
 
-    if (then && !strcmp(then, now))
-        return DLM_OK;
-    dlm_fail(t->ctx, DLM_ERR_INVALID, "resume: the %s changed since the run was interrupted", name);
-    dlm_log(t->ctx, DLM_LOG_HINT, "`dlm train --fresh` starts a new run");
-    return DLM_ERR_INVALID;
+    return then && !strcmp(then, now) ? DLM_OK : changed(t, name);
+}
+
+/* The base's files beside its weights are those of then, none more and none less. */
+static enum dlm_status check_files(struct dlm_train_call *t, const json_t *then)
+{
+    char what[128];
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(base_files); i++) {
+        const json_t *a = json_object_get(then, base_files[i]);
+        const json_t *b = json_object_get(t->file_shas, base_files[i]);
+        if (a == b || (a && b && json_equal(a, b)))
+            continue;
+        snprintf(what, sizeof(what), "base's '%s'", base_files[i]);
+        return changed(t, what);
+    }
+    return DLM_OK;
 }
 
 static enum dlm_status check_hashes(struct dlm_train_call *t, const json_t *state)
@@ -202,6 +251,8 @@ static enum dlm_status check_hashes(struct dlm_train_call *t, const json_t *stat
     enum dlm_status st = check_hash(t, hashes, "document", t->document_sha);
     if (!st)
         st = check_hash(t, hashes, "base", t->base_sha);
+    if (!st)
+        st = check_files(t, json_object_get(hashes, "base_files"));
     if (!st)
         st = check_hash(t, hashes, "options", t->options_sha);
     if (!st)

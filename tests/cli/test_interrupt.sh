@@ -151,15 +151,16 @@ case_ "killed before its first step, resumed"
 adapter_of_() { echo "$1/${adapter_#home/}/v000$2/adapter_model.safetensors"; }
 run_ dlm -q --home early train --backend cpu --max-steps 2 doc.dlm
 status_is 0
-"$dlm" -q --home early train --backend cpu --max-steps 9 doc.dlm > job.out 2> job.err &
+"$dlm" -q --home early train --backend cpu --max-steps 40 doc.dlm > job.out 2> job.err &
 job=$!
-until [ -n "$(find early -name begin.json 2> find.err)" ] || ! kill -0 $job 2> kill.err; do :; done
+until ls "early/${adapter_#home/}"/../../runs/000002/*.json > ls.out 2>&1 ||
+    ! kill -0 $job 2> kill.err; do :; done
 kill -KILL $job 2> kill.err
 join_ 2> wait.err
 holds_ test ! -f "$(adapter_of_ early 2)" # else it was killed too late to say anything
-run_ dlm -q --home early train --backend cpu --max-steps 9 --resume doc.dlm
+run_ dlm -q --home early train --backend cpu --max-steps 40 --resume doc.dlm
 status_is 0
-run_ dlm -q --home late train --backend cpu --max-steps 9 doc.dlm
+run_ dlm -q --home late train --backend cpu --max-steps 40 doc.dlm
 status_is 0
 same_ "$(adapter_of_ early 2)" "$(adapter_of_ late 1)"
 
