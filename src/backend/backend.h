@@ -1,7 +1,7 @@
 /* A backend gives memory, kernels by name and queues. It knows no op.
  *
- * Everything is called from one thread. Work is submitted in order; reads, writes and fills wait
- * for what was submitted before them. A lost device stays lost: every later call returns
+ * Everything is called from one thread. Work is submitted in order, writes and fills too: they come
+ * after what was submitted before them. A lost device stays lost: every later call returns
  * DLM_ERR_DEVICE_LOST. */
 #ifndef DLM_BACKEND_BACKEND_H
 #define DLM_BACKEND_BACKEND_H
@@ -70,7 +70,8 @@ enum dlm_status dlm_buffer_create(struct dlm_device *device, struct dlm_buffer *
 void dlm_buffer_destroy(struct dlm_buffer **buffer);
 size_t dlm_buffer_bytes(const struct dlm_buffer *buffer);
 
-/* Host copies, blocking. Ranges must lie inside the buffer. */
+/* Host copies. A write returns when data has been taken over; neither it nor the caller waits for
+ * work that was submitted before. A read waits. Ranges must lie inside the buffer. */
 enum dlm_status dlm_buffer_write(struct dlm_buffer *buffer, size_t offset, const void *data,
                                  size_t bytes) DLM_CHECK_RESULT;
 enum dlm_status dlm_buffer_read(struct dlm_buffer *buffer, size_t offset, void *data,

@@ -8,6 +8,7 @@
 #include "../check.h"
 #include "backend/backend.h"
 #include "backend/backend_impl.h"
+#include "backend/opencl/opencl.h"
 #include "base/file.h"
 #include "base/scalar.h"
 
@@ -247,6 +248,47 @@ static void test_long_list(struct dlm_device *device)
     for (int i = 0; i < NUM; i++)
         is_timed = is_timed && seconds[i] > 0 && seconds[i] < 1;
     CHECK(is_timed);
+    dlm_recording_destroy(&recording);
+    dlm_buffer_destroy(&x);
+    dlm_buffer_destroy(&y);
+}
+
+/* y += x, with x written again while the run before is under way: nobody waits, and each run sees
+ * its own x. */
+static void test_queued_writes(struct dlm_device *device)
+{
+    enum { LEN = 64, NUM = 500, RUNS = 2 * DLM_OCL_MAX_WRITES };
+    static struct dlm_dispatch list[NUM];
+    const struct dlm_ocl_device *d = (const struct dlm_ocl_device *)device;
+    struct dlm_buffer *x = NULL, *y = NULL;
+    struct dlm_recording *recording = NULL;
+    float in[LEN], got[LEN];
+    int num_pending = 0;
+
+    check_case("writes are queued behind the work that reads what they overwrite");
+    CHECK(!dlm_buffer_create(device, &x, sizeof(in)));
+    CHECK(!dlm_buffer_create(device, &y, sizeof(in)));
+    CHECK(!dlm_buffer_fill(y, 0, sizeof(in), 0));
+    const struct dlm_binding bx = {x, 0, sizeof(in)}, by = {y, 0, sizeof(in)};
+    for (int i = 0; i < NUM; i++)
+        list[i] = axpy("axpy", bx, by, 1);
+    CHECK(!dlm_recording_create(device, &recording, list, NUM));
+    for (int run = 0; recording && run < RUNS; run++) {
+        cl_int status = CL_COMPLETE;
+        for (int i = 0; i < LEN; i++)
+            in[i] = (float)(i + run);
+        CHECK(!dlm_buffer_write(x, 0, in, sizeof(in)));
+        const unsigned last = (d->next_write + DLM_OCL_MAX_WRITES - 1) % DLM_OCL_MAX_WRITES;
+        CHECK(!clGetEventInfo(d->writes[last].done, CL_EVENT_COMMAND_EXECUTION_STATUS,
+                              sizeof(status), &status, NULL));
+        num_pending += status != CL_COMPLETE;
+        memset(in, 0xff, sizeof(in)); /* it was taken over */
+        CHECK(!dlm_recording_run(recording));
+    }
+    CHECK(num_pending > 0);
+    CHECK(!dlm_buffer_read(y, 0, got, sizeof(got)));
+    for (int i = 0; i < LEN; i++) /* sums below 2^24: exact */
+        CHECK(got[i] == (float)(NUM * (RUNS * i + RUNS * (RUNS - 1) / 2)));
     dlm_recording_destroy(&recording);
     dlm_buffer_destroy(&x);
     dlm_buffer_destroy(&y);
@@ -539,6 +581,7 @@ int main(int argc, char **argv)
         test_buffers(device);
         test_replay(device);
         test_long_list(device);
+    test_queued_writes(device);
         test_grid(device);
         test_failures(ctx, device);
         test_cancel();

@@ -144,6 +144,42 @@ static void test_chain(struct dlm_device *device, size_t num, int runs)
     dlm_buffer_destroy(&y);
 }
 
+/* y += x, with x written again while the run before is under way: nobody waits, and each run sees
+ * its own x. */
+static void test_queued_writes(struct dlm_device *device)
+{
+    enum { RUNS = 5 };
+    struct dlm_vk_device *d = dlm_vk_device_of(device);
+    struct dlm_buffer *x = make_buffer(device, NUM_ELEMS * 4);
+    struct dlm_buffer *y = make_buffer(device, NUM_ELEMS * 4);
+    struct dlm_buffer *z = make_buffer(device, NUM_ELEMS * 4);
+    struct dlm_dispatch list[] = {spin(z, 100000), axpy("axpy", x, y, 1)};
+    struct dlm_recording *recording = NULL;
+    float in[NUM_ELEMS], out[NUM_ELEMS];
+    int num_pending = 0, num_bad = 0;
+
+    CHECK(!dlm_buffer_fill(y, 0, sizeof(out), 0));
+    CHECK(!dlm_buffer_fill(z, 0, sizeof(out), 0));
+    CHECK(!dlm_recording_create(device, &recording, list, DLM_ARRAY_LEN(list)));
+    for (int run = 0; run < RUNS; run++) {
+        for (int i = 0; i < NUM_ELEMS; i++)
+            in[i] = (float)(i + run);
+        CHECK(!dlm_buffer_write(x, 0, in, sizeof(in)));
+        num_pending += dlm_vk_completed(d) < d->submitted;
+        memset(in, 0xff, sizeof(in)); /* it was taken over */
+        CHECK(!dlm_recording_run(recording));
+    }
+    CHECK(num_pending > 0);
+    CHECK(!dlm_buffer_read(y, 0, out, sizeof(out)));
+    for (int i = 0; i < NUM_ELEMS; i++)
+        num_bad += out[i] != (float)(RUNS * i + RUNS * (RUNS - 1) / 2);
+    CHECK_INT(num_bad, 0);
+    dlm_recording_destroy(&recording);
+    dlm_buffer_destroy(&x);
+    dlm_buffer_destroy(&y);
+    dlm_buffer_destroy(&z);
+}
+
 /* The same bits, however a recording is cut; returns after more than one way of cutting. */
 static void test_slices(struct dlm_device *device)
 {
@@ -391,10 +427,13 @@ int main(void)
     check_case("chains");
     test_chain(device, 1, 3);
     test_chain(device, 50, 1000);
+    check_case("writes are queued");
+    test_queued_writes(device);
     check_case("copies through blocks");
     d->map_buffers = false;
     test_copies(device);
     test_chain(device, 50, 3);
+    test_queued_writes(device);
     d->map_buffers = true;
     check_case("slicing keeps every bit");
     test_slices(device);

@@ -56,6 +56,8 @@ enum dlm_status dlm_ocl_buffer_write(struct dlm_buffer *base, size_t offset, con
 
     if (!bytes)
         return DLM_OK;
+    if (bytes <= DLM_OCL_QUEUED_WRITE_BYTES)
+        return dlm_ocl_push_write(device_of(base), buffer->mem, offset, data, bytes);
     cl_int rc = clEnqueueWriteBuffer(device_of(base)->queue, buffer->mem, CL_TRUE, offset, bytes,
                                      data, 0, NULL, NULL);
     return rc == CL_SUCCESS ? DLM_OK

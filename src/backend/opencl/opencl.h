@@ -25,6 +25,15 @@ struct dlm_ocl_candidates {
 /* Slices on their way; before one more is submitted the oldest is waited for. */
 #define DLM_OCL_MAX_IN_FLIGHT 2
 
+/* Host writes on their way, each from a copy of its data; larger ones are waited for. */
+#define DLM_OCL_MAX_WRITES 4
+#define DLM_OCL_QUEUED_WRITE_BYTES ((size_t)4 << 20)
+
+struct dlm_ocl_write {
+    void *data; /* NULL: none */
+    cl_event done;
+};
+
 struct dlm_ocl_device {
     struct dlm_device base;
     cl_device_id id;
@@ -36,6 +45,8 @@ struct dlm_ocl_device {
     cl_program *programs;           /* [rows of dlm_ocl_kernels], built when first needed */
     cl_event in_flight[DLM_OCL_MAX_IN_FLIGHT]; /* ends of the last slices, oldest first */
     size_t num_in_flight;
+    struct dlm_ocl_write writes[DLM_OCL_MAX_WRITES]; /* next_write is the oldest */
+    unsigned next_write;
     bool used_gemm;
 };
 
@@ -80,6 +91,9 @@ enum dlm_status dlm_ocl_profile_queue(struct dlm_ocl_device *device,
                                       cl_command_queue *queue) DLM_CHECK_RESULT;
 /* Takes the event that ends a slice, and waits for the oldest slice when too many are under way. */
 enum dlm_status dlm_ocl_push_slice(struct dlm_ocl_device *device, cl_event end) DLM_CHECK_RESULT;
+/* Submits a write whose data need not outlive the call. */
+enum dlm_status dlm_ocl_push_write(struct dlm_ocl_device *device, cl_mem mem, size_t offset,
+                                   const void *data, size_t bytes) DLM_CHECK_RESULT;
 /* Waits for everything submitted. */
 enum dlm_status dlm_ocl_wait(struct dlm_device *device) DLM_CHECK_RESULT;
 /* Waits for one event. */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+
 enum dlm_status dlm_ocl_queue_open(struct dlm_ocl_device *device, cl_platform_id platform)
 {
     const cl_context_properties props[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0};
@@ -17,12 +19,23 @@ enum dlm_status dlm_ocl_queue_open(struct dlm_ocl_device *device, cl_platform_id
     return DLM_OK;
 }
 
+/* Nothing reads its data any more. */
+static void forget_write(struct dlm_ocl_write *write)
+{
+    if (write->done)
+        clReleaseEvent(write->done);
+    dlm_free(write->data);
+    *write = (struct dlm_ocl_write){0};
+}
+
 void dlm_ocl_queue_settle(struct dlm_ocl_device *device)
 {
     if (device->queue)
         (void)clFinish(device->queue); /* nobody is left to hear of a failure */
     while (device->num_in_flight)
         clReleaseEvent(device->in_flight[--device->num_in_flight]);
+    for (size_t i = 0; i < DLM_OCL_MAX_WRITES; i++)
+        forget_write(&device->writes[i]);
 }
 
 void dlm_ocl_queue_close(struct dlm_ocl_device *device)
@@ -76,6 +89,36 @@ enum dlm_status dlm_ocl_push_slice(struct dlm_ocl_device *device, cl_event end)
     return st;
 }
 
+static enum dlm_status end_write(struct dlm_ocl_device *device, struct dlm_ocl_write *write)
+{
+    enum dlm_status st = write->done ? dlm_ocl_wait_event(device, write->done) : DLM_OK;
+
+    forget_write(write);
+    return st;
+}
+
+enum dlm_status dlm_ocl_push_write(struct dlm_ocl_device *device, cl_mem mem, size_t offset,
+                                   const void *data, size_t bytes)
+{
+    struct dlm_ocl_write *write = &device->writes[device->next_write];
+
+    enum dlm_status st = end_write(device, write);
+    if (st)
+        return st;
+    write->data = dlm_alloc(device->base.ctx, bytes);
+    if (!write->data)
+        return DLM_ERR_MEMORY;
+    memcpy(write->data, data, bytes);
+    cl_int rc = clEnqueueWriteBuffer(device->queue, mem, CL_FALSE, offset, bytes, write->data, 0,
+                                     NULL, &write->done);
+    if (rc != CL_SUCCESS) {
+        forget_write(write);
+        return dlm_ocl_fail(device, rc, "cannot write %zu bytes", bytes);
+    }
+    device->next_write = (device->next_write + 1) % DLM_OCL_MAX_WRITES;
+    return DLM_OK;
+}
+
 enum dlm_status dlm_ocl_wait(struct dlm_device *base)
 {
     struct dlm_ocl_device *device = (struct dlm_ocl_device *)base;
@@ -87,6 +130,10 @@ enum dlm_status dlm_ocl_wait(struct dlm_device *base)
         clReleaseEvent(device->in_flight[i]);
     }
     device->num_in_flight = 0;
+    for (size_t i = 0; i < DLM_OCL_MAX_WRITES; i++) {
+        enum dlm_status written = end_write(device, &device->writes[i]);
+        st = st ? st : written;
+    }
     cl_int rc = clFinish(device->queue);
     if (rc != CL_SUCCESS && !st)
         st = dlm_ocl_fail(device, rc, "cannot finish the queue");

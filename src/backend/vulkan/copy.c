@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* What vkCmdUpdateBuffer takes at most. */
+#define MAX_UPDATE_BYTES 65536
+
 enum dlm_status dlm_vk_copy_open(struct dlm_vk_device *d)
 {
     VkCommandBuffer buffers[DLM_VK_NUM_BLOCKS];
@@ -118,11 +121,26 @@ static enum dlm_status begin_copy(struct dlm_vk_device *d, struct dlm_vk_block *
     return st ? st : begin_block(d, out);
 }
 
+/* A few words travel in the command buffer itself. */
+static enum dlm_status copy_words_in(struct dlm_vk_device *d, VkBuffer buffer, size_t offset,
+                                     const uint8_t *data, size_t bytes)
+{
+    struct dlm_vk_block *block;
+
+    enum dlm_status st = begin_block(d, &block);
+    if (st)
+        return st;
+    vkCmdUpdateBuffer(block->cmd, buffer, offset, bytes, data);
+    return end_block(d, block, "copy");
+}
+
 enum dlm_status dlm_vk_copy_in(struct dlm_vk_device *d, VkBuffer buffer, size_t offset,
                                const uint8_t *data, size_t bytes)
 {
     enum dlm_status st = DLM_OK;
 
+    if (bytes && bytes <= MAX_UPDATE_BYTES && !(offset % 4) && !(bytes % 4))
+        return copy_words_in(d, buffer, offset, data, bytes);
     for (size_t done = 0; !st && done < bytes;) {
         struct dlm_vk_block *block;
         st = begin_copy(d, &block);
