@@ -142,10 +142,50 @@ DLM_FN DLM_F32 dlm_gelu_erf_grad(DLM_F32 x)
     return 0.5f * (1.0f + dlm_erf(x * 0.7071067811865476f)) + x * density;
 }
 
+/* transformers' QuickGELUActivation */
+DLM_FN DLM_F32 dlm_quick_gelu(DLM_F32 x)
+{
+    return x * dlm_sigmoid(1.702f * x);
+}
+
+DLM_FN DLM_F32 dlm_quick_gelu_grad(DLM_F32 x)
+{
+    DLM_F32 s = dlm_sigmoid(1.702f * x);
+    return s + x * (1.702f * s * (1.0f - s)); /* not 1.702 x, which may overflow */
+}
+
+/* tanh to about 2 ulp, for some drivers' own overflows: Cephes' polynomial for |x| < 0.625,
+ * (1 - e) / (1 + e) with e = exp(-2 |x|) above. Both are computed, one is taken, as in dlm_erf. */
+DLM_FN DLM_F32 dlm_tanh(DLM_F32 x)
+{
+    DLM_F32 a = DLM_FABSF(x);
+    DLM_F32 s = a < 1.0f ? x * x : 1.0f;
+    DLM_F32 p = -5.70498872745e-3f;
+    p = p * s + 2.06390887954e-2f;
+    p = p * s - 5.37397155531e-2f;
+    p = p * s + 1.33314422036e-1f;
+    p = p * s - 3.33332819422e-1f;
+    DLM_F32 inner = x + x * s * p;
+
+    DLM_F32 e = DLM_EXPF(-2.0f * a);
+    DLM_F32 outer = (1.0f - e) / (1.0f + e);
+    return a < 0.625f ? inner : (x > 0.0f ? outer : -outer);
+}
+
+/* 1 - tanh(x)^2, which keeps its digits where tanh is close to 1. */
+DLM_FN DLM_F32 dlm_tanh_grad(DLM_F32 x)
+{
+    DLM_F32 e = DLM_EXPF(-2.0f * DLM_FABSF(x));
+    return 4.0f * e / ((1.0f + e) * (1.0f + e));
+}
+
 /* The activations an op can be asked for. */
 #define DLM_ACT_GELU_TANH 0u
 #define DLM_ACT_GELU_ERF 1u
 #define DLM_ACT_SILU 2u
+#define DLM_ACT_QUICK_GELU 3u
+#define DLM_ACT_TANH 4u
+#define DLM_ACT_COUNT 5u
 
 DLM_FN DLM_F32 dlm_act(DLM_U32 kind, DLM_F32 x)
 {
@@ -153,6 +193,10 @@ DLM_FN DLM_F32 dlm_act(DLM_U32 kind, DLM_F32 x)
         return dlm_gelu_tanh(x);
     if (kind == DLM_ACT_GELU_ERF)
         return dlm_gelu_erf(x);
+    if (kind == DLM_ACT_QUICK_GELU)
+        return dlm_quick_gelu(x);
+    if (kind == DLM_ACT_TANH)
+        return dlm_tanh(x);
     return dlm_silu(x);
 }
 
@@ -162,6 +206,10 @@ DLM_FN DLM_F32 dlm_act_grad(DLM_U32 kind, DLM_F32 x)
         return dlm_gelu_tanh_grad(x);
     if (kind == DLM_ACT_GELU_ERF)
         return dlm_gelu_erf_grad(x);
+    if (kind == DLM_ACT_QUICK_GELU)
+        return dlm_quick_gelu_grad(x);
+    if (kind == DLM_ACT_TANH)
+        return dlm_tanh_grad(x);
     return dlm_silu_grad(x);
 }
 

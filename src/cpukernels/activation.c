@@ -22,12 +22,9 @@ void DLM_CPU_KERNEL(activation)(const struct dlm_cpu_call *call, int64_t item)
     const float *x = (const float *)call->buffers[0] + span.begin;
     float *y = (float *)call->buffers[1] + span.begin;
 
-    if (p->kind == DLM_ACT_GELU_TANH)
-        forward(DLM_ACT_GELU_TANH, x, y, span.len);
-    else if (p->kind == DLM_ACT_GELU_ERF)
-        forward(DLM_ACT_GELU_ERF, x, y, span.len);
-    else
-        forward(DLM_ACT_SILU, x, y, span.len);
+#define FORWARD(kind) forward(kind, x, y, span.len)
+    DLM_EACH_ACT(p->kind, FORWARD);
+#undef FORWARD
 }
 
 void DLM_CPU_KERNEL(activation_backward)(const struct dlm_cpu_call *call, int64_t item)
@@ -38,10 +35,7 @@ void DLM_CPU_KERNEL(activation_backward)(const struct dlm_cpu_call *call, int64_
     const float *dy = (const float *)call->buffers[1] + span.begin;
     float *dx = (float *)call->buffers[2] + span.begin;
 
-    if (p->kind == DLM_ACT_GELU_TANH)
-        backward(DLM_ACT_GELU_TANH, x, dy, dx, span.len);
-    else if (p->kind == DLM_ACT_GELU_ERF)
-        backward(DLM_ACT_GELU_ERF, x, dy, dx, span.len);
-    else
-        backward(DLM_ACT_SILU, x, dy, dx, span.len);
+#define BACKWARD(kind) backward(kind, x, dy, dx, span.len)
+    DLM_EACH_ACT(p->kind, BACKWARD);
+#undef BACKWARD
 }

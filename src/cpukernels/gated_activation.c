@@ -18,12 +18,9 @@ void DLM_CPU_KERNEL(gated_activation)(const struct dlm_cpu_call *call, int64_t i
     const float *up = (const float *)call->buffers[1] + span.begin;
     float *y = (float *)call->buffers[2] + span.begin;
 
-    if (p->kind == DLM_ACT_GELU_TANH)
-        forward(DLM_ACT_GELU_TANH, gate, up, y, span.len);
-    else if (p->kind == DLM_ACT_GELU_ERF)
-        forward(DLM_ACT_GELU_ERF, gate, up, y, span.len);
-    else
-        forward(DLM_ACT_SILU, gate, up, y, span.len);
+#define FORWARD(kind) forward(kind, gate, up, y, span.len)
+    DLM_EACH_ACT(p->kind, FORWARD);
+#undef FORWARD
 }
 
 /* The results and what they depend on never overlap. */
@@ -51,13 +48,12 @@ void DLM_CPU_KERNEL(gated_activation)(const struct dlm_cpu_call *call, int64_t i
         float *dgate = (float *)call->buffers[3] + span.begin;                                     \
         float *dup = (float *)call->buffers[4] + span.begin;                                       \
                                                                                                    \
-        if (p->kind == DLM_ACT_GELU_TANH)                                                          \
-            backward_##X(DLM_ACT_GELU_TANH, gate, up, dy, dgate, dup, span.len);                   \
-        else if (p->kind == DLM_ACT_GELU_ERF)                                                      \
-            backward_##X(DLM_ACT_GELU_ERF, gate, up, dy, dgate, dup, span.len);                    \
-        else                                                                                       \
-            backward_##X(DLM_ACT_SILU, gate, up, dy, dgate, dup, span.len);                        \
+        DLM_EACH_ACT(p->kind, RUN_##X);                                                            \
     }
+
+#define RUN_F32(kind) backward_F32(kind, gate, up, dy, dgate, dup, span.len)
+#define RUN_F16(kind) backward_F16(kind, gate, up, dy, dgate, dup, span.len)
+#define RUN_BF16(kind) backward_BF16(kind, gate, up, dy, dgate, dup, span.len)
 
 BACKWARD_KERNEL(gated_activation_backward, F32)
 BACKWARD_KERNEL(gated_activation_backward_f16, F16)

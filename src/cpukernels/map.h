@@ -16,4 +16,25 @@ static inline struct dlm_span dlm_map_span(int64_t item, uint32_t total)
     return (struct dlm_span){begin, DLM_MIN((size_t)DLM_GROUP_ELEMS, total - begin)};
 }
 
+/* Calls X(kind) with the kind as a constant, so that what it calls has one loop a kind. */
+#define DLM_EACH_ACT(kind, X)                                                                      \
+    do {                                                                                           \
+        switch (kind) {                                                                            \
+        case DLM_ACT_GELU_TANH:                                                                    \
+            X(DLM_ACT_GELU_TANH);                                                                  \
+            break;                                                                                 \
+        case DLM_ACT_GELU_ERF:                                                                     \
+            X(DLM_ACT_GELU_ERF);                                                                   \
+            break;                                                                                 \
+        case DLM_ACT_QUICK_GELU:                                                                   \
+            X(DLM_ACT_QUICK_GELU);                                                                 \
+            break;                                                                                 \
+        case DLM_ACT_TANH:                                                                         \
+            X(DLM_ACT_TANH);                                                                       \
+            break;                                                                                 \
+        default:                                                                                   \
+            X(DLM_ACT_SILU);                                                                       \
+        }                                                                                          \
+    } while (0)
+
 #endif

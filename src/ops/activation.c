@@ -1,4 +1,5 @@
-/* y = act(x), act one of DLM_ACT_* (base/scalar.h): torch.nn.functional.gelu (tanh, erf) and silu.
+/* y = act(x), act one of DLM_ACT_* (base/scalar.h): torch.nn.functional.gelu (tanh, erf) and silu,
+ * transformers' QuickGELUActivation, torch.tanh.
  * x, y f32 contiguous. The backward op gives dx = dy act'(x). */
 #include <math.h>
 
@@ -13,6 +14,10 @@ double dlm_act_f64(uint32_t kind, double x)
         return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
     case DLM_ACT_GELU_ERF:
         return 0.5 * x * (1 + erf(x * M_SQRT1_2));
+    case DLM_ACT_QUICK_GELU:
+        return x / (1 + exp(-1.702 * x));
+    case DLM_ACT_TANH:
+        return tanh(x);
     default:
         return x / (1 + exp(-x));
     }
@@ -28,6 +33,12 @@ double dlm_act_grad_f64(uint32_t kind, double x)
     }
     case DLM_ACT_GELU_ERF:
         return 0.5 * (1 + erf(x * M_SQRT1_2)) + x * exp(-0.5 * x * x) / sqrt(2 * M_PI);
+    case DLM_ACT_QUICK_GELU: {
+        double s = 1 / (1 + exp(-1.702 * x));
+        return s * (1 + 1.702 * x * (1 - s));
+    }
+    case DLM_ACT_TANH:
+        return 1 / (cosh(x) * cosh(x));
     default: {
         double s = 1 / (1 + exp(-x));
         return s * (1 + x * (1 - s));
@@ -39,7 +50,7 @@ static enum dlm_status activation_infer(struct dlm_ctx *ctx, const union dlm_att
                                         const struct dlm_desc *in, struct dlm_desc *out)
 {
     enum dlm_status st = dlm_infer_plain(ctx, "activation", "x", &in[0]);
-    if (!st && attrs->activation.kind > DLM_ACT_SILU)
+    if (!st && attrs->activation.kind >= DLM_ACT_COUNT)
         st = dlm_infer_fail(ctx, "activation", "the kind must be in the list", &in[0]);
     if (!st)
         out[0] = dlm_desc_make(DLM_DTYPE_F32, in[0].ndim, in[0].shape);

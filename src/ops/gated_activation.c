@@ -13,7 +13,7 @@ static enum dlm_status gated_activation_infer(struct dlm_ctx *ctx, const union d
         st = dlm_infer_plain(ctx, "gated_activation", "up", &in[1]);
     if (!st && !dlm_desc_same_shape(&in[0], &in[1]))
         st = dlm_infer_fail(ctx, "gated_activation", "up must have the gate's shape", &in[1]);
-    if (!st && attrs->activation.kind > DLM_ACT_SILU)
+    if (!st && attrs->activation.kind >= DLM_ACT_COUNT)
         st = dlm_infer_fail(ctx, "gated_activation", "the kind must be in the list", &in[0]);
     if (!st)
         out[0] = dlm_desc_make(DLM_DTYPE_F32, in[0].ndim, in[0].shape);

@@ -1,5 +1,6 @@
 /* Scalar formulas against computations of another kind: every half and bf16 by ldexp, conversions
  * by the nearest neighbour, activations in f64, Philox by its published vectors. */
+#include "base/attr.h"
 #include "base/rng.h"
 #include "base/dtype.h"
 #include "base/scalar.h"
@@ -142,6 +143,11 @@ static double silu(double x)
     return x / (1 + exp(-x));
 }
 
+static double quick_gelu(double x)
+{
+    return x / (1 + exp(-1.702 * x));
+}
+
 static double slope(double (*f)(double), double x)
 {
     const double h = 1e-5;
@@ -150,7 +156,7 @@ static double slope(double (*f)(double), double x)
 
 static void test_activations(void)
 {
-    static double (*const exact[])(double) = {gelu_tanh, gelu_erf, silu};
+    static double (*const exact[])(double) = {gelu_tanh, gelu_erf, silu, quick_gelu};
     double worst = 0;
 
     check_case("erf");
@@ -162,8 +168,21 @@ static void test_activations(void)
     CHECK(dlm_erf(0) == 0 && dlm_erf(1e30f) == 1 && dlm_erf(-1e30f) == -1);
     CHECK(fabs((double)dlm_erf(1e-20f) / 1.1283791670955126e-20 - 1) < 1e-6);
 
+    check_case("tanh");
+    for (int i = -60000; i <= 60000; i++) {
+        const double x = (double)(float)((float)i / 5000), want = tanh(x);
+        const double grad = 1 / (cosh(x) * cosh(x));
+        worst = fmax(i == -60000 ? 0 : worst, fabs((double)dlm_tanh((float)x) - want) -
+                                                  3e-7 * fabs(want));
+        worst = fmax(worst, fabs((double)dlm_tanh_grad((float)x) - grad) - 3e-6 * grad);
+    }
+    CHECK(worst <= 0);
+    CHECK(dlm_tanh(0) == 0 && dlm_tanh(1e30f) == 1 && dlm_tanh(-1e30f) == -1);
+    CHECK(dlm_tanh_grad(0) == 1 && dlm_tanh_grad(1e30f) == 0 && dlm_tanh_grad(-1e30f) == 0);
+    CHECK(dlm_tanh(1e-20f) == 1e-20f);
+
     check_case("activations");
-    for (uint32_t kind = 0; kind < 3; kind++) {
+    for (uint32_t kind = 0; kind < DLM_ARRAY_LEN(exact); kind++) {
         for (int i = -3000; i <= 3000; i++) {
             const float x = (float)i / 200;
             const double want = exact[kind](x), grad = slope(exact[kind], x);

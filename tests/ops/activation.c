@@ -9,6 +9,16 @@ static const union dlm_attrs gelu_tanh = {.activation = {DLM_ACT_GELU_TANH}};
 static const union dlm_attrs gelu_erf = {.activation = {DLM_ACT_GELU_ERF}};
 static const union dlm_attrs silu = {.activation = {DLM_ACT_SILU}};
 
+/* Rows of a kind in both directions; `other` gives another answer. */
+#define BOTH(kind, name, other)                                                                    \
+    {name, &dlm_op_activation, {.activation = {kind}}, 1, {X(65, 67)}, TOL_ELEMENTWISE, other, 0}, \
+        {name ", extremes", &dlm_op_activation, {.activation = {kind}}, 1, {EXTREME(10, 100)},     \
+         TOL_ELEMENTWISE, NULL, 0},                                                                \
+        {name, &dlm_op_activation_backward, {.activation = {kind}}, 2, {X(65, 67), DY(65, 67)},    \
+         TOL_ELEMENTWISE, other, 0},                                                               \
+        {name ", extremes", &dlm_op_activation_backward, {.activation = {kind}}, 2,                \
+         {EXTREME(10, 100), DY(10, 100)}, TOL_ELEMENTWISE, NULL, 0}
+
 static const struct op_row rows[] = {
     {"one element", &dlm_op_activation, {.activation = {DLM_ACT_SILU}}, 1, {X(1, 1)},
      TOL_ELEMENTWISE, NULL, 0},
@@ -41,6 +51,9 @@ static const struct op_row rows[] = {
      {EXTREME(10, 100), DY(10, 100)}, TOL_ELEMENTWISE, NULL, 0},
     {"silu, extremes", &dlm_op_activation_backward, {.activation = {DLM_ACT_SILU}}, 2,
      {EXTREME(10, 100), DY(10, 100)}, TOL_ELEMENTWISE, NULL, 0},
+
+    BOTH(DLM_ACT_QUICK_GELU, "quick gelu", &gelu_tanh),
+    BOTH(DLM_ACT_TANH, "tanh", &silu),
 };
 
 int main(void)

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from transformers import TopPLogitsWarper
+from transformers.activations import QuickGELUActivation
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm, apply_rotary_pos_emb
 
 SEED = 20260502
@@ -248,6 +249,15 @@ def random_ops():
                                         "rng": rng})
 
 
+def more_activations():
+    acts = {"quick_gelu": lambda x: QuickGELUActivation()(x), "tanh": torch.tanh}
+    for kind, act in acts.items():
+        x = torch.cat([rand(13, 7, scale=3), torch.tensor([[0.0, -0.0, 30, -30, 1e-6, -6, 6]])])
+        case(f"activation_{kind}", act, {"x": x}, ("x",))
+        case(f"gated_activation_{kind}", lambda gate, up, a=act: a(gate) * up,
+             {"gate": rand(9, 7, scale=2), "up": rand(9, 7)}, ("gate", "up"))
+
+
 def training():
     p = torch.nn.Parameter(rand(40).double())
     put("adamw.p", p)
@@ -269,6 +279,7 @@ products()
 gathers()
 random_ops()
 training()
+more_activations()
 os.makedirs(OUT, exist_ok=True)
 save_file(tensors, os.path.join(OUT, "ops.safetensors"))
 print(len(tensors), "tensors")
