@@ -27,8 +27,10 @@ struct bench {
     struct dlm_pass *pass;
     struct dlm_update update;
     struct dlm_workspace workspace;
+    struct dlm_image_plan plan;
     int32_t *ids;    /* image, prompt and suffix */
-    int64_t ids_len; /* of a training row */
+    uint8_t *is_label; /* [ids_len] */
+    int64_t ids_len;   /* of a training row */
     int64_t num_updates;
     float *pixels, *features;
     struct dlm_bench_result *result;
@@ -52,6 +54,7 @@ static void finish(struct bench *b)
     b->s.has_vision = false;
     dlm_workspace_finish(&b->workspace);
     dlm_free(b->ids);
+    dlm_free(b->is_label);
     dlm_free(b->pixels);
     dlm_free(b->features);
     dlm_session_finish(&b->s);
@@ -78,17 +81,24 @@ static enum dlm_status make_inputs(struct bench *b)
     const size_t num_pixels = dlm_vision_pixels_len(m);
     struct dlm_rng rng;
 
+    enum dlm_status st = m->family->plan_image(b->ctx, m, 0, 0, &b->plan);
+    if (st)
+        return st;
     b->ids_len = m->image_tokens + b->prompt_tokens + SUFFIX_TOKENS;
     b->ids = dlm_alloc_array(b->ctx, (size_t)b->ids_len, sizeof(*b->ids));
+    b->is_label = dlm_alloc_array(b->ctx, (size_t)b->ids_len, sizeof(*b->is_label));
     b->pixels = dlm_alloc_array(b->ctx, num_pixels, sizeof(*b->pixels));
     b->features = dlm_alloc_array(b->ctx, dlm_vision_features_len(m), sizeof(*b->features));
-    if (!b->ids || !b->pixels || !b->features)
+    if (!b->ids || !b->is_label || !b->pixels || !b->features)
         return DLM_ERR_MEMORY;
     dlm_rng_init(&rng, SEED, 0);
     for (int64_t i = 0; i < b->ids_len; i++) {
         /* vocabularies are below 2^22; a text token must not stand for a feature */
         const int32_t id = (int32_t)dlm_rng_below(&rng, (uint32_t)m->decoder.config.vocab);
-        b->ids[i] = i < m->image_tokens ? m->image_id : id == m->image_id ? m->bos_id : id;
+        b->ids[i] = i < m->image_tokens || id != m->image_id ? id : id ? id - 1 : 1;
+        if (i < m->image_tokens)
+            b->ids[i] = m->image_id;
+        b->is_label[i] = i >= b->ids_len - SUFFIX_TOKENS;
     }
     for (size_t i = 0; i < num_pixels; i++)
         b->pixels[i] = 2.0f * dlm_rng_uniform(&rng) - 1.0f;
@@ -186,7 +196,8 @@ static enum dlm_status run_prefill(struct bench *b)
     const float *features[] = {b->features};
     const int64_t len = b->s.model->image_tokens + b->prompt_tokens;
     const struct dlm_example prompt = {
-        .ids = b->ids, .len = len, .prefix_len = len, .num_images = 1, .features = features};
+        .ids = b->ids, .len = len, .bidirectional_len = len, .num_images = 1,
+        .plans = &b->plan, .features = features};
     const struct dlm_sampling greedy = {0};
     int32_t token;
 
@@ -227,9 +238,10 @@ static enum dlm_status run_step(struct bench *b)
     if (!rows)
         return DLM_ERR_MEMORY;
     for (int64_t i = 0; i < b->batch; i++)
-        rows[i] = (struct dlm_example){.ids = b->ids, .len = b->ids_len,
-                                       .prefix_len = b->ids_len - SUFFIX_TOKENS,
-                                       .num_images = 1, .features = features};
+        rows[i] = (struct dlm_example){.ids = b->ids, .is_label = b->is_label, .len = b->ids_len,
+                                       .bidirectional_len = b->ids_len - SUFFIX_TOKENS,
+                                       .num_images = 1, .plans = &b->plan,
+                                       .features = features};
     enum dlm_status st = dlm_pass_run(b->pass, &step);
     dlm_free(rows);
     return st ? st : dlm_update_run(&b->update, &update, &grad_norm);

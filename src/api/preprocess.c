@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "images/npz.h"
-#include "images/processor.h"
+#include "models/model.h"
 #include "registry/registry.h"
 
 static enum dlm_status write_pixels(struct dlm_ctx *ctx, const struct dlm_processor *processor,
@@ -29,20 +29,21 @@ enum dlm_status dlm_preprocess_image(struct dlm_ctx *ctx,
                                      const struct dlm_preprocess_params *params)
 {
     struct dlm_base base = {0};
-    struct dlm_processor processor = {0};
+    struct dlm_model *model = NULL;
     struct dlm_image image = {0};
     enum dlm_status st;
 
     DLM_REQUIRE(ctx, params->base && params->image && params->out);
     st = dlm_base_resolve(ctx, &base, params->base, NULL);
     if (!st)
-        st = dlm_processor_load_folder(ctx, &processor, base.dir);
+        st = dlm_model_read_folder(ctx, &model, base.dir);
     if (!st)
         st = dlm_image_load(ctx, &image, params->image);
     if (!st)
-        st = write_pixels(ctx, &processor, &image, params->out);
+        st = write_pixels(ctx, &model->processor, &image, params->out);
 done:
     dlm_image_finish(&image);
+    dlm_model_destroy(&model);
     dlm_base_finish(&base);
     return st;
 }

@@ -1,6 +1,7 @@
 /* Prompting: prefill, then token after token until the end token. */
 #include "dlm/prompt.h"
 
+#include "api/request.h"
 #include "api/session.h"
 #include "base/log.h"
 #include "generate/generator.h"
@@ -10,7 +11,8 @@ struct prompt {
     struct dlm_session s;
     struct dlm_generator *generator;
     struct dlm_workspace workspace;
-    struct dlm_ids ids;
+    struct dlm_request request;
+    struct dlm_input input;
     float **features; /* [num_images] */
 };
 
@@ -21,7 +23,8 @@ static void finish(struct prompt *x)
     for (size_t i = 0; x->features && i < x->params->num_images; i++)
         dlm_free(x->features[i]);
     dlm_free(x->features);
-    dlm_ids_finish(&x->ids);
+    dlm_input_finish(&x->input);
+    dlm_request_finish(&x->request);
     dlm_session_finish(&x->s);
 }
 
@@ -39,19 +42,17 @@ static enum dlm_status make_plans(struct prompt *x)
 {
     const struct dlm_prompt_params *p = x->params;
     struct dlm_session *s = &x->s;
-    struct dlm_input_text text = {
-        .num_images = (int64_t)p->num_images,
-        .tokens_per_image = s->model->image_tokens,
-        .prefix = p->query, .prefix_len = strlen(p->query), .prefix_newline = true,
-    };
+    const struct dlm_part query = dlm_request_text(p->query);
     struct dlm_generator_params params = {
         .max_tokens = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS,
         .num_images = (int64_t)p->num_images,
     };
     struct dlm_plan *plans[3];
 
-    enum dlm_status st = s->model->family->encode(s->ctx, s->tok, &text, &x->ids, NULL);
-    params.prompt_len = (int64_t)x->ids.len;
+    enum dlm_status st = dlm_request_init(&x->request, s->model, p->images, p->num_images);
+    if (!st)
+        st = dlm_request_encode(s->ctx, &x->request, s->tok, &query, NULL, &x->input);
+    params.prompt_len = (int64_t)x->input.ids.len;
     if (!st)
         st = dlm_generator_create(s->ctx, &x->generator, s->model, s->lora, &params);
     if (!st && p->num_images) {
@@ -109,17 +110,16 @@ static enum dlm_status generate(struct prompt *x)
     struct dlm_str text = {0};
     struct dlm_sampling sampling = {
         .temperature = (float)p->temperature, .top_p = (float)p->top_p, .seed = (uint64_t)p->seed};
-    struct dlm_example prompt = {
-        .ids = x->ids.ids, .len = (int64_t)x->ids.len, .prefix_len = (int64_t)x->ids.len,
-        .num_images = (int64_t)p->num_images,
-        .features = (const float *const *)x->features,
-    };
+    struct dlm_example prompt = dlm_input_example(&x->input);
     int32_t token = 0;
 
+    prompt.num_images = (int64_t)p->num_images;
+    prompt.plans = x->request.plans;
+    prompt.features = (const float *const *)x->features;
     enum dlm_status st = dlm_token_stream_init(ctx, &stream, x->s.tok, true);
     if (!st)
         st = dlm_generator_prefill(x->generator, &prompt, &sampling, &token);
-    for (int64_t n = 1; !st && token != x->s.model->eos_id; n++) {
+    for (int64_t n = 1; !st && !dlm_model_is_stop(x->s.model, token); n++) {
         st = dlm_token_stream_push(ctx, &stream, token, &text);
         if (!st)
             emit(p, &text);

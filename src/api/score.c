@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "api/request.h"
 #include "api/session.h"
 #include "base/log.h"
 #include "models/pass.h"
@@ -12,8 +13,8 @@ struct score {
     struct dlm_session s;
     struct dlm_pass *pass;
     struct dlm_workspace workspace;
-    struct dlm_ids ids;
-    size_t prefix_len;
+    struct dlm_request request;
+    struct dlm_input input;
     float **pixels, **features; /* [num_images] */
     bool with_tower;            /* the tower has adapters, and their gradient is wanted */
 };
@@ -30,7 +31,8 @@ static void finish(struct score *x)
     }
     dlm_free(x->pixels);
     dlm_free(x->features);
-    dlm_ids_finish(&x->ids);
+    dlm_input_finish(&x->input);
+    dlm_request_finish(&x->request);
     dlm_session_finish(&x->s);
 }
 
@@ -50,19 +52,17 @@ static enum dlm_status open_all(struct score *x, struct dlm_ctx *ctx)
 static enum dlm_status make_input(struct score *x)
 {
     const struct dlm_score_params *p = x->params;
-    struct dlm_input_text text = {
-        .num_images = (int64_t)p->num_images, /* a command line's images */
-        .tokens_per_image = x->s.model->image_tokens,
-        .prefix = p->prompt, .prefix_len = strlen(p->prompt), .prefix_newline = true,
-        .suffix = p->target, .suffix_len = strlen(p->target),
-    };
+    const struct dlm_part prompt = dlm_request_text(p->prompt);
+    const struct dlm_part target = dlm_request_text(p->target);
     struct dlm_ctx *ctx = x->s.ctx;
 
     x->pixels = dlm_alloc_array(ctx, p->num_images + 1, sizeof(*x->pixels));
     x->features = dlm_alloc_array(ctx, p->num_images + 1, sizeof(*x->features));
     if (!x->pixels || !x->features)
         return DLM_ERR_MEMORY;
-    enum dlm_status st = x->s.model->family->encode(ctx, x->s.tok, &text, &x->ids, &x->prefix_len);
+    enum dlm_status st = dlm_request_init(&x->request, x->s.model, p->images, p->num_images);
+    if (!st)
+        st = dlm_request_encode(ctx, &x->request, x->s.tok, &prompt, &target, &x->input);
     for (size_t i = 0; !st && i < p->num_images; i++)
         st = dlm_session_pixels(&x->s, p->images[i], &x->pixels[i]);
     return st;
@@ -91,8 +91,8 @@ static enum dlm_status prepare(struct score *x)
                     dlm_model_trains_tower(s->model, s->lora);
     struct dlm_pass_params params = {
         .batch = 1,
-        .tokens = (int64_t)x->ids.len,
-        .labels = (int64_t)(x->ids.len - x->prefix_len),
+        .tokens = (int64_t)x->input.ids.len,
+        .labels = dlm_count_labels(x->input.is_label, (int64_t)x->input.ids.len),
         .images = (int64_t)x->params->num_images,
         .backward = x->params->gradients != NULL,
         .with_tower = x->with_tower,
@@ -156,16 +156,14 @@ static enum dlm_status write_gradients(struct score *x)
 static enum dlm_status run(struct score *x, struct dlm_score_result *result)
 {
     const int64_t num = x->pass->params.labels;
-    struct dlm_example example = {
-        .ids = x->ids.ids,
-        .len = (int64_t)x->ids.len,
-        .prefix_len = (int64_t)x->prefix_len,
-        .num_images = (int64_t)x->params->num_images,
-        .features = (const float *const *)x->features,
-        .pixels = (const float *const *)x->pixels,
-    };
+    struct dlm_example example = dlm_input_example(&x->input);
     struct dlm_pass_step step = {.examples = &example, .num = 1, .weight = 1.0f / (float)num};
     float *logprobs = dlm_alloc_array(x->s.ctx, (size_t)num, sizeof(*logprobs));
+
+    example.num_images = (int64_t)x->params->num_images;
+    example.plans = x->request.plans;
+    example.features = (const float *const *)x->features;
+    example.pixels = (const float *const *)x->pixels;
     enum dlm_status st = logprobs ? dlm_pass_run(x->pass, &step) : DLM_ERR_MEMORY;
 
     if (!st)
@@ -181,8 +179,10 @@ static enum dlm_status run(struct score *x, struct dlm_score_result *result)
     result->logprobs = dlm_alloc_array(x->s.ctx, (size_t)num, sizeof(*result->logprobs));
     if (!st && (!result->ids || !result->logprobs))
         st = DLM_ERR_MEMORY;
-    for (int64_t i = 0; !st && i < num; i++) {
-        result->ids[i] = x->ids.ids[x->prefix_len + (size_t)i];
+    for (int64_t i = 0, t = 0; !st && i < num; i++, t++) {
+        while (!example.is_label[t])
+            t++;
+        result->ids[i] = example.ids[t];
         result->logprobs[i] = logprobs[i];
         result->loss -= logprobs[i] / (double)num;
     }

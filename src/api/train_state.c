@@ -17,11 +17,14 @@ static void hash_rows(const struct dlm_train_data *d, char hex[65])
     for (size_t i = 0; i < d->num_train + d->num_val; i++) {
         const struct dlm_train_example *e =
             i < d->num_train ? &d->train[i] : &d->val[i - d->num_train];
-        const int64_t head[] = {e->prefix_len, (int64_t)e->ids.len, e->row_id, i < d->num_train};
+        const struct dlm_input *in = &e->input;
+        const int64_t head[] = {in->bidirectional_len, (int64_t)in->ids.len, e->row_id,
+                                i < d->num_train};
         dlm_sha256_update(&sha, head, sizeof(head));
-        dlm_sha256_update(&sha, e->ids.ids, e->ids.len * sizeof(*e->ids.ids));
-        if (e->image >= 0)
-            dlm_sha256_update(&sha, d->images[e->image].sha, 64);
+        dlm_sha256_update(&sha, in->ids.ids, in->ids.len * sizeof(*in->ids.ids));
+        dlm_sha256_update(&sha, in->is_label, in->ids.len);
+        for (size_t k = 0; k < e->num_images; k++)
+            dlm_sha256_update(&sha, d->images[d->shown[e->first_image + k]].shown->sha, 64);
     }
     dlm_sha256_finish(&sha, digest);
     dlm_sha256_hex(digest, hex);

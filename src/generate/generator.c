@@ -26,8 +26,10 @@ struct dlm_generator {
     struct dlm_slot *token, *sampling, *rng, *features, *adapter_on;
     struct half prefill, decode;
     struct dlm_sampling how;
-    int64_t len, prefix_len; /* tokens in the cache; the prompt's */
+    int64_t len, bidirectional_len; /* tokens in the cache; of the prompt's, see dlm_example */
+    int32_t next;                   /* position of the next token */
     uint32_t step;
+    int32_t (*positions)[3]; /* of a run's tokens */
     float *cos, *sin;
 };
 
@@ -159,7 +161,8 @@ enum dlm_status dlm_generator_create(struct dlm_ctx *ctx, struct dlm_generator *
     g->slots = (struct dlm_slots){.ctx = ctx, .device = model->device};
     g->cos = dlm_alloc_array(ctx, (size_t)(bucket * half_dim), sizeof(*g->cos));
     g->sin = dlm_alloc_array(ctx, (size_t)(bucket * half_dim), sizeof(*g->sin));
-    enum dlm_status st = g->cos && g->sin ? add_shared(g) : DLM_ERR_MEMORY;
+    g->positions = dlm_alloc_array(ctx, (size_t)bucket, sizeof(*g->positions));
+    enum dlm_status st = g->cos && g->sin && g->positions ? add_shared(g) : DLM_ERR_MEMORY;
     if (!st)
         st = add_half(g, &g->prefill, bucket);
     if (!st)
@@ -194,6 +197,7 @@ void dlm_generator_destroy(struct dlm_generator **generator)
     dlm_slots_finish(&g->slots);
     dlm_free(g->cache_k);
     dlm_free(g->cache_v);
+    dlm_free(g->positions);
     dlm_free(g->cos);
     dlm_free(g->sin);
     dlm_free(g);
@@ -240,21 +244,17 @@ static enum dlm_status write_features(struct dlm_generator *g, const struct dlm_
     return st;
 }
 
-/* Position-dependent inputs of n tokens from g->len on; runs; reads the token. */
+/* Position-dependent inputs of n tokens from g->len on, at g->positions; runs; reads the token. */
 static enum dlm_status run_half(struct dlm_generator *g, struct half *h, int64_t n, int32_t *token)
 {
     const struct dlm_decoder_config *c = &g->model->decoder.config;
-    const int32_t rows[4] = {(int32_t)g->len, (int32_t)(g->len + n), (int32_t)g->prefix_len,
+    const int32_t rows[4] = {(int32_t)g->len, (int32_t)(g->len + n), (int32_t)g->bidirectional_len,
                              (int32_t)n}; /* below the cache's capacity */
     const int32_t start[2] = {(int32_t)g->len, (int32_t)n};
     const uint32_t rng[4] = {(uint32_t)g->how.seed, (uint32_t)(g->how.seed >> 32), g->step++, 0};
     const size_t table = (size_t)(h->tokens * c->head_dim / 2) * sizeof(float);
 
-    for (int64_t t = 0; t < h->tokens; t++) {
-        int32_t position = (int32_t)(g->len + t) + 1; /* positions count from 1 */
-        dlm_decoder_rope_table(c, &position, 1, g->cos + t * c->head_dim / 2,
-                               g->sin + t * c->head_dim / 2);
-    }
+    dlm_decoder_rope_table(c, (const int32_t(*)[3])g->positions, h->tokens, g->cos, g->sin);
     enum dlm_status st = dlm_slot_write(h->rows, rows, sizeof(rows));
     if (!st)
         st = dlm_slot_write(h->start, start, sizeof(start));
@@ -277,10 +277,10 @@ static enum dlm_status check_prompt(const struct dlm_generator *g, const struct 
     const int64_t vocab = g->model->decoder.config.vocab;
     int64_t slots = 0;
 
-    if (prompt->prefix_len < 1 || prompt->prefix_len > g->params.prompt_len ||
-        prompt->num_images > g->params.num_images)
+    if (prompt->len < 1 || prompt->len > g->params.prompt_len || prompt->bidirectional_len < 0 ||
+        prompt->bidirectional_len > prompt->len || prompt->num_images > g->params.num_images)
         return dlm_fail(g->ctx, DLM_ERR_INVALID, "the prompt does not fit the program");
-    for (int64_t t = 0; t < prompt->prefix_len; t++) {
+    for (int64_t t = 0; t < prompt->len; t++) {
         slots += prompt->ids[t] == g->model->image_id;
         if (prompt->ids[t] < 0 || prompt->ids[t] >= vocab)
             return dlm_fail(g->ctx, DLM_ERR_INVALID,
@@ -297,7 +297,7 @@ enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_
                                       const struct dlm_sampling *sampling, int32_t *token)
 {
     const float how[2] = {sampling->temperature, sampling->top_p};
-    const int32_t last = (int32_t)prompt->prefix_len - 1;
+    const int32_t last = (int32_t)prompt->len - 1; /* below the capacity */
     int32_t slot = 0;
 
     enum dlm_status st = check_prompt(g, prompt);
@@ -309,8 +309,10 @@ enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_
     g->how = *sampling;
     g->step = 0;
     g->len = 0;
-    g->prefix_len = prompt->prefix_len;
-    for (int64_t t = 0; t < prompt->prefix_len; t++)
+    g->bidirectional_len = prompt->bidirectional_len;
+    memset(g->positions, 0, (size_t)g->prefill.tokens * sizeof(*g->positions));
+    g->model->family->positions(g->model, prompt, g->positions, &g->next);
+    for (int64_t t = 0; t < prompt->len; t++)
         ids[t] = prompt->num_images && prompt->ids[t] == g->model->image_id ? -1 - slot++
                                                                             : prompt->ids[t];
     st = dlm_slot_write(g->prefill.ids, ids, (size_t)g->prefill.tokens * sizeof(*ids));
@@ -321,13 +323,16 @@ enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_
     if (!st && prompt->num_images)
         st = write_features(g, prompt);
     dlm_free(ids);
-    return st ? st : run_half(g, &g->prefill, prompt->prefix_len, token);
+    return st ? st : run_half(g, &g->prefill, prompt->len, token);
 }
 
 enum dlm_status dlm_generator_next(struct dlm_generator *g, int32_t *token)
 {
     if (g->len >= g->params.prompt_len + g->params.max_tokens)
         return dlm_fail(g->ctx, DLM_ERR_INVALID, "the KV cache is full");
+    for (int axis = 0; axis < 3; axis++)
+        g->positions[0][axis] = g->next;
+    g->next++;
     return run_half(g, &g->decode, 1, token);
 }
 

@@ -36,7 +36,7 @@ struct dlm_sampling {
     uint64_t seed;
 };
 
-/* Takes in the prompt (example's prefix; its suffix is not read) and chooses the first token. */
+/* Takes in the prompt (its labels are not read) and chooses the first token. */
 enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_example *prompt,
                                       const struct dlm_sampling *sampling,
                                       int32_t *token) DLM_CHECK_RESULT;

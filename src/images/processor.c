@@ -18,23 +18,6 @@ struct config {
     const char *path;
 };
 
-void dlm_processor_init_default(struct dlm_processor *processor)
-{
-    *processor = (struct dlm_processor){
-        .class_name = "PaliGemmaProcessor",
-        .height = 224,
-        .width = 224,
-        .resample = DLM_RESAMPLE_BICUBIC,
-        .do_convert_rgb = true,
-        .do_resize = true,
-        .do_rescale = true,
-        .do_normalize = true,
-        .rescale_factor = 1.0 / 255.0,
-        .mean = {0.5, 0.5, 0.5},
-        .std = {0.5, 0.5, 0.5},
-    };
-}
-
 static enum dlm_status fail_member(const struct config *c, const char *key, const char *what)
 {
     return dlm_fail(c->ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' %s", c->path, key, what);
@@ -127,7 +110,7 @@ static enum dlm_status read_class_name(const struct config *c, const json_t *roo
 
 static enum dlm_status read_steps(const struct config *c, struct dlm_processor *p)
 {
-    int64_t resample = p->resample, tokens = 0;
+    int64_t resample = p->resample, tokens = p->image_seq_length;
 
     if (json_is_null(json_object_get(c->json, "do_convert_rgb")))
         p->do_convert_rgb = false;
@@ -182,7 +165,6 @@ enum dlm_status dlm_processor_load(struct dlm_ctx *ctx, struct dlm_processor *ou
     struct config c = {.ctx = ctx, .path = path};
     json_t *root = NULL;
 
-    dlm_processor_init_default(out);
     enum dlm_status st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &root);
     if (st)
         goto done;

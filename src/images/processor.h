@@ -8,7 +8,7 @@
 #define DLM_PROCESSOR_MAX_SIZE 16384
 
 struct dlm_processor {
-    char class_name[64]; /* processor class, e.g. "PaliGemmaProcessor" */
+    char class_name[64]; /* processor class */
     int height, width;   /* of pixel_values, 1 .. DLM_PROCESSOR_MAX_SIZE */
     enum dlm_resample resample;
     bool do_convert_rgb; /* the transparent colour of an image becomes white */
@@ -18,14 +18,12 @@ struct dlm_processor {
     int image_seq_length; /* tokens an image takes; 0: the file does not say */
 };
 
-/* PaliGemma's: 224 x 224, bicubic, 1/255, mean and std 0.5; do_convert_rgb as the class has it. */
-void dlm_processor_init_default(struct dlm_processor *processor);
-
 /* Reads a preprocessor_config.json, or a processor_config.json that holds an "image_processor"
- * member. Missing and null members get the class's defaults, but for "do_convert_rgb": null, which
- * is false as in transformers (and in PaliGemma's own file). DLM_ERR_IO, DLM_ERR_PARSE: cannot be
- * read, wrong type or range; DLM_ERR_UNSUPPORTED: asks for a step that is not done here (padding,
- * cropping, sizes that keep the aspect ratio). Messages name path and member. */
+ * member. What is missing or null there keeps the value of *out: the class's default; but
+ * "do_convert_rgb": null is false as in transformers (and in PaliGemma's own file). DLM_ERR_IO,
+ * DLM_ERR_PARSE: cannot be read, wrong type or range; DLM_ERR_UNSUPPORTED: asks for a step that is
+ * not done here (padding, cropping, sizes that keep the aspect ratio). Messages name path and
+ * member. */
 enum dlm_status dlm_processor_load(struct dlm_ctx *ctx, struct dlm_processor *out,
                                    const char *path) DLM_CHECK_RESULT;
 

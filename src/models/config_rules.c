@@ -61,3 +61,25 @@ enum dlm_status dlm_config_check(struct dlm_ctx *ctx, const json_t *config, cons
         st = check_rule(ctx, config, path, &rules[i]);
     return st;
 }
+
+enum dlm_status dlm_config_read_stops(struct dlm_ctx *ctx, const json_t *config, const char *path,
+                                      int64_t vocab, struct dlm_stops *stops)
+{
+    const json_t *value = json_object_get(config, "eos_token_id");
+    const size_t num = json_is_array(value) ? json_array_size(value) : 1;
+
+    if (!value || json_is_null(value))
+        return DLM_OK;
+    if (!num || num > DLM_ARRAY_LEN(stops->ids))
+        return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'eos_token_id' holds %zu ids", path,
+                        num);
+    for (size_t i = 0; i < num; i++) {
+        const json_t *id = json_is_array(value) ? json_array_get(value, i) : value;
+        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= vocab)
+            return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'eos_token_id' is not an id "
+                            "below %lld, or a list of them", path, (long long)vocab);
+        stops->ids[i] = (int32_t)json_integer_value(id); /* vocabularies are below 2^22 */
+    }
+    stops->num = num;
+    return DLM_OK;
+}

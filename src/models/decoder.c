@@ -238,7 +238,15 @@ struct dlm_tensor *dlm_decoder_loss(struct dlm_build *b, const struct dlm_decode
     return dlm_graph_join(b->g, logprob, parts, num, 0);
 }
 
-void dlm_decoder_rope_table(const struct dlm_decoder_config *c, const int32_t *positions,
+/* The axis whose positions turn pair i of a head. */
+static int axis_of(const struct dlm_decoder_config *c, int64_t i)
+{
+    const int64_t first = c->mrope_section[0], second = first + c->mrope_section[1];
+
+    return !second || i < first ? 0 : i < second ? 1 : 2;
+}
+
+void dlm_decoder_rope_table(const struct dlm_decoder_config *c, const int32_t (*positions)[3],
                             int64_t num, float *cos_out, float *sin_out)
 {
     const int64_t half = c->head_dim / 2;
@@ -247,8 +255,9 @@ void dlm_decoder_rope_table(const struct dlm_decoder_config *c, const int32_t *p
         /* as transformers computes it: the frequency and the angle in f32 */
         float frequency =
             1.0f / powf(c->rope_theta, (float)(2 * i) / (float)c->head_dim);
+        const int axis = axis_of(c, i);
         for (int64_t r = 0; r < num; r++) {
-            float angle = (float)positions[r] * frequency;
+            float angle = (float)positions[r][axis] * frequency;
             cos_out[r * half + i] = cosf(angle);
             sin_out[r * half + i] = sinf(angle);
         }

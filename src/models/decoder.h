@@ -9,6 +9,8 @@ struct dlm_decoder_config {
     float norm_eps, rope_theta, embed_scale;
     bool norm_plus_one;
     uint32_t act; /* DLM_ACT_* */
+    int64_t mrope_section[3]; /* pairs of a head turned by each axis's position; all zero: one axis
+                               * (M-RoPE, Wang et al., Qwen2-VL, 2024) */
 };
 
 struct dlm_decoder_layer {
@@ -65,7 +67,7 @@ struct dlm_tensor *dlm_decoder_loss(struct dlm_build *b, const struct dlm_decode
                                     struct dlm_tensor **dhidden);
 
 /* cos and sin of positions[R] (f32 [R, head_dim / 2] each), for the host to write. */
-void dlm_decoder_rope_table(const struct dlm_decoder_config *c, const int32_t *positions,
+void dlm_decoder_rope_table(const struct dlm_decoder_config *c, const int32_t (*positions)[3],
                             int64_t num, float *cos_out, float *sin_out);
 
 #endif

@@ -50,28 +50,26 @@ static enum dlm_status find_family(struct dlm_ctx *ctx, const json_t *config, co
                     path, type ? type : "(none)", families[0]->model_type);
 }
 
-enum dlm_status dlm_family_of_folder(struct dlm_ctx *ctx, const char *dir,
-                                     const struct dlm_family **family)
+/* As transformers does: what ends an answer is said by generation_config.json where it is there. */
+static enum dlm_status read_generation_config(struct dlm_model *m)
 {
+    char *path = dlm_path_join(m->ctx, m->dir, "generation_config.json");
     json_t *config = NULL;
+    enum dlm_status st = path ? DLM_OK : DLM_ERR_MEMORY;
 
-    *family = families[0];
-    if (!dir)
-        return DLM_OK;
-    char *path = dlm_path_join(ctx, dir, "config.json");
-    enum dlm_status st =
-        path ? dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config) : DLM_ERR_MEMORY;
+    if (!st && dlm_path_is_file(path))
+        st = dlm_json_load(m->ctx, path, MAX_CONFIG_BYTES, &config);
     if (!st)
-        st = find_family(ctx, config, path, family);
+        st = dlm_config_read_stops(m->ctx, config, path, m->decoder.config.vocab, &m->stops);
     json_decref(config);
     dlm_free(path);
     return st;
 }
 
-/* *out: the struct of the family that config names, with its configuration read; owned, NULL on
- * failure. path is for messages. */
-static enum dlm_status create(struct dlm_ctx *ctx, struct dlm_model **out,
-                              struct dlm_device *device, const json_t *config, const char *path)
+/* *out: the struct of the family that config names, with its configuration read, and with that of
+ * the folder's other files unless dir is NULL. Owned, NULL on failure. path is for messages. */
+static enum dlm_status create(struct dlm_ctx *ctx, struct dlm_model **out, const json_t *config,
+                              const char *path, const char *dir)
 {
     const struct dlm_family *family = NULL;
 
@@ -83,13 +81,47 @@ static enum dlm_status create(struct dlm_ctx *ctx, struct dlm_model **out,
     if (!m)
         return DLM_ERR_MEMORY;
     m->ctx = ctx;
-    m->device = device;
     m->family = family;
-    st = family->read_config(ctx, config, path, m);
+    m->processor = *family->processor;
+    if (dir) {
+        m->dir = dlm_strdup(ctx, dir);
+        st = m->dir ? dlm_processor_load_folder(ctx, &m->processor, dir) : DLM_ERR_MEMORY;
+    }
+    if (!st)
+        st = family->read_config(ctx, config, path, m);
+    if (!st && dir)
+        st = read_generation_config(m);
     if (st)
         dlm_model_destroy(&m);
     *out = m;
     return st;
+}
+
+enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **out, const char *dir)
+{
+    char *path = dir ? dlm_path_join(ctx, dir, "config.json")
+                     : dlm_strdup(ctx, families[0]->shape);
+    json_t *config = NULL;
+    enum dlm_status st = DLM_ERR_MEMORY;
+
+    *out = NULL;
+    if (path && dir)
+        st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config);
+    else if (path)
+        config = json_pack("{s:s}", "model_type", families[0]->model_type);
+    if (config)
+        st = create(ctx, out, config, path, dir);
+    json_decref(config);
+    dlm_free(path);
+    return st;
+}
+
+bool dlm_model_is_stop(const struct dlm_model *m, int32_t id)
+{
+    for (size_t i = 0; i < m->stops.num; i++)
+        if (m->stops.ids[i] == id)
+            return true;
+    return false;
 }
 
 static enum dlm_dtype choose_policy(const struct dlm_checkpoint *ckpt)
@@ -169,30 +201,16 @@ static void warn_of_unused(const struct dlm_model *m)
 enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
                                struct dlm_device *device, const char *dir, enum dlm_dtype policy)
 {
-    struct dlm_model *m = NULL;
     struct dlm_checkpoint *ckpt = NULL;
-    char *path = dlm_path_join(ctx, dir, "config.json");
-    json_t *config = NULL;
-    enum dlm_status st = DLM_ERR_MEMORY;
+    struct dlm_model *m = NULL;
 
     *out = NULL;
-    if (path)
-        st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config);
-    if (!st)
-        st = create(ctx, &m, device, config, path);
-    if (st)
-        goto done;
-    m->dir = dlm_strdup(ctx, dir);
-    st = m->dir ? dlm_processor_load_folder(ctx, &m->processor, dir) : DLM_ERR_MEMORY;
-    if (!st && (m->processor.height != m->tower.image || m->processor.width != m->tower.image))
-        st = dlm_fail(ctx, DLM_ERR_INVALID,
-                      "cannot load '%s': the processor's %d x %d is not the tower's image size "
-                      "%lld",
-                      dir, m->processor.height, m->processor.width, (long long)m->tower.image);
+    enum dlm_status st = dlm_model_read_folder(ctx, &m, dir);
     if (!st)
         st = dlm_checkpoint_open(ctx, &ckpt, dir);
     if (st)
         goto done;
+    m->device = device;
     m->policy = policy < DLM_DTYPE_COUNT ? policy : choose_policy(ckpt);
     st = dlm_weights_create(ctx, &m->weights, device, m->policy, ckpt, &m->family->names);
     if (!st)
@@ -206,8 +224,6 @@ enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
     m = NULL;
 done:
     dlm_model_destroy(&m);
-    json_decref(config);
-    dlm_free(path);
     return st;
 }
 
@@ -240,12 +256,11 @@ static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model 
     struct dlm_model *m = NULL;
 
     *out = NULL;
-    enum dlm_status st = create(ctx, &m, device, config, path);
+    enum dlm_status st = create(ctx, &m, config, path, NULL);
     if (st)
         return st;
+    m->device = device;
     m->policy = policy;
-    dlm_processor_init_default(&m->processor);
-    m->processor.height = m->processor.width = (int)m->tower.image; /* at most 4096 */
     st = dlm_weights_create(ctx, &m->weights, device, policy, NULL, &m->family->names);
     if (!st)
         m->weights->file_dtype = file < DLM_DTYPE_COUNT ? file : policy;

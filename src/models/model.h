@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "images/processor.h"
+#include "models/config_rules.h"
 #include "models/decoder.h"
 #include "models/family_list.h"
 #include "models/input.h"
@@ -27,7 +28,8 @@ struct dlm_model {
     struct dlm_tower_shape tower;
     struct dlm_decoder decoder;
     int64_t image_tokens; /* features of one image */
-    int32_t image_id, bos_id, eos_id, pad_id;
+    int32_t image_id;     /* stands in the input for a row that the projector gives */
+    struct dlm_stops stops;
     struct dlm_linear_list linears; /* every linear that an adapter may name */
 };
 
@@ -45,8 +47,9 @@ struct dlm_family {
     /* What a checkpoint may hold though the graphs leave it out: prefixes of canonical names, up to
      * NULL. Of anything else that is left over a warning tells. */
     const char *const *spare;
-    /* Fills the configs, the tower's shape and the ids of m from config.json; path is for
-     * messages. */
+    const struct dlm_processor *processor; /* what preprocessor_config.json need not say */
+    /* Fills the configs, the tower's shape and the ids of m from config.json, and checks them
+     * against m->processor, which is read. path is for messages. */
     enum dlm_status (*read_config)(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    struct dlm_model *m);
     /* Declares every weight and lists the linears. */
@@ -55,10 +58,20 @@ struct dlm_family {
     void (*finish)(struct dlm_model *m);
     /* Adds the tokens that the family's processor adds to a tokenizer without them. */
     enum dlm_status (*add_tokens)(struct dlm_ctx *ctx, struct dlm_tokenizer *tok);
-    /* Appends the whole input's ids; *prefix_len (may be NULL): ids before the suffix. */
-    enum dlm_status (*encode)(struct dlm_ctx *ctx, const struct dlm_tokenizer *tok,
-                              const struct dlm_input_text *text, struct dlm_ids *ids,
-                              size_t *prefix_len);
+    /* What an image of this size becomes. No pixels, no weights: DLM_ERR_INVALID is a size that
+     * the family refuses. */
+    enum dlm_status (*plan_image)(struct dlm_ctx *ctx, const struct dlm_model *m, int width,
+                                  int height, struct dlm_image_plan *plan);
+    /* The whole input of a conversation; plans: of its images, in the order of their parts. What
+     * in held before goes. */
+    enum dlm_status (*encode)(struct dlm_ctx *ctx, const struct dlm_model *m,
+                              const struct dlm_tokenizer *tok,
+                              const struct dlm_conversation *conversation,
+                              const struct dlm_image_plan *plans, struct dlm_input *in);
+    /* Positions of the tokens, [len][3] (a family with one axis gives three times the same), and
+     * that of the token after them, *next, from which generation counts on. */
+    void (*positions)(const struct dlm_model *m, const struct dlm_example *e, int32_t (*at)[3],
+                      int32_t *next);
     /* pixels f32 [N, channels, image, image], rows i32 [N, 4] (see attention.c) -> features
      * [N * patches, tower width] */
     struct dlm_tensor *(*build_tower)(struct dlm_build *b, const struct dlm_model *m,
@@ -71,11 +84,6 @@ struct dlm_family {
 #define DLM_FAMILY_DECLARE(name) extern const struct dlm_family dlm_family_##name;
 DLM_FAMILY_LIST(DLM_FAMILY_DECLARE)
 #undef DLM_FAMILY_DECLARE
-
-/* The family of a checkpoint folder's config.json; dir NULL: the first one.
- * DLM_ERR_UNSUPPORTED: one that dlm does not know. */
-enum dlm_status dlm_family_of_folder(struct dlm_ctx *ctx, const char *dir,
-                                     const struct dlm_family **family) DLM_CHECK_RESULT;
 
 /* Opens the checkpoint folder: reads the configs, maps and checks the files, declares the weights.
  * Loads none. policy DLM_DTYPE_COUNT: chosen by the files (bf16 for f32 files over 4 GB).
@@ -91,6 +99,11 @@ enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **ou
                                       struct dlm_device *device, const json_t *config,
                                       const char *path, enum dlm_dtype policy) DLM_CHECK_RESULT;
 
+/* Configuration and processor of a checkpoint folder alone, without device or weights: enough to
+ * plan images and to encode. dir NULL: the first family's defaults. */
+enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **out,
+                                      const char *dir) DLM_CHECK_RESULT;
+
 /* Random weights in a known shape ("paligemma-3b-224"), for bench. */
 enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
                                      struct dlm_device *device, const char *shape,
@@ -99,6 +112,9 @@ void dlm_model_destroy(struct dlm_model **model);
 
 /* The linear of a canonical module path, NULL if adapters cannot name it. */
 const struct dlm_linear *dlm_model_find_linear(const struct dlm_model *m, const char *path);
+
+/* True for a token that ends an answer. */
+bool dlm_model_is_stop(const struct dlm_model *m, int32_t id);
 
 /* The modules that spec matches, as LoRA modules; spec's names mean modules of the language model
  * unless it says below what. DLM_ERR_INVALID: it matches none. */

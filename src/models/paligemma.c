@@ -1,7 +1,7 @@
 /* PaliGemma (Beyer et al., 2024): a SigLIP tower, one linear projector, a Gemma decoder. Agrees
  * with transformers' PaliGemmaForConditionalGeneration: image features enter unscaled, text
- * embeddings are multiplied by sqrt(hidden), positions count from 1 (the caller's business), the
- * image and the prefix see each other both ways. */
+ * embeddings are multiplied by sqrt(hidden), positions count from 1, images and request see each
+ * other both ways. */
 #include <math.h>
 
 #include "base/json.h"
@@ -70,6 +70,21 @@ static const struct dlm_config_rule only[] = {
     {"vision_config", "model_type", "\"siglip_vision_model\""},
     {"vision_config", "attention_dropout", "0"},
     {"vision_config", "num_channels", "3"},
+};
+
+/* SiglipImageProcessor's defaults. */
+static const struct dlm_processor processor = {
+    .class_name = "PaliGemmaProcessor",
+    .height = 224,
+    .width = 224,
+    .resample = DLM_RESAMPLE_BICUBIC,
+    .do_convert_rgb = true,
+    .do_resize = true,
+    .do_rescale = true,
+    .do_normalize = true,
+    .rescale_factor = 1.0 / 255.0,
+    .mean = {0.5, 0.5, 0.5},
+    .std = {0.5, 0.5, 0.5},
 };
 
 /* key: "hidden_act", or the name that Gemma's configs gave it for a while. */
@@ -213,41 +228,56 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, co
     return st;
 }
 
+/* Every image has the tower's one size. Without a folder no file says another. */
+static enum dlm_status check_processor(const struct dlm_model *m, const char *path)
+{
+    const struct dlm_processor *p = &m->processor;
+    const int64_t image = m->tower.image;
+
+    if (p->height != image || p->width != image)
+        return dlm_fail(m->ctx, DLM_ERR_INVALID,
+                        "cannot load '%s': the processor's %d x %d is not the tower's image size "
+                        "%lld", path, p->height, p->width, (long long)image);
+    if (p->image_seq_length && p->image_seq_length != m->image_tokens)
+        return dlm_fail(m->ctx, DLM_ERR_INVALID,
+                        "cannot load '%s': the processor's %d tokens an image are not the tower's "
+                        "%lld", path, p->image_seq_length, (long long)m->image_tokens);
+    return DLM_OK;
+}
+
 static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *config,
                                              const char *path, struct dlm_model *m)
 {
     struct dlm_vit_config *vit = &paligemma(m)->vit.config;
-    int64_t image = 257152, bos = 2, eos = 1, pad = 0;
+    const json_t *text = json_object_get(config, "text_config");
+    int64_t image = 257152;
 
     enum dlm_status st = dlm_config_check(ctx, config, path, only, DLM_ARRAY_LEN(only));
     if (!st)
-        st = read_text(ctx, json_object_get(config, "text_config"), path, &m->decoder.config);
+        st = read_text(ctx, text, path, &m->decoder.config);
     if (!st)
         st = check_score_scale(ctx, config, path, m->decoder.config.head_dim);
     if (!st)
         st = read_vision(ctx, json_object_get(config, "vision_config"), path, vit);
     const int64_t last = m->decoder.config.vocab - 1;
     const struct int_member ints[] = {
-        {"image_token_index", 0, last, &image}, {"image_token_id", 0, last, &image},
-        {"bos_token_id", 0, last, &bos},        {"eos_token_id", 0, last, &eos},
-        {"pad_token_id", 0, last, &pad},
-    };
-    /* the text section's ids hold where the top level has none */
-    if (!st)
-        st = read_ints(ctx, json_object_get(config, "text_config"), path, ints + 2, 3);
+        {"image_token_index", 0, last, &image}, {"image_token_id", 0, last, &image}};
     if (!st)
         st = read_ints(ctx, config, path, ints, DLM_ARRAY_LEN(ints));
+    /* the text section's holds where the top level has none */
+    m->stops = (struct dlm_stops){.ids = {1}, .num = 1};
+    if (!st)
+        st = dlm_config_read_stops(ctx, text, path, last + 1, &m->stops);
+    if (!st)
+        st = dlm_config_read_stops(ctx, config, path, last + 1, &m->stops);
     if (st)
         return st;
-    m->image_id = (int32_t)image; /* ids are below the vocabulary's 2^22 */
-    m->bos_id = (int32_t)bos;
-    m->eos_id = (int32_t)eos;
-    m->pad_id = (int32_t)pad;
+    m->image_id = (int32_t)image; /* below the vocabulary's 2^22 */
     m->tower = (struct dlm_tower_shape){.channels = vit->channels, .image = vit->image,
                                         .patches = dlm_vit_num_patches(vit),
                                         .width = vit->hidden};
     m->image_tokens = m->tower.patches;
-    return DLM_OK;
+    return m->dir ? check_processor(m, path) : DLM_OK;
 }
 
 static enum dlm_status paligemma_declare(struct dlm_model *m)
@@ -282,6 +312,30 @@ static struct dlm_tensor *paligemma_build_tower(struct dlm_build *b, const struc
     return dlm_vit_build(b, &const_paligemma(m)->vit, pixels, rows);
 }
 
+static enum dlm_status paligemma_plan_image(struct dlm_ctx *ctx, const struct dlm_model *m,
+                                            int width, int height, struct dlm_image_plan *plan)
+{
+    const struct dlm_vit_config *v = &const_paligemma(m)->vit.config;
+    const int32_t grid = (int32_t)(v->image / v->patch); /* at most 4096 */
+
+    (void)ctx;
+    (void)width;
+    (void)height;
+    *plan = (struct dlm_image_plan){.height = (int32_t)v->image, .width = (int32_t)v->image,
+                                    .grid_t = 1, .grid_h = grid, .grid_w = grid,
+                                    .patches = grid * grid, .tokens = grid * grid};
+    return DLM_OK;
+}
+
+static void paligemma_positions(const struct dlm_model *m, const struct dlm_example *e,
+                                int32_t (*at)[3], int32_t *next)
+{
+    (void)m;
+    *next = 1;
+    for (int64_t t = 0; t < e->len; t++, ++*next)
+        at[t][0] = at[t][1] = at[t][2] = *next;
+}
+
 static struct dlm_tensor *paligemma_project(struct dlm_build *b, const struct dlm_model *m,
                                             struct dlm_tensor *features)
 {
@@ -297,11 +351,14 @@ const struct dlm_family dlm_family_paligemma = {
     .head = HEAD,
     .usual_targets = ".*language_model.*\\.(q_proj|k_proj|v_proj|o_proj)",
     .spare = spare,
+    .processor = &processor,
     .read_config = paligemma_read_config,
     .declare = paligemma_declare,
     .finish = paligemma_finish,
     .add_tokens = dlm_paligemma_add_tokens,
-    .encode = dlm_paligemma_input,
+    .plan_image = paligemma_plan_image,
+    .encode = dlm_paligemma_encode,
+    .positions = paligemma_positions,
     .build_tower = paligemma_build_tower,
     .project = paligemma_project,
 };

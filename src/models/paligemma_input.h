@@ -1,22 +1,27 @@
-/* What PaliGemma reads: image tokens, <bos>, the prefix, and for training or scoring the suffix.
+/* What PaliGemma reads: image tokens, <bos>, the request, and for training or scoring the answer.
  * Cutting to a length is the caller's part, and so are images and features. */
 #ifndef DLM_MODELS_PALIGEMMA_INPUT_H
 #define DLM_MODELS_PALIGEMMA_INPUT_H
 
 #include "models/input.h"
 
+struct dlm_model;
+
 /* Adds <image>, <loc0000>..<loc1023> and <seg000>..<seg127> where the tokenizer lacks them, in the
  * order and kind in which PaliGemmaProcessor adds them. Call once, before any input is made. */
 enum dlm_status dlm_paligemma_add_tokens(struct dlm_ctx *ctx,
                                          struct dlm_tokenizer *tok) DLM_CHECK_RESULT;
 
-/* Appends to ids: <image> x num_images x tokens_per_image, <bos>, the prefix (with its newline),
- * and with a suffix also the suffix and <eos>. *prefix_len (may be NULL) is the number of ids
- * before the suffix. Special tokens inside the texts are text; <loc> and <seg> are found as ever.
- * DLM_ERR_INVALID: a text is not UTF-8; DLM_ERR_UNSUPPORTED: the tokenizer lacks a token above. On
- * failure ids keeps what it had. */
-enum dlm_status dlm_paligemma_input(struct dlm_ctx *ctx, const struct dlm_tokenizer *tok,
-                                    const struct dlm_input_text *text, struct dlm_ids *ids,
-                                    size_t *prefix_len) DLM_CHECK_RESULT;
+/* A user's turn, and maybe an answer: an <image> for each of the images' tokens, <bos>, the request
+ * and a newline, all of which see each other both ways; then the answer and <eos>, which are
+ * learned. The request for a caption is "caption en". Prose is <bos>, the text, <eos>.
+ * Special tokens inside the texts are text; <loc> and <seg> are found as ever. m is not used.
+ * DLM_ERR_INVALID: a text is not UTF-8; DLM_ERR_UNSUPPORTED: more turns than that, or the tokenizer
+ * lacks a token above. */
+enum dlm_status dlm_paligemma_encode(struct dlm_ctx *ctx, const struct dlm_model *m,
+                                     const struct dlm_tokenizer *tok,
+                                     const struct dlm_conversation *conversation,
+                                     const struct dlm_image_plan *plans,
+                                     struct dlm_input *in) DLM_CHECK_RESULT;
 
 #endif

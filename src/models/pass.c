@@ -10,7 +10,8 @@
 
 /* Host copies of what a step writes. */
 struct dlm_host_step {
-    int32_t *ids, *positions, *rows, *keep, *keep_back, *labels, *slot_rows;
+    int32_t (*positions)[3];
+    int32_t *ids, *rows, *keep, *keep_back, *labels, *slot_rows;
     float *cos, *sin, *weights;
     uint32_t *row_ids, *keep_ids, *image_ids;
     uint16_t *half_features; /* one image's, in the policy's type */
@@ -78,7 +79,7 @@ static enum dlm_status make_host(struct dlm_pass *p)
     if (!h)
         return DLM_ERR_MEMORY;
     h->ids = dlm_alloc_array(ctx, (size_t)rows, 4);
-    h->positions = dlm_alloc_array(ctx, (size_t)rows, 4);
+    h->positions = dlm_alloc_array(ctx, (size_t)rows, sizeof(*h->positions));
     h->rows = dlm_alloc_array(ctx, (size_t)p->params.batch * 4, 4);
     h->keep = dlm_alloc_array(ctx, labels, 4);
     h->keep_back = dlm_alloc_array(ctx, (size_t)rows, 4);
@@ -258,7 +259,7 @@ static void lay_out(struct dlm_pass *p, const struct dlm_example *e, int64_t b, 
             h->slot_rows[slot] = (int32_t)row; /* rows and slots are far below 2^31 */
             h->ids[row] = (int32_t)(-1 - slot++);
         }
-        if (t < e->prefix_len)
+        if (!e->is_label || !e->is_label[t])
             continue;
         h->keep[at->labels] = (int32_t)(row - 1);
         h->keep_back[row - 1] = (int32_t)at->labels;
@@ -266,8 +267,9 @@ static void lay_out(struct dlm_pass *p, const struct dlm_example *e, int64_t b, 
         h->labels[at->labels] = e->ids[t];
         h->weights[at->labels++] = weight;
     }
-    const int32_t rows[4] = {0, (int32_t)e->len, (int32_t)e->prefix_len, (int32_t)e->len};
+    const int32_t rows[4] = {0, (int32_t)e->len, (int32_t)e->bidirectional_len, (int32_t)e->len};
     memcpy(h->rows + 4 * b, rows, sizeof(rows));
+    p->model->family->positions(p->model, e, h->positions + first, &(int32_t){0});
     h->row_ids[b] = e->row_id;
     for (int64_t i = 0; i < e->num_images; i++)
         h->image_ids[at->images + i] = stream_of(e, i);
@@ -352,33 +354,45 @@ static enum dlm_status write_inputs(struct dlm_pass *p, const struct dlm_pass_st
     return st;
 }
 
+/* Ids of the vocabulary, as many image tokens as the images have, and no label that is seen before
+ * it is told. */
+static enum dlm_status check_example(const struct dlm_pass *p, const struct dlm_example *e)
+{
+    struct dlm_ctx *ctx = p->model->ctx;
+    int64_t slots = 0;
+
+    if (e->len < 1 || e->len > p->params.tokens || e->bidirectional_len < 0 ||
+        e->bidirectional_len > e->len ||
+        dlm_count_labels(e->is_label, DLM_MAX(e->bidirectional_len, (int64_t)1)))
+        return dlm_fail(ctx, DLM_ERR_INVALID, "an example does not fit the program");
+    for (int64_t t = 0; t < e->len; t++) {
+        slots += e->ids[t] == p->model->image_id;
+        if (e->ids[t] < 0 || e->ids[t] >= p->model->decoder.config.vocab)
+            return dlm_fail(ctx, DLM_ERR_INVALID,
+                            "token id %d is beyond the model's vocabulary of %lld", e->ids[t],
+                            (long long)p->model->decoder.config.vocab);
+    }
+    if (e->num_images && slots != e->num_images * p->model->image_tokens)
+        return dlm_fail(ctx, DLM_ERR_INVALID, "an example has %lld image tokens for %lld images",
+                        (long long)slots, (long long)e->num_images);
+    return DLM_OK;
+}
+
 static enum dlm_status check_step(const struct dlm_pass *p, const struct dlm_pass_step *step)
 {
     int64_t labels = 0, images = 0;
+    enum dlm_status st = DLM_OK;
 
-    for (int64_t i = 0; i < step->num; i++) {
+    for (int64_t i = 0; !st && i < step->num; i++) {
         const struct dlm_example *e = &step->examples[i];
-        int64_t slots = 0;
-        if (e->len < 1 || e->len > p->params.tokens || e->prefix_len < 1 ||
-            e->prefix_len > e->len)
-            return dlm_fail(p->model->ctx, DLM_ERR_INVALID, "an example does not fit the program");
-        for (int64_t t = 0; t < e->len; t++) {
-            slots += e->ids[t] == p->model->image_id;
-            if (e->ids[t] < 0 || e->ids[t] >= p->model->decoder.config.vocab)
-                return dlm_fail(p->model->ctx, DLM_ERR_INVALID,
-                                "token id %d is beyond the model's vocabulary of %lld", e->ids[t],
-                                (long long)p->model->decoder.config.vocab);
-        }
-        if (e->num_images && slots != e->num_images * p->model->image_tokens)
-            return dlm_fail(p->model->ctx, DLM_ERR_INVALID,
-                            "an example has %lld image tokens for %lld images", (long long)slots,
-                            (long long)e->num_images);
-        labels += e->len - e->prefix_len;
+        st = check_example(p, e);
+        labels += st ? 0 : dlm_count_labels(e->is_label, e->len);
         images += e->num_images;
     }
-    if (step->num > p->params.batch || labels > p->params.labels || images > p->params.images)
-        return dlm_fail(p->model->ctx, DLM_ERR_INVALID, "the examples do not fit the program");
-    return DLM_OK;
+    if (!st && (step->num > p->params.batch || labels > p->params.labels ||
+                images > p->params.images))
+        st = dlm_fail(p->model->ctx, DLM_ERR_INVALID, "the examples do not fit the program");
+    return st;
 }
 
 enum dlm_status dlm_pass_run(struct dlm_pass *pass, const struct dlm_pass_step *step)
@@ -397,10 +411,9 @@ enum dlm_status dlm_pass_run(struct dlm_pass *pass, const struct dlm_pass_step *
     memset(h->keep_ids, 0, (size_t)pass->params.labels * 4);
     memset(h->image_ids, 0, (size_t)pass->params.images * 4);
     memset(h->weights, 0, (size_t)pass->params.labels * 4);
-    for (int64_t i = 0; i < rows; i++) {
+    memset(h->positions, 0, (size_t)rows * sizeof(*h->positions));
+    for (int64_t i = 0; i < rows; i++)
         h->keep_back[i] = -1;
-        h->positions[i] = (int32_t)(i % pass->params.tokens) + 1; /* positions count from 1 */
-    }
     for (int64_t i = 0; i < pass->params.labels; i++)
         h->keep[i] = h->labels[i] = -1;
     for (int64_t i = 0; i < num_slots; i++)

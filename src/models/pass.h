@@ -7,17 +7,6 @@
 #include "models/model.h"
 #include "models/slots.h"
 
-/* One example: image slots, prefix and suffix as ids. Borrowed. */
-struct dlm_example {
-    const int32_t *ids; /* [len]; the image token's id stands for the next feature */
-    int64_t len;
-    int64_t prefix_len; /* tokens (images included) that see each other both ways, not labelled */
-    int64_t num_images;
-    const float *const *features; /* [num_images], each f32 [patches, hidden]; frozen tower */
-    const float *const *pixels;   /* [num_images], each f32 [3, H, W]; trained tower */
-    uint32_t row_id;              /* names the example's dropout stream */
-};
-
 struct dlm_pass_params {
     int64_t batch, tokens; /* B, T */
     int64_t labels;        /* most labels of all examples together */
@@ -62,8 +51,8 @@ struct dlm_pass_step {
     bool adapter_off; /* the base alone */
 };
 
-/* Writes the inputs and submits one replay. Labels are the tokens after each prefix, in order of
- * examples; gradients of -weight * sum logprob are added to the adapter's. */
+/* Writes the inputs and submits one replay. Labels are those of the examples, in their order;
+ * gradients of -weight * sum logprob are added to the adapter's. */
 enum dlm_status dlm_pass_run(struct dlm_pass *pass,
                              const struct dlm_pass_step *step) DLM_CHECK_RESULT;
 

@@ -1,4 +1,4 @@
-/* Sections to rows. What a row's texts become as tokens is decided in tokens/. */
+/* Sections to rows. What a conversation becomes as tokens is the model family's business. */
 #include "rows/rows.h"
 
 #include <string.h>
@@ -6,8 +6,6 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "doc/text.h"
-
-static const char caption_prefix[] = "caption en";
 
 /* How many rows a section id has so far: ids repeat when sections have the same text. */
 struct counter {
@@ -70,7 +68,58 @@ static enum dlm_status take_index(struct builder *b, const char *id, int64_t *in
 
 /* --- rows ---------------------------------------------------------------------------------- */
 
-/* Copies the strings of *row and adds it. Lengths are set; the texts may belong to anybody. */
+/* A row's conversation: at most an image and a request, then what is learned. */
+struct exchange {
+    struct dlm_turn turns[2];
+    struct dlm_part parts[3];
+};
+
+static struct dlm_part text_part(const char *text, size_t len)
+{
+    return (struct dlm_part){.kind = DLM_PART_TEXT, .text = text, .len = len};
+}
+
+static enum dlm_status copy_text(struct builder *b, struct dlm_part *part)
+{
+    if (part->kind != DLM_PART_TEXT)
+        return DLM_OK;
+    part->text = dlm_arena_strndup(b->ctx, &b->out->arena, part->text, part->len);
+    return part->text ? DLM_OK : DLM_ERR_MEMORY;
+}
+
+/* The row's conversation: request NULL is prose; image NULL is no image. Texts may belong to
+ * anybody. */
+static enum dlm_status converse(struct builder *b, struct dlm_row *row,
+                                const struct dlm_row_image *image, const struct dlm_part *request,
+                                const struct dlm_part *learned)
+{
+    struct exchange *x = dlm_arena_alloc(b->ctx, &b->out->arena, sizeof(*x));
+    size_t num = 0;
+
+    if (!x)
+        return DLM_ERR_MEMORY;
+    row->conversation.turns = x->turns;
+    if (image) {
+        x->parts[num++].kind = DLM_PART_IMAGE;
+        row->images = image;
+        row->num_images = 1;
+    }
+    if (request) {
+        x->parts[num++] = *request;
+        x->turns[row->conversation.num_turns++] =
+            (struct dlm_turn){.role = DLM_TURN_USER, .parts = x->parts, .num_parts = num};
+    }
+    x->parts[num] = *learned;
+    x->turns[row->conversation.num_turns++] =
+        (struct dlm_turn){.role = request ? DLM_TURN_ASSISTANT : DLM_TURN_PROSE,
+                          .parts = x->parts + num, .num_parts = 1};
+    enum dlm_status st = DLM_OK;
+    for (size_t i = 0; !st && i <= num; i++)
+        st = copy_text(b, &x->parts[i]);
+    return st;
+}
+
+/* Numbers *row and adds it. */
 static enum dlm_status add_row(struct builder *b, struct dlm_row *row)
 {
     struct dlm_rows *out = b->out;
@@ -79,55 +128,55 @@ static enum dlm_status add_row(struct builder *b, struct dlm_row *row)
     if (st)
         return st;
     row->is_val = dlm_rows_is_val(b->params->seed, row->section_id, row->index);
-    row->prefix = dlm_arena_strndup(b->ctx, &out->arena, row->prefix, row->prefix_len);
-    row->suffix = dlm_arena_strndup(b->ctx, &out->arena, row->suffix, row->suffix_len);
-    if (!row->prefix || !row->suffix)
+    if (!dlm_arena_grow(b->ctx, &out->arena, &out->rows, &b->cap, out->num_rows,
+                        sizeof(*out->rows)))
         return DLM_ERR_MEMORY;
-    if (out->num_rows == b->cap) {
-        size_t cap = b->cap ? 2 * b->cap : 64;
-        struct dlm_row *rows = dlm_arena_alloc(b->ctx, &out->arena, cap * sizeof(*rows));
-        if (!rows)
-            return DLM_ERR_MEMORY;
-        if (out->num_rows)
-            memcpy(rows, out->rows, out->num_rows * sizeof(*rows));
-        out->rows = rows;
-        b->cap = cap;
-    }
     out->rows[out->num_rows++] = *row;
     out->num_val += row->is_val;
     return DLM_OK;
 }
 
-static enum dlm_status add_prose(struct builder *b, const struct dlm_doc_section *section)
+static struct dlm_part stripped(const struct dlm_doc_section *section)
 {
-    struct dlm_row row = {.kind = DLM_ROW_PROSE, .line = section->start_line, .prefix = ""};
+    struct dlm_part part = text_part(section->content, section->content_len);
 
-    row.suffix = section->content;
-    row.suffix_len = section->content_len;
-    dlm_text_strip(&row.suffix, &row.suffix_len);
-    memcpy(row.section_id, section->id, sizeof(row.section_id));
-    return row.suffix_len ? add_row(b, &row) : DLM_OK;
+    dlm_text_strip(&part.text, &part.len);
+    return part;
 }
 
-/* Stores the image and leaves in *row what every row about it shares. */
-static enum dlm_status store_image(struct builder *b, const struct dlm_doc_section *section,
-                                   struct dlm_row *row)
+static enum dlm_status add_prose(struct builder *b, const struct dlm_doc_section *section)
 {
+    struct dlm_row row = {.line = section->start_line};
+    const struct dlm_part text = stripped(section);
+
+    if (!text.len)
+        return DLM_OK;
+    memcpy(row.section_id, section->id, sizeof(row.section_id));
+    enum dlm_status st = converse(b, &row, NULL, NULL, &text);
+    return st ? st : add_row(b, &row);
+}
+
+static enum dlm_status store_image(struct builder *b, const struct dlm_doc_section *section,
+                                   const struct dlm_row_image **out)
+{
+    struct dlm_row_image *image = dlm_arena_alloc(b->ctx, &b->out->arena, sizeof(*image));
     char *path = NULL;
     enum dlm_status st = DLM_OK;
 
-    *row = (struct dlm_row){.prefix_newline = true};
     DLM_REQUIRE(b->ctx, b->params->put_image != NULL);
     DLM_REQUIRE(b->ctx, section->source_file || b->doc->path);
-    row->image_path = dlm_arena_strndup(b->ctx, &b->out->arena, section->media_path,
-                                        strlen(section->media_path));
-    if (!row->image_path)
+    if (!image)
+        return DLM_ERR_MEMORY;
+    image->path = dlm_arena_strndup(b->ctx, &b->out->arena, section->media_path,
+                                    strlen(section->media_path));
+    if (!image->path)
         return DLM_ERR_MEMORY;
     if (!section->source_file)
         st = dlm_doc_resolve_image(b->ctx, b->doc->path, section->media_path, &path);
     if (!st)
         st = b->params->put_image(b->ctx, b->params->user, path ? path : section->source_file,
-                                  row->image_sha);
+                                  image->sha);
+    *out = image;
 done:
     dlm_free(path);
     return st;
@@ -135,31 +184,28 @@ done:
 
 /* Leaves the image in *image for the questions after it. */
 static enum dlm_status add_image(struct builder *b, const struct dlm_doc_section *section,
-                                 struct dlm_row *image)
+                                 const struct dlm_row_image **image)
 {
+    static const struct dlm_part request = {.kind = DLM_PART_CAPTION_REQUEST};
+    struct dlm_row row = {.line = section->start_line};
+    const struct dlm_part caption = stripped(section);
+
     enum dlm_status st = store_image(b, section, image);
     if (st)
         return st;
     b->out->num_images++;
-    struct dlm_row row = *image;
-    row.kind = DLM_ROW_CAPTION;
-    row.line = section->start_line;
-    row.prefix = caption_prefix;
-    row.prefix_len = strlen(caption_prefix);
-    row.suffix = section->content;
-    row.suffix_len = section->content_len;
-    dlm_text_strip(&row.suffix, &row.suffix_len);
-    if (!row.suffix_len) {
+    if (!caption.len) {
         b->out->num_images_without_caption++;
         return DLM_OK;
     }
-    dlm_doc_section_id(section, row.image_sha, row.section_id);
-    return add_row(b, &row);
+    dlm_doc_section_id(section, (*image)->sha, row.section_id);
+    st = converse(b, &row, *image, &request, &caption);
+    return st ? st : add_row(b, &row);
 }
 
 /* image: what the questions ask about, or NULL. */
 static enum dlm_status add_instruction(struct builder *b, const struct dlm_doc_section *section,
-                                       const struct dlm_row *image)
+                                       const struct dlm_row_image *image)
 {
     struct dlm_arena scratch = {0};
     struct dlm_doc_pair *pairs = NULL;
@@ -168,15 +214,13 @@ static enum dlm_status add_instruction(struct builder *b, const struct dlm_doc_s
     enum dlm_status st =
         dlm_doc_parse_pairs(b->ctx, &scratch, b->doc->path, section, &pairs, &num_pairs);
     for (size_t i = 0; !st && i < num_pairs; i++) {
-        struct dlm_row row = image ? *image : (struct dlm_row){.prefix_newline = true};
-        row.kind = DLM_ROW_QUESTION;
-        row.line = section->start_line;
-        row.prefix = pairs[i].question;
-        row.prefix_len = pairs[i].question_len;
-        row.suffix = pairs[i].answer;
-        row.suffix_len = pairs[i].answer_len;
+        struct dlm_row row = {.line = section->start_line};
+        const struct dlm_part question = text_part(pairs[i].question, pairs[i].question_len);
+        const struct dlm_part answer = text_part(pairs[i].answer, pairs[i].answer_len);
         memcpy(row.section_id, section->id, sizeof(row.section_id));
-        st = add_row(b, &row);
+        st = converse(b, &row, image, &question, &answer);
+        if (!st)
+            st = add_row(b, &row);
     }
     dlm_arena_finish(&scratch);
     return st;
@@ -185,28 +229,26 @@ static enum dlm_status add_instruction(struct builder *b, const struct dlm_doc_s
 static enum dlm_status add_sections(struct builder *b, const struct dlm_doc_section *sections,
                                     size_t num_sections)
 {
-    struct dlm_row image = {0};
-    bool follows_image = false;
+    const struct dlm_row_image *image = NULL; /* of the section before */
     enum dlm_status st = DLM_OK;
 
     for (size_t i = 0; !st && i < num_sections; i++) {
         const struct dlm_doc_section *section = &sections[i];
-        bool is_image = false;
+        const struct dlm_row_image *about = image;
+        image = NULL;
         switch (section->type) {
         case DLM_DOC_SECTION_PROSE:
             st = add_prose(b, section);
             break;
         case DLM_DOC_SECTION_INSTRUCTION:
-            st = add_instruction(b, section, follows_image ? &image : NULL);
+            st = add_instruction(b, section, about);
             break;
         case DLM_DOC_SECTION_IMAGE:
             st = add_image(b, section, &image);
-            is_image = true;
             break;
         default: /* preference and audio: refused by dlm_doc_check_trainable() */
             break;
         }
-        follows_image = is_image;
     }
     return st;
 }

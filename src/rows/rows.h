@@ -1,28 +1,26 @@
-/* Rows: what a document trains on, one prefix and one suffix each, with at most one image. */
+/* Rows: what a document trains on, each a conversation with its images. */
 #ifndef DLM_ROWS_ROWS_H
 #define DLM_ROWS_ROWS_H
 
 #include "doc/doc.h"
 #include "doc/sources.h"
+#include "rows/turns.h"
 
-enum dlm_row_kind {
-    DLM_ROW_PROSE,    /* empty prefix (the begin token only), suffix is the text */
-    DLM_ROW_CAPTION,  /* image, prefix "caption en", suffix is the caption */
-    DLM_ROW_QUESTION, /* prefix is the question, suffix the answer; with or without an image */
+struct dlm_row_image {
+    char sha[65];     /* of its blob */
+    const char *path; /* as the document has it */
 };
 
+/* A section of prose is a row of that; a caption one of an image, the request for a caption, and
+ * the caption; each question and answer one, with the image that the section is about. */
 struct dlm_row {
     char section_id[17]; /* of an image: with its blob hash */
     int64_t index;       /* counts the rows with this section_id */
-    enum dlm_row_kind kind;
-    bool is_val;           /* belongs to the validation split */
-    bool prefix_newline;   /* the prefix is followed by "\n"; false for prose */
-    int64_t line;          /* of the section in the document; 0 when ingested */
-    char image_sha[65];    /* blob of the image, "" without one */
-    const char *image_path; /* the image's path as the document has it, or NULL */
-    /* UTF-8, NUL-terminated; a NUL inside the text is possible and the lengths count. */
-    const char *prefix, *suffix;
-    size_t prefix_len, suffix_len;
+    bool is_val;         /* belongs to the validation split */
+    int64_t line;        /* of the section in the document; 0 when ingested */
+    struct dlm_conversation conversation;
+    const struct dlm_row_image *images; /* [num_images], in the order of their parts */
+    size_t num_images;
 };
 
 /* Owns its strings, independent of the document. All zero is valid and empty. */

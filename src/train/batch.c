@@ -41,16 +41,16 @@ static struct dlm_pass_params bucket_of(const struct dlm_batcher *b,
                                 .checkpoint = backward && b->checkpoint,
                                 .with_tower = b->with_tower,
                                 .dropout = backward && b->lora->params.dropout > 0};
+    int64_t images = 0; /* most of a row */
 
     for (size_t i = 0; i < num; i++) {
-        p.tokens = DLM_MAX(p.tokens, (int64_t)rows[i]->ids.len);
-        p.labels += (int64_t)rows[i]->ids.len - rows[i]->prefix_len;
-        p.images += rows[i]->image >= 0;
+        p.tokens = DLM_MAX(p.tokens, (int64_t)rows[i]->input.ids.len);
+        p.labels += rows[i]->num_labels;
+        images = DLM_MAX(images, (int64_t)rows[i]->num_images);
     }
     p.tokens = round_up(p.tokens, TOKEN_BUCKET);
     p.labels = round_up(DLM_MAX(p.labels, (int64_t)1), LABEL_BUCKET);
-    if (p.images)
-        p.images = batch; /* any number up to the batch shares a program */
+    p.images = images * batch; /* any number up to that shares a program */
     return p;
 }
 
@@ -66,9 +66,9 @@ static struct dlm_pass_params largest_bucket(const struct dlm_batcher *b, int64_
         const struct dlm_train_example *e = i < b->data->num_train
                                                 ? &b->data->train[i]
                                                 : &b->data->val[i - b->data->num_train];
-        p.tokens = DLM_MAX(p.tokens, (int64_t)e->ids.len);
-        labels = DLM_MAX(labels, (int64_t)e->ids.len - e->prefix_len);
-        p.images |= e->image >= 0 ? batch : 0;
+        p.tokens = DLM_MAX(p.tokens, (int64_t)e->input.ids.len);
+        labels = DLM_MAX(labels, e->num_labels);
+        p.images = DLM_MAX(p.images, (int64_t)e->num_images * batch);
     }
     p.tokens = round_up(p.tokens, TOKEN_BUCKET);
     p.labels = round_up(DLM_MAX(labels, (int64_t)1) * batch, LABEL_BUCKET);
@@ -187,23 +187,25 @@ static enum dlm_status get_pass(struct dlm_batcher *b, const struct dlm_pass_par
     return DLM_OK;
 }
 
+/* images: room for the pointers of the example's images. */
 static enum dlm_status make_example(struct dlm_batcher *b, const struct dlm_train_example *row,
-                                    const float **image, struct dlm_example *e)
+                                    const float **images, struct dlm_example *e)
 {
+    const size_t *shown = b->data->shown + row->first_image;
     enum dlm_status st = DLM_OK;
 
-    *e = (struct dlm_example){.ids = row->ids.ids, .len = (int64_t)row->ids.len,
-                              .prefix_len = row->prefix_len, .row_id = row->row_id};
-    if (row->image < 0)
-        return DLM_OK;
-    e->num_images = 1;
-    if (b->with_tower) {
-        st = dlm_train_data_pixels(b->data, row->image, image);
-        e->pixels = image;
-    } else {
-        st = dlm_train_data_features(b->data, row->image, b->vision, image);
-        e->features = image;
-    }
+    *e = dlm_input_example(&row->input);
+    e->row_id = row->row_id;
+    e->num_images = (int64_t)row->num_images;
+    e->plans = b->data->plans + row->first_image;
+    if (b->with_tower)
+        e->pixels = images;
+    else
+        e->features = images;
+    for (size_t i = 0; !st && i < row->num_images; i++)
+        st = b->with_tower
+                 ? dlm_train_data_pixels(b->data, shown[i], &images[i])
+                 : dlm_train_data_features(b->data, shown[i], b->vision, &images[i]);
     return st;
 }
 
@@ -217,14 +219,14 @@ enum dlm_status dlm_batcher_run(struct dlm_batcher *b, const struct dlm_train_ex
     struct dlm_pass *pass = NULL;
     int64_t labels = 0;
     struct dlm_example *examples = dlm_alloc_array(ctx, num, sizeof(*examples));
-    const float **images = dlm_alloc_array(ctx, num, sizeof(*images));
+    const float **images = dlm_alloc_array(ctx, (size_t)params.images + 1, sizeof(*images));
     float *logprobs = dlm_alloc_array(ctx, (size_t)params.labels, sizeof(*logprobs));
     enum dlm_status st = examples && images && logprobs ? DLM_OK : DLM_ERR_MEMORY;
 
     *sum = 0;
-    for (size_t i = 0; !st && i < num; i++) {
-        st = make_example(b, rows[i], &images[i], &examples[i]);
-        labels += examples[i].len - examples[i].prefix_len;
+    for (size_t i = 0, image = 0; !st && i < num; image += rows[i++]->num_images) {
+        st = make_example(b, rows[i], images + image, &examples[i]);
+        labels += rows[i]->num_labels;
     }
     if (!st)
         st = get_pass(b, &params, &pass);

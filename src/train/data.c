@@ -16,23 +16,72 @@ static uint32_t hash_row(const struct dlm_row *row)
     return h;
 }
 
+/* The image's index; a new one is planned. */
 static enum dlm_status find_image(struct dlm_train_data *d, const struct dlm_row *row,
-                                  int64_t *index)
+                                  const struct dlm_row_image *shown, size_t *index)
 {
-    *index = -1;
-    if (!row->image_sha[0])
-        return DLM_OK;
     for (size_t i = 0; i < d->num_images; i++)
-        if (!strcmp(d->images[i].sha, row->image_sha)) {
-            *index = (int64_t)i;
+        if (!strcmp(d->images[i].shown->sha, shown->sha)) {
+            *index = i;
             return DLM_OK;
         }
     if (!dlm_grow(d->ctx, &d->images, &d->cap_images, d->num_images, sizeof(*d->images)))
         return DLM_ERR_MEMORY;
-    struct dlm_train_image *image = &d->images[d->num_images];
-    *image = (struct dlm_train_image){.row = row};
-    memcpy(image->sha, row->image_sha, sizeof(image->sha));
-    *index = (int64_t)d->num_images++;
+    *index = d->num_images++;
+    d->images[*index] = (struct dlm_train_image){.row = row, .shown = shown};
+    return d->model->family->plan_image(d->ctx, d->model, 0, 0, &d->images[*index].plan);
+}
+
+static enum dlm_status show_images(struct dlm_train_data *d, struct dlm_train_example *e)
+{
+    enum dlm_status st = DLM_OK;
+
+    e->first_image = d->num_shown;
+    for (size_t i = 0; !st && i < e->row->num_images; i++) {
+        if (!dlm_grow(d->ctx, &d->shown, &d->cap_shown, d->num_shown, sizeof(*d->shown)) ||
+            !dlm_grow(d->ctx, &d->plans, &d->cap_plans, d->num_shown, sizeof(*d->plans)))
+            return DLM_ERR_MEMORY;
+        st = find_image(d, e->row, &e->row->images[i], &d->shown[d->num_shown]);
+        if (st)
+            return st;
+        d->plans[d->num_shown] = d->images[d->shown[d->num_shown]].plan;
+        d->num_shown++;
+        e->num_images++;
+    }
+    return st;
+}
+
+static enum dlm_status fail_row(const struct dlm_train_data *d, const struct dlm_row *row,
+                                const char *what, int64_t tokens, int64_t sequence_len)
+{
+    return dlm_fail(d->ctx, DLM_ERR_INVALID,
+                    "section %s (line %lld): %s %lld tokens, but sequence_len is %lld",
+                    row->section_id, (long long)row->line, what, (long long)tokens,
+                    (long long)sequence_len);
+}
+
+/* Cuts the example to sequence_len tokens: something to learn and every image must be in them. */
+static enum dlm_status cut(struct dlm_train_data *d, struct dlm_train_example *e,
+                           int64_t sequence_len)
+{
+    const struct dlm_ids *ids = &e->input.ids;
+    const int64_t len = (int64_t)ids->len;
+    int64_t prompt = 0, images = 0; /* tokens before the first label; up to the last image's end */
+
+    while (prompt < len && !e->input.is_label[prompt])
+        prompt++;
+    if (prompt >= sequence_len)
+        return fail_row(d, e->row, "the prompt takes", prompt, sequence_len);
+    for (int64_t t = 0; e->num_images && t < len; t++)
+        if (ids->ids[t] == d->model->image_id)
+            images = t + 1;
+    if (images > sequence_len)
+        return fail_row(d, e->row, "up to its last image it takes", images, sequence_len);
+    if (len > sequence_len) {
+        e->input.ids.len = (size_t)sequence_len;
+        d->num_cut++;
+    }
+    e->num_labels = dlm_count_labels(e->input.is_label, (int64_t)ids->len);
     return DLM_OK;
 }
 
@@ -40,33 +89,13 @@ static enum dlm_status make_example(struct dlm_train_data *d, const struct dlm_r
                                     const struct dlm_tokenizer *tok, int64_t sequence_len,
                                     struct dlm_train_example *e)
 {
-    struct dlm_input_text text = {
-        .num_images = row->image_sha[0] != 0,
-        .tokens_per_image = d->model->image_tokens,
-        .prefix = row->prefix, .prefix_len = row->prefix_len,
-        .prefix_newline = row->prefix_newline,
-        .suffix = row->suffix, .suffix_len = row->suffix_len,
-    };
-    size_t prefix_len = 0;
-
     e->row = row;
     e->row_id = hash_row(row);
-    enum dlm_status st = d->model->family->encode(d->ctx, tok, &text, &e->ids, &prefix_len);
+    enum dlm_status st = show_images(d, e);
     if (!st)
-        st = find_image(d, row, &e->image);
-    if (st)
-        return st;
-    e->prefix_len = (int64_t)prefix_len; /* far below 2^31 */
-    if (e->prefix_len >= sequence_len)
-        return dlm_fail(d->ctx, DLM_ERR_INVALID,
-                        "section %s (line %lld): the prompt takes %lld tokens, but sequence_len "
-                        "is %lld", row->section_id, (long long)row->line,
-                        (long long)e->prefix_len, (long long)sequence_len);
-    if ((int64_t)e->ids.len > sequence_len) {
-        e->ids.len = (size_t)sequence_len;
-        d->num_cut++;
-    }
-    return DLM_OK;
+        st = d->model->family->encode(d->ctx, d->model, tok, &row->conversation,
+                                      d->plans + e->first_image, &e->input);
+    return st ? st : cut(d, e, sequence_len);
 }
 
 /* The split took every row, as it does with a tenth of the documents of one row. */
@@ -100,7 +129,7 @@ enum dlm_status dlm_train_data_init(struct dlm_train_data *d, struct dlm_ctx *ct
         keep_for_training(d);
     if (!st && d->num_cut)
         dlm_log(ctx, DLM_LOG_WARNING,
-                "%zu of %zu rows are longer than sequence_len %lld: cut, without <eos>",
+                "%zu of %zu rows are longer than sequence_len %lld: cut, without their end",
                 d->num_cut, rows->num_rows, (long long)sequence_len);
     return st;
 }
@@ -108,9 +137,9 @@ enum dlm_status dlm_train_data_init(struct dlm_train_data *d, struct dlm_ctx *ct
 void dlm_train_data_finish(struct dlm_train_data *d)
 {
     for (size_t i = 0; i < d->num_train; i++)
-        dlm_ids_finish(&d->train[i].ids);
+        dlm_input_finish(&d->train[i].input);
     for (size_t i = 0; i < d->num_val; i++)
-        dlm_ids_finish(&d->val[i].ids);
+        dlm_input_finish(&d->val[i].input);
     for (size_t i = 0; i < d->num_images; i++) {
         dlm_free(d->images[i].pixels);
         dlm_free(d->images[i].features);
@@ -118,5 +147,7 @@ void dlm_train_data_finish(struct dlm_train_data *d)
     dlm_free(d->train);
     dlm_free(d->val);
     dlm_free(d->images);
+    dlm_free(d->shown);
+    dlm_free(d->plans);
     *d = (struct dlm_train_data){0};
 }

@@ -10,17 +10,18 @@
 
 /* One image of the blob store. What is in memory may be dropped and read again. */
 struct dlm_train_image {
-    char sha[65];
     const struct dlm_row *row; /* the first that shows it */
+    const struct dlm_row_image *shown; /* there */
+    struct dlm_image_plan plan;
     float *pixels;   /* f32 [3, H, W] or NULL */
     float *features; /* f32 [patches, hidden] or NULL */
 };
 
 struct dlm_train_example {
     const struct dlm_row *row;
-    struct dlm_ids ids;
-    int64_t prefix_len;
-    int64_t image;   /* index, or -1 */
+    struct dlm_input input;
+    int64_t num_labels;
+    size_t first_image, num_images; /* a slice of the data's `shown` */
     uint32_t row_id; /* hash of section id and index: names the dropout stream */
 };
 
@@ -32,13 +33,16 @@ struct dlm_train_data {
     size_t num_train, num_val;
     struct dlm_train_image *images;
     size_t num_images, cap_images;
+    size_t *shown; /* [num_shown], indices of images: each example's in the order of its parts */
+    struct dlm_image_plan *plans; /* [num_shown], theirs */
+    size_t num_shown, cap_shown, cap_plans;
     char features_key[65]; /* of what features depend on besides the image */
     size_t bytes_held;
-    size_t num_cut; /* examples whose suffix was cut to sequence_len */
+    size_t num_cut; /* examples that were cut to sequence_len */
 };
 
 /* Tokenises the rows. Borrows rows, store and model until finish. sequence_len counts image tokens.
- * DLM_ERR_INVALID: a prefix longer than sequence_len, naming its section. */
+ * DLM_ERR_INVALID: nothing to learn, or not every image, within sequence_len: names the section. */
 enum dlm_status dlm_train_data_init(struct dlm_train_data *d, struct dlm_ctx *ctx,
                                     const struct dlm_rows *rows, const struct dlm_store *store,
                                     const struct dlm_model *model, const struct dlm_tokenizer *tok,
@@ -54,9 +58,9 @@ bool dlm_train_data_has_features(const struct dlm_train_data *d);
 
 /* An image's pixels or features, from memory, cache file, or made now (vision NULL only when
  * dlm_train_data_has_features()). Valid until the next dlm_train_data_trim(). */
-enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, int64_t image,
+enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, size_t image,
                                       const float **pixels) DLM_CHECK_RESULT;
-enum dlm_status dlm_train_data_features(struct dlm_train_data *d, int64_t image,
+enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
                                         struct dlm_vision *vision,
                                         const float **features) DLM_CHECK_RESULT;
 

@@ -15,22 +15,24 @@
 #define KERNEL_VERSION 1 /* raise when a kernel of the tower gives other bits */
 
 /* "images/a.png (section 0123456789abcdef, line 12)"; owned. */
-static char *image_name(const struct dlm_train_data *d, const struct dlm_row *row)
+static char *image_name(const struct dlm_train_data *d, const struct dlm_train_image *x)
 {
+    const struct dlm_row *row = x->row;
     char line[40] = "";
 
     if (row->line > 0)
         snprintf(line, sizeof(line), ", line %lld", (long long)row->line);
-    return dlm_strf(d->ctx, "%s (section %s%s)", row->image_path, row->section_id, line);
+    return dlm_strf(d->ctx, "%s (section %s%s)", x->shown->path, row->section_id, line);
 }
 
 static enum dlm_status make_pixels(struct dlm_train_data *d, const struct dlm_train_image *x,
                                    float *pixels)
 {
     struct dlm_image image = {0};
-    char *path = NULL, *name = image_name(d, x->row);
+    char *path = NULL, *name = image_name(d, x);
 
-    enum dlm_status st = name ? dlm_blob_get(d->ctx, d->store, x->sha, &path) : DLM_ERR_MEMORY;
+    enum dlm_status st = name ? dlm_blob_get(d->ctx, d->store, x->shown->sha, &path)
+                              : DLM_ERR_MEMORY;
     if (!st)
         st = dlm_image_load_as(d->ctx, &image, path, name);
     if (!st)
@@ -51,7 +53,7 @@ static enum dlm_status cache_pixels(struct dlm_train_data *d, const struct dlm_t
 
 static char *pixels_path(const struct dlm_train_data *d, const struct dlm_train_image *x)
 {
-    return dlm_vl_cache_path(d->ctx, dlm_store_path(d->store), x->sha, &d->model->processor);
+    return dlm_vl_cache_path(d->ctx, dlm_store_path(d->store), x->shown->sha, &d->model->processor);
 }
 
 enum dlm_status dlm_train_data_check_images(struct dlm_train_data *d)
@@ -70,7 +72,7 @@ enum dlm_status dlm_train_data_check_images(struct dlm_train_data *d)
     return st;
 }
 
-enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, int64_t image,
+enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, size_t image,
                                       const float **pixels)
 {
     struct dlm_train_image *x = &d->images[image];
@@ -169,7 +171,7 @@ bool dlm_train_data_has_features(const struct dlm_train_data *d)
     if (make_key(&keyed))
         return false;
     for (size_t i = 0; i < d->num_images; i++) {
-        char *path = features_path(&keyed, d->images[i].sha);
+        char *path = features_path(&keyed, d->images[i].shown->sha);
         bool there = path && read_features(&keyed, path, NULL);
         dlm_free(path);
         if (!there)
@@ -178,7 +180,7 @@ bool dlm_train_data_has_features(const struct dlm_train_data *d)
     return true;
 }
 
-enum dlm_status dlm_train_data_features(struct dlm_train_data *d, int64_t image,
+enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
                                         struct dlm_vision *vision, const float **features)
 {
     struct dlm_train_image *x = &d->images[image];
@@ -191,7 +193,7 @@ enum dlm_status dlm_train_data_features(struct dlm_train_data *d, int64_t image,
     if (st)
         return st;
     float *made = dlm_alloc_array(d->ctx, dlm_vision_features_len(d->model), sizeof(*made));
-    char *path = features_path(d, x->sha);
+    char *path = features_path(d, x->shown->sha);
     st = made && path ? DLM_OK : DLM_ERR_MEMORY;
     if (!st && !read_features(d, path, made)) {
         if (!vision)

@@ -173,7 +173,7 @@ static int64_t count_labels(const struct dlm_train_example *const *rows, size_t 
     int64_t labels = 0;
 
     for (size_t i = 0; i < num; i++)
-        labels += (int64_t)rows[i]->ids.len - rows[i]->prefix_len;
+        labels += rows[i]->num_labels;
     return labels;
 }
 
@@ -197,7 +197,7 @@ enum dlm_status dlm_trainer_run(struct dlm_trainer *t, int64_t step, struct dlm_
         st = dlm_batcher_run(&t->batcher, t->rows + at, n, &how, true, &sum);
         out->loss -= sum / (double)DLM_MAX(num_items, (int64_t)1);
         for (size_t i = 0; i < n; i++)
-            out->tokens += (int64_t)t->rows[at + i]->ids.len;
+            out->tokens += (int64_t)t->rows[at + i]->input.ids.len;
     }
     const struct dlm_update_step update = {.lr = out->lr, .beta1 = 0.9, .beta2 = 0.999,
                                            .eps = 1e-8, .t = step};

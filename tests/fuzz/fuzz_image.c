@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "images/processor.h"
+#include "models/model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!ctx)
         return 0;
-    dlm_processor_init_default(&processor);
+    processor = *dlm_family_paligemma.processor;
     processor.height = 14;
     processor.width = 20;
     if (!dlm_image_decode(ctx, &image, &source)) {

@@ -7,14 +7,14 @@
 #define MAX_IDS 200
 #define MARGIN 2e-4 /* of two logits that may change places */
 
-/* The prompt made longer or shorter, to prefix_len tokens. */
-static struct dlm_example resized(const struct dlm_example *e, int64_t prefix_len, int32_t *ids)
+/* The prompt made longer or shorter, to len tokens. */
+static struct dlm_example resized(const struct dlm_example *e, int64_t len, int32_t *ids)
 {
     struct dlm_example other = *e;
 
-    for (int64_t t = 0; t < prefix_len; t++)
-        ids[t] = t < e->prefix_len ? e->ids[t] : (int32_t)(300 + t % 60);
-    other.len = other.prefix_len = prefix_len;
+    for (int64_t t = 0; t < len; t++)
+        ids[t] = t < e->bidirectional_len ? e->ids[t] : (int32_t)(300 + t % 60);
+    other.len = other.bidirectional_len = len;
     other.ids = ids;
     return other;
 }
@@ -26,11 +26,12 @@ static struct dlm_example with_two_images(const struct fixture *f, const struct 
     struct dlm_example two = *e;
     const int64_t n = f->model->image_tokens;
 
-    for (int64_t t = 0; t < e->prefix_len + n; t++)
+    for (int64_t t = 0; t < e->bidirectional_len + n; t++)
         ids[t] = t < n ? f->model->image_id : e->ids[t - n];
-    two.len = two.prefix_len = e->prefix_len + n;
+    two.len = two.bidirectional_len = e->bidirectional_len + n;
     two.ids = ids;
     two.num_images = 2;
+    two.plans = f->plans;
     two.features = f->features;
     return two;
 }
@@ -38,24 +39,24 @@ static struct dlm_example with_two_images(const struct fixture *f, const struct 
 /* Each token has the largest logit at its place in a pass over all of them. */
 static void check_tokens(struct fixture *f, const struct dlm_example *prompt, const int32_t *tokens)
 {
-    const int64_t vocab = f->model->decoder.config.vocab;
+    const int64_t len = prompt->bidirectional_len, vocab = f->model->decoder.config.vocab;
     struct dlm_example whole = *prompt;
     int32_t ids[MAX_IDS];
-    float *logits = malloc((size_t)((prompt->prefix_len + NUM_TOKENS) * vocab) * sizeof(*logits));
+    float *logits = malloc((size_t)((len + NUM_TOKENS) * vocab) * sizeof(*logits));
 
-    memcpy(ids, prompt->ids, (size_t)prompt->prefix_len * sizeof(*ids));
-    memcpy(ids + prompt->prefix_len, tokens, NUM_TOKENS * sizeof(*ids));
+    memcpy(ids, prompt->ids, (size_t)len * sizeof(*ids));
+    memcpy(ids + len, tokens, NUM_TOKENS * sizeof(*ids));
     whole.ids = ids;
-    whole.len = prompt->prefix_len + NUM_TOKENS;
+    whole.len = len + NUM_TOKENS;
     if (CHECK(logits) && fixture_logits(f, &whole, logits))
         for (int64_t t = 0; t < NUM_TOKENS; t++) {
-            const float *row = logits + (prompt->prefix_len - 1 + t) * vocab;
+            const float *row = logits + (len - 1 + t) * vocab;
             float best = -INFINITY;
             for (int64_t v = 0; v < vocab; v++)
                 best = row[v] > best ? row[v] : best;
             if (!CHECK(tokens[t] >= 0 && tokens[t] < vocab) ||
                 !CHECK(row[tokens[t]] >= best - MARGIN)) {
-                printf("     prompt of %d, token %d\n", (int)prompt->prefix_len, (int)t);
+                printf("     prompt of %d, token %d\n", (int)len, (int)t);
                 break;
             }
         }
@@ -149,7 +150,7 @@ static void check_random_numbers(struct fixture *f, const struct dlm_example *e)
 static void check_refusals(struct fixture *f, const struct dlm_example *image)
 {
     const struct dlm_generator_params params = {
-        .prompt_len = image->prefix_len, .max_tokens = 2, .num_images = 1};
+        .prompt_len = image->bidirectional_len, .max_tokens = 2, .num_images = 1};
     const struct dlm_sampling greedy = {0};
     struct dlm_ctx *quiet = dlm_ctx_create(&(struct dlm_ctx_params){.num_threads = 1});
     struct dlm_workspace workspace = {0};
@@ -162,17 +163,18 @@ static void check_refusals(struct fixture *f, const struct dlm_example *image)
         dlm_generator_plans(g, plans);
         CHECK(!dlm_workspace_init(&workspace, f->device, plans, 2));
         CHECK(!dlm_generator_prepare(g, &workspace));
-        CHECK(!dlm_generator_prefill(g, image, &greedy, &first));
-        struct dlm_example bad = resized(image, image->prefix_len + 1, ids);
+        const struct dlm_example good = fixture_prompt(image);
+        CHECK(!dlm_generator_prefill(g, &good, &greedy, &first));
+        struct dlm_example bad = resized(image, image->bidirectional_len + 1, ids);
         CHECK(dlm_generator_prefill(g, &bad, &greedy, &token) == DLM_ERR_INVALID);
-        bad = resized(image, image->prefix_len, ids);
-        ids[bad.prefix_len - 1] = (int32_t)f->model->decoder.config.vocab;
+        bad = resized(image, image->bidirectional_len, ids);
+        ids[bad.bidirectional_len - 1] = (int32_t)f->model->decoder.config.vocab;
         CHECK(dlm_generator_prefill(g, &bad, &greedy, &token) == DLM_ERR_INVALID);
-        ids[bad.prefix_len - 1] = -1;
+        ids[bad.bidirectional_len - 1] = -1;
         CHECK(dlm_generator_prefill(g, &bad, &greedy, &token) == DLM_ERR_INVALID);
-        ids[bad.prefix_len - 1] = f->model->image_id; /* one more than the image has */
+        ids[bad.bidirectional_len - 1] = f->model->image_id; /* one more than the image has */
         CHECK(dlm_generator_prefill(g, &bad, &greedy, &token) == DLM_ERR_INVALID);
-        CHECK(!dlm_generator_prefill(g, image, &greedy, &token));
+        CHECK(!dlm_generator_prefill(g, &good, &greedy, &token));
         CHECK_INT(token, first);
         CHECK(!dlm_generator_next(g, &token));
         CHECK(!dlm_generator_next(g, &token));
@@ -214,13 +216,13 @@ static float *logits_under(enum dlm_backend_kind backend, enum dlm_dtype policy,
                                                   .adapter = "adapter", .policy = policy})) {
         const struct dlm_example e = fixture_example(&f, 0, 0);
         *vocab = f.model->decoder.config.vocab;
-        *rows = e.len - e.prefix_len;
+        *rows = e.len - e.bidirectional_len;
         CHECK_INT(f.model->decoder.embed->dtype, policy);
         out = calloc((size_t)(*rows * *vocab), sizeof(*out));
         all = calloc((size_t)(e.len * *vocab), sizeof(*all));
         if (CHECK(out && all) && fixture_logits(&f, &e, all) &&
             fixture_generate(&f, &e, 1, 0, &(struct dlm_sampling){0}, NUM_TOKENS, &tokens)) {
-            memcpy(out, all + (e.prefix_len - 1) * *vocab,
+            memcpy(out, all + (e.bidirectional_len - 1) * *vocab,
                    (size_t)(*rows * *vocab) * sizeof(*out));
         } else {
             free(out);

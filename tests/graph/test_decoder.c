@@ -16,16 +16,16 @@ static void check_rows(struct fixture *f, size_t example)
 {
     struct dlm_example e = fixture_example(f, example, 0);
     const struct dlm_pass_params params = fixture_pass_params(&e, 1);
-    const int64_t vocab = f->model->decoder.config.vocab;
+    const int64_t vocab = f->model->decoder.config.vocab, first = e.bidirectional_len;
     float got[256], *logits = malloc((size_t)(e.len * vocab) * sizeof(*logits));
 
     if (CHECK(logits) && fixture_logits(f, &e, logits) &&
         fixture_run(f, &params, &(struct dlm_pass_step){.examples = &e, .num = 1}, true, got, NULL))
-        for (int64_t t = e.prefix_len; t < e.len; t++) {
+        for (int64_t t = first; t < e.len; t++) {
             const float *row = logits + (t - 1) * vocab;
             const double want = row[e.ids[t]] - log_sum_exp(row, vocab);
-            if (!CHECK(fabs(got[t - e.prefix_len] - want) <= 1e-5))
-                printf("     position %d: got %g, want %g\n", (int)t, got[t - e.prefix_len], want);
+            if (!CHECK(fabs(got[t - first] - want) <= 1e-5))
+                printf("     position %d: got %g, want %g\n", (int)t, got[t - first], want);
         }
     free(logits);
 }
@@ -63,19 +63,25 @@ static void check_refusals(struct fixture *f)
         bad = e;
         bad.ids = ids;
         CHECK(!dlm_pass_run(pass, &step));
-        bad.prefix_len--; /* one label more than there is room for */
+        bad.is_label++; /* a label in what is seen both ways */
         CHECK(dlm_pass_run(pass, &step) == DLM_ERR_INVALID);
-        bad.prefix_len = 0;
+        bad.bidirectional_len--; /* then one label more than there is room for */
         CHECK(dlm_pass_run(pass, &step) == DLM_ERR_INVALID);
-        bad.prefix_len = e.prefix_len;
+        bad.bidirectional_len = bad.len + 1;
+        CHECK(dlm_pass_run(pass, &step) == DLM_ERR_INVALID);
+        bad.bidirectional_len = 0;
+        bad.is_label = fixture_labels(0); /* the first token as a label */
+        CHECK(dlm_pass_run(pass, &step) == DLM_ERR_INVALID);
+        bad.is_label = e.is_label;
+        bad.bidirectional_len = e.bidirectional_len;
         bad.len++;
         CHECK(dlm_pass_run(pass, &step) == DLM_ERR_INVALID);
         bad.len--;
-        ids[e.prefix_len] = (int32_t)f->model->decoder.config.vocab;
+        ids[e.bidirectional_len] = (int32_t)f->model->decoder.config.vocab;
         CHECK(dlm_pass_run(pass, &step) == DLM_ERR_INVALID);
-        ids[e.prefix_len] = f->model->image_id; /* a feature that the image does not have */
+        ids[e.bidirectional_len] = f->model->image_id; /* a feature that the image does not have */
         CHECK(dlm_pass_run(pass, &step) == DLM_ERR_INVALID);
-        ids[e.prefix_len] = e.ids[e.prefix_len];
+        ids[e.bidirectional_len] = e.ids[e.bidirectional_len];
         CHECK(!dlm_pass_run(pass, &step));
     }
     dlm_pass_destroy(&pass);
@@ -102,7 +108,7 @@ static void run_backend(enum dlm_backend_kind backend)
             fixture_case(backend, cases[i].name, "fused");
             check_fusion(&f);
             fixture_case(backend, cases[i].name, "refusals");
-            printf("# five errors follow\n");
+            printf("# errors follow\n");
             check_refusals(&f);
         }
         fixture_close(&f);

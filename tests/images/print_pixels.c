@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "base/sha256.h"
-#include "images/processor.h"
+#include "models/model.h"
 
 static void answer(struct dlm_ctx *ctx, const struct dlm_processor *processor, const char *path)
 {
@@ -38,7 +38,7 @@ int main(void)
         if (sscanf(line, "%d %d %d %n", &height, &width, &resample, &at) < 3 || !at)
             return EXIT_FAILURE;
         struct dlm_processor processor;
-        dlm_processor_init_default(&processor);
+        processor = *dlm_family_paligemma.processor;
         processor.height = height;
         processor.width = width;
         processor.resample = (enum dlm_resample)resample;

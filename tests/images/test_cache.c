@@ -7,6 +7,7 @@
 #include "check.h"
 #include "images/npz.h"
 #include "images/vl_cache.h"
+#include "models/model.h"
 
 #define BLOB "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
@@ -97,7 +98,7 @@ static void test_names(struct dlm_ctx *ctx)
     struct dlm_processor p;
     char hex[65];
 
-    dlm_processor_init_default(&p);
+    p = *dlm_family_paligemma.processor;
     p.do_convert_rgb = false;
     check_case("identity of a processor");
     CHECK(!dlm_processor_sha256(ctx, &p, hex));
@@ -118,7 +119,7 @@ static void test_names(struct dlm_ctx *ctx)
     CHECK_STR(hex, "68dbc900494648d27a8027ac85b98f491407dbf97b0be14cdb70bdff721e087a");
 
     check_case("path of an entry");
-    dlm_processor_init_default(&p);
+    p = *dlm_family_paligemma.processor;
     p.do_convert_rgb = false;
     char *path = dlm_vl_cache_path(ctx, "/store", BLOB, &p);
     CHECK_STR(path, "/store/vl-cache/00/" BLOB ".eff0be19e981.224x224.npz");
@@ -136,7 +137,7 @@ static void test_cache(struct dlm_ctx *ctx)
     static float in[3 * 4 * 6], out[3 * 4 * 6];
     struct dlm_processor p;
 
-    dlm_processor_init_default(&p);
+    p = *dlm_family_paligemma.processor;
     p.height = 4;
     p.width = 6;
     for (int i = 0; i < 3 * 4 * 6; i++)

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "check.h"
-#include "images/processor.h"
+#include "models/model.h"
 
 #define MAX_IMAGE_BYTES ((size_t)1 << 20)
 
@@ -45,7 +45,7 @@ static struct dlm_processor processor_for(const json_t *c)
 {
     struct dlm_processor p;
 
-    dlm_processor_init_default(&p);
+    p = *dlm_family_paligemma.processor;
     p.height = p.width = 28;
     if (json_object_get(c, "height")) {
         p.height = (int)json_integer_value(json_object_get(c, "height"));

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "check.h"
 #include "images/npz.h"
-#include "images/processor.h"
+#include "models/model.h"
 
 static char folder[] = "/tmp/dlm-processor-XXXXXX";
 static char path_text[1024];
@@ -19,6 +19,7 @@ static const char *write_config(struct dlm_ctx *ctx, const char *name, const cha
 
 static enum dlm_status load_text(struct dlm_ctx *ctx, struct dlm_processor *p, const char *text)
 {
+    *p = *dlm_family_paligemma.processor;
     return dlm_processor_load(ctx, p, write_config(ctx, "config.json", text));
 }
 
@@ -103,7 +104,7 @@ static void test_refused(struct dlm_ctx *ctx)
 
 static void test_folder(struct dlm_ctx *ctx)
 {
-    struct dlm_processor p;
+    struct dlm_processor p = *dlm_family_paligemma.processor;
 
     check_case("a folder without either file");
     CHECK_INT(dlm_processor_load_folder(ctx, &p, folder), DLM_ERR_IO);
@@ -130,7 +131,7 @@ static void test_values(struct dlm_ctx *ctx)
     struct dlm_processor p;
     char path[1024];
 
-    dlm_processor_init_default(&p);
+    p = *dlm_family_paligemma.processor;
     p.height = p.width = 28;
     for (size_t i = 0; i < DLM_ARRAY_LEN(images); i++) {
         static float got[3 * 28 * 28];
@@ -162,7 +163,7 @@ static void test_steps(struct dlm_ctx *ctx)
     struct dlm_processor p;
     float v[6];
 
-    dlm_processor_init_default(&p);
+    p = *dlm_family_paligemma.processor;
     p.height = 1;
     p.width = 2;
     p.mean[1] = 0.25;

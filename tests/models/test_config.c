@@ -1,11 +1,13 @@
 /* What config.json may ask for and what a checkpoint may hold: members that change the maths are
- * refused by name unless they say what is computed anyway; tensors of no use are told of once. */
+ * refused by name unless they say what is computed anyway; what ends an answer; tensors of no use
+ * are told of once. */
 #include "models_test.h"
 
 #include "backend/backend.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "models/model.h"
+#include "tokens/tokenizer.h"
 
 static struct dlm_ctx *ctx;
 static struct dlm_device *device;
@@ -24,7 +26,8 @@ static void keep_warning(void *user, enum dlm_log_level level, const char *text)
 /* Copies the case's checkpoint, which config.json then stands in for a changed one. */
 static void copy_base(void)
 {
-    static const char *const names[] = {"model.safetensors", "preprocessor_config.json"};
+    static const char *const names[] = {"model.safetensors", "preprocessor_config.json",
+                                        "tokenizer.json"};
 
     CHECK(!dlm_dir_make(ctx, tmp_path("base")));
     for (size_t i = 0; i < DLM_ARRAY_LEN(names); i++) {
@@ -141,6 +144,102 @@ static void test_accepted(void)
     }
 }
 
+/* --- what ends an answer --- */
+
+static void keep_text(void *user, const char *utf8, size_t len)
+{
+    strncat(user, utf8, len);
+}
+
+/* The answer of the changed base to the case's first question is the first `want` tokens of the
+ * reference's. */
+static void expect_tokens(size_t want)
+{
+    json_t *expected = json_load_file(case_path("expected.json"), 0, NULL);
+    const json_t *g = json_array_get(json_object_get(expected, "generations"), 0);
+    const char *const images[] = {case_path(json_string_value(json_object_get(g, "image")))};
+    struct dlm_tokenizer *tok = NULL;
+    struct dlm_str text = {0};
+    char base[1100], answer[512] = "";
+    int32_t ids[8];
+    const struct dlm_prompt_params params = {
+        .base = base, .home = tmp_path("home"),
+        .query = json_string_value(json_object_get(g, "prompt")), .images = images,
+        .num_images = 1, .max_tokens = 8, .text = keep_text, .user = answer,
+        .compute = {.backend = DLM_BACKEND_CPU, .precision = DLM_PRECISION_FP32}};
+
+    snprintf(base, sizeof(base), "dir:%s", tmp_path("base"));
+    for (size_t i = 0; i < want; i++)
+        ids[i] = (int32_t)json_integer_value(json_array_get(json_object_get(g, "ids"), i));
+    if (CHECK(!dlm_tokenizer_load(ctx, &tok, tmp_path("base/tokenizer.json"))) &&
+        CHECK(!dlm_tokenizer_decode(ctx, tok, ids, want, true, &text)) &&
+        CHECK(!dlm_prompt(ctx, &params)))
+        CHECK_STR(answer, dlm_str_text(&text));
+    dlm_str_finish(&text);
+    dlm_tokenizer_destroy(&tok);
+    json_decref(expected);
+}
+
+static void put_generation_config(const char *text)
+{
+    CHECK(put_file(tmp_path("base/generation_config.json"), text, strlen(text)));
+}
+
+/* The reference goes on with 103, 321, 46, 289, 83, 337, 270, 333. */
+static void test_stops(void)
+{
+    static const char *const bad[] = {"\"x\"", "[]", "[1, -1]", "[366.5]", "100000"};
+
+    check_case("one token ends an answer");
+    put_config("", "eos_token_id", "83");
+    expect_tokens(4);
+    check_case("each token of a list ends an answer");
+    put_config("", "eos_token_id", "[1, 83, 46]");
+    expect_tokens(2);
+    check_case("generation_config.json says it first");
+    put_generation_config("{\"eos_token_id\": [270, 337]}");
+    expect_tokens(5);
+    put_generation_config("{\"do_sample\": false}");
+    expect_tokens(2);
+    for (size_t i = 0; i < DLM_ARRAY_LEN(bad); i++) {
+        char text[64];
+        check_case(bad[i]);
+        put_config("", "eos_token_id", bad[i]);
+        CHECK_INT(open_base(), DLM_ERR_PARSE);
+        CHECK(strstr(dlm_ctx_last_error(ctx), "base/config.json': 'eos_token_id'"));
+        put_config("", "eos_token_id", "1");
+        snprintf(text, sizeof(text), "{\"eos_token_id\": %s}", bad[i]);
+        put_generation_config(text);
+        CHECK_INT(open_base(), DLM_ERR_PARSE);
+        CHECK(strstr(dlm_ctx_last_error(ctx), "generation_config.json': 'eos_token_id'"));
+        put_generation_config("{}");
+    }
+}
+
+/* --- the processor --- */
+
+static void put_processor(const char *text)
+{
+    CHECK(put_file(tmp_path("base/preprocessor_config.json"), text, strlen(text)));
+}
+
+static void test_processor(void)
+{
+    put_config("", "model_type", "\"paligemma\"");
+    check_case("a processor of another size than the tower's");
+    put_processor("{\"size\": {\"height\": 28, \"width\": 56}}");
+    CHECK_INT(open_base(), DLM_ERR_INVALID);
+    CHECK(strstr(dlm_ctx_last_error(ctx), "the processor's 28 x 56 is not the tower's image size "
+                                          "28"));
+    check_case("a processor that counts other tokens than the tower gives");
+    put_processor("{\"size\": {\"height\": 28, \"width\": 28}, \"image_seq_length\": 256}");
+    CHECK_INT(open_base(), DLM_ERR_INVALID);
+    CHECK(strstr(dlm_ctx_last_error(ctx), "the processor's 256 tokens an image are not the tower's "
+                                          "4"));
+    put_processor("{\"size\": {\"height\": 28, \"width\": 28}}");
+    CHECK_INT(open_base(), DLM_OK);
+}
+
 /* The case's tensors with more of the given names. */
 static void write_with(const char *const *names, size_t num)
 {
@@ -206,6 +305,8 @@ int main(void)
         copy_base();
         test_refused();
         test_accepted();
+        test_stops();
+        test_processor();
         test_tensors();
     }
     dlm_device_destroy(&device);

@@ -1,4 +1,4 @@
-/* Rows of a document: which sections give which prefix, suffix and image. */
+/* Rows of a document: which sections give which conversation and image. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,10 +42,36 @@ static enum dlm_status make_rows(struct dlm_ctx *ctx, const char *body,
     return st;
 }
 
-/* One line a row: kind, image or "-", prefix, suffix, joined by '|'. */
+/* A row as "U: <a.png> <caption>\nA: text\n" or "P: text\n", each row ended by "--\n". */
+static void print_row(const struct dlm_row *r, char *out, size_t bytes)
+{
+    static const char roles[] = "SUAP";
+    const struct dlm_conversation *c = &r->conversation;
+    size_t image = 0;
+
+    for (size_t i = 0; i < c->num_turns; i++) {
+        size_t n = strlen(out);
+        snprintf(out + n, bytes - n, "%c:", roles[c->turns[i].role]);
+        for (size_t k = 0; k < c->turns[i].num_parts; k++) {
+            const struct dlm_part *part = &c->turns[i].parts[k];
+            n = strlen(out);
+            if (part->kind == DLM_PART_IMAGE && CHECK(image < r->num_images))
+                snprintf(out + n, bytes - n, " <%s>", r->images[image++].path);
+            else if (part->kind == DLM_PART_CAPTION_REQUEST)
+                snprintf(out + n, bytes - n, " <caption>");
+            else if (CHECK(part->text && strlen(part->text) == part->len))
+                snprintf(out + n, bytes - n, " %s", part->text);
+        }
+        n = strlen(out);
+        snprintf(out + n, bytes - n, "\n");
+    }
+    CHECK_INT(image, r->num_images);
+    size_t n = strlen(out);
+    snprintf(out + n, bytes - n, "--\n");
+}
+
 static void check_rows(struct dlm_ctx *ctx, const char *body, const char *want)
 {
-    static const char kinds[] = "PCQ";
     struct dlm_rows rows;
     char got[2048] = "";
     int num_put;
@@ -54,12 +80,7 @@ static void check_rows(struct dlm_ctx *ctx, const char *body, const char *want)
         printf("     %s\n", dlm_ctx_last_error(ctx));
     for (size_t i = 0; i < rows.num_rows; i++) {
         const struct dlm_row *r = &rows.rows[i];
-        size_t n = strlen(got);
-        snprintf(got + n, sizeof(got) - n, "%c|%s|%s|%s\n", kinds[r->kind],
-                 r->image_sha[0] ? r->image_path : "-", r->prefix, r->suffix);
-        CHECK(r->prefix_newline == (r->kind != DLM_ROW_PROSE));
-        CHECK(!r->image_path == !r->image_sha[0]);
-        CHECK(strlen(r->prefix) == r->prefix_len && strlen(r->suffix) == r->suffix_len);
+        print_row(r, got, sizeof(got));
         CHECK(r->is_val == dlm_rows_is_val(42, r->section_id, r->index));
     }
     CHECK_STR(got, want);
@@ -70,29 +91,29 @@ static void test_kinds(struct dlm_ctx *ctx)
 {
     check_case("prose and questions");
     check_rows(ctx, "", "");
-    check_rows(ctx, " \n# Title\n\n text \n", "P|-||# Title\n\n text\n");
+    check_rows(ctx, " \n# Title\n\n text \n", "P: # Title\n\n text\n--\n");
     check_rows(ctx, "a\n::instruction::\n### Q\nq1\n### A\na1\n\n### Q !probe\n q2\n### A\na2\n b",
-               "P|-||a\nQ|-|q1|a1\nQ|-|q2|a2\n b\n");
+               "P: a\n--\nU: q1\nA: a1\n--\nU: q2\nA: a2\n b\n--\n");
     check_case("images");
     check_rows(ctx, "::image path=\"a.png\"::\n\n cap\n tion \n",
-               "C|a.png|caption en|cap\n tion\n");
+               "U: <a.png> <caption>\nA: cap\n tion\n--\n");
     check_rows(ctx, "::image path=\"a.png\" alt=\"not used\"::\n", "");
     check_case("questions about an image");
     check_rows(ctx,
                "::image path=\"a.png\"::\n\n::instruction::\n### Q\nq1\n### A\na1\n### Q\nq2\n### "
                "A\na2\n::instruction::\n### Q\nq3\n### A\na3\n",
-               "Q|a.png|q1|a1\nQ|a.png|q2|a2\nQ|-|q3|a3\n");
+               "U: <a.png> q1\nA: a1\n--\nU: <a.png> q2\nA: a2\n--\nU: q3\nA: a3\n--\n");
     check_rows(ctx,
                "::image path=\"a.png\"::\ncap\n::image path=\"b.png\"::\n::prose::\n \n\n"
                "::instruction::\n### Q\nq\n### A\na\n",
-               "C|a.png|caption en|cap\nQ|b.png|q|a\n");
+               "U: <a.png> <caption>\nA: cap\n--\nU: <b.png> q\nA: a\n--\n");
     check_rows(ctx,
                "::image path=\"a.png\"::\n::prose::\nwords\n::instruction::\n### Q\nq\n### A\na\n",
-               "P|-||words\nQ|-|q|a\n");
+               "P: words\n--\nU: q\nA: a\n--\n");
     check_case("sections without rows");
     check_rows(ctx,
                "::image path=\"a.png\"::\n::preference::\nx\n::instruction::\n### Q\nq\n### A\na\n",
-               "Q|-|q|a\n");
+               "U: q\nA: a\n--\n");
     check_rows(ctx, "::audio path=\"a.wav\" transcript=\"t\"::\n", "");
 }
 
@@ -116,7 +137,7 @@ static void test_identity(struct dlm_ctx *ctx)
     dlm_doc_section_id(&image, sha, want);
     if (CHECK_INT(rows.num_rows, 7)) {
         CHECK_STR(rows.rows[0].section_id, want);
-        CHECK_STR(rows.rows[0].image_sha, sha);
+        CHECK_STR(rows.rows[0].images[0].sha, sha);
         CHECK_STR(rows.rows[3].section_id, want);
         /* Sections with one id share the count. */
         CHECK_STR(rows.rows[1].section_id, rows.rows[4].section_id);
@@ -148,9 +169,10 @@ static void test_sources(struct dlm_ctx *ctx)
     CHECK_INT(rows.num_images, 3);
     CHECK_INT(rows.num_images_without_caption, 2);
     if (CHECK_INT(rows.num_rows, 2)) {
-        CHECK_STR(rows.rows[0].suffix, "cap");
-        CHECK_STR(rows.rows[0].image_path, "i.png");
-        CHECK_STR(rows.rows[1].suffix, "# source: a\n\nt");
+        char got[256] = "";
+        print_row(&rows.rows[0], got, sizeof(got));
+        print_row(&rows.rows[1], got, sizeof(got));
+        CHECK_STR(got, "U: <i.png> <caption>\nA: cap\n--\nP: # source: a\n\nt\n--\n");
     }
     dlm_rows_finish(&rows);
 }

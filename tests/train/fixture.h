@@ -33,6 +33,7 @@ struct fixture {
     struct dlm_vision vision;
     bool has_vision;
     json_t *expected;
+    struct dlm_image_plan plans[FIXTURE_MAX_IMAGES];
     const float *pixels[FIXTURE_MAX_IMAGES], *features[FIXTURE_MAX_IMAGES];
     int32_t *ids[64]; /* of examples, by index */
     size_t num_ids;
@@ -123,12 +124,32 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
                                      &f->model->family->names)) &&
              CHECK(!dlm_model_read_lora(f->model, &f->lora, adapter));
     dlm_adapter_destroy(&adapter);
+    for (int i = 0; ok && i < FIXTURE_MAX_IMAGES; i++)
+        ok = CHECK(!f->model->family->plan_image(f->ctx, f->model, 0, 0, &f->plans[i]));
     ok = ok && CHECK(!dlm_weights_load(f->model->weights,
                                        params->no_tower ? DLM_WEIGHT_GROUP_DECODER
                                                         : DLM_WEIGHT_GROUPS_ALL));
     if (ok && f->lora)
         ok = CHECK(!dlm_lora_upload(f->lora, f->device, params->for_training));
     return ok && (params->no_tower || fixture_see(f));
+}
+
+/* Labels of a row of at most 512 tokens: all those after the prompt. */
+static inline const uint8_t *fixture_labels(int64_t prompt_len)
+{
+    static uint8_t table[1024];
+
+    memset(table + 512, 1, 512);
+    return table + 512 - prompt_len;
+}
+
+/* Without what is learned. */
+static inline struct dlm_example fixture_prompt(const struct dlm_example *e)
+{
+    struct dlm_example prompt = *e;
+
+    prompt.len = e->bidirectional_len;
+    return prompt;
 }
 
 /* Example i of the case's scores (text and image rows by turns); its target cut to max_target
@@ -147,12 +168,14 @@ static inline struct dlm_example fixture_example(struct fixture *f, size_t i, in
         copy[t] = (int32_t)json_integer_value(json_array_get(ids, (size_t)t));
     f->ids[f->num_ids++ % 64] = copy;
     e.ids = copy;
-    e.prefix_len = e.len - (int64_t)json_array_size(json_object_get(s, "ids"));
-    if (max_target && e.len - e.prefix_len > max_target)
-        e.len = e.prefix_len + max_target;
+    e.bidirectional_len = e.len - (int64_t)json_array_size(json_object_get(s, "ids"));
+    if (max_target && e.len - e.bidirectional_len > max_target)
+        e.len = e.bidirectional_len + max_target;
+    e.is_label = fixture_labels(e.bidirectional_len);
     if (has_image) {
         const int which = strstr(image, "two") ? 1 : 0;
         e.num_images = 1;
+        e.plans = &f->plans[which];
         e.features = &f->features[which];
         e.pixels = &f->pixels[which];
     }
@@ -167,7 +190,7 @@ static inline struct dlm_pass_params fixture_pass_params(const struct dlm_exampl
 
     for (int64_t i = 0; i < num; i++) {
         p.tokens = list[i].len > p.tokens ? list[i].len : p.tokens;
-        p.labels += list[i].len - list[i].prefix_len;
+        p.labels += dlm_count_labels(list[i].is_label, list[i].len);
         p.images += list[i].num_images;
     }
     return p;
@@ -191,7 +214,7 @@ static inline bool fixture_run(struct fixture *f, const struct dlm_pass_params *
     char what[64] = "";
 
     for (int64_t i = 0; i < step->num; i++)
-        labels += step->examples[i].len - step->examples[i].prefix_len;
+        labels += dlm_count_labels(step->examples[i].is_label, step->examples[i].len);
     bool ok = CHECK(!dlm_pass_create(f->ctx, &pass, f->model, f->lora, params)) &&
               (guarded || CHECK(!dlm_workspace_init(&workspace, f->device, &pass->plan, 1))) &&
               CHECK(!dlm_pass_prepare(pass, guarded ? NULL : &workspace)) &&
@@ -207,10 +230,10 @@ static inline bool fixture_run(struct fixture *f, const struct dlm_pass_params *
     return ok;
 }
 
-/* Generates up to num tokens after the prefixes of `prompts` with one generator, each into out[i]
- * [num]. capacity: of the prompt, at least the longest prefix; 0 is that. */
-static inline bool fixture_generate(struct fixture *f, const struct dlm_example *prompts,
-                                    size_t num_prompts, int64_t capacity,
+/* Generates up to num tokens after the prompts of `examples` with one generator, each into out[i]
+ * [num]. capacity: of the prompt, at least the longest; 0 is that. */
+static inline bool fixture_generate(struct fixture *f, const struct dlm_example *examples,
+                                    size_t num_examples, int64_t capacity,
                                     const struct dlm_sampling *sampling, int64_t num, int32_t **out)
 {
     struct dlm_generator_params params = {.prompt_len = capacity, .max_tokens = num};
@@ -218,11 +241,9 @@ static inline bool fixture_generate(struct fixture *f, const struct dlm_example 
     struct dlm_plan *plans[2];
     struct dlm_generator *g = NULL;
 
-    for (size_t i = 0; i < num_prompts; i++) {
-        if (prompts[i].prefix_len > params.prompt_len)
-            params.prompt_len = prompts[i].prefix_len;
-        if (prompts[i].num_images > params.num_images)
-            params.num_images = prompts[i].num_images;
+    for (size_t i = 0; i < num_examples; i++) {
+        params.prompt_len = DLM_MAX(params.prompt_len, examples[i].bidirectional_len);
+        params.num_images = DLM_MAX(params.num_images, examples[i].num_images);
     }
     bool ok = CHECK(!dlm_generator_create(f->ctx, &g, f->model, f->lora, &params));
     if (ok) {
@@ -230,8 +251,9 @@ static inline bool fixture_generate(struct fixture *f, const struct dlm_example 
         ok = CHECK(!dlm_workspace_init(&workspace, f->device, plans, 2)) &&
              CHECK(!dlm_generator_prepare(g, &workspace));
     }
-    for (size_t i = 0; ok && i < num_prompts; i++) {
-        ok = CHECK(!dlm_generator_prefill(g, &prompts[i], sampling, &out[i][0]));
+    for (size_t i = 0; ok && i < num_examples; i++) {
+        const struct dlm_example prompt = fixture_prompt(&examples[i]);
+        ok = CHECK(!dlm_generator_prefill(g, &prompt, sampling, &out[i][0]));
         for (int64_t t = 1; ok && t < num; t++)
             ok = CHECK(!dlm_generator_next(g, &out[i][t]));
     }
@@ -261,21 +283,20 @@ static inline bool fixture_logits(struct fixture *f, const struct dlm_example *e
     const struct dlm_decoder_config *c = &f->model->decoder.config;
     const int64_t len = e->len, half = c->head_dim / 2, patches = f->model->image_tokens;
     const int64_t features = patches * f->model->tower.width;
-    const int32_t rows[4] = {0, (int32_t)len, (int32_t)e->prefix_len, (int32_t)len};
+    const int32_t rows[4] = {0, (int32_t)len, (int32_t)e->bidirectional_len, (int32_t)len};
     struct dlm_slots slots = {.ctx = f->ctx, .device = f->device};
     struct dlm_workspace workspace = {0};
     struct dlm_plan *plan = NULL;
     struct dlm_program *program = NULL;
     struct dlm_graph *g = NULL;
-    int32_t ids[256], positions[256];
+    int32_t ids[256], positions[256][3], next;
     float *cos = calloc((size_t)(len * half), 4), *sin = calloc((size_t)(len * half), 4);
     float *seen = calloc((size_t)(e->num_images * features) + 1, 4);
 
-    for (int32_t t = 0, slot = 0; t < len; t++) {
-        positions[t] = t + 1;
+    for (int32_t t = 0, slot = 0; t < len; t++)
         ids[t] = e->num_images && e->ids[t] == f->model->image_id ? -1 - slot++ : e->ids[t];
-    }
-    dlm_decoder_rope_table(c, positions, len, cos, sin);
+    f->model->family->positions(f->model, e, positions, &next);
+    dlm_decoder_rope_table(c, (const int32_t(*)[3])positions, len, cos, sin);
     for (int64_t i = 0; i < e->num_images; i++)
         memcpy(seen + i * features, e->features[i], (size_t)features * 4);
     bool ok = CHECK(!dlm_graph_create(f->ctx, &g));

@@ -35,10 +35,10 @@ static bool run_all(struct fixture *f, const struct dlm_example *list, int64_t b
                                            .weight = 1.0f / (float)labels, .seed = 11, .step = 2};
         ok = fixture_run(f, &params, &step, false, got, NULL);
         for (int64_t i = 0, from = 0; ok && i < batch; i++) {
-            const int64_t n = part[i].len - part[i].prefix_len;
+            const int64_t n = dlm_count_labels(part[i].is_label, part[i].len);
             int64_t to = 0;
             for (int64_t k = 0; k < (backwards ? NUM - 1 - at - i : at + i); k++)
-                to += list[k].len - list[k].prefix_len;
+                to += dlm_count_labels(list[k].is_label, list[k].len);
             memcpy(r->logprobs + to, got + from, (size_t)n * sizeof(float));
             from += n;
         }

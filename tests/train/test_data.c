@@ -1,14 +1,18 @@
-/* Rows as token ids: what does not fit sequence_len, and what is held out. A suffix is cut, without
- * <eos> and not without a word; a prefix that leaves no room for a token of it is an error. */
+/* Rows as token ids: what does not fit sequence_len, and what is held out. An answer is cut,
+ * without <eos> and not without a word; a prompt that leaves no room for a token of it is an
+ * error. */
 #include "tests/train/fixture.h"
 #include "train/data.h"
 
+static const struct dlm_part parts[] = {
+    {.text = "blue an?", .len = 8}, {.text = "red image are square", .len = 20},
+    {.text = "red", .len = 3}};
+static const struct dlm_turn turns[] = {{DLM_TURN_USER, &parts[0], 1},
+                                        {DLM_TURN_ASSISTANT, &parts[1], 1},
+                                        {DLM_TURN_PROSE, &parts[2], 1}};
 static struct dlm_row rows_here[] = {
-    {.section_id = "0123456789abcdef", .line = 12, .kind = DLM_ROW_QUESTION,
-     .prefix_newline = true, .prefix = "blue an?", .prefix_len = 8,
-     .suffix = "red image are square", .suffix_len = 20},
-    {.section_id = "fedcba9876543210", .line = 30, .kind = DLM_ROW_PROSE, .prefix = "",
-     .suffix = "red", .suffix_len = 3},
+    {.section_id = "0123456789abcdef", .line = 12, .conversation = {.turns = turns, 2}},
+    {.section_id = "fedcba9876543210", .line = 30, .conversation = {.turns = turns + 2, 1}},
 };
 static const struct dlm_rows rows = {.rows = rows_here, .num_rows = 2};
 
@@ -68,22 +72,23 @@ static void expect_ids(struct bench *b, int64_t sequence_len, size_t want)
     if (!CHECK(!tokenize(b, &b->cut, sequence_len)) || !CHECK_INT(b->cut.num_train, 2))
         return;
     const struct dlm_train_example *e = b->cut.train, *whole = b->whole.train;
-    CHECK_INT(e->prefix_len, whole->prefix_len);
-    if (CHECK_INT(e->ids.len, want))
-        CHECK(!memcmp(e->ids.ids, whole->ids.ids, want * sizeof(*e->ids.ids)));
-    CHECK_INT(b->cut.train[1].ids.len, b->whole.train[1].ids.len);
+    CHECK_INT(e->input.bidirectional_len, whole->input.bidirectional_len);
+    CHECK_INT(e->num_labels, (int64_t)want - e->input.bidirectional_len);
+    if (CHECK_INT(e->input.ids.len, want))
+        CHECK(!memcmp(e->input.ids.ids, whole->input.ids.ids, want * sizeof(*e->input.ids.ids)));
+    CHECK_INT(b->cut.train[1].input.ids.len, b->whole.train[1].input.ids.len);
 }
 
 static void test_suffix(struct bench *b)
 {
     const int32_t eos = dlm_tokenizer_id(b->tok, "<eos>");
     const struct dlm_train_example *e = b->whole.train;
-    const int64_t len = (int64_t)e->ids.len;
+    const int64_t len = (int64_t)e->input.ids.len;
     char want[256];
 
     check_case("a row that fits ends with <eos>");
-    CHECK(eos >= 0 && len > e->prefix_len + 2);
-    CHECK_INT(e->ids.ids[len - 1], eos);
+    CHECK(eos >= 0 && len > e->input.bidirectional_len + 2);
+    CHECK_INT(e->input.ids.ids[len - 1], eos);
     CHECK_INT(b->whole.num_cut, 0);
     check_case("a row of exactly sequence_len is whole, and nothing is said");
     expect_ids(b, len, (size_t)len);
@@ -91,30 +96,30 @@ static void test_suffix(struct bench *b)
     CHECK_STR(warning, "");
     check_case("one token too long: <eos> is what goes");
     expect_ids(b, len - 1, (size_t)len - 1);
-    CHECK(b->cut.train[0].ids.ids[len - 2] != eos);
+    CHECK(b->cut.train[0].input.ids.ids[len - 2] != eos);
     CHECK_INT(b->cut.num_cut, 1);
     snprintf(want, sizeof(want), "1 of 2 rows are longer than sequence_len %lld: cut, without "
-             "<eos>", (long long)len - 1);
+             "their end", (long long)len - 1);
     CHECK_STR(warning, want);
     check_case("two tokens too long");
     expect_ids(b, len - 2, (size_t)len - 2);
-    CHECK(b->cut.train[0].ids.ids[len - 3] != eos);
+    CHECK(b->cut.train[0].input.ids.ids[len - 3] != eos);
 }
 
 static void test_prefix(struct bench *b)
 {
-    const int64_t prefix_len = b->whole.train[0].prefix_len;
+    const int64_t prompt_len = b->whole.train[0].input.bidirectional_len;
     char want[256];
 
     check_case("a prefix that leaves room for one token");
-    CHECK(prefix_len > (int64_t)b->whole.train[1].ids.len); /* the other row fits */
-    expect_ids(b, prefix_len + 1, (size_t)prefix_len + 1);
+    CHECK(prompt_len > (int64_t)b->whole.train[1].input.ids.len); /* the other row fits */
+    expect_ids(b, prompt_len + 1, (size_t)prompt_len + 1);
     CHECK_INT(b->cut.num_cut, 1);
     check_case("a prefix of exactly sequence_len is an error that names its section");
-    for (int64_t len = prefix_len; len >= prefix_len - 1; len--) {
+    for (int64_t len = prompt_len; len >= prompt_len - 1; len--) {
         CHECK_INT(tokenize(b, &b->cut, len), DLM_ERR_INVALID);
         snprintf(want, sizeof(want), "section 0123456789abcdef (line 12): the prompt takes %lld "
-                 "tokens, but sequence_len is %lld", (long long)prefix_len, (long long)len);
+                 "tokens, but sequence_len is %lld", (long long)prompt_len, (long long)len);
         CHECK_STR(dlm_ctx_last_error(b->ctx), want);
     }
 }

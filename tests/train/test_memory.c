@@ -59,7 +59,8 @@ static enum dlm_status score(struct round *r)
 {
     const struct dlm_pass_params params = {.batch = 1, .tokens = NUM_IDS, .labels = 5,
                                            .backward = true, .checkpoint = true, .dropout = true};
-    const struct dlm_example example = {.ids = ids, .len = NUM_IDS, .prefix_len = NUM_IDS - 5};
+    const struct dlm_example example = {.ids = ids, .is_label = fixture_labels(NUM_IDS - 5),
+                                        .len = NUM_IDS, .bidirectional_len = NUM_IDS - 5};
     const struct dlm_pass_step step = {.examples = &example, .num = 1, .weight = 1};
     float logprobs[5];
 
@@ -78,7 +79,7 @@ static enum dlm_status score(struct round *r)
 static enum dlm_status generate(struct round *r)
 {
     const struct dlm_generator_params params = {.prompt_len = NUM_IDS, .max_tokens = 3};
-    const struct dlm_example prompt = {.ids = ids, .len = NUM_IDS, .prefix_len = NUM_IDS};
+    const struct dlm_example prompt = {.ids = ids, .len = NUM_IDS, .bidirectional_len = NUM_IDS};
     const struct dlm_sampling sampling = {.temperature = 1, .top_p = 0.9f};
     struct dlm_plan *plans[2];
     int32_t token;
@@ -105,12 +106,14 @@ static enum dlm_status make_data(struct round *r)
     d->train = dlm_alloc_array(r->ctx, 2, sizeof(*d->train));
     for (; d->train && d->num_train < 2; d->num_train++) {
         struct dlm_train_example *e = &d->train[d->num_train];
-        *e = (struct dlm_train_example){.prefix_len = 4, .image = -1};
-        e->ids.ids = dlm_alloc(r->ctx, sizeof(ids));
-        if (!e->ids.ids)
+        *e = (struct dlm_train_example){.input.bidirectional_len = 4, .num_labels = NUM_IDS - 4};
+        e->input.ids.ids = dlm_alloc(r->ctx, sizeof(ids));
+        e->input.is_label = dlm_alloc(r->ctx, (size_t)NUM_IDS);
+        if (!e->input.ids.ids || !e->input.is_label)
             return DLM_ERR_MEMORY;
-        memcpy(e->ids.ids, ids, sizeof(ids));
-        e->ids.len = (size_t)NUM_IDS;
+        memcpy(e->input.ids.ids, ids, sizeof(ids));
+        memcpy(e->input.is_label, fixture_labels(4), (size_t)NUM_IDS);
+        e->input.ids.len = (size_t)NUM_IDS;
     }
     return d->train ? DLM_OK : DLM_ERR_MEMORY;
 }

@@ -21,14 +21,21 @@ struct run {
 /* --- rows --- */
 
 static bool add_row(struct fixture *f, struct dlm_train_example *e, const int32_t *ids, int64_t len,
-                    int64_t prefix_len, int64_t image, uint32_t row_id)
+                    int64_t prompt_len, int64_t image, uint32_t row_id)
 {
-    *e = (struct dlm_train_example){.prefix_len = prefix_len, .image = image, .row_id = row_id};
-    e->ids.ids = dlm_alloc_array(f->ctx, (size_t)len, sizeof(*ids));
-    if (!CHECK(e->ids.ids))
+    struct dlm_input *in = &e->input;
+
+    *e = (struct dlm_train_example){.input.bidirectional_len = prompt_len,
+                                    .num_labels = len - prompt_len,
+                                    .first_image = image >= 0 ? (size_t)image : 0,
+                                    .num_images = image >= 0, .row_id = row_id};
+    in->ids.ids = dlm_alloc_array(f->ctx, (size_t)len, sizeof(*ids));
+    in->is_label = dlm_alloc(f->ctx, (size_t)len);
+    if (!CHECK(in->ids.ids && in->is_label))
         return false;
-    memcpy(e->ids.ids, ids, (size_t)len * sizeof(*ids));
-    e->ids.len = e->ids.cap = (size_t)len;
+    memcpy(in->ids.ids, ids, (size_t)len * sizeof(*ids));
+    memcpy(in->is_label, fixture_labels(prompt_len), (size_t)len);
+    in->ids.len = in->ids.cap = (size_t)len;
     return true;
 }
 
@@ -42,7 +49,9 @@ static bool make_data(struct fixture *f, struct dlm_train_data *d, size_t num_tr
     d->train = dlm_alloc_array(f->ctx, MAX_ROWS, sizeof(*d->train));
     d->val = dlm_alloc_array(f->ctx, MAX_ROWS, sizeof(*d->val));
     d->images = dlm_alloc_array(f->ctx, 2, sizeof(*d->images));
-    if (!CHECK(d->train && d->val && d->images))
+    d->shown = dlm_alloc_array(f->ctx, 2, sizeof(*d->shown));
+    d->plans = dlm_alloc_array(f->ctx, 2, sizeof(*d->plans));
+    if (!CHECK(d->train && d->val && d->images && d->shown && d->plans))
         return false;
     for (d->num_images = 0; ok && d->num_images < 2; d->num_images++) {
         float *features = dlm_alloc(f->ctx, bytes);
@@ -50,13 +59,15 @@ static bool make_data(struct fixture *f, struct dlm_train_data *d, size_t num_tr
         if (ok)
             memcpy(features, f->features[d->num_images], bytes);
         d->images[d->num_images].features = features;
+        d->shown[d->num_images] = d->num_images;
+        d->plans[d->num_images] = f->plans[d->num_images];
     }
     for (size_t i = 0; ok && i < num_train + num_val; i++) {
         const struct dlm_example e = fixture_example(f, i % 3, 3 + (int64_t)(i * 5 % 8));
         struct dlm_train_example *to =
             i < num_train ? &d->train[d->num_train++] : &d->val[d->num_val++];
         const int64_t image = !e.num_images ? -1 : e.features == &f->features[1] ? 1 : 0;
-        ok = add_row(f, to, e.ids, e.len, e.prefix_len, image, 77 + (uint32_t)i);
+        ok = add_row(f, to, e.ids, e.len, e.bidirectional_len, image, 77 + (uint32_t)i);
     }
     return ok;
 }
@@ -179,8 +190,7 @@ static void check_rows(const struct dlm_train_data *d, const struct run *r)
         CHECK_INT(r->num_rows[step], num);
         for (size_t k = 0; k < num; k++) {
             CHECK_INT(r->rows[step][k], order[first + k]);
-            labels += (int64_t)d->train[order[first + k]].ids.len -
-                      d->train[order[first + k]].prefix_len;
+            labels += d->train[order[first + k]].num_labels;
         }
         CHECK_INT(r->num_items[step], labels);
     }
@@ -218,9 +228,10 @@ static double loss_of_rows(struct fixture *f, const struct dlm_train_data *d)
     for (size_t i = 0; i < d->num_val; i++) {
         const struct dlm_train_example *v = &d->val[i];
         float got[64];
-        struct dlm_example e = {.ids = v->ids.ids, .len = (int64_t)v->ids.len,
-                                .prefix_len = v->prefix_len, .num_images = v->image >= 0,
-                                .features = &f->features[v->image >= 0 ? v->image : 0]};
+        struct dlm_example e = dlm_input_example(&v->input);
+        e.num_images = (int64_t)v->num_images;
+        e.plans = &f->plans[d->num_images];
+        e.features = &f->features[v->first_image];
         const struct dlm_pass_params params = fixture_pass_params(&e, 1);
         if (!fixture_run(f, &params, &(struct dlm_pass_step){.examples = &e, .num = 1}, false, got,
                          NULL))

@@ -79,7 +79,7 @@ tokens      base
 registry    base
 rows        base doc
 store       base weights
-models      base kernels backend ir ops graph weights images tokens registry
+models      base kernels backend ir ops graph weights images tokens registry rows/turns.h
 train       base backend ir ops graph weights doc images tokens registry rows store models
 generate    base backend ir ops graph weights images tokens registry models
 export      base weights tokens registry models
