@@ -15,7 +15,7 @@ static void set_memory_failure(struct dlm_schema_check *check)
 
 /* --- numbers ------------------------------------------------------------------------------- */
 
-/* NaN is out of every range. Upper bound first, as in the reference. */
+/* NaN is out of every range. Upper bound first, as in the reference; what no f32 holds last. */
 static bool is_in_range(struct dlm_schema_check *check, const struct dlm_schema_field *field,
                         const struct dlm_schema_place *place, double x)
 {
@@ -29,6 +29,15 @@ static bool is_in_range(struct dlm_schema_check *check, const struct dlm_schema_
     }
     if (field->has_min && !field->must_exceed_min && !(x >= field->min)) {
         dlm_schema_report(check, place, "Input should be greater than or equal to %g", field->min);
+        return false;
+    }
+    if (field->has_limit && !isfinite(x)) {
+        dlm_schema_report(check, place, "Input should be a finite number");
+        return false;
+    }
+    if (field->has_limit && x > field->limit) {
+        dlm_schema_report(check, place, "Input should be less than or equal to %.10g",
+                          field->limit);
         return false;
     }
     return true;
@@ -281,9 +290,10 @@ static void convert_auto_int(struct dlm_schema_check *check, const struct dlm_sc
                              const struct dlm_yaml *value, const struct dlm_schema_place *place,
                              int64_t *out)
 {
-    const struct dlm_schema_place as_auto = {place, "literal['auto']", 15, 0};
-    const struct dlm_schema_place as_int = {place, "int", 3, 0};
-    size_t errors_len = check->errors->len;
+    const struct dlm_schema_place as_auto = {place, "literal['auto']", 15, 0, NULL};
+    const struct dlm_schema_place as_int = {place, "int", 3, 0, NULL};
+    struct dlm_str *errors = &check->errors->text;
+    size_t errors_len = errors->len;
     size_t num_errors = check->num_errors;
     int64_t n;
 
@@ -293,12 +303,12 @@ static void convert_auto_int(struct dlm_schema_check *check, const struct dlm_sc
     }
     /* Both ways to read it failed: the reference reports both, this one first. */
     dlm_schema_report(check, &as_auto, "Input should be 'auto'");
-    if (!to_int(check, field, value, &as_int, &n))
+    if (!to_int(check, field, value, &as_int, &n) || !is_in_range(check, field, &as_int, (double)n))
         return;
     check->num_errors = num_errors;
-    check->errors->len = errors_len;
-    if (check->errors->data)
-        check->errors->data[errors_len] = '\0';
+    errors->len = errors_len;
+    if (errors->data)
+        errors->data[errors_len] = '\0';
     if (n < 1)
         dlm_schema_report(check, place, "Value error, must be a positive int or 'auto', got %lld",
                           (long long)n);
@@ -321,7 +331,7 @@ static void convert_strings(struct dlm_schema_check *check, const struct dlm_yam
     }
     out->len = 0;
     for (size_t i = 0; i < value->len; i++) {
-        const struct dlm_schema_place item = {place, NULL, 0, i};
+        const struct dlm_schema_place item = {place, NULL, 0, i, value->items[i]};
         if (is_text(check, value->items[i], &item))
             out->items[out->len++] = value->items[i]->text;
     }
@@ -330,8 +340,8 @@ static void convert_strings(struct dlm_schema_check *check, const struct dlm_yam
 static void convert_targets(struct dlm_schema_check *check, const struct dlm_yaml *value,
                             const struct dlm_schema_place *place, struct dlm_doc_targets *out)
 {
-    const struct dlm_schema_place as_auto = {place, "literal['auto']", 15, 0};
-    const struct dlm_schema_place as_list = {place, "list[str]", 9, 0};
+    const struct dlm_schema_place as_auto = {place, "literal['auto']", 15, 0, NULL};
+    const struct dlm_schema_place as_list = {place, "list[str]", 9, 0, NULL};
     size_t num_errors = check->num_errors;
 
     if (is_auto(value)) {

@@ -87,19 +87,17 @@ enum dlm_status dlm_doc_split(struct dlm_ctx *ctx, struct dlm_arena *arena, cons
 static enum dlm_status carry(struct dlm_ctx *ctx, struct dlm_arena *arena,
                              const struct dlm_yaml *dpo, const char *key, struct dlm_yaml *map)
 {
-    const struct dlm_yaml *value = dlm_yaml_get(dpo, key);
-    if (!value)
+    const struct dlm_yaml_pair *pair = dlm_yaml_find(dpo, key);
+    if (!pair)
         return DLM_OK;
-    struct dlm_yaml *name = dlm_yaml_new_text(ctx, arena, key);
-    if (!name)
-        return DLM_ERR_MEMORY;
+    const struct dlm_yaml *value = pair->value;
     if (!strcmp(key, "reference") && value->kind == DLM_YAML_STR &&
         !strcmp(value->text, "pre_dpo_adapter")) {
         value = dlm_yaml_new_text(ctx, arena, "pre_adapter");
         if (!value)
             return DLM_ERR_MEMORY;
     }
-    return dlm_yaml_set(ctx, arena, map, name, value);
+    return dlm_yaml_set(ctx, arena, map, pair->key, value);
 }
 
 /* training.dpo of version 1 as training.preference of version 2. */
@@ -137,23 +135,25 @@ static enum dlm_status migrate_training(struct dlm_ctx *ctx, struct dlm_arena *a
                                         const struct dlm_yaml *training,
                                         const struct dlm_yaml **out)
 {
-    const struct dlm_yaml *dpo =
-        training->kind == DLM_YAML_MAP ? dlm_yaml_get(training, "dpo") : NULL;
-    const struct dlm_yaml *preference = dpo;
+    const struct dlm_yaml_pair *pair =
+        training->kind == DLM_YAML_MAP ? dlm_yaml_find(training, "dpo") : NULL;
     enum dlm_status st = DLM_OK;
 
     *out = training;
-    if (!dpo)
+    if (!pair)
         return DLM_OK;
+    const struct dlm_yaml *dpo = pair->value;
+    const struct dlm_yaml *preference = dpo;
     if (dpo->kind == DLM_YAML_MAP)
         st = preference_from_dpo(ctx, arena, dpo, &preference);
     struct dlm_yaml *map = dlm_yaml_new(ctx, arena, DLM_YAML_MAP);
     struct dlm_yaml *key = dlm_yaml_new_text(ctx, arena, "preference");
     if (st || !map || !key)
         return DLM_ERR_MEMORY;
+    key->line = pair->key->line;
+    key->col = pair->key->col;
     for (size_t i = 0; !st && i < training->len; i++) {
-        if (training->pairs[i].value != dpo || training->pairs[i].key->kind != DLM_YAML_STR ||
-            strcmp(training->pairs[i].key->text, "dpo"))
+        if (&training->pairs[i] != pair)
             st = dlm_yaml_set(ctx, arena, map, training->pairs[i].key, training->pairs[i].value);
     }
     if (!st && dpo->kind != DLM_YAML_NULL)
@@ -201,27 +201,29 @@ static enum dlm_status fail_yaml(struct dlm_ctx *ctx, const char *path,
 static enum dlm_status read_version(struct dlm_ctx *ctx, struct dlm_doc *doc,
                                     const struct dlm_yaml *root)
 {
-    const struct dlm_yaml *value = dlm_yaml_get(root, "dlm_version");
+    const struct dlm_yaml_pair *pair = dlm_yaml_find(root, "dlm_version");
 
     doc->declared_version = 1;
-    if (!value)
+    if (!pair)
         return DLM_OK;
+    const struct dlm_yaml *value = pair->value;
+    int64_t line = pair->key->line + 1, col = pair->key->col;
     if (value->kind != DLM_YAML_INT)
-        return dlm_doc_fail(ctx, doc->path, 2, 0, "dlm_version must be an integer, got %s",
+        return dlm_doc_fail(ctx, doc->path, line, col, "dlm_version must be an integer, got %s",
                             dlm_yaml_type_name(value));
     if (value->number > DLM_DOC_VERSION && value->is_big)
-        return dlm_doc_fail(ctx, doc->path, 2, 0,
+        return dlm_doc_fail(ctx, doc->path, line, col,
                             "dlm_version %s is newer than this parser (CURRENT_SCHEMA_VERSION=%d); "
                             "upgrade dlm or check the source's schema.",
                             value->text, DLM_DOC_VERSION);
     if (value->number > DLM_DOC_VERSION)
-        return dlm_doc_fail(ctx, doc->path, 2, 0,
+        return dlm_doc_fail(ctx, doc->path, line, col,
                             "dlm_version %lld is newer than this parser "
                             "(CURRENT_SCHEMA_VERSION=%d); upgrade dlm or check the source's "
                             "schema.",
                             (long long)value->integer, DLM_DOC_VERSION);
     if (value->number < 1)
-        return dlm_doc_fail(ctx, doc->path, 0, 0,
+        return dlm_doc_fail(ctx, doc->path, line, col,
                             "no migrator registered for dlm_version=%lld; target_version=%d.",
                             (long long)value->integer, DLM_DOC_VERSION);
     doc->declared_version = value->integer;
@@ -231,13 +233,16 @@ static enum dlm_status read_version(struct dlm_ctx *ctx, struct dlm_doc *doc,
 static enum dlm_status check_schema(struct dlm_ctx *ctx, struct dlm_doc *doc,
                                     const struct dlm_yaml *root)
 {
-    struct dlm_str errors = {0};
+    struct dlm_schema_errors errors = {0};
 
     enum dlm_status st =
         dlm_schema_read(ctx, &doc->arena, &dlm_schema_root, root, doc, &errors);
-    if (!st && errors.len)
-        st = dlm_doc_fail(ctx, doc->path, 2, 0, "%s", errors.data);
-    dlm_str_finish(&errors);
+    if (!st && errors.text.len)
+        st = dlm_doc_fail(ctx, doc->path, errors.line, errors.col, "%s", errors.text.data);
+    if (st == DLM_ERR_PARSE && (!doc->id || !dlm_ulid_is_valid(doc->id)))
+        dlm_log(ctx, DLM_LOG_HINT, "`dlm init --new-id %s` gives the document a dlm_id",
+                doc->path ? doc->path : "FILE");
+    dlm_str_finish(&errors.text);
     return st;
 }
 

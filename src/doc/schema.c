@@ -1,6 +1,7 @@
 /* The tables of keys, types, defaults and ranges, and what can be said of an object from them. */
 #include "doc/schema.h"
 
+#include <float.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -24,14 +25,18 @@ static const char *const quant_choices[] = {"Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", 
     {MEMBER(s, m), .type = DLM_SCHEMA_INT, .default_number = (def), .has_min = true,               \
      .min = (lo),  .has_max = true,        .max = (hi)}
 #define INT_FROM(s, m, def, lo)                                                                    \
+    {MEMBER(s, m), .type = DLM_SCHEMA_INT, .default_number = (def), .has_min = true, .min = (lo),  \
+     .has_limit = true, .limit = INT32_MAX}
+#define LONG_FROM(s, m, def, lo)                                                                   \
     {MEMBER(s, m), .type = DLM_SCHEMA_INT, .default_number = (def), .has_min = true, .min = (lo)}
-#define AUTO_INT(s, m) {MEMBER(s, m), .type = DLM_SCHEMA_AUTO_INT}
+#define AUTO_INT(s, m)                                                                             \
+    {MEMBER(s, m), .type = DLM_SCHEMA_AUTO_INT, .has_limit = true, .limit = INT32_MAX}
 #define FLOAT(s, m, def, lo, hi)                                                                   \
     {MEMBER(s, m),   .type = DLM_SCHEMA_FLOAT, .default_number = (def), .has_min = true,           \
      .min = (lo), .has_max = true, .max = (hi)}
 #define FLOAT_ABOVE(s, m, def, lo)                                                                 \
-    {MEMBER(s, m),   .type = DLM_SCHEMA_FLOAT, .default_number = (def), .has_min = true,           \
-     .min = (lo), .must_exceed_min = true}
+    {MEMBER(s, m),   .type = DLM_SCHEMA_FLOAT,  .default_number = (def), .has_min = true,          \
+     .min = (lo), .must_exceed_min = true, .has_limit = true, .limit = FLT_MAX}
 #define FLOAT_ABOVE_TO(s, m, def, lo, hi)                                                          \
     {MEMBER(s, m),   .type = DLM_SCHEMA_FLOAT,  .default_number = (def), .has_min = true,          \
      .min = (lo), .must_exceed_min = true, .has_max = true, .max = (hi)}
@@ -80,7 +85,7 @@ static const struct dlm_schema_map gate_map = TABLE(struct dlm_doc_gate, gate_fi
 
 static const struct dlm_schema_field cache_fields[] = {
     BOOL(struct dlm_doc_cache, enabled, true),
-    INT_FROM(struct dlm_doc_cache, max_bytes, 10737418240.0, 1),
+    LONG_FROM(struct dlm_doc_cache, max_bytes, 10737418240.0, 1),
     INT_FROM(struct dlm_doc_cache, prune_older_than_days, 90, 1),
 };
 static const struct dlm_schema_map cache_map =

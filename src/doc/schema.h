@@ -29,8 +29,9 @@ struct dlm_schema_field {
     enum dlm_schema_type type;
     size_t offset, count_offset; /* of the member; of the count (ADAPTERS, SOURCES) */
     bool is_required, can_be_null, must_exceed_min, is_non_empty;
-    bool has_min, has_max;
-    double min, max;
+    bool has_min, has_max, has_limit;
+    double min, max; /* of the reference */
+    double limit;    /* ours, checked after them: what the program can hold; not infinite */
     const char *const *choices; /* NULL-terminated */
     const struct dlm_schema_map *map;
     double default_number; /* BOOL, INT, FLOAT, CHOICE (the stored index) */
@@ -73,11 +74,19 @@ enum dlm_status dlm_schema_set_defaults(struct dlm_ctx *ctx, struct dlm_arena *a
                                         const struct dlm_schema_map *map,
                                         void *object) DLM_CHECK_RESULT;
 
-/* Reads value into object (zeroed), as the reference's validation in its lax mode. Failures are
- * joined by "; " in *errors; none leaves it empty. DLM_ERR_MEMORY only. */
+/* What the schema has against a front matter: failures joined by "; ", each but the first with its
+ * place before it. Empty text: none. */
+struct dlm_schema_errors {
+    struct dlm_str text;
+    int64_t line, col; /* 1-based, of the first, in the document; col 0: of all of it */
+};
+
+/* Reads value into object (zeroed), as the reference's validation in its lax mode. DLM_ERR_MEMORY
+ * only: failures of the document are in *errors. */
 enum dlm_status dlm_schema_read(struct dlm_ctx *ctx, struct dlm_arena *arena,
                                 const struct dlm_schema_map *map, const struct dlm_yaml *value,
-                                void *object, struct dlm_str *errors) DLM_CHECK_RESULT;
+                                void *object,
+                                struct dlm_schema_errors *errors) DLM_CHECK_RESULT;
 
 /* --- of validate.c, convert.c, report.c ------------------------------------------------------- */
 
@@ -86,12 +95,13 @@ struct dlm_schema_place {
     const struct dlm_schema_place *parent;
     const char *key; /* NULL: index */
     size_t key_len, index;
+    const struct dlm_yaml *at; /* the key or the entry, for line and column; NULL: parent's */
 };
 
 struct dlm_schema_check {
     struct dlm_ctx *ctx;
     struct dlm_arena *arena;
-    struct dlm_str *errors;
+    struct dlm_schema_errors *errors;
     size_t num_errors;
     enum dlm_status st; /* the first failure that is not the document's */
 };

@@ -15,10 +15,10 @@ static struct dlm_schema_place key_place(const struct dlm_schema_place *parent,
                                          const struct dlm_yaml *key)
 {
     if (key->kind == DLM_YAML_NULL)
-        return (struct dlm_schema_place){parent, "None", 4, 0};
+        return (struct dlm_schema_place){parent, "None", 4, 0, key};
     if (key->kind == DLM_YAML_BOOL)
-        return (struct dlm_schema_place){parent, key->boolean ? "1" : "0", 1, 0};
-    return (struct dlm_schema_place){parent, key->text, key->text_len, 0};
+        return (struct dlm_schema_place){parent, key->boolean ? "1" : "0", 1, 0, key};
+    return (struct dlm_schema_place){parent, key->text, key->text_len, 0, key};
 }
 
 /* --- training.adapters and training.sources ------------------------------------------------ */
@@ -70,7 +70,7 @@ static void read_adapters(struct dlm_schema_check *check, const struct dlm_yaml 
     for (size_t i = 0; i < value->len && !check->st; i++) {
         const struct dlm_yaml *key = value->pairs[i].key;
         struct dlm_schema_place inner = key_place(place, key);
-        const struct dlm_schema_place at_key = {&inner, "[key]", 5, 0};
+        const struct dlm_schema_place at_key = {&inner, "[key]", 5, 0, NULL};
         if (key->kind != DLM_YAML_STR)
             dlm_schema_report(check, &at_key, "Input should be a valid string");
         adapters[i].name = key->text;
@@ -99,7 +99,7 @@ static void read_sources(struct dlm_schema_check *check, const struct dlm_yaml *
     }
     training->num_sources = value->len;
     for (size_t i = 0; i < value->len && !check->st; i++) {
-        const struct dlm_schema_place inner = {place, NULL, 0, i};
+        const struct dlm_schema_place inner = {place, NULL, 0, i, value->items[i]};
         read_map(check, &dlm_schema_source, value->items[i], &inner, &training->sources[i]);
     }
 }
@@ -151,10 +151,12 @@ static void check_training(struct dlm_schema_check *check, const struct dlm_sche
 /* --- maps ---------------------------------------------------------------------------------- */
 
 static void read_field(struct dlm_schema_check *check, const struct dlm_schema_field *field,
-                       const struct dlm_yaml *value, const struct dlm_schema_place *parent,
+                       const struct dlm_yaml_pair *pair, const struct dlm_schema_place *parent,
                        void *object)
 {
-    const struct dlm_schema_place place = {parent, field->key, strlen(field->key), 0};
+    const struct dlm_schema_place place = {parent, field->key, strlen(field->key), 0,
+                                           pair ? pair->key : NULL};
+    const struct dlm_yaml *value = pair ? pair->value : NULL;
 
     if (!value) {
         if (field->is_required)
@@ -200,9 +202,9 @@ static void read_map(struct dlm_schema_check *check, const struct dlm_schema_map
     if (!check->st)
         check->st = dlm_schema_set_defaults(check->ctx, check->arena, map, object);
     for (size_t i = 0; i < map->num_fields && !check->st; i++) {
-        const struct dlm_yaml *item = dlm_yaml_get(value, map->fields[i].key);
-        written |= item ? 1u << i : 0;
-        read_field(check, &map->fields[i], item, place, object);
+        const struct dlm_yaml_pair *pair = dlm_yaml_find(value, map->fields[i].key);
+        written |= pair ? 1u << i : 0;
+        read_field(check, &map->fields[i], pair, place, object);
     }
     if (check->st)
         return;
@@ -214,7 +216,7 @@ static void read_map(struct dlm_schema_check *check, const struct dlm_schema_map
 
 enum dlm_status dlm_schema_read(struct dlm_ctx *ctx, struct dlm_arena *arena,
                                 const struct dlm_schema_map *map, const struct dlm_yaml *value,
-                                void *object, struct dlm_str *errors)
+                                void *object, struct dlm_schema_errors *errors)
 {
     struct dlm_schema_check check = {.ctx = ctx, .arena = arena, .errors = errors};
     read_map(&check, map, value, NULL, object);

@@ -170,13 +170,19 @@ enum dlm_status dlm_yaml_set(struct dlm_ctx *ctx, struct dlm_arena *arena, struc
     return DLM_OK;
 }
 
-const struct dlm_yaml *dlm_yaml_get(const struct dlm_yaml *map, const char *key)
+const struct dlm_yaml_pair *dlm_yaml_find(const struct dlm_yaml *map, const char *key)
 {
     const struct dlm_yaml wanted = {.kind = DLM_YAML_STR, .text = key, .text_len = strlen(key)};
     if (!map->index_len)
         return NULL;
     uint32_t slot = *find_slot(map, &wanted);
-    return slot ? map->pairs[slot - 1].value : NULL;
+    return slot ? &map->pairs[slot - 1] : NULL;
+}
+
+const struct dlm_yaml *dlm_yaml_get(const struct dlm_yaml *map, const char *key)
+{
+    const struct dlm_yaml_pair *pair = dlm_yaml_find(map, key);
+    return pair ? pair->value : NULL;
 }
 
 /* --- scalars ------------------------------------------------------------------------------- */
@@ -449,6 +455,8 @@ static enum dlm_status read_node(struct reader *r, const yaml_event_t *event, st
     struct dlm_yaml *value = dlm_yaml_new(r->ctx, r->arena, DLM_YAML_NULL);
     if (!value)
         return DLM_ERR_MEMORY;
+    value->line = (int64_t)event->start_mark.line + 1;
+    value->col = (int64_t)event->start_mark.column + 1;
     *out = value;
     enum dlm_status st = add_anchor(r, event, anchor_of(event), value);
     if (st)

@@ -43,6 +43,7 @@ struct dlm_yaml {
     uint32_t *index; /* MAP: hash table of pair numbers + 1; NULL for few pairs */
     size_t index_len;
     bool is_open; /* still being read */
+    int64_t line, col; /* 1-based, of the YAML text; 0: not in it */
 };
 
 /* What went wrong where; line and col are 0-based and count from the YAML text. */
@@ -61,7 +62,8 @@ enum dlm_status dlm_yaml_parse(struct dlm_ctx *ctx, struct dlm_arena *arena, con
  * text: the form is a number or date, the value is not. */
 bool dlm_yaml_resolve(const char *text, size_t len, struct dlm_yaml *value, const char **reason);
 
-/* The value of a string key, or NULL. */
+/* The pair, the value of a string key; NULL when there is none. */
+const struct dlm_yaml_pair *dlm_yaml_find(const struct dlm_yaml *map, const char *key);
 const struct dlm_yaml *dlm_yaml_get(const struct dlm_yaml *map, const char *key);
 
 /* Sets or replaces a pair; the map must not be shared with an alias that should not see it. */

@@ -115,7 +115,7 @@ err_is "show: bad.dlm:1:1: expected '---' on line 1 to open frontmatter, got 'no
 printf -- '---\ndlm_id: 1\n---\n' > bad.dlm
 run_ dlm show bad.dlm
 status_is 1
-err_has "show: bad.dlm:2: "
+err_has "show: bad.dlm:2:1: dlm_id: "
 printf -- '---\nx: \377\n---\n' > bad.dlm
 run_ dlm show bad.dlm
 status_is 1
@@ -166,7 +166,7 @@ case_ "a version from the future"
 printf -- '---\ndlm_id: %s\ndlm_version: 16\nbase_model: tiny-shapes\n---\n' "$id" > new.dlm
 run_ dlm migrate new.dlm
 status_is 1
-err_is "migrate: new.dlm:2: dlm_version 16 is newer than this parser (CURRENT_SCHEMA_VERSION=15); \
-upgrade dlm or check the source's schema."
+err_is "migrate: new.dlm:3:1: dlm_version 16 is newer than this parser \
+(CURRENT_SCHEMA_VERSION=15); upgrade dlm or check the source's schema."
 
 summary_

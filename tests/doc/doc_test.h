@@ -13,7 +13,7 @@
 
 static struct {
     int num_errors, num_warnings;
-    char warning[1024];
+    char warning[1024], hint[1024];
 } test_log_;
 
 static inline void test_log(void *user, enum dlm_log_level level, const char *text)
@@ -21,6 +21,8 @@ static inline void test_log(void *user, enum dlm_log_level level, const char *te
     (void)user;
     if (level == DLM_LOG_ERROR)
         test_log_.num_errors++;
+    if (level == DLM_LOG_HINT)
+        snprintf(test_log_.hint, sizeof(test_log_.hint), "%s", text);
     if (level == DLM_LOG_WARNING) {
         test_log_.num_warnings++;
         snprintf(test_log_.warning, sizeof(test_log_.warning), "%s", text);

@@ -136,23 +136,90 @@ static void test_front(struct dlm_ctx *ctx)
     }
     dlm_doc_destroy(&doc);
     test_fails(ctx, FRONT("training: {lora_r: 999, warmup_ratio: 0.9, unknown: 1}\n"),
-               "<text>:2: training.lora_r: Input should be less than or equal to 256; "
-               "training.warmup_ratio: Input should be less than or equal to 0.5; "
-               "training.unknown: Extra inputs are not permitted");
+               "<text>:4:12: training.lora_r: Input should be less than or equal to 256; "
+               "4:25: training.warmup_ratio: Input should be less than or equal to 0.5; "
+               "4:44: training.unknown: Extra inputs are not permitted");
+    test_fails(ctx, FRONT("training:\n  sources:\n  - path: a\n  - max_files: 0\n  seed: 1\n"
+                          "  gate:\n\n    lr: 2\nexport: {}\nx: 1\n"),
+               "<text>:11:5: training.gate.lr: Input should be less than or equal to 1; "
+               "7:5: training.sources.1.path: Field required; "
+               "7:5: training.sources.1.max_files: Input should be greater than or equal to 1; "
+               "13:1: x: Extra inputs are not permitted");
+    test_fails(ctx, FRONT("training:\n  dpo:\n    beta: 2\n"),
+               "<text>:6:5: training.preference.hyperparams.beta: Input should be less than or "
+               "equal to 1");
     test_fails(ctx, FRONT("dlm_version: 16\n"),
-               "<text>:2: dlm_version 16 is newer than this parser (CURRENT_SCHEMA_VERSION=15); "
+               "<text>:4:1: dlm_version 16 is newer than this parser (CURRENT_SCHEMA_VERSION=15); "
                "upgrade dlm or check the source's schema.");
     test_fails(ctx, FRONT("dlm_version: true\n"),
-               "<text>:2: dlm_version must be an integer, got bool");
+               "<text>:4:1: dlm_version must be an integer, got bool");
     test_fails(ctx, FRONT("training: {target_modules: ''}\n"),
-               "<text>:2: training.target_modules: String should have at least 1 character");
+               "<text>:4:12: training.target_modules: String should have at least 1 character");
     test_fails(ctx, FRONT("training: {backend: cuda}\n"),
-               "<text>:2: training.backend: Input should be 'auto', 'cpu', 'opencl' or 'vulkan'");
+               "<text>:4:12: training.backend: Input should be 'auto', 'cpu', 'opencl' or "
+               "'vulkan'");
     test_fails(ctx, FRONT("training: {gradient_checkpointing: 3}\n"),
-               "<text>:2: training.gradient_checkpointing: Input should be a valid boolean, unable "
-               "to interpret input");
+               "<text>:4:12: training.gradient_checkpointing: Input should be a valid boolean, "
+               "unable to interpret input");
     test_fails(ctx, FRONT("system_prompt: \"a\\0b\"\n"),
-               "<text>:2: system_prompt: Input should not contain NUL characters");
+               "<text>:4:1: system_prompt: Input should not contain NUL characters");
+}
+
+/* A number that the program cannot hold is out of range where it is written. */
+static void test_ranges(struct dlm_ctx *ctx)
+{
+    static const struct {
+        const char *key, *value, *message;
+    } rows[] = {
+        {"learning_rate", ".inf", "Input should be a finite number"},
+        {"learning_rate", "inf", "Input should be a finite number"},
+        {"learning_rate", "-.inf", "Input should be greater than 0"},
+        {"learning_rate", ".nan", "Input should be greater than 0"},
+        {"learning_rate", "1.0e+308", "Input should be less than or equal to 3.402823466e+38"},
+        {"learning_rate", "1e400", "Input should be a finite number"},
+        {"lora_dropout", ".nan", "Input should be less than or equal to 0.5"},
+        {"num_epochs", "2147483648", "Input should be less than or equal to 2147483647"},
+        {"num_epochs", "1.0e+18", "Input should be less than or equal to 2147483647"},
+        {"num_epochs", ".inf", "Input should be a finite number"},
+        {"lora_alpha", "9223372036854775807", "Input should be less than or equal to 2147483647"},
+        {"seed", "99999999999999999999",
+         "Unable to parse input string as an integer, exceeded maximum size"},
+    };
+    char text[256], want[256];
+
+    check_case("numbers that do not fit");
+    for (size_t i = 0; i < DLM_ARRAY_LEN(rows); i++) {
+        snprintf(text, sizeof(text), FRONT("training:\n  %s: %s\n"), rows[i].key,
+                 rows[i].value);
+        snprintf(want, sizeof(want), "<text>:5:3: training.%s: %s", rows[i].key,
+                 rows[i].message);
+        test_fails(ctx, text, want);
+    }
+    test_fails(ctx, FRONT("training: {grad_accum: 2147483648}\n"),
+               "<text>:4:12: training.grad_accum.literal['auto']: Input should be 'auto'; 4:12: "
+               "training.grad_accum.int: Input should be less than or equal to 2147483647");
+    struct dlm_doc *doc = test_parse(
+        ctx, FRONT("training: {learning_rate: 3.4e+38, num_epochs: 2147483647, grad_accum: "
+                   "2147483647, seed: -9223372036854775807, cache: {max_bytes: 4294967296}}\n"));
+    if (doc) {
+        CHECK(doc->training.learning_rate == 3.4e38 && doc->training.seed == -INT64_MAX);
+        CHECK_INT(doc->training.grad_accum, INT32_MAX);
+    }
+    dlm_doc_destroy(&doc);
+
+    check_case("a document without an id");
+    test_fails(ctx, "---\nbase_model: b\n---\n", "<text>:2: dlm_id: Field required");
+    CHECK_STR(test_log_.hint, "`dlm init --new-id FILE` gives the document a dlm_id");
+    test_log_.hint[0] = '\0';
+    CHECK(dlm_doc_parse(ctx, &doc, "a.dlm", "---\nbase_model: b\ndlm_id: x\n---\n", 34) ==
+          DLM_ERR_PARSE);
+    CHECK_STR(dlm_ctx_last_error(ctx),
+              "a.dlm:3:1: dlm_id: Value error, dlm_id must be a 26-char Crockford base32 ULID, "
+              "got 'x'");
+    CHECK_STR(test_log_.hint, "`dlm init --new-id a.dlm` gives the document a dlm_id");
+    test_log_.hint[0] = '\0';
+    test_fails(ctx, FRONT("x: 1\n"), "<text>:4:1: x: Extra inputs are not permitted");
+    CHECK_STR(test_log_.hint, "");
 }
 
 static void test_yaml(struct dlm_ctx *ctx)
@@ -231,7 +298,7 @@ static void test_migration(struct dlm_ctx *ctx)
     }
     dlm_doc_destroy(&doc);
     test_fails(ctx, FRONT("dlm_version: 2\ntraining: {dpo: {}}\n"),
-               "<text>:2: training.dpo: Extra inputs are not permitted");
+               "<text>:5:12: training.dpo: Extra inputs are not permitted");
 }
 
 static void test_scaffolds(struct dlm_ctx *ctx)
@@ -297,6 +364,7 @@ int main(void)
     test_ids(ctx);
     test_markers(ctx);
     test_front(ctx);
+    test_ranges(ctx);
     test_yaml(ctx);
     test_trainable(ctx);
     test_migration(ctx);

@@ -12,7 +12,8 @@ does not read back to the same text. `migrate` is promised to leave one blank li
 and writes two, which changes section ids: here it is one. It also writes a key that one entry of
 training.sources states into all entries: documents with several entries have no `migrated`.
 Its sections.md lets blanks stand around a fence, its parser does not: it is given the text without
-them. Lines that begin like a fence or a header and are none, which it takes for text and ours refuses,
+them. Schema errors have the place of their key, not of the front matter. Numbers too large for the program
+are refused. Lines that begin like a fence or a header and are none, which it takes for text and ours refuses,
 and media paths outside of ASCII, which it refuses, are in tests/doc/test_fences.c.
 """
 import json
@@ -219,6 +220,17 @@ def migrated(text):
     return new.replace("\n---\n\n\n", "\n---\n\n", 1) if result.wrote else None
 
 
+def fits(value):
+    """Floats that are f32, counts that are 32 bits wide: the rest is out of range for ours."""
+    if isinstance(value, dict):
+        return all(fits(v) for k, v in value.items() if k not in ("seed", "max_bytes", "sources"))
+    if isinstance(value, (list, tuple)):
+        return all(map(fits, value))
+    if isinstance(value, float):
+        return abs(value) <= 3.4028234663852886e38
+    return not isinstance(value, int) or value < 1 << 31
+
+
 FENCE = re.compile(r'::([A-Za-z0-9_#-]+|[a-z][a-z0-9_]*(\s+[a-z][a-z0-9_]*="[^"\n]*")+\s*)::')
 
 
@@ -242,6 +254,8 @@ def document_case(text):
         case["error"] = message.split("invalid YAML: ")[0] + "invalid YAML: " \
             if "invalid YAML: " in message else message
         return case
+    if not fits(parsed.frontmatter.model_dump()):
+        return None
     case["sections"] = [[s.type.value, s.section_id, s.start_line] for s in parsed.sections]
     once = serialize(parsed)
     try:
