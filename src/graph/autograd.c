@@ -41,6 +41,7 @@ static struct dlm_tensor *unslice(struct backward *b, const struct dlm_tensor *v
     return dlm_graph_join(b->g, whole, &written, 1, v->view_dim);
 }
 
+/* t, or a copy of it where it has gaps. */
 static struct dlm_tensor *contiguous(struct backward *b, struct dlm_tensor *t)
 {
     if (!t)
@@ -59,8 +60,8 @@ static void backward_view(struct backward *b, struct dlm_tensor *v, struct dlm_t
         accumulate(b, p,
                    dlm_view_reshape(b->g, contiguous(b, grad), p->desc.ndim, p->desc.shape));
         break;
-    case DLM_VIEW_TRANSPOSE:
-        accumulate(b, p, dlm_view_transpose(b->g, grad));
+    case DLM_VIEW_PERMUTE:
+        accumulate(b, p, dlm_view_unpermute(b->g, grad, v->order));
         break;
     case DLM_VIEW_SLICE:
         accumulate(b, p, unslice(b, v, grad));
@@ -94,8 +95,8 @@ static struct dlm_tensor *copy_view(struct backward *b, const struct dlm_tensor 
     switch (v->view) {
     case DLM_VIEW_RESHAPE:
         return dlm_view_reshape(b->g, p, v->desc.ndim, v->desc.shape);
-    case DLM_VIEW_TRANSPOSE:
-        return dlm_view_transpose(b->g, p);
+    case DLM_VIEW_PERMUTE:
+        return dlm_view_permute(b->g, p, v->order);
     case DLM_VIEW_SLICE:
         return dlm_view_slice(b->g, p, v->view_dim, v->view_begin, v->desc.shape[v->view_dim]);
     case DLM_VIEW_EXPAND:
@@ -170,6 +171,9 @@ static void backward_node(struct backward *b, const struct dlm_node *node)
     for (int i = 0; i < node->num_outputs; i++) {
         grads[i] = b->grads[node->outputs[i]->index];
         has_grad |= grads[i] != NULL;
+        if (grads[i] && !node->op->reads_strided_grads &&
+            !dlm_desc_is_contiguous(&grads[i]->desc))
+            grads[i] = dlm_copy(b->g, grads[i], DLM_DTYPE_F32);
         seen.outputs[i] = stand_in(b, node->outputs[i]);
     }
     if (!has_grad || !node->outputs[0]->needs_grad)

@@ -5,7 +5,7 @@
 #include "base/dtype.h"
 #include "base/log.h"
 
-#define DLM_MAX_DIMS 4
+#define DLM_MAX_DIMS 6 /* ops say where they take fewer */
 
 /* How a tensor lies in memory. */
 enum dlm_layout {

@@ -36,6 +36,9 @@ struct dlm_op {
     void (*backward)(struct dlm_graph *graph, const struct dlm_node *node,
                      struct dlm_tensor *const *grads, struct dlm_tensor **input_grads);
 
+    /* backward takes gradients of any strides; else they are copied for it where they have gaps. */
+    bool reads_strided_grads;
+
     /* Outputs share storage with these inputs: output i is input alias[i] - 1 written in place. */
     int alias[DLM_MAX_OUTPUTS];
 

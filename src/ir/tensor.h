@@ -21,7 +21,7 @@ enum dlm_tensor_role {
 enum dlm_view_kind {
     DLM_VIEW_NONE, /* not a view */
     DLM_VIEW_RESHAPE,
-    DLM_VIEW_TRANSPOSE, /* of the last two dimensions */
+    DLM_VIEW_PERMUTE,
     DLM_VIEW_SLICE,
     DLM_VIEW_EXPAND,
     DLM_VIEW_ALIAS, /* the result of an op that wrote in place */
@@ -44,6 +44,7 @@ struct dlm_tensor {
     int num_parts;
     int view_dim;              /* SLICE, JOIN */
     int64_t view_begin;        /* SLICE */
+    int order[DLM_MAX_DIMS];   /* PERMUTE: dimension i is the parent's dimension order[i] */
     int block;                 /* checkpoint block it was made in */
     enum dlm_tensor_role role; /* of the base */
     const char *name;          /* leaves: borrowed until the graph goes; else NULL */

@@ -1,21 +1,66 @@
 /* Views: other shapes and strides of the same storage. */
 #include "ir/view.h"
 
-struct dlm_tensor *dlm_view_transpose(struct dlm_graph *g, struct dlm_tensor *t)
+#include <string.h>
+
+/* Whether order names each of ndim dimensions once. */
+static bool is_order(const int *order, int ndim)
+{
+    unsigned seen = 0;
+
+    for (int i = 0; i < ndim; i++)
+        if (order[i] >= 0 && order[i] < ndim)
+            seen |= 1u << order[i];
+    return seen == (1u << ndim) - 1;
+}
+
+struct dlm_tensor *dlm_view_permute(struct dlm_graph *g, struct dlm_tensor *t, const int *order)
 {
     if (!t)
         return NULL;
     struct dlm_desc d = t->desc;
-    int a = d.ndim - 2, b = d.ndim - 1;
-    if (a < 0) {
-        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "transpose", "needs two dimensions", &d));
+    if (!is_order(order, d.ndim)) {
+        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "permute", "must name each dimension once", &d));
         return NULL;
     }
-    d.shape[a] = t->desc.shape[b];
-    d.shape[b] = t->desc.shape[a];
-    d.stride[a] = t->desc.stride[b];
-    d.stride[b] = t->desc.stride[a];
-    return dlm_graph_view(g, t, DLM_VIEW_TRANSPOSE, &d, t->offset);
+    for (int i = 0; i < d.ndim; i++) {
+        d.shape[i] = t->desc.shape[order[i]];
+        d.stride[i] = t->desc.stride[order[i]];
+    }
+    struct dlm_tensor *v = dlm_graph_view(g, t, DLM_VIEW_PERMUTE, &d, t->offset);
+    if (!v)
+        return NULL;
+    memcpy(v->order, order, (size_t)d.ndim * sizeof(*order));
+    return v;
+}
+
+struct dlm_tensor *dlm_view_unpermute(struct dlm_graph *g, struct dlm_tensor *t, const int *order)
+{
+    int back[DLM_MAX_DIMS];
+
+    if (!t)
+        return NULL;
+    for (int i = 0; i < t->desc.ndim; i++)
+        back[order[i]] = i;
+    return dlm_view_permute(g, t, back);
+}
+
+struct dlm_tensor *dlm_view_transpose(struct dlm_graph *g, struct dlm_tensor *t)
+{
+    int order[DLM_MAX_DIMS];
+
+    if (!t)
+        return NULL;
+    const int ndim = t->desc.ndim;
+    if (ndim < 2) {
+        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "transpose", "needs two dimensions", &t->desc));
+        return NULL;
+    }
+    for (int i = 0; i < ndim; i++)
+        order[i] = i;
+    order[ndim - 2] = ndim - 1;
+    order[ndim - 1] = ndim - 2;
+    return dlm_view_permute(g, t, order);
 }
 
 struct dlm_tensor *dlm_view_reshape(struct dlm_graph *g, struct dlm_tensor *t, int ndim,

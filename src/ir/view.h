@@ -6,6 +6,10 @@
 #include "ir/graph.h"
 
 /* Views: no node, no memory. Offsets and lengths in elements of the dimension. */
+/* Dimension i of the view is dimension order[i] of t: torch.permute. order: [ndim] */
+struct dlm_tensor *dlm_view_permute(struct dlm_graph *g, struct dlm_tensor *t, const int *order);
+/* The inverse of a permute by a valid order. */
+struct dlm_tensor *dlm_view_unpermute(struct dlm_graph *g, struct dlm_tensor *t, const int *order);
 struct dlm_tensor *dlm_view_transpose(struct dlm_graph *g, struct dlm_tensor *t); /* last two */
 struct dlm_tensor *dlm_view_reshape(struct dlm_graph *g, struct dlm_tensor *t, int ndim,
                                     const int64_t *shape); /* t contiguous */

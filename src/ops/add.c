@@ -39,6 +39,7 @@ const struct dlm_op dlm_op_add = {
     .reference = add_reference,
     .lower = add_lower,
     .backward = add_backward,
+    .reads_strided_grads = true,
 };
 
 struct dlm_tensor *dlm_add(struct dlm_graph *g, struct dlm_tensor *x, struct dlm_tensor *y)

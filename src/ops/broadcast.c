@@ -1,6 +1,8 @@
 /* Shared by the elementwise ops. */
 #include "ops/broadcast.h"
 
+#include <string.h>
+
 bool dlm_broadcast_shape(const struct dlm_desc *a, const struct dlm_desc *b, struct dlm_desc *out)
 {
     int ndim = DLM_MAX(a->ndim, b->ndim);
@@ -17,17 +19,6 @@ bool dlm_broadcast_shape(const struct dlm_desc *a, const struct dlm_desc *b, str
     return true;
 }
 
-void dlm_broadcast_strides(const struct dlm_desc *d, const struct dlm_desc *to, uint32_t shape[4],
-                           uint32_t stride[4])
-{
-    for (int i = 0; i < 4; i++) {
-        int id = i - (4 - d->ndim), it = i - (4 - to->ndim);
-        if (shape)
-            shape[i] = it < 0 ? 1 : (uint32_t)to->shape[it]; /* sizes were checked */
-        stride[i] = id < 0 || d->shape[id] == 1 ? 0 : (uint32_t)d->stride[id];
-    }
-}
-
 void dlm_host_expand(struct dlm_host_tensor *t, const struct dlm_desc *to)
 {
     struct dlm_desc d = *to;
@@ -42,36 +33,82 @@ void dlm_host_expand(struct dlm_host_tensor *t, const struct dlm_desc *to)
 }
 
 /* Whether, in every tensor, dimension d + 1 follows on from dimension d. */
-static bool can_merge(const uint32_t shape[4], uint32_t *const *strides, int num, int d)
+static bool can_merge(const struct dlm_walk *w, int d)
 {
-    if (shape[d] == 1 || shape[d + 1] == 1)
+    if (w->shape[d] == 1 || w->shape[d + 1] == 1)
         return true;
-    for (int i = 0; i < num; i++)
-        if (strides[i][d] != strides[i][d + 1] * shape[d + 1])
+    for (int i = 0; i < w->num; i++)
+        if (w->stride[i][d] != w->stride[i][d + 1] * w->shape[d + 1])
             return false;
     return true;
 }
 
-void dlm_merge_dims(uint32_t shape[4], uint32_t *const *strides, int num)
+/* Dimensions d and d + 1 become d + 1, and what is outside moves in. */
+static void merge(struct dlm_walk *w, int d)
 {
-    for (int pair = 0, d = 2; pair < 3; pair++) {
-        if (!can_merge(shape, strides, num, d)) {
-            d--;
-            continue;
-        }
-        for (int i = 0; i < num; i++)
-            if (shape[d + 1] == 1)
-                strides[i][d + 1] = strides[i][d];
-        shape[d + 1] *= shape[d];
-        for (int k = d; k > 0; k--) { /* what is outside moves in */
-            shape[k] = shape[k - 1];
-            for (int i = 0; i < num; i++)
-                strides[i][k] = strides[i][k - 1];
-        }
-        shape[0] = 1;
-        for (int i = 0; i < num; i++)
-            strides[i][0] = 0;
+    for (int i = 0; i < w->num; i++)
+        if (w->shape[d + 1] == 1)
+            w->stride[i][d + 1] = w->stride[i][d];
+    w->shape[d + 1] *= w->shape[d];
+    for (int k = d; k > 0; k--) {
+        w->shape[k] = w->shape[k - 1];
+        for (int i = 0; i < w->num; i++)
+            w->stride[i][k] = w->stride[i][k - 1];
     }
+    w->shape[0] = 1;
+    for (int i = 0; i < w->num; i++)
+        w->stride[i][0] = 0;
+}
+
+void dlm_walk_init(struct dlm_walk *walk, const struct dlm_desc *to,
+                   const struct dlm_desc *const *tensors, int num)
+{
+    walk->num = num;
+    for (int k = 0; k < DLM_MAX_DIMS; k++) {
+        const int at = k - (DLM_MAX_DIMS - to->ndim);
+        walk->shape[k] = at < 0 ? 1 : (uint32_t)to->shape[at]; /* sizes were checked */
+        for (int i = 0; i < num; i++) {
+            const int from = k - (DLM_MAX_DIMS - tensors[i]->ndim);
+            walk->stride[i][k] = from < 0 || tensors[i]->shape[from] == 1
+                                     ? 0
+                                     : (uint32_t)tensors[i]->stride[from];
+        }
+    }
+    for (int pair = 0, d = DLM_MAX_DIMS - 2; pair < DLM_MAX_DIMS - 1; pair++) {
+        if (can_merge(walk, d))
+            merge(walk, d);
+        else
+            d--;
+    }
+}
+
+enum { OUTER = DLM_MAX_DIMS - 4 };
+
+uint32_t dlm_walk_outer(const struct dlm_walk *walk)
+{
+    uint32_t len = 1;
+
+    for (int k = 0; k < OUTER; k++)
+        len *= walk->shape[k];
+    return len;
+}
+
+uint32_t dlm_walk_offset(const struct dlm_walk *walk, int i, uint32_t at)
+{
+    uint32_t offset = 0;
+
+    for (int k = OUTER - 1; k >= 0; k--) {
+        offset += at % walk->shape[k] * walk->stride[i][k];
+        at /= walk->shape[k];
+    }
+    return offset;
+}
+
+void dlm_walk_inner(const struct dlm_walk *walk, int i, uint32_t shape[4], uint32_t stride[4])
+{
+    if (shape)
+        memcpy(shape, walk->shape + OUTER, 4 * sizeof(*shape));
+    memcpy(stride, walk->stride[i] + OUTER, 4 * sizeof(*stride));
 }
 
 uint32_t dlm_elem_groups(int64_t n)
@@ -103,27 +140,31 @@ void dlm_broadcast_reference(const struct dlm_reference_call *call, double (*f)(
 
 enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel)
 {
+    const struct dlm_desc *const tensors[] = {&l->inputs[0], &l->inputs[1], &l->outputs[0]};
+    struct dlm_walk walk;
     enum dlm_status st = dlm_lower_check_sizes(l);
     if (st)
         return st;
-    struct dlm_broadcast_params p = {
-        .total = (uint32_t)dlm_desc_len(&l->outputs[0]),
-        .x_lead = (uint32_t)l->inputs[0].lead,
-        .y_lead = (uint32_t)l->inputs[1].lead,
-        .out_lead = (uint32_t)l->outputs[0].lead,
-    };
-    dlm_broadcast_strides(&l->inputs[0], &l->outputs[0], p.shape, p.x_stride);
-    dlm_broadcast_strides(&l->inputs[1], &l->outputs[0], NULL, p.y_stride);
-    dlm_broadcast_strides(&l->outputs[0], &l->outputs[0], NULL, p.out_stride);
-    dlm_merge_dims(p.shape, (uint32_t *[]){p.x_stride, p.y_stride, p.out_stride}, 3);
-    struct dlm_kernel_call call = {
+    dlm_walk_init(&walk, &l->outputs[0], tensors, 3);
+    const uint32_t outer = dlm_walk_outer(&walk);
+    struct dlm_broadcast_params p = {.total = (uint32_t)dlm_desc_len(&l->outputs[0]) / outer};
+    dlm_walk_inner(&walk, 0, p.shape, p.x_stride);
+    dlm_walk_inner(&walk, 1, NULL, p.y_stride);
+    dlm_walk_inner(&walk, 2, NULL, p.out_stride);
+    const struct dlm_kernel_call call = {
         .kernel = kernel,
         .args = {DLM_INPUT(0), DLM_INPUT(1), DLM_OUTPUT(0)},
         .num_args = 3,
         .writes = 1u << 2,
         .groups = {dlm_elem_groups(p.total)},
     };
-    return dlm_lower_call(l, &call, &p, sizeof(p));
+    for (uint32_t at = 0; !st && at < outer; at++) {
+        p.x_lead = (uint32_t)l->inputs[0].lead + dlm_walk_offset(&walk, 0, at);
+        p.y_lead = (uint32_t)l->inputs[1].lead + dlm_walk_offset(&walk, 1, at);
+        p.out_lead = (uint32_t)l->outputs[0].lead + dlm_walk_offset(&walk, 2, at);
+        st = dlm_lower_call(l, &call, &p, sizeof(p));
+    }
+    return st;
 }
 
 enum dlm_status dlm_map_lower(struct dlm_lowering *l, const char *kernel, uint32_t kind,

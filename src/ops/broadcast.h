@@ -1,4 +1,4 @@
-/* What the broadcasting ops share: result shape and 4-d parameters. */
+/* What the broadcasting ops share: result shape and the walk through strided tensors. */
 #ifndef DLM_OPS_BROADCAST_H
 #define DLM_OPS_BROADCAST_H
 
@@ -7,14 +7,27 @@
 /* The NumPy broadcast of a and b as a contiguous f32 tensor; false when they do not broadcast. */
 bool dlm_broadcast_shape(const struct dlm_desc *a, const struct dlm_desc *b, struct dlm_desc *out);
 
-/* Shape and strides of d, aligned to the right in four dimensions and broadcast to `to` (0 strides
- * where d has length 1). shape may be NULL. */
-void dlm_broadcast_strides(const struct dlm_desc *d, const struct dlm_desc *to, uint32_t shape[4],
-                           uint32_t stride[4]);
+/* How kernels walk through up to three tensors of one shape. A call knows four dimensions; what is
+ * left of them is one call an iteration. */
+struct dlm_walk {
+    int num;                          /* tensors */
+    uint32_t shape[DLM_MAX_DIMS];     /* aligned to the right */
+    uint32_t stride[3][DLM_MAX_DIMS]; /* of each tensor; 0 repeats */
+};
 
-/* Makes one dimension of two wherever all the tensors run through them without a gap, so that
- * kernels walk in long runs; merged dimensions move to the right. strides: [num] arrays of 4. */
-void dlm_merge_dims(uint32_t shape[4], uint32_t *const *strides, int num);
+/* Walks through tensors, each broadcast to the shape of `to`. Two dimensions become one wherever
+ * all the tensors run through them without a gap, so that kernels walk in long runs. */
+void dlm_walk_init(struct dlm_walk *walk, const struct dlm_desc *to,
+                   const struct dlm_desc *const *tensors, int num);
+
+/* Iterations over the dimensions left of the last four. */
+uint32_t dlm_walk_outer(const struct dlm_walk *walk);
+
+/* Elements of tensor i before iteration `at` of those. */
+uint32_t dlm_walk_offset(const struct dlm_walk *walk, int i, uint32_t at);
+
+/* The last four dimensions as kernels take them; shape may be NULL. */
+void dlm_walk_inner(const struct dlm_walk *walk, int i, uint32_t shape[4], uint32_t stride[4]);
 
 /* Gives t the shape of `to`, repeating what has length 1: for C references. */
 void dlm_host_expand(struct dlm_host_tensor *t, const struct dlm_desc *to);

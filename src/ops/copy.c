@@ -36,15 +36,16 @@ enum dlm_status dlm_lower_copy(struct dlm_lowering *l, const struct dlm_desc *x,
         {"copy_f16_f32", "copy_f16_f16", "copy_f16_bf16"},
         {"copy_bf16_f32", "copy_bf16_f16", "copy_bf16_bf16"},
     };
-    struct dlm_copy_params p = {
-        .total = (uint32_t)dlm_desc_len(out),
-        .x_lead = (uint32_t)x->lead,
-        .out_lead = (uint32_t)out->lead,
-    };
+    const struct dlm_desc *const tensors[] = {x, out};
+    struct dlm_walk walk;
 
-    dlm_broadcast_strides(x, out, p.shape, p.x_stride);
-    dlm_broadcast_strides(out, out, NULL, p.out_stride);
-    dlm_merge_dims(p.shape, (uint32_t *[]){p.x_stride, p.out_stride}, 2);
+    dlm_walk_init(&walk, out, tensors, 2);
+    const uint32_t outer = dlm_walk_outer(&walk);
+    struct dlm_copy_params p = {.total = (uint32_t)dlm_desc_len(out) / outer};
+    if (outer > 1 && out->dtype != DLM_DTYPE_F32 && p.total % 2)
+        return dlm_lower_unsupported(l, "16-bit store in parts of odd length");
+    dlm_walk_inner(&walk, 0, p.shape, p.x_stride);
+    dlm_walk_inner(&walk, 1, NULL, p.out_stride);
     const struct dlm_kernel_call call = {
         .kernel = names[x->dtype][out->dtype], /* the three types are 0, 1, 2 */
         .args = {from, to},
@@ -52,7 +53,13 @@ enum dlm_status dlm_lower_copy(struct dlm_lowering *l, const struct dlm_desc *x,
         .writes = 1u << 1,
         .groups = {dlm_elem_groups(p.total)},
     };
-    return dlm_lower_call(l, &call, &p, sizeof(p));
+    enum dlm_status st = DLM_OK;
+    for (uint32_t at = 0; !st && at < outer; at++) {
+        p.x_lead = (uint32_t)x->lead + dlm_walk_offset(&walk, 0, at);
+        p.out_lead = (uint32_t)out->lead + dlm_walk_offset(&walk, 1, at);
+        st = dlm_lower_call(l, &call, &p, sizeof(p));
+    }
+    return st;
 }
 
 static enum dlm_status copy_lower(struct dlm_lowering *l)
@@ -85,6 +92,7 @@ const struct dlm_op dlm_op_copy = {
     .reference = copy_reference,
     .lower = copy_lower,
     .backward = copy_backward,
+    .reads_strided_grads = true,
 };
 
 struct dlm_tensor *dlm_copy(struct dlm_graph *g, struct dlm_tensor *x, enum dlm_dtype dtype)

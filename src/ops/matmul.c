@@ -50,10 +50,11 @@ static enum dlm_status matmul_infer(struct dlm_ctx *ctx, const union dlm_attrs *
     int64_t a[4], b[4], shape[4];
     uint32_t unused[4];
 
-    if (in[A].dtype != DLM_DTYPE_F32 || in[A].ndim < 2 || in[A].layout != DLM_LAYOUT_STRIDED)
-        return dlm_infer_fail(ctx, "matmul", "a must be f32 with two dimensions or more", &in[A]);
-    if (in[B].dtype > DLM_DTYPE_BF16 || in[B].ndim < 2)
-        return dlm_infer_fail(ctx, "matmul", "b must be f32, f16 or bf16, two dimensions or more",
+    if (in[A].dtype != DLM_DTYPE_F32 || in[A].ndim < 2 || in[A].ndim > 4 ||
+        in[A].layout != DLM_LAYOUT_STRIDED)
+        return dlm_infer_fail(ctx, "matmul", "a must be f32 with two to four dimensions", &in[A]);
+    if (in[B].dtype > DLM_DTYPE_BF16 || in[B].ndim < 2 || in[B].ndim > 4)
+        return dlm_infer_fail(ctx, "matmul", "b must be f32, f16 or bf16, two to four dimensions",
                               &in[B]);
     as_4d(&in[A], a, unused);
     as_4d(&in[B], b, unused);
@@ -565,6 +566,7 @@ const struct dlm_op dlm_op_matmul = {
     .reference = matmul_reference,
     .lower = matmul_lower,
     .backward = matmul_backward,
+    .reads_strided_grads = true,
 };
 
 struct dlm_tensor *dlm_matmul(struct dlm_graph *g, struct dlm_tensor *a, struct dlm_tensor *b,

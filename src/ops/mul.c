@@ -40,6 +40,7 @@ const struct dlm_op dlm_op_mul = {
     .reference = mul_reference,
     .lower = mul_lower,
     .backward = mul_backward,
+    .reads_strided_grads = true,
 };
 
 struct dlm_tensor *dlm_mul(struct dlm_graph *g, struct dlm_tensor *x, struct dlm_tensor *y)

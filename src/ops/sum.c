@@ -7,8 +7,8 @@ static enum dlm_status sum_infer(struct dlm_ctx *ctx, const union dlm_attrs *att
 {
     int64_t shape[DLM_MAX_DIMS];
 
-    if (in[0].dtype != DLM_DTYPE_F32 || in[0].layout != DLM_LAYOUT_STRIDED)
-        return dlm_infer_fail(ctx, "sum", "x must be f32", &in[0]);
+    if (in[0].dtype != DLM_DTYPE_F32 || in[0].layout != DLM_LAYOUT_STRIDED || in[0].ndim > 4)
+        return dlm_infer_fail(ctx, "sum", "x must be f32 with at most four dimensions", &in[0]);
     for (int i = 0; i < in[0].ndim; i++)
         shape[i] = attrs->sum.axes >> i & 1 ? 1 : in[0].shape[i];
     out[0] = dlm_desc_make(DLM_DTYPE_F32, in[0].ndim, shape);
@@ -85,6 +85,7 @@ const struct dlm_op dlm_op_sum = {
     .reference = sum_reference,
     .lower = sum_lower,
     .backward = sum_backward,
+    .reads_strided_grads = true,
 };
 
 struct dlm_tensor *dlm_sum(struct dlm_graph *g, struct dlm_tensor *x, uint32_t axes)

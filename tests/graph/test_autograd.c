@@ -64,6 +64,21 @@ static struct dlm_tensor *build_reshapes(struct dlm_graph *g, struct dlm_tensor 
     return product(g, y, dlm_view_transpose(g, dlm_view_reshape(g, a, 2, (int64_t[]){10, 3})));
 }
 
+/* Permuted products, elementwise and matrix. The activation's gradient comes with gaps, which its
+ * kernel does not take. */
+static struct dlm_tensor *build_permutes(struct dlm_graph *g, struct dlm_tensor *a,
+                                         struct dlm_tensor *b)
+{
+    struct dlm_tensor *x = dlm_view_reshape(g, a, 5, (int64_t[]){3, 1, 2, 5, 1});
+
+    x = dlm_view_permute(g, x, (int[]){3, 0, 4, 2, 1}); /* [5, 3, 1, 2, 1] */
+    struct dlm_tensor *y = dlm_view_reshape(g, b, 3, (int64_t[]){5, 3, 2});
+    y = dlm_mul(g, dlm_view_reshape(g, dlm_copy(g, x, DLM_DTYPE_F32), 3, (int64_t[]){5, 3, 2}), y);
+    struct dlm_tensor *z = dlm_activation(g, y, DLM_ACT_SILU);
+    z = dlm_view_permute(g, z, (int[]){1, 2, 0}); /* [3, 2, 5] */
+    return product(g, z, dlm_view_permute(g, y, (int[]){1, 0, 2}));
+}
+
 /* A product in two slabs, as split weights make it, then one result used whole and in part. */
 static struct dlm_tensor *join_products(struct dlm_graph *g, struct dlm_tensor *a,
                                         struct dlm_tensor *b, int dim)
@@ -118,6 +133,7 @@ static const struct {
     {"transposes", build_transposes},         {"expansions", build_expansions},
     {"reshapes", build_reshapes},             {"joined columns", build_joined_columns},
     {"joined rows", build_joined_rows},       {"blocks", build_blocks},
+    {"permutes", build_permutes},
 };
 
 static bool make_toy(struct dlm_ctx *ctx, struct toy *t, build_fn build, bool checkpoint)

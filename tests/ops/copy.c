@@ -8,6 +8,8 @@
 #define TO_F16 {.copy_dtype = DLM_DTYPE_F16}
 #define TO_BF16 {.copy_dtype = DLM_DTYPE_BF16}
 #define SLICED(type) {.dtype = type, .ndim = 3, .shape = {3, 17, 11}, .view = VIEW_SLICED}
+#define REVERSED(type, n, ...)                                                                     \
+    {.dtype = DLM_DTYPE_##type, .ndim = n, .shape = {__VA_ARGS__}, .view = VIEW_REVERSED}
 #define TURNED(type) {.dtype = type, .ndim = 3, .shape = {3, 17, 11}, .view = VIEW_TRANSPOSED}
 #define DATA(values) {.ndim = 2, .shape = {5, 30}, .fill = FILL_DATA_F32, .data = values, \
                       .data_len = DLM_ARRAY_LEN(values)}
@@ -48,6 +50,16 @@ static const struct op_row rows[] = {
     {"four dimensions", &dlm_op_copy, TO_F32, 1,
      {{.ndim = 4, .shape = {2, 3, 5, 7}, .view = VIEW_TRANSPOSED}}, TOL_EXACT, NULL, 0},
 
+    {"reversed, three dimensions", &dlm_op_copy, TO_F32, 1, {REVERSED(F32, 3, 3, 17, 11)},
+     TOL_EXACT, NULL, 0},
+    {"reversed, four dimensions", &dlm_op_copy, TO_BF16, 1, {REVERSED(F32, 4, 3, 5, 7, 9)},
+     TOL_EXACT, NULL, 0},
+    {"reversed, five dimensions", &dlm_op_copy, TO_F32, 1, {REVERSED(BF16, 5, 2, 3, 5, 7, 9)},
+     TOL_EXACT, NULL, 0},
+    {"reversed, six dimensions", &dlm_op_copy, TO_F32, 1, {REVERSED(F32, 6, 3, 2, 5, 3, 7, 4)},
+     TOL_EXACT, NULL, 0},
+    {"reversed, six dimensions to f16", &dlm_op_copy, TO_F16, 1,
+     {REVERSED(F32, 6, 3, 2, 5, 3, 7, 4)}, TOL_EXACT, NULL, 0},
     {"rounding to f16", &dlm_op_copy, TO_F16, 1, {DATA(edges)}, TOL_EXACT, &as_f32, 0},
     {"rounding to bf16", &dlm_op_copy, TO_BF16, 1, {DATA(edges)}, TOL_EXACT, &as_f32, 0},
     {"exact as f32", &dlm_op_copy, TO_F32, 1, {DATA(edges)}, TOL_EXACT, NULL, 0},

@@ -80,6 +80,9 @@ static void describe_input(const struct row_input *in, struct dlm_desc *stored)
     if (in->view == VIEW_TRANSPOSED) {
         shape[in->ndim - 1] = in->shape[in->ndim - 2];
         shape[in->ndim - 2] = in->shape[in->ndim - 1];
+    } else if (in->view == VIEW_REVERSED) {
+        for (int i = 0; i < in->ndim; i++)
+            shape[i] = in->shape[in->ndim - 1 - i];
     } else if (in->view == VIEW_SLICED) {
         shape[0] += SLICE_BEFORE + SLICE_AFTER;
         if (in->ndim > 1)
@@ -91,8 +94,15 @@ static void describe_input(const struct row_input *in, struct dlm_desc *stored)
 static struct dlm_tensor *view_input(struct dlm_graph *g, const struct row_input *in,
                                      struct dlm_tensor *leaf)
 {
+    int order[DLM_MAX_DIMS];
+
     if (in->view == VIEW_TRANSPOSED)
         return dlm_view_transpose(g, leaf);
+    if (in->view == VIEW_REVERSED) {
+        for (int i = 0; i < in->ndim; i++)
+            order[i] = in->ndim - 1 - i;
+        return dlm_view_permute(g, leaf, order);
+    }
     if (in->view == VIEW_SLICED) {
         leaf = dlm_view_slice(g, leaf, 0, SLICE_BEFORE, in->shape[0]);
         if (in->ndim > 1)

@@ -26,6 +26,7 @@ enum row_fill {
 enum row_view {
     VIEW_NONE,
     VIEW_TRANSPOSED, /* of the last two dimensions: stored the other way round */
+    VIEW_REVERSED,   /* of all dimensions: stored in the opposite order */
     VIEW_SLICED,     /* a slice of a larger tensor: 3 more before and 2 after in the first and the
                         last dimension */
 };

@@ -325,6 +325,46 @@ static void test_conv(void)
     finish_net(&net);
 }
 
+static struct dlm_tensor *permute(struct dlm_graph *g, struct dlm_tensor *x)
+{
+    return dlm_copy(g, dlm_view_permute(g, x, (int[]){3, 0, 5, 1, 4, 2}), DLM_DTYPE_F32);
+}
+
+/* Each half as the reshape of a permuted copy. */
+static struct dlm_tensor *pixel_shuffle(struct dlm_graph *g, struct dlm_tensor *x)
+{
+    static const int order[] = {0, 2, 1, 3};
+
+    x = dlm_view_reshape(g, x, 4, (int64_t[]){2, 4, 3, 6});
+    x = dlm_copy(g, dlm_view_permute(g, x, order), DLM_DTYPE_F32);
+    x = dlm_view_reshape(g, x, 4, (int64_t[]){2, 3, 2, 12});
+    return dlm_copy(g, dlm_view_permute(g, x, order), DLM_DTYPE_F32);
+}
+
+static void test_view(const char *name,
+                      struct dlm_tensor *(*build)(struct dlm_graph *g, struct dlm_tensor *x))
+{
+    struct net net = {0};
+
+    check_case(name);
+    if (!CHECK(!dlm_graph_create(ctx, &net.graph)))
+        return;
+    struct dlm_tensor *x = net.leaves[0] = make_leaf(&net, name, "x");
+    struct dlm_tensor *dy = net.leaves[1] = make_leaf(&net, name, "dy");
+    net.out = build(net.graph, x);
+    if (CHECK(!dlm_graph_backward(net.graph, &net.out, &dy, 1, false)) &&
+        CHECK(interpreter_init(&net.it, net.graph))) {
+        load(&net, x, name, "x");
+        load(&net, dy, name, "dy");
+        interpreter_run(&net.it);
+        struct dlm_host_tensor got = interpreter_tensor(&net.it, net.out);
+        compare(name, "out", &got, 0);
+        got = interpreter_tensor(&net.it, x->grad);
+        compare(name, "grad_x", &got, 0);
+    }
+    finish_net(&net);
+}
+
 /* The hyperparameters of make_ops_goldens.py at a step, counted from 0. */
 static void set_hyper(const struct dlm_host_tensor *hyper, int step)
 {
@@ -426,6 +466,8 @@ int main(void)
     for (size_t i = 0; i < DLM_ARRAY_LEN(goldens); i++)
         test_golden(&goldens[i]);
     test_conv();
+    test_view("permute", permute);
+    test_view("pixel_shuffle", pixel_shuffle);
     test_training();
     test_philox();
     test_all_compared();

@@ -272,6 +272,19 @@ def training():
         put(f"adamw.out{step}", p)
 
 
+def views():
+    # six dimensions, no two of which stay together
+    case("permute", lambda x: x.permute(3, 0, 5, 1, 4, 2), {"x": rand(2, 3, 4, 5, 2, 3)}, ("x",))
+
+    # rows of 2 x 2 patches side by side, as InternVL's pixel shuffle makes them
+    def shuffle(x):
+        b, h, w, c = x.shape
+        x = x.reshape(b, h, w // 2, c * 2).permute(0, 2, 1, 3)
+        return x.reshape(b, w // 2, h // 2, c * 4).permute(0, 2, 1, 3)
+
+    case("pixel_shuffle", shuffle, {"x": rand(2, 4, 6, 3)}, ("x",))
+
+
 torch.manual_seed(SEED)
 elementwise()
 rows()
@@ -280,6 +293,7 @@ gathers()
 random_ops()
 training()
 more_activations()
+views()
 os.makedirs(OUT, exist_ok=True)
 save_file(tensors, os.path.join(OUT, "ops.safetensors"))
 print(len(tensors), "tensors")
