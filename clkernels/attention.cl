@@ -125,8 +125,6 @@ static uint find_stat(const struct dlm_attention_params *p, const struct head *h
 #define PER_OTHER 2u   /* scores of a lane in each of them, 16 apart */
 #define PER_CHUNK 4u   /* results of a lane in each of them and each chunk, 16 apart */
 #define FOR(i, n) _Pragma("unroll") for (uint i = 0; i < n; i++)
-/* For functions with barriers: PoCL 3.1 crashes when it has to inline one twice. */
-#define INLINE __attribute__((always_inline)) static
 
 /* What the lanes of a work-group share. */
 struct shared {
@@ -176,9 +174,9 @@ static void stage_keys(const struct dlm_attention_params *p, const struct head *
 
 /* sums[i][j] = x . y for the lane's own rows (keys) and the others, x of the tile's rows and y of
  * keys from s0 on. */
-INLINE void multiply(const struct dlm_attention_params *p, const struct head *h,
-                     __local struct shared *l, __global const float *x,
-                     __global const TYPE_KV *y, uint s0, float (*sums)[PER_OTHER])
+DLM_INLINE void multiply(const struct dlm_attention_params *p, const struct head *h,
+                         __local struct shared *l, __global const float *x,
+                         __global const TYPE_KV *y, uint s0, float (*sums)[PER_OTHER])
 {
     const uint own = DLM_LOCAL_ID() / 16u, other = DLM_LOCAL_ID() % 16u;
     __local float *const row_slice = l->slices;
@@ -205,9 +203,9 @@ INLINE void multiply(const struct dlm_attention_params *p, const struct head *h,
 }
 
 /* sums += weights times x of the tile's others: keys from s0 on, in dkv rows. */
-INLINE void accumulate(const struct dlm_attention_params *p, const struct head *h,
-                       __local struct shared *l, __global const TYPE_OTHER *x, uint s0,
-                       float (*sums)[PER][PER_CHUNK])
+DLM_INLINE void accumulate(const struct dlm_attention_params *p, const struct head *h,
+                           __local struct shared *l, __global const TYPE_OTHER *x, uint s0,
+                           float (*sums)[PER][PER_CHUNK])
 {
     const uint own = DLM_LOCAL_ID() / 16u, col = DLM_LOCAL_ID() % 16u;
 
@@ -250,8 +248,8 @@ static void write_sums(const struct dlm_attention_params *p, float (*sums)[PER][
 }
 
 /* The tile's rows begin at r0. */
-INLINE void enter_rows(const struct dlm_attention_params *p, const struct head *h,
-                       __local struct shared *l, uint r0)
+DLM_INLINE void enter_rows(const struct dlm_attention_params *p, const struct head *h,
+                           __local struct shared *l, uint r0)
 {
     const uint lane = DLM_LOCAL_ID(), r = r0 + lane;
 
@@ -271,8 +269,8 @@ static uint find_end(const struct dlm_attention_params *p, const struct head *h,
 
 #ifdef FORWARD
 /* Scores to exp(score - max of the row so far); max and what it rescales by. */
-INLINE void soften(__local struct shared *l, const uint *limit, uint s0, float scale,
-                   float (*scores)[PER_OTHER])
+DLM_INLINE void soften(__local struct shared *l, const uint *limit, uint s0, float scale,
+                       float (*scores)[PER_OTHER])
 {
     const uint own = DLM_LOCAL_ID() / 16u, other = DLM_LOCAL_ID() % 16u, lane = DLM_LOCAL_ID();
 
@@ -365,10 +363,11 @@ __kernel DLM_LOCAL(LANES) void attention_dq(BACKWARD_ARGS, __global float *dq,
         multiply(&p, &h, &l, dout, v, s0, dscores);
         FOR(i, PER) FOR(j, PER_OTHER) {
             const uint o = DLM_LOCAL_ID() % 16u + 16u * j;
-            float weight = 0.0f;
-            if (s0 + o < limit[i])
-                weight = exp(scores[i][j] * p.scale - row_lse[i]) * (dscores[i][j] - row_delta[i]);
-            l.weights[own + 8u * i][o] = weight;
+            /* Of what is not seen too, which may overflow and is dropped: LLVM 18 (PoCL 6) gives up
+             * on an exp() behind a branch in this loop. */
+            const float e = exp(scores[i][j] * p.scale - row_lse[i]);
+            l.weights[own + 8u * i][o] =
+                s0 + o < limit[i] ? e * (dscores[i][j] - row_delta[i]) : 0.0f;
         }
         accumulate(&p, &h, &l, k, s0, sums);
     }

@@ -3,7 +3,7 @@
 //! layer_norm_backward layer_norm_backward
 
 /* The mean of the group's row and 1 / sqrt(var + eps), in every lane. */
-static float2 moments(__global const float *x, __local float *tree, uint cols, float eps)
+DLM_INLINE float2 moments(__global const float *x, __local float *tree, uint cols, float eps)
 {
     float sum = 0.0f, var = 0.0f;
     for (uint c = DLM_LOCAL_ID(); c < cols; c += 64u)

@@ -4,6 +4,11 @@
 /* Work-group size of a kernel: one dimension, known at compile time. */
 #define DLM_LOCAL(n) __attribute__((reqd_work_group_size(n, 1, 1)))
 
+/* Begins a function that has a barrier, or that calls one that has: rusticl (Mesa 26.1) crashes on
+ * a barrier two calls below the kernel when the function between them branches, and PoCL 3.1 when
+ * it has to inline a barrier twice. */
+#define DLM_INLINE __attribute__((always_inline)) static
+
 /* Linear index of the work-group: the host folds large grids into two dimensions. */
 #define DLM_GROUP_ID() ((uint)(get_group_id(0) + get_group_id(1) * get_num_groups(0)))
 #define DLM_LOCAL_ID() ((uint)get_local_id(0))
@@ -22,7 +27,7 @@
 
 /* Sum (maximum) of v over the 64 lanes of a work-group, in every lane; the order is fixed. tree:
  * 64 floats of local memory. Every lane must come here. */
-static float dlm_group_sum(float v, __local float *tree)
+DLM_INLINE float dlm_group_sum(float v, __local float *tree)
 {
     const uint lane = DLM_LOCAL_ID();
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -36,7 +41,7 @@ static float dlm_group_sum(float v, __local float *tree)
     return tree[0];
 }
 
-static float dlm_group_max(float v, __local float *tree)
+DLM_INLINE float dlm_group_max(float v, __local float *tree)
 {
     const uint lane = DLM_LOCAL_ID();
     barrier(CLK_LOCAL_MEM_FENCE);

@@ -3,7 +3,8 @@
 //! rms_norm_backward rms_norm_backward
 
 /* 1 / sqrt(mean(x^2) + eps) of the group's row, in every lane. */
-static float reciprocal_rms(__global const float *x, __local float *tree, uint cols, float eps)
+DLM_INLINE float reciprocal_rms(__global const float *x, __local float *tree, uint cols,
+                                float eps)
 {
     float sum = 0.0f;
     for (uint c = DLM_LOCAL_ID(); c < cols; c += 64u)

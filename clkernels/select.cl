@@ -2,7 +2,7 @@
 //! select select_token
 
 /* The first largest element of the group's row, in every lane. */
-static uint argmax(__global const float *x, uint len, __local float *tree, __local uint *where)
+DLM_INLINE uint argmax(__global const float *x, uint len, __local float *tree, __local uint *where)
 {
     const uint lane = DLM_LOCAL_ID();
     float best = -INFINITY;
@@ -34,8 +34,8 @@ static uint argmax(__global const float *x, uint len, __local float *tree, __loc
 
 /* The largest t for which the elements from t on sum up to at least want. Floats in [0, 1] are
  * ordered as their bits are; each pass reads the row once and tests three places. */
-static float find_threshold(__global const float *x, uint len, float largest, float temperature,
-                            float want, __local float *tree)
+DLM_INLINE float find_threshold(__global const float *x, uint len, float largest,
+                                float temperature, float want, __local float *tree)
 {
     uint low = 0u, high = 0x3f800001u; /* the sum from low is enough, from high is not */
     while (high - low > 1u) {
@@ -69,8 +69,8 @@ static float find_threshold(__global const float *x, uint len, float largest, fl
 /* The first element from t on at which the running sum, in order of index, exceeds u times the
  * whole: each lane sums a contiguous share, the shares are added in order, and the lane in whose
  * share the place lies looks for it. */
-static uint find_token(__global const float *x, uint len, float largest, float temperature, float t,
-                       float u, __local float *tree, __local uint *where)
+DLM_INLINE uint find_token(__global const float *x, uint len, float largest, float temperature,
+                           float t, float u, __local float *tree, __local uint *where)
 {
     const uint lane = DLM_LOCAL_ID(), share = (len + 63u) / 64u;
     const uint begin = min(lane * share, len), end = min(begin + share, len);
