@@ -160,8 +160,12 @@ static enum dlm_status choose_kind(struct dlm_ctx *ctx, enum dlm_backend_kind ki
     return st;
 }
 
-static void limit_allocations(struct dlm_device_caps *caps, size_t max_alloc_bytes)
+static void limit_caps(struct dlm_device_caps *caps, const struct dlm_device_params *params)
 {
+    const size_t max_alloc_bytes = params->max_alloc_bytes;
+
+    if (params->max_free_bytes && (!caps->free_bytes || caps->free_bytes > params->max_free_bytes))
+        caps->free_bytes = params->max_free_bytes;
     if (!max_alloc_bytes)
         return;
     caps->max_alloc_bytes = DLM_MIN(caps->max_alloc_bytes, max_alloc_bytes);
@@ -179,21 +183,27 @@ enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
     *out = NULL;
     DLM_REQUIRE(ctx, (unsigned)params->kind < DLM_BACKEND_COUNT);
     DLM_REQUIRE(ctx, params->index >= -1);
-    if (params->kind == DLM_BACKEND_AUTO && params->index >= 0) {
+    if (params->kind == DLM_BACKEND_AUTO && params->index >= 0 && !params->is_null) {
         st = dlm_fail(ctx, DLM_ERR_USAGE, "device %d of backend 'auto': a device number needs a "
                                           "named backend", params->index);
         goto done;
     }
-    if (params->kind == DLM_BACKEND_AUTO)
+    if (params->is_null) {
+        backend = &dlm_backend_null;
+        st = DLM_OK;
+    } else if (params->kind == DLM_BACKEND_AUTO) {
         st = choose_auto(ctx, &backend, &index);
-    else
+    } else {
         st = choose_kind(ctx, params->kind, params->index, &backend, &index);
+    }
     if (st)
         goto done;
-    st = backend->open(ctx, out, index, params->cache_dir);
+    st = backend->open(ctx, out, index, params);
     if (st)
         goto done;
-    limit_allocations(&(*out)->caps, params->max_alloc_bytes);
+    if (params->is_null && params->null_caps)
+        (*out)->caps = *params->null_caps;
+    limit_caps(&(*out)->caps, params);
     (*out)->caps.bits &= ~params->hide_caps;
     if (params->use_library && dlm_device_has_kernel(*out, "gemm_f32"))
         (*out)->caps.bits |= DLM_CAP_GEMM_F32;

@@ -13,7 +13,7 @@ struct dlm_backend {
      * no loader, no platform, no device are 0. Logs the reason at debug level. */
     int (*enumerate)(struct dlm_ctx *ctx, struct dlm_device_info *list, int max);
     enum dlm_status (*open)(struct dlm_ctx *ctx, struct dlm_device **out, int index,
-                            const char *cache_dir);
+                            const struct dlm_device_params *params);
     void (*close)(struct dlm_device *device); /* frees device itself */
     enum dlm_status (*buffer_create)(struct dlm_device *device, struct dlm_buffer **out,
                                      size_t bytes);
@@ -56,6 +56,7 @@ struct dlm_recording {
 };
 
 extern const struct dlm_backend dlm_backend_cpu;
+extern const struct dlm_backend dlm_backend_null; /* in no list */
 #ifdef DLM_HAVE_OPENCL
 extern const struct dlm_backend dlm_backend_opencl;
 #endif

@@ -53,11 +53,16 @@ void dlm_ctx_hold_cancel(struct dlm_ctx *ctx, bool hold)
     atomic_store_explicit(&ctx->is_cancel_held, hold, memory_order_relaxed);
 }
 
+int dlm_ctx_num_threads(const struct dlm_ctx *ctx)
+{
+    if (ctx->pool)
+        return dlm_pool_num_workers(ctx->pool);
+    return ctx->params.num_threads > 0 ? ctx->params.num_threads : dlm_pool_default_workers("");
+}
+
 struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx)
 {
-    if (!ctx->pool) {
-        int n = ctx->params.num_threads;
-        ctx->pool = dlm_pool_create(ctx, n > 0 ? n : dlm_pool_default_workers(""));
-    }
+    if (!ctx->pool)
+        ctx->pool = dlm_pool_create(ctx, dlm_ctx_num_threads(ctx));
     return ctx->pool;
 }

@@ -16,6 +16,9 @@ typedef void (*dlm_pool_fn)(void *user, int64_t item, int worker);
  * Owned by the context. */
 struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx);
 
+/* Its number of workers, whether it was made already or not. */
+int dlm_ctx_num_threads(const struct dlm_ctx *ctx);
+
 int dlm_pool_num_workers(const struct dlm_pool *pool);
 
 /* Runs fn for items 0..num_items-1, in any order on any worker, and returns when all are done. */

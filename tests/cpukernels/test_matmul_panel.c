@@ -1,11 +1,9 @@
 /* The panel matmuls of every instruction set the machine has, against a naive f64 product: odd
  * sizes, strides, c, bias, alpha, rounding of x; and the same bits from 1, 2 and 3 threads. */
-#include "backend/backend.h"
+#include "isa.h"
 #include "matmul_case.h"
 
 #define MAX_THREADS 3
-
-static const char *const isas[] = {"base", "v3", "v4", "avx512bf16", "amx"};
 
 /* Error relative to the sum of magnitudes. f32 sums of at most some thousand terms in several
  * accumulators: a few ulp (6e-8). x that is rounded is rounded in the reference too. */
@@ -34,13 +32,14 @@ struct machine {
     struct dlm_device *device;
 };
 
-static bool machine_open(struct machine *m, int threads)
+static bool machine_open(struct machine *m, const struct test_isa *isa, int threads)
 {
     m->num_threads = threads;
     m->ctx = dlm_ctx_create(&(struct dlm_ctx_params){.num_threads = threads});
     m->device = NULL;
     return m->ctx && !dlm_device_open(m->ctx, &m->device,
-                                      &(struct dlm_device_params){.kind = DLM_BACKEND_CPU});
+                                      &(struct dlm_device_params){.kind = DLM_BACKEND_CPU,
+                                                                  .hide_caps = isa->hide_caps});
 }
 
 static void machine_close(struct machine *m)
@@ -197,22 +196,21 @@ static void check_case_on(struct machine machines[], const struct matmul_case *s
     case_destroy(d);
 }
 
-static void check_isa(const char *isa, uint32_t *seen)
+static void check_isa(const struct test_isa *isa, uint32_t *seen)
 {
     static const enum dlm_dtype dtypes[] = {DLM_DTYPE_F32, DLM_DTYPE_BF16, DLM_DTYPE_F16};
     struct machine machines[MAX_THREADS];
     bool ok = true;
 
-    setenv("DLM_CPU_ISA", isa, 1);
     for (int t = 0; t < MAX_THREADS; t++)
-        ok = machine_open(&machines[t], t + 1) && ok;
-    check_case(isa);
+        ok = machine_open(&machines[t], isa, t + 1) && ok;
+    check_case(isa->name);
     if (!CHECK(ok))
         exit(1);
     const uint32_t bits = dlm_device_get_caps(machines[0].device)->bits;
     if (bits == *seen) {
         check_state_.open = false; /* nothing was checked */
-        check_skip(isa, "this machine does not have it");
+        check_skip(isa->name, "this machine does not have it");
     } else {
         for (size_t i = 0; i < DLM_ARRAY_LEN(cases) * DLM_ARRAY_LEN(dtypes) * 2; i++)
             check_case_on(machines, &cases[i / 6], i % 2, dtypes[i / 2 % 3]);
@@ -266,8 +264,7 @@ static void test_all_halves(void)
         struct machine machine;
         struct matmul_data *d = case_create(&shape, false, DLM_DTYPE_F16);
         float *y = case_alloc(d->y_len * sizeof(float));
-        setenv("DLM_CPU_ISA", isas[isa], 1);
-        if (!CHECK(machine_open(&machine, 1)))
+        if (!CHECK(machine_open(&machine, &isas[isa], 1)))
             exit(1);
         dlm_panel_pack_rows(DLM_DTYPE_F16, d->panels, w, 0, n, n, k);
         bool same = true;
@@ -295,7 +292,7 @@ int main(void)
 
     test_panels();
     for (size_t i = 0; i < DLM_ARRAY_LEN(isas); i++)
-        check_isa(isas[i], &seen);
+        check_isa(&isas[i], &seen);
     test_all_halves();
     return check_summary();
 }

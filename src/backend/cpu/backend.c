@@ -1,19 +1,16 @@
 /* The CPU backend's table, and opening and closing the device: its parts in order. */
 #include "backend/cpu/cpu.h"
-#include "base/host.h"
 #include "base/mem.h"
 #include "base/pool.h"
 
 static int enumerate(struct dlm_ctx *ctx, struct dlm_device_info *list, int max)
 {
-    uint32_t allowed;
+    struct dlm_cpu_device cpu = {.base = {.ctx = ctx}};
 
     if (max < 1)
         return 0;
-    (void)ctx; /* a bad DLM_CPU_ISA is reported when the device is opened */
-    if (dlm_cpu_caps_allowed(NULL, &allowed))
-        allowed = DLM_CPU_ALL_CAPS;
-    dlm_cpu_device_info(&list[0], dlm_cpu_caps_detect(allowed));
+    dlm_cpu_device_describe(&cpu, 0);
+    list[0] = cpu.base.caps.info;
     return 1;
 }
 
@@ -27,41 +24,22 @@ static void close_device(struct dlm_device *device)
 }
 
 static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out, int index,
-                                   const char *cache_dir)
+                                   const struct dlm_device_params *params)
 {
-    struct dlm_cpu_device *cpu = NULL;
-    struct dlm_host host;
-    uint32_t allowed;
-    enum dlm_status st;
+    struct dlm_cpu_device *cpu = dlm_alloc(ctx, sizeof(*cpu));
+    enum dlm_status st = DLM_ERR_MEMORY;
 
-    (void)index;     /* there is one */
-    (void)cache_dir; /* nothing is compiled at run time */
-    st = dlm_cpu_caps_allowed(ctx, &allowed);
-    if (st)
-        goto done;
-    st = DLM_ERR_MEMORY;
-    cpu = dlm_alloc(ctx, sizeof(*cpu));
+    (void)index; /* there is one */
     if (!cpu)
         goto done;
+    cpu->base = (struct dlm_device){.backend = &dlm_backend_cpu, .ctx = ctx};
     cpu->pool = dlm_ctx_pool(ctx);
     if (!cpu->pool)
         goto done;
-    cpu->num_workers = dlm_pool_num_workers(cpu->pool);
+    dlm_cpu_device_describe(cpu, params->hide_caps);
     cpu->scratch = dlm_alloc_array(ctx, (size_t)cpu->num_workers, sizeof(*cpu->scratch));
     if (!cpu->scratch)
         goto done;
-    dlm_host_read(&host, "");
-    const uint32_t bits = dlm_cpu_caps_detect(allowed);
-    cpu->kernels = dlm_cpu_table_choose(bits);
-    cpu->base = (struct dlm_device){.backend = &dlm_backend_cpu, .ctx = ctx};
-    dlm_cpu_device_info(&cpu->base.caps.info, bits);
-    cpu->base.caps.bits = bits | DLM_CAP_PANELS;
-    cpu->base.caps.max_alloc_bytes = (size_t)cpu->base.caps.info.max_alloc_bytes;
-    cpu->base.caps.max_range_bytes = cpu->base.caps.max_alloc_bytes;
-    cpu->base.caps.align_bytes = 1; /* kernels take any address */
-    cpu->base.caps.max_groups = INT32_MAX;
-    cpu->base.caps.num_units = (uint32_t)cpu->num_workers; /* a thread count fits */
-    cpu->base.caps.free_bytes = host.free_bytes;
     *out = &cpu->base;
     cpu = NULL;
     st = DLM_OK;

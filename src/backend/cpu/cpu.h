@@ -14,15 +14,8 @@ struct dlm_cpu_device {
     int num_workers;
 };
 
-#define DLM_CPU_ALL_CAPS                                                                           \
-    (DLM_CAP_AVX2 | DLM_CAP_AVX512 | DLM_CAP_AVX512_BF16 | DLM_CAP_AMX_BF16)
-
-/* What DLM_CPU_ISA allows; everything when it is not set. */
-enum dlm_status dlm_cpu_caps_allowed(struct dlm_ctx *ctx, uint32_t *caps) DLM_CHECK_RESULT;
-/* Capabilities of this CPU, no more than `allowed`. */
-uint32_t dlm_cpu_caps_detect(uint32_t allowed);
-const struct dlm_cpu_kernel *dlm_cpu_table_choose(uint32_t caps);
-void dlm_cpu_device_info(struct dlm_device_info *info, uint32_t caps);
+/* Fills kernels, num_workers and capabilities, as if the CPU did not have hide_caps. */
+void dlm_cpu_device_describe(struct dlm_cpu_device *cpu, uint32_t hide_caps);
 
 /* Page memory for data: aligned to 2 MiB and asked to be huge when it is large, so that long reads
  * of weights run at full speed. NULL when there is none; nothing is logged. */

@@ -1,10 +1,5 @@
-/* The CPU as a device: what its instruction set allows, and which kernel table follows from that.
- *
- * DLM_CPU_ISA=base|v3|v4|avx512bf16|amx lowers the instruction set to that level (each level
- * includes those before it; what the CPU lacks stays off). "v4" turns both bf16 units off,
- * "avx512bf16" only AMX. */
+/* The CPU as a device: what its instruction set allows, and which kernel table follows from that. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 
@@ -18,21 +13,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/host.h"
-#include "base/log.h"
-
-struct isa_level {
-    const char *name;
-    uint32_t caps;
-};
-
-/* From the least to the most. */
-static const struct isa_level isa_levels[] = {
-    {"base", 0},
-    {"v3", DLM_CAP_AVX2},
-    {"v4", DLM_CAP_AVX2 | DLM_CAP_AVX512},
-    {"avx512bf16", DLM_CAP_AVX2 | DLM_CAP_AVX512 | DLM_CAP_AVX512_BF16},
-    {"amx", DLM_CPU_ALL_CAPS},
-};
+#include "base/pool.h"
 
 #if defined(__x86_64__)
 
@@ -112,7 +93,8 @@ static bool is_vdpbf16_fast(const struct cpuid *id)
     return !strcmp(id->vendor, "AuthenticAMD");
 }
 
-uint32_t dlm_cpu_caps_detect(uint32_t allowed)
+/* Capabilities of this CPU, no more than `allowed`. */
+static uint32_t detect_caps(uint32_t allowed)
 {
     struct cpuid id;
     uint32_t caps = 0;
@@ -152,7 +134,7 @@ static void cpu_name(char *name, size_t cap)
     snprintf(name, cap, "%s", *start ? start : "x86-64 CPU");
 }
 
-const struct dlm_cpu_kernel *dlm_cpu_table_choose(uint32_t caps)
+static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
 {
     if (caps & DLM_CAP_AVX512)
         return dlm_cpu_kernels_v4;
@@ -161,7 +143,7 @@ const struct dlm_cpu_kernel *dlm_cpu_table_choose(uint32_t caps)
 
 #else
 
-uint32_t dlm_cpu_caps_detect(uint32_t allowed)
+static uint32_t detect_caps(uint32_t allowed)
 {
     (void)allowed;
     return 0;
@@ -174,31 +156,13 @@ static void cpu_name(char *name, size_t cap)
     snprintf(name, cap, "%s CPU", uname(&system) ? "unknown" : system.machine);
 }
 
-const struct dlm_cpu_kernel *dlm_cpu_table_choose(uint32_t caps)
+static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
 {
     (void)caps;
     return dlm_cpu_kernels_base;
 }
 
 #endif
-
-enum dlm_status dlm_cpu_caps_allowed(struct dlm_ctx *ctx, uint32_t *caps)
-{
-    const char *name = getenv("DLM_CPU_ISA");
-
-    *caps = DLM_CPU_ALL_CAPS;
-    if (!name || !*name)
-        return DLM_OK;
-    for (size_t i = 0; i < DLM_ARRAY_LEN(isa_levels); i++) {
-        if (strcmp(name, isa_levels[i].name))
-            continue;
-        *caps = isa_levels[i].caps;
-        return DLM_OK;
-    }
-    dlm_fail(ctx, DLM_ERR_USAGE, "unknown instruction set '%s' in DLM_CPU_ISA", name);
-    dlm_log(ctx, DLM_LOG_HINT, "the levels are base, v3, v4, avx512bf16 and amx");
-    return DLM_ERR_USAGE;
-}
 
 /* "v4+avx512bf16+amx" */
 static void isa_text(uint32_t caps, char *text, size_t cap)
@@ -213,14 +177,25 @@ static void isa_text(uint32_t caps, char *text, size_t cap)
              caps & DLM_CAP_AMX_BF16 ? "+amx" : "");
 }
 
-void dlm_cpu_device_info(struct dlm_device_info *info, uint32_t caps)
+void dlm_cpu_device_describe(struct dlm_cpu_device *cpu, uint32_t hide_caps)
 {
+    struct dlm_device_caps *caps = &cpu->base.caps;
+    const uint32_t bits = detect_caps(~hide_caps);
     struct dlm_host host;
 
     dlm_host_read(&host, "");
-    *info = (struct dlm_device_info){.kind = DLM_BACKEND_CPU};
-    cpu_name(info->name, sizeof(info->name));
-    isa_text(caps, info->driver, sizeof(info->driver));
-    info->memory_bytes = host.memory_bytes;
-    info->max_alloc_bytes = SIZE_MAX / 4;
+    cpu->kernels = choose_table(bits);
+    cpu->num_workers = dlm_ctx_num_threads(cpu->base.ctx);
+    caps->info = (struct dlm_device_info){.kind = DLM_BACKEND_CPU};
+    cpu_name(caps->info.name, sizeof(caps->info.name));
+    isa_text(bits, caps->info.driver, sizeof(caps->info.driver));
+    caps->info.memory_bytes = host.memory_bytes;
+    caps->info.max_alloc_bytes = SIZE_MAX / 4;
+    caps->bits = bits | DLM_CAP_PANELS;
+    caps->max_alloc_bytes = SIZE_MAX / 4;
+    caps->max_range_bytes = SIZE_MAX / 4;
+    caps->align_bytes = 1; /* kernels take any address */
+    caps->max_groups = INT32_MAX;
+    caps->num_units = (uint32_t)cpu->num_workers; /* a thread count fits */
+    caps->free_bytes = host.free_bytes;
 }

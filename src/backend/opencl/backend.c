@@ -33,7 +33,7 @@ static void close_device(struct dlm_device *base)
 }
 
 static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out, int index,
-                                   const char *cache_dir)
+                                   const struct dlm_device_params *params)
 {
     struct dlm_ocl_candidates list;
     enum dlm_status st = DLM_ERR_MEMORY;
@@ -49,7 +49,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
         return DLM_ERR_MEMORY;
     device->base.backend = &dlm_backend_opencl;
     device->base.ctx = ctx;
-    if (cache_dir && !(device->cache_dir = dlm_strdup(ctx, cache_dir)))
+    if (params->cache_dir && !(device->cache_dir = dlm_strdup(ctx, params->cache_dir)))
         goto done;
     dlm_ocl_device_describe(device, &list.items[index], index);
     st = dlm_ocl_queue_open(device, list.items[index].platform);

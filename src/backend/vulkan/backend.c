@@ -39,7 +39,7 @@ static void close_device(struct dlm_device *device)
 }
 
 static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out, int index,
-                                   const char *cache_dir)
+                                   const struct dlm_device_params *params)
 {
     struct dlm_vk_candidates candidates;
 
@@ -73,7 +73,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
     if (!st)
         st = dlm_vk_copy_open(d);
     if (!st)
-        st = dlm_vk_kernels_open(d, cache_dir);
+        st = dlm_vk_kernels_open(d, params->cache_dir);
     if (st)
         close_device(&d->base);
     else
