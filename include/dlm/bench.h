@@ -18,6 +18,7 @@ struct dlm_bench_params {
     int64_t decode_tokens; /* tokens generated */
     int64_t batch;         /* rows of the training step */
     int64_t repeat;        /* runs of each part, of which the best counts */
+    bool profile;          /* log the seconds of each kernel, at debug level */
     struct dlm_compute compute;
 };
 

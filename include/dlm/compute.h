@@ -29,6 +29,7 @@ struct dlm_compute {
     bool has_device; /* device is given; otherwise the first one of the backend */
     int device;      /* counted from 0 within the backend, which must then be named */
     enum dlm_precision precision;
+    double max_memory_mib; /* plan as if no more of the device's memory were free; 0: no limit */
 };
 
 #ifdef __cplusplus

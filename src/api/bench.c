@@ -2,7 +2,6 @@
  * prefill, decode and training step run in the same workspace. Ids and pixels are random. */
 #include "dlm/bench.h"
 
-#include <stdlib.h>
 #include <sys/resource.h>
 
 #include "api/session.h"
@@ -22,6 +21,7 @@
 struct bench {
     struct dlm_ctx *ctx;
     int64_t prompt_tokens, decode_tokens, batch, repeat;
+    bool profile;
     struct dlm_session s;
     struct dlm_generator *generator;
     struct dlm_pass *pass;
@@ -155,8 +155,8 @@ static enum dlm_status reserve(struct bench *b)
               : dlm_workspace_init(&b->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
 }
 
-/* Once to warm up, then `repeat` times; the best counts. With DLM_BENCH_PROFILE set the seconds of
- * each kernel are logged at debug level. */
+/* Once to warm up, then `repeat` times; the best counts. The seconds of each kernel are logged at
+ * debug level if asked for. */
 static enum dlm_status measure(struct bench *b, const struct part *part, int64_t tokens,
                                struct dlm_bench_part *best)
 {
@@ -178,7 +178,7 @@ static enum dlm_status measure(struct bench *b, const struct part *part, int64_t
         return st;
     dlm_log(b->ctx, DLM_LOG_INFO, "%s: %.4f s, %.1f tokens/s", part->name, best->seconds,
             best->tokens_per_sec);
-    return getenv("DLM_BENCH_PROFILE") ? part->profile(b) : DLM_OK;
+    return b->profile ? part->profile(b) : DLM_OK;
 }
 
 static enum dlm_status run_vision(struct bench *b)
@@ -341,6 +341,7 @@ enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *pa
         .decode_tokens = or_default(params->decode_tokens, DEFAULT_DECODE_TOKENS),
         .batch = or_default(params->batch, 1),
         .repeat = or_default(params->repeat, DEFAULT_REPEAT),
+        .profile = params->profile,
         .result = result,
     };
     enum dlm_status st;

@@ -26,15 +26,17 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
                                         const struct dlm_compute *compute)
 {
     char *cache = kernel_cache_dir(ctx);
-    const char *slab = getenv("DLM_TEST_MAX_ALLOC");
     struct dlm_device_params params = {
         .kind = compute->backend,
         .index = compute->has_device ? compute->device : -1,
         .cache_dir = cache,
-        .max_alloc_bytes = slab ? (size_t)strtoull(slab, NULL, 10) : 0,
+        .max_free_bytes = (uint64_t)(compute->max_memory_mib * 0x1p20),
     };
 
-    enum dlm_status st = dlm_device_open(ctx, device, &params);
+    enum dlm_status st;
+    DLM_REQUIRE(ctx, compute->max_memory_mib >= 0 && compute->max_memory_mib < 0x1p40);
+    st = dlm_device_open(ctx, device, &params);
+done:
     dlm_free(cache);
     return st;
 }

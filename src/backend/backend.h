@@ -50,8 +50,8 @@ struct dlm_device_params {
     enum dlm_backend_kind kind;
     int index;
     const char *cache_dir;
-    /* Plans and lowers as this machine's CPU would, or with null_caps (kind and index do not count):
-     * holds no data (reads give zeros), runs nothing, allocates nothing. */
+    /* Plans and lowers as this machine's CPU would, or with null_caps (kind and index count for
+     * nothing): holds no data (reads give zeros), runs nothing, allocates nothing. */
     bool is_null;
     const struct dlm_device_caps *null_caps; /* NULL: the CPU's. The kernels are the CPU's */
     uint64_t max_free_bytes; /* no more counts as free, whatever the device has; 0: no limit */

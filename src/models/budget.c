@@ -1,8 +1,6 @@
 /* Sums of device memory. */
 #include "models/budget.h"
 
-#include <stdlib.h>
-
 #include "base/log.h"
 
 void dlm_budget_add_weights(struct dlm_budget *b, const struct dlm_model *m, uint32_t groups)
@@ -45,8 +43,9 @@ enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b
                                  const struct dlm_device *device)
 {
     const struct dlm_device_caps *caps = dlm_device_get_caps(device);
-    const char *test = getenv("DLM_TEST_FREE_BYTES"); /* what a test says is free */
-    const uint64_t free_bytes = test ? strtoull(test, NULL, 10) : caps->free_bytes;
+    /* where a driver does not tell what is free, all that there is has to do */
+    const uint64_t room = caps->free_bytes ? caps->free_bytes : caps->info.memory_bytes;
+    const char *kind = caps->free_bytes ? "free" : "in all (how much is free is not known)";
     const uint64_t total = dlm_budget_total(b);
 
     dlm_log(ctx, DLM_LOG_INFO,
@@ -54,12 +53,15 @@ enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b
             "cache %.1f, inputs %.1f)",
             mib(total), mib(b->weights), mib(b->adapter), mib(b->optimizer), mib(b->activations),
             mib(b->cache), mib(b->inputs));
-    if (!free_bytes || total <= free_bytes)
+    if (!caps->free_bytes)
+        dlm_log(ctx, DLM_LOG_INFO, "device '%s' does not tell how much of its %.0f MiB is free",
+                caps->info.name, mib(room));
+    if (!room || total <= room)
         return DLM_OK;
     dlm_fail(ctx, DLM_ERR_MEMORY,
-             "this needs %.0f MiB on device '%s', which has %.0f MiB free: weights %.0f, adapter "
-             "%.0f, optimizer %.0f, activations %.0f, cache %.0f, inputs %.0f MiB",
-             mib(total), caps->info.name, mib(free_bytes), mib(b->weights), mib(b->adapter),
+             "this needs %.0f MiB on device '%s', which has %.0f MiB %s: weights %.0f, "
+             "adapter %.0f, optimizer %.0f, activations %.0f, cache %.0f, inputs %.0f MiB",
+             mib(total), caps->info.name, mib(room), kind, mib(b->weights), mib(b->adapter),
              mib(b->optimizer), mib(b->activations), mib(b->cache), mib(b->inputs));
     dlm_log(ctx, DLM_LOG_HINT, "use --precision bf16, a smaller sequence_len or "
                                   "micro_batch_size, or gradient_checkpointing: true");

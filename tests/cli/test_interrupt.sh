@@ -307,23 +307,20 @@ status_is 2
 # --- memory and devices ---
 
 case_ "what cannot fit is refused with the numbers, before weights are read"
-export DLM_TEST_FREE_BYTES=500000
 for word in weights adapter optimizer activations; do
-    run_ dlm -q --home none train --backend cpu doc.dlm
+    run_ dlm -q --home none train --backend cpu --max-memory 0.5 doc.dlm
     fails_ 1 "this needs " " MiB on device " " MiB free" "$word "
     err_has "hint: use --precision bf16"
 done
-ask_
+run_ dlm -q prompt --backend cpu --max-memory 0.5 doc.dlm --image images/one.png "blue an?"
 fails_ 1 "this needs " " MiB free"
-run_ dlm -q score --base dir:base --backend cpu --prompt a --target b
+run_ dlm -q score --base dir:base --backend cpu --max-memory 0.5 --prompt a --target b
 fails_ 1 "this needs " " MiB free"
-export DLM_TEST_FREE_BYTES=100000000
 sed 's/micro_batch_size: 2/micro_batch_size: 65536/; s/grad_accum: 2/grad_accum: 65536/' \
     doc.dlm > huge.dlm
-train_ --max-steps 2 huge.dlm # of four rows
+train_ --max-memory 95 --max-steps 2 huge.dlm # of four rows
 status_is 0
 rm huge.dlm
-unset DLM_TEST_FREE_BYTES
 run_ dlm --home none train --backend cpu --max-steps 1 doc.dlm
 status_is 0
 err_has "train: memory: "

@@ -2,6 +2,8 @@
  * every precision; and what is planned for a 3B model, which nothing is loaded or allocated for. */
 #include "models_test.h"
 
+#include <sys/resource.h>
+
 #include "base/json.h"
 #include "generate/generator.h"
 #include "models/budget.h"
@@ -107,6 +109,71 @@ static void test_large(const char *dtype, enum dlm_dtype want)
     json_decref(config);
 }
 
+/* The null device plans what the CPU does, for a model that is nowhere, in next to no memory. */
+static void test_null(void)
+{
+    const struct dlm_device_params params = {.is_null = true};
+    struct dlm_device *cpu = device, *null = NULL;
+    struct dlm_budget of_cpu, of_null;
+    struct dlm_model *m = NULL;
+    struct rusage before, after;
+
+    case_name = "3B";
+    check_case("on the null device");
+    if (!CHECK(!dlm_device_open(ctx, &null, &params)))
+        return;
+    CHECK(!getrusage(RUSAGE_SELF, &before));
+    bool ok = CHECK(!dlm_model_open_shape(ctx, &m, null, "paligemma-3b-224", DLM_DTYPE_BF16)) &&
+              measure_model(m, &of_null);
+    CHECK(!getrusage(RUSAGE_SELF, &after));
+    CHECK(after.ru_maxrss - before.ru_maxrss < 64 << 10); /* KiB */
+    CHECK_INT(dlm_device_peak_bytes(null), 0);
+    dlm_model_destroy(&m);
+    if (ok && CHECK(!dlm_model_open_shape(ctx, &m, cpu, "paligemma-3b-224", DLM_DTYPE_BF16)) &&
+        measure_model(m, &of_cpu))
+        CHECK(!memcmp(&of_cpu, &of_null, sizeof(of_cpu)));
+    dlm_model_destroy(&m);
+    dlm_device_destroy(&null);
+}
+
+/* What is compared with what: free memory, or all of it where the driver does not tell. */
+static void test_check(void)
+{
+    const struct dlm_budget b = {.weights = 3 << 20, .inputs = 1 << 20};
+    struct dlm_device_caps caps = *dlm_device_get_caps(device);
+    static const struct {
+        uint64_t all, free, limit;
+        enum dlm_status want;
+        const char *text;
+    } rows[] = {
+        {8 << 20, 4 << 20, 0, DLM_OK, NULL},
+        {8 << 20, (4 << 20) - 1, 0, DLM_ERR_MEMORY, "which has 4 MiB free:"},
+        {8 << 20, 1, 0, DLM_ERR_MEMORY, "which has 0 MiB free:"},
+        {4 << 20, 0, 0, DLM_OK, NULL},
+        {2 << 20, 0, 0, DLM_ERR_MEMORY, "which has 2 MiB in all (how much is free is not known):"},
+        {0, 0, 0, DLM_OK, NULL},
+        {8 << 20, 6 << 20, 3 << 20, DLM_ERR_MEMORY, "which has 3 MiB free:"},
+        {8 << 20, 2 << 20, 6 << 20, DLM_ERR_MEMORY, "which has 2 MiB free:"},
+        {8 << 20, 0, 3 << 20, DLM_ERR_MEMORY, "which has 3 MiB free:"},
+    };
+
+    case_name = "budget";
+    check_case("what a device has free, has in all, or may use");
+    for (size_t i = 0; i < DLM_ARRAY_LEN(rows); i++) {
+        const struct dlm_device_params params = {
+            .is_null = true, .null_caps = &caps, .max_free_bytes = rows[i].limit};
+        struct dlm_device *null = NULL;
+        caps.info.memory_bytes = rows[i].all;
+        caps.free_bytes = rows[i].free;
+        if (!CHECK(!dlm_device_open(ctx, &null, &params)))
+            return;
+        if (!CHECK_INT(dlm_budget_check(ctx, &b, null), rows[i].want) ||
+            !CHECK(!rows[i].text || strstr(dlm_ctx_last_error(ctx), rows[i].text)))
+            printf("     row %zu: %s\n", i, dlm_ctx_last_error(ctx));
+        dlm_device_destroy(&null);
+    }
+}
+
 int main(void)
 {
     const struct dlm_device_params cpu = {.kind = DLM_BACKEND_CPU, .index = -1};
@@ -123,6 +190,8 @@ int main(void)
         test_large("float32", DLM_DTYPE_BF16);
         test_large("bfloat16", DLM_DTYPE_BF16);
         test_large("float16", DLM_DTYPE_F16);
+        test_null();
+        test_check();
     }
     dlm_device_destroy(&device);
     dlm_ctx_destroy(&ctx);

@@ -97,6 +97,15 @@ check_intrinsics() {
 }
 
 # Python is for the golden makers; the build, the tests and the tools need none.
+# The environment says where files lie, in the files that look for them, and nothing else: what a
+# call does is in its parameters.
+check_environment() {
+    find src include tools -name '*.[ch]' | sort | xargs awk -f "$lint_dir/lint_strip.awk" |
+        grep -E '[^a-z_](secure_)?getenv *\(|[^a-z_]environ[^a-z_]' |
+        grep -vE '^src/(api/session|doc/sources|registry/resolve|store/store)\.c:' |
+        sed 's/$/  <- the environment is asked outside the files that find folders/'
+}
+
 check_python() {
     find . \( -path ./.git -o -path './build*' -o -path ./tools/dev \) -prune \
         -o -name '*.py' -print | sed 's|$|:1: Python outside tools/dev|'
@@ -133,6 +142,7 @@ trap 'rm -f "$tmp"' EXIT
 check 'file length' check_file_length
 check 'function length' check_function_length
 check 'columns' check_columns
+check 'environment' check_environment
 check 'white space' check_white_space
 check 'vendors' check_vendors
 check 'model families' check_families

@@ -23,6 +23,8 @@ static const struct dlm_option options[] = {
      .help = "rows of a training step"},
     {"repeat", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 1000, .offset = AT(repeat),
      .help = "runs of each part; the best counts"},
+    {"profile", .type = DLM_OPTION_FLAG, .offset = AT(profile),
+     .help = "with --verbose: the seconds of each kernel"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
      .help = "print JSON"},
     DLM_COMPUTE_OPTIONS(struct args, params.compute),

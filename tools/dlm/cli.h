@@ -66,7 +66,10 @@ extern const char *const dlm_precision_choices[];
 #define DLM_COMPUTE_OPTIONS(args, member)                                                          \
     DLM_DEVICE_OPTIONS(args, member),                                                              \
     {"precision", .type = DLM_OPTION_CHOICE, .choices = dlm_precision_choices,                     \
-     .offset = offsetof(args, member.precision), .help = "storage type of weights and operands"}
+     .offset = offsetof(args, member.precision), .help = "storage type of weights and operands"},  \
+    {"max-memory", .type = DLM_OPTION_NUMBER, .value = "MIB", .max = 1 << 30,                     \
+     .is_above_min = true, .offset = offsetof(args, member.max_memory_mib),                        \
+     .help = "plan as if no more device memory were free"}
 #define DLM_DEVICE_OPTIONS(args, member)                                                           \
     {"backend", .type = DLM_OPTION_CHOICE, .choices = dlm_backend_choices,                         \
      .offset = offsetof(args, member.backend), .help = "what computes"},                           \

@@ -1,4 +1,4 @@
-/* The CPU as a device: what its instruction set allows, and which kernel table follows from that. */
+/* The CPU as a device: what its instruction set allows, which kernel table follows from that. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
