@@ -44,6 +44,34 @@ DLM_API enum dlm_status dlm_document_show(struct dlm_ctx *ctx,
                                           const struct dlm_document_show_params *params,
                                           char **text) DLM_CHECK_RESULT;
 
+/* A version of a document's adapter. */
+struct dlm_document_version {
+    int64_t number; /* 1 is v0001 */
+    bool is_current;
+    int64_t run_id;       /* of the run that made it; 0: not recorded, and neither is the rest */
+    char trained_at[20];  /* "2026-05-01T12:00:00", UTC; "" */
+    int64_t steps;
+    double loss;          /* of the last step; NaN: unknown */
+};
+
+struct dlm_document_versions {
+    struct dlm_document_version *items; /* by rising number */
+    size_t len;
+};
+
+/* The versions that the store of the document at path has (home NULL: $DLM_HOME, else ~/.dlm).
+ * *versions: give it back with dlm_document_versions_finish(), also after a failure. */
+DLM_API enum dlm_status dlm_document_list_versions(struct dlm_ctx *ctx, const char *path,
+                                                   const char *home,
+                                                   struct dlm_document_versions *versions)
+    DLM_CHECK_RESULT;
+DLM_API void dlm_document_versions_finish(struct dlm_document_versions *versions);
+
+/* Makes a version the one that answers and that training goes on from. DLM_ERR_INVALID: there is
+ * none of this number, or the store is locked by a running training. */
+DLM_API enum dlm_status dlm_document_use(struct dlm_ctx *ctx, const char *path, const char *home,
+                                         int64_t version) DLM_CHECK_RESULT;
+
 struct dlm_document_migrate_params {
     const char *path;
     bool dry_run;   /* write nothing */

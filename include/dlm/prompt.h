@@ -19,6 +19,7 @@ struct dlm_prompt_params {
     const char *document; /* path of a .dlm: its base with its current adapter */
     const char *base;     /* registry key, "hf:org/name" or "dir:PATH" */
     const char *home;     /* NULL: $DLM_HOME, else ~/.dlm */
+    int64_t version;      /* of the document's adapter; 0: the current one */
     const char *adapter;  /* folder of a PEFT adapter instead of the document's */
     bool no_adapter;      /* the document's base alone; works before any training */
     const char *query;    /* the question, UTF-8 */

@@ -16,6 +16,7 @@ struct dlm_score_params {
     const char *document; /* path of a .dlm: its base with its current adapter, if it has one */
     const char *base;     /* registry key, "hf:org/name" or "dir:PATH" */
     const char *home;     /* NULL: $DLM_HOME, else ~/.dlm */
+    int64_t version;      /* of the document's adapter; 0: the current one */
     const char *adapter;  /* folder of a PEFT adapter, NULL: the document's or none */
     const char *prompt;   /* the question, UTF-8 */
     const char *target;   /* the answer; its end token is appended */

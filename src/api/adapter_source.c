@@ -36,7 +36,9 @@ static enum dlm_status find_in_store(struct dlm_ctx *ctx, struct dlm_adapter_sou
         st = dlm_manifest_load(ctx, &manifest, store);
     if (!st)
         st = check_license(ctx, &manifest, out->base);
-    if (!st && wants_adapter)
+    if (!st && wants_adapter && params->version)
+        st = dlm_store_version(ctx, store, params->version, &out->adapter);
+    else if (!st && wants_adapter)
         st = dlm_store_current(ctx, store, &out->adapter, NULL);
     out->is_version = wants_adapter && out->adapter;
     if (!st && out->is_version && manifest.root)

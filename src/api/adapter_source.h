@@ -1,15 +1,17 @@
-/* Which base and which adapter a call means: a document with its current adapter, or a base with a
- * folder. */
+/* Which base and which adapter a call means: a document with a version of its adapter, or a base
+ * with a folder. */
 #ifndef DLM_API_ADAPTER_SOURCE_H
 #define DLM_API_ADAPTER_SOURCE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/attr.h"
 #include "dlm/ctx.h"
 
 struct dlm_adapter_source_params {
     const char *document, *base, *home, *adapter;
+    int64_t version;  /* of the document's adapter; 0: the current one */
     bool no_adapter;  /* the base alone */
     bool is_optional; /* a document without an adapter is its base */
 };

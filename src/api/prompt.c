@@ -33,7 +33,7 @@ static enum dlm_status open_all(struct prompt *x, struct dlm_ctx *ctx)
     const struct dlm_prompt_params *p = x->params;
     const struct dlm_adapter_source_params source = {
         .document = p->document, .base = p->base, .home = p->home, .adapter = p->adapter,
-        .no_adapter = p->no_adapter};
+        .version = p->version, .no_adapter = p->no_adapter};
 
     return dlm_session_open_source(&x->s, ctx, &source, &p->compute);
 }

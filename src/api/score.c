@@ -41,7 +41,7 @@ static enum dlm_status open_all(struct score *x, struct dlm_ctx *ctx)
     const struct dlm_score_params *p = x->params;
     const struct dlm_adapter_source_params source = {
         .document = p->document, .base = p->base, .home = p->home, .adapter = p->adapter,
-        .is_optional = true};
+        .version = p->version, .is_optional = true};
 
     enum dlm_status st = dlm_session_open_source(&x->s, ctx, &source, &p->compute);
     if (!st && p->gradients && !x->s.lora)

@@ -33,21 +33,6 @@ static void finish(struct dlm_train_call *t)
     dlm_doc_destroy(&t->doc);
 }
 
-/* A document and its copy share a dlm_id and would train one store in turns: the store stays with
- * the file that it knows, as long as that is there, or goes over to this one when told to. */
-static enum dlm_status check_owner(struct dlm_train_call *t, const struct dlm_manifest *manifest)
-{
-    const char *other = dlm_manifest_other_source(manifest, t->params->document);
-
-    if (!other || t->params->take_over)
-        return DLM_OK;
-    dlm_fail(t->ctx, DLM_ERR_INVALID, "'%s' has the dlm_id of '%s', whose store this is",
-             t->params->document, other);
-    dlm_log(t->ctx, DLM_LOG_HINT, "`dlm init --new-id %s` makes a copy a document of its own; "
-            "--take-over gives it the other's store", t->params->document);
-    return DLM_ERR_INVALID;
-}
-
 /* The store's manifest, made if it is the first; it names `source`, the document's path. */
 static enum dlm_status open_manifest(struct dlm_train_call *t, const struct dlm_base *base,
                                      const char *source, struct dlm_manifest *manifest,
@@ -58,7 +43,9 @@ static enum dlm_status open_manifest(struct dlm_train_call *t, const struct dlm_
         return dlm_manifest_init(t->ctx, manifest, t->doc->id, base->key, base->revision, source);
     enum dlm_status st = dlm_manifest_load(t->ctx, manifest, t->store);
     if (!st)
-        st = check_owner(t, manifest);
+        st = t->params->take_over ? DLM_OK
+                                  : dlm_manifest_check_source(t->ctx, manifest,
+                                                              t->params->document);
     if (st)
         return st;
     const char *known = dlm_manifest_string(manifest, "source_path");

@@ -33,6 +33,20 @@ const char *dlm_manifest_other_source(const struct dlm_manifest *m, const char *
     return holds_id(source, dlm_manifest_string(m, "dlm_id")) ? source : NULL;
 }
 
+enum dlm_status dlm_manifest_check_source(struct dlm_ctx *ctx, const struct dlm_manifest *m,
+                                          const char *document)
+{
+    const char *other = dlm_manifest_other_source(m, document);
+
+    if (!other)
+        return DLM_OK;
+    dlm_fail(ctx, DLM_ERR_INVALID, "'%s' has the dlm_id of '%s', whose store this is", document,
+             other);
+    dlm_log(ctx, DLM_LOG_HINT, "`dlm init --new-id %s` makes a copy a document of its own; "
+            "`dlm train --take-over` gives it the other's store", document);
+    return DLM_ERR_INVALID;
+}
+
 void dlm_manifest_warn_other_source(struct dlm_ctx *ctx, const struct dlm_manifest *m,
                                     const char *document)
 {

@@ -35,6 +35,10 @@ enum dlm_status dlm_manifest_set_string(struct dlm_ctx *ctx, struct dlm_manifest
  * dlm_id, as the original of a copied document does. Else NULL. Borrowed from m. */
 const char *dlm_manifest_other_source(const struct dlm_manifest *m, const char *document);
 
+/* DLM_ERR_INVALID when there is such a file: what changes the store is for its own document. */
+enum dlm_status dlm_manifest_check_source(struct dlm_ctx *ctx, const struct dlm_manifest *m,
+                                          const char *document) DLM_CHECK_RESULT;
+
 /* Warns if there is such a file. */
 void dlm_manifest_warn_other_source(struct dlm_ctx *ctx, const struct dlm_manifest *m,
                                     const char *document);

@@ -50,6 +50,19 @@ void dlm_store_unlock(struct dlm_store *store);
 enum dlm_status dlm_store_current(struct dlm_ctx *ctx, const struct dlm_store *store, char **dir,
                                   int64_t *version) DLM_CHECK_RESULT;
 
+/* Numbers of the versions, rising; *numbers is owned (dlm_free), NULL when there are none. */
+enum dlm_status dlm_store_versions(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                   int64_t **numbers, size_t *num) DLM_CHECK_RESULT;
+
+/* The folder of a version, owned by the caller. DLM_ERR_INVALID: there is none, and which are. */
+enum dlm_status dlm_store_version(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                  int64_t number, char **dir) DLM_CHECK_RESULT;
+
+/* Makes a version the current one, until a run commits the next. Lock held; document is the path of
+ * the store's. DLM_ERR_INVALID: no such version, or the store is another document's. */
+enum dlm_status dlm_store_use(struct dlm_ctx *ctx, struct dlm_store *store, const char *document,
+                              int64_t number) DLM_CHECK_RESULT;
+
 /* A version in the making. The caller must hold the lock from begin to finish; otherwise begin is
  * DLM_ERR_INVALID. */
 struct dlm_version;

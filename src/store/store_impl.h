@@ -22,6 +22,10 @@ char *dlm_store_pathf(struct dlm_ctx *ctx, const struct dlm_store *store, const 
  * -1 when name does not start so, or the number is out of range. */
 int64_t dlm_name_number(const char *name, const char *prefix);
 
+/* Makes current.txt name a version, which is there. */
+enum dlm_status dlm_store_point_to(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                   int64_t number) DLM_CHECK_RESULT;
+
 /* Run id that training_run.json in a version's folder states, 0 if it states none. */
 int64_t dlm_version_run_id(struct dlm_ctx *ctx, const char *dir);
 

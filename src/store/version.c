@@ -98,7 +98,8 @@ done:
     return st;
 }
 
-static enum dlm_status point_to(struct dlm_ctx *ctx, const struct dlm_store *store, int64_t number)
+enum dlm_status dlm_store_point_to(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                   int64_t number)
 {
     char *path = dlm_store_pathf(ctx, store, "adapter/current.txt");
     char text[64];
@@ -322,7 +323,7 @@ enum dlm_status dlm_version_finish(struct dlm_ctx *ctx, struct dlm_version **ver
     if (!st && dlm_store_current(NULL, v->store, &current, &current_number))
         current_number = 0; /* a damaged pointer is replaced */
     if (!st && current_number < v->number)
-        st = point_to(ctx, v->store, v->number);
+        st = dlm_store_point_to(ctx, v->store, v->number);
     if (!st && number)
         *number = v->number;
     if (!st && path) {

@@ -15,7 +15,7 @@ cp doc.dlm copy.dlm
 case_ "train refuses a copy while the original is there"
 train_ copy.dlm
 fails_ 1 "train: 'copy.dlm' has the dlm_id of '$dir/doc.dlm', whose store this is"
-err_has "hint: \`dlm init --new-id copy.dlm\` makes a copy a document of its own; --take-over gives"
+err_has "hint: \`dlm init --new-id copy.dlm\` makes a copy a document of its own; \`dlm train"
 source_is_ doc.dlm
 holds_ test ! -e $store_/adapter/versions/v0002
 train_ --resume copy.dlm
@@ -122,11 +122,80 @@ status_is 0 # of rank 4, while the document says 5
 run_ dlm -q --home other-form train --backend cpu --max-steps 1 --resume doc.dlm
 status_is 0
 
+# --- going back ---
+
+case_ "use goes back to an older adapter"
+edit_ original 's/lora_r: 5/lora_r: 4/'
+cp original doc.dlm
+versions=forms/${store_#home/}/adapter/versions
+ask_two_() { run_ dlm -q --home forms score --backend cpu "$@" --prompt a --target b doc.dlm; }
+run_ dlm --home forms use doc.dlm --list
+status_is 0
+[ "$(sed 's/T[0-9:]* / /; s/20[0-9-]*/DATE/; s/loss [0-9.]*/LOSS/' out)" = \
+    "  v0001  DATE  1 step  LOSS
+* v0002  DATE  1 step  LOSS" ] || fail_ "another list"
+ask_two_
+cp out second
+ask_two_ --adapter-version v1
+status_is 0
+cp out first
+cmp -s first second && fail_ "v1 and v2 answer alike"
+run_ dlm --home forms use doc.dlm v0001
+status_is 0
+out_is
+err_is "use: v0001"
+ask_two_
+same_ out first
+ask_two_ --adapter-version 2
+same_ out second
+run_ dlm --home forms use -l doc.dlm
+out_has "* v0001  "
+out_has "  v0002  "
+holds_ grep -q '"adapter_version": 1,' forms/${store_#home/}/manifest.json
+
+case_ "what is trained next is current again, and --resume goes on from what use took"
+run_ dlm -q --home forms train --backend cpu --max-steps 1 --resume doc.dlm
+status_is 0
+cp "$versions/v0003/adapter_model.safetensors" third
+run_ dlm -q --home forms train --backend cpu --max-steps 1 --init-adapter $versions/v0001 doc.dlm
+status_is 0
+same_ "$versions/v0004/adapter_model.safetensors" third
+run_ dlm --home forms use --list doc.dlm
+out_has "* v0004  "
+run_ dlm --home forms use doc.dlm 2
+status_is 0
+
+case_ "versions that are none"
+run_ dlm --home forms use doc.dlm v9
+fails_ 1 "use: there is no version v0009 of the adapter; " "has 4: v0001, v0002"
+for word in v0 v v1x -1 99999999999999999999; do
+    run_ dlm --home forms use doc.dlm -- $word
+    status_is 2
+    err_is "dlm: no version of an adapter: '$word' (v2 is one)" "try 'dlm use --help'"
+done
+run_ dlm --home forms use doc.dlm
+status_is 2
+run_ dlm --home forms use doc.dlm v1 --list
+status_is 2
+ask_two_ --adapter-version v9
+fails_ 1 "there is no version v0009"
+ask_ --home forms doc.dlm --adapter-version v1 --no-adapter
+status_is 2
+ask_ doc.dlm --adapter-version x
+status_is 2
+err_is "dlm: no version of an adapter: 'x' (v2 is one)" "try 'dlm prompt --help'"
+ask_ doc.dlm --adapter-version v99
+fails_ 1 "there is no version v0099"
+run_ dlm --home no-home use doc.dlm v1
+fails_ 1 "there is no version v0001 of the adapter; the store 'no-home/" "has 0"
+cp doc.dlm copy.dlm
+run_ dlm --home forms use copy.dlm v1
+fails_ 1 "'copy.dlm' has the dlm_id of '$dir/doc.dlm'"
+rm copy.dlm
+
 # --- another base ---
 
 case_ "an adapter answers on its own base alone"
-edit_ original 's/lora_r: 5/lora_r: 4/'
-cp original doc.dlm
 cp -R base other
 sed -n 's/.*"language_model.model.norm.weight"://p' other/model.safetensors |
     sed -n '1s/[^[]*\[[0-9]*\][^[]*\[\([0-9]*\),.*/\1/p' > offset

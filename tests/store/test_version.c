@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "base/json.h"
+#include "store/manifest.h"
 #include "store_helpers.h"
 
 /* Writes a version of run id whose adapter holds `bytes` bytes; the status of the first failure. */
@@ -147,6 +148,56 @@ static void test_pointer(void)
     dlm_store_close(&store);
 }
 
+static void test_use(void)
+{
+    struct dlm_store *store = make_store("use");
+    const char *document = tmp_path("use.dlm");
+    struct dlm_manifest m;
+    int64_t *numbers = NULL, number = 0;
+    char *dir = NULL;
+    size_t num = 1;
+
+    check_case("a store without versions");
+    CHECK(!dlm_store_versions(ctx, store, &numbers, &num) && !num && !numbers);
+    CHECK_INT(dlm_store_version(ctx, store, 1, &dir), DLM_ERR_INVALID);
+    CHECK(!dir && strstr(dlm_ctx_last_error(ctx), "no version v0001"));
+    check_case("which versions there are");
+    CHECK(!dlm_store_lock(ctx, store));
+    CHECK(!dlm_manifest_init(ctx, &m, TEST_ID, "base", NULL, NULL));
+    CHECK(!dlm_manifest_save(ctx, &m, store));
+    dlm_manifest_finish(&m);
+    for (int64_t id = 1; id <= 3; id++)
+        CHECK(!commit(store, id, 10, NULL));
+    CHECK(!dlm_dir_make(ctx, in_store(store, "adapter/versions/v0007-rejected")));
+    CHECK(!dlm_store_versions(ctx, store, &numbers, &num));
+    CHECK(num == 3 && numbers[0] == 1 && numbers[1] == 2 && numbers[2] == 3);
+    dlm_free(numbers);
+    CHECK(!dlm_store_version(ctx, store, 2, &dir));
+    CHECK_STR(dir, in_store(store, "adapter/versions/v0002"));
+    dlm_free(dir);
+    check_case("back to one");
+    CHECK(!dlm_store_use(ctx, store, document, 1));
+    expect_current(store, 1);
+    CHECK(!dlm_manifest_load(ctx, &m, store));
+    CHECK_INT(dlm_manifest_adapter_version(&m), 1);
+    dlm_manifest_finish(&m);
+    check_case("not to one that is not there");
+    for (int64_t i = 4; i < 8; i++)
+        CHECK_INT(dlm_store_use(ctx, store, document, i), DLM_ERR_INVALID);
+    CHECK(strstr(dlm_ctx_last_error(ctx), "no version v0007"));
+    CHECK(strstr(dlm_ctx_last_error(ctx), "has 3: v0001, v0002, v0003"));
+    expect_current(store, 1);
+    check_case("the next commit is current, and has a number of its own");
+    CHECK(!commit(store, 4, 10, &number));
+    CHECK_INT(number, 8);
+    expect_current(store, 8);
+    check_case("without the lock");
+    dlm_store_unlock(store);
+    CHECK_INT(dlm_store_use(ctx, store, document, 1), DLM_ERR_INVALID);
+    expect_current(store, 8);
+    dlm_store_close(&store);
+}
+
 static void test_write_failure(void)
 {
     struct dlm_store *store = make_store("limit");
@@ -236,6 +287,7 @@ int main(void)
     tmp_make();
     test_commit();
     test_pointer();
+    test_use();
     test_write_failure();
     test_full_disk();
     tmp_remove();

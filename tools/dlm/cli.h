@@ -43,6 +43,7 @@ extern const struct dlm_command dlm_command_preprocess;
 extern const struct dlm_command dlm_command_score;
 extern const struct dlm_command dlm_command_bench;
 extern const struct dlm_command dlm_command_doctor;
+extern const struct dlm_command dlm_command_use;
 
 int dlm_exit_of(enum dlm_status status);
 
@@ -52,6 +53,9 @@ int dlm_cli_wrong(const struct dlm_cli *cli, const char *fmt, ...)
 
 /* One line on standard error as it is, unless --quiet. */
 void dlm_cli_say(struct dlm_cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Reads "v2", "v0002" or "2". False: it is no version, and that is said as the command's usage. */
+bool dlm_cli_version_number(const char *command, const char *text, int64_t *number);
 
 /* A number as the shortest decimal that reads back as it, "1.0" rather than "1"; NaN and infinity
  * as JSON's null. */

@@ -12,6 +12,7 @@ static const struct dlm_command *const commands[] = {
     &dlm_command_init,     &dlm_command_train,      &dlm_command_prompt, &dlm_command_show,
     &dlm_command_migrate,  &dlm_command_tokenize,   &dlm_command_preprocess,
     &dlm_command_score,    &dlm_command_bench,      &dlm_command_doctor,
+    &dlm_command_use,
 };
 
 #define NUM_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -13,6 +13,7 @@
 struct args {
     const char *operands[2]; /* DOCUMENT and QUERY; with --base only the latter */
     struct dlm_option_list images;
+    const char *version;
     struct dlm_prompt_params params;
 };
 
@@ -35,6 +36,9 @@ static const struct dlm_option options[] = {
      .help = "random seed of sampling"},
     {"no-adapter", .type = DLM_OPTION_FLAG, .offset = AT(no_adapter),
      .help = "the base alone; works before any training"},
+    {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
+     .offset = offsetof(struct args, version),
+     .help = "an older version of the document's adapter"},
     {"adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(adapter),
      .help = "a PEFT adapter instead of the document's"},
     {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = AT(base),
@@ -119,6 +123,12 @@ static int run(struct dlm_cli *cli, const void *args)
         dlm_options_usage_error("prompt", "--no-adapter and --adapter are mutually exclusive");
         return DLM_EXIT_USAGE;
     }
+    if (a->version && (params.no_adapter || params.adapter || params.base)) {
+        dlm_options_usage_error("prompt", "--adapter-version goes with a document's own adapter");
+        return DLM_EXIT_USAGE;
+    }
+    if (a->version && !dlm_cli_version_number("prompt", a->version, &params.version))
+        return DLM_EXIT_USAGE;
     int code = check_images(cli, &a->images);
     if (code)
         return code;

@@ -7,6 +7,7 @@
 struct args {
     struct dlm_score_params params;
     struct dlm_option_list images;
+    const char *version;
     bool is_json;
 };
 
@@ -17,6 +18,9 @@ static const struct dlm_option options[] = {
      .help = "a base model, or a .dlm file"},
     {"adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(adapter),
      .help = "a PEFT adapter instead of the document's"},
+    {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
+     .offset = offsetof(struct args, version),
+     .help = "an older version of the document's adapter"},
     {"image", .type = DLM_OPTION_LIST, .value = "PATH", .offset = offsetof(struct args, images),
      .help = "an image before the prompt; any number of times"},
     {"prompt", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = AT(prompt),
@@ -78,6 +82,12 @@ static int run(struct dlm_cli *cli, const void *args)
         dlm_options_usage_error("score", "give --prompt and --target");
         return DLM_EXIT_USAGE;
     }
+    if (a->version && (params.adapter || params.base)) {
+        dlm_options_usage_error("score", "--adapter-version goes with a document's own adapter");
+        return DLM_EXIT_USAGE;
+    }
+    if (a->version && !dlm_cli_version_number("score", a->version, &params.version))
+        return DLM_EXIT_USAGE;
     params.home = cli->home;
     params.images = a->images.items;
     params.num_images = a->images.len;
