@@ -11,17 +11,31 @@
 
 struct load {
     struct dlm_weights *weights;
+    struct dlm_pool *pool;
     const struct dlm_weight *weight;
     const struct dlm_weight_slab *slab;
     uint8_t *panels;  /* panel layout: the slab itself */
     uint8_t *staging; /* other layouts: rows in the resident type */
     int64_t staged;   /* first row in staging, in the slab */
-    bool failed;
+    uint8_t *scratch; /* where rows are converted: a block as f32 and one in the resident type for
+                         each worker; NULL: the file's rows are what is resident */
 };
 
 static size_t row_bytes(const struct dlm_weight *w)
 {
     return (size_t)w->cols * dlm_dtype_elem_bytes(w->dtype);
+}
+
+/* Bytes of a block of rows as f32. */
+static size_t wide_bytes(const struct dlm_weight *w)
+{
+    return BLOCK_ROWS * (size_t)w->cols * sizeof(float);
+}
+
+/* What a worker converts in: a block as f32, then as it is resident. */
+static size_t scratch_bytes(const struct dlm_weight *w)
+{
+    return (wide_bytes(w) + BLOCK_ROWS * row_bytes(w) + 63) / 64 * 64;
 }
 
 /* Numbers of no meaning and a weight's size: uniform in +-0.025, a cheap hash of the place. */
@@ -68,35 +82,22 @@ static void load_block(void *user, int64_t item, int worker)
     const int64_t begin = l->staged + item * BLOCK_ROWS;
     const int64_t end = DLM_MIN(begin + BLOCK_ROWS, l->slab->rows);
     const int64_t row = l->slab->row0 + begin;
-    const size_t n = (size_t)(end - begin);
 
-    (void)worker;
-    if (w->source && w->source->dtype == w->dtype) {
+    if (!l->scratch) {
         put_rows(l, w->source->data + (size_t)row * row_bytes(w), begin, end);
         return;
     }
-    float *scratch = dlm_alloc_array(NULL, n, (size_t)w->cols * sizeof(float));
-    void *rows = dlm_alloc_array(NULL, n, row_bytes(w));
-    if (scratch && rows) {
-        make_rows(w, row, (int64_t)n, rows, scratch);
-        put_rows(l, rows, begin, end);
-    } else {
-        l->failed = true;
-    }
-    dlm_free(scratch);
-    dlm_free(rows);
+    uint8_t *wide = l->scratch + (size_t)worker * scratch_bytes(w);
+    uint8_t *rows = wide + wide_bytes(w);
+    make_rows(w, row, end - begin, rows, (float *)(void *)wide);
+    put_rows(l, rows, begin, end);
 }
 
 static enum dlm_status run_blocks(struct load *l, int64_t rows)
 {
     struct dlm_ctx *ctx = l->weights->ctx;
-    struct dlm_pool *pool = dlm_ctx_pool(ctx);
 
-    if (!pool)
-        return DLM_ERR_MEMORY;
-    dlm_pool_run(pool, load_block, l, (rows + BLOCK_ROWS - 1) / BLOCK_ROWS);
-    if (l->failed)
-        return dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory: cannot load '%s'", l->weight->name);
+    dlm_pool_run(l->pool, load_block, l, (rows + BLOCK_ROWS - 1) / BLOCK_ROWS);
     return dlm_ctx_is_cancelled(ctx) ? dlm_fail(ctx, DLM_ERR_CANCELLED, "interrupted") : DLM_OK;
 }
 
@@ -122,23 +123,46 @@ static enum dlm_status load_staged(struct load *l)
     return st;
 }
 
+static enum dlm_status fill_slab(struct load *l)
+{
+    const struct dlm_weight *w = l->weight;
+    struct dlm_ctx *ctx = l->weights->ctx;
+
+    l->pool = dlm_ctx_pool(ctx);
+    if (!l->pool)
+        return DLM_ERR_MEMORY;
+    if (!w->source || w->source->dtype != w->dtype) {
+        l->scratch =
+            dlm_alloc_array(ctx, (size_t)dlm_pool_num_workers(l->pool), scratch_bytes(w));
+        if (!l->scratch)
+            return DLM_ERR_MEMORY;
+    }
+    if (w->layout != DLM_LAYOUT_PANEL)
+        return load_staged(l);
+    l->panels = dlm_buffer_host_data(l->slab->storage.buffer);
+    if (!l->panels) /* a device that only plans holds no data */
+        return DLM_OK;
+    return run_blocks(l, l->slab->rows);
+}
+
+/* A slab has its buffer when it is whole: one that could not be filled counts as not loaded. */
 static enum dlm_status load_slab(struct dlm_weights *weights, const struct dlm_weight *w,
                                  struct dlm_weight_slab *slab)
 {
     struct load l = {.weights = weights, .weight = w, .slab = slab};
-    const bool is_panel = w->layout == DLM_LAYOUT_PANEL;
-    const size_t bytes = is_panel ? dlm_panel_bytes(w->dtype, slab->rows, w->cols)
-                                  : ((size_t)slab->rows * row_bytes(w) + 3) / 4 * 4;
+    const size_t bytes = w->layout == DLM_LAYOUT_PANEL
+                             ? dlm_panel_bytes(w->dtype, slab->rows, w->cols)
+                             : ((size_t)slab->rows * row_bytes(w) + 3) / 4 * 4;
 
     if (slab->storage.buffer)
         return DLM_OK;
     enum dlm_status st = dlm_buffer_create(weights->device, &slab->storage.buffer, bytes);
+    if (!st)
+        st = fill_slab(&l);
+    dlm_free(l.scratch);
     if (st)
-        return st;
-    if (!is_panel)
-        return load_staged(&l);
-    l.panels = dlm_buffer_host_data(slab->storage.buffer);
-    return run_blocks(&l, slab->rows);
+        dlm_buffer_destroy(&slab->storage.buffer);
+    return st;
 }
 
 enum dlm_status dlm_weights_load(struct dlm_weights *weights, uint32_t groups)
