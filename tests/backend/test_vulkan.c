@@ -223,6 +223,54 @@ static void test_slices(struct dlm_device *device)
     dlm_buffer_destroy(&y);
 }
 
+static VKAPI_ATTR VkResult VKAPI_CALL no_times(VkDevice device, VkQueryPool pool, uint32_t first,
+                                               uint32_t num, size_t bytes, void *data,
+                                               VkDeviceSize stride, VkQueryResultFlags flags)
+{
+    (void)device;
+    (void)pool;
+    (void)first;
+    (void)num;
+    (void)flags;
+    memset(data, 0, bytes);
+    return stride ? VK_NOT_READY : VK_SUCCESS;
+}
+
+static uint64_t count_slices(struct dlm_vk_device *d, struct dlm_recording *recording)
+{
+    const uint64_t before = d->submitted;
+
+    CHECK(!dlm_recording_run(recording));
+    return d->submitted - before;
+}
+
+/* A run whose timestamps the driver does not have is measured again: all of it in one slice, as
+ * times of zero would have it, could be longer than a watchdog allows. */
+static void test_no_times(struct dlm_device *device)
+{
+    struct dlm_vk_device *d = dlm_vk_device_of(device);
+    struct dlm_buffer *y = make_buffer(device, NUM_ELEMS * 4);
+    struct dlm_recording *recording = NULL;
+    struct dlm_dispatch list[30];
+    double seconds[30];
+
+    CHECK(!dlm_buffer_fill(y, 0, NUM_ELEMS * 4, 0));
+    for (uint32_t i = 0; i < DLM_ARRAY_LEN(list); i++)
+        list[i] = spin(y, 10);
+    CHECK(!dlm_recording_create(device, &recording, list, DLM_ARRAY_LEN(list)));
+    d->get_times = no_times;
+    const uint64_t small = count_slices(d, recording);
+    CHECK(small > 1);
+    CHECK_INT(count_slices(d, recording), small);
+    CHECK_INT(count_slices(d, recording), small);
+    CHECK_INT(dlm_recording_profile(recording, seconds), DLM_ERR_DEVICE);
+    d->get_times = vkGetQueryPoolResults;
+    CHECK_INT(count_slices(d, recording), small);
+    CHECK_INT(count_slices(d, recording), 1);
+    dlm_recording_destroy(&recording);
+    dlm_buffer_destroy(&y);
+}
+
 static void test_cut(void)
 {
     const double seconds[6] = {0.05, 0.05, 0.08, 0.4, 0.01, 0.02};
@@ -437,6 +485,10 @@ int main(void)
     d->map_buffers = true;
     check_case("slicing keeps every bit");
     test_slices(device);
+    if (d->tick_mask) {
+        check_case("timestamps that are not ready");
+        test_no_times(device);
+    }
     check_case("a buffer of 160 MiB");
     test_big_buffer(device);
     test_errors(ctx, device);

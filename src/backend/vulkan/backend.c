@@ -56,6 +56,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
     d->instance = candidates.instance;
     d->map_buffers = true;
     d->slice_seconds = SLICE_SECONDS;
+    d->get_times = vkGetQueryPoolResults;
 
     enum dlm_status st = DLM_OK;
     index = DLM_MAX(index, 0);

@@ -11,6 +11,8 @@ const char *dlm_vk_result_text(VkResult result)
     switch (result) {
     case VK_SUCCESS:
         return "success";
+    case VK_NOT_READY:
+        return "not ready";
     case VK_ERROR_OUT_OF_HOST_MEMORY:
         return "out of host memory";
     case VK_ERROR_OUT_OF_DEVICE_MEMORY:

@@ -345,20 +345,22 @@ static void warn_of_long_dispatch(struct dlm_vk_device *d, struct recording *r)
     }
 }
 
-/* Reads the timestamps of a run that is done into r->seconds. */
-static enum dlm_status read_times(struct dlm_vk_device *d, struct recording *r)
+/* Reads the timestamps of a run that is done into r->seconds. Some driver may not have them all
+ * ready even then: *are_known is false, and r->seconds stays as it was. */
+static enum dlm_status read_times(struct dlm_vk_device *d, struct recording *r, bool *are_known)
 {
     const struct dlm_vk_slice *last = r->num_slices ? &r->slices[r->num_slices - 1] : NULL;
     const uint32_t num = last ? last->query + last->num_queries : 0;
 
     r->is_measured = false;
+    *are_known = true;
     if (!r->has_queries || !num)
         return DLM_OK;
     uint64_t *ticks = dlm_alloc_array(d->base.ctx, num, sizeof(*ticks));
     if (!ticks)
         return DLM_ERR_MEMORY;
-    VkResult result = vkGetQueryPoolResults(d->device, r->queries, 0, num, num * sizeof(*ticks),
-                                            ticks, sizeof(*ticks), VK_QUERY_RESULT_64_BIT);
+    VkResult result = d->get_times(d->device, r->queries, 0, num, num * sizeof(*ticks), ticks,
+                                   sizeof(*ticks), VK_QUERY_RESULT_64_BIT);
     for (size_t s = 0; !result && s < r->num_slices; s++) {
         const struct dlm_vk_slice *slice = &r->slices[s];
         const uint64_t *t = ticks + slice->query;
@@ -371,8 +373,9 @@ static enum dlm_status read_times(struct dlm_vk_device *d, struct recording *r)
             r->seconds[slice->first + i] = (double)((t[i + 1] - t[i]) & d->tick_mask) * scale;
     }
     dlm_free(ticks);
-    if (result && result != VK_NOT_READY)
-        return dlm_vk_fail(d, result, "read timestamps");
+    *are_known = !result;
+    if (result)
+        return result == VK_NOT_READY ? DLM_OK : dlm_vk_fail(d, result, "read timestamps");
     warn_of_long_dispatch(d, r);
     return DLM_OK;
 }
@@ -418,14 +421,16 @@ static enum dlm_status submit_slices(struct dlm_vk_device *d, struct recording *
 static enum dlm_status prepare_run(struct dlm_vk_device *d, struct recording *r)
 {
     enum dlm_status st = DLM_OK;
+    bool are_known = false;
 
     if (r->layout == LAYOUT_NONE)
         return lay_out(d, r, total_seconds(r) > 0 ? LAYOUT_REPLAY : LAYOUT_MEASURE);
     if (r->layout == LAYOUT_REPLAY) {
         if (!r->has_queries || !r->is_measured || dlm_vk_completed(d) < r->value)
             return DLM_OK;
-        st = read_times(d, r);
-        if (!st && dlm_vk_slices_are_stale(r->slices, r->num_slices, r->seconds, d->slice_seconds))
+        st = read_times(d, r, &are_known);
+        if (!st && are_known &&
+            dlm_vk_slices_are_stale(r->slices, r->num_slices, r->seconds, d->slice_seconds))
             st = lay_out(d, r, LAYOUT_REPLAY);
         return st;
     }
@@ -433,8 +438,10 @@ static enum dlm_status prepare_run(struct dlm_vk_device *d, struct recording *r)
         return DLM_OK;
     st = dlm_vk_wait_value(d, r->value);
     if (!st)
-        st = read_times(d, r);
-    return st ? st : lay_out(d, r, LAYOUT_REPLAY);
+        st = read_times(d, r, &are_known);
+    if (st || !are_known) /* then this run is measured too */
+        return st;
+    return lay_out(d, r, LAYOUT_REPLAY);
 }
 
 enum dlm_status dlm_vk_recording_run(struct dlm_recording *recording)
@@ -450,6 +457,7 @@ enum dlm_status dlm_vk_recording_profile(struct dlm_recording *recording, double
 {
     struct recording *r = recording_of(recording);
     struct dlm_vk_device *d = dlm_vk_device_of(recording->device);
+    bool are_known = false;
 
     enum dlm_status st = lay_out(d, r, LAYOUT_PROFILE);
     if (!st)
@@ -457,7 +465,9 @@ enum dlm_status dlm_vk_recording_profile(struct dlm_recording *recording, double
     if (!st)
         st = dlm_vk_wait_value(d, r->value);
     if (!st)
-        st = read_times(d, r);
+        st = read_times(d, r, &are_known);
+    if (!st && !are_known)
+        st = dlm_vk_fail(d, VK_NOT_READY, "read timestamps");
     if (!st && r->base.num)
         memcpy(seconds, r->seconds, r->base.num * sizeof(*seconds));
     r->layout = LAYOUT_NONE; /* the next run follows these times */

@@ -79,6 +79,7 @@ struct dlm_vk_device {
     /* Tests change these. */
     bool map_buffers;     /* reach host-visible buffers directly, not through blocks */
     double slice_seconds; /* aim for one submission */
+    PFN_vkGetQueryPoolResults get_times;
 
     /* queue.c */
     VkSemaphore timeline;
