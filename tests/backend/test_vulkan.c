@@ -223,6 +223,60 @@ static void test_slices(struct dlm_device *device)
     dlm_buffer_destroy(&y);
 }
 
+/* More buffers than a driver must allow allocations: they share chunks, each has its own bytes, and
+ * what goes makes room for what comes. */
+static void test_many_buffers(struct dlm_device *device)
+{
+    enum { NUM = 5000 };
+    struct dlm_vk_device *d = dlm_vk_device_of(device);
+    struct dlm_buffer **list = calloc(NUM, sizeof(struct dlm_buffer *));
+    const uint32_t before = d->num_allocations;
+    size_t num_bad = 0;
+
+    if (!CHECK(list))
+        return;
+    for (uint32_t i = 0; i < NUM; i++) {
+        list[i] = make_buffer(device, 4 + i % 7 * 600);
+        CHECK(!dlm_buffer_write(list[i], i % 7 * 600, &i, 4));
+    }
+    const uint32_t all = d->num_allocations - before;
+    CHECK(all >= 1 && all < 16);
+    for (uint32_t i = 0; i < NUM; i += 2)
+        dlm_buffer_destroy(&list[i]);
+    for (uint32_t i = 0; i < NUM; i += 2) {
+        list[i] = make_buffer(device, 4 + i % 7 * 600);
+        CHECK(!dlm_buffer_write(list[i], i % 7 * 600, &i, 4));
+    }
+    CHECK_INT(d->num_allocations - before, all);
+    for (uint32_t i = 0; i < NUM; i++) {
+        uint32_t got = 0;
+        CHECK(!dlm_buffer_read(list[i], i % 7 * 600, &got, 4));
+        num_bad += got != i;
+    }
+    CHECK_INT(num_bad, 0);
+    for (uint32_t i = 0; i < NUM; i++)
+        dlm_buffer_destroy(&list[i * 3 % NUM]); /* 3 and NUM have no common factor */
+    CHECK_INT(d->num_allocations, before);
+    free(list);
+}
+
+/* A driver that allows only a few allocations. */
+static void test_few_allocations(struct dlm_ctx *ctx, struct dlm_device *device)
+{
+    struct dlm_vk_device *d = dlm_vk_device_of(device);
+    const uint32_t max_allocations = d->max_allocations;
+    struct dlm_buffer *large = NULL, *small;
+
+    small = make_buffer(device, 4);
+    d->max_allocations = d->num_allocations;
+    CHECK_INT(dlm_buffer_create(device, &large, (size_t)80 << 20), DLM_ERR_MEMORY);
+    CHECK(!large && strstr(dlm_ctx_last_error(ctx), "too many objects"));
+    dlm_buffer_destroy(&small);
+    CHECK(!dlm_buffer_create(device, &large, (size_t)80 << 20)); /* in the place of the other */
+    dlm_buffer_destroy(&large);
+    d->max_allocations = max_allocations;
+}
+
 static VKAPI_ATTR VkResult VKAPI_CALL no_times(VkDevice device, VkQueryPool pool, uint32_t first,
                                                uint32_t num, size_t bytes, void *data,
                                                VkDeviceSize stride, VkQueryResultFlags flags)
@@ -485,6 +539,10 @@ int main(void)
     d->map_buffers = true;
     check_case("slicing keeps every bit");
     test_slices(device);
+    check_case("5000 buffers share a few allocations");
+    test_many_buffers(device);
+    check_case("the driver's limit of allocations");
+    test_few_allocations(ctx, device);
     if (d->tick_mask) {
         check_case("timestamps that are not ready");
         test_no_times(device);

@@ -284,6 +284,7 @@ void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candida
     d->is_unified =
         c->type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU || c->type == VK_PHYSICAL_DEVICE_TYPE_CPU;
     d->has_budget = has_extension(c->physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    d->max_allocations = base->limits.maxMemoryAllocationCount;
     d->max_bindings = DLM_MIN(base->limits.maxPerStageDescriptorStorageBuffers, DLM_MAX_BINDINGS);
 
     caps->info.kind = DLM_BACKEND_VULKAN;

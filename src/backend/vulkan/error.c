@@ -58,8 +58,9 @@ enum dlm_status dlm_vk_fail(struct dlm_vk_device *d, VkResult result, const char
                 "the driver reset the device: the system log tells why; start again");
         return st;
     }
-    bool is_memory =
-        result == VK_ERROR_OUT_OF_HOST_MEMORY || result == VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    bool is_memory = result == VK_ERROR_OUT_OF_HOST_MEMORY ||
+                     result == VK_ERROR_OUT_OF_DEVICE_MEMORY ||
+                     result == VK_ERROR_TOO_MANY_OBJECTS;
     return dlm_fail(d->base.ctx, is_memory ? DLM_ERR_MEMORY : DLM_ERR_DEVICE,
                     "cannot %s on '%s': %s (%d)", what, d->base.caps.info.name,
                     dlm_vk_result_text(result), (int)result);

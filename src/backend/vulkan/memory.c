@@ -38,32 +38,26 @@ VkResult dlm_vk_memory_make(struct dlm_vk_device *d, VkDeviceSize bytes,
     vkGetBufferMemoryRequirements(d->device, m->buffer, &needs);
     r = VK_ERROR_OUT_OF_DEVICE_MEMORY;
     for (size_t i = 0; r && i < num_wishes; i++) {
-        const VkMemoryAllocateInfo allocate = {
-            .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
-            .allocationSize = needs.size,
-            .memoryTypeIndex = find_memory_type(d, needs.memoryTypeBits, &wishes[i]),
-        };
-        if (allocate.memoryTypeIndex == UINT32_MAX)
+        const uint32_t at = find_memory_type(d, needs.memoryTypeBits, &wishes[i]);
+        if (at == UINT32_MAX)
             continue;
-        const VkMemoryType *type = &d->memory.memoryTypes[allocate.memoryTypeIndex];
+        const VkMemoryType *type = &d->memory.memoryTypes[at];
         if (needs.size > d->memory.memoryHeaps[type->heapIndex].size)
             continue;
-        r = vkAllocateMemory(d->device, &allocate, NULL, &m->memory);
+        r = dlm_vk_chunk_take(d, at, &needs, &m->chunk, &m->offset);
         m->flags = type->propertyFlags;
     }
-    if (!r)
-        r = vkBindBufferMemory(d->device, m->buffer, m->memory, 0);
-    if (!r && (m->flags & DLM_VK_HOST_FLAGS) == DLM_VK_HOST_FLAGS) {
-        void *data = NULL;
-        r = vkMapMemory(d->device, m->memory, 0, VK_WHOLE_SIZE, 0, &data);
-        m->data = data;
-    }
-    return r;
+    if (r)
+        return r;
+    if (m->chunk->data)
+        m->data = m->chunk->data + m->offset;
+    return vkBindBufferMemory(d->device, m->buffer, m->chunk->memory, m->offset);
 }
 
 void dlm_vk_memory_free(struct dlm_vk_device *d, struct dlm_vk_memory *m)
 {
     vkDestroyBuffer(d->device, m->buffer, NULL);
-    vkFreeMemory(d->device, m->memory, NULL); /* unmaps */
+    if (m->chunk)
+        dlm_vk_chunk_give(d, m->chunk, m->offset);
     *m = (struct dlm_vk_memory){0};
 }

@@ -3,8 +3,8 @@
  * One queue, one timeline semaphore: every submission signals the next value, and "wait" means
  * "wait until the semaphore has a value". At most DLM_VK_MAX_IN_FLIGHT submissions are pending.
  *
- * Files, each calling only those before it: jobs, error, device, queue, memory, copy, buffer,
- * kernel, slice, recording, backend. */
+ * Files, each calling only those before it: jobs, error, device, queue, chunk, memory, copy,
+ * buffer, kernel, slice, recording, backend. */
 #ifndef DLM_BACKEND_VULKAN_VK_H
 #define DLM_BACKEND_VULKAN_VK_H
 
@@ -13,6 +13,8 @@
 #include "backend/backend_impl.h"
 
 #define DLM_VK_MAX_DEVICES 16
+#define DLM_VK_HOST_FLAGS                                                                          \
+    (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
 #define DLM_VK_MAX_IN_FLIGHT 3
 #define DLM_VK_NUM_BLOCKS 2
 #define DLM_VK_BLOCK_BYTES ((size_t)16 << 20)
@@ -47,9 +49,27 @@ struct dlm_vk_pipeline {
     bool is_wanted;
 };
 
+/* Bytes of an allocation that a buffer has. */
+struct dlm_vk_range {
+    VkDeviceSize offset, bytes;
+};
+
+/* One allocation. */
+struct dlm_vk_chunk {
+    struct dlm_vk_chunk *next;
+    VkDeviceMemory memory;
+    uint32_t type;
+    VkDeviceSize bytes;
+    uint8_t *data; /* mapped, or NULL */
+    struct dlm_vk_range *used; /* in order */
+    size_t num_used, cap_used;
+};
+
+/* A buffer and its part of a chunk. */
 struct dlm_vk_memory {
     VkBuffer buffer;
-    VkDeviceMemory memory;
+    struct dlm_vk_chunk *chunk; /* NULL: none */
+    VkDeviceSize offset;
     VkMemoryPropertyFlags flags;
     uint8_t *data; /* mapped, or NULL */
 };
@@ -80,6 +100,11 @@ struct dlm_vk_device {
     bool map_buffers;     /* reach host-visible buffers directly, not through blocks */
     double slice_seconds; /* aim for one submission */
     PFN_vkGetQueryPoolResults get_times;
+    uint32_t max_allocations;
+
+    /* chunk.c */
+    struct dlm_vk_chunk *chunks;
+    uint32_t num_allocations;
 
     /* queue.c */
     VkSemaphore timeline;
@@ -157,10 +182,18 @@ enum dlm_status dlm_vk_wait_value(struct dlm_vk_device *d, uint64_t value) DLM_C
 void dlm_vk_settle(struct dlm_vk_device *d, uint64_t value);
 enum dlm_status dlm_vk_wait(struct dlm_device *device);
 
+/* chunk.c */
+
+/* Takes memory of a type for a buffer, from a chunk that others share if it is small.
+ * VK_ERROR_TOO_MANY_OBJECTS: the driver allows no more allocations. */
+VkResult dlm_vk_chunk_take(struct dlm_vk_device *d, uint32_t type,
+                           const VkMemoryRequirements *needs, struct dlm_vk_chunk **chunk,
+                           VkDeviceSize *offset) DLM_CHECK_RESULT;
+/* Gives a range back; the last one frees its chunk. */
+void dlm_vk_chunk_give(struct dlm_vk_device *d, struct dlm_vk_chunk *chunk, VkDeviceSize offset);
+
 /* memory.c */
 
-#define DLM_VK_HOST_FLAGS                                                                          \
-    (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
 #define DLM_VK_ANY_HEAP UINT32_MAX
 
 /* A wish: a memory type with flags, in a heap. */
