@@ -141,7 +141,7 @@ static enum dlm_status reserve(struct bench *b)
     budget.weights = DLM_MAX(
         budget.weights, dlm_weights_bytes(s->model->weights, DLM_WEIGHT_GROUP_TOWER));
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
-    dlm_budget_add_slots(&budget, dlm_generator_slots(b->generator));
+    dlm_generator_add_to_budget(b->generator, &budget);
     dlm_budget_add_slots(&budget, &b->pass->slots);
     dlm_budget_add_slots(&budget, &b->update.slots);
     r->planned_weights = budget.weights;

@@ -65,7 +65,7 @@ static enum dlm_status make_plans(struct prompt *x)
     plans[2] = s->vision.plan;
     struct dlm_budget budget = {0};
     dlm_session_add_to_budget(s, s->has_vision, false, &budget);
-    dlm_budget_add_slots(&budget, dlm_generator_slots(x->generator));
+    dlm_generator_add_to_budget(x->generator, &budget);
     dlm_budget_add_slots(&budget, &s->vision.slots);
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
     st = dlm_budget_check(s->ctx, &budget, s->device);

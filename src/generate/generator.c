@@ -10,7 +10,8 @@
 /* Inputs and plan of one of the two programs, for T tokens. */
 struct half {
     int64_t tokens;
-    struct dlm_slot *ids, *cos, *sin, *rows, *keep, *start;
+    struct dlm_slots inputs; /* its step buffer */
+    struct dlm_slot *ids, *cos, *sin, *rows, *keep, *start, *sampling, *rng, *adapter_on;
     struct dlm_graph *graph;
     struct dlm_plan *plan;
     struct dlm_program *program;
@@ -21,24 +22,24 @@ struct dlm_generator {
     const struct dlm_model *model;
     const struct dlm_lora *lora;
     struct dlm_generator_params params;
-    struct dlm_slots slots;
+    struct dlm_slots slots; /* of both halves */
     struct dlm_slot **cache_k, **cache_v; /* [layers] */
-    struct dlm_slot *token, *sampling, *rng, *features, *adapter_on;
+    struct dlm_slot *token, *features;
     struct half prefill, decode;
     struct dlm_sampling how;
     int64_t len, bidirectional_len; /* tokens in the cache; of the prompt's, see dlm_example */
     int32_t next;                   /* position of the next token */
     uint32_t step;
     int32_t (*positions)[3]; /* of a run's tokens */
-    float *cos, *sin;
 };
 
-static struct dlm_slot *add(struct dlm_generator *g, const char *name, enum dlm_dtype dtype,
-                            int64_t rows, int64_t cols)
+/* cols 0: one dimension */
+static struct dlm_slot *add_input(struct half *h, const char *name, enum dlm_dtype dtype,
+                                  int64_t rows, int64_t cols)
 {
     int64_t shape[] = {rows, cols};
 
-    return dlm_slots_add(&g->slots, DLM_ROLE_INPUT, name, dtype, cols ? 2 : 1, shape);
+    return dlm_slots_add_step(&h->inputs, name, dtype, cols ? 2 : 1, shape);
 }
 
 static enum dlm_status add_shared(struct dlm_generator *g)
@@ -62,16 +63,11 @@ static enum dlm_status add_shared(struct dlm_generator *g)
             return DLM_ERR_MEMORY;
     }
     g->token = dlm_slots_add(&g->slots, DLM_ROLE_STATE, "token", DLM_DTYPE_I32, 1, (int64_t[]){1});
-    g->sampling = add(g, "sampling", DLM_DTYPE_F32, 2, 0);
-    g->rng = add(g, "rng", DLM_DTYPE_U32, 4, 0);
-    g->adapter_on = add(g, "adapter_on", DLM_DTYPE_F32, 1, 0);
     if (g->params.num_images)
-        g->features = add(g, "features", g->model->policy,
-                          g->params.num_images * tower->patches, tower->width);
-    return g->token && g->sampling && g->rng && g->adapter_on &&
-                   (!g->params.num_images || g->features)
-               ? DLM_OK
-               : DLM_ERR_MEMORY;
+        g->features = dlm_slots_add(
+            &g->slots, DLM_ROLE_INPUT, "features", g->model->policy, 2,
+            (int64_t[]){g->params.num_images * tower->patches, tower->width});
+    return g->token && (!g->params.num_images || g->features) ? DLM_OK : DLM_ERR_MEMORY;
 }
 
 static enum dlm_status add_half(struct dlm_generator *g, struct half *h, int64_t tokens)
@@ -79,13 +75,18 @@ static enum dlm_status add_half(struct dlm_generator *g, struct half *h, int64_t
     const int64_t half_dim = g->model->decoder.config.head_dim / 2;
 
     h->tokens = tokens;
-    h->ids = tokens > 1 ? add(g, "ids", DLM_DTYPE_I32, tokens, 0) : g->token;
-    h->cos = add(g, "cos", DLM_DTYPE_F32, tokens, half_dim);
-    h->sin = add(g, "sin", DLM_DTYPE_F32, tokens, half_dim);
-    h->rows = add(g, "rows", DLM_DTYPE_I32, 1, 4);
-    h->keep = tokens > 1 ? add(g, "keep", DLM_DTYPE_I32, 1, 0) : NULL;
-    h->start = add(g, "start", DLM_DTYPE_I32, 2, 0);
-    return h->ids && h->cos && h->sin && h->rows && h->start && (h->keep || tokens == 1)
+    h->inputs = (struct dlm_slots){.ctx = g->ctx, .device = g->model->device};
+    h->ids = tokens > 1 ? add_input(h, "ids", DLM_DTYPE_I32, tokens, 0) : g->token;
+    h->cos = add_input(h, "cos", DLM_DTYPE_F32, tokens, half_dim);
+    h->sin = add_input(h, "sin", DLM_DTYPE_F32, tokens, half_dim);
+    h->rows = add_input(h, "rows", DLM_DTYPE_I32, 1, 4);
+    h->keep = tokens > 1 ? add_input(h, "keep", DLM_DTYPE_I32, 1, 0) : NULL;
+    h->start = add_input(h, "start", DLM_DTYPE_I32, 2, 0);
+    h->sampling = add_input(h, "sampling", DLM_DTYPE_F32, 2, 0);
+    h->rng = add_input(h, "rng", DLM_DTYPE_U32, 4, 0);
+    h->adapter_on = add_input(h, "adapter_on", DLM_DTYPE_F32, 1, 0);
+    return h->ids && h->cos && h->sin && h->rows && h->start && h->sampling && h->rng &&
+                   h->adapter_on && (h->keep || tokens == 1)
                ? DLM_OK
                : DLM_ERR_MEMORY;
 }
@@ -109,7 +110,7 @@ static enum dlm_status build_half(struct dlm_generator *g, struct half *h)
     if (st)
         return st;
     struct dlm_build b = {.g = h->graph, .policy = g->model->policy, .lora = g->lora,
-                          .adapter_on = dlm_slot_leaf(h->graph, g->adapter_on)};
+                          .adapter_on = dlm_slot_leaf(h->graph, h->adapter_on)};
     struct dlm_tensor **caches = dlm_arena_alloc(g->ctx, &h->graph->arena,
                                                  2 * (size_t)layers * sizeof(*caches));
     if (!caches)
@@ -133,8 +134,8 @@ static enum dlm_status build_half(struct dlm_generator *g, struct half *h)
     };
     struct dlm_tensor *hidden = dlm_decoder_build(&b, &g->model->decoder, &in);
     struct dlm_tensor *inputs[] = {dlm_decoder_logits(&b, &g->model->decoder, hidden),
-                                   dlm_slot_leaf(h->graph, g->sampling),
-                                   dlm_slot_leaf(h->graph, g->rng)};
+                                   dlm_slot_leaf(h->graph, h->sampling),
+                                   dlm_slot_leaf(h->graph, h->rng)};
     if (inputs[0])
         dlm_graph_emit_into(h->graph, &dlm_op_select, NULL, inputs, 3,
                             dlm_slot_leaf(h->graph, g->token));
@@ -149,7 +150,6 @@ enum dlm_status dlm_generator_create(struct dlm_ctx *ctx, struct dlm_generator *
     struct dlm_generator *g = dlm_alloc(ctx, sizeof(*g));
     const int64_t bucket =
         (params->prompt_len + TOKEN_BUCKET - 1) / TOKEN_BUCKET * TOKEN_BUCKET;
-    const int64_t half_dim = model->decoder.config.head_dim / 2;
 
     *out = NULL;
     if (!g)
@@ -159,10 +159,8 @@ enum dlm_status dlm_generator_create(struct dlm_ctx *ctx, struct dlm_generator *
     g->lora = lora;
     g->params = *params;
     g->slots = (struct dlm_slots){.ctx = ctx, .device = model->device};
-    g->cos = dlm_alloc_array(ctx, (size_t)(bucket * half_dim), sizeof(*g->cos));
-    g->sin = dlm_alloc_array(ctx, (size_t)(bucket * half_dim), sizeof(*g->sin));
     g->positions = dlm_alloc_array(ctx, (size_t)bucket, sizeof(*g->positions));
-    enum dlm_status st = g->cos && g->sin && g->positions ? add_shared(g) : DLM_ERR_MEMORY;
+    enum dlm_status st = g->positions ? add_shared(g) : DLM_ERR_MEMORY;
     if (!st)
         st = add_half(g, &g->prefill, bucket);
     if (!st)
@@ -184,6 +182,7 @@ static void finish_half(struct half *h)
     dlm_program_destroy(&h->program);
     dlm_plan_destroy(&h->plan);
     dlm_graph_destroy(&h->graph);
+    dlm_slots_finish(&h->inputs);
 }
 
 void dlm_generator_destroy(struct dlm_generator **generator)
@@ -198,8 +197,6 @@ void dlm_generator_destroy(struct dlm_generator **generator)
     dlm_free(g->cache_k);
     dlm_free(g->cache_v);
     dlm_free(g->positions);
-    dlm_free(g->cos);
-    dlm_free(g->sin);
     dlm_free(g);
     *generator = NULL;
 }
@@ -210,23 +207,25 @@ void dlm_generator_plans(const struct dlm_generator *g, struct dlm_plan *plans[2
     plans[1] = g->decode.plan;
 }
 
-const struct dlm_slots *dlm_generator_slots(const struct dlm_generator *g)
+void dlm_generator_add_to_budget(const struct dlm_generator *g, struct dlm_budget *budget)
 {
-    return &g->slots;
+    dlm_budget_add_slots(budget, &g->slots);
+    dlm_budget_add_slots(budget, &g->prefill.inputs);
+    dlm_budget_add_slots(budget, &g->decode.inputs);
 }
 
 enum dlm_status dlm_generator_prepare(struct dlm_generator *g, struct dlm_workspace *workspace)
 {
-    const float on = 1.0f;
+    struct half *halves[] = {&g->prefill, &g->decode};
 
     enum dlm_status st = dlm_slots_alloc(&g->slots);
-    if (!st)
-        st = dlm_slot_write(g->adapter_on, &on, sizeof(on));
-    if (!st)
-        st = dlm_program_create(g->ctx, &g->prefill.program, g->model->device, g->prefill.plan,
-                                workspace);
-    return st ? st : dlm_program_create(g->ctx, &g->decode.program, g->model->device,
-                                        g->decode.plan, workspace);
+    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(halves); i++) {
+        struct half *h = halves[i];
+        st = dlm_slots_alloc(&h->inputs);
+        if (!st)
+            st = dlm_program_create(g->ctx, &h->program, g->model->device, h->plan, workspace);
+    }
+    return st;
 }
 
 static enum dlm_status write_features(struct dlm_generator *g, const struct dlm_example *prompt)
@@ -244,31 +243,29 @@ static enum dlm_status write_features(struct dlm_generator *g, const struct dlm_
     return st;
 }
 
-/* Position-dependent inputs of n tokens from g->len on, at g->positions; runs; reads the token. */
+/* Writes the inputs of n tokens from g->len on, at g->positions; runs; reads the token. */
 static enum dlm_status run_half(struct dlm_generator *g, struct half *h, int64_t n, int32_t *token)
 {
-    const struct dlm_decoder_config *c = &g->model->decoder.config;
     const int32_t rows[4] = {(int32_t)g->len, (int32_t)(g->len + n), (int32_t)g->bidirectional_len,
                              (int32_t)n}; /* below the cache's capacity */
     const int32_t start[2] = {(int32_t)g->len, (int32_t)n};
+    const float how[2] = {g->how.temperature, g->how.top_p}, on = 1.0f;
     const uint32_t rng[4] = {(uint32_t)g->how.seed, (uint32_t)(g->how.seed >> 32), g->step++, 0};
-    const size_t table = (size_t)(h->tokens * c->head_dim / 2) * sizeof(float);
 
-    dlm_decoder_rope_table(c, (const int32_t(*)[3])g->positions, h->tokens, g->cos, g->sin);
-    enum dlm_status st = dlm_slot_write(h->rows, rows, sizeof(rows));
-    if (!st)
-        st = dlm_slot_write(h->start, start, sizeof(start));
-    if (!st)
-        st = dlm_slot_write(h->cos, g->cos, table);
-    if (!st)
-        st = dlm_slot_write(h->sin, g->sin, table);
-    if (!st)
-        st = dlm_slot_write(g->rng, rng, sizeof(rng));
+    memcpy(dlm_slot_data(h->rows), rows, sizeof(rows));
+    memcpy(dlm_slot_data(h->start), start, sizeof(start));
+    memcpy(dlm_slot_data(h->sampling), how, sizeof(how));
+    memcpy(dlm_slot_data(h->rng), rng, sizeof(rng));
+    memcpy(dlm_slot_data(h->adapter_on), &on, sizeof(on));
+    dlm_decoder_rope_table(&g->model->decoder.config, (const int32_t(*)[3])g->positions, h->tokens,
+                           dlm_slot_data(h->cos), dlm_slot_data(h->sin));
+    enum dlm_status st = dlm_slots_write_step(&h->inputs);
     if (!st)
         st = dlm_program_run(h->program);
     if (!st)
         st = dlm_slot_read(g->token, token, sizeof(*token));
-    g->len += n;
+    if (!st)
+        g->len += n;
     return st;
 }
 
@@ -296,33 +293,26 @@ static enum dlm_status check_prompt(const struct dlm_generator *g, const struct 
 enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_example *prompt,
                                       const struct dlm_sampling *sampling, int32_t *token)
 {
-    const float how[2] = {sampling->temperature, sampling->top_p};
     const int32_t last = (int32_t)prompt->len - 1; /* below the capacity */
     int32_t slot = 0;
 
     enum dlm_status st = check_prompt(g, prompt);
     if (st)
         return st;
-    int32_t *ids = dlm_alloc_array(g->ctx, (size_t)g->prefill.tokens, sizeof(*ids));
-    if (!ids)
-        return DLM_ERR_MEMORY;
     g->how = *sampling;
     g->step = 0;
     g->len = 0;
     g->bidirectional_len = prompt->bidirectional_len;
     memset(g->positions, 0, (size_t)g->prefill.tokens * sizeof(*g->positions));
     g->model->family->positions(g->model, prompt, g->positions, &g->next);
+    int32_t *ids = dlm_slot_data(g->prefill.ids);
+    memset(ids, 0, (size_t)g->prefill.tokens * sizeof(*ids));
     for (int64_t t = 0; t < prompt->len; t++)
         ids[t] = prompt->num_images && prompt->ids[t] == g->model->image_id ? -1 - slot++
                                                                             : prompt->ids[t];
-    st = dlm_slot_write(g->prefill.ids, ids, (size_t)g->prefill.tokens * sizeof(*ids));
-    if (!st)
-        st = dlm_slot_write(g->prefill.keep, &last, sizeof(last));
-    if (!st)
-        st = dlm_slot_write(g->sampling, how, sizeof(how));
-    if (!st && prompt->num_images)
+    memcpy(dlm_slot_data(g->prefill.keep), &last, sizeof(last));
+    if (prompt->num_images)
         st = write_features(g, prompt);
-    dlm_free(ids);
     return st ? st : run_half(g, &g->prefill, prompt->len, token);
 }
 

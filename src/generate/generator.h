@@ -4,6 +4,7 @@
 #define DLM_GENERATE_GENERATOR_H
 
 #include "graph/program.h"
+#include "models/budget.h"
 #include "models/model.h"
 #include "models/pass.h"
 #include "models/slots.h"
@@ -22,9 +23,9 @@ enum dlm_status dlm_generator_create(struct dlm_ctx *ctx, struct dlm_generator *
                                      const struct dlm_generator_params *params) DLM_CHECK_RESULT;
 void dlm_generator_destroy(struct dlm_generator **generator);
 
-/* The two plans, for the workspace; and the slots: KV cache and inputs. */
+/* The two plans, for the workspace; and the memory of KV cache and inputs. */
 void dlm_generator_plans(const struct dlm_generator *g, struct dlm_plan *plans[2]);
-const struct dlm_slots *dlm_generator_slots(const struct dlm_generator *g);
+void dlm_generator_add_to_budget(const struct dlm_generator *g, struct dlm_budget *budget);
 
 /* Makes the programs: weights loaded, adapter uploaded, workspace fits both plans. */
 enum dlm_status dlm_generator_prepare(struct dlm_generator *g,

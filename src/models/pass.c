@@ -8,16 +8,14 @@
 #define TILE_BYTES_UNIFIED ((size_t)64 << 20)
 #define TILE_BYTES_CARD ((size_t)256 << 20)
 
-/* Host copies of what a step writes. */
-struct dlm_host_step {
-    int32_t (*positions)[3];
-    int32_t *ids, *rows, *keep, *keep_back, *labels, *slot_rows;
-    float *cos, *sin, *weights;
-    uint32_t *row_ids, *keep_ids, *image_ids;
-    uint16_t *half_features; /* one image's, in the policy's type */
-};
+/* An input in the step buffer, and one with memory of its own. */
+static struct dlm_slot *small(struct dlm_pass *p, const char *name, enum dlm_dtype dtype, int ndim,
+                              const int64_t *shape)
+{
+    return dlm_slots_add_step(&p->slots, name, dtype, ndim, shape);
+}
 
-static struct dlm_slot *input(struct dlm_pass *p, const char *name, enum dlm_dtype dtype, int ndim,
+static struct dlm_slot *large(struct dlm_pass *p, const char *name, enum dlm_dtype dtype, int ndim,
                               const int64_t *shape)
 {
     return dlm_slots_add(&p->slots, DLM_ROLE_INPUT, name, dtype, ndim, shape);
@@ -35,80 +33,51 @@ static enum dlm_status add_slots(struct dlm_pass *p)
     const int64_t labels = p->params.labels, images = p->params.images;
     const int64_t num_slots = images * p->model->image_tokens;
 
-    p->ids = input(p, "ids", DLM_DTYPE_I32, 1, &rows);
-    p->cos = input(p, "cos", DLM_DTYPE_F32, 2, (int64_t[]){rows, half});
-    p->sin = input(p, "sin", DLM_DTYPE_F32, 2, (int64_t[]){rows, half});
-    p->rows = input(p, "rows", DLM_DTYPE_I32, 2, (int64_t[]){p->params.batch, 4});
-    p->keep = input(p, "keep", DLM_DTYPE_I32, 1, &labels);
-    p->keep_back = input(p, "keep_back", DLM_DTYPE_I32, 1, &rows);
-    p->labels = input(p, "labels", DLM_DTYPE_I32, 1, &labels);
-    p->weights = input(p, "weights", DLM_DTYPE_F32, 1, &labels);
-    p->rng = input(p, "rng", DLM_DTYPE_U32, 1, (int64_t[]){4});
-    p->row_ids = input(p, "row_ids", DLM_DTYPE_U32, 1, &p->params.batch);
-    p->keep_ids = input(p, "keep_ids", DLM_DTYPE_U32, 1, &labels);
-    p->adapter_on = input(p, "adapter_on", DLM_DTYPE_F32, 1, (int64_t[]){1});
+    p->ids = small(p, "ids", DLM_DTYPE_I32, 1, &rows);
+    p->cos = small(p, "cos", DLM_DTYPE_F32, 2, (int64_t[]){rows, half});
+    p->sin = small(p, "sin", DLM_DTYPE_F32, 2, (int64_t[]){rows, half});
+    p->rows = small(p, "rows", DLM_DTYPE_I32, 2, (int64_t[]){p->params.batch, 4});
+    p->keep = small(p, "keep", DLM_DTYPE_I32, 1, &labels);
+    p->keep_back = small(p, "keep_back", DLM_DTYPE_I32, 1, &rows);
+    p->labels = small(p, "labels", DLM_DTYPE_I32, 1, &labels);
+    p->weights = small(p, "weights", DLM_DTYPE_F32, 1, &labels);
+    p->rng = small(p, "rng", DLM_DTYPE_U32, 1, (int64_t[]){4});
+    p->row_ids = small(p, "row_ids", DLM_DTYPE_U32, 1, &p->params.batch);
+    p->keep_ids = small(p, "keep_ids", DLM_DTYPE_U32, 1, &labels);
+    p->adapter_on = small(p, "adapter_on", DLM_DTYPE_F32, 1, (int64_t[]){1});
+    p->logprobs_start = small(p, "logprobs_start", DLM_DTYPE_I32, 1, (int64_t[]){2});
+    p->logprobs = dlm_slots_add(&p->slots, DLM_ROLE_STATE, "logprobs", DLM_DTYPE_F32, 2,
+                                (int64_t[]){DLM_MAX(p->params.logprobs, labels), 1});
     bool ok = p->ids && p->cos && p->sin && p->rows && p->keep && p->keep_back && p->labels &&
-              p->weights && p->rng && p->row_ids && p->keep_ids && p->adapter_on;
+              p->weights && p->rng && p->row_ids && p->keep_ids && p->adapter_on &&
+              p->logprobs_start && p->logprobs;
     if (images && p->params.with_tower) {
-        p->pixels = input(p, "pixels", DLM_DTYPE_F32, 4,
+        p->pixels = large(p, "pixels", DLM_DTYPE_F32, 4,
                           (int64_t[]){images, v->channels, v->image, v->image});
-        p->image_rows = input(p, "image_rows", DLM_DTYPE_I32, 2, (int64_t[]){images, 4});
+        p->image_rows = small(p, "image_rows", DLM_DTYPE_I32, 2, (int64_t[]){images, 4});
         ok = ok && p->pixels && p->image_rows;
     } else if (images) {
-        p->features = input(p, "features", p->model->policy, 2,
+        p->features = large(p, "features", p->model->policy, 2,
                             (int64_t[]){images * v->patches, v->width});
         ok = ok && p->features;
     }
     if (images) {
-        p->slot_rows = input(p, "slot_rows", DLM_DTYPE_I32, 1, &num_slots);
-        p->image_ids = input(p, "image_ids", DLM_DTYPE_U32, 1, &images);
+        p->slot_rows = small(p, "slot_rows", DLM_DTYPE_I32, 1, &num_slots);
+        p->image_ids = small(p, "image_ids", DLM_DTYPE_U32, 1, &images);
         ok = ok && p->slot_rows && p->image_ids;
     }
     return ok ? DLM_OK : DLM_ERR_MEMORY;
 }
 
+/* What the host makes that no slot holds. */
 static enum dlm_status make_host(struct dlm_pass *p)
 {
-    const int64_t rows = num_rows(p), half = p->model->decoder.config.head_dim / 2;
-    const size_t labels = (size_t)p->params.labels;
-    const size_t num_slots = (size_t)(p->params.images * p->model->image_tokens);
-    struct dlm_ctx *ctx = p->model->ctx;
-    struct dlm_host_step *h = dlm_alloc(ctx, sizeof(*h));
+    const struct dlm_tower_shape *v = &p->model->tower;
+    const size_t stored = (size_t)(v->patches * v->width);
 
-    p->host = h;
-    if (!h)
-        return DLM_ERR_MEMORY;
-    h->ids = dlm_alloc_array(ctx, (size_t)rows, 4);
-    h->positions = dlm_alloc_array(ctx, (size_t)rows, sizeof(*h->positions));
-    h->rows = dlm_alloc_array(ctx, (size_t)p->params.batch * 4, 4);
-    h->keep = dlm_alloc_array(ctx, labels, 4);
-    h->keep_back = dlm_alloc_array(ctx, (size_t)rows, 4);
-    h->labels = dlm_alloc_array(ctx, labels, 4);
-    h->slot_rows = dlm_alloc_array(ctx, num_slots + 1, 4);
-    h->cos = dlm_alloc_array(ctx, (size_t)(rows * half), 4);
-    h->sin = dlm_alloc_array(ctx, (size_t)(rows * half), 4);
-    h->weights = dlm_alloc_array(ctx, labels, 4);
-    h->row_ids = dlm_alloc_array(ctx, (size_t)p->params.batch, 4);
-    h->keep_ids = dlm_alloc_array(ctx, labels, 4);
-    h->image_ids = dlm_alloc_array(ctx, (size_t)p->params.images + 1, 4);
-    h->half_features = dlm_alloc_array(
-        ctx, (size_t)(p->model->tower.patches * p->model->tower.width), 4);
-    bool ok = h->ids && h->positions && h->rows && h->keep && h->keep_back && h->labels &&
-              h->slot_rows && h->cos && h->sin && h->weights && h->row_ids && h->keep_ids &&
-              h->image_ids && h->half_features;
-    return ok ? DLM_OK : DLM_ERR_MEMORY;
-}
-
-static void free_host(struct dlm_host_step *h)
-{
-    if (!h)
-        return;
-    void *list[] = {h->ids, h->positions, h->rows, h->keep, h->keep_back, h->labels, h->slot_rows,
-                    h->cos, h->sin, h->weights, h->row_ids, h->keep_ids, h->image_ids,
-                    h->half_features};
-    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++)
-        dlm_free(list[i]);
-    dlm_free(h);
+    p->positions = dlm_alloc_array(p->model->ctx, (size_t)num_rows(p), sizeof(*p->positions));
+    p->stored_features = dlm_alloc_array(p->model->ctx, stored, sizeof(*p->stored_features));
+    return p->positions && p->stored_features ? DLM_OK : DLM_ERR_MEMORY;
 }
 
 /* Features of the images in the decoder's width, f32. */
@@ -166,11 +135,13 @@ static enum dlm_status build(struct dlm_pass *p)
         .keep_ids = p->params.dropout ? dlm_slot_leaf(g, p->keep_ids) : NULL,
     };
     struct dlm_tensor *hidden = dlm_decoder_build(&b, &p->model->decoder, &in);
-    p->logprob = dlm_decoder_loss(&b, &p->model->decoder, hidden, dlm_slot_leaf(g, p->labels),
-                                  dlm_slot_leaf(g, p->weights), budget,
-                                  p->params.backward ? &dhidden : NULL);
-    if (p->logprob)
-        p->logprob->is_output = p->logprob->base->is_output = true;
+    struct dlm_tensor *logprob =
+        dlm_decoder_loss(&b, &p->model->decoder, hidden, dlm_slot_leaf(g, p->labels),
+                         dlm_slot_leaf(g, p->weights), budget,
+                         p->params.backward ? &dhidden : NULL);
+    logprob = dlm_view_reshape(g, logprob, 2, (int64_t[]){p->params.labels, 1});
+    (void)dlm_store_rows(g, dlm_slot_leaf(g, p->logprobs), logprob,
+                         dlm_slot_leaf(g, p->logprobs_start)); /* the node is what counts */
     enum dlm_status st = dlm_graph_fuse(g);
     if (!st && p->params.backward)
         st = dlm_graph_backward(g, &hidden, &dhidden, 1, p->params.checkpoint);
@@ -221,7 +192,8 @@ void dlm_pass_destroy(struct dlm_pass **pass)
     dlm_plan_destroy(&p->plan);
     dlm_graph_destroy(&p->graph);
     dlm_slots_finish(&p->slots);
-    free_host(p->host);
+    dlm_free(p->positions);
+    dlm_free(p->stored_features);
     dlm_free(p);
     *pass = NULL;
 }
@@ -234,10 +206,44 @@ enum dlm_status dlm_pass_prepare(struct dlm_pass *pass, struct dlm_workspace *wo
                                         pass->plan, workspace);
 }
 
-/* Running totals while the examples are laid out. */
+/* The host's copies of the inputs, and running totals while the examples are laid out. */
 struct layout {
+    struct views {
+        int32_t *ids, *rows, *keep, *keep_back, *labels, *slot_rows;
+        uint32_t *row_ids, *keep_ids, *image_ids;
+        float *weights;
+    } views;
     int64_t labels, images;
 };
+
+static void *data_of(const struct dlm_slot *slot)
+{
+    return slot ? dlm_slot_data(slot) : NULL;
+}
+
+static void fill(int32_t *list, int64_t len, int32_t value)
+{
+    for (int64_t i = 0; list && i < len; i++)
+        list[i] = value;
+}
+
+/* Everything padding: no row, no label, no image. */
+static void begin_layout(const struct dlm_pass *p, struct layout *at)
+{
+    *at = (struct layout){.views = {
+        .ids = data_of(p->ids), .rows = data_of(p->rows), .keep = data_of(p->keep),
+        .keep_back = data_of(p->keep_back), .labels = data_of(p->labels),
+        .slot_rows = data_of(p->slot_rows), .row_ids = data_of(p->row_ids),
+        .keep_ids = data_of(p->keep_ids), .image_ids = data_of(p->image_ids),
+        .weights = data_of(p->weights)}};
+
+    memset(p->slots.step_data, 0, p->slots.step_bytes);
+    memset(p->positions, 0, (size_t)num_rows(p) * sizeof(*p->positions));
+    fill(at->views.keep_back, num_rows(p), -1);
+    fill(at->views.keep, p->params.labels, -1);
+    fill(at->views.labels, p->params.labels, -1);
+    fill(at->views.slot_rows, p->params.images * p->model->image_tokens, -1);
+}
 
 /* Names the dropout stream of part k of an example: wherever the part lies in a batch. */
 static uint32_t stream_of(const struct dlm_example *e, int64_t k)
@@ -248,7 +254,7 @@ static uint32_t stream_of(const struct dlm_example *e, int64_t k)
 static void lay_out(struct dlm_pass *p, const struct dlm_example *e, int64_t b, float weight,
                     struct layout *at)
 {
-    struct dlm_host_step *h = p->host;
+    struct views *h = &at->views;
     const int64_t first = b * p->params.tokens;
     int64_t slot = at->images * p->model->image_tokens;
 
@@ -269,7 +275,7 @@ static void lay_out(struct dlm_pass *p, const struct dlm_example *e, int64_t b, 
     }
     const int32_t rows[4] = {0, (int32_t)e->len, (int32_t)e->bidirectional_len, (int32_t)e->len};
     memcpy(h->rows + 4 * b, rows, sizeof(rows));
-    p->model->family->positions(p->model, e, h->positions + first, &(int32_t){0});
+    p->model->family->positions(p->model, e, p->positions + first, &(int32_t){0});
     h->row_ids[b] = e->row_id;
     for (int64_t i = 0; i < e->num_images; i++)
         h->image_ids[at->images + i] = stream_of(e, i);
@@ -292,8 +298,8 @@ static enum dlm_status write_images(struct dlm_pass *p, const struct dlm_pass_st
             const void *data = p->params.with_tower ? e->pixels[k] : e->features[k];
             size_t bytes = (p->params.with_tower ? pixels : features) * sizeof(float);
             if (!p->params.with_tower && p->model->policy != DLM_DTYPE_F32) {
-                dlm_dtype_from_f32(p->model->policy, data, p->host->half_features, features);
-                data = p->host->half_features;
+                dlm_dtype_from_f32(p->model->policy, data, p->stored_features, features);
+                data = p->stored_features;
                 bytes = features * sizeof(uint16_t);
             }
             st = dlm_buffer_write(buffer, image * bytes, data, bytes);
@@ -302,56 +308,25 @@ static enum dlm_status write_images(struct dlm_pass *p, const struct dlm_pass_st
     return st;
 }
 
-static enum dlm_status write_image_rows(struct dlm_pass *p)
+static void lay_out_step(struct dlm_pass *p, const struct dlm_pass_step *step)
 {
-    const int32_t patches = (int32_t)p->model->tower.patches;
-    enum dlm_status st = DLM_OK;
-
-    for (int64_t i = 0; !st && i < p->params.images; i++) {
-        const int32_t rows[4] = {0, patches, 0, patches};
-        st = dlm_buffer_write(p->image_rows->storage.buffer, (size_t)i * sizeof(rows), rows,
-                              sizeof(rows));
-    }
-    return st;
-}
-
-static enum dlm_status write_inputs(struct dlm_pass *p, const struct dlm_pass_step *step)
-{
-    const struct dlm_host_step *h = p->host;
-    const size_t rows = (size_t)num_rows(p), labels = (size_t)p->params.labels;
-    const size_t half = (size_t)p->model->decoder.config.head_dim / 2;
     const uint32_t rng[4] = {(uint32_t)step->seed, (uint32_t)(step->seed >> 32), step->step, 0};
     const float on = step->adapter_off ? 0.0f : 1.0f;
-    struct {
-        struct dlm_slot *slot;
-        const void *data;
-        size_t bytes;
-    } list[] = {
-        {p->ids, h->ids, rows * 4},
-        {p->cos, h->cos, rows * half * 4},
-        {p->sin, h->sin, rows * half * 4},
-        {p->rows, h->rows, (size_t)p->params.batch * 16},
-        {p->keep, h->keep, labels * 4},
-        {p->keep_back, h->keep_back, rows * 4},
-        {p->labels, h->labels, labels * 4},
-        {p->weights, h->weights, labels * 4},
-        {p->rng, rng, sizeof(rng)},
-        {p->row_ids, h->row_ids, (size_t)p->params.batch * 4},
-        {p->keep_ids, h->keep_ids, labels * 4},
-        {p->image_ids, h->image_ids, (size_t)p->params.images * 4},
-        {p->adapter_on, &on, sizeof(on)},
-        {p->slot_rows, h->slot_rows, (size_t)(p->params.images * p->model->image_tokens) * 4},
-    };
-    enum dlm_status st = DLM_OK;
+    const int32_t patches = (int32_t)p->model->tower.patches;
+    const int32_t image_rows[4] = {0, patches, 0, patches};
+    struct layout at;
 
-    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(list); i++)
-        if (list[i].slot)
-            st = dlm_slot_write(list[i].slot, list[i].data, list[i].bytes);
-    if (!st && p->params.images)
-        st = write_images(p, step);
-    if (!st && p->image_rows)
-        st = write_image_rows(p);
-    return st;
+    begin_layout(p, &at);
+    for (int64_t i = 0; i < step->num; i++)
+        lay_out(p, &step->examples[i], i, step->weight, &at);
+    for (int64_t i = 0; p->image_rows && i < p->params.images; i++)
+        memcpy((int32_t *)dlm_slot_data(p->image_rows) + 4 * i, image_rows, sizeof(image_rows));
+    const int32_t start[2] = {(int32_t)step->logprobs_at, (int32_t)at.labels}; /* below 2^31 */
+    memcpy(dlm_slot_data(p->logprobs_start), start, sizeof(start));
+    memcpy(dlm_slot_data(p->rng), rng, sizeof(rng));
+    memcpy(dlm_slot_data(p->adapter_on), &on, sizeof(on));
+    dlm_decoder_rope_table(&p->model->decoder.config, p->positions, num_rows(p),
+                           dlm_slot_data(p->cos), dlm_slot_data(p->sin));
 }
 
 /* Ids of the vocabulary, as many image tokens as the images have, and no label that is seen before
@@ -390,42 +365,26 @@ static enum dlm_status check_step(const struct dlm_pass *p, const struct dlm_pas
         images += e->num_images;
     }
     if (!st && (step->num > p->params.batch || labels > p->params.labels ||
-                images > p->params.images))
+                images > p->params.images || step->logprobs_at < 0 ||
+                step->logprobs_at + labels > p->logprobs->desc.shape[0]))
         st = dlm_fail(p->model->ctx, DLM_ERR_INVALID, "the examples do not fit the program");
     return st;
 }
 
 enum dlm_status dlm_pass_run(struct dlm_pass *pass, const struct dlm_pass_step *step)
 {
-    struct dlm_host_step *h = pass->host;
-    const int64_t rows = num_rows(pass);
-    const int64_t num_slots = pass->params.images * pass->model->image_tokens;
-    struct layout at = {0};
-
     enum dlm_status st = check_step(pass, step);
+
     if (st)
         return st;
-    memset(h->ids, 0, (size_t)rows * 4);
-    memset(h->rows, 0, (size_t)pass->params.batch * 16);
-    memset(h->row_ids, 0, (size_t)pass->params.batch * 4);
-    memset(h->keep_ids, 0, (size_t)pass->params.labels * 4);
-    memset(h->image_ids, 0, (size_t)pass->params.images * 4);
-    memset(h->weights, 0, (size_t)pass->params.labels * 4);
-    memset(h->positions, 0, (size_t)rows * sizeof(*h->positions));
-    for (int64_t i = 0; i < rows; i++)
-        h->keep_back[i] = -1;
-    for (int64_t i = 0; i < pass->params.labels; i++)
-        h->keep[i] = h->labels[i] = -1;
-    for (int64_t i = 0; i < num_slots; i++)
-        h->slot_rows[i] = -1;
-    for (int64_t i = 0; i < step->num; i++)
-        lay_out(pass, &step->examples[i], i, step->weight, &at);
-    dlm_decoder_rope_table(&pass->model->decoder.config, h->positions, rows, h->cos, h->sin);
-    st = write_inputs(pass, step);
+    lay_out_step(pass, step);
+    st = dlm_slots_write_step(&pass->slots);
+    if (!st && pass->params.images)
+        st = write_images(pass, step);
     return st ? st : dlm_program_run(pass->program);
 }
 
 enum dlm_status dlm_pass_logprobs(struct dlm_pass *pass, float *out, int64_t num)
 {
-    return dlm_program_read(pass->program, pass->logprob, out, (size_t)num * sizeof(float));
+    return dlm_slot_read(pass->logprobs, out, (size_t)num * sizeof(float));
 }

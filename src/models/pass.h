@@ -11,6 +11,7 @@ struct dlm_pass_params {
     int64_t batch, tokens; /* B, T */
     int64_t labels;        /* most labels of all examples together */
     int64_t images;        /* most images of all examples together */
+    int64_t logprobs;      /* room for those of several runs; less than `labels`: of one */
     bool backward;
     bool checkpoint;
     bool with_tower; /* pixels instead of features: the tower has adapters */
@@ -25,11 +26,12 @@ struct dlm_pass {
     struct dlm_slot *ids, *cos, *sin, *rows, *keep, *keep_back, *labels, *weights;
     struct dlm_slot *features, *pixels, *image_rows, *slot_rows, *rng, *adapter_on;
     struct dlm_slot *row_ids, *keep_ids, *image_ids; /* dropout streams of rows, labels, images */
+    struct dlm_slot *logprobs, *logprobs_start; /* where runs leave what they found */
     struct dlm_graph *graph;
     struct dlm_plan *plan;
     struct dlm_program *program;
-    struct dlm_tensor *logprob; /* f32 [labels] */
-    struct dlm_host_step *host; /* host copies of the inputs */
+    int32_t (*positions)[3];   /* [rows] */
+    uint16_t *stored_features; /* one image's, in the policy's type */
 };
 
 /* Graph and plan only. Borrows model and lora until destroy. */
@@ -49,6 +51,7 @@ struct dlm_pass_step {
     uint64_t seed;    /* of dropout */
     uint32_t step;
     bool adapter_off; /* the base alone */
+    int64_t logprobs_at; /* where the labels' log-probabilities go among those of other runs */
 };
 
 /* Writes the inputs and submits one replay. Labels are those of the examples, in their order;
@@ -56,7 +59,7 @@ struct dlm_pass_step {
 enum dlm_status dlm_pass_run(struct dlm_pass *pass,
                              const struct dlm_pass_step *step) DLM_CHECK_RESULT;
 
-/* Log-probabilities of the labels of the last run: out [num labels]. Waits. */
+/* The first num log-probabilities that runs of passes with the same slots have left. Waits. */
 enum dlm_status dlm_pass_logprobs(struct dlm_pass *pass, float *out,
                                   int64_t num) DLM_CHECK_RESULT;
 

@@ -1,15 +1,10 @@
-/* Buckets and programs. */
+/* Micro-batches: the program of a bucket, the rows put into it, what it found. */
 #include "train/batch.h"
 
 #include "base/log.h"
 
 #define TOKEN_BUCKET 16
 #define LABEL_BUCKET 8
-
-static int64_t round_up(int64_t n, int64_t to)
-{
-    return (n + to - 1) / to * to;
-}
 
 void dlm_batcher_init(struct dlm_batcher *b, struct dlm_train_data *data,
                       const struct dlm_lora *lora, struct dlm_vision *vision, bool checkpoint,
@@ -19,25 +14,20 @@ void dlm_batcher_init(struct dlm_batcher *b, struct dlm_train_data *data,
                               .checkpoint = checkpoint, .with_tower = with_tower};
 }
 
-static void drop_passes(struct dlm_batcher *b)
-{
-    for (int i = 0; i < DLM_BATCHER_MAX_PASSES; i++)
-        dlm_pass_destroy(&b->passes[i]);
-}
-
 void dlm_batcher_finish(struct dlm_batcher *b)
 {
-    drop_passes(b);
+    for (size_t i = 0; i < DLM_MAX_BUCKETS; i++)
+        dlm_pass_destroy(&b->passes[i]);
     dlm_pass_destroy(&b->largest);
     dlm_workspace_finish(&b->workspace);
 }
 
-/* The bucket of some examples. */
-static struct dlm_pass_params bucket_of(const struct dlm_batcher *b,
-                                        const struct dlm_train_example *const *rows, size_t num,
-                                        int64_t batch, bool backward)
+/* What some examples need, rounded. */
+static struct dlm_pass_params shape_of(const struct dlm_batcher *b,
+                                       const struct dlm_train_example *const *rows, size_t num,
+                                       bool backward)
 {
-    struct dlm_pass_params p = {.batch = batch, .backward = backward,
+    struct dlm_pass_params p = {.batch = b->batch, .backward = backward,
                                 .checkpoint = backward && b->checkpoint,
                                 .with_tower = b->with_tower,
                                 .dropout = backward && b->lora->params.dropout > 0};
@@ -48,14 +38,14 @@ static struct dlm_pass_params bucket_of(const struct dlm_batcher *b,
         p.labels += rows[i]->num_labels;
         images = DLM_MAX(images, (int64_t)rows[i]->num_images);
     }
-    p.tokens = round_up(p.tokens, TOKEN_BUCKET);
-    p.labels = round_up(DLM_MAX(p.labels, (int64_t)1), LABEL_BUCKET);
-    p.images = images * batch; /* any number up to that shares a program */
+    p.tokens = dlm_bucket_round(p.tokens, TOKEN_BUCKET);
+    p.labels = dlm_bucket_round(DLM_MAX(p.labels, (int64_t)1), LABEL_BUCKET);
+    p.images = images * b->batch; /* any number up to that shares a program */
     return p;
 }
 
-/* A bucket that holds any `batch` examples. */
-static struct dlm_pass_params largest_bucket(const struct dlm_batcher *b, int64_t batch)
+/* A shape that holds any `batch` examples. */
+static struct dlm_pass_params largest_shape(const struct dlm_batcher *b, int64_t batch)
 {
     int64_t labels = 0;
     struct dlm_pass_params p = {.batch = batch, .backward = true, .checkpoint = b->checkpoint,
@@ -70,15 +60,17 @@ static struct dlm_pass_params largest_bucket(const struct dlm_batcher *b, int64_
         labels = DLM_MAX(labels, e->num_labels);
         p.images = DLM_MAX(p.images, (int64_t)e->num_images * batch);
     }
-    p.tokens = round_up(p.tokens, TOKEN_BUCKET);
-    p.labels = round_up(DLM_MAX(labels, (int64_t)1) * batch, LABEL_BUCKET);
+    p.tokens = dlm_bucket_round(p.tokens, TOKEN_BUCKET);
+    p.labels = dlm_bucket_round(DLM_MAX(labels, (int64_t)1) * batch, LABEL_BUCKET);
     return p;
 }
 
-static enum dlm_status create_largest(struct dlm_batcher *b, int64_t batch, struct dlm_pass **pass)
+static enum dlm_status create_largest(struct dlm_batcher *b, int64_t batch, int64_t grad_accum,
+                                      struct dlm_pass **pass)
 {
-    struct dlm_pass_params params = largest_bucket(b, batch);
+    struct dlm_pass_params params = largest_shape(b, batch);
 
+    params.logprobs = params.labels * grad_accum;
     return dlm_pass_create(b->data->ctx, pass, b->data->model, b->lora, &params);
 }
 
@@ -86,17 +78,36 @@ enum dlm_status dlm_batcher_measure(struct dlm_batcher *b, int64_t batch, size_t
 {
     struct dlm_pass *pass = NULL;
 
-    enum dlm_status st = create_largest(b, batch, &pass);
+    enum dlm_status st = create_largest(b, batch, 1, &pass);
     *bytes = st ? 0 : dlm_plan_bytes(pass->plan) + dlm_slots_bytes(&pass->slots);
     dlm_pass_destroy(&pass);
     return st;
 }
 
-enum dlm_status dlm_batcher_plan(struct dlm_batcher *b, int64_t batch, struct dlm_plan *update_plan)
+enum dlm_status dlm_batcher_plan(struct dlm_batcher *b, int64_t batch, int64_t grad_accum,
+                                 struct dlm_plan *update_plan)
 {
     b->batch = batch;
     b->update_plan = update_plan;
-    return create_largest(b, batch, &b->largest);
+    return create_largest(b, batch, grad_accum, &b->largest);
+}
+
+void dlm_batcher_expect(struct dlm_batcher *b, const struct dlm_train_example *const *rows,
+                        size_t num, bool backward)
+{
+    const struct dlm_pass_params shape = shape_of(b, rows, num, backward);
+
+    if (b->buckets.num < DLM_MAX_BUCKETS - 2) /* room for the largest shapes */
+        dlm_buckets_add(&b->buckets, &shape);
+}
+
+void dlm_batcher_expect_all(struct dlm_batcher *b)
+{
+    struct dlm_pass_params shape = largest_shape(b, b->batch);
+
+    dlm_buckets_add(&b->buckets, &shape);
+    shape.backward = shape.checkpoint = shape.dropout = false;
+    dlm_buckets_add(&b->buckets, &shape);
 }
 
 /* Every plan that shares the workspace; NULL where there is none. */
@@ -131,12 +142,6 @@ enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)
     return st || !b->vision ? st : dlm_vision_prepare(b->vision, &b->workspace);
 }
 
-static bool same_bucket(const struct dlm_pass_params *a, const struct dlm_pass_params *b)
-{
-    return a->batch == b->batch && a->tokens == b->tokens && a->labels == b->labels &&
-           a->images == b->images && a->backward == b->backward;
-}
-
 /* True when the workspace, made for the largest bucket, holds a smaller one too. */
 static bool fits(const struct dlm_batcher *b, const struct dlm_plan *plan)
 {
@@ -147,44 +152,45 @@ static bool fits(const struct dlm_batcher *b, const struct dlm_plan *plan)
     return true;
 }
 
-/* The program of a bucket, made if need be in place of the one unused for longest. A bucket whose
- * packing came out larger than the workspace runs as the largest one. */
-static enum dlm_status get_pass(struct dlm_batcher *b, const struct dlm_pass_params *params,
-                                struct dlm_pass **out)
+static enum dlm_status make_pass(struct dlm_batcher *b, struct dlm_pass_params params,
+                                 struct dlm_pass **pass)
 {
-    int oldest = 0;
+    struct dlm_ctx *ctx = b->data->ctx;
 
-    for (int i = 0; i < DLM_BATCHER_MAX_PASSES; i++) {
-        if (b->passes[i] && same_bucket(&b->buckets[i], params)) {
-            b->used[i] = ++b->clock;
-            *out = b->passes[i];
-            return DLM_OK;
-        }
-        if (!b->passes[i] || (b->passes[oldest] && b->used[i] < b->used[oldest]))
-            oldest = i;
-    }
-    dlm_pass_destroy(&b->passes[oldest]);
-    enum dlm_status st = dlm_pass_create(b->data->ctx, &b->passes[oldest], b->data->model, b->lora,
-                                         params);
-    if (!st && !fits(b, b->passes[oldest]->plan)) {
-        struct dlm_pass_params larger = largest_bucket(b, b->batch);
-        larger.backward = params->backward;
-        larger.dropout = params->dropout;
-        dlm_pass_destroy(&b->passes[oldest]);
-        st = dlm_pass_create(b->data->ctx, &b->passes[oldest], b->data->model, b->lora, &larger);
+    params.logprobs = b->largest->params.logprobs;
+    b->num_programs++;
+    enum dlm_status st = dlm_pass_create(ctx, pass, b->data->model, b->lora, &params);
+    if (!st && !fits(b, (*pass)->plan)) {
+        struct dlm_pass_params larger = b->largest->params;
+        larger.backward = params.backward;
+        larger.checkpoint = params.checkpoint;
+        larger.dropout = params.dropout;
+        dlm_pass_destroy(pass);
+        st = dlm_pass_create(ctx, pass, b->data->model, b->lora, &larger);
     }
     if (!st) {
-        dlm_slots_share(&b->passes[oldest]->slots, &b->largest->slots);
-        st = dlm_pass_prepare(b->passes[oldest], &b->workspace);
+        dlm_slots_share(&(*pass)->slots, &b->largest->slots);
+        st = dlm_pass_prepare(*pass, &b->workspace);
     }
-    if (st) {
-        dlm_pass_destroy(&b->passes[oldest]);
-        return st;
-    }
-    b->buckets[oldest] = *params;
-    b->used[oldest] = ++b->clock;
-    *out = b->passes[oldest];
-    return DLM_OK;
+    if (st)
+        dlm_pass_destroy(pass);
+    return st;
+}
+
+/* The program of the bucket for some examples, made at first use. A bucket whose packing came out
+ * larger than the workspace runs as the largest one. */
+static enum dlm_status get_pass(struct dlm_batcher *b, const struct dlm_pass_params *shape,
+                                struct dlm_pass **out)
+{
+    const int i = dlm_buckets_find(&b->buckets, shape);
+
+    *out = NULL;
+    if (i < 0)
+        return dlm_fail(b->data->ctx, DLM_ERR_INVALID, "a micro-batch fits no program");
+    enum dlm_status st =
+        b->passes[i] ? DLM_OK : make_pass(b, b->buckets.list[i], &b->passes[i]);
+    *out = b->passes[i];
+    return st;
 }
 
 /* images: room for the pointers of the example's images. */
@@ -209,37 +215,47 @@ static enum dlm_status make_example(struct dlm_batcher *b, const struct dlm_trai
     return st;
 }
 
-enum dlm_status dlm_batcher_run(struct dlm_batcher *b, const struct dlm_train_example *const *rows,
-                                size_t num, const struct dlm_pass_step *how, bool backward,
-                                double *sum)
+void dlm_batcher_begin(struct dlm_batcher *b)
 {
-    struct dlm_pass_params params = bucket_of(b, rows, num, b->batch, backward);
+    b->num_logprobs = 0;
+}
+
+enum dlm_status dlm_batcher_run(struct dlm_batcher *b, const struct dlm_train_example *const *rows,
+                                size_t num, const struct dlm_pass_step *how, bool backward)
+{
+    const struct dlm_pass_params shape = shape_of(b, rows, num, backward);
     struct dlm_ctx *ctx = b->data->ctx;
     struct dlm_pass_step step = *how;
     struct dlm_pass *pass = NULL;
-    int64_t labels = 0;
     struct dlm_example *examples = dlm_alloc_array(ctx, num, sizeof(*examples));
-    const float **images = dlm_alloc_array(ctx, (size_t)params.images + 1, sizeof(*images));
-    float *logprobs = dlm_alloc_array(ctx, (size_t)params.labels, sizeof(*logprobs));
-    enum dlm_status st = examples && images && logprobs ? DLM_OK : DLM_ERR_MEMORY;
+    const float **images = dlm_alloc_array(ctx, (size_t)shape.images + 1, sizeof(*images));
+    enum dlm_status st = examples && images ? DLM_OK : DLM_ERR_MEMORY;
 
-    *sum = 0;
-    for (size_t i = 0, image = 0; !st && i < num; image += rows[i++]->num_images) {
-        st = make_example(b, rows[i], images + image, &examples[i]);
-        labels += rows[i]->num_labels;
-    }
-    if (!st)
-        st = get_pass(b, &params, &pass);
     step.examples = examples;
     step.num = (int64_t)num;
+    step.logprobs_at = b->num_logprobs;
+    for (size_t i = 0, image = 0; !st && i < num; image += rows[i++]->num_images) {
+        st = make_example(b, rows[i], images + image, &examples[i]);
+        b->num_logprobs += rows[i]->num_labels;
+    }
+    if (!st)
+        st = get_pass(b, &shape, &pass);
     if (!st)
         st = dlm_pass_run(pass, &step);
-    if (!st)
-        st = dlm_pass_logprobs(pass, logprobs, labels);
-    for (int64_t i = 0; !st && i < labels; i++)
-        *sum += logprobs[i];
     dlm_free(examples);
     dlm_free(images);
+    return st;
+}
+
+enum dlm_status dlm_batcher_end(struct dlm_batcher *b, double *sum)
+{
+    float *logprobs = dlm_alloc_array(b->data->ctx, (size_t)b->num_logprobs, sizeof(*logprobs));
+    enum dlm_status st = logprobs ? dlm_pass_logprobs(b->largest, logprobs, b->num_logprobs)
+                                  : DLM_ERR_MEMORY;
+
+    *sum = 0;
+    for (int64_t i = 0; !st && i < b->num_logprobs; i++)
+        *sum += logprobs[i];
     dlm_free(logprobs);
     return st;
 }

@@ -1,12 +1,11 @@
-/* Micro-batches: programs by shape bucket, made at first use in one workspace that is sized for the
- * largest. */
+/* Micro-batches: each runs in the program of its bucket (buckets.h), which is made at first use in
+ * one workspace that is sized for the largest. */
 #ifndef DLM_TRAIN_BATCH_H
 #define DLM_TRAIN_BATCH_H
 
 #include "models/budget.h"
+#include "train/buckets.h"
 #include "train/data.h"
-
-#define DLM_BATCHER_MAX_PASSES 24
 
 struct dlm_batcher {
     struct dlm_train_data *data;
@@ -15,10 +14,10 @@ struct dlm_batcher {
     bool checkpoint, with_tower;
     int64_t batch;
     struct dlm_pass *largest; /* decides the workspace, and has the inputs of all */
-    struct dlm_pass *passes[DLM_BATCHER_MAX_PASSES];
-    struct dlm_pass_params buckets[DLM_BATCHER_MAX_PASSES]; /* that each pass serves */
-    uint64_t used[DLM_BATCHER_MAX_PASSES]; /* when it last ran */
-    uint64_t clock;
+    struct dlm_buckets buckets;
+    struct dlm_pass *passes[DLM_MAX_BUCKETS]; /* by bucket; NULL: not made yet */
+    int64_t num_programs;                     /* made so far */
+    int64_t num_logprobs;                     /* since dlm_batcher_begin() */
     struct dlm_plan *update_plan;
     struct dlm_workspace workspace;
 };
@@ -32,18 +31,28 @@ void dlm_batcher_finish(struct dlm_batcher *b);
 enum dlm_status dlm_batcher_measure(struct dlm_batcher *b, int64_t batch,
                                     size_t *bytes) DLM_CHECK_RESULT;
 
-/* Plans the largest pass. update_plan is borrowed: it shares the workspace. */
-enum dlm_status dlm_batcher_plan(struct dlm_batcher *b, int64_t batch,
+/* Plans the largest pass, for steps of grad_accum micro-batches. update_plan is borrowed: it shares
+ * the workspace. */
+enum dlm_status dlm_batcher_plan(struct dlm_batcher *b, int64_t batch, int64_t grad_accum,
                                  struct dlm_plan *update_plan) DLM_CHECK_RESULT;
+
+/* After planning: makes a bucket for some rows, and in the end those for whatever may come. */
+void dlm_batcher_expect(struct dlm_batcher *b, const struct dlm_train_example *const *rows,
+                        size_t num, bool backward);
+void dlm_batcher_expect_all(struct dlm_batcher *b);
+
 void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *budget);
 
 /* Allocates the workspace and prepares the vision program. */
 enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b) DLM_CHECK_RESULT;
 
-/* Runs one micro-batch; *sum is the sum of its labels' log-probabilities. backward: gradients are
- * added to the adapter's, and its dropout is on. */
+/* Runs micro-batches one after the other, at most grad_accum of them, none of which waits for the
+ * one before: dlm_batcher_end() gives the sum of all their labels' log-probabilities. backward:
+ * gradients are added to the adapter's, and its dropout is on. */
+void dlm_batcher_begin(struct dlm_batcher *b);
 enum dlm_status dlm_batcher_run(struct dlm_batcher *b, const struct dlm_train_example *const *rows,
-                                size_t num, const struct dlm_pass_step *how, bool backward,
-                                double *sum) DLM_CHECK_RESULT;
+                                size_t num, const struct dlm_pass_step *how,
+                                bool backward) DLM_CHECK_RESULT;
+enum dlm_status dlm_batcher_end(struct dlm_batcher *b, double *sum) DLM_CHECK_RESULT;
 
 #endif

@@ -76,6 +76,55 @@ static enum dlm_status resolve(struct dlm_trainer *t)
     return DLM_OK;
 }
 
+/* The rows of a step, in the order of its epoch. */
+static size_t take_rows(struct dlm_trainer *t, int64_t step)
+{
+    const int64_t group = t->params.micro_batch * t->params.grad_accum;
+    const int64_t epoch = (step - 1) / t->steps_per_epoch;
+    const int64_t begin = (step - 1) % t->steps_per_epoch * group;
+    const int64_t end = DLM_MIN(begin + group, (int64_t)t->data->num_train);
+
+    if (epoch != t->epoch) {
+        dlm_rows_order(t->params.seed, (uint32_t)epoch, (uint32_t)t->data->num_train, t->order);
+        t->epoch = epoch;
+    }
+    for (int64_t i = begin; i < end; i++)
+        t->rows[i - begin] = &t->data->train[t->order[i]];
+    return (size_t)(end - begin);
+}
+
+/* The validation rows from `at` on that run together. */
+#define VAL_BATCH 8
+static size_t take_val_rows(const struct dlm_trainer *t, size_t at,
+                            const struct dlm_train_example *rows[VAL_BATCH])
+{
+    const size_t batch = DLM_MIN((size_t)t->params.micro_batch, (size_t)VAL_BATCH);
+    const size_t num = DLM_MIN(t->data->num_val - at, batch);
+
+    for (size_t i = 0; i < num; i++)
+        rows[i] = &t->data->val[at + i];
+    return num;
+}
+
+/* From the run's first steps and all of its validation: the same for whoever resumes it. */
+static void choose_buckets(struct dlm_trainer *t)
+{
+    const int64_t steps = DLM_MIN(t->schedule.steps, (int64_t)DLM_BUCKET_STEPS);
+    const size_t batch = (size_t)t->params.micro_batch;
+    const struct dlm_train_example *val[VAL_BATCH];
+
+    for (int64_t step = 1; step <= steps; step++) {
+        const size_t num = take_rows(t, step);
+        for (size_t at = 0; at < num; at += batch)
+            dlm_batcher_expect(&t->batcher, t->rows + at, DLM_MIN(num - at, batch), true);
+    }
+    for (size_t at = 0, num; at < t->data->num_val; at += num) {
+        num = take_val_rows(t, at, val);
+        dlm_batcher_expect(&t->batcher, val, num, false);
+    }
+    dlm_batcher_expect_all(&t->batcher);
+}
+
 enum dlm_status dlm_trainer_create(struct dlm_ctx *ctx, struct dlm_trainer **out,
                                    struct dlm_train_data *data, struct dlm_lora *lora,
                                    struct dlm_vision *vision,
@@ -105,7 +154,10 @@ enum dlm_status dlm_trainer_create(struct dlm_ctx *ctx, struct dlm_trainer **out
         st = dlm_update_init(&t->update, ctx, data->model->device, lora,
                              (float)params->max_grad_norm);
     if (!st)
-        st = dlm_batcher_plan(&t->batcher, t->params.micro_batch, t->update.plan);
+        st = dlm_batcher_plan(&t->batcher, t->params.micro_batch, t->params.grad_accum,
+                              t->update.plan);
+    if (!st)
+        choose_buckets(t);
     if (st) {
         dlm_trainer_destroy(&t);
         return st;
@@ -138,6 +190,11 @@ const struct dlm_trainer_params *dlm_trainer_get_params(const struct dlm_trainer
     return &t->params;
 }
 
+int64_t dlm_trainer_num_programs(const struct dlm_trainer *t)
+{
+    return t->batcher.num_programs;
+}
+
 void dlm_trainer_add_to_budget(const struct dlm_trainer *t, struct dlm_budget *budget)
 {
     dlm_batcher_add_to_budget(&t->batcher, budget);
@@ -149,23 +206,6 @@ enum dlm_status dlm_trainer_prepare(struct dlm_trainer *t)
     enum dlm_status st = dlm_batcher_prepare(&t->batcher);
 
     return st ? st : dlm_update_prepare(&t->update, &t->batcher.workspace);
-}
-
-/* The rows of a step, in the order of its epoch. */
-static size_t take_rows(struct dlm_trainer *t, int64_t step)
-{
-    const int64_t group = t->params.micro_batch * t->params.grad_accum;
-    const int64_t epoch = (step - 1) / t->steps_per_epoch;
-    const int64_t begin = (step - 1) % t->steps_per_epoch * group;
-    const int64_t end = DLM_MIN(begin + group, (int64_t)t->data->num_train);
-
-    if (epoch != t->epoch) {
-        dlm_rows_order(t->params.seed, (uint32_t)epoch, (uint32_t)t->data->num_train, t->order);
-        t->epoch = epoch;
-    }
-    for (int64_t i = begin; i < end; i++)
-        t->rows[i - begin] = &t->data->train[t->order[i]];
-    return (size_t)(end - begin);
 }
 
 static int64_t count_labels(const struct dlm_train_example *const *rows, size_t num)
@@ -191,39 +231,42 @@ enum dlm_status dlm_trainer_run(struct dlm_trainer *t, int64_t step, struct dlm_
     *out = (struct dlm_trainer_step){.step = step, .num_items = num_items, .rows = t->rows,
                                      .num_rows = num,
                                      .lr = dlm_schedule_lr(&t->schedule, step - 1)};
+    for (size_t i = 0; i < num; i++)
+        out->tokens += (int64_t)t->rows[i]->input.ids.len;
+    dlm_batcher_begin(&t->batcher);
     for (size_t at = 0; !st && at < num; at += (size_t)t->params.micro_batch) {
         size_t n = DLM_MIN(num - at, (size_t)t->params.micro_batch);
-        double sum = 0;
-        st = dlm_batcher_run(&t->batcher, t->rows + at, n, &how, true, &sum);
-        out->loss -= sum / (double)DLM_MAX(num_items, (int64_t)1);
-        for (size_t i = 0; i < n; i++)
-            out->tokens += (int64_t)t->rows[at + i]->input.ids.len;
+        st = dlm_batcher_run(&t->batcher, t->rows + at, n, &how, true);
     }
     const struct dlm_update_step update = {.lr = out->lr, .beta1 = 0.9, .beta2 = 0.999,
                                            .eps = 1e-8, .t = step};
+    double sum = 0;
     if (!st)
         st = dlm_update_run(&t->update, &update, &out->grad_norm);
+    if (!st)
+        st = dlm_batcher_end(&t->batcher, &sum);
+    out->loss = -sum / (double)DLM_MAX(num_items, (int64_t)1);
     dlm_train_data_trim(t->data);
     return st;
 }
 
 enum dlm_status dlm_trainer_validate(struct dlm_trainer *t, double *loss)
 {
-    const struct dlm_train_example *rows[8];
-    const size_t batch = DLM_MIN((size_t)t->params.micro_batch, DLM_ARRAY_LEN(rows));
+    const struct dlm_train_example *rows[VAL_BATCH];
     struct dlm_pass_step how = {.weight = 0};
     double sum = 0;
     int64_t labels = 0;
     enum dlm_status st = DLM_OK;
 
-    for (size_t at = 0; !st && at < t->data->num_val; at += batch) {
-        size_t n = DLM_MIN(t->data->num_val - at, batch);
+    for (size_t at = 0, num; !st && at < t->data->num_val; at += num) {
         double part = 0;
-        for (size_t i = 0; i < n; i++)
-            rows[i] = &t->data->val[at + i];
-        st = dlm_batcher_run(&t->batcher, rows, n, &how, false, &part);
+        num = take_val_rows(t, at, rows);
+        dlm_batcher_begin(&t->batcher);
+        st = dlm_batcher_run(&t->batcher, rows, num, &how, false);
+        if (!st)
+            st = dlm_batcher_end(&t->batcher, &part);
         sum += part;
-        labels += count_labels(rows, n);
+        labels += count_labels(rows, num);
     }
     *loss = labels ? -sum / (double)labels : NAN;
     return st;

@@ -35,6 +35,8 @@ void dlm_trainer_destroy(struct dlm_trainer **trainer);
 /* The parameters as they were resolved: nothing is 0 but max_steps. Valid until destroy. */
 const struct dlm_trainer_params *dlm_trainer_get_params(const struct dlm_trainer *t);
 int64_t dlm_trainer_num_steps(const struct dlm_trainer *t);
+/* Programs made for shapes of micro-batches so far. */
+int64_t dlm_trainer_num_programs(const struct dlm_trainer *t);
 
 /* The workspace of every program, and their inputs. */
 void dlm_trainer_add_to_budget(const struct dlm_trainer *t, struct dlm_budget *budget);

@@ -20,7 +20,7 @@ enum dlm_status dlm_update_init(struct dlm_update *u, struct dlm_ctx *ctx,
                                 float max_norm)
 {
     *u = (struct dlm_update){.slots = {.ctx = ctx, .device = device}};
-    u->hyper = dlm_slots_add(&u->slots, DLM_ROLE_INPUT, "hyper", DLM_DTYPE_F32, 1, (int64_t[]){8});
+    u->hyper = dlm_slots_add_step(&u->slots, "hyper", DLM_DTYPE_F32, 1, (int64_t[]){8});
     enum dlm_status st = u->hyper ? dlm_graph_create(ctx, &u->graph) : DLM_ERR_MEMORY;
     if (st)
         return st;

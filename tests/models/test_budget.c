@@ -40,7 +40,7 @@ static bool measure(const struct dlm_model *m, struct dlm_lora *lora, struct dlm
         dlm_budget_add_lora(b, lora, true);
         dlm_budget_add_workspace(b, plans, 4);
         dlm_budget_add_slots(b, &pass->slots);
-        dlm_budget_add_slots(b, dlm_generator_slots(generator));
+        dlm_generator_add_to_budget(generator, b);
         dlm_budget_add_slots(b, &vision.slots);
     }
     dlm_vision_finish(&vision);
