@@ -178,6 +178,22 @@ static void say_recipe(const struct dlm_train_call *t)
             epochs, p->lr, stated(t, "training.learning_rate") ? "" : " (chosen)");
 }
 
+/* A run so short that all of it is the foot of the warm-up changes nothing. */
+static void warn_idle(const struct dlm_train_call *t)
+{
+    const struct dlm_trainer_params *p = dlm_trainer_get_params(t->trainer);
+    const int64_t steps = dlm_trainer_num_steps(t->trainer);
+    const struct dlm_schedule schedule =
+        dlm_schedule_make(p->schedule, p->lr, steps, p->warmup_ratio);
+
+    for (int64_t k = 0; k < steps; k++)
+        if (dlm_schedule_lr(&schedule, k) > 0)
+            return;
+    dlm_log(t->ctx, DLM_LOG_WARNING,
+            "the only step has learning rate 0, as warm-up begins: nothing is learnt");
+    dlm_log(t->ctx, DLM_LOG_HINT, "training.warmup_ratio 0 or more steps make it learn");
+}
+
 static enum dlm_status make_trainer(struct dlm_train_call *t)
 {
     static const enum dlm_schedule_kind schedules[] = {
@@ -209,8 +225,10 @@ static enum dlm_status make_trainer(struct dlm_train_call *t)
     if (!st)
         st = dlm_trainer_create(t->ctx, &t->trainer, &t->data, t->s.lora,
                                 t->s.has_vision ? &t->s.vision : NULL, &params);
-    if (!st)
+    if (!st) {
         say_recipe(t);
+        warn_idle(t);
+    }
     return st;
 }
 

@@ -171,4 +171,17 @@ train_ warm
 status_is 0
 holds_ test "$(ls warm/$store_/adapter/versions | tr '\n' ' ')" = "v0001 v0002 "
 
+case_ "a training whose only step has learning rate 0"
+sed 's/warmup_ratio: 0.0/warmup_ratio: 0.1/' doc.dlm > warm.dlm
+run_ dlm -q --home idle train --backend cpu --max-steps 1 warm.dlm
+status_is 0
+err_is "warning: the only step has learning rate 0, as warm-up begins: nothing is learnt" \
+    "hint: training.warmup_ratio 0 or more steps make it learn"
+for more in "--max-steps 2 warm.dlm" "--max-steps 1 doc.dlm"; do
+    rm -rf idle
+    run_ dlm -q --home idle train --backend cpu $more
+    status_is 0
+    err_is
+done
+
 summary_
