@@ -107,11 +107,63 @@ run_ dlm -q --home unbroken train --backend cpu --max-steps $steps long.dlm
 status_is 0
 same_ resumed unbroken/${adapter_#home/}/v0001/adapter_model.safetensors
 
-case_ "SIGTERM does the same as Ctrl-C, a second signal ends at once"
+for signal in TERM:143 HUP:129; do
+    case_ "SIG${signal%:*} does the same as Ctrl-C"
+    start_ --fresh
+    kill -${signal%:*} $job
+    join_
+    status_is ${signal#*:}
+    err_has "interrupted after step "
+done
+
+case_ "nohup keeps SIGHUP away"
+trap '' HUP
 start_ --fresh
-kill -TERM $job
+trap - HUP
+kill -HUP $job
+sleep 0.5
+holds_ kill -0 $job
+kill -INT $job
 join_
 status_is 130
+
+# One step goes over all of 40,000 questions, half a minute or more: the first signal waits for its
+# end.
+case_ "a second Ctrl-C ends at once, in the middle of a step"
+ask_
+cp out answer
+{
+    awk 'NR > 1 && /^---$/ { print; exit } { print }' doc.dlm |
+        sed 's/grad_accum: .*/grad_accum: 1000000/'
+    echo '::instruction::'
+    awk 'BEGIN {
+        for (i = 0; i < 40000; i++)
+            printf "### Q\nwhat is blue %d?\n### A\nblue an blue an blue an blue an\n", i
+    }'
+} > step.dlm
+for signal in INT:130 TERM:143; do
+    : > started
+    "$dlm" train --backend cpu --take-over step.dlm > job.out 2> job.err &
+    job=$!
+    until [ -n "$(find home -name state.json -newer started 2> find.err)" ] ||
+        ! kill -0 $job 2> kill.err; do sleep 0.1; done
+    sleep 0.5
+    kill -INT $job
+    sleep 0.5
+    holds_ kill -0 $job
+    kill -${signal%:*} $job
+    join_
+    status_is ${signal#*:}
+    err_has "stopping at a safe point; once more to stop at once"
+    [ "$(grep -c 'stopping at a safe point' err)" -eq 1 ] || fail_ "the note came twice"
+    grep -q 'interrupted' err && fail_ "it stopped at a safe point"
+done
+ask_
+same_ out answer
+train_ --max-steps 1 doc.dlm
+status_is 0
+ask_
+status_is 0
 
 case_ "Ctrl-C ends an answer"
 "$dlm" -q prompt --backend cpu doc.dlm --image images/one.png --temp 0 --max-tokens 100000 \

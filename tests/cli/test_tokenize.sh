@@ -98,7 +98,7 @@ done
 kill -TERM $pid
 wait $pid
 status=$?
-status_is 130
+status_is 143
 exec 5>&-
 
 summary_

@@ -11,7 +11,7 @@ enum dlm_exit {
     DLM_EXIT_DONE = 0,
     DLM_EXIT_FAILED = 1,
     DLM_EXIT_USAGE = 2,
-    DLM_EXIT_INTERRUPTED = 130,
+    DLM_EXIT_SIGNAL = 128, /* and the signal's number: 130 after Ctrl-C */
 };
 
 struct dlm_cli {

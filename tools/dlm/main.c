@@ -41,16 +41,19 @@ static const struct dlm_option_table global_table = {
     .num_options = DLM_NUM_OPTIONS(global_options),
 };
 
-/* The only mutable global: what the signal handler stops. */
+/* The only mutable globals: what the signal handler stops, and the signal that it got first. */
 static struct dlm_ctx *volatile running;
+static volatile sig_atomic_t caught;
 
+/* The first signal asks for an end at a safe point. The second does not ask: a step can take
+ * minutes, and a store is sound whenever a process dies. */
 static void on_signal(int number)
 {
     static const char note[] = "\ndlm: stopping at a safe point; once more to stop at once\n";
 
-    (void)number;
-    if (!running || dlm_ctx_is_cancelled(running))
-        _exit(DLM_EXIT_INTERRUPTED);
+    if (!running || caught)
+        _exit(DLM_EXIT_SIGNAL + number);
+    caught = number;
     dlm_ctx_cancel(running);
     if (write(STDERR_FILENO, note, sizeof(note) - 1) < 0)
         return; /* nothing can be said, then */
@@ -59,12 +62,14 @@ static void on_signal(int number)
 static void catch_signals(struct dlm_ctx *ctx)
 {
     /* without SA_RESTART, so that reading standard input stops too */
-    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction action = {.sa_handler = on_signal}, before;
 
     running = ctx;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN) /* not under nohup */
+        sigaction(SIGHUP, &action, NULL);
     signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is a failed write, not a death */
 }
 
@@ -76,7 +81,7 @@ int dlm_exit_of(enum dlm_status status)
     case DLM_ERR_USAGE:
         return DLM_EXIT_USAGE;
     case DLM_ERR_CANCELLED:
-        return DLM_EXIT_INTERRUPTED;
+        return DLM_EXIT_SIGNAL + (caught ? caught : SIGINT);
     default:
         return DLM_EXIT_FAILED;
     }

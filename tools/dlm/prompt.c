@@ -135,7 +135,7 @@ static int run(struct dlm_cli *cli, const void *args)
     if (!params.query || !strcmp(params.query, "-")) {
         piped = read_query(cli);
         if (!piped)
-            return dlm_ctx_is_cancelled(cli->ctx) ? DLM_EXIT_INTERRUPTED : DLM_EXIT_FAILED;
+            return dlm_exit_of(dlm_ctx_is_cancelled(cli->ctx) ? DLM_ERR_CANCELLED : DLM_ERR_IO);
         params.query = piped;
     }
     params.home = cli->home;
