@@ -14,12 +14,14 @@ enum dlm_exit {
     DLM_EXIT_SIGNAL = 128, /* and the signal's number: 130 after Ctrl-C */
 };
 
+struct dlm_progress;
+
 struct dlm_cli {
     struct dlm_ctx *ctx;
     const char *home; /* --home, or NULL */
     bool is_verbose, is_quiet;
-    const char *subject;   /* what an error's line begins with: "dlm", or a command of its own */
-    bool is_progress_open; /* the terminal's last line is a progress line */
+    const char *subject; /* what an error's line begins with: "dlm", or a command of its own */
+    struct dlm_progress *progress; /* what is on the screen besides messages; NULL: nothing */
 };
 
 /* A command. args is a struct of args_bytes that starts as a copy of defaults (NULL: zeros) and is

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "progress.h"
 
 static const struct dlm_command *const commands[] = {
     &dlm_command_init,     &dlm_command_train,      &dlm_command_prompt, &dlm_command_show,
@@ -103,20 +104,13 @@ static bool has_subject(const char *text)
     return false;
 }
 
-static void close_progress(struct dlm_cli *cli)
-{
-    if (cli->is_progress_open)
-        fputs("\r\033[K", stderr);
-    cli->is_progress_open = false;
-}
-
 static void on_log(void *user, enum dlm_log_level level, const char *text)
 {
     struct dlm_cli *cli = user;
 
     if ((level == DLM_LOG_DEBUG && !cli->is_verbose) || (level == DLM_LOG_INFO && cli->is_quiet))
         return;
-    close_progress(cli);
+    dlm_progress_hide(cli->progress);
     switch (level) {
     case DLM_LOG_HINT:
         fprintf(stderr, "hint: %s\n", text);
@@ -133,6 +127,7 @@ static void on_log(void *user, enum dlm_log_level level, const char *text)
         else
             fprintf(stderr, "%s: %s\n", cli->subject, text);
     }
+    dlm_progress_show(cli->progress);
 }
 
 int dlm_cli_wrong(const struct dlm_cli *cli, const char *fmt, ...)
@@ -153,11 +148,12 @@ void dlm_cli_say(struct dlm_cli *cli, const char *fmt, ...)
 
     if (cli->is_quiet)
         return;
-    close_progress(cli);
+    dlm_progress_hide(cli->progress);
     va_start(list, fmt);
     vfprintf(stderr, fmt, list);
     va_end(list);
     fputc('\n', stderr);
+    dlm_progress_show(cli->progress);
 }
 
 /* --- running --- */

@@ -1,13 +1,8 @@
 /* dlm train: a new adapter from a document. */
 #include <inttypes.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "cli.h"
-
-#define REDRAW_SECONDS 0.1 /* on a terminal */
-#define LINE_SECONDS 10.0  /* elsewhere */
+#include "progress.h"
 
 enum phase { PHASE_ALL, PHASE_SFT, PHASE_PREFERENCE };
 
@@ -56,55 +51,10 @@ static const struct dlm_option options[] = {
     DLM_COMPUTE_OPTIONS(struct args, params.compute),
 };
 
-/* --- progress --- */
-
-struct progress {
-    struct dlm_cli *cli;
-    bool is_terminal;
-    double last; /* when something was printed; 0: never */
-};
-
-static double now_seconds(void)
+static void on_progress(void *user, const struct dlm_train_progress *step)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    dlm_progress_step(user, step);
 }
-
-/* "1:02:03", "2:03" */
-static void duration_text(double seconds, char *text, size_t bytes)
-{
-    int64_t s = seconds > 0 && seconds < 1e9 ? (int64_t)(seconds + 0.5) : 0;
-
-    if (s >= 3600)
-        snprintf(text, bytes, "%" PRId64 ":%02d:%02d", s / 3600, (int)(s / 60 % 60),
-                 (int)(s % 60));
-    else
-        snprintf(text, bytes, "%d:%02d", (int)(s / 60), (int)(s % 60));
-}
-
-static void on_progress(void *user, const struct dlm_train_progress *p)
-{
-    struct progress *progress = user;
-    const double now = now_seconds();
-    const bool is_end = p->step == 1 || p->step == p->steps;
-    char left[32];
-
-    if (progress->last > 0 && !is_end &&
-        now - progress->last < (progress->is_terminal ? REDRAW_SECONDS : LINE_SECONDS))
-        return;
-    progress->last = now;
-    duration_text(p->seconds_left, left, sizeof(left));
-    fprintf(stderr,
-            "%sstep %" PRId64 "/%" PRId64 "  loss %.4f  lr %.3g  %.0f tokens/s  %s left%s",
-            progress->is_terminal ? "\r" : "", p->step, p->steps, p->loss, p->lr,
-            p->tokens_per_sec, left, progress->is_terminal ? "\033[K" : "\n");
-    fflush(stderr);
-    progress->cli->is_progress_open = progress->is_terminal;
-}
-
-/* --- the command --- */
 
 static int report(struct dlm_cli *cli, const struct dlm_train_result *result)
 {
@@ -127,7 +77,7 @@ static int run(struct dlm_cli *cli, const void *args)
     const struct args *a = args;
     struct dlm_train_params params = a->params;
     struct dlm_train_result result = {0};
-    struct progress progress = {.cli = cli, .is_terminal = isatty(STDERR_FILENO)};
+    struct dlm_progress progress;
 
     if (params.resume && params.fresh) {
         dlm_options_usage_error("train", "--resume and --fresh are mutually exclusive");
@@ -147,12 +97,16 @@ static int run(struct dlm_cli *cli, const void *args)
         return DLM_EXIT_FAILED;
     }
     params.home = cli->home;
-    params.progress = cli->is_quiet ? NULL : on_progress;
-    params.user = &progress;
+    if (!cli->is_quiet) {
+        dlm_progress_init(&progress);
+        cli->progress = &progress;
+        params.progress = on_progress;
+        params.user = &progress;
+    }
     enum dlm_status st = dlm_train(cli->ctx, &params, &result);
-    if (cli->is_progress_open)
-        fputc('\n', stderr); /* the last progress line stays */
-    cli->is_progress_open = false;
+    if (cli->progress)
+        dlm_progress_finish(cli->progress);
+    cli->progress = NULL;
     int code = st ? dlm_exit_of(st) : report(cli, &result);
     dlm_train_result_finish(&result);
     return code;
