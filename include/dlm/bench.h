@@ -10,6 +10,12 @@
 extern "C" {
 #endif
 
+/* What zeros in struct dlm_bench_params mean. */
+#define DLM_BENCH_PROMPT_TOKENS 16
+#define DLM_BENCH_DECODE_TOKENS 32
+#define DLM_BENCH_BATCH 1
+#define DLM_BENCH_REPEAT 3
+
 /* Exactly one of base and shape is given; zeros are defaults. Borrows everything until return. */
 struct dlm_bench_params {
     const char *base;  /* registry key, "hf:org/name" or "dir:PATH" */

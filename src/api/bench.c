@@ -12,9 +12,6 @@
 #include "models/pass.h"
 #include "train/update.h"
 
-#define DEFAULT_PROMPT_TOKENS 16
-#define DEFAULT_DECODE_TOKENS 32
-#define DEFAULT_REPEAT 3
 #define SUFFIX_TOKENS 48 /* labelled tokens of a training row, after the prompt */
 #define SEED 1
 
@@ -337,10 +334,10 @@ enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *pa
 {
     struct bench b = {
         .ctx = ctx,
-        .prompt_tokens = or_default(params->prompt_tokens, DEFAULT_PROMPT_TOKENS),
-        .decode_tokens = or_default(params->decode_tokens, DEFAULT_DECODE_TOKENS),
-        .batch = or_default(params->batch, 1),
-        .repeat = or_default(params->repeat, DEFAULT_REPEAT),
+        .prompt_tokens = or_default(params->prompt_tokens, DLM_BENCH_PROMPT_TOKENS),
+        .decode_tokens = or_default(params->decode_tokens, DLM_BENCH_DECODE_TOKENS),
+        .batch = or_default(params->batch, DLM_BENCH_BATCH),
+        .repeat = or_default(params->repeat, DLM_BENCH_REPEAT),
         .profile = params->profile,
         .result = result,
     };

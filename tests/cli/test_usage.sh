@@ -5,7 +5,7 @@
 case_ "no arguments print help"
 run_ dlm
 status_is 0
-out_has "usage: dlm [global options] COMMAND [options] ..."
+out_has "usage: dlm COMMAND [options] ..."
 err_is
 
 case_ "version"
@@ -17,8 +17,11 @@ case_ "help of each command comes from its table"
 for command in init train prompt show migrate tokenize preprocess score bench doctor use; do
     run_ dlm $command --help
     status_is 0
-    out_has "usage: dlm [global options] $command [options]"
-    out_has "-h, --help"
+    out_has "usage: dlm $command [options]"
+    for option in "--home PATH" "--threads N" "-v, --verbose" "-q, --quiet" --version \
+        "-h, --help"; do
+        out_has "$option"
+    done
     err_is
     run_ dlm $command -h
     status_is 0
@@ -27,11 +30,50 @@ run_ dlm train --help
 out_has "--backend auto|cpu|opencl|vulkan"
 out_has "--max-steps N"
 
+case_ "help states the default of every option that has one"
+for command in train prompt show use migrate tokenize preprocess score bench doctor; do
+    run_ dlm $command --help
+    # an option with a value stands in one line with its help, or in the line before it
+    awk '/^ +(-[a-z], )?--/ { head = $0; if (match($0, /  --[a-z-]+ [^ ]+$/)) next }
+         { print head " " $0; head = "" }' out | grep -E '^ +(-[a-z], )?--[a-z-]+ [^ ]' |
+        grep -v -e '(default ' -e '; default ' -e '--base KEY' -e '--image PATH' \
+            -e '--prompt TEXT' -e '--target TEXT' -e '--gradients FILE' \
+            -e '--tokenizer FILE' -e '--shape NAME' \
+            -e '--out FILE' -e '--init-adapter DIR' -e '--adapter DIR' > undocumented &&
+        { fail_ "$command: no default is stated"; cat undocumented; }
+done
+run_ dlm prompt --help
+out_has "longest answer (1 to 1048576; default 256)"
+out_has "(0 to 100; default 0.7)"
+run_ dlm bench --help
+out_has "tokens to generate (1 to 1048576; default 32)"
+
 case_ "unknown command"
 run_ dlm frobnicate
 status_is 2
 out_is
 err_is "dlm: unknown command 'frobnicate'" "try 'dlm --help'"
+
+case_ "a near miss is called by its name"
+for typed in trian:train tran:train trainn:train Train:train promt:prompt pormpt:prompt shw:show \
+    tokenise:tokenize doc:doctor pre:preprocess; do
+    run_ dlm ${typed%:*} x.dlm
+    status_is 2
+    err_is "dlm: unknown command '${typed%:*}'" "hint: did you mean '${typed#*:}'?" \
+        "try 'dlm --help'"
+done
+for typed in --max-step:--max-steps --sede:--seed --treads:--threads --quite:--quiet \
+    --verbos:--verbose --backed=cpu:--backend --hepl:--help; do
+    run_ dlm train x.dlm ${typed%:*}
+    status_is 2
+    name=${typed%:*}
+    err_is "dlm: unknown option '${name%=*}'" "hint: did you mean '${typed#*:}'?" \
+        "try 'dlm train --help'"
+done
+for typed in zzz x moon; do
+    run_ dlm $typed
+    err_is "dlm: unknown command '$typed'" "try 'dlm --help'"
+done
 
 case_ "unknown options"
 run_ dlm train --frob x.dlm
@@ -44,15 +86,33 @@ run_ dlm --frob
 status_is 2
 err_is "dlm: unknown option '--frob'" "try 'dlm --help'"
 
-case_ "global options stand before the command"
-run_ dlm show --quiet x.dlm
+case_ "options of the program stand before the command or behind it"
+for options in "--home other show x.dlm" "show --home other x.dlm" "show x.dlm --home=other" \
+    "show x.dlm --home other -v --threads 2"; do
+    run_ dlm $options
+    status_is 1
+    err_has "cannot open 'x.dlm'"
+done
+run_ dlm init --home behind --base tiny-shapes a.dlm
+status_is 0
+holds_ test -d behind/store
+err_has "init: wrote a.dlm"
+run_ dlm init -q --home behind --base tiny-shapes b.dlm
+err_is
+run_ dlm show --version
+status_is 2 # what the command needs comes first
+run_ dlm show --version x.dlm
+out_is "dlm 0.1.0"
+run_ dlm --threads 2 show x.dlm --threads 0
 status_is 2
-err_is "dlm: unknown option '--quiet'" "try 'dlm show --help'"
+err_is "dlm: option '--threads': '0' is not a whole number from 1 to 1024" "try 'dlm show --help'"
 
 case_ "verbose and quiet"
 run_ dlm -vq show x.dlm
 status_is 2
 err_is "dlm: --verbose and --quiet are mutually exclusive" "try 'dlm --help'"
+run_ dlm -v show -q x.dlm
+status_is 2
 run_ dlm -v
 status_is 2
 err_is "dlm: missing command" "try 'dlm --help'"
@@ -87,7 +147,7 @@ for p in 0 -0.5 1.5; do
         "try 'dlm prompt --help'"
 done
 run_ dlm prompt --help
-out_has "that sum to P (above 0, at most 1)"
+out_has "that sum to P (above 0, at most 1; default all tokens)"
 run_ dlm prompt --top-p 1 x.dlm " "
 err_is "prompt: empty query (pass a string or pipe on stdin)"
 run_ dlm prompt --temp nan x.dlm hello

@@ -10,6 +10,11 @@ struct args {
 
 #define AT(member) offsetof(struct args, params.member)
 
+static const struct args defaults = {
+    .params = {.prompt_tokens = DLM_BENCH_PROMPT_TOKENS, .decode_tokens = DLM_BENCH_DECODE_TOKENS,
+               .batch = DLM_BENCH_BATCH, .repeat = DLM_BENCH_REPEAT},
+};
+
 static const struct dlm_option options[] = {
     {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = AT(base),
      .help = "base model: a registry key, hf:org/name or dir:PATH"},
@@ -127,7 +132,8 @@ const struct dlm_command dlm_command_bench = {
     .table = {.command = "bench",
               .summary = "Measure speed and memory of a base.",
               .options = options,
-              .num_options = DLM_NUM_OPTIONS(options)},
+              .num_options = DLM_NUM_OPTIONS(options),
+              .defaults = &defaults},
     .args_bytes = sizeof(struct args),
     .run = run,
 };

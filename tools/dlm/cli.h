@@ -24,13 +24,12 @@ struct dlm_cli {
     struct dlm_progress *progress; /* what is on the screen besides messages; NULL: nothing */
 };
 
-/* A command. args is a struct of args_bytes that starts as a copy of defaults (NULL: zeros) and is
+/* A command. args is a struct of args_bytes that starts as a copy of the table's defaults and is
  * filled by the options; run gets it and returns an exit code. */
 struct dlm_command {
     struct dlm_option_table table;
     const char *subject; /* NULL: "dlm" */
     size_t args_bytes;
-    const void *defaults;
     int (*run)(struct dlm_cli *cli, const void *args);
 };
 
@@ -75,13 +74,13 @@ extern const char *const dlm_precision_choices[];
      .offset = offsetof(args, member.precision), .help = "storage type of weights and operands"},  \
     {"max-memory", .type = DLM_OPTION_NUMBER, .value = "MIB", .max = 1 << 30,                     \
      .is_above_min = true, .offset = offsetof(args, member.max_memory_mib),                        \
-     .help = "plan as if no more device memory were free"}
+     .help = "plan as if no more device memory were free", .otherwise = "what is free"}
 #define DLM_DEVICE_OPTIONS(args, member)                                                           \
     {"backend", .type = DLM_OPTION_CHOICE, .choices = dlm_backend_choices,                         \
      .offset = offsetof(args, member.backend), .help = "what computes"},                           \
     {"device", .type = DLM_OPTION_INT, .value = "N", .min = 0, .max = 1023,                        \
      .offset = offsetof(args, member.device), .given = offsetof(args, member.has_device),          \
-     .help = "which device of the backend"}
+     .help = "which device of the backend", .otherwise = "the best"}
 
 #define DLM_NUM_OPTIONS(options) (sizeof(options) / sizeof((options)[0]))
 

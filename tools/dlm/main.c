@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "nearest.h"
 #include "progress.h"
 
 static const struct dlm_command *const commands[] = {
@@ -26,9 +27,10 @@ struct globals {
 
 static const struct dlm_option global_options[] = {
     {"home", .type = DLM_OPTION_STRING, .value = "PATH", .offset = offsetof(struct globals, home),
-     .help = "folder of stores and caches (default $DLM_HOME, else ~/.dlm)"},
+     .help = "folder of stores and caches", .otherwise = "$DLM_HOME, else ~/.dlm"},
     {"threads", .type = DLM_OPTION_INT, .value = "N", .min = 1, .max = 1024,
-     .offset = offsetof(struct globals, num_threads), .help = "CPU threads"},
+     .offset = offsetof(struct globals, num_threads), .help = "CPU threads",
+     .otherwise = "as many as this process may use"},
     {"verbose", 'v', .type = DLM_OPTION_FLAG, .offset = offsetof(struct globals, is_verbose),
      .help = "say more"},
     {"quiet", 'q', .type = DLM_OPTION_FLAG, .offset = offsetof(struct globals, is_quiet),
@@ -160,56 +162,23 @@ void dlm_cli_say(struct dlm_cli *cli, const char *fmt, ...)
 
 static void print_help(void)
 {
-    puts("usage: dlm [global options] COMMAND [options] ...\n\n"
+    puts("usage: dlm COMMAND [options] ...\n\n"
          "Trains LoRA adapters for vision-language models from documents, and prompts them.\n\n"
          "commands:");
     for (size_t i = 0; i < NUM_COMMANDS; i++)
         printf("  %-12s%s\n", commands[i]->table.command, commands[i]->table.summary);
-    puts("\nglobal options:");
-    dlm_options_print(&global_table);
+    putchar('\n');
+    dlm_options_print_common(&global_table);
     puts("\n'dlm COMMAND --help' says more about a command.");
 }
 
 /* What was printed has arrived; a full disk is a failure. */
-static int close_output(const struct dlm_cli *cli, int code)
+static int close_output(const char *subject, int code)
 {
     if (!fflush(stdout) && !ferror(stdout))
         return code;
-    fprintf(stderr, "%s: cannot write standard output: %s\n", cli->subject, strerror(errno));
+    fprintf(stderr, "%s: cannot write standard output: %s\n", subject, strerror(errno));
     return code ? code : DLM_EXIT_FAILED;
-}
-
-static int run_command(const struct dlm_command *command, struct dlm_cli *cli, int argc,
-                       char **argv, int at)
-{
-    void *args = calloc(1, command->args_bytes);
-    int code = DLM_EXIT_USAGE;
-
-    if (!args) {
-        fputs("dlm: out of memory\n", stderr);
-        return DLM_EXIT_FAILED;
-    }
-    if (command->defaults)
-        memcpy(args, command->defaults, command->args_bytes);
-    switch (dlm_options_parse(&command->table, argc, argv, &at, args)) {
-    case DLM_OPTIONS_RUN:
-        cli->subject = command->subject ? command->subject : "dlm";
-        catch_signals(cli->ctx);
-        code = command->run(cli, args);
-        break;
-    case DLM_OPTIONS_HELP:
-        dlm_options_help(&command->table);
-        code = DLM_EXIT_DONE;
-        break;
-    case DLM_OPTIONS_MEMORY:
-        code = DLM_EXIT_FAILED;
-        break;
-    case DLM_OPTIONS_WRONG:
-        break;
-    }
-    dlm_options_finish(&command->table, args);
-    free(args);
-    return close_output(cli, code);
 }
 
 static const struct dlm_command *find_command(const char *name)
@@ -221,53 +190,103 @@ static const struct dlm_command *find_command(const char *name)
     return NULL;
 }
 
-static int run_named(const struct globals *globals, int argc, char **argv, int at)
+static void fail_unknown(const char *name)
 {
-    const struct dlm_command *command = find_command(argv[at]);
+    struct dlm_nearest nearest = {0};
+
+    for (size_t i = 0; i < NUM_COMMANDS; i++)
+        dlm_nearest_offer(&nearest, name, commands[i]->table.command);
+    dlm_options_unknown(NULL, nearest.name, "unknown command '%s'", name);
+}
+
+static int run_command(const struct dlm_command *command, const struct globals *globals,
+                       const void *args)
+{
     struct dlm_cli cli = {.home = globals->home, .is_verbose = globals->is_verbose,
-                          .is_quiet = globals->is_quiet, .subject = "dlm"};
+                          .is_quiet = globals->is_quiet,
+                          .subject = command->subject ? command->subject : "dlm"};
     const struct dlm_ctx_params params = {
         .log = on_log, .log_user = &cli, .num_threads = globals->num_threads};
 
-    if (!command) {
-        dlm_options_usage_error(NULL, "unknown command '%s'", argv[at]);
-        return DLM_EXIT_USAGE;
-    }
     cli.ctx = dlm_ctx_create(&params);
     if (!cli.ctx) {
         fputs("dlm: out of memory\n", stderr);
         return DLM_EXIT_FAILED;
     }
-    int code = run_command(command, &cli, argc, argv, at + 1);
+    catch_signals(cli.ctx);
+    int code = command->run(&cli, args);
     running = NULL;
     dlm_ctx_destroy(&cli.ctx);
+    return close_output(cli.subject, code);
+}
+
+static int print_version(void)
+{
+    printf("dlm %s\n", dlm_version_text());
+    return close_output("dlm", DLM_EXIT_DONE);
+}
+
+/* The program's own options have been read up to the command's name, argv[at]; those that stand
+ * behind it go into globals too. */
+static int run_named(const struct dlm_command *command, struct globals *globals, int argc,
+                     char **argv, int at)
+{
+    void *args = calloc(1, command->args_bytes);
+    const struct dlm_option_target own = {&command->table, args};
+    const struct dlm_option_target common = {&global_table, globals};
+    int code = DLM_EXIT_USAGE;
+
+    if (!args) {
+        fputs("dlm: out of memory\n", stderr);
+        return DLM_EXIT_FAILED;
+    }
+    if (command->table.defaults)
+        memcpy(args, command->table.defaults, command->args_bytes);
+    switch (dlm_options_parse(&own, &common, argc, argv, &at)) {
+    case DLM_OPTIONS_RUN:
+        if (globals->is_verbose && globals->is_quiet)
+            dlm_options_usage_error(NULL, "--verbose and --quiet are mutually exclusive");
+        else
+            code = globals->is_version ? print_version() : run_command(command, globals, args);
+        break;
+    case DLM_OPTIONS_HELP:
+        dlm_options_help(&command->table, &global_table);
+        code = close_output("dlm", DLM_EXIT_DONE);
+        break;
+    case DLM_OPTIONS_MEMORY:
+        code = DLM_EXIT_FAILED;
+        break;
+    case DLM_OPTIONS_WRONG:
+        break;
+    }
+    dlm_options_finish(&command->table, args);
+    free(args);
     return code;
 }
 
 int main(int argc, char **argv)
 {
-    const struct dlm_cli cli = {.subject = "dlm"};
     struct globals globals = {0};
+    const struct dlm_option_target target = {&global_table, &globals};
     int at = 1;
 
-    enum dlm_options_result result = dlm_options_parse(&global_table, argc, argv, &at, &globals);
+    enum dlm_options_result result = dlm_options_parse(&target, NULL, argc, argv, &at);
     if (result == DLM_OPTIONS_WRONG)
         return DLM_EXIT_USAGE;
     if (result == DLM_OPTIONS_HELP || argc == 1) {
         print_help();
-        return close_output(&cli, DLM_EXIT_DONE);
+        return close_output("dlm", DLM_EXIT_DONE);
     }
-    if (globals.is_version) {
-        printf("dlm %s\n", dlm_version_text());
-        return close_output(&cli, DLM_EXIT_DONE);
-    }
-    if (globals.is_verbose && globals.is_quiet) {
-        dlm_options_usage_error(NULL, "--verbose and --quiet are mutually exclusive");
-        return DLM_EXIT_USAGE;
-    }
+    if (globals.is_version)
+        return print_version();
     if (at == argc) {
         dlm_options_usage_error(NULL, "missing command");
         return DLM_EXIT_USAGE;
     }
-    return run_named(&globals, argc, argv, at);
+    const struct dlm_command *command = find_command(argv[at]);
+    if (!command) {
+        fail_unknown(argv[at]);
+        return DLM_EXIT_USAGE;
+    }
+    return run_named(command, &globals, argc, argv, at + 1);
 }

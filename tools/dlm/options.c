@@ -8,34 +8,52 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nearest.h"
+
 #define HELP_COLUMN 28
 
 /* An option as it stands in argv: "--seed" or "-s" for messages, and what follows it. */
 struct given {
     const struct dlm_option *option;
+    void *args; /* where its value goes */
     char label[64];
     const char *value;
 };
 
 struct parser {
-    const struct dlm_option_table *table;
+    const struct dlm_option_target *own, *common; /* common may be NULL */
     int argc;
     char **argv;
     int at;
-    void *args;
     size_t num_operands;
     bool is_past_options;
 };
+
+static void usage_error(const char *command, const char *near, const char *fmt, va_list list)
+{
+    fputs("dlm: ", stderr);
+    vfprintf(stderr, fmt, list);
+    if (near)
+        fprintf(stderr, "\nhint: did you mean '%s'?", near);
+    fprintf(stderr, "\ntry 'dlm %s%s--help'\n", command ? command : "", command ? " " : "");
+}
 
 void dlm_options_usage_error(const char *command, const char *fmt, ...)
 {
     va_list list;
 
-    fputs("dlm: ", stderr);
     va_start(list, fmt);
-    vfprintf(stderr, fmt, list);
+    usage_error(command, NULL, fmt, list);
     va_end(list);
-    fprintf(stderr, "\ntry 'dlm %s%s--help'\n", command ? command : "", command ? " " : "");
+}
+
+void dlm_options_unknown(const char *command, const char *near, const char *fmt, ...)
+{
+    va_list list;
+
+    va_start(list, fmt);
+    usage_error(command, near, fmt, list);
+    va_end(list);
 }
 
 /* --- values --- */
@@ -56,6 +74,11 @@ static void range_text(const struct dlm_option *o, char *text, size_t bytes)
         snprintf(text, bytes, "of at least %.15g", o->min);
 }
 
+static const char *command_of(const struct parser *p)
+{
+    return p->own->table->command;
+}
+
 static bool is_in_range(const struct dlm_option *o, double x)
 {
     return (o->is_above_min ? x > o->min : x >= o->min) && (o->max == 0 || x <= o->max);
@@ -67,8 +90,8 @@ static enum dlm_options_result wrong_number(const struct parser *p, const struct
     char range[96];
 
     range_text(g->option, range, sizeof(range));
-    dlm_options_usage_error(p->table->command, "option '%s': '%s' is not a %s %s", g->label,
-                            g->value, kind, range);
+    dlm_options_usage_error(command_of(p), "option '%s': '%s' is not a %s %s", g->label, g->value,
+                            kind, range);
     return DLM_OPTIONS_WRONG;
 }
 
@@ -81,9 +104,9 @@ static enum dlm_options_result set_integer(struct parser *p, const struct given 
     if (end == g->value || *end || errno || !is_in_range(g->option, (double)n))
         return wrong_number(p, g, "whole number");
     if (g->option->type == DLM_OPTION_INT)
-        *(int *)place(p->args, g->option->offset) = (int)n; /* the range keeps it small */
+        *(int *)place(g->args, g->option->offset) = (int)n; /* the range keeps it small */
     else
-        *(int64_t *)place(p->args, g->option->offset) = n;
+        *(int64_t *)place(g->args, g->option->offset) = n;
     return DLM_OPTIONS_RUN;
 }
 
@@ -94,7 +117,7 @@ static enum dlm_options_result set_number(struct parser *p, const struct given *
     double x = strtod(g->value, &end);
     if (end == g->value || *end || !isfinite(x) || !is_in_range(g->option, x))
         return wrong_number(p, g, "number");
-    *(double *)place(p->args, g->option->offset) = x;
+    *(double *)place(g->args, g->option->offset) = x;
     return DLM_OPTIONS_RUN;
 }
 
@@ -105,19 +128,19 @@ static enum dlm_options_result set_choice(struct parser *p, const struct given *
     for (int i = 0; g->option->choices[i]; i++) {
         size_t len = strlen(list);
         if (!strcmp(g->option->choices[i], g->value)) {
-            memcpy(place(p->args, g->option->offset), &i, sizeof(i)); /* an enum is an int here */
+            memcpy(place(g->args, g->option->offset), &i, sizeof(i)); /* an enum is an int here */
             return DLM_OPTIONS_RUN;
         }
         snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "", g->option->choices[i]);
     }
-    dlm_options_usage_error(p->table->command, "option '%s': '%s' is none of %s", g->label,
-                            g->value, list);
+    dlm_options_usage_error(command_of(p), "option '%s': '%s' is none of %s", g->label, g->value,
+                            list);
     return DLM_OPTIONS_WRONG;
 }
 
 static enum dlm_options_result add_to_list(struct parser *p, const struct given *g)
 {
-    struct dlm_option_list *list = place(p->args, g->option->offset);
+    struct dlm_option_list *list = place(g->args, g->option->offset);
 
     if (!list->items) /* no list can be longer than the command line */
         list->items = calloc((size_t)p->argc, sizeof(*list->items));
@@ -134,13 +157,13 @@ static enum dlm_options_result set_value(struct parser *p, const struct given *g
     const struct dlm_option *o = g->option;
 
     if (o->given)
-        *(bool *)place(p->args, o->given) = true;
+        *(bool *)place(g->args, o->given) = true;
     switch (o->type) {
     case DLM_OPTION_FLAG:
-        *(bool *)place(p->args, o->offset) = true;
+        *(bool *)place(g->args, o->offset) = true;
         break;
     case DLM_OPTION_STRING:
-        *(const char **)place(p->args, o->offset) = g->value;
+        *(const char **)place(g->args, o->offset) = g->value;
         break;
     case DLM_OPTION_LIST:
         return add_to_list(p, g);
@@ -157,23 +180,46 @@ static enum dlm_options_result set_value(struct parser *p, const struct given *g
 
 /* --- the command line --- */
 
-static const struct dlm_option *find_by_name(const struct dlm_option_table *t, const char *name,
-                                             size_t len)
+/* The option of a target with this name (len bytes), or with this letter if name is NULL. */
+static bool find_in(const struct dlm_option_target *target, const char *name, size_t len,
+                    char letter, struct given *g)
 {
-    for (size_t i = 0; i < t->num_options; i++) {
-        if (strlen(t->options[i].name) == len && !memcmp(t->options[i].name, name, len))
-            return &t->options[i];
+    for (size_t i = 0; target && i < target->table->num_options; i++) {
+        const struct dlm_option *o = &target->table->options[i];
+        if (name ? strlen(o->name) == len && !memcmp(o->name, name, len)
+                 : o->letter && o->letter == letter) {
+            g->option = o;
+            g->args = target->args;
+            return true;
+        }
     }
-    return NULL;
+    return false;
 }
 
-static const struct dlm_option *find_by_letter(const struct dlm_option_table *t, char letter)
+/* A command's own options come first. */
+static bool find_option(const struct parser *p, const char *name, size_t len, char letter,
+                        struct given *g)
 {
-    for (size_t i = 0; i < t->num_options; i++) {
-        if (t->options[i].letter && t->options[i].letter == letter)
-            return &t->options[i];
-    }
-    return NULL;
+    return find_in(p->own, name, len, letter, g) || find_in(p->common, name, len, letter, g);
+}
+
+/* Says that arg, of which len bytes are the name, is no option, and which is near. */
+static enum dlm_options_result fail_unknown(const struct parser *p, const char *arg, size_t len)
+{
+    const struct dlm_option_target *targets[] = {p->own, p->common};
+    struct dlm_nearest nearest = {0};
+    char name[64] = "", near[64];
+
+    snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name)) - 2,
+             arg + 2);
+    for (size_t t = 0; t < 2; t++)
+        for (size_t i = 0; targets[t] && i < targets[t]->table->num_options; i++)
+            dlm_nearest_offer(&nearest, name, targets[t]->table->options[i].name);
+    dlm_nearest_offer(&nearest, name, "help");
+    snprintf(near, sizeof(near), "--%s", nearest.name ? nearest.name : "");
+    dlm_options_unknown(command_of(p), nearest.name ? near : NULL, "unknown option '%.*s'",
+                        (int)len, arg);
+    return DLM_OPTIONS_WRONG;
 }
 
 /* Takes the next argument as the value when it does not stand in the same one. */
@@ -181,7 +227,7 @@ static enum dlm_options_result finish_option(struct parser *p, struct given *g)
 {
     if (g->option->type != DLM_OPTION_FLAG && !g->value) {
         if (p->at + 1 >= p->argc) {
-            dlm_options_usage_error(p->table->command, "option '%s' needs a value", g->label);
+            dlm_options_usage_error(command_of(p), "option '%s' needs a value", g->label);
             return DLM_OPTIONS_WRONG;
         }
         g->value = p->argv[++p->at];
@@ -193,19 +239,17 @@ static enum dlm_options_result finish_option(struct parser *p, struct given *g)
 static enum dlm_options_result parse_long(struct parser *p, const char *arg)
 {
     const size_t len = strcspn(arg + 2, "=");
-    struct given g = {.option = find_by_name(p->table, arg + 2, len)};
+    struct given g = {0};
 
     if (len == 4 && !memcmp(arg + 2, "help", 4) && !arg[6])
         return DLM_OPTIONS_HELP;
-    if (!g.option) {
-        dlm_options_usage_error(p->table->command, "unknown option '%.*s'", (int)(len + 2), arg);
-        return DLM_OPTIONS_WRONG;
-    }
+    if (!find_option(p, arg + 2, len, '\0', &g))
+        return fail_unknown(p, arg, len + 2);
     snprintf(g.label, sizeof(g.label), "--%s", g.option->name);
     if (arg[2 + len] == '=')
         g.value = arg + 2 + len + 1;
     if (g.option->type == DLM_OPTION_FLAG && g.value) {
-        dlm_options_usage_error(p->table->command, "option '%s' takes no value", g.label);
+        dlm_options_usage_error(command_of(p), "option '%s' takes no value", g.label);
         return DLM_OPTIONS_WRONG;
     }
     return finish_option(p, &g);
@@ -217,11 +261,11 @@ static enum dlm_options_result parse_letters(struct parser *p, const char *arg)
     enum dlm_options_result result = DLM_OPTIONS_RUN;
 
     for (const char *c = arg + 1; *c && result == DLM_OPTIONS_RUN; c++) {
-        struct given g = {.option = find_by_letter(p->table, *c)};
+        struct given g = {0};
         if (*c == 'h')
             return DLM_OPTIONS_HELP;
-        if (!g.option) {
-            dlm_options_usage_error(p->table->command, "unknown option '-%c'", *c);
+        if (!find_option(p, NULL, 0, *c, &g)) {
+            dlm_options_usage_error(command_of(p), "unknown option '-%c'", *c);
             return DLM_OPTIONS_WRONG;
         }
         snprintf(g.label, sizeof(g.label), "-%c", *c);
@@ -237,40 +281,41 @@ static enum dlm_options_result parse_letters(struct parser *p, const char *arg)
 
 static enum dlm_options_result parse_operand(struct parser *p, const char *arg)
 {
-    const struct dlm_operand *operands = p->table->operands;
+    const struct dlm_operand *operands = p->own->table->operands;
 
     if (p->num_operands == DLM_MAX_OPERANDS || !operands[p->num_operands].name) {
-        dlm_options_usage_error(p->table->command, "unexpected argument '%s'", arg);
+        dlm_options_usage_error(command_of(p), "unexpected argument '%s'", arg);
         return DLM_OPTIONS_WRONG;
     }
-    *(const char **)place(p->args, operands[p->num_operands++].offset) = arg;
+    *(const char **)place(p->own->args, operands[p->num_operands++].offset) = arg;
     return DLM_OPTIONS_RUN;
 }
 
 static enum dlm_options_result check_operands(const struct parser *p)
 {
     for (size_t i = p->num_operands; i < DLM_MAX_OPERANDS; i++) {
-        const struct dlm_operand *operand = &p->table->operands[i];
+        const struct dlm_operand *operand = &p->own->table->operands[i];
         if (!operand->name)
             break;
         if (!operand->is_optional) {
-            dlm_options_usage_error(p->table->command, "missing argument %s", operand->name);
+            dlm_options_usage_error(command_of(p), "missing argument %s", operand->name);
             return DLM_OPTIONS_WRONG;
         }
     }
     return DLM_OPTIONS_RUN;
 }
 
-enum dlm_options_result dlm_options_parse(const struct dlm_option_table *table, int argc,
-                                          char **argv, int *at, void *args)
+enum dlm_options_result dlm_options_parse(const struct dlm_option_target *own,
+                                          const struct dlm_option_target *common, int argc,
+                                          char **argv, int *at)
 {
-    struct parser p = {.table = table, .argc = argc, .argv = argv, .at = *at, .args = args};
+    struct parser p = {.own = own, .common = common, .argc = argc, .argv = argv, .at = *at};
     enum dlm_options_result result = DLM_OPTIONS_RUN;
 
     for (; p.at < argc && result == DLM_OPTIONS_RUN; p.at++) {
         const char *arg = argv[p.at];
         if (p.is_past_options || arg[0] != '-' || !arg[1]) {
-            if (!table->command) /* the program's first operand is the command */
+            if (!own->table->command) /* the program's first operand is the command */
                 break;
             result = parse_operand(&p, arg);
         } else if (!strcmp(arg, "--")) {
@@ -306,9 +351,50 @@ static void print_choices(const struct dlm_option *o, char *text, size_t bytes)
     }
 }
 
-static void print_option(const struct dlm_option *o)
+/* The default that the arguments hold, as text; "" where that says nothing. */
+static void default_text(const struct dlm_option *o, const void *defaults, char *text,
+                         size_t bytes)
 {
-    char head[96], range[96] = "";
+    const char *at = defaults ? (const char *)defaults + o->offset : NULL;
+    int choice = 0;
+
+    *text = '\0';
+    if (o->otherwise) {
+        snprintf(text, bytes, "%s", o->otherwise);
+    } else if (o->type == DLM_OPTION_CHOICE) {
+        if (at)
+            memcpy(&choice, at, sizeof(choice)); /* an enum is an int here */
+        snprintf(text, bytes, "%s", o->choices[choice]);
+    } else if (at && o->type == DLM_OPTION_INT && *(const int *)at) {
+        snprintf(text, bytes, "%d", *(const int *)at);
+    } else if (at && o->type == DLM_OPTION_INT64 && *(const int64_t *)at) {
+        snprintf(text, bytes, "%lld", (long long)*(const int64_t *)at);
+    } else if (at && o->type == DLM_OPTION_NUMBER && *(const double *)at != 0) {
+        snprintf(text, bytes, "%g", *(const double *)at);
+    }
+}
+
+/* " (from 1 to 10; default 3)", or nothing. */
+static void print_limits(const struct dlm_option *o, const void *defaults)
+{
+    char range[96] = "", otherwise[96];
+    const bool is_number = o->type == DLM_OPTION_INT || o->type == DLM_OPTION_INT64 ||
+                           o->type == DLM_OPTION_NUMBER;
+
+    default_text(o, defaults, otherwise, sizeof(otherwise));
+    if (o->is_above_min)
+        snprintf(range, sizeof(range), "above %.15g, at most %.15g", o->min, o->max);
+    else if (is_number && o->max != 0)
+        snprintf(range, sizeof(range), "%.15g to %.15g", o->min, o->max);
+    if (*range || *otherwise)
+        printf(" (%s%s%s%s)", range, *range && *otherwise ? "; " : "",
+               *otherwise ? "default " : "", otherwise);
+    putchar('\n');
+}
+
+static void print_option(const struct dlm_option *o, const void *defaults)
+{
+    char head[96];
 
     if (o->letter)
         snprintf(head, sizeof(head), "  -%c, --%s", o->letter, o->name);
@@ -319,30 +405,31 @@ static void print_option(const struct dlm_option *o)
         print_choices(o, head + len, sizeof(head) - len);
     else if (o->type != DLM_OPTION_FLAG)
         snprintf(head + len, sizeof(head) - len, " %s", o->value);
-    bool is_number = o->type == DLM_OPTION_INT || o->type == DLM_OPTION_INT64 ||
-                     o->type == DLM_OPTION_NUMBER;
-    if (o->is_above_min)
-        snprintf(range, sizeof(range), " (above %.15g, at most %.15g)", o->min, o->max);
-    else if (is_number && o->max != 0)
-        snprintf(range, sizeof(range), " (%.15g to %.15g)", o->min, o->max);
     if (strlen(head) + 2 > HELP_COLUMN)
-        printf("%s\n%*s%s%s\n", head, HELP_COLUMN, "", o->help, range);
+        printf("%s\n%*s%s", head, HELP_COLUMN, "", o->help);
     else
-        printf("%-*s%s%s\n", HELP_COLUMN, head, o->help, range);
+        printf("%-*s%s", HELP_COLUMN, head, o->help);
+    print_limits(o, defaults);
 }
 
-void dlm_options_print(const struct dlm_option_table *table)
+static void print_options(const struct dlm_option_table *table)
 {
     for (size_t i = 0; i < table->num_options; i++)
-        print_option(&table->options[i]);
+        print_option(&table->options[i], table->defaults);
+}
+
+void dlm_options_print_common(const struct dlm_option_table *common)
+{
+    puts("options of every command:");
+    print_options(common);
     printf("%-*s%s\n", HELP_COLUMN, "  -h, --help", "print this help");
 }
 
-void dlm_options_help(const struct dlm_option_table *table)
+void dlm_options_help(const struct dlm_option_table *table, const struct dlm_option_table *common)
 {
     const struct dlm_operand *operands = table->operands;
 
-    printf("usage: dlm [global options] %s [options]", table->command);
+    printf("usage: dlm %s [options]", table->command);
     for (size_t i = 0; i < DLM_MAX_OPERANDS && operands[i].name; i++)
         printf(operands[i].is_optional ? " [%s]" : " %s", operands[i].name);
     printf("\n\n%s\n\n", table->summary);
@@ -350,6 +437,10 @@ void dlm_options_help(const struct dlm_option_table *table)
         printf("  %-*s%s\n", HELP_COLUMN - 2, operands[i].name, operands[i].help);
     if (operands[0].name)
         putchar('\n');
-    puts("options:");
-    dlm_options_print(table);
+    if (table->num_options) {
+        puts("options:");
+        print_options(table);
+        putchar('\n');
+    }
+    dlm_options_print_common(common);
 }

@@ -33,6 +33,9 @@ struct dlm_option {
     size_t offset;              /* where it goes in the command's arguments */
     size_t given; /* offset of a bool that says it was there; 0: none (no bool stands first) */
     const char *help;
+    /* What holds without it, in words, where the default in the arguments does not say it: "the
+     * document's". NULL: that default, where there is one. */
+    const char *otherwise;
 };
 
 /* One argument without a name. */
@@ -50,6 +53,7 @@ struct dlm_option_table {
     const char *summary; /* one line: what it does */
     const struct dlm_option *options;
     size_t num_options;
+    const void *defaults; /* arguments of which help reads the defaults; NULL: all zero */
     struct dlm_operand operands[DLM_MAX_OPERANDS]; /* a NULL name ends them */
 };
 
@@ -60,10 +64,18 @@ enum dlm_options_result {
     DLM_OPTIONS_MEMORY, /* likewise */
 };
 
-/* Reads argv[*at..argc) into args, a struct that holds the defaults. `--` ends options, `-` is an
- * operand. *at is where it stopped: argc, or the program's first operand. */
-enum dlm_options_result dlm_options_parse(const struct dlm_option_table *table, int argc,
-                                          char **argv, int *at, void *args);
+/* A table, and the struct that its options fill; it holds the defaults before. */
+struct dlm_option_target {
+    const struct dlm_option_table *table;
+    void *args;
+};
+
+/* Reads argv[*at..argc) into own, and options that only common knows (NULL: there is none) into
+ * that. `--` ends options, `-` is an operand. *at is where it stopped: argc, or the program's first
+ * operand. */
+enum dlm_options_result dlm_options_parse(const struct dlm_option_target *own,
+                                          const struct dlm_option_target *common, int argc,
+                                          char **argv, int *at);
 
 /* Frees the lists in args. */
 void dlm_options_finish(const struct dlm_option_table *table, void *args);
@@ -72,10 +84,14 @@ void dlm_options_finish(const struct dlm_option_table *table, void *args);
 void dlm_options_usage_error(const char *command, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Prints the options as indented lines on standard output. */
-void dlm_options_print(const struct dlm_option_table *table);
+/* The same with a line between that asks whether `near` was meant (NULL: nothing is near). */
+void dlm_options_unknown(const char *command, const char *near, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
-/* Prints a command's whole help on standard output. */
-void dlm_options_help(const struct dlm_option_table *table);
+/* Prints the options that all commands share, and --help, on standard output. */
+void dlm_options_print_common(const struct dlm_option_table *common);
+
+/* Prints a command's whole help on standard output, with the options that all commands share. */
+void dlm_options_help(const struct dlm_option_table *table, const struct dlm_option_table *common);
 
 #endif

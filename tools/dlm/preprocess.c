@@ -6,7 +6,7 @@ static const struct dlm_option options[] = {
      .offset = offsetof(struct dlm_preprocess_params, base),
      .help = "base model: a registry key, hf:org/name or dir:PATH"},
     {"image", .type = DLM_OPTION_STRING, .value = "PATH",
-     .offset = offsetof(struct dlm_preprocess_params, image), .help = "PNG, JPEG or WebP file"},
+     .offset = offsetof(struct dlm_preprocess_params, image), .help = "the image"},
     {"out", .type = DLM_OPTION_STRING, .value = "FILE",
      .offset = offsetof(struct dlm_preprocess_params, out),
      .help = ".npz file to write: pixel_values [1, 3, H, W]"},

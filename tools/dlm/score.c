@@ -20,7 +20,7 @@ static const struct dlm_option options[] = {
      .help = "a PEFT adapter instead of the document's"},
     {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
      .offset = offsetof(struct args, version),
-     .help = "an older version of the document's adapter"},
+     .help = "an older version of the document's adapter", .otherwise = "the current one"},
     {"image", .type = DLM_OPTION_LIST, .value = "PATH", .offset = offsetof(struct args, images),
      .help = "an image before the prompt; any number of times"},
     {"prompt", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = AT(prompt),
