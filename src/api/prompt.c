@@ -146,6 +146,9 @@ enum dlm_status dlm_prompt(struct dlm_ctx *ctx, const struct dlm_prompt_params *
     DLM_REQUIRE(ctx, !params->document != !params->base);
     DLM_REQUIRE(ctx, params->query);
     st = open_all(&x, ctx);
+    if (!st && !params->num_images && x.s.base.modality == DLM_MODALITY_VISION_LANGUAGE)
+        dlm_log(ctx, DLM_LOG_WARNING, "no image is given; '%s' answers about images",
+                x.s.base.key);
     if (!st)
         st = make_plans(&x);
     if (!st)

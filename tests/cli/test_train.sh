@@ -184,4 +184,15 @@ for more in "--max-steps 2 warm.dlm" "--max-steps 1 doc.dlm"; do
     err_is
 done
 
+case_ "a prompt without an image"
+ask_="prompt --backend cpu --temp 0 --max-tokens 2"
+# shellcheck disable=SC2086
+run_ dlm -q --home idle $ask_ doc.dlm "blue an?"
+status_is 0
+err_is "warning: no image is given; 'dir:base' answers about images"
+# shellcheck disable=SC2086
+run_ dlm -q --home idle $ask_ --image images/one.png doc.dlm "blue an?"
+status_is 0
+err_is
+
 summary_

@@ -183,6 +183,18 @@ run_ dlm prompt
 status_is 2
 err_is "dlm: missing argument DOCUMENT" "try 'dlm prompt --help'"
 
+case_ "a question that is the name of a file"
+: > photo.jpg
+run_ dlm prompt x.dlm photo.jpg
+status_is 1
+err_is "warning: the question 'photo.jpg' is the name of a file" \
+    "hint: --image photo.jpg shows the file to the model" \
+    "prompt: cannot open 'x.dlm': No such file or directory"
+run_ dlm prompt x.dlm "what is photo.jpg?"
+err_is "prompt: cannot open 'x.dlm': No such file or directory"
+run_ dlm prompt --image photo.jpg x.dlm photo.jpg
+err_is "prompt: cannot open 'x.dlm': No such file or directory"
+
 case_ "a device that is not there"
 run_ dlm doctor --ops --backend cpu --device 99
 status_is 1

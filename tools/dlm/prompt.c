@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -94,10 +95,22 @@ static int check_images(const struct dlm_cli *cli, const struct dlm_option_list 
     return DLM_EXIT_DONE;
 }
 
+/* `dlm prompt x.dlm photo.jpg` asks about the word "photo.jpg". */
+static void hint_at_image(const struct dlm_prompt_params *params)
+{
+    struct stat info;
+
+    if (params->num_images || stat(params->query, &info) || !S_ISREG(info.st_mode))
+        return;
+    fprintf(stderr, "warning: the question '%s' is the name of a file\n", params->query);
+    fprintf(stderr, "hint: --image %s shows the file to the model\n", params->query);
+}
+
 static int answer(struct dlm_cli *cli, const struct dlm_prompt_params *params)
 {
     if (is_blank(params->query))
         return dlm_cli_wrong(cli, "empty query (pass a string or pipe on stdin)");
+    hint_at_image(params);
     enum dlm_status st = dlm_prompt(cli->ctx, params);
     if (!st)
         putchar('\n');
