@@ -1,17 +1,22 @@
 /* select: a work-group of 64 chooses the token of one row. */
 //! select select_token
 
-/* The first largest element of the group's row, in every lane. */
+#define NO_TOKEN 0xffffffffu
+
+/* The first largest element of the group's row, in every lane; NO_TOKEN when there is NaN, which
+ * counts as infinite here, or it is infinite. */
 DLM_INLINE uint argmax(__global const float *x, uint len, __local float *tree, __local uint *where)
 {
     const uint lane = DLM_LOCAL_ID();
     float best = -INFINITY;
-    uint at = 0xffffffffu; /* nothing yet */
-    for (uint v = lane; v < len; v += 64u)
-        if (x[v] > best) {
-            best = x[v];
+    uint at = NO_TOKEN;
+    for (uint v = lane; v < len; v += 64u) {
+        const float value = isnan(x[v]) ? INFINITY : x[v];
+        if (value > best) {
+            best = value;
             at = v;
         }
+    }
     tree[lane] = best;
     where[lane] = at;
     for (uint half_len = 32u; half_len > 0u; half_len >>= 1) {
@@ -26,7 +31,7 @@ DLM_INLINE uint argmax(__global const float *x, uint len, __local float *tree, _
         }
     }
     barrier(CLK_LOCAL_MEM_FENCE);
-    return where[0] < len ? where[0] : 0u;
+    return tree[0] == INFINITY ? NO_TOKEN : where[0];
 }
 
 /* The probability of an element, but for a factor that all share: in [0, 1]. */
@@ -128,7 +133,7 @@ __kernel DLM_LOCAL(64) void select_token(__global const float *logits,
     __global const float *x = logits + row * p.vocab;
     const float temperature = sampling[0], top_p = sampling[1];
     uint token = argmax(x, p.vocab, tree, where);
-    if (temperature > 0.0f) { /* the same in every lane */
+    if (token != NO_TOKEN && temperature > 0.0f) { /* the same in every lane */
         const float largest = x[token];
         float t = 0.0f;
         if (top_p > 0.0f && top_p < 1.0f) {

@@ -15,17 +15,24 @@ DLM_PARAMS(dlm_select_params)
 
 shared uint places[64];
 
-/* The index of the first largest element of the group's row, in every lane. */
+#define NO_TOKEN 0xffffffffu
+#define INFINITE uintBitsToFloat(0x7f800000u)
+
+/* The index of the first largest element of the group's row, in every lane; NO_TOKEN when there is
+ * NaN, which counts as infinite here, or it is infinite. Bits tell NaN: isnan() need not. */
 uint argmax(uint row)
 {
     const uint lane = DLM_LOCAL_ID();
     float best = uintBitsToFloat(0xff800000u); /* minus infinity */
-    uint at = 0xffffffffu;                     /* nothing yet */
-    for (uint v = lane; v < p.vocab; v += 64u)
-        if (x[row + v] > best) {
-            best = x[row + v];
+    uint at = NO_TOKEN;
+    for (uint v = lane; v < p.vocab; v += 64u) {
+        const bool is_nan = (floatBitsToUint(x[row + v]) & 0x7fffffffu) > 0x7f800000u;
+        const float value = is_nan ? INFINITE : x[row + v];
+        if (value > best) {
+            best = value;
             at = v;
         }
+    }
     dlm_tree[lane] = best;
     places[lane] = at;
     for (uint half_len = 32u; half_len > 0u; half_len >>= 1) {
@@ -40,7 +47,7 @@ uint argmax(uint row)
         }
     }
     barrier();
-    return places[0] < p.vocab ? places[0] : 0u;
+    return floatBitsToUint(dlm_tree[0]) == 0x7f800000u ? NO_TOKEN : places[0];
 }
 
 /* The probability of an element, but for a factor that all share: in [0, 1]. */
@@ -135,7 +142,7 @@ void main()
     const uint row = group * p.vocab;
     const float temperature = sampling[0], top_p = sampling[1];
     uint token = argmax(row);
-    if (temperature > 0.0) { /* the same in every lane */
+    if (token != NO_TOKEN && temperature > 0.0) { /* the same in every lane */
         const float largest = x[row + token];
         float t = 0.0;
         if (top_p > 0.0 && top_p < 1.0) {

@@ -131,6 +131,8 @@ static enum dlm_status write_gradients(struct score *x)
     enum dlm_status st = list && grads ? dlm_lora_download(lora, &lora->grads, grads)
                                        : DLM_ERR_MEMORY;
 
+    if (!st && !dlm_f32_is_finite(grads, (size_t)lora->len))
+        st = dlm_fail(ctx, DLM_ERR_INVALID, "the gradients are not finite");
     for (size_t i = 0; !st && i < lora->num; i++) {
         const struct dlm_lora_module *m = lora->modules[i];
         for (int k = 0; k < 2; k++) {

@@ -9,15 +9,6 @@
 #include "base/log.h"
 #include "dlm/dlm.h"
 
-static enum dlm_status check_finite(struct dlm_train_call *t, const float *values)
-{
-    for (int64_t i = 0; i < t->s.lora->len; i++)
-        if (!isfinite(values[i]))
-            return dlm_train_diverged(t, "adapter's weights are",
-                                      dlm_trainer_num_steps(t->trainer));
-    return DLM_OK;
-}
-
 static enum dlm_status write_adapter(struct dlm_train_call *t, const char *dir)
 {
     struct dlm_lora *lora = t->s.lora;
@@ -40,8 +31,8 @@ static enum dlm_status write_adapter(struct dlm_train_call *t, const char *dir)
     enum dlm_status st = list && paths ? dlm_lora_download(lora, &lora->flat, lora->values)
                                        : DLM_ERR_MEMORY;
 
-    if (!st)
-        st = check_finite(t, lora->values);
+    if (!st && !dlm_f32_is_finite(lora->values, (size_t)lora->len))
+        st = dlm_train_diverged(t, "adapter's weights are", dlm_trainer_num_steps(t->trainer));
     for (size_t i = 0; !st && i < params.num_all_paths; i++)
         paths[i] = t->s.model->linears.items[i]->path;
     params.all_paths = paths;

@@ -137,9 +137,8 @@ enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step)
                                              .shape = {lora->len}, .data = values + (size_t)i * len,
                                              .bytes = len * sizeof(float)};
     }
-    for (size_t i = 0; !st && step && i < 3 * len; i++)
-        if (!isfinite(values[i]))
-            st = dlm_train_diverged(t, "adapter's weights are", step);
+    if (!st && step && !dlm_f32_is_finite(values, 3 * len))
+        st = dlm_train_diverged(t, "adapter's weights are", step);
     if (!st) {
         state = state_json(t, step, log_bytes);
         st = state ? dlm_run_save(t->ctx, t->run, state, tensors, 3)

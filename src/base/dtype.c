@@ -1,6 +1,7 @@
 /* The table of element types and conversions of whole arrays. */
 #include "base/dtype.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/scalar.h"
@@ -33,6 +34,14 @@ bool dlm_dtype_bytes(enum dlm_dtype dtype, int64_t len, size_t *bytes)
 size_t dlm_dtype_elem_bytes(enum dlm_dtype dtype)
 {
     return rows[dtype].bytes / rows[dtype].len;
+}
+
+bool dlm_f32_is_finite(const float *x, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
 }
 
 void dlm_dtype_to_f32(enum dlm_dtype dtype, const void *in, float *out, size_t len)

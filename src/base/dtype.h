@@ -31,6 +31,9 @@ bool dlm_dtype_bytes(enum dlm_dtype dtype, int64_t len, size_t *bytes);
 /* Bytes of one element of a type with one element a block. */
 size_t dlm_dtype_elem_bytes(enum dlm_dtype dtype);
 
+/* Whether no element is NaN or infinite: for numbers that a device gave. */
+bool dlm_f32_is_finite(const float *x, size_t len);
+
 /* Conversion between f32 and a 16-bit or f32 array, round to nearest even, over len elements. */
 void dlm_dtype_to_f32(enum dlm_dtype dtype, const void *in, float *out, size_t len);
 void dlm_dtype_from_f32(enum dlm_dtype dtype, const float *in, void *out, size_t len);

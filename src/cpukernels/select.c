@@ -5,23 +5,36 @@
 
 #define BLOCK 4096
 
-/* Index of the first largest element. */
-static uint32_t argmax(const float *x, uint32_t len)
+static int has_nan(const float *x, uint32_t len)
+{
+    int nan = 0;
+
+#pragma omp simd reduction(| : nan)
+    for (uint32_t i = 0; i < len; i++)
+        nan |= x[i] != x[i];
+    return nan;
+}
+
+/* Index of the first largest element; -1 when there is NaN, or it is infinite. */
+static int32_t argmax(const float *x, uint32_t len)
 {
     uint32_t best_block = 0;
     float best = -INFINITY;
 
     for (uint32_t at = 0; at < len; at += DLM_MIN(len - at, (uint32_t)BLOCK)) {
-        const float max = dlm_vmax(x + at, DLM_MIN(len - at, (uint32_t)BLOCK));
+        const uint32_t block = DLM_MIN(len - at, (uint32_t)BLOCK);
+        const float max = dlm_vmax(x + at, block);
+        if (has_nan(x + at, block))
+            return -1;
         if (max > best) {
             best = max;
             best_block = at;
         }
     }
-    for (uint32_t i = best_block; i < len; i++)
+    for (uint32_t i = best_block; i < len && !isinf(best); i++)
         if (x[i] == best)
-            return i;
-    return 0; /* nothing but NaN */
+            return (int32_t)i; /* below the vocabulary's size */
+    return -1;
 }
 
 /* Sum of the elements that are at least t. */
@@ -83,11 +96,11 @@ void DLM_CPU_KERNEL(select)(const struct dlm_cpu_call *call, int64_t item)
     const uint32_t *rng = call->buffers[2];
     int32_t *out = (int32_t *)call->buffers[3] + item;
     const float temperature = sampling[0], top_p = sampling[1];
-    const uint32_t best = argmax(x, p->vocab);
+    const int32_t best = argmax(x, p->vocab);
     float *e = call->scratch, t = 0;
 
-    if (!(temperature > 0)) {
-        *out = (int32_t)best;
+    if (best < 0 || !(temperature > 0)) {
+        *out = best;
         return;
     }
     const float max = x[best];

@@ -264,6 +264,8 @@ static enum dlm_status run_half(struct dlm_generator *g, struct half *h, int64_t
         st = dlm_program_run(h->program);
     if (!st)
         st = dlm_slot_read(g->token, token, sizeof(*token));
+    if (!st && *token < 0)
+        st = dlm_model_not_finite(g->model, "logits");
     if (!st)
         g->len += n;
     return st;

@@ -395,6 +395,14 @@ enum dlm_status dlm_model_read_lora(struct dlm_model *m, struct dlm_lora **out,
     return st;
 }
 
+enum dlm_status dlm_model_not_finite(const struct dlm_model *m, const char *what)
+{
+    dlm_fail(m->ctx, DLM_ERR_INVALID, "the %s are not finite", what);
+    if (m->policy == DLM_DTYPE_F16)
+        dlm_log(m->ctx, DLM_LOG_HINT, "--precision bf16 or fp32 holds larger numbers");
+    return DLM_ERR_INVALID;
+}
+
 bool dlm_model_trains_tower(const struct dlm_model *m, const struct dlm_lora *lora)
 {
     for (size_t i = 0; i < m->linears.num; i++) {

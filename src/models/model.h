@@ -126,6 +126,10 @@ enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
 enum dlm_status dlm_model_read_lora(struct dlm_model *m, struct dlm_lora **out,
                                     const struct dlm_adapter *adapter) DLM_CHECK_RESULT;
 
+/* Says that what the device computed of the model is no number: DLM_ERR_INVALID. */
+enum dlm_status dlm_model_not_finite(const struct dlm_model *model,
+                                     const char *what) DLM_CHECK_RESULT;
+
 /* True when an adapter module lies in the vision tower, which then is part of the step. */
 bool dlm_model_trains_tower(const struct dlm_model *m, const struct dlm_lora *lora);
 

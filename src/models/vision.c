@@ -60,10 +60,14 @@ enum dlm_status dlm_vision_prepare(struct dlm_vision *v, struct dlm_workspace *w
 
 enum dlm_status dlm_vision_run(struct dlm_vision *v, const float *pixel_values, float *features)
 {
+    const size_t len = dlm_vision_features_len(v->model);
     enum dlm_status st = dlm_slot_write(v->pixels, pixel_values,
                                         dlm_vision_pixels_len(v->model) * sizeof(float));
     if (!st)
         st = dlm_program_run(v->program);
-    return st ? st : dlm_program_read(v->program, v->features, features,
-                                      dlm_vision_features_len(v->model) * sizeof(float));
+    if (!st)
+        st = dlm_program_read(v->program, v->features, features, len * sizeof(float));
+    if (!st && !dlm_f32_is_finite(features, len))
+        st = dlm_model_not_finite(v->model, "vision tower's features");
+    return st;
 }

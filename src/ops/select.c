@@ -6,6 +6,7 @@
  * TopPLogitsWarper; equal probabilities stay together); then the first token, in order of index,
  * at which the running sum of what stays exceeds u times its total. u is Philox of
  * (seed, step, row).
+ * A row with NaN, or whose largest logit is infinite, has no next token: -1.
  * logits f32 [R, V] contiguous; sampling f32 [2]: temperature, top_p; rng u32 [4]: seed low, seed
  * high, step, unused; out i32 [R]. */
 #include <math.h>
@@ -55,23 +56,28 @@ static double threshold(const double *p, int64_t n, double top_p)
     return t;
 }
 
+/* The first largest element, -1 where none can be chosen. */
 static int64_t argmax(const struct dlm_host_tensor *logits, int64_t row, int64_t vocab)
 {
     int64_t best = 0;
 
-    for (int64_t v = 1; v < vocab; v++)
-        if (dlm_host_get_flat(logits, row * vocab + v) >
-            dlm_host_get_flat(logits, row * vocab + best))
+    for (int64_t v = 0; v < vocab; v++) {
+        const double x = dlm_host_get_flat(logits, row * vocab + v);
+        if (isnan(x))
+            return -1;
+        if (x > dlm_host_get_flat(logits, row * vocab + best))
             best = v;
-    return best;
+    }
+    return isinf(dlm_host_get_flat(logits, row * vocab + best)) ? -1 : best;
 }
 
-static int64_t sample(const struct dlm_reference_call *call, int64_t row, int64_t vocab)
+/* One of the row's tokens; `best` has the largest logit. */
+static int64_t sample(const struct dlm_reference_call *call, int64_t row, int64_t vocab,
+                      int64_t best)
 {
     const double temperature = dlm_host_get_flat(&call->inputs[1], 0);
     const double top_p = dlm_host_get_flat(&call->inputs[1], 1);
-    const double max = dlm_host_get_flat(&call->inputs[0],
-                                         row * vocab + argmax(&call->inputs[0], row, vocab));
+    const double max = dlm_host_get_flat(&call->inputs[0], row * vocab + best);
     double *p = malloc((size_t)vocab * sizeof(*p)), sum = 0, stays = 0, running = 0, t = 0;
     int64_t token = 0;
 
@@ -107,11 +113,13 @@ static void select_reference(const struct dlm_reference_call *call)
 {
     const int64_t rows = call->inputs[0].desc.shape[0], vocab = call->inputs[0].desc.shape[1];
 
-    for (int64_t r = 0; r < rows; r++)
+    const bool is_greedy = dlm_host_get_flat(&call->inputs[1], 0) <= 0;
+
+    for (int64_t r = 0; r < rows; r++) {
+        const int64_t best = argmax(&call->inputs[0], r, vocab);
         dlm_host_set_flat(&call->outputs[0], r,
-                          dlm_host_get_flat(&call->inputs[1], 0) <= 0
-                              ? (double)argmax(&call->inputs[0], r, vocab)
-                              : (double)sample(call, r, vocab));
+                          (double)(is_greedy || best < 0 ? best : sample(call, r, vocab, best)));
+    }
 }
 
 /* Bindings logits, sampling, rng, out; a work-group a row. */

@@ -241,6 +241,15 @@ fails_ 1 "the loss is not finite" "nan"
 out_is
 holds_ test ! -e written.safetensors
 
+case_ "an answer whose logits are not finite"
+for how in "--temp 0" "--temp 1" "--temp 1 --top-p 0.5" "--temp 0 --max-tokens 1"; do
+    # shellcheck disable=SC2086
+    run_ dlm -q prompt --backend cpu --base dir:base --adapter bad-adapter \
+        --image images/one.png $how "blue an?"
+    fails_ 1 "prompt: the logits are not finite"
+    out_is
+done
+
 case_ "a training run that is not finite stops at once, and keeps its log"
 sed 's/learning_rate: 0.002/learning_rate: 1.0e+30/' doc.dlm > wild.dlm
 run_ dlm -q train --take-over --backend cpu wild.dlm

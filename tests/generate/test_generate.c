@@ -1,6 +1,7 @@
 /* Decoding with the KV cache: every token is the likeliest after all that stands before it, by a
  * pass without cache, whatever the lengths of prompt and cache; one generator serves prompt after
- * prompt; sampling repeats with its seed; the 16-bit policies stay close to fp32. */
+ * prompt; sampling repeats with its seed; numbers that are none end it; the 16-bit policies stay
+ * close to fp32. */
 #include "tests/train/fixture.h"
 
 #define NUM_TOKENS 20
@@ -185,6 +186,66 @@ static void check_refusals(struct fixture *f, const struct dlm_example *image)
     dlm_ctx_destroy(&quiet);
 }
 
+/* One NaN among the adapter's weights leaves no token to choose. */
+static void check_nan_adapter(struct fixture *f, const struct dlm_example *image)
+{
+    static const struct dlm_sampling ways[] = {
+        {0}, {.temperature = 1, .seed = 1}, {.temperature = 1, .top_p = 0.5f, .seed = 1}};
+    const struct dlm_generator_params params = {
+        .prompt_len = image->bidirectional_len, .max_tokens = 2, .num_images = 1};
+    const size_t place = (size_t)f->lora->modules[0]->a_at * sizeof(float);
+    const float nan = NAN, value = f->lora->values[f->lora->modules[0]->a_at];
+    struct dlm_ctx *quiet = dlm_ctx_create(&(struct dlm_ctx_params){.num_threads = 1});
+    struct dlm_workspace workspace = {0};
+    struct dlm_plan *plans[2];
+    struct dlm_generator *g = NULL;
+    int32_t token = 0;
+
+    fixture_case(f->params.backend, f->params.name, "an adapter with NaN");
+    if (CHECK(quiet) && CHECK(!dlm_generator_create(quiet, &g, f->model, f->lora, &params))) {
+        dlm_generator_plans(g, plans);
+        CHECK(!dlm_workspace_init(&workspace, f->device, plans, 2));
+        CHECK(!dlm_generator_prepare(g, &workspace));
+        const struct dlm_example prompt = fixture_prompt(image);
+        for (int i = 0; i < 3; i++) {
+            CHECK(!dlm_buffer_write(f->lora->flat.buffer, place, &nan, sizeof(nan)));
+            CHECK(dlm_generator_prefill(g, &prompt, &ways[i], &token) == DLM_ERR_INVALID);
+            CHECK(!dlm_buffer_write(f->lora->flat.buffer, place, &value, sizeof(value)));
+            CHECK(!dlm_generator_prefill(g, &prompt, &ways[i], &token) && token >= 0);
+        }
+        CHECK(!dlm_buffer_write(f->lora->flat.buffer, place, &nan, sizeof(nan)));
+        CHECK(dlm_generator_next(g, &token) == DLM_ERR_INVALID);
+        CHECK(!dlm_buffer_write(f->lora->flat.buffer, place, &value, sizeof(value)));
+    }
+    dlm_generator_destroy(&g);
+    dlm_workspace_finish(&workspace);
+    dlm_ctx_destroy(&quiet);
+}
+
+/* Neither are there features of an image with a pixel that is no number. */
+static void check_nan_pixels(struct fixture *f)
+{
+    struct dlm_workspace workspace = {0};
+    struct dlm_vision vision;
+    const size_t len = dlm_vision_pixels_len(f->model);
+    float *pixels = calloc(len, sizeof(*pixels));
+    float *features = calloc(dlm_vision_features_len(f->model), sizeof(*features));
+
+    fixture_case(f->params.backend, f->params.name, "an image with NaN");
+    bool ok = CHECK(pixels && features) && CHECK(!dlm_vision_init(&vision, f->model, f->lora));
+    if (ok && CHECK(!dlm_workspace_init(&workspace, f->device, &vision.plan, 1)) &&
+        CHECK(!dlm_vision_prepare(&vision, &workspace))) {
+        CHECK(!dlm_vision_run(&vision, pixels, features));
+        pixels[len / 2] = NAN;
+        CHECK(dlm_vision_run(&vision, pixels, features) == DLM_ERR_INVALID);
+    }
+    if (ok)
+        dlm_vision_finish(&vision);
+    dlm_workspace_finish(&workspace);
+    free(pixels);
+    free(features);
+}
+
 static void run_case(enum dlm_backend_kind backend, const char *name)
 {
     struct fixture f;
@@ -199,6 +260,8 @@ static void run_case(enum dlm_backend_kind backend, const char *name)
         check_sampling(&f, &image);
         check_random_numbers(&f, &image);
         check_refusals(&f, &image);
+        check_nan_adapter(&f, &image);
+        check_nan_pixels(&f);
     }
     fixture_close(&f);
 }

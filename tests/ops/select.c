@@ -20,6 +20,12 @@ static const int32_t seed_c[4] = {43, 1, 9, 0};
 static const float ties[] = {-1, 0.5f, 0, 7, 7, 2, 7, -3, 7};
 /* Two tokens of equal probability, which stay together or go together. */
 static const float twins[] = {1, 3, 1, 3, -2, 0, 3, 3, -9, 1, 2};
+/* NaN, and an infinite largest element, in some rows of each length; minus infinity is only
+ * improbable. */
+static const float not_finite[] = {1, 2, NAN, -INFINITY, 3, 0, 1, -INFINITY, 5, 2, 4, 1, -1, 2, 3,
+                                   INFINITY, 1, 2, -NAN, 0, 3, 2, 1, 0, -3, 5, 2, 1, 2, 2, 1};
+static const float one_nan[400] = {[3] = 2, [317] = NAN};
+static const float nowhere[] = {-INFINITY};
 
 static const struct op_row rows[] = {
     {"one element", &dlm_op_select, {{0}}, 3, {X(1, 1), SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT,
@@ -63,6 +69,18 @@ static const struct op_row rows[] = {
      {DATA(twins, 200, 11), SAMPLING(narrow), RNG(seed_a)}, TOL_EXACT, NULL, 0},
     {"wide, sampled", &dlm_op_select, {{0}}, 3, {X(4, 5000), SAMPLING(nucleus), RNG(seed_c)},
      TOL_EXACT, NULL, 0},
+    {"not finite, greedy", &dlm_op_select, {{0}}, 3,
+     {DATA(not_finite, 60, 7), SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT, NULL, 0},
+    {"not finite, sampled", &dlm_op_select, {{0}}, 3,
+     {DATA(not_finite, 60, 7), SAMPLING(plain), RNG(seed_a)}, TOL_EXACT, NULL, 0},
+    {"not finite, top-p", &dlm_op_select, {{0}}, 3,
+     {DATA(not_finite, 60, 7), SAMPLING(nucleus), RNG(seed_a)}, TOL_EXACT, NULL, 0},
+    {"not finite, wide", &dlm_op_select, {{0}}, 3,
+     {DATA(not_finite, 3, 9001), SAMPLING(nucleus), RNG(seed_a)}, TOL_EXACT, NULL, 0},
+    {"one NaN", &dlm_op_select, {{0}}, 3,
+     {DATA(one_nan, 2, 200), SAMPLING(nucleus), RNG(seed_a)}, TOL_EXACT, NULL, 0},
+    {"all minus infinity", &dlm_op_select, {{0}}, 3,
+     {DATA(nowhere, 3, 130), SAMPLING(plain), RNG(seed_a)}, TOL_EXACT, NULL, 0},
     {"many rows", &dlm_op_select, {{0}}, 3, {X(70000, 3), SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT,
      NULL, 0},
 };
