@@ -48,7 +48,7 @@ static enum dlm_status add_shared(struct dlm_generator *g)
     const struct dlm_tower_shape *tower = &g->model->tower;
     const int64_t need = g->params.prompt_len + g->params.max_tokens;
     int64_t shape[] = {(need + CACHE_BUCKET - 1) / CACHE_BUCKET * CACHE_BUCKET,
-                       c->kv_heads * c->head_dim};
+                       c->block.kv_heads * c->block.head_dim};
 
     g->cache_k = dlm_alloc_array(g->ctx, (size_t)c->layers, sizeof(*g->cache_k));
     g->cache_v = dlm_alloc_array(g->ctx, (size_t)c->layers, sizeof(*g->cache_v));
@@ -72,7 +72,7 @@ static enum dlm_status add_shared(struct dlm_generator *g)
 
 static enum dlm_status add_half(struct dlm_generator *g, struct half *h, int64_t tokens)
 {
-    const int64_t half_dim = g->model->decoder.config.head_dim / 2;
+    const int64_t half_dim = g->model->decoder.config.block.head_dim / 2;
 
     h->tokens = tokens;
     h->inputs = (struct dlm_slots){.ctx = g->ctx, .device = g->model->device};

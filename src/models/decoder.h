@@ -2,31 +2,36 @@
 #ifndef DLM_MODELS_DECODER_H
 #define DLM_MODELS_DECODER_H
 
-#include "models/linear.h"
+#include "models/block.h"
 
 struct dlm_decoder_config {
-    int64_t hidden, intermediate, layers, heads, kv_heads, head_dim, vocab;
-    float norm_eps, rope_theta, embed_scale;
-    bool norm_plus_one;
-    uint32_t act; /* DLM_ACT_* */
+    struct dlm_block_config block;
+    int64_t layers, vocab;
+    float rope_theta, embed_scale;
+    float logit_softcap; /* c: logits become c tanh(logits / c) (Gemma 2); 0: none */
+    bool is_tied;        /* config.json: the head is the embedding */
     int64_t mrope_section[3]; /* pairs of a head turned by each axis's position; all zero: one axis
                                * (M-RoPE, Wang et al., Qwen2-VL, 2024) */
 };
 
-struct dlm_decoder_layer {
-    struct dlm_weight *input_norm, *post_norm;
-    struct dlm_linear q, k, v, o, gate, up, down;
-};
-
 struct dlm_decoder {
     struct dlm_decoder_config config;
-    struct dlm_weight *embed; /* [vocab, hidden], tied with the head */
-    struct dlm_weight *norm;
-    struct dlm_decoder_layer *layers;
+    struct dlm_weight *embed; /* [vocab, hidden] */
+    struct dlm_weight *head;  /* [vocab, hidden]; the embedding itself when tied */
+    struct dlm_norm norm;
+    struct dlm_block *blocks; /* [layers] */
 };
 
-/* Declares the weights in a scope: embed_tokens, layers.N.*, norm. */
+/* What transformers calls the parts of a block in most families: self_attn.q_proj, mlp.gate_proj,
+ * input_layernorm... */
+extern const struct dlm_block_names dlm_decoder_block_names;
+
+/* Declares the weights in a scope: embed_tokens, layers.N.*, norm; and the head in one of its own.
+ * Without a checkpoint it is tied as the config says. A tied one that the checkpoint also holds
+ * must be the embedding's equal to be left out, as transformers has it: else it is a head of its
+ * own. */
 enum dlm_status dlm_decoder_declare(const struct dlm_weight_scope *scope,
+                                    const struct dlm_weight_scope *head,
                                     struct dlm_decoder *d) DLM_CHECK_RESULT;
 void dlm_decoder_finish(struct dlm_decoder *d);
 

@@ -36,22 +36,22 @@ void dlm_linear_list_finish(struct dlm_linear_list *list)
 }
 
 struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weight *w,
-                                      struct dlm_tensor *x, struct dlm_tensor *bias,
-                                      struct dlm_tensor *into)
+                                      struct dlm_tensor *x, struct dlm_tensor *bias, float alpha)
 {
-    const struct dlm_matmul_attrs attrs = {.round = dlm_precision_operand(b->policy, w->dtype)};
+    const struct dlm_matmul_attrs attrs = {.alpha = alpha,
+                                           .round = dlm_precision_operand(b->policy, w->dtype)};
     const union dlm_attrs node_attrs = {.matmul = attrs};
 
     if (!x)
         return NULL;
-    if (w->num_slabs == 1 && !into)
+    if (w->num_slabs == 1)
         return dlm_matmul(b->g, x, dlm_view_transpose(b->g, dlm_weight_leaf(b->g, w, 0)), NULL,
                           bias, &attrs);
     struct dlm_tensor **parts =
         dlm_arena_alloc(b->g->ctx, &b->g->arena, (size_t)w->num_slabs * sizeof(*parts));
     struct dlm_desc desc =
         dlm_desc_make(DLM_DTYPE_F32, 2, (int64_t[]){dlm_desc_rows(&x->desc), w->rows});
-    struct dlm_tensor *out = into ? into : dlm_graph_buffer(b->g, &desc);
+    struct dlm_tensor *out = dlm_graph_buffer(b->g, &desc);
     for (int s = 0; parts && s < w->num_slabs; s++) {
         struct dlm_tensor *leaf = dlm_weight_leaf(b->g, w, s);
         struct dlm_tensor *inputs[] = {x, dlm_view_transpose(b->g, leaf)};
@@ -89,7 +89,7 @@ struct dlm_tensor *dlm_linear_build(struct dlm_build *b, const struct dlm_linear
 {
     const struct dlm_lora_module *m = dlm_lora_find(b->lora, l->path);
     struct dlm_tensor *bias = l->bias ? dlm_weight_leaf(b->g, l->bias, 0) : NULL;
-    struct dlm_tensor *y = dlm_weight_product(b, l->weight, x, bias, NULL);
+    struct dlm_tensor *y = dlm_weight_product(b, l->weight, x, bias, 1);
 
     if (addend)
         y = dlm_add(b->g, y, addend);

@@ -44,9 +44,9 @@ void dlm_linear_list_finish(struct dlm_linear_list *list);
 struct dlm_tensor *dlm_linear_build(struct dlm_build *b, const struct dlm_linear *l,
                                     struct dlm_tensor *x, struct dlm_tensor *addend);
 
-/* x [R, in] times the weight's transpose, without bias or adapter, slab by slab into one tensor. */
+/* alpha x W^T + bias without adapter, slab by slab into one tensor. x [R, in]; bias [out] or
+ * NULL. */
 struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weight *w,
-                                      struct dlm_tensor *x, struct dlm_tensor *bias,
-                                      struct dlm_tensor *into);
+                                      struct dlm_tensor *x, struct dlm_tensor *bias, float alpha);
 
 #endif

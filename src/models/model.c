@@ -139,22 +139,6 @@ static enum dlm_dtype choose_policy(const struct dlm_checkpoint *ckpt)
     return bytes[DLM_DTYPE_BF16] >= bytes[DLM_DTYPE_F16] ? DLM_DTYPE_BF16 : DLM_DTYPE_F16;
 }
 
-/* A head of its own must be the embedding's twin: the decoder ties them. */
-static enum dlm_status check_tied(const struct dlm_model *m)
-{
-    const struct dlm_tensor_info *embed = m->decoder.embed->source, *head = NULL;
-    const struct dlm_checkpoint *ckpt = m->weights->checkpoint;
-
-    for (size_t i = 0; i < dlm_checkpoint_num_tensors(ckpt); i++)
-        if (!strcmp(m->weights->names[i], m->family->head))
-            head = dlm_checkpoint_tensor(ckpt, i);
-    if (!head || (head->bytes == embed->bytes && !memcmp(head->data, embed->data, embed->bytes)))
-        return DLM_OK;
-    return dlm_fail(m->ctx, DLM_ERR_UNSUPPORTED,
-                    "cannot load '%s': tensor '%s' differs from the embedding that it must equal",
-                    head->file, head->name);
-}
-
 /* Tables that follow from the configuration, which some versions of transformers save. */
 static bool is_spare(const struct dlm_family *family, const char *name)
 {
@@ -215,8 +199,6 @@ enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
     st = dlm_weights_create(ctx, &m->weights, device, m->policy, ckpt, &m->family->names);
     if (!st)
         st = m->family->declare(m);
-    if (!st)
-        st = check_tied(m);
     if (st)
         goto done;
     warn_of_unused(m);

@@ -41,7 +41,6 @@ struct dlm_family {
     struct dlm_name_map names;
     /* Module path of the language model: what target names and "all-linear" mean lies below it. */
     const char *language;
-    const char *head; /* canonical name of the head's weight where a checkpoint holds one */
     /* Regex of the usual targets, by which adapter_config.json names them. */
     const char *usual_targets;
     /* What a checkpoint may hold though the graphs leave it out: prefixes of canonical names, up to

@@ -32,19 +32,36 @@ static const struct dlm_paligemma *const_paligemma(const struct dlm_model *m)
 #define LANGUAGE "model.language_model"
 #define TOWER "model.vision_tower"
 #define PROJECTOR "model.multi_modal_projector"
-#define HEAD "lm_head.weight"
+#define HEAD "lm_head"
 
 static const struct dlm_name_rule rules[] = {
     {"language_model.model", LANGUAGE},
-    {"language_model.lm_head", "lm_head"},
+    {"language_model.lm_head", HEAD},
     {"vision_tower", TOWER},
     {"multi_modal_projector", PROJECTOR},
 };
 static const struct dlm_name_drop drops[] = {{TOWER, "vision_model"}};
 
-/* The tower's pooling head, whose output PaliGemma does not use, and the head tied to the
- * embedding, which opening a model compares with it. */
-static const char *const spare[] = {TOWER ".head.", HEAD, NULL};
+/* The tower's pooling head, whose output PaliGemma does not use, and a head that is tied to the
+ * embedding and stored nevertheless. */
+static const char *const spare[] = {TOWER ".head.", HEAD ".weight", NULL};
+
+static const struct dlm_block_names tower_block = {
+    .norm1 = "layer_norm1",
+    .norm2 = "layer_norm2",
+    .q = "self_attn.q_proj",
+    .k = "self_attn.k_proj",
+    .v = "self_attn.v_proj",
+    .o = "self_attn.out_proj",
+    .up = "mlp.fc1",
+    .down = "mlp.fc2",
+};
+static const struct dlm_vit_names tower_names = {
+    .patch = "embeddings.patch_embedding",
+    .position = "embeddings.position_embedding.weight",
+    .layers = "encoder.layers",
+    .post_norm = "post_layernorm",
+};
 
 /* What transformers' Gemma, SigLIP and PaliGemma configurations can ask for beyond the graphs here,
  * and members by which a checkpoint of a younger family would be taken for one of these. */
@@ -168,63 +185,80 @@ static enum dlm_status read_text(struct dlm_ctx *ctx, const json_t *text, const 
 {
     double theta = 10000;
 
-    *c = (struct dlm_decoder_config){.hidden = 2048, .intermediate = 16384, .layers = 18,
-                                     .heads = 8, .kv_heads = 1, .head_dim = 256, .vocab = 257216,
-                                     .norm_plus_one = true};
+    *c = (struct dlm_decoder_config){
+        .block = {.hidden = 2048, .intermediate = 16384, .heads = 8, .kv_heads = 1,
+                  .head_dim = 256, .norm = {.kind = DLM_NORM_RMS, .plus_one = true},
+                  .mode = DLM_ATTENTION_PREFIX, .names = &dlm_decoder_block_names},
+        .layers = 18,
+        .vocab = 257216,
+    };
+    struct dlm_block_config *block = &c->block;
     const struct int_member ints[] = {
-        {"hidden_size", 1, 1 << 16, &c->hidden},
-        {"intermediate_size", 1, 1 << 18, &c->intermediate},
+        {"hidden_size", 1, 1 << 16, &block->hidden},
+        {"intermediate_size", 1, 1 << 18, &block->intermediate},
         {"num_hidden_layers", 1, 512, &c->layers},
-        {"num_attention_heads", 1, 512, &c->heads},
-        {"num_key_value_heads", 1, 512, &c->kv_heads},
-        {"head_dim", 2, DLM_ATTENTION_MAX_DIM, &c->head_dim},
+        {"num_attention_heads", 1, 512, &block->heads},
+        {"num_key_value_heads", 1, 512, &block->kv_heads},
+        {"head_dim", 2, DLM_ATTENTION_MAX_DIM, &block->head_dim},
         {"vocab_size", 1, 1 << 22, &c->vocab},
     };
     enum dlm_status st = read_ints(ctx, text, path, ints, DLM_ARRAY_LEN(ints));
     if (!st)
-        st = read_eps(ctx, text, path, "rms_norm_eps", &c->norm_eps);
+        st = read_eps(ctx, text, path, "rms_norm_eps", &block->norm.eps);
     if (!st)
         st = dlm_json_number(ctx, text, path, "rope_theta", &theta);
     if (!st)
         st = dlm_json_number(ctx, json_object_get(text, "rope_parameters"), path, "rope_theta",
                              &theta);
     if (!st)
-        st = read_text_act(ctx, text, path, &c->act);
-    if (!st && (c->heads % c->kv_heads || c->head_dim % 2 || !(theta > 0 && theta < 1e12)))
+        st = read_text_act(ctx, text, path, &block->act);
+    if (!st && (block->heads % block->kv_heads || block->head_dim % 2 ||
+                !(theta > 0 && theta < 1e12)))
         st = dlm_fail(ctx, DLM_ERR_PARSE,
                       "cannot read '%s': text_config has impossible heads or rope_theta", path);
     c->rope_theta = (float)theta;
-    c->embed_scale = sqrtf((float)c->hidden);
+    c->embed_scale = sqrtf((float)block->hidden);
     return st;
 }
 
 static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, const char *path,
                                    struct dlm_vit_config *c)
 {
-    *c = json_is_object(vision)
-             ? (struct dlm_vit_config){.hidden = 768, .intermediate = 3072, .layers = 12,
-                                       .heads = 12, .image = 224, .patch = 16, .channels = 3}
-             : (struct dlm_vit_config){.hidden = 1152, .intermediate = 4304, .layers = 27,
-                                       .heads = 16, .image = 224, .patch = 14, .channels = 3};
-    c->act = DLM_ACT_GELU_TANH;
+    /* a section's defaults are those of SigLIP's base, without one they are PaliGemma's own */
+    const bool is_given = json_is_object(vision);
+    *c = (struct dlm_vit_config){
+        .block = {.hidden = is_given ? 768 : 1152, .intermediate = is_given ? 3072 : 4304,
+                  .heads = is_given ? 12 : 16, .norm = {.kind = DLM_NORM_LAYER}, .qkv_bias = true,
+                  .o_bias = true, .mlp_bias = true, .act = DLM_ACT_GELU_TANH,
+                  .mode = DLM_ATTENTION_FULL, .names = &tower_block},
+        .layers = is_given ? 12 : 27,
+        .image = 224,
+        .patch = is_given ? 16 : 14,
+        .channels = 3,
+        .patch_bias = true,
+        .names = &tower_names,
+    };
+    struct dlm_block_config *block = &c->block;
     const struct int_member ints[] = {
-        {"hidden_size", 1, 1 << 16, &c->hidden},
-        {"intermediate_size", 1, 1 << 18, &c->intermediate},
+        {"hidden_size", 1, 1 << 16, &block->hidden},
+        {"intermediate_size", 1, 1 << 18, &block->intermediate},
         {"num_hidden_layers", 1, 512, &c->layers},
-        {"num_attention_heads", 1, 512, &c->heads},
+        {"num_attention_heads", 1, 512, &block->heads},
         {"image_size", 1, 4096, &c->image},
         {"patch_size", 1, 512, &c->patch},
         {"num_channels", 3, 3, &c->channels},
     };
     enum dlm_status st = read_ints(ctx, vision, path, ints, DLM_ARRAY_LEN(ints));
     if (!st)
-        st = read_eps(ctx, vision, path, "layer_norm_eps", &c->norm_eps);
+        st = read_eps(ctx, vision, path, "layer_norm_eps", &block->norm.eps);
     if (!st)
-        st = read_act(ctx, vision, path, "hidden_act", false, &c->act);
-    if (!st && (c->hidden % c->heads || c->hidden / c->heads > DLM_ATTENTION_MAX_DIM ||
-                c->patch > c->image))
+        st = read_act(ctx, vision, path, "hidden_act", false, &block->act);
+    if (!st && (block->hidden % block->heads ||
+                block->hidden / block->heads > DLM_ATTENTION_MAX_DIM || c->patch > c->image))
         st = dlm_fail(ctx, DLM_ERR_PARSE,
                       "cannot read '%s': vision_config has impossible heads or patches", path);
+    block->kv_heads = block->heads;
+    block->head_dim = block->hidden / block->heads;
     return st;
 }
 
@@ -256,9 +290,12 @@ static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *
     if (!st)
         st = read_text(ctx, text, path, &m->decoder.config);
     if (!st)
-        st = check_score_scale(ctx, config, path, m->decoder.config.head_dim);
+        st = check_score_scale(ctx, config, path, m->decoder.config.block.head_dim);
     if (!st)
         st = read_vision(ctx, json_object_get(config, "vision_config"), path, vit);
+    m->decoder.config.is_tied = true; /* whatever text_config says */
+    if (!st)
+        st = dlm_json_bool(ctx, config, path, "tie_word_embeddings", &m->decoder.config.is_tied);
     const int64_t last = m->decoder.config.vocab - 1;
     const struct int_member ints[] = {
         {"image_token_index", 0, last, &image}, {"image_token_id", 0, last, &image}};
@@ -275,7 +312,7 @@ static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *
     m->image_id = (int32_t)image; /* below the vocabulary's 2^22 */
     m->tower = (struct dlm_tower_shape){.channels = vit->channels, .image = vit->image,
                                         .patches = dlm_vit_num_patches(vit),
-                                        .width = vit->hidden};
+                                        .width = vit->block.hidden};
     m->image_tokens = m->tower.patches;
     return m->dir ? check_processor(m, path) : DLM_OK;
 }
@@ -286,13 +323,14 @@ static enum dlm_status paligemma_declare(struct dlm_model *m)
     const struct dlm_weight_scope tower = {m->weights, DLM_WEIGHT_GROUP_TOWER, TOWER};
     const struct dlm_weight_scope projector = {m->weights, DLM_WEIGHT_GROUP_PROJECTOR, PROJECTOR};
     const struct dlm_weight_scope language = {m->weights, DLM_WEIGHT_GROUP_DECODER, LANGUAGE};
+    const struct dlm_weight_scope head = {m->weights, DLM_WEIGHT_GROUP_HEAD, HEAD};
 
     enum dlm_status st = dlm_vit_declare(&tower, &p->vit);
     if (!st)
-        st = dlm_linear_declare(&projector, &p->projector, "linear", m->decoder.config.hidden,
-                                p->vit.config.hidden, true);
+        st = dlm_linear_declare(&projector, &p->projector, "linear",
+                                m->decoder.config.block.hidden, p->vit.config.block.hidden, true);
     if (!st)
-        st = dlm_decoder_declare(&language, &m->decoder);
+        st = dlm_decoder_declare(&language, &head, &m->decoder);
     if (!st)
         st = dlm_vit_list_linears(m->ctx, &p->vit, &m->linears);
     if (!st)
@@ -309,7 +347,12 @@ static void paligemma_finish(struct dlm_model *m)
 static struct dlm_tensor *paligemma_build_tower(struct dlm_build *b, const struct dlm_model *m,
                                                 struct dlm_tensor *pixels, struct dlm_tensor *rows)
 {
-    return dlm_vit_build(b, &const_paligemma(m)->vit, pixels, rows);
+    const struct dlm_vit *v = &const_paligemma(m)->vit;
+    const struct dlm_block_inputs in = {
+        .batch = pixels ? pixels->desc.shape[0] : 0, .tokens = m->tower.patches, .rows = rows};
+
+    /* a patch's side is checked to be small */
+    return dlm_vit_build(b, v, &in, dlm_patchify(b->g, pixels, (uint32_t)v->config.patch));
 }
 
 static enum dlm_status paligemma_plan_image(struct dlm_ctx *ctx, const struct dlm_model *m,
@@ -348,7 +391,6 @@ const struct dlm_family dlm_family_paligemma = {
     .model_bytes = sizeof(struct dlm_paligemma),
     .names = {rules, DLM_ARRAY_LEN(rules), drops, DLM_ARRAY_LEN(drops)},
     .language = LANGUAGE,
-    .head = HEAD,
     .usual_targets = ".*language_model.*\\.(q_proj|k_proj|v_proj|o_proj)",
     .spare = spare,
     .processor = &processor,

@@ -29,7 +29,7 @@ static int64_t num_rows(const struct dlm_pass *p)
 static enum dlm_status add_slots(struct dlm_pass *p)
 {
     const struct dlm_tower_shape *v = &p->model->tower;
-    const int64_t rows = num_rows(p), half = p->model->decoder.config.head_dim / 2;
+    const int64_t rows = num_rows(p), half = p->model->decoder.config.block.head_dim / 2;
     const int64_t labels = p->params.labels, images = p->params.images;
     const int64_t num_slots = images * p->model->image_tokens;
 

@@ -63,17 +63,14 @@ void dlm_weights_destroy(struct dlm_weights **weights)
     *weights = NULL;
 }
 
-static const struct dlm_tensor_info *find(const struct dlm_weights *w, const char *name)
+const struct dlm_tensor_info *dlm_weights_find(const struct dlm_weights *weights, const char *name)
 {
-    for (size_t i = 0; w->checkpoint && i < dlm_checkpoint_num_tensors(w->checkpoint); i++)
-        if (!strcmp(w->names[i], name))
-            return dlm_checkpoint_tensor(w->checkpoint, i);
-    return NULL;
-}
+    const struct dlm_checkpoint *ckpt = weights->checkpoint;
 
-bool dlm_weights_has(const struct dlm_weights *weights, const char *name)
-{
-    return find(weights, name) != NULL;
+    for (size_t i = 0; ckpt && i < dlm_checkpoint_num_tensors(ckpt); i++)
+        if (!strcmp(weights->names[i], name))
+            return dlm_checkpoint_tensor(ckpt, i);
+    return NULL;
 }
 
 /* rows x cols with any split of the columns into further dimensions. */
@@ -209,7 +206,7 @@ static enum dlm_status add_weight(const struct dlm_weight_scope *scope, enum dlm
     weight->cols = cols;
     enum dlm_status st = DLM_OK;
     if (weights->checkpoint) {
-        weight->source = find(weights, weight->name);
+        weight->source = dlm_weights_find(weights, weight->name);
         st = check_source(weights, weight);
     }
     if (st)

@@ -85,8 +85,9 @@ enum dlm_status dlm_weights_add_table(const struct dlm_weight_scope *scope, cons
                                       int64_t rows, int64_t cols,
                                       struct dlm_weight **out) DLM_CHECK_RESULT;
 
-/* Whether the checkpoint has a tensor of this canonical name. */
-bool dlm_weights_has(const struct dlm_weights *weights, const char *name);
+/* The checkpoint's tensor of this canonical name, NULL if there is none. */
+const struct dlm_tensor_info *dlm_weights_find(const struct dlm_weights *weights,
+                                               const char *name);
 
 /* Bytes that the declared weights of the groups take on the device. */
 size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups);

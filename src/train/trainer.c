@@ -69,7 +69,7 @@ static enum dlm_status resolve(struct dlm_trainer *t)
     if (!p->epochs)
         p->epochs = dlm_recipe_epochs(t->steps_per_epoch);
     if (p->lr == 0)
-        p->lr = dlm_recipe_lr(t->data->model->decoder.config.hidden);
+        p->lr = dlm_recipe_lr(t->data->model->decoder.config.block.hidden);
     t->schedule = dlm_schedule_make(p->schedule, p->lr,
                                     p->max_steps ? p->max_steps : t->steps_per_epoch * p->epochs,
                                     p->warmup_ratio);

@@ -241,9 +241,8 @@ static void test_processor(void)
 }
 
 /* The case's tensors with more of the given names. */
-static void write_with(const char *const *names, size_t num)
+static void write_with(const struct dlm_tensor_out *more, size_t num)
 {
-    static const float zeros[4];
     struct dlm_checkpoint *ckpt = NULL;
     struct dlm_tensor_out out[256];
     size_t len = 0;
@@ -257,11 +256,21 @@ static void write_with(const char *const *names, size_t num)
         memcpy(out[len].shape, t->shape, sizeof(t->shape));
     }
     CHECK_INT(len, dlm_checkpoint_num_tensors(ckpt));
-    for (size_t i = 0; i < num; i++)
-        out[len++] = (struct dlm_tensor_out){.name = names[i], .dtype = DLM_DTYPE_F32, .ndim = 1,
-                                             .shape = {4}, .data = zeros, .bytes = sizeof(zeros)};
-    CHECK(!dlm_safetensors_write(ctx, tmp_path("base/model.safetensors"), out, len, NULL, 0));
+    memcpy(out + len, more, num * sizeof(*more));
+    CHECK(!dlm_safetensors_write(ctx, tmp_path("base/model.safetensors"), out, len + num, NULL,
+                                 0));
     dlm_checkpoint_destroy(&ckpt);
+}
+
+static void write_with_zeros(const char *const *names, size_t num)
+{
+    static const float zeros[4];
+    struct dlm_tensor_out more[4];
+
+    for (size_t i = 0; i < num; i++)
+        more[i] = (struct dlm_tensor_out){.name = names[i], .dtype = DLM_DTYPE_F32, .ndim = 1,
+                                          .shape = {4}, .data = zeros, .bytes = sizeof(zeros)};
+    write_with(more, num);
 }
 
 static void test_tensors(void)
@@ -278,19 +287,73 @@ static void test_tensors(void)
 
     put_config("", "model_type", "\"paligemma\"");
     check_case("tensors that may be there");
-    write_with(spare, DLM_ARRAY_LEN(spare));
+    write_with_zeros(spare, DLM_ARRAY_LEN(spare));
     CHECK_INT(open_base(), DLM_OK);
     CHECK_INT(num_warnings, 0);
     check_case("tensors of no use");
-    write_with(odd, 2);
+    write_with_zeros(odd, 2);
     CHECK_INT(open_base(), DLM_OK);
     CHECK_INT(num_warnings, 1);
     if (!CHECK(strstr(warning, ": 2 tensors are of no use to a paligemma model, the first is '") &&
                strstr(warning, odd[0])))
         printf("     %s\n", warning);
-    write_with(odd, 1);
+    write_with_zeros(odd, 1);
     CHECK_INT(open_base(), DLM_OK);
     CHECK(num_warnings == 1 && strstr(warning, ": 1 tensor is of no use"));
+}
+
+/* A head in the file: tied, when equal or the config says so and there is none; else its own. As
+ * transformers 5.23 has it, which text_config's tie_word_embeddings says nothing to. */
+static void test_head(void)
+{
+    struct dlm_checkpoint *ckpt = NULL;
+    struct dlm_tensor_out head = {.name = "language_model.lm_head.weight"};
+    static const struct {
+        const char *what, *tie; /* tie_word_embeddings */
+        bool has_head, is_other; /* the file's head */
+        enum dlm_status status;
+        bool is_own;
+    } list[] = {
+        {"tied, no head", "true", false, false, DLM_OK, false},
+        {"tied, an equal head", "true", true, false, DLM_OK, false},
+        {"tied, another head", "true", true, true, DLM_OK, true},
+        {"not said, another head", "null", true, true, DLM_OK, true},
+        {"untied, an equal head", "false", true, false, DLM_OK, true},
+        {"untied, another head", "false", true, true, DLM_OK, true},
+        {"untied, no head", "false", false, false, DLM_ERR_INVALID, false},
+    };
+
+    check_case("the embedding of the case");
+    if (!CHECK(!dlm_checkpoint_open(ctx, &ckpt, case_path("base"))))
+        return;
+    const struct dlm_tensor_info *embed =
+        dlm_checkpoint_find(ckpt, "language_model.model.embed_tokens.weight");
+    uint8_t *other = embed ? malloc(embed->bytes) : NULL;
+    if (CHECK(other)) {
+        memcpy(other, embed->data, embed->bytes);
+        other[embed->bytes - 1] ^= 1;
+        head.dtype = embed->dtype;
+        head.ndim = embed->ndim;
+        head.bytes = embed->bytes;
+        memcpy(head.shape, embed->shape, sizeof(head.shape));
+    }
+    for (size_t i = 0; other && i < DLM_ARRAY_LEN(list); i++) {
+        struct dlm_model *m = NULL;
+        check_case(list[i].what);
+        put_config("", "tie_word_embeddings", list[i].tie);
+        head.data = list[i].is_other ? other : embed->data;
+        write_with(&head, list[i].has_head);
+        num_warnings = 0;
+        CHECK_INT(dlm_model_open(ctx, &m, device, tmp_path("base"), DLM_DTYPE_COUNT),
+                  list[i].status);
+        CHECK_INT(num_warnings, 0);
+        CHECK(!m || (m->decoder.head != m->decoder.embed) == list[i].is_own);
+        CHECK(list[i].status == DLM_OK ||
+              strstr(dlm_ctx_last_error(ctx), "tensor 'lm_head.weight' is missing"));
+        dlm_model_destroy(&m);
+    }
+    free(other);
+    dlm_checkpoint_destroy(&ckpt);
 }
 
 int main(void)
@@ -308,6 +371,7 @@ int main(void)
         test_stops();
         test_processor();
         test_tensors();
+        test_head();
     }
     dlm_device_destroy(&device);
     tmp_remove();

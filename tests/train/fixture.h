@@ -127,7 +127,7 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
     for (int i = 0; ok && i < FIXTURE_MAX_IMAGES; i++)
         ok = CHECK(!f->model->family->plan_image(f->ctx, f->model, 0, 0, &f->plans[i]));
     ok = ok && CHECK(!dlm_weights_load(f->model->weights,
-                                       params->no_tower ? DLM_WEIGHT_GROUP_DECODER
+                                       params->no_tower ? DLM_WEIGHT_GROUPS_NO_TOWER
                                                         : DLM_WEIGHT_GROUPS_ALL));
     if (ok && f->lora)
         ok = CHECK(!dlm_lora_upload(f->lora, f->device, params->for_training));
@@ -281,7 +281,7 @@ static inline struct dlm_tensor *fixture_leaf(struct dlm_slots *slots, struct dl
 static inline bool fixture_logits(struct fixture *f, const struct dlm_example *e, float *out)
 {
     const struct dlm_decoder_config *c = &f->model->decoder.config;
-    const int64_t len = e->len, half = c->head_dim / 2, patches = f->model->image_tokens;
+    const int64_t len = e->len, half = c->block.head_dim / 2, patches = f->model->image_tokens;
     const int64_t features = patches * f->model->tower.width;
     const int32_t rows[4] = {0, (int32_t)len, (int32_t)e->bidirectional_len, (int32_t)len};
     struct dlm_slots slots = {.ctx = f->ctx, .device = f->device};

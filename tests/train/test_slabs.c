@@ -31,11 +31,11 @@ static void check_slabs(const struct fixture *f, bool has_mlp)
 
     printf("# %s %s: embedding in %d slabs, gate_proj in %d, down_proj in %d, fc1 in %d\n",
            dlm_backend_name(f->params.backend), f->params.name, d->embed->num_slabs,
-           d->layers[0].gate.weight->num_slabs, d->layers[0].down.weight->num_slabs,
+           d->blocks[0].gate.weight->num_slabs, d->blocks[0].down.weight->num_slabs,
            fc1->num_slabs);
     CHECK(d->embed->num_slabs > 1);
-    CHECK((d->layers[0].gate.weight->num_slabs > 1) == has_mlp);
-    CHECK((d->layers[0].down.weight->num_slabs > 1) == has_mlp);
+    CHECK((d->blocks[0].gate.weight->num_slabs > 1) == has_mlp);
+    CHECK((d->blocks[0].down.weight->num_slabs > 1) == has_mlp);
     for (size_t i = 0; i < f->model->weights->num; i++) {
         const struct dlm_weight *w = f->model->weights->list[i];
         for (int s = 0; s < w->num_slabs; s++)

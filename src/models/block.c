@@ -1,0 +1,225 @@
+/* The transformer block (Vaswani et al., 2017; pre-norm, rotary positions, grouped attention and
+ * gated MLP as in LLaMA, Touvron et al., 2023; layer scale, Touvron et al., CaiT, 2021). */
+#include "models/block.h"
+
+#include <math.h>
+
+static enum dlm_status declare_norms(const struct dlm_weight_scope *s, struct dlm_block *l)
+{
+    const struct dlm_block_config *c = l->config;
+    const struct dlm_block_names *n = c->names;
+    const int64_t q = c->qk_norm_whole ? c->heads * c->head_dim : c->head_dim;
+    const int64_t k = c->qk_norm_whole ? c->kv_heads * c->head_dim : c->head_dim;
+    const struct {
+        struct dlm_norm *norm;
+        const char *name;
+        int64_t len;
+    } list[] = {
+        {&l->norm1, n->norm1, c->hidden},           {&l->norm2, n->norm2, c->hidden},
+        {&l->post_norm1, n->post_norm1, c->hidden}, {&l->post_norm2, n->post_norm2, c->hidden},
+        {&l->q_norm, n->q_norm, q},                 {&l->k_norm, n->k_norm, k},
+    };
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(list); i++)
+        if (list[i].name)
+            st = dlm_norm_declare(s, list[i].norm, &c->norm, list[i].name, list[i].len);
+    return st;
+}
+
+static enum dlm_status declare_linears(const struct dlm_weight_scope *s, struct dlm_block *l)
+{
+    const struct dlm_block_config *c = l->config;
+    const struct dlm_block_names *n = c->names;
+    const int64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const struct {
+        struct dlm_linear *linear;
+        const char *name;
+        int64_t out, in;
+        bool has_bias;
+    } list[] = {
+        {&l->qkv, n->qkv, q + 2 * kv, c->hidden, c->qkv_bias},
+        {&l->q, n->q, q, c->hidden, c->qkv_bias},
+        {&l->k, n->k, kv, c->hidden, c->qkv_bias},
+        {&l->v, n->v, kv, c->hidden, c->qkv_bias},
+        {&l->o, n->o, c->hidden, q, c->o_bias},
+        {&l->gate, n->gate, c->intermediate, c->hidden, c->mlp_bias},
+        {&l->up, n->up, c->intermediate, c->hidden, c->mlp_bias},
+        {&l->down, n->down, c->hidden, c->intermediate, c->mlp_bias},
+    };
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(list); i++)
+        if (list[i].name)
+            st = dlm_linear_declare(s, list[i].linear, list[i].name, list[i].out, list[i].in,
+                                    list[i].has_bias);
+    return st;
+}
+
+enum dlm_status dlm_block_declare(const struct dlm_weight_scope *scope, struct dlm_block *l,
+                                  const struct dlm_block_config *config)
+{
+    const struct dlm_block_names *n = config->names;
+
+    l->config = config;
+    enum dlm_status st = declare_norms(scope, l);
+    if (!st)
+        st = declare_linears(scope, l);
+    if (!st && n->scale1)
+        st = dlm_weights_add_vector(scope, n->scale1, config->hidden, &l->scale1);
+    if (!st && n->scale2)
+        st = dlm_weights_add_vector(scope, n->scale2, config->hidden, &l->scale2);
+    return st;
+}
+
+#define MAX_LINEARS 8
+
+static void all_linears(struct dlm_block *l, struct dlm_linear *list[MAX_LINEARS])
+{
+    struct dlm_linear *const all[MAX_LINEARS] = {&l->qkv, &l->q,    &l->k,  &l->v,
+                                                 &l->o,   &l->gate, &l->up, &l->down};
+
+    memcpy(list, all, sizeof(all));
+}
+
+void dlm_block_finish(struct dlm_block *l)
+{
+    struct dlm_linear *list[MAX_LINEARS];
+
+    all_linears(l, list);
+    for (int i = 0; i < MAX_LINEARS; i++)
+        dlm_linear_finish(list[i]);
+}
+
+enum dlm_status dlm_block_list_linears(struct dlm_ctx *ctx, struct dlm_block *l,
+                                       struct dlm_linear_list *list)
+{
+    struct dlm_linear *all[MAX_LINEARS];
+    enum dlm_status st = DLM_OK;
+
+    all_linears(l, all);
+    for (int i = 0; !st && i < MAX_LINEARS; i++)
+        if (all[i]->path)
+            st = dlm_linear_list_add(ctx, list, all[i]);
+    return st;
+}
+
+/* Of packed heads [R, groups, heads a group, D] those from `first` on, `num` of each group:
+ * [R, groups * num * D], contiguous. */
+static struct dlm_tensor *take_heads(struct dlm_build *b, const struct dlm_block_config *c,
+                                     const struct dlm_block_inputs *in, struct dlm_tensor *packed,
+                                     int64_t first, int64_t num)
+{
+    const int64_t groups = c->packing == DLM_QKV_GROUPS ? c->kv_heads : 1;
+    const int64_t rows = in->batch * in->tokens;
+    const int64_t heads = (c->heads + 2 * c->kv_heads) / groups;
+
+    packed = dlm_view_reshape(b->g, packed, 4, (int64_t[]){rows, groups, heads, c->head_dim});
+    packed = dlm_view_slice(b->g, packed, 2, first / groups, num / groups);
+    return dlm_view_reshape(b->g, dlm_copy(b->g, packed, DLM_DTYPE_F32), 2,
+                            (int64_t[]){rows, num * c->head_dim});
+}
+
+/* x [R, heads * D], normed and turned by its positions: [R, heads, D]. */
+static struct dlm_tensor *place(struct dlm_build *b, const struct dlm_block *l,
+                                const struct dlm_block_inputs *in, struct dlm_tensor *x,
+                                int64_t heads, const struct dlm_norm *norm)
+{
+    const struct dlm_block_config *c = l->config;
+    const int64_t split[] = {in->batch * in->tokens, heads, c->head_dim};
+
+    if (norm->weight && c->qk_norm_whole)
+        x = dlm_norm_build(b, norm, &c->norm, x);
+    x = dlm_view_reshape(b->g, x, 3, split);
+    if (norm->weight && !c->qk_norm_whole)
+        x = dlm_norm_build(b, norm, &c->norm, x);
+    return in->cos ? dlm_rope(b->g, x, in->cos, in->sin, false) : x;
+}
+
+/* Keys or values for attention: this pass's own, or the cache after it took them in. */
+static struct dlm_tensor *keys(struct dlm_build *b, const struct dlm_block_config *c,
+                               const struct dlm_block_inputs *in, struct dlm_tensor *x,
+                               struct dlm_tensor *cache)
+{
+    const int64_t heads = c->kv_heads, dim = c->head_dim;
+
+    if (!cache)
+        return dlm_view_reshape(b->g, x, 4, (int64_t[]){in->batch, in->tokens, heads, dim});
+    x = dlm_view_reshape(b->g, x, 2, (int64_t[]){in->tokens, heads * dim});
+    x = dlm_store_rows(b->g, cache, x, in->cache_start);
+    return dlm_view_reshape(b->g, x, 4, (int64_t[]){1, cache->desc.shape[0], heads, dim});
+}
+
+/* One of the three inputs of attention: a linear's result, or heads of the packed one. */
+static struct dlm_tensor *project(struct dlm_build *b, const struct dlm_block *l,
+                                  const struct dlm_block_inputs *in,
+                                  const struct dlm_linear *linear, struct dlm_tensor *x,
+                                  int64_t first, int64_t num)
+{
+    return l->qkv.path ? take_heads(b, l->config, in, x, first, num)
+                       : dlm_linear_build(b, linear, x, NULL);
+}
+
+/* x [R, hidden] -> [R, heads * D] */
+static struct dlm_tensor *attend(struct dlm_build *b, const struct dlm_block *l,
+                                 const struct dlm_block_inputs *in, struct dlm_tensor *x)
+{
+    const struct dlm_block_config *c = l->config;
+    const int64_t heads = c->heads, kv_heads = c->kv_heads, dim = c->head_dim;
+    const struct dlm_attention_attrs attrs = {
+        .scale = c->score_scale != 0 ? c->score_scale : 1.0f / sqrtf((float)dim),
+        .mode = c->mode,
+    };
+
+    if (l->qkv.path)
+        x = dlm_linear_build(b, &l->qkv, x, NULL);
+    struct dlm_tensor *q = project(b, l, in, &l->q, x, 0, heads);
+    q = place(b, l, in, q, heads, &l->q_norm);
+    struct dlm_tensor *k = project(b, l, in, &l->k, x, heads, kv_heads);
+    k = place(b, l, in, k, kv_heads, &l->k_norm);
+    struct dlm_tensor *v = project(b, l, in, &l->v, x, heads + kv_heads, kv_heads);
+    q = dlm_view_reshape(b->g, q, 4, (int64_t[]){in->batch, in->tokens, heads, dim});
+    k = keys(b, c, in, k, in->cache_k);
+    v = keys(b, c, in, v, in->cache_v);
+    struct dlm_tensor *a = dlm_attention(b->g, q, k, v, in->rows, &attrs);
+    return dlm_view_reshape(b->g, a, 2, (int64_t[]){in->batch * in->tokens, heads * dim});
+}
+
+/* x + scale * post_norm(linear(y)) */
+static struct dlm_tensor *add_branch(struct dlm_build *b, const struct dlm_block *l,
+                                     const struct dlm_linear *linear, struct dlm_tensor *y,
+                                     struct dlm_tensor *x, const struct dlm_norm *post_norm,
+                                     const struct dlm_weight *scale)
+{
+    if (!post_norm->weight && !scale)
+        return dlm_linear_build(b, linear, y, x);
+    y = dlm_linear_build(b, linear, y, NULL);
+    if (post_norm->weight)
+        y = dlm_norm_build(b, post_norm, &l->config->norm, y);
+    if (scale)
+        y = dlm_mul(b->g, y, dlm_weight_leaf(b->g, scale, 0));
+    return dlm_add(b->g, y, x);
+}
+
+struct dlm_tensor *dlm_block_build(struct dlm_build *b, const struct dlm_block *l,
+                                   const struct dlm_block_inputs *in, struct dlm_tensor *x)
+{
+    const struct dlm_block_config *c = l->config;
+    struct dlm_build kept = *b; /* for the kept rows: each names its own dropout stream */
+
+    struct dlm_tensor *a = attend(b, l, in, dlm_norm_build(b, &l->norm1, &c->norm, x));
+    if (in->keep) {
+        a = dlm_gather_rows(b->g, a, in->keep, in->keep_back);
+        x = dlm_gather_rows(b->g, x, in->keep, in->keep_back);
+        kept.row_ids = in->keep_ids;
+        kept.tokens = 1;
+        b = &kept;
+    }
+    x = add_branch(b, l, &l->o, a, x, &l->post_norm1, l->scale1);
+    struct dlm_tensor *n = dlm_norm_build(b, &l->norm2, &c->norm, x);
+    const struct dlm_linear *inner = l->gate.path ? &l->gate : &l->up;
+    struct dlm_tensor *y = dlm_activation(b->g, dlm_linear_build(b, inner, n, NULL), c->act);
+    if (l->gate.path)
+        y = dlm_mul(b->g, y, dlm_linear_build(b, &l->up, n, NULL));
+    return add_branch(b, l, &l->down, y, x, &l->post_norm2, l->scale2);
+}
