@@ -170,33 +170,63 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, int fd, const char *path, 
     return DLM_OK;
 }
 
+/* Gives a new file the owner and mode of an old one. Who may not give it away keeps it, and then
+ * nobody gets a right through the group it has now. */
+static enum dlm_status keep_access(struct dlm_ctx *ctx, int fd, const char *path,
+                                   const struct stat *old)
+{
+    mode_t mode = old->st_mode & 07777;
+
+    if (fchown(fd, old->st_uid, old->st_gid)) {
+        if (fchown(fd, (uid_t)-1, old->st_gid))
+            mode &= (mode_t)~070;
+        mode &= 0777;
+        dlm_log(ctx, DLM_LOG_WARNING, "'%s' belongs to you now: its owner cannot be kept", path);
+    }
+    if (fchmod(fd, mode))
+        return dlm_fail(ctx, DLM_ERR_IO, "cannot set the mode of '%s': %s", path, strerror(errno));
+    return DLM_OK;
+}
+
+/* Fills a new file and closes it; old is the file whose owner and mode it gets, or NULL. */
+static enum dlm_status fill_new(struct dlm_ctx *ctx, int fd, const char *path,
+                                const struct stat *old, const void *data, size_t bytes)
+{
+    enum dlm_status st = old ? keep_access(ctx, fd, path, old) : DLM_OK;
+
+    if (!st)
+        st = write_all(ctx, fd, path, data, bytes);
+    if (!st && fsync(fd))
+        st = dlm_fail(ctx, DLM_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+    if (close(fd) && !st)
+        st = dlm_fail(ctx, DLM_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+    return st;
+}
+
 enum dlm_status dlm_file_replace(struct dlm_ctx *ctx, const char *path, const void *data,
                                  size_t bytes)
 {
     char *target = NULL, *temporary = NULL, *folder = NULL;
     bool is_there = false;
-    int fd = -1;
+    struct stat old;
 
     enum dlm_status st = dlm_file_target(ctx, path, &target);
     if (st)
         return st;
+    const bool is_new = stat(target, &old) != 0;
     temporary = dlm_file_temporary(ctx, target);
     folder = dlm_path_dirname(ctx, target);
     if (!temporary || !folder) {
         st = DLM_ERR_MEMORY;
         goto done;
     }
-    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, is_new ? 0644 : 0600);
     if (fd < 0) {
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot create '%s': %s", path, strerror(errno));
         goto done;
     }
     is_there = true;
-    st = write_all(ctx, fd, path, data, bytes);
-    if (!st && fsync(fd))
-        st = dlm_fail(ctx, DLM_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
-    if (close(fd) && !st)
-        st = dlm_fail(ctx, DLM_ERR_IO, "cannot write '%s': %s", path, strerror(errno));
+    st = fill_new(ctx, fd, path, is_new ? NULL : &old, data, bytes);
     if (!st && rename(temporary, target))
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot replace '%s': %s", path, strerror(errno));
     is_there = st != DLM_OK;
@@ -208,5 +238,26 @@ done:
     dlm_free(target);
     dlm_free(temporary);
     dlm_free(folder);
+    return st;
+}
+
+enum dlm_status dlm_file_create_like(struct dlm_ctx *ctx, const char *path, const char *like,
+                                     const void *data, size_t bytes, bool *is_taken)
+{
+    struct stat old;
+
+    *is_taken = false;
+    if (stat(like, &old))
+        return dlm_fail(ctx, DLM_ERR_IO, "cannot read '%s': %s", like, strerror(errno));
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EEXIST) {
+        *is_taken = true;
+        return DLM_OK;
+    }
+    if (fd < 0)
+        return dlm_fail(ctx, DLM_ERR_IO, "cannot create '%s': %s", path, strerror(errno));
+    enum dlm_status st = fill_new(ctx, fd, path, &old, data, bytes);
+    if (st)
+        (void)unlink(path); /* the failure is already reported */
     return st;
 }

@@ -34,9 +34,15 @@ enum dlm_status dlm_file_target(struct dlm_ctx *ctx, const char *path,
 char *dlm_file_temporary(struct dlm_ctx *ctx, const char *target) DLM_CHECK_RESULT;
 
 /* Writes path whole or not at all: temporary file beside dlm_file_target(), fsync, rename, fsync of
- * the folder. */
+ * the folder. A file that was there gives it its mode and owner; a warning says if it cannot. */
 enum dlm_status dlm_file_replace(struct dlm_ctx *ctx, const char *path, const void *data,
                                  size_t bytes) DLM_CHECK_RESULT;
+
+/* Writes a file that is not there yet, with the mode and owner of `like`. *is_taken: path exists,
+ * and was left alone. */
+enum dlm_status dlm_file_create_like(struct dlm_ctx *ctx, const char *path, const char *like,
+                                     const void *data, size_t bytes,
+                                     bool *is_taken) DLM_CHECK_RESULT;
 
 /* fsync of a folder. */
 enum dlm_status dlm_dir_sync(struct dlm_ctx *ctx, const char *path) DLM_CHECK_RESULT;

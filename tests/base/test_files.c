@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -70,6 +71,29 @@ static void test_replace(void)
     CHECK(holds(path, ""));
     CHECK(!dlm_file_replace(ctx, path, "kept", 4));
     CHECK_INT(count_names(folder), 1);
+
+    check_case("replace: mode and owner stay");
+    struct stat sb;
+    bool is_root = !geteuid();
+    CHECK(!chmod(path, 0640));
+    CHECK(!is_root || !chown(path, 1234, 5678));
+    CHECK(!dlm_file_replace(ctx, path, "kept", 4));
+    CHECK(!stat(path, &sb));
+    CHECK_INT(sb.st_mode & 07777, 0640);
+    CHECK(!is_root || (sb.st_uid == 1234 && sb.st_gid == 5678));
+
+    check_case("create: like another, over nothing");
+    char copy[600];
+    bool is_taken = true;
+    snprintf(copy, sizeof(copy), "%s/copy", folder);
+    CHECK(!dlm_file_create_like(ctx, copy, path, "new", 3, &is_taken) && !is_taken);
+    CHECK(holds(copy, "new") && !stat(copy, &sb));
+    CHECK_INT(sb.st_mode & 07777, 0640);
+    CHECK(!is_root || (sb.st_uid == 1234 && sb.st_gid == 5678));
+    CHECK(!dlm_file_create_like(ctx, copy, path, "other", 5, &is_taken) && is_taken);
+    CHECK(holds(copy, "new"));
+    CHECK(dlm_file_create_like(ctx, copy, tmp_path("absent"), "", 0, &is_taken) == DLM_ERR_IO);
+    CHECK(!unlink(copy));
 
     check_case("replace: no memory");
     enum dlm_status st = DLM_ERR_MEMORY;
