@@ -10,13 +10,13 @@
 static const struct dlm_base_row rows[] = {
     /* Bundled with dlm: image size and number of image tokens are in its config.json. */
     {.key = "tiny-shapes",
-     .architecture = "PaliGemmaForConditionalGeneration",
+     .architecture = "PaliGemmaForConditionalGeneration", .family = "paligemma",
      .modality = DLM_MODALITY_VISION_LANGUAGE, .template_name = "paligemma",
      .license_spdx = "MIT", .redistributable = true, .image_token = "<image>", QKVO},
     {.key = "paligemma-3b-mix-224",
      .hf_id = "google/paligemma-3b-mix-224",
      .revision = "d1d8734c9c3ad0ccfeea4afc270faa356c2ba515",
-     .architecture = "PaliGemmaForConditionalGeneration", .params = 2.9e9,
+     .architecture = "PaliGemmaForConditionalGeneration", .family = "paligemma", .params = 2.9e9,
      .modality = DLM_MODALITY_VISION_LANGUAGE, .template_name = "paligemma",
      .gguf_arch = "paligemma", .tokenizer_pre = "gemma", .license_spdx = "Other",
      .license_url = GEMMA_TERMS, .requires_acceptance = true, .size_gb_fp16 = 6.5,

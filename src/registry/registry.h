@@ -29,6 +29,7 @@ struct dlm_base_row {
     const char *hf_id;    /* NULL: bundled with dlm */
     const char *revision; /* 40 lower-case hex; NULL: bundled */
     const char *architecture;
+    const char *family; /* of src/models, that trains it; NULL: none does yet */
     double params; /* number of parameters */
     enum dlm_modality modality;
     const char *template_name;

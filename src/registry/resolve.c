@@ -12,34 +12,6 @@
 
 /* --- identify --- */
 
-static int compare_keys(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static enum dlm_status unknown_base(struct dlm_ctx *ctx, const char *text)
-{
-    const size_t num = dlm_registry_num_rows();
-    const char **keys = dlm_alloc_array(ctx, num, sizeof(*keys));
-    struct dlm_str list = {0};
-    enum dlm_status st = keys ? DLM_OK : DLM_ERR_MEMORY;
-
-    for (size_t i = 0; !st && i < num; i++)
-        keys[i] = dlm_registry_row(i)->key;
-    if (!st)
-        qsort(keys, num, sizeof(*keys), compare_keys);
-    for (size_t i = 0; !st && i < DLM_MIN(num, NUM_LISTED); i++)
-        st = dlm_str_appendf(ctx, &list, "%s, ", keys[i]);
-    if (!st)
-        st = dlm_fail(ctx, DLM_ERR_INVALID,
-                      "unknown base model '%.100s'. Known keys: %s\xe2\x80\xa6 (%zu more). Use "
-                      "`hf:org/name` for models outside the registry.",
-                      text, dlm_str_text(&list), num - DLM_MIN(num, NUM_LISTED));
-    dlm_str_finish(&list);
-    dlm_free(keys);
-    return st;
-}
-
 /* One part of org/name: what the hub allows, so that no part is a path of its own. */
 static bool is_repo_part(const char *s, size_t len)
 {
@@ -55,6 +27,66 @@ static bool is_hf_id(const char *id)
 
     return slash && is_repo_part(id, (size_t)(slash - id)) &&
            is_repo_part(slash + 1, strlen(slash + 1)) && !strstr(id, "..") && !strstr(id, "--");
+}
+
+/* Bases that can be trained come first, each kind by key. */
+static int compare_rows(const void *a, const void *b)
+{
+    const struct dlm_base_row *x = *(const struct dlm_base_row *const *)a;
+    const struct dlm_base_row *y = *(const struct dlm_base_row *const *)b;
+
+    if (!x->family != !y->family)
+        return x->family ? -1 : 1;
+    return strcmp(x->key, y->key);
+}
+
+/* "a, b; c, d (not trainable yet), ... (N more)" */
+static enum dlm_status list_keys(struct dlm_ctx *ctx, struct dlm_str *list)
+{
+    const size_t num = dlm_registry_num_rows();
+    const struct dlm_base_row **rows = dlm_alloc_array(ctx, num, sizeof(*rows));
+    enum dlm_status st = rows ? DLM_OK : DLM_ERR_MEMORY;
+    size_t listed = 0;
+
+    for (size_t i = 0; !st && i < num; i++)
+        rows[i] = dlm_registry_row(i);
+    if (!st)
+        qsort(rows, num, sizeof(*rows), compare_rows);
+    for (; !st && listed < num && (rows[listed]->family || listed < NUM_LISTED); listed++)
+        st = dlm_str_appendf(ctx, list, "%s%s%s", listed ? ", " : "", rows[listed]->key,
+                             rows[listed]->family ? "" : " (not trainable yet)");
+    if (!st)
+        st = dlm_str_appendf(ctx, list, ", \xe2\x80\xa6 (%zu more)", num - listed);
+    dlm_free(rows);
+    return st;
+}
+
+/* A folder or a name of the hub without the word that says so. */
+static void hint_at_prefix(struct dlm_ctx *ctx, const char *text)
+{
+    if (dlm_path_is_dir(text) || (text[0] && strchr("./~", text[0])))
+        dlm_log(ctx, DLM_LOG_HINT, "a folder is `dir:%.200s`", text);
+    else if (is_hf_id(text))
+        dlm_log(ctx, DLM_LOG_HINT, "a model of the hub is `hf:%.200s`, a folder `dir:%.200s`", text,
+                text);
+    else if (strchr(text, '/'))
+        dlm_log(ctx, DLM_LOG_HINT, "a folder is `dir:%.200s`", text);
+}
+
+static enum dlm_status unknown_base(struct dlm_ctx *ctx, const char *text)
+{
+    struct dlm_str list = {0};
+
+    enum dlm_status st = list_keys(ctx, &list);
+    if (!st) {
+        st = dlm_fail(ctx, DLM_ERR_INVALID,
+                      "unknown base model '%.100s'. Known keys: %s. Use `hf:org/name` for models "
+                      "outside the registry.",
+                      text, dlm_str_text(&list));
+        hint_at_prefix(ctx, text);
+    }
+    dlm_str_finish(&list);
+    return st;
 }
 
 static const struct dlm_base_row *row_by_hf_id(const char *hf_id)
@@ -252,7 +284,7 @@ static enum dlm_status not_cached(struct dlm_ctx *ctx, const struct dlm_base *ba
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot find base '%s': %s is not in '%s'", base->key,
                       base->hf_id, cache);
     dlm_log(ctx, DLM_LOG_HINT,
-            "%s`huggingface-cli download %s%s%s`, or set HF_HOME to the cache that holds it",
+            "%s`hf download %s%s%s`, or set HF_HOME to the cache that holds it",
             base->gated ? "accept its licence on huggingface.co, then " : "", base->hf_id,
             base->row ? " --revision " : "", base->row ? base->row->revision : "");
     return st;

@@ -60,12 +60,18 @@ static void expect_error(const char *text, enum dlm_status want, const char *mes
         printf("     got \"%s\", want \"%s\"\n", dlm_ctx_last_error(ctx), message);
 }
 
+static void expect_hint(const char *text, const char *want)
+{
+    expect_error(text, DLM_ERR_INVALID, "unknown base model");
+    CHECK_STR(hint, want);
+}
+
 static void test_hub(void)
 {
     check_case("not in the cache: what was looked for, and how to get it");
     expect_error("paligemma-3b-mix-224", DLM_ERR_IO,
                  "cannot find base 'paligemma-3b-mix-224': " PALI " is not in '");
-    CHECK(strstr(hint, "huggingface-cli download " PALI " --revision " PALI_REV));
+    CHECK(strstr(hint, "`hf download " PALI " --revision " PALI_REV));
     CHECK(strstr(hint, "accept its licence"));
     check_case("no complete snapshot");
     put("hub/models--google--paligemma-3b-mix-224/refs/main", OTHER_REV);
@@ -114,9 +120,23 @@ static void test_names(void)
 
     check_case("unknown keys");
     expect_error("x", DLM_ERR_INVALID,
-                 "unknown base model 'x'. Known keys: gemma-2-2b-it, gemma-2-9b-it, internvl2-2b, "
-                 "internvl3-2b, llama-3.2-1b, \xe2\x80\xa6 (23 more). Use `hf:org/name` for models "
-                 "outside the registry.");
+                 "unknown base model 'x'. Known keys: paligemma-3b-mix-224, tiny-shapes, "
+                 "gemma-2-2b-it (not trainable yet), gemma-2-9b-it (not trainable yet), "
+                 "internvl2-2b (not trainable yet), \xe2\x80\xa6 (23 more). Use `hf:org/name` for "
+                 "models outside the registry.");
+    CHECK_STR(hint, "");
+    check_case("names without their prefix");
+    put("base/config.json", "{}");
+    expect_hint("google/paligemma", "a model of the hub is `hf:google/paligemma`, a folder "
+                                    "`dir:google/paligemma`");
+    expect_hint("./x", "a folder is `dir:./x`");
+    expect_hint("/models/x", "a folder is `dir:/models/x`");
+    expect_hint("~/x", "a folder is `dir:~/x`");
+    expect_hint("a/b/c", "a folder is `dir:a/b/c`");
+    char there[512], want[600];
+    snprintf(there, sizeof(there), "%s", tmp_path("base"));
+    snprintf(want, sizeof(want), "a folder is `dir:%s`", there);
+    expect_hint(there, want);
     check_case("bad names");
     for (size_t i = 0; i < DLM_ARRAY_LEN(bad); i++)
         expect_error(bad[i], DLM_ERR_INVALID, "not hf:org/name");

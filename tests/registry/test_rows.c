@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../check.h"
+#include "models/family_list.h"
 #include "registry/registry.h"
 
 static void check_row(const struct dlm_base_row *row)
@@ -23,8 +24,30 @@ static void check_row(const struct dlm_base_row *row)
     CHECK(dlm_registry_find(row->key) == row);
 }
 
+/* What can be trained is what there is a family for. */
+static void check_families(void)
+{
+#define FAMILY_NAME(name) #name,
+    static const char *const families[] = {DLM_FAMILY_LIST(FAMILY_NAME)};
+#undef FAMILY_NAME
+    size_t num_rows[DLM_ARRAY_LEN(families)] = {0};
+
+    for (size_t i = 0; i < dlm_registry_num_rows(); i++) {
+        const char *family = dlm_registry_row(i)->family;
+        size_t f = 0;
+        while (family && f < DLM_ARRAY_LEN(families) && strcmp(family, families[f]))
+            f++;
+        if (family && CHECK(f < DLM_ARRAY_LEN(families)))
+            num_rows[f]++;
+    }
+    for (size_t f = 0; f < DLM_ARRAY_LEN(families); f++)
+        CHECK(num_rows[f] > 0);
+}
+
 int main(void)
 {
+    check_case("families");
+    check_families();
     check_case("every row keeps the schema");
     for (size_t i = 0; i < dlm_registry_num_rows(); i++)
         check_row(dlm_registry_row(i));
