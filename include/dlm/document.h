@@ -15,9 +15,14 @@ extern "C" {
 struct dlm_document_init_params {
     const char *path; /* of the new document; its folder must exist */
     const char *home; /* NULL: $DLM_HOME, else ~/.dlm */
-    const char *base; /* registry key, "hf:org/name" or "dir:PATH"; NULL: the default base */
+    /* Registry key, "hf:org/name" or "dir:PATH"; NULL: "tiny-shapes", for multimodal
+     * "paligemma-3b-mix-224". */
+    const char *base;
     bool multimodal;  /* scaffold with an image; needs a vision-language base */
     bool force;       /* overwrite an existing document (its old store stays) */
+    /* Give an existing document a new dlm_id, with a store of its own; every other byte, its mode
+     * and its owner stay. Excludes base, multimodal and force. */
+    bool new_id;
     bool accept_license; /* the licence of a gated base is accepted */
     /* Asked when a gated base needs acceptance: shows question to a person and returns the answer.
      * NULL: nobody can be asked, which refuses. */
@@ -25,9 +30,11 @@ struct dlm_document_init_params {
     void *user;
 };
 
-/* Writes a scaffold document and makes its store with a manifest, in which an accepted licence is
- * recorded. DLM_ERR_USAGE: multimodal with a base that sees no images; DLM_ERR_INVALID: the
- * document exists, the base is unknown, or its licence was refused. */
+/* Writes a scaffold document, or a new id into one, and makes its store with a manifest, in which
+ * an accepted licence is recorded. Warns of a base that cannot be trained yet. DLM_ERR_USAGE:
+ * multimodal with a base that sees no images, or new_id with what it excludes; DLM_ERR_INVALID: the
+ * document exists, the base is unknown, or its licence was refused; DLM_ERR_PARSE: the document
+ * that is to get an id is not good. */
 DLM_API enum dlm_status dlm_document_init(struct dlm_ctx *ctx,
                                           const struct dlm_document_init_params *params)
     DLM_CHECK_RESULT;
@@ -75,7 +82,7 @@ DLM_API enum dlm_status dlm_document_use(struct dlm_ctx *ctx, const char *path, 
 struct dlm_document_migrate_params {
     const char *path;
     bool dry_run;   /* write nothing */
-    bool no_backup; /* do not keep the old text as <path>.bak */
+    bool no_backup; /* do not keep the old text as <path>.bak, or .bak.N where that is taken */
 };
 
 struct dlm_document_migration {
@@ -83,7 +90,9 @@ struct dlm_document_migration {
     char *backup;                     /* path of the backup, NULL if none was written */
 };
 
-/* Rewrites a document of an older version with today's front matter and its body as it is.
+/* Rewrites a document of an older version with today's front matter and its body as it is; mode and
+ * owner stay. Comments in the front matter stay too where its version is all that changes; else a
+ * warning says that they go.
  * *result: give it back with dlm_document_migration_finish(). */
 DLM_API enum dlm_status dlm_document_migrate(struct dlm_ctx *ctx,
                                              const struct dlm_document_migrate_params *params,

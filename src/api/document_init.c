@@ -11,11 +11,12 @@
 #include "registry/registry.h"
 #include "store/manifest.h"
 
-/* The reference's defaults. */
-#define DEFAULT_BASE "qwen2.5-1.5b"
+/* Bases that can be trained, of which one is there at once. */
+#define DEFAULT_BASE "tiny-shapes"
 #define DEFAULT_MULTIMODAL_BASE "paligemma-3b-mix-224"
 
 #define MAX_QUESTION_BYTES 512
+#define MAX_DOCUMENT_BYTES ((size_t)256 << 20)
 
 static enum dlm_status check_modality(struct dlm_ctx *ctx, const struct dlm_base *base)
 {
@@ -98,32 +99,68 @@ static enum dlm_status make_store(struct dlm_ctx *ctx, struct dlm_store *store,
 /* The store comes first: a document without its store would have lost the licence's acceptance. */
 static enum dlm_status write_both(struct dlm_ctx *ctx,
                                   const struct dlm_document_init_params *params,
-                                  const struct dlm_base *base, const char *license_via)
+                                  const struct dlm_base *base, const char *license_via,
+                                  const char *id, const struct dlm_str *text)
 {
     struct dlm_store *store = NULL;
-    struct dlm_str text = {0};
     char *source_path = NULL;
-    char id[27];
 
     enum dlm_status st = absolute_path(ctx, params->path, &source_path);
-    if (!st)
-        st = dlm_ulid_new(ctx, id);
-    if (!st)
-        st = dlm_doc_scaffold(
-            ctx, params->multimodal ? DLM_DOC_SCAFFOLD_MULTIMODAL : DLM_DOC_SCAFFOLD_TEXT, id,
-            base->key, &text);
     if (!st)
         st = dlm_store_open(ctx, &store, params->home, id);
     if (!st)
         st = make_store(ctx, store, base, source_path, license_via);
     if (!st) {
-        st = dlm_file_replace(ctx, params->path, text.data, text.len);
+        st = dlm_file_replace(ctx, params->path, text->data, text->len);
         if (st && dlm_path_remove(ctx, dlm_store_path(store)))
             dlm_log(ctx, DLM_LOG_WARNING, "'%s' belongs to no document", dlm_store_path(store));
     }
     dlm_store_close(&store);
-    dlm_str_finish(&text);
     dlm_free(source_path);
+    return st;
+}
+
+/* The text of a new document. */
+static enum dlm_status make_scaffold(struct dlm_ctx *ctx,
+                                     const struct dlm_document_init_params *params, const char *id,
+                                     struct dlm_base *base, struct dlm_str *text)
+{
+    const char *key = params->base         ? params->base
+                      : params->multimodal ? DEFAULT_MULTIMODAL_BASE
+                                           : DEFAULT_BASE;
+
+    if (!params->force && !access(params->path, F_OK))
+        return dlm_fail(ctx, DLM_ERR_INVALID,
+                        "%s already exists. Re-run with --force to overwrite.", params->path);
+    enum dlm_status st = dlm_base_identify(ctx, base, key);
+    if (!st && params->multimodal)
+        st = check_modality(ctx, base);
+    if (st)
+        return st;
+    enum dlm_doc_scaffold_kind kind =
+        params->multimodal ? DLM_DOC_SCAFFOLD_MULTIMODAL : DLM_DOC_SCAFFOLD_TEXT;
+    return dlm_doc_scaffold(ctx, kind, id, base->key, text);
+}
+
+/* The text of an existing document with another id; what it says must be good but for that. */
+static enum dlm_status change_id(struct dlm_ctx *ctx, const struct dlm_document_init_params *params,
+                                 const char *id, struct dlm_base *base, struct dlm_str *text)
+{
+    struct dlm_doc *doc = NULL;
+    struct dlm_str old = {0};
+
+    if (params->base || params->multimodal || params->force)
+        return dlm_fail(ctx, DLM_ERR_USAGE,
+                        "--new-id keeps the document: it takes no --base, --multimodal or --force");
+    enum dlm_status st = dlm_file_read(ctx, params->path, MAX_DOCUMENT_BYTES, &old);
+    if (!st)
+        st = dlm_doc_set_id(ctx, params->path, dlm_str_text(&old), old.len, id, text);
+    if (!st)
+        st = dlm_doc_parse(ctx, &doc, params->path, text->data, text->len);
+    if (!st)
+        st = dlm_base_identify(ctx, base, doc->base_model);
+    dlm_doc_destroy(&doc);
+    dlm_str_finish(&old);
     return st;
 }
 
@@ -131,26 +168,25 @@ enum dlm_status dlm_document_init(struct dlm_ctx *ctx,
                                   const struct dlm_document_init_params *params)
 {
     struct dlm_base base = {0};
+    struct dlm_str text = {0};
     const char *via = NULL;
+    char id[27];
     enum dlm_status st;
 
     DLM_REQUIRE(ctx, params->path);
-    if (!params->force && !access(params->path, F_OK)) {
-        st = dlm_fail(ctx, DLM_ERR_INVALID, "%s already exists. Re-run with --force to overwrite.",
-                      params->path);
-        goto done;
-    }
-    const char *key = params->base ? params->base : DEFAULT_BASE;
-    if (params->multimodal && !strcmp(key, DEFAULT_BASE))
-        key = DEFAULT_MULTIMODAL_BASE;
-    st = dlm_base_identify(ctx, &base, key);
-    if (!st && params->multimodal)
-        st = check_modality(ctx, &base);
+    st = dlm_ulid_new(ctx, id);
+    if (!st)
+        st = params->new_id ? change_id(ctx, params, id, &base, &text)
+                            : make_scaffold(ctx, params, id, &base, &text);
     if (!st)
         st = accept_license(ctx, &base, params, &via);
     if (!st)
-        st = write_both(ctx, params, &base, via);
+        st = write_both(ctx, params, &base, via, id, &text);
+    if (!st && base.row && !base.row->family)
+        dlm_log(ctx, DLM_LOG_WARNING,
+                "base '%s' cannot be trained yet: dlm does not have its model family", base.key);
 done:
+    dlm_str_finish(&text);
     dlm_base_finish(&base);
     return st;
 }

@@ -8,17 +8,25 @@
 
 #define MAX_DOCUMENT_BYTES ((size_t)256 << 20)
 
+/* Keeps the old text beside the document, with its mode and owner, as the first of .bak, .bak.1 and
+ * so on that is not there yet. */
 static enum dlm_status write_backup(struct dlm_ctx *ctx, const char *path,
                                     const struct dlm_str *old, char **backup)
 {
-    char *bak = dlm_strf(ctx, "%s.bak", path);
-    if (!bak)
-        return DLM_ERR_MEMORY;
-    enum dlm_status st = dlm_file_replace(ctx, bak, dlm_str_text(old), old->len);
-    if (st)
-        dlm_free(bak);
-    else
-        *backup = bak;
+    enum dlm_status st = DLM_OK;
+    bool is_taken = true;
+
+    for (int i = 0; !st && is_taken; i++) {
+        dlm_free(*backup);
+        *backup = i ? dlm_strf(ctx, "%s.bak.%d", path, i) : dlm_strf(ctx, "%s.bak", path);
+        st = *backup ? dlm_file_create_like(ctx, *backup, path, dlm_str_text(old), old->len,
+                                            &is_taken)
+                     : DLM_ERR_MEMORY;
+    }
+    if (st) {
+        dlm_free(*backup);
+        *backup = NULL;
+    }
     return st;
 }
 

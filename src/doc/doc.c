@@ -26,6 +26,8 @@ enum dlm_status dlm_doc_parse(struct dlm_ctx *ctx, struct dlm_doc **out, const c
             goto done;
     }
     st = dlm_doc_split(ctx, &doc->arena, path, text, len, &parts);
+    if (parts.had_bom)
+        dlm_log(ctx, DLM_LOG_WARNING, "%s: UTF-8 BOM present; stripped", path ? path : "<text>");
     if (!st)
         st = dlm_doc_read_front(ctx, doc, &parts);
     if (!st)

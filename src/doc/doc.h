@@ -245,6 +245,12 @@ enum dlm_status dlm_doc_serialize(struct dlm_ctx *ctx, const struct dlm_doc *doc
 enum dlm_status dlm_doc_migrate(struct dlm_ctx *ctx, const char *path, const char *text, size_t len,
                                 struct dlm_str *out, int64_t *from_version) DLM_CHECK_RESULT;
 
+/* Appends the document's text with another dlm_id, every other byte as it is. text may lack an id
+ * or have a bad one. DLM_ERR_PARSE: its front matter is no YAML, or writes the id in a form that
+ * cannot be edited, as with an anchor, a tag or escapes. */
+enum dlm_status dlm_doc_set_id(struct dlm_ctx *ctx, const char *path, const char *text, size_t len,
+                               const char *id, struct dlm_str *out) DLM_CHECK_RESULT;
+
 /* DLM_ERR_UNSUPPORTED naming the key when the document asks for what `train` cannot do. */
 enum dlm_status dlm_doc_check_trainable(struct dlm_ctx *ctx,
                                         const struct dlm_doc *doc) DLM_CHECK_RESULT;

@@ -17,12 +17,25 @@ struct dlm_doc_parts {
     const char *body;
     size_t body_len;
     int64_t body_line; /* 1-based line of the body's first line */
+    bool had_bom;      /* the text began with a byte order mark, which is in no part */
 };
 
 /* Decodes text and splits it at the two `---` lines. */
 enum dlm_status dlm_doc_split(struct dlm_ctx *ctx, struct dlm_arena *arena, const char *path,
                               const char *text, size_t len,
                               struct dlm_doc_parts *parts) DLM_CHECK_RESULT;
+
+/* The front matter as a map of YAML values, which live in the arena. */
+enum dlm_status dlm_doc_read_yaml(struct dlm_ctx *ctx, struct dlm_arena *arena, const char *path,
+                                  const struct dlm_doc_parts *parts,
+                                  const struct dlm_yaml **out) DLM_CHECK_RESULT;
+
+/* Appends the document's text with the value of a top-level key replaced, or, where the key is not
+ * there, with a line for it: before the key `before` (may be NULL), else as the first. *is_done
+ * false, and nothing appended: the value is written in a way that cannot be edited. */
+enum dlm_status dlm_doc_set_key(struct dlm_ctx *ctx, const char *path, const char *text, size_t len,
+                                const char *key, const char *value, const char *before,
+                                struct dlm_str *out, bool *is_done) DLM_CHECK_RESULT;
 
 /* Reads the front matter: YAML, migration to the current version, schema. Fills every field of doc
  * but sections. */

@@ -63,21 +63,17 @@ enum dlm_status dlm_doc_split(struct dlm_ctx *ctx, struct dlm_arena *arena, cons
                               const char *text, size_t len, struct dlm_doc_parts *parts)
 {
     const char *reason = NULL;
-    const char *name = path ? path : "<text>";
     size_t offset = 0;
-    bool had_bom = false;
     char *copy = NULL;
     size_t copy_len = 0;
 
     if (!dlm_text_check_utf8(text, len, &offset, &reason))
-        return dlm_fail(ctx, DLM_ERR_PARSE, "%s: invalid UTF-8 at byte %zu: %s", name, offset,
-                        reason);
+        return dlm_fail(ctx, DLM_ERR_PARSE, "%s: invalid UTF-8 at byte %zu: %s",
+                        path ? path : "<text>", offset, reason);
     enum dlm_status st =
-        dlm_text_normalize(ctx, arena, text, len, &copy, &copy_len, &had_bom);
+        dlm_text_normalize(ctx, arena, text, len, &copy, &copy_len, &parts->had_bom);
     if (st)
         return st;
-    if (had_bom)
-        dlm_log(ctx, DLM_LOG_WARNING, "%s: UTF-8 BOM present; stripped", name);
     return split_lines(ctx, path, copy, copy_len, parts);
 }
 
@@ -246,27 +242,38 @@ static enum dlm_status check_schema(struct dlm_ctx *ctx, struct dlm_doc *doc,
     return st;
 }
 
-enum dlm_status dlm_doc_read_front(struct dlm_ctx *ctx, struct dlm_doc *doc,
-                                   const struct dlm_doc_parts *parts)
+enum dlm_status dlm_doc_read_yaml(struct dlm_ctx *ctx, struct dlm_arena *arena, const char *path,
+                                  const struct dlm_doc_parts *parts, const struct dlm_yaml **out)
 {
     static const struct dlm_yaml empty = {.kind = DLM_YAML_MAP};
     struct dlm_yaml_error error = {0};
     const struct dlm_yaml *root = &empty;
 
     if (parts->yaml_len > MAX_FRONT_BYTES)
-        return dlm_doc_fail(ctx, doc->path, 2, 0, "frontmatter is longer than %d bytes",
+        return dlm_doc_fail(ctx, path, 2, 0, "frontmatter is longer than %d bytes",
                             MAX_FRONT_BYTES);
     enum dlm_status st = DLM_OK;
     if (!dlm_text_is_blank(parts->yaml, parts->yaml_len))
-        st = dlm_yaml_parse(ctx, &doc->arena, parts->yaml, parts->yaml_len, &root, &error);
+        st = dlm_yaml_parse(ctx, arena, parts->yaml, parts->yaml_len, &root, &error);
     if (st == DLM_ERR_PARSE)
-        return fail_yaml(ctx, doc->path, &error);
+        return fail_yaml(ctx, path, &error);
     if (st)
         return st;
     if (root->kind != DLM_YAML_MAP)
-        return dlm_doc_fail(ctx, doc->path, 2, 0, "frontmatter must be a mapping, got %s",
+        return dlm_doc_fail(ctx, path, 2, 0, "frontmatter must be a mapping, got %s",
                             dlm_yaml_type_name(root));
-    st = read_version(ctx, doc, root);
+    *out = root;
+    return DLM_OK;
+}
+
+enum dlm_status dlm_doc_read_front(struct dlm_ctx *ctx, struct dlm_doc *doc,
+                                   const struct dlm_doc_parts *parts)
+{
+    const struct dlm_yaml *root = NULL;
+
+    enum dlm_status st = dlm_doc_read_yaml(ctx, &doc->arena, doc->path, parts, &root);
+    if (!st)
+        st = read_version(ctx, doc, root);
     if (!st)
         st = migrate(ctx, doc, root, &root);
     return st ? st : check_schema(ctx, doc, root);

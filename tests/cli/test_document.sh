@@ -10,7 +10,7 @@ err_is "init: wrote a.dlm"
 id=$(sed -n 's/^dlm_id: //p' a.dlm)
 holds_ test "${#id}" -eq 26
 holds_ grep -q '^dlm_version: 1$' a.dlm
-holds_ grep -q '^base_model: qwen2.5-1.5b$' a.dlm
+holds_ grep -q '^base_model: tiny-shapes$' a.dlm
 holds_ test -f "home/store/$id/manifest.json"
 holds_ test -d "home/store/$id/adapter/versions"
 holds_ grep -qF "\"source_path\": \"$dir/a.dlm\"" "home/store/$id/manifest.json"
@@ -25,6 +25,65 @@ run_ dlm -q init a.dlm --force
 status_is 0
 err_is
 holds_ test "$(sed -n 's/^dlm_id: //p' a.dlm)" != "$id"
+
+case_ "init --new-id: a copy becomes a document of its own"
+run_ dlm init own.dlm
+status_is 0
+printf '# no LF at the end' >> own.dlm
+sed '3i# a comment' own.dlm > kept
+cp kept own.dlm
+cp own.dlm copy.dlm
+chmod 640 copy.dlm
+run_ dlm init --new-id copy.dlm
+status_is 0
+out_is
+err_is "init: copy.dlm has a new dlm_id"
+old=$(sed -n 's/^dlm_id: //p' own.dlm)
+new=$(sed -n 's/^dlm_id: //p' copy.dlm)
+holds_ test "${#new}" -eq 26
+holds_ test "$old" != "$new"
+sed "s/$new/$old/" copy.dlm > back
+same_ back own.dlm
+holds_ test "$(stat -c %a copy.dlm)" = 640
+holds_ grep -qF "\"source_path\": \"$dir/copy.dlm\"" "home/store/$new/manifest.json"
+holds_ grep -qF "\"source_path\": \"$dir/own.dlm\"" "home/store/$old/manifest.json"
+
+case_ "init --new-id gives an id to a document without one"
+printf -- '---\r\nbase_model: tiny-shapes\r\n---\r\nx\r\n' > none.dlm
+run_ dlm show none.dlm
+status_is 1
+err_is "show: none.dlm:2: dlm_id: Field required" \
+    "hint: \`dlm init --new-id none.dlm\` gives the document a dlm_id"
+run_ dlm init --new-id none.dlm
+status_is 0
+new=$(sed -n 's/^dlm_id: \(.*\).$/\1/p' none.dlm)
+printf -- '---\r\ndlm_id: %s\r\nbase_model: tiny-shapes\r\n---\r\nx\r\n' "$new" > want
+same_ none.dlm want
+
+case_ "init --new-id of what is no document, and with what it does not take"
+run_ dlm init --new-id absent.dlm
+status_is 1
+err_has "'absent.dlm'"
+cp own.dlm before
+printf '\n::image path=x::\n' >> own.dlm
+cp own.dlm before
+run_ dlm init --new-id own.dlm
+status_is 1
+err_has "fence '::image...::' attribute 'path' needs its value in double quotes"
+for option in --force --multimodal --base=tiny-shapes; do
+    run_ dlm init --new-id $option own.dlm
+    status_is 2
+    err_is "init: --new-id keeps the document: it takes no --base, --multimodal or --force"
+done
+same_ own.dlm before
+printf -- '---\nbase_model: paligemma-3b-mix-224\n---\n' > gated.dlm
+cp gated.dlm before
+run_ dlm init --new-id gated.dlm
+status_is 1
+err_is "license: refused. Re-run with --i-accept-license to accept non-interactively."
+same_ gated.dlm before
+run_ dlm init --new-id gated.dlm --i-accept-license
+status_is 0
 
 case_ "init --multimodal"
 run_ dlm init m.dlm --multimodal --base tiny-shapes
@@ -54,6 +113,18 @@ status_is 2
 err_is "init: --multimodal requires a vision-language base; 'qwen3-8b' is modality='text'. Pick \
 --base paligemma-3b-mix-224 or drop --multimodal."
 holds_ test ! -e x.dlm
+run_ dlm init x.dlm --base google/paligemma
+status_is 1
+err_has "hint: a model of the hub is \`hf:google/paligemma\`, a folder \`dir:google/paligemma\`"
+mkdir -p base
+run_ dlm init x.dlm --base ./base
+status_is 1
+err_has "hint: a folder is \`dir:./base\`"
+holds_ test ! -e x.dlm
+run_ dlm init later.dlm --base qwen3-8b
+status_is 0
+err_is "warning: base 'qwen3-8b' cannot be trained yet: dlm does not have its model family" \
+    "init: wrote later.dlm"
 
 case_ "init where nothing can be written"
 run_ dlm init no/x.dlm --base tiny-shapes
@@ -141,10 +212,13 @@ same_ a.dlm before
 holds_ test ! -e a.dlm.bak
 
 case_ "migrate keeps a backup"
+chmod 600 a.dlm
 run_ dlm migrate a.dlm
 status_is 0
 err_is "backup:  a.dlm.bak" "migrated: a.dlm $chain"
 same_ a.dlm.bak before
+holds_ test "$(stat -c %a a.dlm)" = 600
+holds_ test "$(stat -c %a a.dlm.bak)" = 600
 holds_ grep -q '^dlm_version: 15$' a.dlm
 sed -n '/^# Your/,$p' before > body_before
 sed -n '/^# Your/,$p' a.dlm > body
@@ -154,6 +228,31 @@ case_ "migrate again"
 run_ dlm migrate a.dlm
 status_is 0
 err_is "migrate: a.dlm already at v15 (no migrations needed)."
+
+case_ "migrate writes over no backup"
+printf 'precious' > d.dlm.bak
+printf 'too' > d.dlm.bak.1
+cp before d.dlm
+run_ dlm migrate d.dlm
+status_is 0
+err_is "backup:  d.dlm.bak.2" "migrated: d.dlm $chain"
+same_ d.dlm.bak.2 before
+holds_ test "$(cat d.dlm.bak d.dlm.bak.1)" = precioustoo
+
+case_ "migrate keeps comments where it can"
+sed '3i# a comment' before > e.dlm
+run_ dlm migrate --no-backup e.dlm
+status_is 0
+err_is "migrated: e.dlm $chain"
+sed 's/^dlm_version: 1$/dlm_version: 15/; 3i# a comment' before > want
+same_ e.dlm want
+sed '3i# a comment\ntraining: {dpo: {enabled: false}}' before > e.dlm
+run_ dlm migrate --dry-run e.dlm
+status_is 0
+err_has "warning: e.dlm: the comments of the front matter go, as it has to be written anew"
+run_ dlm migrate e.dlm
+status_is 0
+err_has "warning: e.dlm: the comments of the front matter go, as it has to be written anew"
 
 case_ "migrate --no-backup"
 cp before c.dlm

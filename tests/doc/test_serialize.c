@@ -113,25 +113,92 @@ static void test_bodies(struct dlm_ctx *ctx)
     }
 }
 
-static void test_migrate(struct dlm_ctx *ctx)
+static void check_migrate(struct dlm_ctx *ctx, const char *old, int64_t from, const char *new)
 {
-    static const char old[] = "---\ndlm_id: " TEST_ID "\ndlm_version: 1\nbase_model: b\ntraining:\n"
-                              "  lora_r: 8 # mine\n---\n\n\nbody   \n::foo::\n\n";
-    static const char new[] = "---\ndlm_id: " TEST_ID "\ndlm_version: 15\nbase_model: b\n"
-                              "training:\n  lora_r: 8\n---\n\nbody   \n::foo::\n";
     struct dlm_str out = {0};
-    int64_t from = 0;
+    int64_t version = 0;
 
-    check_case("migrate");
-    CHECK(dlm_doc_migrate(ctx, NULL, old, strlen(old), &out, &from) == DLM_OK);
-    CHECK_INT(from, 1);
+    CHECK(dlm_doc_migrate(ctx, NULL, old, strlen(old), &out, &version) == DLM_OK);
+    CHECK_INT(version, from);
     CHECK_STR(dlm_str_text(&out), new);
     dlm_str_finish(&out);
-    out = (struct dlm_str){0};
-    CHECK(dlm_doc_migrate(ctx, NULL, new, strlen(new), &out, &from) == DLM_OK);
-    CHECK_INT(from, 15);
-    CHECK_INT(out.len, 0);
+}
+
+#define BODY "\n\nbody   \n::foo::\n\n"
+#define HEAD(version) "---\ndlm_id: " TEST_ID "\n" version "base_model: b\n"
+
+static void test_migrate(struct dlm_ctx *ctx)
+{
+    static const char new[] = HEAD("dlm_version: 15\n") "training:\n  lora_r: 8\n---\n\nbody   \n"
+                                                      "::foo::\n";
+    int warnings = test_log_.num_warnings;
+
+    check_case("migrate writes the front matter anew");
+    check_migrate(ctx, HEAD("dlm_version: 1\n") "training: {lora_r: 8}\n---\n" BODY, 1, new);
+    check_migrate(ctx, new, 15, "");
+    check_case("migrate keeps comments");
+    check_migrate(ctx, HEAD("dlm_version: 1\n") "training: {lora_r: 8} # mine\n---\n" BODY, 1,
+                  HEAD("dlm_version: 15\n") "training: {lora_r: 8} # mine\n---\n" BODY);
+    check_migrate(ctx, HEAD("dlm_version:  7  # old\n") "# \xc3\xa9\n---\r\nx\r\n", 7,
+                  HEAD("dlm_version:  15  # old\n") "# \xc3\xa9\n---\r\nx\r\n");
+    check_migrate(ctx, "\xef\xbb\xbf---\n# mine\n\ndlm_id: " TEST_ID "\nbase_model: b\n---\nx", 1,
+                  "\xef\xbb\xbf---\n# mine\n\ndlm_id: " TEST_ID "\ndlm_version: 15\nbase_model: "
+                  "b\n---\nx");
+    check_migrate(ctx, "---\r\n{ \"dlm_version\": 3, # a\r\n  dlm_id: " TEST_ID
+                       ", base_model: b}\r\n---\r\nx\r\n", 3,
+                  "---\r\n{ \"dlm_version\": 15, # a\r\n  dlm_id: " TEST_ID
+                  ", base_model: b}\r\n---\r\nx\r\n");
+    CHECK_INT(test_log_.num_warnings, warnings);
+    check_case("migrate says when comments go");
+    check_migrate(ctx, HEAD("") "training: {dpo: {beta: 0.5}} # mine\n---\nx\n", 1,
+                  HEAD("dlm_version: 15\n") "training:\n  preference:\n    method: dpo\n"
+                                            "    hyperparams:\n      beta: 0.5\n---\n\nx\n");
+    CHECK_INT(test_log_.num_warnings, warnings + 1);
+    CHECK_STR(test_log_.warning,
+              "<text>: the comments of the front matter go, as it has to be written anew");
+    check_migrate(ctx, "---\n{dlm_id: " TEST_ID ", base_model: b} # mine\n---\nx\n", 1,
+                  HEAD("dlm_version: 15\n") "---\n\nx\n");
+    CHECK_INT(test_log_.num_warnings, warnings + 2);
+    check_case("what looks like a comment and is none");
+    check_migrate(ctx, HEAD("") "system_prompt: 'a #b'\n---\nx\n", 1,
+                  HEAD("dlm_version: 15\n") "system_prompt: |\n  a #b\n---\n\nx\n");
+    CHECK_INT(test_log_.num_warnings, warnings + 2);
+}
+
+static void check_id(struct dlm_ctx *ctx, const char *old, const char *new)
+{
+    struct dlm_str out = {0};
+    enum dlm_status st =
+        dlm_doc_set_id(ctx, NULL, old, strlen(old), "01HZ4X7TGZM3J1A2B3C4D5E6F8", &out);
+
+    CHECK(st == (new ? DLM_OK : DLM_ERR_PARSE));
+    CHECK_STR(dlm_str_text(&out), new ? new : "");
     dlm_str_finish(&out);
+}
+
+#define OTHER_ID "01HZ4X7TGZM3J1A2B3C4D5E6F8"
+
+static void test_new_id(struct dlm_ctx *ctx)
+{
+    check_case("another id, and nothing else");
+    check_id(ctx, "---\n# a\nbase_model:  b\ndlm_id:   " TEST_ID " # mine\nx: \xc3\xa9\n---\n\n\nb",
+             "---\n# a\nbase_model:  b\ndlm_id:   " OTHER_ID " # mine\nx: \xc3\xa9\n---\n\n\nb");
+    check_id(ctx, "---\r\nx: 1\r\ny: {\xc3\xa9: 2}\r\n\"dlm_id\": \"nonsense\"\r\n---\r\nb\r\n",
+             "---\r\nx: 1\r\ny: {\xc3\xa9: 2}\r\n\"dlm_id\": " OTHER_ID "\r\n---\r\nb\r\n");
+    check_id(ctx, "---\n{\xc3\xa9: 1, dlm_id: '1'}\n---\n", "---\n{\xc3\xa9: 1, dlm_id: " OTHER_ID
+                                                           "}\n---\n");
+    check_id(ctx, "---\r\nbase_model: b\r\n---\r\nx",
+             "---\r\ndlm_id: " OTHER_ID "\r\nbase_model: b\r\n---\r\nx");
+    check_id(ctx, "---\rbase_model: b\r---\rx",
+             "---\rdlm_id: " OTHER_ID "\rbase_model: b\r---\rx");
+    check_id(ctx, "---\n---\n", "---\ndlm_id: " OTHER_ID "\n---\n");
+    check_case("an id that cannot be edited");
+    check_id(ctx, "---\ndlm_id: &a " TEST_ID "\n---\n", NULL);
+    check_id(ctx, "---\ndlm_id: !!str " TEST_ID "\n---\n", NULL);
+    check_id(ctx, "---\ndlm_id: \"\\x30" "1\"\n---\n", NULL);
+    check_id(ctx, "---\ndlm_id: [1]\n---\n", NULL);
+    check_id(ctx, "---\ndlm_id:\n---\n", NULL);
+    check_id(ctx, "---\n[dlm_id]\n---\n", NULL);
 }
 
 int main(void)
@@ -141,6 +208,7 @@ int main(void)
     test_values(ctx);
     test_bodies(ctx);
     test_migrate(ctx);
+    test_new_id(ctx);
     dlm_ctx_destroy(&ctx);
     return check_summary();
 }

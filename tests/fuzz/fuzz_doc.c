@@ -8,6 +8,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define NEW_ID "01HZ4X7TGZM3J1A2B3C4D5E6F8"
+
 static enum dlm_status put_image(struct dlm_ctx *ctx, void *user, const char *path, char sha[65])
 {
     (void)ctx, (void)user, (void)path;
@@ -41,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct dlm_rows_options params = {.put_image = put_image, .seed = 42};
     struct dlm_ctx *ctx = dlm_ctx_create(NULL);
     struct dlm_doc *doc = NULL;
-    struct dlm_str out = {0};
+    struct dlm_str out = {0}, edited = {0};
     struct dlm_rows rows = {0};
     int64_t from = 0;
 
@@ -59,12 +61,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             dlm_arena_finish(&arena);
         }
     }
+    if (!dlm_doc_set_id(ctx, NULL, (const char *)data, size, NEW_ID, &edited)) {
+        struct dlm_doc *other = NULL;
+        if (doc) { /* it had an id: nothing else has changed */
+            require(!dlm_doc_parse(ctx, &other, NULL, edited.data, edited.len));
+            require(!strcmp(other->id, NEW_ID) && !strcmp(other->base_model, doc->base_model) &&
+                    other->num_sections == doc->num_sections);
+        }
+        dlm_doc_destroy(&other);
+    }
     if (!dlm_doc_migrate(ctx, NULL, (const char *)data, size, &out, &from) && out.len) {
         dlm_doc_destroy(&doc);
         (void)!dlm_doc_parse(ctx, &doc, NULL, out.data, out.len); /* its body may hold bad fences */
     }
     dlm_rows_finish(&rows);
     dlm_str_finish(&out);
+    dlm_str_finish(&edited);
     dlm_doc_destroy(&doc);
     dlm_ctx_destroy(&ctx);
     return 0;

@@ -7,7 +7,8 @@
 static const struct dlm_option options[] = {
     {"base", .type = DLM_OPTION_STRING, .value = "KEY",
      .offset = offsetof(struct dlm_document_init_params, base),
-     .help = "base model: a registry key, hf:org/name or dir:PATH"},
+     .help = "base model: a registry key, hf:org/name or dir:PATH (default: tiny-shapes, with "
+             "--multimodal paligemma-3b-mix-224)"},
     {"multimodal", .type = DLM_OPTION_FLAG,
      .offset = offsetof(struct dlm_document_init_params, multimodal),
      .help = "a document with images"},
@@ -16,6 +17,9 @@ static const struct dlm_option options[] = {
      .help = "accept the licence of a gated base"},
     {"force", .type = DLM_OPTION_FLAG, .offset = offsetof(struct dlm_document_init_params, force),
      .help = "overwrite an existing document"},
+    {"new-id", .type = DLM_OPTION_FLAG,
+     .offset = offsetof(struct dlm_document_init_params, new_id),
+     .help = "give an existing document, as a copied one, a new dlm_id and a store of its own"},
 };
 
 /* Asks on the terminal. */
@@ -39,7 +43,8 @@ static int run(struct dlm_cli *cli, const void *args)
     params.accept = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) ? ask : NULL;
     enum dlm_status st = dlm_document_init(cli->ctx, &params);
     if (!st)
-        dlm_cli_say(cli, "init: wrote %s", params.path);
+        dlm_cli_say(cli, params.new_id ? "init: %s has a new dlm_id" : "init: wrote %s",
+                    params.path);
     return dlm_exit_of(st);
 }
 
@@ -49,7 +54,7 @@ const struct dlm_command dlm_command_init = {
               .options = options,
               .num_options = DLM_NUM_OPTIONS(options),
               .operands = {{"DOCUMENT", offsetof(struct dlm_document_init_params, path), false,
-                            "the .dlm file to write"}}},
+                            "the .dlm file to write, or to give a new id"}}},
     .subject = "init",
     .args_bytes = sizeof(struct dlm_document_init_params),
     .run = run,
