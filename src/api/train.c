@@ -11,8 +11,6 @@
 #include "base/file.h"
 #include "base/log.h"
 
-#define SAVE_SECONDS 120
-
 static void finish(struct dlm_train_call *t)
 {
     if (t->log)
@@ -251,92 +249,58 @@ static enum dlm_status load_all(struct dlm_train_call *t)
     return st ? st : dlm_trainer_prepare(t->trainer);
 }
 
-static void report(const struct dlm_train_call *t, const struct dlm_trainer_step *step,
-                   double tokens_per_sec, double seconds_a_step)
+static void report(const struct dlm_train_call *t, const struct dlm_loop_step *step)
 {
-    const int64_t steps = dlm_trainer_num_steps(t->trainer);
     const struct dlm_train_progress progress = {
-        .step = step->step,
-        .steps = steps,
-        .loss = step->loss,
-        .lr = step->lr,
-        .grad_norm = step->grad_norm,
-        .tokens_per_sec = tokens_per_sec,
-        .seconds_left = seconds_a_step * (double)(steps - step->step),
+        .step = step->done.step,
+        .steps = dlm_trainer_num_steps(t->trainer),
+        .loss = step->done.loss,
+        .lr = step->done.lr,
+        .grad_norm = step->done.grad_norm,
+        .tokens_per_sec = step->tokens_per_sec,
+        .seconds_left = step->seconds_left,
     };
 
     if (t->params->progress)
         t->params->progress(t->params->user, &progress);
 }
 
-/* NaN and infinity have spoilt the adapter: nothing of this run is worth keeping. val_loss is NULL
- * after a step without validation. */
-static enum dlm_status check_finite(struct dlm_train_call *t, const struct dlm_trainer_step *step,
-                                    const double *val_loss)
+static enum dlm_status on_step(void *user, const struct dlm_loop_step *step)
 {
-    const char *what = !isfinite(step->loss)                ? "loss is"
-                       : !isfinite(step->grad_norm)         ? "gradient is"
-                       : val_loss && !isfinite(*val_loss) ? "validation loss is"
-                                                            : NULL;
+    struct dlm_train_call *t = user;
 
-    return what ? dlm_train_diverged(t, what, step->step) : DLM_OK;
+    t->keeps_run = true;
+    t->last_loss = step->done.loss;
+    if (!isnan(step->val_loss))
+        t->last_val_loss = step->val_loss;
+    enum dlm_status st =
+        dlm_train_log_step(t, &step->done, step->tokens_per_sec, step->val_loss);
+    report(t, step);
+    return st;
 }
 
-/* One step with its log line; *stop when a cancel asks for the end. */
-static enum dlm_status run_step(struct dlm_train_call *t, int64_t step, double started,
-                                bool *stop)
+static enum dlm_status on_save(void *user, int64_t step)
 {
-    const int64_t steps = dlm_trainer_num_steps(t->trainer);
-    const int64_t every = DLM_MAX((int64_t)1, steps / 4);
-    const double began = dlm_now();
-    struct dlm_trainer_step done;
-    const bool validates = t->data.num_val && step % every == 0;
-    double val_loss = NAN;
+    return dlm_train_save_state(user, step);
+}
 
-    enum dlm_status st = dlm_trainer_run(t->trainer, step, &done);
-    if (st)
-        return st;
-    t->keeps_run = true;
-    if (validates) {
-        st = dlm_trainer_validate(t->trainer, &val_loss);
-        t->last_val_loss = val_loss;
-    }
-    const double end = dlm_now(), rate = (double)done.tokens / (end - began);
-    t->last_loss = done.loss;
-    if (!st)
-        st = dlm_train_log_step(t, &done, rate, val_loss);
-    report(t, &done, rate, (end - started) / (double)(step - t->first_step + 1));
-    if (!st)
-        st = check_finite(t, &done, validates ? &val_loss : NULL);
-    *stop = dlm_ctx_wants_cancel(t->ctx);
-    return st;
+static enum dlm_status on_diverged(void *user, const char *what, int64_t step)
+{
+    return dlm_train_diverged(user, what, step);
 }
 
 static enum dlm_status loop(struct dlm_train_call *t)
 {
-    const int64_t steps = dlm_trainer_num_steps(t->trainer);
-    const double started = dlm_now();
-    double saved = started;
-    enum dlm_status st = DLM_OK;
+    const struct dlm_loop_params params = {
+        .first_step = t->first_step,
+        .save_every = t->params->save_every,
+        .observer = {.user = t, .on_step = on_step, .on_save = on_save,
+                     .on_diverged = on_diverged},
+    };
 
-    for (int64_t step = t->first_step; !st && step <= steps; step++) {
-        bool stop = false;
-        st = run_step(t, step, started, &stop);
-        if (st || step == steps)
-            break;
-        bool is_due = t->params->save_every ? step % t->params->save_every == 0
-                                            : dlm_now() - saved >= SAVE_SECONDS;
-        if (is_due || stop) {
-            st = dlm_train_save_state(t, step);
-            saved = dlm_now();
-        }
-        if (!st && stop) {
-            dlm_fail(t->ctx, DLM_ERR_CANCELLED, "interrupted after step %lld of %lld",
-                     (long long)step, (long long)steps);
-            dlm_log(t->ctx, DLM_LOG_HINT, "`dlm train --resume` continues the run");
-            st = DLM_ERR_CANCELLED;
-        }
-    }
+    enum dlm_status st = dlm_loop_run(t->ctx, t->trainer, &params);
+    if (st == DLM_ERR_CANCELLED)
+        dlm_log(t->ctx, DLM_LOG_HINT, "`dlm train --resume` continues the run");
     return st;
 }
 

@@ -12,7 +12,7 @@
 #include "store/lock_record.h"
 #include "store/manifest.h"
 #include "store/run.h"
-#include "train/trainer.h"
+#include "train/loop.h"
 
 struct dlm_train_call {
     struct dlm_ctx *ctx;

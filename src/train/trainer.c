@@ -250,6 +250,11 @@ enum dlm_status dlm_trainer_run(struct dlm_trainer *t, int64_t step, struct dlm_
     return st;
 }
 
+bool dlm_trainer_has_validation(const struct dlm_trainer *t)
+{
+    return t->data->num_val;
+}
+
 enum dlm_status dlm_trainer_validate(struct dlm_trainer *t, double *loss)
 {
     const struct dlm_train_example *rows[VAL_BATCH];

@@ -60,6 +60,7 @@ struct dlm_trainer_step {
 enum dlm_status dlm_trainer_run(struct dlm_trainer *t, int64_t step,
                                 struct dlm_trainer_step *out) DLM_CHECK_RESULT;
 
+bool dlm_trainer_has_validation(const struct dlm_trainer *t);
 /* Mean loss over the validation rows; NaN when there are none. */
 enum dlm_status dlm_trainer_validate(struct dlm_trainer *t, double *loss) DLM_CHECK_RESULT;
 
