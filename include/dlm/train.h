@@ -53,6 +53,7 @@ struct dlm_train_params {
     bool resume;              /* go on with the interrupted run, else from the current adapter */
     bool fresh;               /* from a new adapter (the default); not with resume */
     enum dlm_train_lock lock;
+    bool skip_bad_images;     /* train without images that cannot be read, instead of failing */
     bool take_over;           /* the store is another file's of the same dlm_id: take it */
     bool accept_license;      /* accept the licence of a gated base, and record it */
     /* Folder of a PEFT adapter to start from: its r, alpha and targets hold. Or NULL. */

@@ -127,6 +127,29 @@ static enum dlm_status make_rows(struct dlm_train_call *t)
     return st;
 }
 
+/* Has read every image once. Those that cannot be read end the call after all have been named, or
+ * are left out. */
+static enum dlm_status check_images(struct dlm_train_call *t)
+{
+    enum dlm_status st =
+        dlm_train_check_images(t->ctx, t->store, &t->s.model->processor, &t->rows);
+    const size_t num_bad = t->rows.num_bad_images;
+
+    if (st || !num_bad)
+        return st;
+    if (t->params->skip_bad_images) {
+        dlm_log(t->ctx, DLM_LOG_WARNING, "%zu of %zu images cannot be read: trained without %s",
+                num_bad, t->rows.num_images, num_bad == 1 ? "it" : "them");
+        return DLM_OK;
+    }
+    if (num_bad > 1)
+        dlm_fail(t->ctx, DLM_ERR_INVALID, "%zu of %zu images cannot be read", num_bad,
+                 t->rows.num_images);
+    dlm_log(t->ctx, DLM_LOG_HINT, "--skip-bad-images trains without %s",
+            num_bad == 1 ? "it" : "them");
+    return DLM_ERR_INVALID;
+}
+
 static enum dlm_status open_session(struct dlm_train_call *t)
 {
     static const enum dlm_precision precisions[] = {
@@ -239,8 +262,6 @@ static enum dlm_status load_all(struct dlm_train_call *t)
     dlm_trainer_add_to_budget(t->trainer, &budget);
     enum dlm_status st = dlm_budget_check(t->ctx, &budget, t->s.device);
     if (!st)
-        st = dlm_train_data_check_images(&t->data);
-    if (!st)
         st = dlm_train_log_open(t);
     if (!st && !t->is_resumed) /* a kill from here on loses nothing, however long loading takes */
         st = dlm_train_save_state(t, 0);
@@ -325,6 +346,8 @@ static enum dlm_status prepare(struct dlm_train_call *t)
         st = dlm_train_hash_base(t);
     if (!st)
         st = dlm_train_check_lock(t);
+    if (!st)
+        st = check_images(t);
     if (!st)
         st = dlm_train_data_init(&t->data, t->ctx, &t->rows, t->store, t->s.model, t->s.tok,
                                  t->doc->training.sequence_len);

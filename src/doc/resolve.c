@@ -1,5 +1,6 @@
 /* Paths that a document states: where they start from, and whether they stay inside. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,30 +42,34 @@ done:
     return st;
 }
 
+/* at: " (line 12)" or "". */
 static enum dlm_status check_image(struct dlm_ctx *ctx, const char *dir, const char *rel,
-                                   const char *resolved)
+                                   const char *at, const char *resolved)
 {
     struct stat info;
 
     if (!dlm_doc_is_inside(dir, resolved))
         return dlm_fail(ctx, DLM_ERR_INVALID,
-                        "cannot use image '%s': it lies outside the document's folder '%s'", rel,
-                        dir);
+                        "cannot use image '%s'%s: it lies outside the document's folder '%s'", rel,
+                        at, dir);
     if (stat(resolved, &info))
-        return dlm_fail(ctx, DLM_ERR_IO, "cannot use image '%s': %s", rel, strerror(errno));
+        return dlm_fail(ctx, DLM_ERR_IO, "cannot use image '%s'%s: %s", rel, at, strerror(errno));
     if (!S_ISREG(info.st_mode))
-        return dlm_fail(ctx, DLM_ERR_INVALID, "cannot use image '%s': not a regular file", rel);
+        return dlm_fail(ctx, DLM_ERR_INVALID, "cannot use image '%s'%s: not a regular file", rel,
+                        at);
     return DLM_OK;
 }
 
 enum dlm_status dlm_doc_resolve_image(struct dlm_ctx *ctx, const char *doc_path, const char *rel,
-                                      char **abs_path)
+                                      int64_t line, char **abs_path)
 {
-    char *dir = NULL, *joined = NULL, *resolved = NULL;
+    char *dir = NULL, *joined = NULL, *resolved = NULL, at[40] = "";
 
     *abs_path = NULL;
+    if (line > 0)
+        snprintf(at, sizeof(at), " (line %lld)", (long long)line);
     if (!*rel)
-        return dlm_fail(ctx, DLM_ERR_INVALID, "cannot use image '': the path is empty");
+        return dlm_fail(ctx, DLM_ERR_INVALID, "cannot use image ''%s: the path is empty", at);
     enum dlm_status st = dlm_doc_base_dir(ctx, doc_path, &dir);
     if (st)
         goto done;
@@ -75,14 +80,15 @@ enum dlm_status dlm_doc_resolve_image(struct dlm_ctx *ctx, const char *doc_path,
     }
     resolved = realpath(joined, NULL);
     if (!resolved && errno == ENOENT) {
-        st = dlm_fail(ctx, DLM_ERR_IO, "cannot open image '%s': no such file in '%s'", rel, dir);
+        st = dlm_fail(ctx, DLM_ERR_IO, "cannot open image '%s'%s: no such file in '%s'", rel, at,
+                      dir);
         goto done;
     }
     if (!resolved) {
-        st = dlm_fail(ctx, DLM_ERR_IO, "cannot open image '%s': %s", rel, strerror(errno));
+        st = dlm_fail(ctx, DLM_ERR_IO, "cannot open image '%s'%s: %s", rel, at, strerror(errno));
         goto done;
     }
-    st = check_image(ctx, dir, rel, resolved);
+    st = check_image(ctx, dir, rel, at, resolved);
     if (!st) {
         *abs_path = dlm_strdup(ctx, resolved);
         st = *abs_path ? DLM_OK : DLM_ERR_MEMORY;

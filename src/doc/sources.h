@@ -9,11 +9,12 @@
 enum dlm_status dlm_doc_base_dir(struct dlm_ctx *ctx, const char *doc_path,
                                  char **dir) DLM_CHECK_RESULT;
 
-/* Resolves the path of an `::image::` fence to an absolute path, owned by the caller.
+/* Resolves the path of an `::image::` fence to an absolute path, owned by the caller. line is where
+ * the fence stands, for messages (0: unknown).
  * DLM_ERR_IO: no such file; DLM_ERR_INVALID: not a regular file, or outside the document's folder
  * after symlinks are resolved. */
 enum dlm_status dlm_doc_resolve_image(struct dlm_ctx *ctx, const char *doc_path, const char *rel,
-                                      char **abs_path) DLM_CHECK_RESULT;
+                                      int64_t line, char **abs_path) DLM_CHECK_RESULT;
 
 /* What became of the files of one entry of training.sources. */
 struct dlm_doc_provenance {

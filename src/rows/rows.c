@@ -1,7 +1,9 @@
 /* Sections to rows. What a conversation becomes as tokens is the model family's business. */
 #include "rows/rows.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -156,33 +158,53 @@ static enum dlm_status add_prose(struct builder *b, const struct dlm_doc_section
     return st ? st : add_row(b, &row);
 }
 
+/* The absolute path of a section's image; *file in the arena, NULL if it cannot be read, which has
+ * been logged. */
+static enum dlm_status find_image(struct builder *b, const struct dlm_doc_section *section,
+                                  const char **file)
+{
+    const char *found = section->source_file;
+    char *path = NULL;
+    enum dlm_status st = DLM_OK;
+
+    *file = NULL;
+    if (!found) {
+        st = dlm_doc_resolve_image(b->ctx, b->doc->path, section->media_path, section->start_line,
+                                   &path);
+        found = path;
+    }
+    if (!st && access(found, R_OK))
+        st = dlm_fail(b->ctx, DLM_ERR_IO, "cannot open image '%s': %s", found, strerror(errno));
+    if (!st) {
+        *file = dlm_arena_strndup(b->ctx, &b->out->arena, found, strlen(found));
+        st = *file ? DLM_OK : DLM_ERR_MEMORY;
+    }
+    dlm_free(path);
+    return st == DLM_ERR_IO || st == DLM_ERR_INVALID ? DLM_OK : st;
+}
+
+/* *out: NULL for an image that cannot be read. */
 static enum dlm_status store_image(struct builder *b, const struct dlm_doc_section *section,
                                    const struct dlm_row_image **out)
 {
     struct dlm_row_image *image = dlm_arena_alloc(b->ctx, &b->out->arena, sizeof(*image));
-    char *path = NULL;
-    enum dlm_status st = DLM_OK;
+    enum dlm_status st = image ? DLM_OK : DLM_ERR_MEMORY;
 
+    *out = NULL;
     DLM_REQUIRE(b->ctx, b->params->put_image != NULL);
     DLM_REQUIRE(b->ctx, section->source_file || b->doc->path);
-    if (!image)
-        return DLM_ERR_MEMORY;
-    image->path = dlm_arena_strndup(b->ctx, &b->out->arena, section->media_path,
-                                    strlen(section->media_path));
-    if (!image->path)
-        return DLM_ERR_MEMORY;
-    if (!section->source_file)
-        st = dlm_doc_resolve_image(b->ctx, b->doc->path, section->media_path, &path);
     if (!st)
-        st = b->params->put_image(b->ctx, b->params->user, path ? path : section->source_file,
-                                  image->sha);
+        st = find_image(b, section, &image->file);
+    if (st || !image->file)
+        return st;
+    image->line = section->start_line;
+    st = b->params->put_image(b->ctx, b->params->user, image->file, image->sha);
     *out = image;
 done:
-    dlm_free(path);
     return st;
 }
 
-/* Leaves the image in *image for the questions after it. */
+/* Leaves the image in *image for the questions after it, NULL if it cannot be read. */
 static enum dlm_status add_image(struct builder *b, const struct dlm_doc_section *section,
                                  const struct dlm_row_image **image)
 {
@@ -194,6 +216,10 @@ static enum dlm_status add_image(struct builder *b, const struct dlm_doc_section
     if (st)
         return st;
     b->out->num_images++;
+    if (!*image) {
+        b->out->num_bad_images++;
+        return DLM_OK;
+    }
     if (!caption.len) {
         b->out->num_images_without_caption++;
         return DLM_OK;
@@ -230,21 +256,26 @@ static enum dlm_status add_sections(struct builder *b, const struct dlm_doc_sect
                                     size_t num_sections)
 {
     const struct dlm_row_image *image = NULL; /* of the section before */
+    bool was_bad_image = false;               /* that section: its image cannot be read */
     enum dlm_status st = DLM_OK;
 
     for (size_t i = 0; !st && i < num_sections; i++) {
         const struct dlm_doc_section *section = &sections[i];
         const struct dlm_row_image *about = image;
+        const bool is_about_bad = was_bad_image;
         image = NULL;
+        was_bad_image = false;
         switch (section->type) {
         case DLM_DOC_SECTION_PROSE:
             st = add_prose(b, section);
             break;
         case DLM_DOC_SECTION_INSTRUCTION:
-            st = add_instruction(b, section, about);
+            if (!is_about_bad)
+                st = add_instruction(b, section, about);
             break;
         case DLM_DOC_SECTION_IMAGE:
             st = add_image(b, section, &image);
+            was_bad_image = !image;
             break;
         default: /* preference and audio: refused by dlm_doc_check_trainable() */
             break;
@@ -263,6 +294,19 @@ enum dlm_status dlm_rows_from_doc(struct dlm_ctx *ctx, struct dlm_rows *out,
         st = add_sections(&b, params->sources->sections, params->sources->num_sections);
     dlm_free(b.counters);
     return st;
+}
+
+void dlm_rows_keep(struct dlm_rows *rows, const bool *keep)
+{
+    size_t num = 0;
+
+    for (size_t i = 0; i < rows->num_rows; i++) {
+        if (keep[i])
+            rows->rows[num++] = rows->rows[i];
+        else
+            rows->num_val -= rows->rows[i].is_val;
+    }
+    rows->num_rows = num;
 }
 
 void dlm_rows_finish(struct dlm_rows *rows)

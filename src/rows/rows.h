@@ -8,7 +8,8 @@
 
 struct dlm_row_image {
     char sha[65];     /* of its blob */
-    const char *path; /* as the document has it */
+    const char *file; /* absolute path */
+    int64_t line;     /* of its fence in the document; 0 when ingested */
 };
 
 /* A section of prose is a row of that; a caption one of an image, the request for a caption, and
@@ -29,6 +30,7 @@ struct dlm_rows {
     struct dlm_row *rows; /* in document order, then ingested ones */
     size_t num_rows, num_val;
     size_t num_images;                 /* image sections, ingested ones included */
+    size_t num_bad_images;             /* of these, without rows: they cannot be read */
     size_t num_images_without_caption; /* of these */
 };
 
@@ -46,12 +48,17 @@ struct dlm_rows_options {
 /* Makes the rows of a document. Paths of images are resolved against doc->path, which must be set
  * when there are images. The first instruction section directly after an image section (only blank
  * prose between, which the parser drops) asks about that image. *out must be all zero; finish it
- * also after a failure. Preference and audio sections give no rows. DLM_ERR_PARSE: a section's Q/A
- * text is malformed; DLM_ERR_IO, DLM_ERR_INVALID: an image's path. */
+ * also after a failure. Preference and audio sections give no rows.
+ * An image whose path leads to no file that can be read is logged as an error and counted, so that
+ * all of them are named: it and the questions about it give no rows, and the caller decides whether
+ * to go on. DLM_ERR_PARSE: a section's Q/A text is malformed. */
 enum dlm_status dlm_rows_from_doc(struct dlm_ctx *ctx, struct dlm_rows *out,
                                   const struct dlm_doc *doc,
                                   const struct dlm_rows_options *params) DLM_CHECK_RESULT;
 void dlm_rows_finish(struct dlm_rows *rows);
+
+/* Keeps the rows i with keep[i]. */
+void dlm_rows_keep(struct dlm_rows *rows, const bool *keep);
 
 /* True when the row belongs to the 10 % of validation rows: the first 8 bytes, big-endian, of
  * sha256("seed\0section_id\0index") lie below 0.1 * 2^64. */

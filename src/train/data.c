@@ -17,8 +17,8 @@ static uint32_t hash_row(const struct dlm_row *row)
 }
 
 /* The image's index; a new one is planned. */
-static enum dlm_status find_image(struct dlm_train_data *d, const struct dlm_row *row,
-                                  const struct dlm_row_image *shown, size_t *index)
+static enum dlm_status find_image(struct dlm_train_data *d, const struct dlm_row_image *shown,
+                                  size_t *index)
 {
     for (size_t i = 0; i < d->num_images; i++)
         if (!strcmp(d->images[i].shown->sha, shown->sha)) {
@@ -28,7 +28,7 @@ static enum dlm_status find_image(struct dlm_train_data *d, const struct dlm_row
     if (!dlm_grow(d->ctx, &d->images, &d->cap_images, d->num_images, sizeof(*d->images)))
         return DLM_ERR_MEMORY;
     *index = d->num_images++;
-    d->images[*index] = (struct dlm_train_image){.row = row, .shown = shown};
+    d->images[*index] = (struct dlm_train_image){.shown = shown};
     return d->model->family->plan_image(d->ctx, d->model, 0, 0, &d->images[*index].plan);
 }
 
@@ -41,7 +41,7 @@ static enum dlm_status show_images(struct dlm_train_data *d, struct dlm_train_ex
         if (!dlm_grow(d->ctx, &d->shown, &d->cap_shown, d->num_shown, sizeof(*d->shown)) ||
             !dlm_grow(d->ctx, &d->plans, &d->cap_plans, d->num_shown, sizeof(*d->plans)))
             return DLM_ERR_MEMORY;
-        st = find_image(d, e->row, &e->row->images[i], &d->shown[d->num_shown]);
+        st = find_image(d, &e->row->images[i], &d->shown[d->num_shown]);
         if (st)
             return st;
         d->plans[d->num_shown] = d->images[d->shown[d->num_shown]].plan;

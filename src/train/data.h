@@ -10,8 +10,7 @@
 
 /* One image of the blob store. What is in memory may be dropped and read again. */
 struct dlm_train_image {
-    const struct dlm_row *row; /* the first that shows it */
-    const struct dlm_row_image *shown; /* there */
+    const struct dlm_row_image *shown; /* the first that shows it */
     struct dlm_image_plan plan;
     float *pixels;   /* f32 [3, H, W] or NULL */
     float *features; /* f32 [patches, hidden] or NULL */
@@ -49,9 +48,12 @@ enum dlm_status dlm_train_data_init(struct dlm_train_data *d, struct dlm_ctx *ct
                                     int64_t sequence_len) DLM_CHECK_RESULT;
 void dlm_train_data_finish(struct dlm_train_data *d);
 
-/* Decodes and preprocesses the images that are not in the pixel cache yet, so that training meets
- * no damaged one. Failures name the section and the path that it has. */
-enum dlm_status dlm_train_data_check_images(struct dlm_train_data *d) DLM_CHECK_RESULT;
+/* Decodes and preprocesses the rows' images that are not in the pixel cache yet, so that training
+ * meets no damaged one. Each that cannot be read is logged as an error with its path and line, and
+ * counted in rows->num_bad_images; its rows go. Warns once of saturated ones. */
+enum dlm_status dlm_train_check_images(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                       const struct dlm_processor *processor,
+                                       struct dlm_rows *rows) DLM_CHECK_RESULT;
 
 /* True when every image's features lie in the cache: the tower need not be loaded. */
 bool dlm_train_data_has_features(const struct dlm_train_data *d);

@@ -14,60 +14,118 @@
 #define HELD_BYTES ((size_t)1 << 30)
 #define KERNEL_VERSION 1 /* raise when a kernel of the tower gives other bits */
 
-/* "images/a.png (section 0123456789abcdef, line 12)"; owned. */
-static char *image_name(const struct dlm_train_data *d, const struct dlm_train_image *x)
+/* Where pixels come from and go to. */
+struct pixel_store {
+    struct dlm_ctx *ctx;
+    const struct dlm_store *store;
+    const struct dlm_processor *processor;
+};
+
+static struct pixel_store pixel_store_of(const struct dlm_train_data *d)
 {
-    const struct dlm_row *row = x->row;
+    return (struct pixel_store){d->ctx, d->store, &d->model->processor};
+}
+
+/* "/x/images/a.png (line 12)"; owned. */
+static char *image_name(struct dlm_ctx *ctx, const struct dlm_row_image *shown)
+{
     char line[40] = "";
 
-    if (row->line > 0)
-        snprintf(line, sizeof(line), ", line %lld", (long long)row->line);
-    return dlm_strf(d->ctx, "%s (section %s%s)", x->shown->path, row->section_id, line);
+    if (shown->line > 0)
+        snprintf(line, sizeof(line), " (line %lld)", (long long)shown->line);
+    return dlm_strf(ctx, "%s%s", shown->file, line);
 }
 
-static enum dlm_status make_pixels(struct dlm_train_data *d, const struct dlm_train_image *x,
-                                   float *pixels)
+/* Decodes the image into pixels and writes them to the cache file `path`. */
+static enum dlm_status cache_pixels(const struct pixel_store *s,
+                                    const struct dlm_row_image *shown, const char *path,
+                                    float *pixels, bool *is_saturated)
 {
     struct dlm_image image = {0};
-    char *path = NULL, *name = image_name(d, x);
+    char *blob = NULL, *name = image_name(s->ctx, shown);
 
-    enum dlm_status st = name ? dlm_blob_get(d->ctx, d->store, x->shown->sha, &path)
+    enum dlm_status st = name ? dlm_blob_get(s->ctx, s->store, shown->sha, &blob)
                               : DLM_ERR_MEMORY;
     if (!st)
-        st = dlm_image_load_as(d->ctx, &image, path, name);
+        st = dlm_image_load_as(s->ctx, &image, blob, name);
     if (!st)
-        st = dlm_preprocess(d->ctx, &d->model->processor, &image, pixels);
+        st = dlm_preprocess(s->ctx, s->processor, &image, pixels);
+    *is_saturated = image.is_saturated;
     dlm_image_finish(&image);
-    dlm_free(path);
+    dlm_free(blob);
     dlm_free(name);
-    return st;
+    return st ? st : dlm_vl_cache_put(s->ctx, path, s->processor, pixels);
 }
 
-static enum dlm_status cache_pixels(struct dlm_train_data *d, const struct dlm_train_image *x,
-                                    const char *path, float *pixels)
+static char *pixels_path(const struct pixel_store *s, const char *sha)
 {
-    enum dlm_status st = make_pixels(d, x, pixels);
-
-    return st ? st : dlm_vl_cache_put(d->ctx, path, &d->model->processor, pixels);
+    return dlm_vl_cache_path(s->ctx, dlm_store_path(s->store), sha, s->processor);
 }
 
-static char *pixels_path(const struct dlm_train_data *d, const struct dlm_train_image *x)
+/* What checking the images of rows has found. */
+struct image_check {
+    const struct dlm_row_image *last; /* the one looked at before: rows about one image follow */
+    bool is_last_bad;
+    size_t num_saturated;
+    const char *saturated; /* the first of them */
+};
+
+/* What is wrong with the image itself is logged and noted, not a failure. */
+static enum dlm_status check_image(const struct pixel_store *s, const struct dlm_row_image *shown,
+                                   float *pixels, struct image_check *c)
 {
-    return dlm_vl_cache_path(d->ctx, dlm_store_path(d->store), x->shown->sha, &d->model->processor);
+    char *path = pixels_path(s, shown->sha);
+    bool is_saturated = false;
+    enum dlm_status st = path ? DLM_OK : DLM_ERR_MEMORY;
+
+    if (!st && !dlm_path_is_file(path))
+        st = cache_pixels(s, shown, path, pixels, &is_saturated);
+    dlm_free(path);
+    c->last = shown;
+    c->is_last_bad = st == DLM_ERR_PARSE || st == DLM_ERR_INVALID || st == DLM_ERR_UNSUPPORTED;
+    if (is_saturated && !c->num_saturated++)
+        c->saturated = shown->file;
+    return c->is_last_bad ? DLM_OK : st;
 }
 
-enum dlm_status dlm_train_data_check_images(struct dlm_train_data *d)
+static void warn_saturated(struct dlm_ctx *ctx, const struct image_check *c)
 {
-    float *pixels = dlm_alloc_array(d->ctx, dlm_vision_pixels_len(d->model), sizeof(*pixels));
-    enum dlm_status st = pixels ? DLM_OK : DLM_ERR_MEMORY;
+    if (!c->num_saturated)
+        return;
+    dlm_log(ctx, DLM_LOG_WARNING,
+            "grey levels of 16 bits above 255 are read as white in %zu image%s, first in '%s'",
+            c->num_saturated, c->num_saturated == 1 ? "" : "s", c->saturated);
+    dlm_log(ctx, DLM_LOG_HINT, "save the images with 8 bits a sample");
+}
 
-    for (size_t i = 0; !st && i < d->num_images; i++) {
-        char *path = pixels_path(d, &d->images[i]);
-        st = path ? DLM_OK : DLM_ERR_MEMORY;
-        if (!st && !dlm_path_is_file(path))
-            st = cache_pixels(d, &d->images[i], path, pixels);
-        dlm_free(path);
+enum dlm_status dlm_train_check_images(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                       const struct dlm_processor *processor,
+                                       struct dlm_rows *rows)
+{
+    const struct pixel_store s = {ctx, store, processor};
+    const size_t len = 3 * (size_t)processor->height * (size_t)processor->width;
+    float *pixels = dlm_alloc_array(ctx, len, sizeof(*pixels));
+    bool *keep = dlm_alloc_array(ctx, rows->num_rows + 1, sizeof(*keep));
+    struct image_check c = {0};
+    enum dlm_status st = pixels && keep ? DLM_OK : DLM_ERR_MEMORY;
+
+    for (size_t i = 0; !st && i < rows->num_rows; i++) {
+        const struct dlm_row *row = &rows->rows[i];
+        keep[i] = true;
+        for (size_t k = 0; !st && k < row->num_images; k++) {
+            const struct dlm_row_image *shown = &row->images[k];
+            if (shown != c.last) {
+                st = check_image(&s, shown, pixels, &c);
+                rows->num_bad_images += c.is_last_bad;
+            }
+            keep[i] = keep[i] && !c.is_last_bad;
+        }
     }
+    if (!st) {
+        dlm_rows_keep(rows, keep);
+        warn_saturated(ctx, &c);
+    }
+    dlm_free(keep);
     dlm_free(pixels);
     return st;
 }
@@ -81,11 +139,13 @@ enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, size_t image,
     *pixels = x->pixels;
     if (x->pixels)
         return DLM_OK;
+    const struct pixel_store s = pixel_store_of(d);
+    bool is_saturated;
     float *made = dlm_alloc_array(d->ctx, len, sizeof(*made));
-    char *path = pixels_path(d, x);
+    char *path = pixels_path(&s, x->shown->sha);
     enum dlm_status st = made && path ? DLM_OK : DLM_ERR_MEMORY;
-    if (!st && !dlm_vl_cache_get(d->ctx, path, &d->model->processor, made))
-        st = cache_pixels(d, x, path, made);
+    if (!st && !dlm_vl_cache_get(d->ctx, path, s.processor, made))
+        st = cache_pixels(&s, x->shown, path, made, &is_saturated);
     dlm_free(path);
     if (st) {
         dlm_free(made);

@@ -34,11 +34,101 @@ case_ "an image of a document"
 run_ dlm init m.dlm --multimodal --base tiny-shapes
 sed 's/^base_model: .*/base_model: "dir:base"/; s/figures.your-image/cut/' m.dlm > cut.dlm
 run_ dlm -q train --take-over --backend cpu cut.dlm
-fails_ 1 "'cut.png (section " ", line "
+fails_ 1 "'$dir/cut.png (line "
+err_has "hint: --skip-bad-images trains without it"
 holds_ test ! -e "$DLM_HOME"/store/*/runs/000001 # nothing was begun
 sed 's/^base_model: .*/base_model: "dir:base"/; s/figures.your-image/nowhere/' m.dlm > none.dlm
 run_ dlm -q train --take-over --backend cpu none.dlm
 fails_ 1 nowhere.png
+
+case_ "all images of a document that cannot be read are named at once"
+rm -rf "$DLM_HOME" "$dir/pics"
+mkdir pics
+cp images/two.png pics/good.png
+cp cut.png pics/cut.png
+printf 'caption star' > pics/good.txt
+printf 'caption star' > pics/cut.txt
+printf '\0\0\0\030ftypheic0000000000000000' > photo.heic
+{
+    cat <<'END'
+---
+dlm_id: 01HZ4X7TGZM3J1A2B3C4D5E6F7
+dlm_version: 15
+base_model: "dir:base"
+training:
+  sources: [{path: pics, include: ["*.png"]}]
+---
+
+::image path="images/one.png" alt="good"::
+caption star
+
+::image path="nowhere.png" alt="missing"::
+red image
+
+::instruction::
+### Q
+blue an?
+### A
+red image
+
+::image path="cut.png" alt="damaged"::
+caption near
+
+::image path="photo.heic" alt="unread"::
+
+::instruction::
+### Q
+of segment?
+### A
+caption
+
+END
+} > many.dlm
+run_ dlm -q train --backend cpu --max-steps 2 many.dlm
+status_is 1
+out_is
+grep -v '^warning: ' err > errors
+cut -d: -f1-3 errors > heads
+printf '%s\n' "train: cannot open image 'nowhere.png' (line 12): no such file in '$dir'" \
+    "train: cannot read '$dir/cut.png (line 21)': the image file is truncated" \
+    "train: cannot read '$dir/photo.heic (line 24)': HEIC files are not read" \
+    "hint: convert the image to PNG, JPEG or WebP" \
+    "train: cannot read '$dir/pics/cut.png': the image file is truncated" \
+    "train: 4 of 6 images cannot be read" "hint: --skip-bad-images trains without them" > want
+same_ errors want
+holds_ test ! -e "$DLM_HOME"/store/*/runs/000001 # nothing was begun
+
+case_ "--skip-bad-images trains without them, and says how many"
+run_ dlm train --backend cpu --max-steps 2 --skip-bad-images many.dlm
+status_is 0
+err_has "warning: 4 of 6 images cannot be read: trained without them"
+err_has "2 rows, " # two captions; the questions about bad images are gone too
+sed 's/nowhere.png/images\/one.png/; s/cut.png/images\/two.png/; s/photo.heic/images\/one.png/' \
+    many.dlm > good.dlm
+rm pics/cut.*
+run_ dlm train --take-over --backend cpu --max-steps 2 --skip-bad-images good.dlm
+status_is 0
+grep -q 'cannot be read' err && fail_ "a good document has bad images"
+rm good.dlm
+
+case_ "a document of nothing but images that cannot be read"
+sed '/^::image path="images.one/,/^$/d; /sources:/d; s/^training:/training: {}/' many.dlm > bad.dlm
+run_ dlm train --take-over --backend cpu --skip-bad-images bad.dlm
+status_is 0
+err_has "3 of 3 images cannot be read"
+err_has "nothing to train"
+rm bad.dlm
+
+case_ "16-bit grey that becomes white is warned of once"
+cp "$data/golden/images/grey16.png" images/deep.png
+cp "$data/golden/images/interlaced_1x1.png" images/deeper.png
+sed 's/images.one/images\/deep/; s/nowhere/images\/deeper/; /^::image path="cut/,$d; /sources:/d
+    s/^training:/training: {}/' many.dlm > deep.dlm
+run_ dlm -q train --take-over --backend cpu --max-steps 2 deep.dlm
+status_is 0
+[ "$(grep -c 'grey levels of 16 bits' err)" -eq 1 ] || fail_ "not one warning"
+err_has "are read as white in 2 images, first in '$dir/images/deep.png'"
+rm -r deep.dlm "$DLM_HOME"
 
 # --- the base's files ---
 

@@ -215,7 +215,7 @@ static void test_policies(struct dlm_ctx *ctx)
 static void check_image(struct dlm_ctx *ctx, const char *doc, const char *rel, const char *want)
 {
     char *path = NULL;
-    CHECK(dlm_doc_resolve_image(ctx, doc, rel, &path) == DLM_OK);
+    CHECK(dlm_doc_resolve_image(ctx, doc, rel, 12, &path) == DLM_OK);
     CHECK_STR(path, want);
     dlm_free(path);
 }
@@ -224,7 +224,7 @@ static void check_no_image(struct dlm_ctx *ctx, const char *doc, const char *rel
                            enum dlm_status status, const char *message)
 {
     char *path = NULL;
-    CHECK_INT(dlm_doc_resolve_image(ctx, doc, rel, &path), status);
+    CHECK_INT(dlm_doc_resolve_image(ctx, doc, rel, 12, &path), status);
     CHECK(!path);
     CHECK_STR(dlm_ctx_last_error(ctx), message);
 }
@@ -243,26 +243,29 @@ static void test_image_paths(struct dlm_ctx *ctx)
     check_image(ctx, doc, "figures/../figures/./a.png", want);
     check_image(ctx, doc, want, want);
     check_image(ctx, other, "figures/a.png", want);
-    snprintf(want, sizeof(want), "cannot open image 'b.png': no such file in '%s/box'", root);
+    snprintf(want, sizeof(want), "cannot open image 'b.png' (line 12): no such file in '%s/box'",
+             root);
     check_no_image(ctx, doc, "b.png", DLM_ERR_IO, want);
     snprintf(want, sizeof(want),
-             "cannot use image '../pics/cat.png': it lies outside the document's folder '%s/box'",
-             root);
+             "cannot use image '../pics/cat.png' (line 12): it lies outside the document's "
+             "folder '%s/box'", root);
     check_no_image(ctx, doc, "../pics/cat.png", DLM_ERR_INVALID, want);
     check_no_image(ctx, doc, "figures", DLM_ERR_INVALID,
-                   "cannot use image 'figures': not a regular file");
-    check_no_image(ctx, doc, "", DLM_ERR_INVALID, "cannot use image '': the path is empty");
+                   "cannot use image 'figures' (line 12): not a regular file");
+    check_no_image(ctx, doc, "", DLM_ERR_INVALID,
+                   "cannot use image '' (line 12): the path is empty");
     char *target = dlm_strdup(ctx, at("pics/cat.png"));
     CHECK(!symlink(target, at("box/link.png")));
     dlm_free(target);
     snprintf(want, sizeof(want),
-             "cannot use image 'link.png': it lies outside the document's folder '%s/box'", root);
+             "cannot use image 'link.png' (line 12): it lies outside the document's folder "
+             "'%s/box'", root);
     check_no_image(ctx, doc, "link.png", DLM_ERR_INVALID, want);
     /* A folder whose name begins alike is another one. */
     put(ctx, "box2/x.png", "x");
     snprintf(want, sizeof(want),
-             "cannot use image '../box2/x.png': it lies outside the document's folder '%s/box'",
-             root);
+             "cannot use image '../box2/x.png' (line 12): it lies outside the document's folder "
+             "'%s/box'", root);
     check_no_image(ctx, doc, "../box2/x.png", DLM_ERR_INVALID, want);
 }
 

@@ -56,7 +56,7 @@ static void print_row(const struct dlm_row *r, char *out, size_t bytes)
             const struct dlm_part *part = &c->turns[i].parts[k];
             n = strlen(out);
             if (part->kind == DLM_PART_IMAGE && CHECK(image < r->num_images))
-                snprintf(out + n, bytes - n, " <%s>", r->images[image++].path);
+                snprintf(out + n, bytes - n, " <%s>", dlm_path_basename(r->images[image++].file));
             else if (part->kind == DLM_PART_CAPTION_REQUEST)
                 snprintf(out + n, bytes - n, " <caption>");
             else if (CHECK(part->text && strlen(part->text) == part->len))
@@ -151,12 +151,17 @@ static void test_identity(struct dlm_ctx *ctx)
 
 static void test_sources(struct dlm_ctx *ctx)
 {
+    char i_png[256], j_png[256];
+
+    snprintf(i_png, sizeof(i_png), "%s/i.png", root);
+    snprintf(j_png, sizeof(j_png), "%s/j.png", root);
+    CHECK(!dlm_file_replace(ctx, i_png, "x", 1) && !dlm_file_replace(ctx, j_png, "x", 1));
     struct dlm_doc_section sections[] = {
-        {.type = DLM_DOC_SECTION_IMAGE, .media_path = "i.png", .source_file = "/far/i.png",
+        {.type = DLM_DOC_SECTION_IMAGE, .media_path = "i.png", .source_file = i_png,
          .content = "cap", .content_len = 3, .id = "x"},
         {.type = DLM_DOC_SECTION_PROSE, .content = "# source: a\n\nt\n", .content_len = 15,
          .id = "y"},
-        {.type = DLM_DOC_SECTION_IMAGE, .media_path = "j.png", .source_file = "/far/j.png",
+        {.type = DLM_DOC_SECTION_IMAGE, .media_path = "j.png", .source_file = j_png,
          .content = "", .id = "z"},
     };
     const struct dlm_doc_sources sources = {.sections = sections, .num_sections = 3};
@@ -196,11 +201,87 @@ static void test_failures(struct dlm_ctx *ctx)
     check_fails(ctx, "::instruction::\n### Q\nq\n", DLM_ERR_PARSE,
                 "%s/d.dlm:9: section 2cb16ef4e7a3ba80, line 3: ### Q without matching `### A` at "
                 "end of section");
-    check_fails(ctx, "::image path=\"none.png\"::\n", DLM_ERR_IO,
-                "cannot open image 'none.png': no such file in '%s'");
-    check_fails(ctx, "::image path=\"../../etc/hostname\"::\n", DLM_ERR_INVALID,
-                "cannot use image '../../etc/hostname': it lies outside the document's folder "
-                "'%s'");
+}
+
+struct heard {
+    int errors;
+    char text[1024];
+};
+
+static void on_log(void *user, enum dlm_log_level level, const char *text)
+{
+    struct heard *h = user;
+    const size_t len = strlen(h->text);
+
+    h->errors += level == DLM_LOG_ERROR;
+    snprintf(h->text + len, sizeof(h->text) - len, "%s\n", text);
+}
+
+/* All of them are named, and nothing about them is left. */
+static void test_bad_images(void)
+{
+    struct heard heard = {0};
+    struct dlm_ctx *ctx =
+        dlm_ctx_create(&(struct dlm_ctx_params){.log = on_log, .log_user = &heard});
+    struct dlm_rows rows;
+    char want[1024], got[512] = "";
+    int num_put;
+
+    check_case("images that cannot be read");
+    CHECK(make_rows(ctx,
+                    "::image path=\"none.png\"::\ncaption\n\n"
+                    "::instruction::\n### Q\nq\n### A\na\n\n"
+                    "::image path=\"../../etc/hostname\"::\ncaption\n\n"
+                    "::image path=\"a.png\"::\n\n::instruction::\n### Q\nq\n### A\na\n\n"
+                    "::image path=\"none.png\"::\n",
+                    NULL, &rows, &num_put) == DLM_OK);
+    snprintf(want, sizeof(want),
+             "cannot open image 'none.png' (line 6): no such file in '%s'\n"
+             "cannot use image '../../etc/hostname' (line 15): it lies outside the document's "
+             "folder '%s'\n"
+             "cannot open image 'none.png' (line 26): no such file in '%s'\n",
+             root, root, root);
+    CHECK_STR(heard.text, want);
+    CHECK_INT(heard.errors, 3);
+    CHECK_INT(num_put, 1);
+    CHECK_INT(rows.num_images, 4);
+    CHECK_INT(rows.num_bad_images, 3);
+    if (CHECK_INT(rows.num_rows, 1))
+        print_row(&rows.rows[0], got, sizeof(got));
+    CHECK_STR(got, "U: <a.png> q\nA: a\n--\n");
+    dlm_rows_finish(&rows);
+    dlm_ctx_destroy(&ctx);
+}
+
+static void test_keep(struct dlm_ctx *ctx)
+{
+    struct dlm_rows rows;
+    char body[2048] = "::instruction::\n", got[4096] = "", want[4096] = "";
+    bool keep[40];
+    size_t num_val = 0;
+    int num_put;
+
+    check_case("rows that are kept");
+    for (int i = 0; i < 40; i++) {
+        const size_t len = strlen(body);
+        snprintf(body + len, sizeof(body) - len, "### Q\nq%d\n### A\na\n", i);
+        keep[i] = i % 3 != 1;
+    }
+    CHECK(make_rows(ctx, body, NULL, &rows, &num_put) == DLM_OK);
+    CHECK(rows.num_rows == 40 && rows.num_val > 0);
+    for (size_t i = 0; i < rows.num_rows; i++)
+        if (keep[i]) {
+            print_row(&rows.rows[i], want, sizeof(want));
+            num_val += rows.rows[i].is_val;
+        }
+    CHECK(num_val < rows.num_val); /* else the count below proves nothing */
+    dlm_rows_keep(&rows, keep);
+    CHECK_INT(rows.num_rows, 27);
+    CHECK_INT(rows.num_val, num_val);
+    for (size_t i = 0; i < rows.num_rows; i++)
+        print_row(&rows.rows[i], got, sizeof(got));
+    CHECK_STR(got, want);
+    dlm_rows_finish(&rows);
 }
 
 int main(void)
@@ -221,6 +302,8 @@ int main(void)
     test_identity(ctx);
     test_sources(ctx);
     test_failures(ctx);
+    test_bad_images();
+    test_keep(ctx);
     check_case("clean up");
     CHECK(dlm_path_remove(ctx, root) == DLM_OK);
     dlm_ctx_destroy(&ctx);

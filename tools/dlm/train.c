@@ -37,6 +37,8 @@ static const struct dlm_option options[] = {
      .help = "neither check nor write dlm.lock"},
     {"i-accept-license", .type = DLM_OPTION_FLAG, .offset = AT(accept_license),
      .help = "accept the licence of a gated base, and remember it"},
+    {"skip-bad-images", .type = DLM_OPTION_FLAG, .offset = AT(skip_bad_images),
+     .help = "train without images that cannot be read, and say how many"},
     {"take-over", .type = DLM_OPTION_FLAG, .offset = AT(take_over),
      .help = "take the store over from another file of the same dlm_id"},
     {"init-adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(init_adapter),
