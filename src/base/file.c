@@ -14,6 +14,16 @@
 
 #include "base/log.h"
 
+/* The pointer that git-lfs leaves where a file was not fetched: a text of three lines. */
+static bool is_lfs_pointer(int fd, const struct stat *sb)
+{
+    static const char first[] = "version https://git-lfs.github.com/spec/v1\n";
+    char head[sizeof(first) - 1];
+
+    return sb->st_size < 1024 && pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+           !memcmp(head, first, sizeof(head));
+}
+
 static enum dlm_status open_regular(struct dlm_ctx *ctx, const char *path, int *fd, struct stat *sb)
 {
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -22,6 +32,12 @@ static enum dlm_status open_regular(struct dlm_ctx *ctx, const char *path, int *
     if (fstat(*fd, sb) || !S_ISREG(sb->st_mode)) {
         close(*fd);
         return dlm_fail(ctx, DLM_ERR_IO, "cannot read '%s': not a regular file", path);
+    }
+    if (is_lfs_pointer(*fd, sb)) {
+        close(*fd);
+        dlm_fail(ctx, DLM_ERR_IO, "cannot read '%s': it is a git-lfs pointer, not the file", path);
+        dlm_log(ctx, DLM_LOG_HINT, "`git lfs pull` in its repository fetches the file");
+        return DLM_ERR_IO;
     }
     return DLM_OK;
 }

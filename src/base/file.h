@@ -1,4 +1,5 @@
-/* Files: map for reading, read whole, replace atomically. Every failure names the path. */
+/* Files: map for reading, read whole, replace atomically. Every failure names the path. A git-lfs
+ * pointer in place of a file is one: DLM_ERR_IO. */
 #ifndef DLM_BASE_FILE_H
 #define DLM_BASE_FILE_H
 

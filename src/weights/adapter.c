@@ -9,6 +9,9 @@
 #include "base/log.h"
 #include "weights/adapter_config.h"
 
+#define SEARCH_DEPTH 2     /* of folders below one that is no adapter: versions/v0001 */
+#define MAX_HINT_BYTES 600 /* about what a message holds */
+
 static const char peft_prefix[] = "base_model.model.";
 
 struct dlm_adapter_impl {
@@ -191,6 +194,52 @@ static enum dlm_status open_tensors(struct dlm_ctx *ctx, struct dlm_adapter_impl
     return st;
 }
 
+/* Adds the folders below dir that hold adapters to text, as they stand from dir on. What cannot be
+ * read holds none. */
+static enum dlm_status find_below(struct dlm_ctx *ctx, const char *dir, const char *under,
+                                  int depth, struct dlm_str *text)
+{
+    char **names = NULL;
+    enum dlm_status st = DLM_OK;
+
+    if (dlm_dir_list(NULL, dir, &names))
+        return DLM_OK;
+    for (size_t i = 0; !st && names[i] && text->len < MAX_HINT_BYTES; i++) {
+        char *path = dlm_path_join(ctx, dir, names[i]);
+        char *here = dlm_strf(ctx, "%s%s%s", under, *under ? "/" : "", names[i]);
+        char *config = path ? dlm_path_join(ctx, path, "adapter_config.json") : NULL;
+        if (!config || !here)
+            st = DLM_ERR_MEMORY;
+        else if (dlm_path_is_file(config))
+            st = dlm_str_appendf(ctx, text, "%s'%s'", text->len ? ", " : "", here);
+        else if (depth > 1 && dlm_path_is_dir(path))
+            st = find_below(ctx, path, here, depth - 1, text);
+        dlm_free(path);
+        dlm_free(here);
+        dlm_free(config);
+    }
+    dlm_names_free(names);
+    return st;
+}
+
+/* A folder without an adapter, which may be the parent of some. */
+static enum dlm_status no_adapter(struct dlm_ctx *ctx, const char *dir)
+{
+    struct dlm_str text = {0};
+
+    if (!dlm_path_is_dir(dir))
+        return dlm_fail(ctx, DLM_ERR_IO, "cannot open adapter '%s': no such folder", dir);
+    enum dlm_status st = find_below(ctx, dir, "", SEARCH_DEPTH, &text);
+    if (!st) {
+        st = dlm_fail(ctx, DLM_ERR_IO, "cannot open adapter '%s': it has no adapter_config.json",
+                      dir);
+        if (text.len)
+            dlm_log(ctx, DLM_LOG_HINT, "folders below it hold adapters: %s", text.data);
+    }
+    dlm_str_finish(&text);
+    return st;
+}
+
 enum dlm_status dlm_adapter_open(struct dlm_ctx *ctx, struct dlm_adapter **out, const char *dir,
                                  const struct dlm_name_map *map)
 {
@@ -205,6 +254,10 @@ enum dlm_status dlm_adapter_open(struct dlm_ctx *ctx, struct dlm_adapter **out, 
     struct dlm_adapter_impl *impl = adapter->impl = dlm_alloc(ctx, sizeof(*impl));
     if (!impl)
         goto done;
+    if (!dlm_path_is_file(config_path)) {
+        st = no_adapter(ctx, dir);
+        goto done;
+    }
     st = dlm_adapter_config_load(ctx, &impl->config, config_path);
     if (!st)
         st = open_tensors(ctx, impl, dir, tensors_path);

@@ -318,6 +318,43 @@ done
 score_ --base dir:base --adapter nowhere --image images/one.png
 fails_ 1 "nowhere"
 
+case_ "an adapter's parent folder names the adapters below it"
+mkdir -p parent/empty parent/sub
+cp -R adapter parent/v0001
+cp -R adapter parent/sub/v0002
+score_ --base dir:base --adapter parent
+fails_ 1 "cannot open adapter 'parent': it has no adapter_config.json"
+err_has "hint: folders below it hold adapters: 'sub/v0002', 'v0001'"
+score_ --base dir:base --adapter parent/empty
+fails_ 1 "cannot open adapter 'parent/empty': it has no adapter_config.json"
+! grep -q '^hint' err || fail_ "a hint without adapters"
+score_ --base dir:base --adapter images/one.png
+fails_ 1 "cannot open adapter 'images/one.png': no such folder"
+
+case_ "a git-lfs pointer is called one"
+cat > pointer << 'END'
+version https://git-lfs.github.com/spec/v1
+oid sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+size 5000000000
+END
+for name in model.safetensors tokenizer.json config.json preprocessor_config.json; do
+    damage_
+    cp pointer bad/$name
+    base_fails_ "cannot read '" "bad/$name': it is a git-lfs pointer, not the file"
+    err_has "hint: \`git lfs pull\` in its repository fetches the file"
+done
+rm -rf bad
+for name in adapter_model.safetensors adapter_config.json; do
+    rm -rf bad-adapter
+    cp -R adapter bad-adapter
+    cp pointer bad-adapter/$name
+    score_ --base dir:base --adapter bad-adapter
+    fails_ 1 "bad-adapter/$name': it is a git-lfs pointer, not the file"
+done
+cp pointer pointer.png
+score_ --base dir:base --image pointer.png
+fails_ 1 "pointer.png': it is a git-lfs pointer, not the file"
+
 # --- numbers that are none ---
 
 case_ "a score that is not finite"

@@ -188,8 +188,9 @@ static void test_missing(void)
 {
     check_case("no folder, no tensors, a pickle");
     CHECK(!dlm_path_remove(ctx, tmp_path("a")));
-    expect_refused(DLM_ERR_IO, "adapter_config.json");
+    expect_refused(DLM_ERR_IO, "no such folder");
     CHECK(!dlm_dir_make(ctx, tmp_path("a")));
+    expect_refused(DLM_ERR_IO, "it has no adapter_config.json");
     CHECK(put_file(tmp_path("a/adapter_config.json"), small_config, sizeof(small_config) - 1));
     expect_refused(DLM_ERR_IO, "adapter_model.safetensors': no such file");
     CHECK(put_file(tmp_path("a/adapter_model.bin"), "x", 1));
