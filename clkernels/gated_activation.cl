@@ -1,7 +1,7 @@
 /* gated_activation and its backward, for gate and up of each type; a work-group does 4096
  * elements. */
 //! gated_activation gated_activation
-//! gated_activation_backward gated_activation_backward
+//! gated_activation_backward_f32 gated_activation_backward_f32
 //! gated_activation_backward_f16 gated_activation_backward_f16
 //! gated_activation_backward_bf16 gated_activation_backward_bf16
 
@@ -33,6 +33,6 @@ __kernel DLM_LOCAL(64) void gated_activation(__global const float *gate, __globa
         }                                                                                          \
     }
 
-BACKWARD_KERNEL(gated_activation_backward, DLM_T_F32, DLM_LOAD_F32)
+BACKWARD_KERNEL(gated_activation_backward_f32, DLM_T_F32, DLM_LOAD_F32)
 BACKWARD_KERNEL(gated_activation_backward_f16, DLM_T_F16, DLM_LOAD_F16)
 BACKWARD_KERNEL(gated_activation_backward_bf16, DLM_T_BF16, DLM_LOAD_BF16)

@@ -1,7 +1,7 @@
 /* gated_activation and its backward, for gate and up of each type; a work-group does 4096
  * elements. */
 //! gated_activation -DTYPE=DLM_T_F32 -DLOAD=DLM_LOAD_F32
-//! gated_activation_backward -DBACKWARD -DTYPE=DLM_T_F32 -DLOAD=DLM_LOAD_F32
+//! gated_activation_backward_f32 -DBACKWARD -DTYPE=DLM_T_F32 -DLOAD=DLM_LOAD_F32
 //! gated_activation_backward_f16 -DBACKWARD -DTYPE=DLM_T_F16 -DLOAD=DLM_LOAD_F16
 //! gated_activation_backward_bf16 -DBACKWARD -DTYPE=DLM_T_BF16 -DLOAD=DLM_LOAD_BF16
 #version 450

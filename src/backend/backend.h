@@ -19,10 +19,11 @@ enum dlm_cap {
     DLM_CAP_AVX512_BF16 = 1u << 2, /* CPU: vdpbf16ps at least as fast as two f32 FMAs */
     DLM_CAP_AMX_BF16 = 1u << 3,    /* CPU: AMX tiles, permission granted */
     DLM_CAP_GEMM_F32 = 1u << 4,    /* "gemm_f32" (struct dlm_gemm_params) is chosen for f32 */
-    DLM_CAP_SUBGROUPS = 1u << 5,   /* GPU: subgroup arithmetic in compute */
-    DLM_CAP_F16_ARITH = 1u << 6,   /* GPU: half arithmetic */
-    DLM_CAP_PANELS = 1u << 8,      /* matmul weights have the packed form of kernels/panel.h */
+    DLM_CAP_PANELS = 1u << 5,      /* matmul weights have the packed form of kernels/panel.h */
+    DLM_CAP_BLOCK_ITEMS = 1u << 6, /* CPU: an item of attention and matmul is a block of the result,
+                                      kernels/attention_cpu.h, not what 64 lanes do */
     DLM_CAP_NO_LOCAL = 1u << 7,    /* barriers and shared tiles are slow: register tiles instead */
+    DLM_CAP_VECTOR_TILES = 1u << 8, /* and with explicit vectors, where operands lie so */
 };
 
 struct dlm_device_caps {

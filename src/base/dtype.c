@@ -1,6 +1,7 @@
 /* The table of element types and conversions of whole arrays. */
 #include "base/dtype.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -31,9 +32,14 @@ bool dlm_dtype_bytes(enum dlm_dtype dtype, int64_t len, size_t *bytes)
     return true;
 }
 
-size_t dlm_dtype_elem_bytes(enum dlm_dtype dtype)
+size_t dlm_dtype_size(enum dlm_dtype dtype, int64_t len)
 {
-    return rows[dtype].bytes / rows[dtype].len;
+    size_t bytes = 0;
+    const bool fits = dlm_dtype_bytes(dtype, len, &bytes);
+
+    assert(fits);
+    (void)fits;
+    return bytes;
 }
 
 bool dlm_f32_is_finite(const float *x, size_t len)
@@ -44,32 +50,55 @@ bool dlm_f32_is_finite(const float *x, size_t len)
     return true;
 }
 
-void dlm_dtype_to_f32(enum dlm_dtype dtype, const void *in, float *out, size_t len)
+int64_t dlm_dtype_aligned_len(enum dlm_dtype dtype, size_t align_bytes)
+{
+    size_t blocks = align_bytes, rest = rows[dtype].bytes;
+
+    while (rest) { /* Euclid: blocks becomes the greatest common divisor */
+        const size_t next = blocks % rest;
+        blocks = rest;
+        rest = next;
+    }
+    return (int64_t)(align_bytes / blocks * rows[dtype].len);
+}
+
+bool dlm_dtype_is_float(enum dlm_dtype dtype)
+{
+    return dtype == DLM_DTYPE_F32 || dtype == DLM_DTYPE_F16 || dtype == DLM_DTYPE_BF16;
+}
+
+bool dlm_dtype_to_f32(enum dlm_dtype dtype, const void *in, float *out, size_t len)
 {
     const uint8_t *p = in;
 
+    if (!dlm_dtype_is_float(dtype))
+        return false;
     if (dtype == DLM_DTYPE_F32) {
         memcpy(out, in, len * sizeof(*out));
-        return;
+        return true;
     }
     for (size_t i = 0; i < len; i++) {
         uint16_t h;
         memcpy(&h, p + 2 * i, sizeof(h));
         out[i] = dtype == DLM_DTYPE_BF16 ? dlm_bf16_to_f32(h) : dlm_f16_to_f32(h);
     }
+    return true;
 }
 
-void dlm_dtype_from_f32(enum dlm_dtype dtype, const float *in, void *out, size_t len)
+bool dlm_dtype_from_f32(enum dlm_dtype dtype, const float *in, void *out, size_t len)
 {
     uint8_t *p = out;
 
+    if (!dlm_dtype_is_float(dtype))
+        return false;
     if (dtype == DLM_DTYPE_F32) {
         memcpy(out, in, len * sizeof(*in));
-        return;
+        return true;
     }
     for (size_t i = 0; i < len; i++) {
         uint32_t word = dtype == DLM_DTYPE_BF16 ? dlm_f32_to_bf16(in[i]) : dlm_f32_to_f16(in[i]);
         uint16_t h = (uint16_t)word; /* the high half is zero */
         memcpy(p + 2 * i, &h, sizeof(h));
     }
+    return true;
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/attr.h"
+
 /* X(name, text, elements a block, bytes a block) */
 #define DLM_DTYPE_LIST(X)                                                                          \
     X(DLM_DTYPE_F32, "f32", 1, 4)                                                                  \
@@ -13,7 +15,8 @@
     X(DLM_DTYPE_BF16, "bf16", 1, 2)                                                                \
     X(DLM_DTYPE_I32, "i32", 1, 4)                                                                  \
     X(DLM_DTYPE_U32, "u32", 1, 4)                                                                  \
-    X(DLM_DTYPE_U8, "u8", 1, 1)
+    X(DLM_DTYPE_U8, "u8", 1, 1)                                                                    \
+    X(DLM_DTYPE_Q8_0, "q8_0", 32, 34) /* an f16 factor and 32 signed bytes; no op takes it yet */
 
 enum dlm_dtype {
 #define DLM_DTYPE_ENUM(name, text, len, bytes) name,
@@ -28,14 +31,23 @@ const char *dlm_dtype_name(enum dlm_dtype dtype);
 /* Bytes of `len` elements; false when len is no multiple of the block or the size overflows. */
 bool dlm_dtype_bytes(enum dlm_dtype dtype, int64_t len, size_t *bytes);
 
-/* Bytes of one element of a type with one element a block. */
-size_t dlm_dtype_elem_bytes(enum dlm_dtype dtype);
+/* The same for a length that is known to be whole blocks and to fit, as a tensor's. */
+size_t dlm_dtype_size(enum dlm_dtype dtype, int64_t len);
 
 /* Whether no element is NaN or infinite: for numbers that a device gave. */
 bool dlm_f32_is_finite(const float *x, size_t len);
 
-/* Conversion between f32 and a 16-bit or f32 array, round to nearest even, over len elements. */
-void dlm_dtype_to_f32(enum dlm_dtype dtype, const void *in, float *out, size_t len);
-void dlm_dtype_from_f32(enum dlm_dtype dtype, const float *in, void *out, size_t len);
+/* Elements between two places that both begin a block and are multiples of align_bytes. */
+int64_t dlm_dtype_aligned_len(enum dlm_dtype dtype, size_t align_bytes);
+
+/* f32, f16 or bf16: what has elements of its own that are numbers. */
+bool dlm_dtype_is_float(enum dlm_dtype dtype);
+
+/* Conversion between f32 and an array of one of those three, round to nearest even, over len
+ * elements. False for other types, and nothing is written. */
+bool dlm_dtype_to_f32(enum dlm_dtype dtype, const void *in, float *out,
+                      size_t len) DLM_CHECK_RESULT;
+bool dlm_dtype_from_f32(enum dlm_dtype dtype, const float *in, void *out,
+                        size_t len) DLM_CHECK_RESULT;
 
 #endif

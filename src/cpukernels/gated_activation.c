@@ -55,6 +55,6 @@ void DLM_CPU_KERNEL(gated_activation)(const struct dlm_cpu_call *call, int64_t i
 #define RUN_F16(kind) backward_F16(kind, gate, up, dy, dgate, dup, span.len)
 #define RUN_BF16(kind) backward_BF16(kind, gate, up, dy, dgate, dup, span.len)
 
-BACKWARD_KERNEL(gated_activation_backward, F32)
+BACKWARD_KERNEL(gated_activation_backward_f32, F32)
 BACKWARD_KERNEL(gated_activation_backward_f16, F16)
 BACKWARD_KERNEL(gated_activation_backward_bf16, BF16)

@@ -289,7 +289,7 @@ void DLM_CPU_KERNEL(matmul_general)(const struct dlm_cpu_call *call, int64_t ite
     };
     const struct matrix b = {
         (const char *)call->buffers[1] +
-            (i0 * p->b_batch[0] + i1 * p->b_batch[1]) * (b_dtype == DLM_DTYPE_F32 ? 4 : 2),
+            dlm_dtype_size(b_dtype, (int64_t)(i0 * p->b_batch[0] + i1 * p->b_batch[1])),
         b_dtype, p->b_k, p->b_n,
     };
     struct work w = {

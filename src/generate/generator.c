@@ -231,13 +231,16 @@ enum dlm_status dlm_generator_prepare(struct dlm_generator *g, struct dlm_worksp
 static enum dlm_status write_features(struct dlm_generator *g, const struct dlm_example *prompt)
 {
     const size_t len = (size_t)(g->model->tower.patches * g->model->tower.width);
-    const size_t bytes = len * dlm_dtype_elem_bytes(g->model->policy);
+    const size_t bytes = dlm_dtype_size(g->model->policy, (int64_t)len);
     void *stored = dlm_alloc(g->ctx, bytes);
     enum dlm_status st = stored ? DLM_OK : DLM_ERR_MEMORY;
 
     for (int64_t i = 0; !st && i < prompt->num_images; i++) {
-        dlm_dtype_from_f32(g->model->policy, prompt->features[i], stored, len);
-        st = dlm_buffer_write(g->features->storage.buffer, (size_t)i * bytes, stored, bytes);
+        if (!dlm_dtype_from_f32(g->model->policy, prompt->features[i], stored, len))
+            st = dlm_fail(g->ctx, DLM_ERR_UNSUPPORTED, "features cannot be kept as %s",
+                          dlm_dtype_name(g->model->policy));
+        else
+            st = dlm_buffer_write(g->features->storage.buffer, (size_t)i * bytes, stored, bytes);
     }
     dlm_free(stored);
     return st;

@@ -128,7 +128,6 @@ static void locate_base(const struct dlm_program *p, const struct dlm_tensor *ba
 static enum dlm_status bind_tensor(const struct dlm_program *p, const struct dlm_tensor *t,
                                    struct dlm_binding *b)
 {
-    size_t elem = dlm_dtype_elem_bytes(t->desc.dtype);
     const int64_t lead = dlm_tensor_lead(t, dlm_device_get_caps(p->device)->align_bytes);
     int64_t last = lead;
 
@@ -142,8 +141,8 @@ static enum dlm_status bind_tensor(const struct dlm_program *p, const struct dlm
         last += (t->desc.shape[i] - 1) * t->desc.stride[i];
     if (t->desc.layout == DLM_LAYOUT_PANEL)
         return DLM_OK;
-    b->offset += (size_t)(t->offset - lead) * elem;
-    b->bytes = ((size_t)(last + 1) * elem + 3) / 4 * 4;
+    b->offset += dlm_dtype_size(t->desc.dtype, t->offset - lead);
+    b->bytes = (dlm_dtype_size(t->desc.dtype, last + 1) + 3) / 4 * 4;
     return DLM_OK;
 }
 
@@ -275,7 +274,7 @@ enum dlm_status dlm_program_read(struct dlm_program *program, const struct dlm_t
     struct dlm_binding b = {0};
 
     locate_base(program, t->base, &b);
-    size_t at = b.offset + (size_t)t->offset * dlm_dtype_elem_bytes(t->desc.dtype);
+    size_t at = b.offset + dlm_dtype_size(t->desc.dtype, t->offset);
     return dlm_buffer_read(b.buffer, at, data, bytes);
 }
 
@@ -285,7 +284,7 @@ enum dlm_status dlm_program_write(struct dlm_program *program, const struct dlm_
     struct dlm_binding b = {0};
 
     locate_base(program, t->base, &b);
-    size_t at = b.offset + (size_t)t->offset * dlm_dtype_elem_bytes(t->desc.dtype);
+    size_t at = b.offset + dlm_dtype_size(t->desc.dtype, t->offset);
     return dlm_buffer_write(b.buffer, at, data, bytes);
 }
 

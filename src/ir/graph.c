@@ -53,7 +53,9 @@ static struct dlm_tensor *new_tensor(struct dlm_graph *g, const struct dlm_desc 
             return NULL;
         }
     if (len > INT64_MAX / 16 || !dlm_dtype_bytes(desc->dtype, (int64_t)len, &bytes)) {
-        dlm_graph_fail(g, dlm_fail(g->ctx, DLM_ERR_INVALID, "a tensor is too large"));
+        dlm_graph_fail(g, dlm_fail(g->ctx, DLM_ERR_INVALID,
+                                   "a tensor is too large, or no whole number of %s blocks",
+                                   dlm_dtype_name(desc->dtype)));
         return NULL;
     }
     struct dlm_tensor *t = dlm_arena_alloc(g->ctx, &g->arena, sizeof(*t));

@@ -14,16 +14,10 @@ void dlm_tensor_bind(struct dlm_tensor *t, const struct dlm_storage *storage)
 
 size_t dlm_tensor_bytes(const struct dlm_tensor *t)
 {
-    size_t bytes = 0;
-
-    /* shapes were checked when the tensor was made */
-    (void)dlm_dtype_bytes(t->desc.dtype, dlm_desc_len(&t->desc), &bytes);
-    return bytes;
+    return dlm_dtype_size(t->desc.dtype, dlm_desc_len(&t->desc));
 }
 
 int64_t dlm_tensor_lead(const struct dlm_tensor *t, size_t align_bytes)
 {
-    size_t elems = align_bytes / dlm_dtype_elem_bytes(t->desc.dtype);
-
-    return elems > 1 ? t->offset % (int64_t)elems : 0;
+    return t->offset % dlm_dtype_aligned_len(t->desc.dtype, align_bytes);
 }

@@ -10,11 +10,6 @@
 /* Words of a row that are moved before the next row: 16 rows by 64 words are 4 KiB, in L1. */
 #define BLOCK_WORDS 64
 
-static bool has_panels(enum dlm_dtype dtype)
-{
-    return dtype == DLM_DTYPE_F32 || dtype == DLM_DTYPE_BF16 || dtype == DLM_DTYPE_F16;
-}
-
 /* A panel is [words][16] of 32-bit words for every type: one f32, or two 16-bit values of a row. */
 static int64_t elems_per_word(enum dlm_dtype dtype)
 {
@@ -25,10 +20,10 @@ size_t dlm_panel_bytes(enum dlm_dtype dtype, int64_t n, int64_t k)
 {
     size_t len, bytes;
 
-    if (!has_panels(dtype) || n < 0 || k < 0 || n > INT64_MAX / 2 || k > INT64_MAX / 2)
+    if (!dlm_dtype_is_float(dtype) || n < 0 || k < 0 || n > INT64_MAX / 2 || k > INT64_MAX / 2)
         return 0;
     if (!dlm_mul_size((size_t)dlm_panel_padded_n(n), (size_t)dlm_panel_padded_k(k), &len) ||
-        !dlm_mul_size(len, dlm_dtype_elem_bytes(dtype), &bytes))
+        len > INT64_MAX || !dlm_dtype_bytes(dtype, (int64_t)len, &bytes))
         return 0;
     return bytes;
 }
@@ -73,7 +68,7 @@ void dlm_panel_pack_rows(enum dlm_dtype dtype, void *dst, const void *src, int64
                          int64_t n, int64_t k)
 {
     const size_t words = (size_t)(dlm_panel_padded_k(k) / elems_per_word(dtype));
-    const size_t row_bytes = (size_t)k * dlm_dtype_elem_bytes(dtype);
+    const size_t row_bytes = dlm_dtype_size(dtype, k);
     uint32_t *panels = dst;
 
     n1 = DLM_MIN(n1, n);
@@ -106,7 +101,7 @@ void dlm_panel_unpack_rows(enum dlm_dtype dtype, const void *panels, void *dst, 
                            int64_t n1, int64_t k)
 {
     const size_t words = (size_t)(dlm_panel_padded_k(k) / elems_per_word(dtype));
-    const size_t row_bytes = (size_t)k * dlm_dtype_elem_bytes(dtype);
+    const size_t row_bytes = dlm_dtype_size(dtype, k);
 
     for (int64_t row = n0; row < n1; row++) {
         const uint32_t *panel = (const uint32_t *)panels + (size_t)(row / COLS * COLS) * words;

@@ -126,11 +126,11 @@ bool dlm_model_is_stop(const struct dlm_model *m, int32_t id)
 
 static enum dlm_dtype choose_policy(const struct dlm_checkpoint *ckpt)
 {
-    size_t bytes[3] = {0};
+    size_t bytes[DLM_DTYPE_COUNT] = {0};
 
     for (size_t i = 0; i < dlm_checkpoint_num_tensors(ckpt); i++) {
         const struct dlm_tensor_info *t = dlm_checkpoint_tensor(ckpt, i);
-        if (t->dtype <= DLM_DTYPE_BF16)
+        if (dlm_dtype_is_float(t->dtype))
             bytes[t->dtype] += t->bytes;
     }
     if (bytes[DLM_DTYPE_F32] >= bytes[DLM_DTYPE_BF16] &&

@@ -298,7 +298,10 @@ static enum dlm_status write_images(struct dlm_pass *p, const struct dlm_pass_st
             const void *data = p->params.with_tower ? e->pixels[k] : e->features[k];
             size_t bytes = (p->params.with_tower ? pixels : features) * sizeof(float);
             if (!p->params.with_tower && p->model->policy != DLM_DTYPE_F32) {
-                dlm_dtype_from_f32(p->model->policy, data, p->stored_features, features);
+                if (!dlm_dtype_from_f32(p->model->policy, data, p->stored_features, features))
+                    return dlm_fail(p->model->ctx, DLM_ERR_UNSUPPORTED,
+                                    "features cannot be kept as %s",
+                                    dlm_dtype_name(p->model->policy));
                 data = p->stored_features;
                 bytes = features * sizeof(uint16_t);
             }

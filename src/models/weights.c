@@ -111,7 +111,7 @@ static enum dlm_status check_source(struct dlm_weights *w, const struct dlm_weig
     enum dlm_status st = dlm_tensor_check_dtype(w->ctx, t);
     if (st)
         return st;
-    if (t->dtype > DLM_DTYPE_BF16)
+    if (!dlm_dtype_is_float(t->dtype))
         return dlm_fail(w->ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s': tensor '%s' is %s, not "
                         "f32, f16 or bf16", t->file, t->name, t->st_type);
     if (!fits(t, weight->rows, weight->cols))

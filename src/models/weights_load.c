@@ -1,5 +1,7 @@
 /* Filling resident weights: from the mapped file, in blocks of rows, converted and packed on the
  * way. Random weights (bench) take the same way. */
+#include <assert.h>
+
 #include "base/log.h"
 #include "base/pool.h"
 #include "kernels/panel.h"
@@ -23,7 +25,7 @@ struct load {
 
 static size_t row_bytes(const struct dlm_weight *w)
 {
-    return (size_t)w->cols * dlm_dtype_elem_bytes(w->dtype);
+    return dlm_dtype_size(w->dtype, w->cols);
 }
 
 /* Bytes of a block of rows as f32. */
@@ -48,19 +50,19 @@ static void fill_random(float *out, size_t len, uint32_t seed)
     }
 }
 
-/* Rows [row, row + n) of the weight in the resident type, row-major, into out. scratch: n rows. */
-static void make_rows(const struct dlm_weight *w, int64_t row, int64_t n, void *out, float *scratch)
+/* Rows [row, row + n) of the weight in the resident type, row-major, into out. scratch: n rows.
+ * False when the file's type or the resident one is not f32, f16 or bf16. */
+static bool make_rows(const struct dlm_weight *w, int64_t row, int64_t n, void *out, float *scratch)
 {
     const struct dlm_tensor_info *t = w->source;
     const size_t len = (size_t)(n * w->cols);
 
-    if (t)
-        dlm_dtype_to_f32(t->dtype,
-                         t->data + (size_t)(row * w->cols) * dlm_dtype_elem_bytes(t->dtype),
-                         scratch, len);
-    else
+    if (!t)
         fill_random(scratch, len, (uint32_t)(row * 7919 + w->rows)); /* any 32 bits will do */
-    dlm_dtype_from_f32(w->dtype, scratch, out, len);
+    else if (!dlm_dtype_to_f32(t->dtype, t->data + dlm_dtype_size(t->dtype, row * w->cols), scratch,
+                               len))
+        return false;
+    return dlm_dtype_from_f32(w->dtype, scratch, out, len);
 }
 
 /* Rows [begin, end) of the slab, in the resident type, to where they belong. */
@@ -89,7 +91,9 @@ static void load_block(void *user, int64_t item, int worker)
     }
     uint8_t *wide = l->scratch + (size_t)worker * scratch_bytes(w);
     uint8_t *rows = wide + wide_bytes(w);
-    make_rows(w, row, end - begin, rows, (float *)(void *)wide);
+    const bool converts = make_rows(w, row, end - begin, rows, (float *)(void *)wide);
+    assert(converts); /* both types were checked when the weight was given its source */
+    (void)converts;
     put_rows(l, rows, begin, end);
 }
 

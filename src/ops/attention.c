@@ -35,10 +35,11 @@ static enum dlm_status infer_qkv(struct dlm_ctx *ctx, const struct dlm_desc *in,
         st = dlm_infer_fail(ctx, op, "q must be [B, T, H, D]", &in[Q]);
     for (int i = K; !st && i <= V; i++) {
         const struct dlm_desc *d = &in[i];
-        if (d->dtype > DLM_DTYPE_BF16 || d->ndim != 4 || !dlm_desc_is_contiguous(d) ||
+        if (!dlm_dtype_is_float(d->dtype) || d->ndim != 4 || !dlm_desc_is_contiguous(d) ||
             d->shape[0] != in[Q].shape[0] || d->shape[3] != in[Q].shape[3] ||
             in[Q].shape[2] % d->shape[2])
-            st = dlm_infer_fail(ctx, op, "k and v must be [B, S, Hkv, D], Hkv dividing H", d);
+            st = dlm_infer_fail(ctx, op, "k and v must be f32, f16 or bf16 [B, S, Hkv, D], "
+                                "Hkv dividing H", d);
     }
     if (!st && (in[K].dtype != in[V].dtype || !dlm_desc_same_shape(&in[K], &in[V])))
         st = dlm_infer_fail(ctx, op, "v must be like k", &in[V]);
@@ -171,34 +172,25 @@ static uint32_t blocks(uint32_t n, uint32_t block)
 enum kernel_size { SIZE_SMALL, SIZE_LARGE, SIZE_NO_LOCAL, NUM_SIZES };
 
 struct group_kernel {
-    const char *names[NUM_SIZES][3];
+    const char *pattern[NUM_SIZES];
     uint32_t own[NUM_SIZES]; /* rows or keys */
 };
 
 static const struct group_kernel forward_kernel = {
-    {{"attention_128_f32", "attention_128_f16", "attention_128_bf16"},
-     {"attention_f32", "attention_f16", "attention_bf16"},
-     {"attention_f32_nolocal", "attention_f16_nolocal", "attention_bf16_nolocal"}},
-    {32, 32, 64},
+    {"attention_128_*", "attention_*", "attention_*_nolocal"}, {32, 32, 64},
 };
 
 static const struct group_kernel dq_kernel = {
-    {{"attention_dq_128_f32", "attention_dq_128_f16", "attention_dq_128_bf16"},
-     {"attention_dq_f32", "attention_dq_f16", "attention_dq_bf16"},
-     {"attention_dq_f32_nolocal", "attention_dq_f16_nolocal", "attention_dq_bf16_nolocal"}},
-    {32, 32, 64},
+    {"attention_dq_128_*", "attention_dq_*", "attention_dq_*_nolocal"}, {32, 32, 64},
 };
 
 static const struct group_kernel dkv_kernel = {
-    {{"attention_dkv_128_f32", "attention_dkv_128_f16", "attention_dkv_128_bf16"},
-     {"attention_dkv_f32", "attention_dkv_f16", "attention_dkv_bf16"},
-     {"attention_dkv_f32_nolocal", "attention_dkv_f16_nolocal", "attention_dkv_bf16_nolocal"}},
-    {32, 16, 64},
+    {"attention_dkv_128_*", "attention_dkv_*", "attention_dkv_*_nolocal"}, {32, 16, 64},
 };
 
 static bool has_groups(const struct dlm_lowering *l)
 {
-    return dlm_device_has_kernel(l->device, "attention_f32_nolocal");
+    return !(l->caps->bits & DLM_CAP_BLOCK_ITEMS);
 }
 
 /* num: rows (keys) of a kv head. */
@@ -212,7 +204,7 @@ static enum dlm_status lower_groups(struct dlm_lowering *l, const struct group_k
         : p->dim > DLM_ATTENTION_SMALL_DIM                                 ? SIZE_LARGE
                                                                            : SIZE_SMALL;
 
-    call->kernel = kernel->names[size][l->inputs[K].dtype];
+    dlm_kernel_for(call, kernel->pattern[size], &l->inputs[K].dtype);
     call->groups[0] = blocks(num, kernel->own[size]);
     if (call->groups[0] > most || p->kv_heads > most || p->batch > most)
         return dlm_lower_unsupported(l, "grid of that size");
@@ -223,7 +215,6 @@ static enum dlm_status lower_groups(struct dlm_lowering *l, const struct group_k
  * kernels/attention_cpu.h. */
 static enum dlm_status attention_lower(struct dlm_lowering *l)
 {
-    static const char *const names[] = {"attention_f32", "attention_f16", "attention_bf16"};
     enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
@@ -231,7 +222,6 @@ static enum dlm_status attention_lower(struct dlm_lowering *l)
     p.block = dlm_attention_cpu_rows(&p);
     const uint32_t num_rows = p.queries * (p.heads / p.kv_heads);
     struct dlm_kernel_call call = {
-        .kernel = names[l->inputs[K].dtype],
         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(3), DLM_OUTPUT(0),
                  DLM_OUTPUT(1)},
         .num_args = 6,
@@ -239,6 +229,7 @@ static enum dlm_status attention_lower(struct dlm_lowering *l)
         .groups = {blocks(num_rows, p.block), p.kv_heads, p.batch},
         .scratch_bytes = dlm_attention_rows_scratch(&p, 1, 1),
     };
+    dlm_kernel_for(&call, "attention_*", &l->inputs[K].dtype);
     if (has_groups(l))
         return lower_groups(l, &forward_kernel, &call, &p, num_rows);
     if (p.dim > DLM_ATTENTION_MAX_DIM)
@@ -375,10 +366,6 @@ static enum dlm_status lower_delta(struct dlm_lowering *l, const struct dlm_atte
  * CPU: an item takes p.block rows (dkv: keys) of a kv head. */
 static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
 {
-    static const char *const dq_names[] = {"attention_dq_f32", "attention_dq_f16",
-                                           "attention_dq_bf16"};
-    static const char *const dkv_names[] = {"attention_dkv_f32", "attention_dkv_f16",
-                                            "attention_dkv_bf16"};
     struct dlm_operand delta;
     enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
@@ -390,7 +377,6 @@ static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
     p.block = dlm_attention_cpu_rows(&p);
     const uint32_t num_rows = p.queries * (p.heads / p.kv_heads);
     struct dlm_kernel_call dq = {
-        .kernel = dq_names[l->inputs[K].dtype],
         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(DOUT), DLM_INPUT(LSE), delta,
                  DLM_INPUT(ROWS), DLM_OUTPUT(0)},
         .num_args = 8,
@@ -399,7 +385,8 @@ static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
         .scratch_bytes = dlm_attention_rows_scratch(&p, 2, 2),
     };
     struct dlm_kernel_call dkv = dq;
-    dkv.kernel = dkv_names[l->inputs[K].dtype];
+    dlm_kernel_for(&dq, "attention_dq_*", &l->inputs[K].dtype);
+    dlm_kernel_for(&dkv, "attention_dkv_*", &l->inputs[K].dtype);
     dkv.args[7] = DLM_OUTPUT(1);
     dkv.args[8] = DLM_OUTPUT(2);
     dkv.num_args = 9;

@@ -151,13 +151,13 @@ enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel)
     dlm_walk_inner(&walk, 0, p.shape, p.x_stride);
     dlm_walk_inner(&walk, 1, NULL, p.y_stride);
     dlm_walk_inner(&walk, 2, NULL, p.out_stride);
-    const struct dlm_kernel_call call = {
-        .kernel = kernel,
+    struct dlm_kernel_call call = {
         .args = {DLM_INPUT(0), DLM_INPUT(1), DLM_OUTPUT(0)},
         .num_args = 3,
         .writes = 1u << 2,
         .groups = {dlm_elem_groups(p.total)},
     };
+    dlm_kernel_for(&call, kernel, NULL);
     for (uint32_t at = 0; !st && at < outer; at++) {
         p.x_lead = (uint32_t)l->inputs[0].lead + dlm_walk_offset(&walk, 0, at);
         p.y_lead = (uint32_t)l->inputs[1].lead + dlm_walk_offset(&walk, 1, at);
@@ -178,7 +178,8 @@ enum dlm_status dlm_map_lower(struct dlm_lowering *l, const char *kernel, uint32
         .kind = kind,
         .factor = factor,
     };
-    struct dlm_kernel_call call = {.kernel = kernel, .groups = {dlm_elem_groups(p.total)}};
+    struct dlm_kernel_call call = {.groups = {dlm_elem_groups(p.total)}};
+    dlm_kernel_for(&call, kernel, &l->inputs[0].dtype);
     for (int i = 0; i < l->num_inputs; i++)
         call.args[call.num_args++] = DLM_INPUT(i);
     for (int i = 0; i < l->num_outputs; i++) {

@@ -45,8 +45,8 @@ enum dlm_status dlm_broadcast_lower(struct dlm_lowering *l, const char *kernel);
 /* Number of work-groups for n elements. */
 uint32_t dlm_elem_groups(int64_t n);
 
-/* Lowers an elementwise kernel over contiguous tensors of one length: inputs in order, output 0,
- * struct dlm_map_params. */
+/* Lowers an elementwise kernel over contiguous tensors of one length: inputs in order, outputs,
+ * struct dlm_map_params. A star in kernel stands for the type of input 0. */
 enum dlm_status dlm_map_lower(struct dlm_lowering *l, const char *kernel, uint32_t kind,
                               float factor);
 

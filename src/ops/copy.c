@@ -7,15 +7,11 @@
 #include "ops/broadcast.h"
 #include "ops/copy.h"
 
-static bool is_real(enum dlm_dtype dtype)
-{
-    return dtype == DLM_DTYPE_F32 || dtype == DLM_DTYPE_BF16 || dtype == DLM_DTYPE_F16;
-}
-
 static enum dlm_status copy_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                   const struct dlm_desc *in, struct dlm_desc *out)
 {
-    if (!is_real(in[0].dtype) || in[0].layout != DLM_LAYOUT_STRIDED || !is_real(attrs->copy_dtype))
+    if (!dlm_dtype_is_float(in[0].dtype) || in[0].layout != DLM_LAYOUT_STRIDED ||
+        !dlm_dtype_is_float(attrs->copy_dtype))
         return dlm_infer_fail(ctx, "copy", "x and the result must be f32, bf16 or f16", &in[0]);
     out[0] = dlm_desc_make(attrs->copy_dtype, in[0].ndim, in[0].shape);
     return DLM_OK;
@@ -31,11 +27,6 @@ enum dlm_status dlm_lower_copy(struct dlm_lowering *l, const struct dlm_desc *x,
                                struct dlm_operand from, const struct dlm_desc *out,
                                struct dlm_operand to)
 {
-    static const char *const names[3][3] = {
-        {"copy_f32_f32", "copy_f32_f16", "copy_f32_bf16"},
-        {"copy_f16_f32", "copy_f16_f16", "copy_f16_bf16"},
-        {"copy_bf16_f32", "copy_bf16_f16", "copy_bf16_bf16"},
-    };
     const struct dlm_desc *const tensors[] = {x, out};
     struct dlm_walk walk;
 
@@ -46,13 +37,13 @@ enum dlm_status dlm_lower_copy(struct dlm_lowering *l, const struct dlm_desc *x,
         return dlm_lower_unsupported(l, "16-bit store in parts of odd length");
     dlm_walk_inner(&walk, 0, p.shape, p.x_stride);
     dlm_walk_inner(&walk, 1, NULL, p.out_stride);
-    const struct dlm_kernel_call call = {
-        .kernel = names[x->dtype][out->dtype], /* the three types are 0, 1, 2 */
+    struct dlm_kernel_call call = {
         .args = {from, to},
         .num_args = 2,
         .writes = 1u << 1,
         .groups = {dlm_elem_groups(p.total)},
     };
+    dlm_kernel_for(&call, "copy_*_*", (enum dlm_dtype[]){x->dtype, out->dtype});
     enum dlm_status st = DLM_OK;
     for (uint32_t at = 0; !st && at < outer; at++) {
         p.x_lead = (uint32_t)x->lead + dlm_walk_offset(&walk, 0, at);

@@ -30,9 +30,10 @@ static enum dlm_status embedding_infer(struct dlm_ctx *ctx, const union dlm_attr
     (void)attrs;
     if (in[IDS].dtype != DLM_DTYPE_I32 || in[IDS].ndim != 1 || !dlm_desc_is_contiguous(&in[IDS]))
         return dlm_infer_fail(ctx, "embedding", "ids must be a contiguous i32 row", &in[IDS]);
-    if (in[TABLE].ndim != 2 || in[TABLE].dtype > DLM_DTYPE_BF16 ||
+    if (in[TABLE].ndim != 2 || !dlm_dtype_is_float(in[TABLE].dtype) ||
         (in[TABLE].layout == DLM_LAYOUT_STRIDED && !dlm_desc_is_contiguous(&in[TABLE])))
-        return dlm_infer_fail(ctx, "embedding", "the table must be [V, C]", &in[TABLE]);
+        return dlm_infer_fail(ctx, "embedding", "the table must be f32, f16 or bf16 [V, C]",
+                              &in[TABLE]);
     enum dlm_status st = infer_optional_rows(ctx, "features", &in[FEATURES], in[TABLE].shape[1]);
     if (!st)
         st = infer_optional_rows(ctx, "base", &in[BASE], in[TABLE].shape[1]);
@@ -74,10 +75,6 @@ static void embedding_reference(const struct dlm_reference_call *call)
 /* Bindings ids, table, features, base (ids where absent), out. */
 static enum dlm_status embedding_lower(struct dlm_lowering *l)
 {
-    static const char *const names[2][3] = {
-        {"embedding_f32", "embedding_f16", "embedding_bf16"},
-        {"embedding_panel_f32", "embedding_panel_f16", "embedding_panel_bf16"},
-    };
     const struct dlm_desc *in = l->inputs;
     enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
@@ -94,13 +91,14 @@ static enum dlm_status embedding_lower(struct dlm_lowering *l)
         .scale = (float)scale_of(l->attrs),
     };
     struct dlm_kernel_call call = {
-        .kernel = names[in[TABLE].layout == DLM_LAYOUT_PANEL][in[TABLE].dtype],
         .args = {DLM_INPUT(IDS), DLM_INPUT(TABLE), DLM_INPUT(has_features ? FEATURES : IDS),
                  DLM_INPUT(has_base ? BASE : IDS), DLM_OUTPUT(0)},
         .num_args = 5,
         .writes = 1u << 4,
         .groups = {p.rows},
     };
+    const bool is_panel = in[TABLE].layout == DLM_LAYOUT_PANEL;
+    dlm_kernel_for(&call, is_panel ? "embedding_panel_*" : "embedding_*", &in[TABLE].dtype);
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 

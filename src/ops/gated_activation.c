@@ -75,9 +75,11 @@ static enum dlm_status gated_activation_backward_infer(struct dlm_ctx *ctx,
     struct dlm_desc saved[2] = {in[0], in[1]};
     enum dlm_status st = DLM_OK;
 
-    if (in[0].dtype != in[1].dtype || in[0].dtype > DLM_DTYPE_BF16)
-        st = dlm_infer_fail(ctx, "gated_activation_backward",
-                            "up must be f32, f16 or bf16, and like the gate", &in[1]);
+    if (!dlm_dtype_is_float(in[0].dtype))
+        st = dlm_infer_fail(ctx, "gated_activation_backward", "gate must be f32, f16 or bf16",
+                            &in[0]);
+    else if (in[0].dtype != in[1].dtype)
+        st = dlm_infer_fail(ctx, "gated_activation_backward", "up must be like the gate", &in[1]);
     saved[0].dtype = saved[1].dtype = DLM_DTYPE_F32; /* whatever they are, the rest is the same */
     if (!st)
         st = gated_activation_infer(ctx, attrs, saved, out);
@@ -105,11 +107,7 @@ static void gated_activation_backward_reference(const struct dlm_reference_call 
 
 static enum dlm_status gated_activation_backward_lower(struct dlm_lowering *l)
 {
-    static const char *const names[] = {"gated_activation_backward",
-                                        "gated_activation_backward_f16",
-                                        "gated_activation_backward_bf16"};
-
-    return dlm_map_lower(l, names[l->inputs[0].dtype], l->attrs->activation.kind, 0);
+    return dlm_map_lower(l, "gated_activation_backward_*", l->attrs->activation.kind, 0);
 }
 
 const struct dlm_op dlm_op_gated_activation_backward = {

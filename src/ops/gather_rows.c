@@ -13,6 +13,10 @@ static enum dlm_status gather_rows_infer(struct dlm_ctx *ctx, const union dlm_at
         st = dlm_infer_fail(ctx, "gather_rows", "x must be [R, C]", &in[0]);
     if (!st && (in[1].dtype != DLM_DTYPE_I32 || in[1].ndim != 1 || !dlm_desc_is_contiguous(&in[1])))
         st = dlm_infer_fail(ctx, "gather_rows", "idx must be a contiguous i32 row", &in[1]);
+    if (!st && !dlm_desc_is_absent(&in[2]) &&
+        (in[2].dtype != DLM_DTYPE_I32 || in[2].ndim != 1 || in[2].shape[0] != in[0].shape[0] ||
+         !dlm_desc_is_contiguous(&in[2])))
+        st = dlm_infer_fail(ctx, "gather_rows", "idx_back must be i32 [R]", &in[2]);
     if (!st)
         out[0] = dlm_desc_make(DLM_DTYPE_F32, 2, (int64_t[]){in[1].shape[0], in[0].shape[1]});
     return st;

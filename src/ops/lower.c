@@ -2,6 +2,7 @@
  * device lacks. */
 #include "ops/lower.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -37,6 +38,21 @@ enum dlm_status dlm_lower_call(struct dlm_lowering *l, const struct dlm_kernel_c
         memcpy(c->params, params, params_bytes);
     c->params_bytes = (uint32_t)params_bytes; /* at most DLM_MAX_PARAMS_BYTES */
     return DLM_OK;
+}
+
+void dlm_kernel_for(struct dlm_kernel_call *call, const char *pattern,
+                    const enum dlm_dtype *dtypes)
+{
+    size_t len = 0;
+
+    for (const char *p = pattern; *p; p++) {
+        const char *text = *p == '*' ? dlm_dtype_name(*dtypes++) : p;
+        const size_t n = *p == '*' ? strlen(text) : 1;
+        assert(len + n < sizeof(call->kernel));
+        memcpy(call->kernel + len, text, n);
+        len += n;
+    }
+    call->kernel[len] = 0;
 }
 
 struct dlm_operand dlm_lower_temp(struct dlm_lowering *l, size_t bytes)

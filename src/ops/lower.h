@@ -17,10 +17,12 @@ struct dlm_operand {
 #define DLM_INPUT(i) ((struct dlm_operand){DLM_OPERAND_INPUT, (i)})
 #define DLM_OUTPUT(i) ((struct dlm_operand){DLM_OPERAND_OUTPUT, (i)})
 
+#define DLM_KERNEL_NAME_BYTES 48
+
 /* One kernel launch before memory is planned. The grid is the same everywhere: a GPU work-group, or
  * a CPU work item, does one unit of groups[0] x groups[1] x groups[2]. */
 struct dlm_kernel_call {
-    const char *kernel;
+    char kernel[DLM_KERNEL_NAME_BYTES];
     struct dlm_operand args[DLM_MAX_BINDINGS];
     uint32_t num_args;
     uint32_t writes; /* bit i: argument i is written */
@@ -55,6 +57,11 @@ struct dlm_lowering {
  * limit are folded into two dimensions. */
 enum dlm_status dlm_lower_call(struct dlm_lowering *l, const struct dlm_kernel_call *call,
                                const void *params, size_t params_bytes) DLM_CHECK_RESULT;
+
+/* Names the call's kernel by types: "copy_*_*" with {f32, bf16} is copy_f32_bf16. dtypes: one for
+ * each star. */
+void dlm_kernel_for(struct dlm_kernel_call *call, const char *pattern,
+                    const enum dlm_dtype *dtypes);
 
 /* Device memory that lives during this node only. */
 struct dlm_operand dlm_lower_temp(struct dlm_lowering *l, size_t bytes);

@@ -53,7 +53,7 @@ static enum dlm_status matmul_infer(struct dlm_ctx *ctx, const union dlm_attrs *
     if (in[A].dtype != DLM_DTYPE_F32 || in[A].ndim < 2 || in[A].ndim > 4 ||
         in[A].layout != DLM_LAYOUT_STRIDED)
         return dlm_infer_fail(ctx, "matmul", "a must be f32 with two to four dimensions", &in[A]);
-    if (in[B].dtype > DLM_DTYPE_BF16 || in[B].ndim < 2 || in[B].ndim > 4)
+    if (!dlm_dtype_is_float(in[B].dtype) || in[B].ndim < 2 || in[B].ndim > 4)
         return dlm_infer_fail(ctx, "matmul", "b must be f32, f16 or bf16, two to four dimensions",
                               &in[B]);
     as_4d(&in[A], a, unused);
@@ -134,22 +134,17 @@ static void bind_addends(const struct dlm_lowering *l, struct dlm_kernel_call *c
         call->args[call->num_args++] = DLM_INPUT(BIAS);
 }
 
-static const char *panel_kernel(const struct dlm_lowering *l, bool is_bwd, bool is_vec)
-{
-    static const char *const names[3][3] = {
-        {"matmul_panel_fwd_f32", "matmul_panel_fwd_f16", "matmul_panel_fwd_bf16"},
-        {"matmul_panel_bwd_f32", "matmul_panel_bwd_f16", "matmul_panel_bwd_bf16"},
-        {"matmul_panel_vec_f32", "matmul_panel_vec_f16", "matmul_panel_vec_bf16"},
-    };
-    const enum dlm_dtype dtype = l->inputs[B].dtype;
+/* How a product with a packed weight is computed. */
+enum panel_engine { ENGINE_F32, ENGINE_AVX512_BF16, ENGINE_AMX_BF16, NUM_ENGINES };
 
-    if (!is_vec && dtype == DLM_DTYPE_BF16 && l->attrs->matmul.round == DLM_DTYPE_BF16) {
-        if (l->caps->bits & DLM_CAP_AMX_BF16)
-            return is_bwd ? "matmul_panel_bwd_bf16_amx" : "matmul_panel_fwd_bf16_amx";
-        if (l->caps->bits & DLM_CAP_AVX512_BF16)
-            return is_bwd ? "matmul_panel_bwd_bf16_avx512bf16" : "matmul_panel_fwd_bf16_avx512bf16";
-    }
-    return names[is_vec ? 2 : is_bwd][dtype];
+static enum panel_engine choose_engine(const struct dlm_lowering *l, bool is_vec)
+{
+    if (is_vec || l->inputs[B].dtype != DLM_DTYPE_BF16 ||
+        l->attrs->matmul.round != DLM_DTYPE_BF16)
+        return ENGINE_F32;
+    if (l->caps->bits & DLM_CAP_AMX_BF16)
+        return ENGINE_AMX_BF16;
+    return l->caps->bits & DLM_CAP_AVX512_BF16 ? ENGINE_AVX512_BF16 : ENGINE_F32;
 }
 
 /* x rounded and laid out once, as the panel kernels like it best. */
@@ -171,15 +166,19 @@ static enum dlm_status round_rows(struct dlm_lowering *l, struct dlm_matmul_pane
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 
-static bool is_bf16_engine(const char *kernel)
+static uint32_t panel_round(enum dlm_dtype round)
 {
-    return strstr(kernel, "_avx512bf16") || strstr(kernel, "_amx");
+    if (round == DLM_DTYPE_BF16)
+        return DLM_MATMUL_ROUND_BF16;
+    return round == DLM_DTYPE_F16 ? DLM_MATMUL_ROUND_F16 : DLM_MATMUL_ROUND_NONE;
 }
 
 static enum dlm_status lower_panel(struct dlm_lowering *l)
 {
-    static const uint32_t rounds[] = {DLM_MATMUL_ROUND_NONE, DLM_MATMUL_ROUND_F16,
-                                      DLM_MATMUL_ROUND_BF16};
+    static const char *const fwd[NUM_ENGINES] = {
+        "matmul_panel_fwd_*", "matmul_panel_fwd_*_avx512bf16", "matmul_panel_fwd_*_amx"};
+    static const char *const bwd[NUM_ENGINES] = {
+        "matmul_panel_bwd_*", "matmul_panel_bwd_*_avx512bf16", "matmul_panel_bwd_*_amx"};
     const struct dlm_desc *a = &l->inputs[A], *b = &l->inputs[B], *out = &l->outputs[0];
     const bool is_bwd = b->stride[1] == 1 && b->stride[0] != 1;
 
@@ -193,21 +192,19 @@ static enum dlm_status lower_panel(struct dlm_lowering *l)
         .y_stride = (uint32_t)out->stride[0],
         .c_stride = has_c(l) ? (uint32_t)l->inputs[C].stride[0] : 0,
         .flags = (has_c(l) ? DLM_MATMUL_C : 0) | (has_bias(l) ? DLM_MATMUL_BIAS : 0),
-        .round_x = rounds[l->attrs->matmul.round],
+        .round_x = panel_round(l->attrs->matmul.round),
         .alpha = (float)alpha_of(l->attrs),
     };
     const bool is_vec = !is_bwd && p.m <= DLM_MATMUL_VEC_ROWS;
-    const char *kernel = panel_kernel(l, is_bwd, is_vec);
+    const enum panel_engine engine = choose_engine(l, is_vec);
     struct dlm_operand x = DLM_INPUT(A);
     if (!is_vec) {
-        enum dlm_status st =
-            round_rows(l, p, is_bwd ? p.n : p.k, is_bf16_engine(kernel), &x);
+        enum dlm_status st = round_rows(l, p, is_bwd ? p.n : p.k, engine != ENGINE_F32, &x);
         if (st)
             return st;
         p.flags |= DLM_MATMUL_X_ROUNDED;
     }
     struct dlm_kernel_call call = {
-        .kernel = kernel,
         .args = {x, DLM_INPUT(B), DLM_OUTPUT(0)},
         .num_args = 3,
         .writes = 1u << 2,
@@ -215,6 +212,8 @@ static enum dlm_status lower_panel(struct dlm_lowering *l)
         .scratch_bytes =
             is_vec ? dlm_matmul_vec_scratch(&p) : dlm_matmul_panel_scratch(&p, is_bwd),
     };
+    dlm_kernel_for(&call, is_vec ? "matmul_panel_vec_*" : is_bwd ? bwd[engine] : fwd[engine],
+                   &b->dtype);
     bind_addends(l, &call);
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
@@ -257,10 +256,10 @@ static enum dlm_status round_operand(struct dlm_lowering *l, struct dlm_operand 
     const struct dlm_desc *a = &l->inputs[A];
     const struct dlm_desc narrow = dlm_desc_make(l->attrs->matmul.round, a->ndim, a->shape);
     const struct dlm_desc wide = dlm_desc_make(DLM_DTYPE_F32, a->ndim, a->shape);
-    const size_t len = (size_t)dlm_desc_len(a);
-    const struct dlm_operand half = dlm_lower_temp(l, len * 2 + 4);
+    const int64_t len = dlm_desc_len(a);
+    const struct dlm_operand half = dlm_lower_temp(l, dlm_dtype_size(narrow.dtype, len) + 4);
 
-    *rounded_a = dlm_lower_temp(l, len * 4);
+    *rounded_a = dlm_lower_temp(l, dlm_dtype_size(wide.dtype, len));
     enum dlm_status st = dlm_lower_copy(l, a, DLM_INPUT(A), &narrow, half);
     return st ? st : dlm_lower_copy(l, &narrow, half, &wide, *rounded_a);
 }
@@ -304,7 +303,7 @@ static enum dlm_status lower_general(struct dlm_lowering *l)
 
 /* A kernel for operands with any strides on GPUs, and its grid. */
 struct tiling {
-    const char *const *names; /* by dtype of b */
+    const char *kernel; /* pattern, by b's type */
     uint32_t tile_m, tile_n;
     bool can_fold; /* the kernel knows a one-dimensional grid that was folded */
 };
@@ -327,37 +326,27 @@ static bool is_b_along_n(const struct dlm_matmul_params *p)
 
 static bool has_vector_kernels(const struct dlm_lowering *l)
 {
-    return l->caps->bits & DLM_CAP_NO_LOCAL &&
-           dlm_device_has_kernel(l->device, "matmul_k_f32_nolocal");
+    return l->caps->bits & DLM_CAP_NO_LOCAL && l->caps->bits & DLM_CAP_VECTOR_TILES;
 }
 
 static struct tiling choose_tiling(const struct dlm_lowering *l, const struct dlm_matmul_params *p)
 {
-    static const char *const tile[] = {"matmul_f32", "matmul_f16", "matmul_bf16"};
-    static const char *const small[] = {"matmul_small_f32", "matmul_small_f16",
-                                        "matmul_small_bf16"};
-    static const char *const vec[] = {"matvec_f32", "matvec_f16", "matvec_bf16"};
-    static const char *const any[] = {"matmul_f32_nolocal", "matmul_f16_nolocal",
-                                      "matmul_bf16_nolocal"};
-    static const char *const along_k[] = {"matmul_k_f32_nolocal", "matmul_k_f16_nolocal",
-                                          "matmul_k_bf16_nolocal"};
-    static const char *const along_n[] = {"matmul_n_f32_nolocal", "matmul_n_f16_nolocal",
-                                          "matmul_n_bf16_nolocal"};
     const bool is_along_k = is_a_along_k(p) && is_b_along_k(p);
     const uint32_t any_lanes_n = DLM_MATMUL_ANY_LANES_N(p->m, p->n);
 
     if (has_vector_kernels(l) && is_along_k)
-        return (struct tiling){along_k, DLM_MATMUL_TILE_K, DLM_MATMUL_TILE_K, false};
+        return (struct tiling){"matmul_k_*_nolocal", DLM_MATMUL_TILE_K, DLM_MATMUL_TILE_K, false};
     if (has_vector_kernels(l) && is_b_along_n(p))
-        return (struct tiling){along_n, DLM_MATMUL_TILE_NM, DLM_MATMUL_TILE_NN, false};
+        return (struct tiling){"matmul_n_*_nolocal", DLM_MATMUL_TILE_NM, DLM_MATMUL_TILE_NN, false};
     if (l->caps->bits & DLM_CAP_NO_LOCAL)
-        return (struct tiling){any, DLM_MATMUL_ANY_PER * (64u / any_lanes_n),
+        return (struct tiling){"matmul_*_nolocal", DLM_MATMUL_ANY_PER * (64u / any_lanes_n),
                                DLM_MATMUL_ANY_PER * any_lanes_n, false};
     if (p->m <= DLM_MATVEC_ROWS && is_along_k)
-        return (struct tiling){vec, DLM_MATVEC_ROWS, DLM_MATVEC_COLS, true};
+        return (struct tiling){"matvec_*", DLM_MATVEC_ROWS, DLM_MATVEC_COLS, true};
     if (p->m <= DLM_MATMUL_SMALL_TILE || p->n <= DLM_MATMUL_SMALL_TILE)
-        return (struct tiling){small, DLM_MATMUL_SMALL_TILE, DLM_MATMUL_SMALL_TILE, false};
-    return (struct tiling){tile, DLM_MATMUL_TILE, DLM_MATMUL_TILE, false};
+        return (struct tiling){"matmul_small_*", DLM_MATMUL_SMALL_TILE, DLM_MATMUL_SMALL_TILE,
+                               false};
+    return (struct tiling){"matmul_*", DLM_MATMUL_TILE, DLM_MATMUL_TILE, false};
 }
 
 /* a, rounded, as a contiguous temporary: for the kernels that read every element of a often. */
@@ -506,7 +495,6 @@ static enum dlm_status lower_product(struct dlm_lowering *l)
         return st;
     const struct tiling t = choose_tiling(l, &p);
     struct dlm_kernel_call call = {
-        .kernel = t.names[l->inputs[B].dtype],
         .args = {a, DLM_INPUT(B), has_c(l) ? DLM_INPUT(C) : a, has_bias(l) ? DLM_INPUT(BIAS) : a,
                  DLM_OUTPUT(0)},
         .num_args = 5,
@@ -514,6 +502,7 @@ static enum dlm_status lower_product(struct dlm_lowering *l)
         .groups = {(p.n + t.tile_n - 1) / t.tile_n, (p.m + t.tile_m - 1) / t.tile_m,
                    p.batch0 * p.batch1},
     };
+    dlm_kernel_for(&call, t.kernel, &l->inputs[B].dtype);
     choose_splits(&p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2]);
     const uint32_t most = l->caps->max_groups; /* beyond, one dimension would be folded into two */
     if ((call.groups[0] > most && !(t.can_fold && call.groups[2] == 1)) ||
@@ -531,7 +520,7 @@ static enum dlm_status matmul_lower(struct dlm_lowering *l)
         return st;
     if (l->inputs[B].layout == DLM_LAYOUT_PANEL)
         return lower_panel(l);
-    if (dlm_device_has_kernel(l->device, "matmul_general"))
+    if (l->caps->bits & DLM_CAP_BLOCK_ITEMS)
         return lower_general(l);
     return lower_product(l);
 }

@@ -38,6 +38,7 @@ static double get_at(const struct dlm_host_tensor *t, int64_t at)
         return ((const uint32_t *)t->data)[at];
     case DLM_DTYPE_U8:
         return ((const uint8_t *)t->data)[at];
+    case DLM_DTYPE_Q8_0: /* no op takes it */
     case DLM_DTYPE_COUNT:
         break;
     }
@@ -53,8 +54,10 @@ static void set_at(const struct dlm_host_tensor *t, int64_t at, double value)
         ((float *)t->data)[at] = f;
         break;
     case DLM_DTYPE_F16:
+        ((uint16_t *)t->data)[at] = (uint16_t)dlm_f32_to_f16(f); /* the high half is zero */
+        break;
     case DLM_DTYPE_BF16:
-        dlm_dtype_from_f32(t->desc.dtype, &f, (uint16_t *)t->data + at, 1);
+        ((uint16_t *)t->data)[at] = (uint16_t)dlm_f32_to_bf16(f);
         break;
     case DLM_DTYPE_I32:
         ((int32_t *)t->data)[at] = (int32_t)value;
@@ -65,6 +68,7 @@ static void set_at(const struct dlm_host_tensor *t, int64_t at, double value)
     case DLM_DTYPE_U8:
         ((uint8_t *)t->data)[at] = (uint8_t)value;
         break;
+    case DLM_DTYPE_Q8_0: /* no op takes it */
     case DLM_DTYPE_COUNT:
         break;
     }

@@ -9,8 +9,10 @@ static enum dlm_status store_rows_infer(struct dlm_ctx *ctx, const union dlm_att
 {
     (void)attrs;
     enum dlm_status st = dlm_infer_plain(ctx, "store_rows", "x", &in[1]);
-    if (!st && (in[0].dtype > DLM_DTYPE_BF16 || in[0].ndim != 2 || !dlm_desc_is_contiguous(&in[0])))
-        st = dlm_infer_fail(ctx, "store_rows", "dst must be contiguous [S, W]", &in[0]);
+    if (!st && (!dlm_dtype_is_float(in[0].dtype) || in[0].ndim != 2 ||
+                !dlm_desc_is_contiguous(&in[0])))
+        st = dlm_infer_fail(ctx, "store_rows", "dst must be contiguous f32, f16 or bf16 [S, W]",
+                            &in[0]);
     if (!st && (in[1].ndim != 2 || in[1].shape[1] != in[0].shape[1]))
         st = dlm_infer_fail(ctx, "store_rows", "x must have dst's columns", &in[1]);
     if (!st && in[0].dtype != DLM_DTYPE_F32 && in[0].shape[1] % 2)
@@ -40,7 +42,6 @@ static void store_rows_reference(const struct dlm_reference_call *call)
 
 static enum dlm_status store_rows_lower(struct dlm_lowering *l)
 {
-    static const char *const names[] = {"store_rows_f32", "store_rows_f16", "store_rows_bf16"};
     enum dlm_status st = dlm_lower_check_plain(l);
     if (st)
         return st;
@@ -50,12 +51,12 @@ static enum dlm_status store_rows_lower(struct dlm_lowering *l)
         .capacity = (uint32_t)l->inputs[0].shape[0],
     };
     struct dlm_kernel_call call = {
-        .kernel = names[l->inputs[0].dtype],
         .args = {DLM_INPUT(1), DLM_INPUT(2), DLM_OUTPUT(0)},
         .num_args = 3,
         .writes = 1u << 2,
         .groups = {p.rows},
     };
+    dlm_kernel_for(&call, "store_rows_*", &l->inputs[0].dtype);
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 

@@ -59,12 +59,12 @@ static enum dlm_status sum_lower(struct dlm_lowering *l)
     const uint32_t cols = p.keep_shape[3], blocks = (cols + DLM_SUM_COLUMNS - 1) / DLM_SUM_COLUMNS;
     const bool by_columns = cols > 1 && p.keep_stride[3] == 1;
     struct dlm_kernel_call call = {
-        .kernel = by_columns ? "sum_columns" : "sum",
         .args = {DLM_INPUT(0), DLM_OUTPUT(0)},
         .num_args = 2,
         .writes = 1u << 1,
         .groups = {by_columns ? p.total / cols * blocks : p.total},
     };
+    dlm_kernel_for(&call, by_columns ? "sum_columns" : "sum", NULL);
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 

@@ -194,10 +194,10 @@ static bool read_features(const struct dlm_train_data *d, const char *path, floa
     if (!dlm_path_is_file(path) || dlm_checkpoint_open(NULL, &file, path))
         return false;
     const struct dlm_tensor_info *t = dlm_checkpoint_find(file, "features");
+    const size_t len = dlm_vision_features_len(d->model);
     const bool hit = t && t->dtype == d->model->policy &&
-                     t->bytes == dlm_vision_features_len(d->model) * dlm_dtype_elem_bytes(t->dtype);
-    if (hit && out)
-        dlm_dtype_to_f32(t->dtype, t->data, out, dlm_vision_features_len(d->model));
+                     t->bytes == dlm_dtype_size(t->dtype, (int64_t)len) &&
+                     (!out || dlm_dtype_to_f32(t->dtype, t->data, out, len));
     dlm_checkpoint_destroy(&file);
     return hit;
 }
@@ -207,14 +207,16 @@ static enum dlm_status write_features(const struct dlm_train_data *d, const char
                                       float *features)
 {
     const size_t len = dlm_vision_features_len(d->model);
-    const size_t bytes = len * dlm_dtype_elem_bytes(d->model->policy);
+    const size_t bytes = dlm_dtype_size(d->model->policy, (int64_t)len);
     char *folder = dlm_path_dirname(d->ctx, path);
     void *stored = dlm_alloc(d->ctx, bytes);
     enum dlm_status st = folder && stored ? dlm_dir_make(d->ctx, folder) : DLM_ERR_MEMORY;
 
+    if (!st && (!dlm_dtype_from_f32(d->model->policy, features, stored, len) ||
+                !dlm_dtype_to_f32(d->model->policy, stored, features, len)))
+        st = dlm_fail(d->ctx, DLM_ERR_UNSUPPORTED, "features cannot be kept as %s",
+                      dlm_dtype_name(d->model->policy));
     if (!st) {
-        dlm_dtype_from_f32(d->model->policy, features, stored, len);
-        dlm_dtype_to_f32(d->model->policy, stored, features, len);
         struct dlm_tensor_out t = {.name = "features", .dtype = d->model->policy, .ndim = 1,
                                    .shape = {(int64_t)len}, .data = stored, .bytes = bytes};
         st = dlm_safetensors_write(d->ctx, path, &t, 1, NULL, 0);

@@ -63,7 +63,7 @@ static enum dlm_status check_pair(struct dlm_ctx *ctx, const struct dlm_tensor_i
 
     for (int i = 0; i < 2; i++) {
         const struct dlm_tensor_info *t = both[i];
-        if (t->dtype != DLM_DTYPE_F32 && t->dtype != DLM_DTYPE_F16 && t->dtype != DLM_DTYPE_BF16)
+        if (!dlm_dtype_is_float(t->dtype))
             return bad_tensor(ctx, t, "is not of a floating type that can be used");
         if (t->ndim != 2 || t->shape[0] < 1 || t->shape[1] < 1)
             return bad_tensor(ctx, t, "is no matrix");
@@ -310,10 +310,13 @@ bool dlm_adapter_names_base(const struct dlm_adapter *adapter, const char *base_
 
 enum dlm_status dlm_tensor_to_f32(struct dlm_ctx *ctx, const struct dlm_tensor_info *t, float *dst)
 {
-    if (t->dtype != DLM_DTYPE_F32 && t->dtype != DLM_DTYPE_F16 && t->dtype != DLM_DTYPE_BF16)
+    size_t len = 1; /* the file's table was checked: no overflow */
+
+    for (int i = 0; i < t->ndim; i++)
+        len *= (size_t)t->shape[i];
+    if (!dlm_dtype_to_f32(t->dtype, t->data, dst, len))
         return dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
                         "cannot use '%s': tensor '%.300s' has type %s, not a floating type",
                         t->file, t->name, t->st_type);
-    dlm_dtype_to_f32(t->dtype, t->data, dst, t->bytes / dlm_dtype_elem_bytes(t->dtype));
     return DLM_OK;
 }

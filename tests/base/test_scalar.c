@@ -116,12 +116,12 @@ static void test_narrowing(void)
     uint16_t half[37];
     for (int i = 0; i < 37; i++)
         in[i] = sinf((float)i) * 100;
-    dlm_dtype_from_f32(DLM_DTYPE_F16, in, half, 37);
-    dlm_dtype_to_f32(DLM_DTYPE_F16, half, out, 37);
+    CHECK(dlm_dtype_from_f32(DLM_DTYPE_F16, in, half, 37));
+    CHECK(dlm_dtype_to_f32(DLM_DTYPE_F16, half, out, 37));
     for (int i = 0; i < 37; i++)
         CHECK(half[i] == nearest(in[i], 10, 5) && (double)out[i] == value_of(half[i], 10, 5));
-    dlm_dtype_from_f32(DLM_DTYPE_BF16, in, half, 37);
-    dlm_dtype_to_f32(DLM_DTYPE_BF16, half, out, 37);
+    CHECK(dlm_dtype_from_f32(DLM_DTYPE_BF16, in, half, 37));
+    CHECK(dlm_dtype_to_f32(DLM_DTYPE_BF16, half, out, 37));
     for (int i = 0; i < 37; i++)
         CHECK(half[i] == nearest(in[i], 7, 8) && (double)out[i] == value_of(half[i], 7, 8));
 }

@@ -25,6 +25,31 @@ static void keep_log(void *user, enum dlm_log_level level, const char *text)
     snprintf(logged, sizeof(logged), "%s", text);
 }
 
+static void test_dtypes(void)
+{
+    size_t n = 0;
+
+    check_case("types of blocks");
+    CHECK(dlm_dtype_bytes(DLM_DTYPE_Q8_0, 4096, &n) && n == 4096 / 32 * 34);
+    CHECK(!dlm_dtype_bytes(DLM_DTYPE_Q8_0, 33, &n));
+    CHECK_INT(dlm_dtype_size(DLM_DTYPE_Q8_0, 64), 68);
+    CHECK_INT(dlm_dtype_aligned_len(DLM_DTYPE_Q8_0, 512), 256 * 32); /* 8704 bytes = 17 * 512 */
+    CHECK_INT(dlm_dtype_aligned_len(DLM_DTYPE_Q8_0, 1), 32);
+    CHECK_INT(dlm_dtype_aligned_len(DLM_DTYPE_BF16, 512), 256);
+    CHECK_INT(dlm_dtype_aligned_len(DLM_DTYPE_F32, 64), 16);
+
+    check_case("conversions that there are not");
+    for (int i = 0; i < DLM_DTYPE_COUNT; i++) {
+        const enum dlm_dtype dtype = (enum dlm_dtype)i;
+        const bool is_float =
+            dtype == DLM_DTYPE_F32 || dtype == DLM_DTYPE_F16 || dtype == DLM_DTYPE_BF16;
+        float wide[32] = {7}, block[32] = {1};
+        CHECK(dlm_dtype_is_float(dtype) == is_float);
+        CHECK(dlm_dtype_to_f32(dtype, block, wide, 1) == is_float && (is_float || wide[0] == 7));
+        CHECK(dlm_dtype_from_f32(dtype, wide, block, 1) == is_float && (is_float || block[0] == 1));
+    }
+}
+
 static void test_memory(struct dlm_ctx *ctx)
 {
     size_t n = 0;
@@ -253,6 +278,7 @@ int main(void)
     struct dlm_ctx *ctx = dlm_ctx_create(&params);
 
     test_memory(ctx);
+    test_dtypes();
     test_strings(ctx);
     test_utf8();
     test_sha256();

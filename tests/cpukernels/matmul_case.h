@@ -58,7 +58,8 @@ static inline float case_w(const struct matmul_data *d, size_t at)
 {
     float out = 0.0f;
 
-    dlm_dtype_to_f32(d->dtype, (const char *)d->w + at * dlm_dtype_elem_bytes(d->dtype), &out, 1);
+    CHECK(dlm_dtype_to_f32(d->dtype, (const char *)d->w + at * dlm_dtype_size(d->dtype, 1), &out,
+                           1));
     return out;
 }
 
@@ -127,11 +128,11 @@ static inline struct matmul_data *case_create(const struct matmul_case *shape, b
             d->bias[i] = case_random(&rng);
     }
     const size_t w_len = (size_t)shape->n * shape->k;
-    const size_t elem = dlm_dtype_elem_bytes(dtype);
+    const size_t elem = dlm_dtype_size(dtype, 1);
     d->w = case_alloc(w_len * elem);
     for (size_t i = 0; i < w_len; i++) {
         const float value = case_random(&rng);
-        dlm_dtype_from_f32(dtype, &value, (char *)d->w + i * elem, 1);
+        CHECK(dlm_dtype_from_f32(dtype, &value, (char *)d->w + i * elem, 1));
     }
     d->panel_bytes = dlm_panel_bytes(dtype, shape->n, shape->k);
     d->panels = aligned_alloc(64, (d->panel_bytes + 63) / 64 * 64);

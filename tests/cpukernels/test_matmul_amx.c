@@ -121,8 +121,8 @@ static void check_direction(const struct matmul_case *shape, bool is_bwd, bool i
         memset(rounded, 0xff, round_bytes); /* NaN where nothing may be used */
         for (uint32_t r = 0; r < p.m; r++) {
             memset(rounded + r * stride, 0, stride);
-            dlm_dtype_from_f32(DLM_DTYPE_BF16, d->x + (size_t)r * d->x_stride, rounded + r * stride,
-                               d->depth);
+            CHECK(dlm_dtype_from_f32(DLM_DTYPE_BF16, d->x + (size_t)r * d->x_stride,
+                                     rounded + r * stride, d->depth));
         }
         p.flags |= DLM_MATMUL_X_ROUNDED;
         buffers[0] = rounded;

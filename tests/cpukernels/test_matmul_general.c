@@ -74,7 +74,7 @@ static struct operand make_operand(struct dlm_rng *rng, const struct general_cas
     const uint32_t inner = (is_transposed ? rows : cols) + s->pad;
     const uint32_t matrix = inner * (is_transposed ? cols : rows);
     const size_t len = (size_t)matrix * (repeats ? 1 : s->batch[0]) * s->batch[1];
-    const size_t elem = dlm_dtype_elem_bytes(dtype);
+    const size_t elem = dlm_dtype_size(dtype, 1);
     struct operand o = {
         .data = get(len * elem),
         .bytes = len * elem,
@@ -85,7 +85,7 @@ static struct operand make_operand(struct dlm_rng *rng, const struct general_cas
 
     for (size_t i = 0; i < len; i++) {
         const float value = 2.0f * dlm_rng_uniform(rng) - 1.0f;
-        dlm_dtype_from_f32(dtype, &value, (char *)o.data + i * elem, 1);
+        CHECK(dlm_dtype_from_f32(dtype, &value, (char *)o.data + i * elem, 1));
     }
     return o;
 }
@@ -94,9 +94,9 @@ static double at(const struct operand *o, enum dlm_dtype dtype, size_t i0, size_
                  size_t col)
 {
     const size_t index = i0 * o->batch[0] + i1 * o->batch[1] + row * o->row + col * o->col;
-    float value;
+    float value = NAN;
 
-    dlm_dtype_to_f32(dtype, (char *)o->data + index * dlm_dtype_elem_bytes(dtype), &value, 1);
+    CHECK(dlm_dtype_to_f32(dtype, (char *)o->data + index * dlm_dtype_size(dtype, 1), &value, 1));
     return value;
 }
 

@@ -231,7 +231,7 @@ static void test_panels(void)
     CHECK(dlm_panel_bytes(DLM_DTYPE_F32, INT64_MAX / 4, 64) == 0);
     for (size_t t = 0; t < DLM_ARRAY_LEN(dtypes); t++) {
         struct matmul_data *d = case_create(&shape, false, dtypes[t]);
-        const size_t elem = dlm_dtype_elem_bytes(dtypes[t]);
+        const size_t elem = dlm_dtype_size(dtypes[t], 1);
         char *back = case_alloc(53 * 71 * elem);
         float row[71];
         bool same = true;

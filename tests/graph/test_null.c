@@ -155,7 +155,7 @@ static void test_caps(void)
 
     check_case("capabilities and limits as a test says");
     dlm_device_destroy(&null);
-    caps.bits = 0; /* of the kernels' variants none, and no panels */
+    caps.bits = DLM_CAP_BLOCK_ITEMS; /* no variants of kernels, and no panels */
     caps.max_groups = 4;
     caps.free_bytes = 12345;
     null = open_device(true, &caps);

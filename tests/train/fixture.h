@@ -269,7 +269,7 @@ static inline struct dlm_tensor *fixture_leaf(struct dlm_slots *slots, struct dl
 {
     struct dlm_slot *s = dlm_slots_add(slots, DLM_ROLE_INPUT, "in", dtype, cols ? 2 : 1,
                                        (int64_t[]){rows, cols});
-    const size_t bytes = (size_t)(rows * (cols ? cols : 1)) * dlm_dtype_elem_bytes(dtype);
+    const size_t bytes = dlm_dtype_size(dtype, rows * (cols ? cols : 1));
 
     if (!CHECK(s) || !CHECK(!dlm_slots_alloc(slots)) || !CHECK(!dlm_slot_write(s, data, bytes)))
         return NULL;

@@ -13,9 +13,9 @@ static double sum_of(const struct dlm_tensor_info *t)
     double sum = 0;
     float values[64];
 
-    if (t->dtype == DLM_DTYPE_F32 || t->dtype == DLM_DTYPE_F16 || t->dtype == DLM_DTYPE_BF16) {
-        size_t len = t->bytes / dlm_dtype_elem_bytes(t->dtype);
-        dlm_dtype_to_f32(t->dtype, t->data, values, len);
+    if (dlm_dtype_is_float(t->dtype)) {
+        size_t len = t->bytes / dlm_dtype_size(t->dtype, 1);
+        CHECK(dlm_dtype_to_f32(t->dtype, t->data, values, len));
         for (size_t i = 0; i < len; i++)
             sum += values[i];
     }
@@ -87,7 +87,7 @@ static void test_sharded(void)
         const struct dlm_tensor_info *t = dlm_checkpoint_find(c, name);
         if (!CHECK(t))
             continue;
-        dlm_dtype_to_f32(t->dtype, t->data, got, json_array_size(values));
+        CHECK(dlm_dtype_to_f32(t->dtype, t->data, got, json_array_size(values)));
         for (size_t i = 0; i < json_array_size(values); i++)
             CHECK(got[i] == (float)json_number_value(json_array_get(values, i)));
     }

@@ -22,8 +22,8 @@ static void test_golden(void)
 
     for (int i = 0; i < 8; i++)
         seq[i] = (float)i * 0.25f - 1;
-    dlm_dtype_from_f32(DLM_DTYPE_F16, seq, f16, 3);
-    dlm_dtype_from_f32(DLM_DTYPE_BF16, seq, bf16, 5);
+    CHECK(dlm_dtype_from_f32(DLM_DTYPE_F16, seq, f16, 3));
+    CHECK(dlm_dtype_from_f32(DLM_DTYPE_BF16, seq, bf16, 5));
     const struct dlm_tensor_out tensors[] = {
         {"b.f32", DLM_DTYPE_F32, 2, {2, 3}, seq, 24},
         {"a.f32", DLM_DTYPE_F32, 1, {4}, seq, 16},

@@ -191,7 +191,7 @@ void dlm_cpu_device_describe(struct dlm_cpu_device *cpu, uint32_t hide_caps)
     isa_text(bits, caps->info.driver, sizeof(caps->info.driver));
     caps->info.memory_bytes = host.memory_bytes;
     caps->info.max_alloc_bytes = SIZE_MAX / 4;
-    caps->bits = bits | DLM_CAP_PANELS;
+    caps->bits = bits | DLM_CAP_PANELS | DLM_CAP_BLOCK_ITEMS;
     caps->max_alloc_bytes = SIZE_MAX / 4;
     caps->max_range_bytes = SIZE_MAX / 4;
     caps->align_bytes = 1; /* kernels take any address */

@@ -159,6 +159,7 @@ static void fill_caps(struct dlm_ocl_device *device)
     struct dlm_device_caps *caps = &device->base.caps;
     cl_device_type type = get_device_type(device->id);
 
+    caps->bits |= DLM_CAP_VECTOR_TILES;
     if (type & CL_DEVICE_TYPE_CPU)
         caps->bits |= DLM_CAP_NO_LOCAL;
 #ifdef DLM_HAVE_CLBLAST

@@ -229,16 +229,10 @@ static void set_limits(struct dlm_device_caps *caps, VkPhysicalDevice physical,
     caps->info.max_alloc_bytes = caps->max_alloc_bytes;
 }
 
-static uint32_t cap_bits(const VkPhysicalDeviceProperties *props, VkDriverId driver,
-                         const VkPhysicalDeviceSubgroupProperties *subgroup, bool has_float16)
+static uint32_t cap_bits(const VkPhysicalDeviceProperties *props, VkDriverId driver)
 {
     uint32_t bits = 0;
-    bool has_arithmetic = subgroup->supportedOperations & VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
 
-    if (has_arithmetic && subgroup->supportedStages & VK_SHADER_STAGE_COMPUTE_BIT)
-        bits |= DLM_CAP_SUBGROUPS;
-    if (has_float16)
-        bits |= DLM_CAP_F16_ARITH;
     /* On CPUs a barrier saves and restores every invocation; Mali and VideoCore have no memory of
      * their own behind shared variables. */
     if (props->deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ||
@@ -250,12 +244,8 @@ static uint32_t cap_bits(const VkPhysicalDeviceProperties *props, VkDriverId dri
 
 void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candidate *c, int index)
 {
-    VkPhysicalDeviceSubgroupProperties subgroup = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
-    };
     VkPhysicalDeviceDriverProperties driver = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES,
-        .pNext = &subgroup,
     };
     VkPhysicalDeviceMaintenance3Properties maintenance3 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
@@ -265,19 +255,11 @@ void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candida
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
         .pNext = &maintenance3,
     };
-    VkPhysicalDeviceShaderFloat16Int8Features float16 = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES,
-    };
-    VkPhysicalDeviceFeatures2 features = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
-        .pNext = &float16,
-    };
     struct dlm_device_caps *caps = &d->base.caps;
 
     d->physical = c->physical;
     d->family = c->family;
     vkGetPhysicalDeviceProperties2(c->physical, &props);
-    vkGetPhysicalDeviceFeatures2(c->physical, &features);
     vkGetPhysicalDeviceMemoryProperties(c->physical, &d->memory);
     const VkPhysicalDeviceProperties *base = &props.properties;
     d->main_heap = largest_device_heap(&d->memory);
@@ -295,7 +277,7 @@ void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candida
              driver.driverName, driver.driverInfo, VK_API_VERSION_MAJOR(base->apiVersion),
              VK_API_VERSION_MINOR(base->apiVersion));
     caps->info.memory_bytes = memory_bytes(d);
-    caps->bits = cap_bits(base, driver.driverID, &subgroup, float16.shaderFloat16);
+    caps->bits = cap_bits(base, driver.driverID);
     set_limits(caps, c->physical, base, maintenance3.maxMemoryAllocationSize);
     caps->num_units = count_units(c->physical, caps->info.is_software);
     caps->free_bytes = dlm_vk_free_bytes(d);
@@ -320,7 +302,6 @@ enum dlm_status dlm_vk_device_create(struct dlm_vk_device *d)
     const VkPhysicalDeviceVulkan12Features features = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
         .timelineSemaphore = VK_TRUE, /* every 1.2 device has it */
-        .shaderFloat16 = d->base.caps.bits & DLM_CAP_F16_ARITH ? VK_TRUE : VK_FALSE,
     };
     const VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,

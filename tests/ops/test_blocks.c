@@ -1,0 +1,107 @@
+/* A type whose elements come in blocks (q8_0: 32 elements in 34 bytes), which no op takes yet:
+ * graphs give it its size and its places, and every op refuses it by name. */
+#include "doctor/ops_table.h"
+#include "ir/graph.h"
+#include "ir/view.h"
+#include "tests/check.h"
+
+static char logged[512];
+
+static void keep_log(void *user, enum dlm_log_level level, const char *text)
+{
+    (void)user;
+    (void)level;
+    snprintf(logged, sizeof(logged), "%s", text);
+}
+
+static struct dlm_tensor *make_leaf(struct dlm_graph *g, int64_t rows, int64_t cols)
+{
+    const struct dlm_desc d =
+        dlm_desc_make(DLM_DTYPE_Q8_0, 2, (const int64_t[]){rows, cols});
+
+    return dlm_graph_leaf(g, DLM_ROLE_WEIGHT, "w", &d);
+}
+
+static void test_places(struct dlm_ctx *ctx)
+{
+    struct dlm_graph *g = NULL;
+
+    check_case("places of a tensor of blocks");
+    if (!CHECK(!dlm_graph_create(ctx, &g)))
+        return;
+    struct dlm_tensor *w = make_leaf(g, 300, 64);
+    struct dlm_tensor *rows = dlm_view_slice(g, w, 0, 129, 3);
+    struct dlm_tensor *cols = dlm_view_slice(g, w, 1, 32, 32);
+    if (CHECK(rows) && CHECK(cols)) {
+        CHECK_INT(dlm_tensor_bytes(w), 300 * 2 * 34);
+        /* bindings begin at multiples of 512 bytes and at blocks: each 8192 elements, 128 rows */
+        CHECK_INT(rows->desc.lead, 64);
+        CHECK_INT(dlm_tensor_lead(rows, 64), 129 * 64 % 1024);
+        CHECK_INT(cols->desc.lead, 32);
+        CHECK_INT(dlm_desc_len(&dlm_view_transpose(g, w)->desc), 300 * 64);
+    }
+    CHECK(!dlm_graph_status(g));
+    dlm_graph_destroy(&g);
+}
+
+/* Each fails the graph. */
+static void test_refused(struct dlm_ctx *ctx)
+{
+    static const struct {
+        const char *what, *says;
+        int64_t cols, begin, len; /* of the leaf; of a slice of its columns */
+    } cases[] = {
+        {"no whole number of blocks", "no whole number of q8_0 blocks", 33, 0, 1},
+        {"a slice from inside a block", "must not cut a block", 64, 8, 32},
+        {"a slice to inside a block", "must not cut a block", 64, 32, 8},
+    };
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(cases); i++) {
+        struct dlm_graph *g = NULL;
+        check_case(cases[i].what);
+        if (!CHECK(!dlm_graph_create(ctx, &g)))
+            return;
+        struct dlm_tensor *w = make_leaf(g, 3, cases[i].cols);
+        CHECK(!dlm_view_slice(g, w, 1, cases[i].begin, cases[i].len));
+        CHECK(dlm_graph_status(g) == DLM_ERR_INVALID && strstr(logged, cases[i].says));
+        dlm_graph_destroy(&g);
+    }
+}
+
+/* Every op, with each of its inputs as blocks in turn, else as models call it. */
+static void test_ops(struct dlm_ctx *ctx)
+{
+    size_t num;
+    const struct dlm_op_probe *probes = dlm_op_probes(&num);
+
+    for (size_t i = 0; i < num; i++) {
+        const struct dlm_op_probe *p = &probes[i];
+        check_case(p->op->name);
+        for (int at = 0; at < p->op->num_inputs; at++) {
+            struct dlm_desc in[DLM_MAX_INPUTS], out[DLM_MAX_OUTPUTS];
+            if (!p->in[at].ndim)
+                continue;
+            for (int k = 0; k < DLM_MAX_INPUTS; k++) {
+                in[k] = (struct dlm_desc){.dtype = DLM_DTYPE_COUNT, .ndim = 1};
+                if (p->in[k].ndim)
+                    in[k] = dlm_desc_make(k == at ? DLM_DTYPE_Q8_0 : p->in[k].dtype,
+                                          p->in[k].ndim, p->in[k].shape);
+            }
+            logged[0] = 0;
+            CHECK(p->op->infer(ctx, &p->attrs, in, out) == DLM_ERR_INVALID);
+            if (!CHECK(!strncmp(logged, "op '", 4) && strstr(logged, "q8_0")))
+                printf("     input %d: '%s'\n", at, logged);
+        }
+    }
+}
+
+int main(void)
+{
+    struct dlm_ctx *ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = keep_log});
+
+    test_places(ctx);
+    test_refused(ctx);
+    test_ops(ctx);
+    dlm_ctx_destroy(&ctx);
+    return check_summary();
+}
