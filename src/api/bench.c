@@ -134,7 +134,7 @@ static enum dlm_status reserve(struct bench *b)
 
     dlm_generator_plans(b->generator, plans + 3);
     /* the tower's weights are gone before the others come */
-    dlm_session_add_to_budget(s, false, true, &budget);
+    dlm_session_add_to_budget(s, false, DLM_LORA_MOMENTS, &budget);
     budget.weights = DLM_MAX(
         budget.weights, dlm_weights_bytes(s->model->weights, DLM_WEIGHT_GROUP_TOWER));
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
@@ -278,7 +278,7 @@ static enum dlm_status bench_decoder(struct bench *b)
     struct dlm_bench_result *r = b->result;
     const double start = dlm_now();
 
-    enum dlm_status st = dlm_session_load(&b->s, false, true);
+    enum dlm_status st = dlm_session_load(&b->s, false, DLM_LORA_MOMENTS);
     if (!st)
         dlm_log(b->ctx, DLM_LOG_INFO, "weights of the language model: %.1f s", dlm_now() - start);
     if (!st)

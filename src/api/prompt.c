@@ -64,7 +64,7 @@ static enum dlm_status make_plans(struct prompt *x)
     dlm_generator_plans(x->generator, plans);
     plans[2] = s->vision.plan;
     struct dlm_budget budget = {0};
-    dlm_session_add_to_budget(s, s->has_vision, false, &budget);
+    dlm_session_add_to_budget(s, s->has_vision, DLM_LORA_VALUES, &budget);
     dlm_generator_add_to_budget(x->generator, &budget);
     dlm_budget_add_slots(&budget, &s->vision.slots);
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
@@ -152,7 +152,7 @@ enum dlm_status dlm_prompt(struct dlm_ctx *ctx, const struct dlm_prompt_params *
     if (!st)
         st = make_plans(&x);
     if (!st)
-        st = dlm_session_load(&x.s, x.s.has_vision, false);
+        st = dlm_session_load(&x.s, x.s.has_vision, DLM_LORA_VALUES);
     if (!st)
         st = see_images(&x);
     if (!st)

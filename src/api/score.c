@@ -68,12 +68,18 @@ static enum dlm_status make_input(struct score *x)
     return st;
 }
 
+/* Gradients are asked for, never applied. */
+static enum dlm_lora_use lora_use(const struct score *x)
+{
+    return x->params->gradients ? DLM_LORA_GRADIENTS : DLM_LORA_VALUES;
+}
+
 static enum dlm_status check_budget(const struct score *x, struct dlm_plan *const *plans,
                                     int num_plans)
 {
     struct dlm_budget budget = {0};
 
-    dlm_session_add_to_budget(&x->s, x->params->num_images, x->params->gradients, &budget);
+    dlm_session_add_to_budget(&x->s, x->params->num_images, lora_use(x), &budget);
     dlm_budget_add_slots(&budget, &x->pass->slots);
     dlm_budget_add_slots(&budget, &x->s.vision.slots);
     dlm_budget_add_workspace(&budget, plans, num_plans);
@@ -111,7 +117,7 @@ static enum dlm_status prepare(struct score *x)
     if (!st)
         st = dlm_workspace_init(&x->workspace, s->device, plans, num_plans);
     if (!st)
-        st = dlm_session_load(s, images, params.backward);
+        st = dlm_session_load(s, images, lora_use(x));
     if (!st && s->has_vision)
         st = dlm_vision_prepare(&s->vision, &x->workspace);
     for (size_t i = 0; !st && s->has_vision && i < x->params->num_images; i++) {

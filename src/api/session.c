@@ -152,18 +152,18 @@ static uint32_t groups(bool with_tower)
     return with_tower ? DLM_WEIGHT_GROUPS_ALL : DLM_WEIGHT_GROUPS_NO_TOWER;
 }
 
-void dlm_session_add_to_budget(const struct dlm_session *s, bool with_tower, bool for_training,
-                               struct dlm_budget *budget)
+void dlm_session_add_to_budget(const struct dlm_session *s, bool with_tower,
+                               enum dlm_lora_use use, struct dlm_budget *budget)
 {
     dlm_budget_add_weights(budget, s->model, groups(with_tower));
-    dlm_budget_add_lora(budget, s->lora, for_training);
+    dlm_budget_add_lora(budget, s->lora, use);
 }
 
-enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower, bool for_training)
+enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower, enum dlm_lora_use use)
 {
     enum dlm_status st = dlm_weights_load(s->model->weights, groups(with_tower));
     if (!st && s->lora)
-        st = dlm_lora_upload(s->lora, s->device, for_training);
+        st = dlm_lora_upload(s->lora, s->device, use);
     return st;
 }
 

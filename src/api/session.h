@@ -48,10 +48,10 @@ enum dlm_status dlm_session_read_adapter(struct dlm_session *s, const char *dir)
 
 /* Loads weights (the tower only if vision is wanted), uploads the adapter. */
 enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower,
-                                 bool for_training) DLM_CHECK_RESULT;
+                                 enum dlm_lora_use use) DLM_CHECK_RESULT;
 /* What that takes. */
-void dlm_session_add_to_budget(const struct dlm_session *s, bool with_tower, bool for_training,
-                               struct dlm_budget *budget);
+void dlm_session_add_to_budget(const struct dlm_session *s, bool with_tower,
+                               enum dlm_lora_use use, struct dlm_budget *budget);
 
 /* Decodes and preprocesses an image file: pixels f32 [3, H, W], owned (dlm_free). */
 enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path,

@@ -258,7 +258,7 @@ static enum dlm_status load_all(struct dlm_train_call *t)
     const bool with_tower = t->s.has_vision || t->with_tower;
     struct dlm_budget budget = {0};
 
-    dlm_session_add_to_budget(&t->s, with_tower, true, &budget);
+    dlm_session_add_to_budget(&t->s, with_tower, DLM_LORA_MOMENTS, &budget);
     dlm_trainer_add_to_budget(t->trainer, &budget);
     enum dlm_status st = dlm_budget_check(t->ctx, &budget, t->s.device);
     if (!st)
@@ -266,7 +266,7 @@ static enum dlm_status load_all(struct dlm_train_call *t)
     if (!st && !t->is_resumed) /* a kill from here on loses nothing, however long loading takes */
         st = dlm_train_save_state(t, 0);
     if (!st)
-        st = dlm_session_load(&t->s, with_tower, true);
+        st = dlm_session_load(&t->s, with_tower, DLM_LORA_MOMENTS);
     return st ? st : dlm_trainer_prepare(t->trainer);
 }
 

@@ -8,12 +8,13 @@ void dlm_budget_add_weights(struct dlm_budget *b, const struct dlm_model *m, uin
     b->weights += dlm_weights_bytes(m->weights, groups);
 }
 
-void dlm_budget_add_lora(struct dlm_budget *b, const struct dlm_lora *lora, bool for_training)
+void dlm_budget_add_lora(struct dlm_budget *b, const struct dlm_lora *lora,
+                         enum dlm_lora_use use)
 {
     const uint64_t vector = lora ? (uint64_t)lora->len * sizeof(float) : 0;
 
-    b->adapter += for_training ? 2 * vector : vector;
-    b->optimizer += for_training ? 2 * vector : 0;
+    b->adapter += use >= DLM_LORA_GRADIENTS ? 2 * vector : vector;
+    b->optimizer += use >= DLM_LORA_MOMENTS ? 2 * vector : 0;
 }
 
 void dlm_budget_add_workspace(struct dlm_budget *b, struct dlm_plan *const *plans, int num)

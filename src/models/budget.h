@@ -21,7 +21,8 @@ struct dlm_budget {
 void dlm_budget_add_weights(struct dlm_budget *b, const struct dlm_model *m, uint32_t groups);
 
 /* What dlm_lora_upload() takes. lora may be NULL. */
-void dlm_budget_add_lora(struct dlm_budget *b, const struct dlm_lora *lora, bool for_training);
+void dlm_budget_add_lora(struct dlm_budget *b, const struct dlm_lora *lora,
+                         enum dlm_lora_use use);
 
 /* A workspace that fits every plan; NULLs among them are passed over. */
 void dlm_budget_add_workspace(struct dlm_budget *b, struct dlm_plan *const *plans, int num);

@@ -134,12 +134,15 @@ static enum dlm_status make_flat(struct dlm_lora *lora, struct dlm_device *devic
     return st ? st : dlm_buffer_fill(flat->buffer, 0, bytes, 0);
 }
 
-enum dlm_status dlm_lora_upload(struct dlm_lora *lora, struct dlm_device *device, bool for_training)
+enum dlm_status dlm_lora_upload(struct dlm_lora *lora, struct dlm_device *device,
+                                enum dlm_lora_use use)
 {
+    static const int num_flats[] = {
+        [DLM_LORA_VALUES] = 1, [DLM_LORA_GRADIENTS] = 2, [DLM_LORA_MOMENTS] = 4};
     struct dlm_storage *flats[] = {&lora->flat, &lora->grads, &lora->m, &lora->v};
     enum dlm_status st = need_values(lora);
 
-    for (int i = 0; !st && i < (for_training ? 4 : 1); i++)
+    for (int i = 0; !st && i < num_flats[use]; i++)
         st = make_flat(lora, device, flats[i]);
     if (!st)
         st = dlm_buffer_write(lora->flat.buffer, 0, lora->values,

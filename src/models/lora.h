@@ -54,9 +54,16 @@ enum dlm_status dlm_lora_init(struct dlm_lora *lora, uint64_t seed) DLM_CHECK_RE
 enum dlm_status dlm_lora_read(struct dlm_lora *lora,
                               const struct dlm_adapter *adapter) DLM_CHECK_RESULT;
 
-/* Puts the parameters on the device; for training gradients and moments too (zero). */
+/* What of the parameters is on a device; each holds what the one before does. */
+enum dlm_lora_use {
+    DLM_LORA_VALUES,
+    DLM_LORA_GRADIENTS,
+    DLM_LORA_MOMENTS, /* both: training */
+};
+
+/* Puts the parameters on the device, with gradients and moments of zero as they are used. */
 enum dlm_status dlm_lora_upload(struct dlm_lora *lora, struct dlm_device *device,
-                                bool for_training) DLM_CHECK_RESULT;
+                                enum dlm_lora_use use) DLM_CHECK_RESULT;
 
 /* Reads a flat vector (&lora->flat, ...) back into out [len]. */
 enum dlm_status dlm_lora_download(struct dlm_lora *lora, const struct dlm_storage *flat,

@@ -37,7 +37,7 @@ static bool measure(const struct dlm_model *m, struct dlm_lora *lora, struct dlm
         plans[1] = vision.plan;
         dlm_generator_plans(generator, plans + 2);
         dlm_budget_add_weights(b, m, DLM_WEIGHT_GROUPS_ALL);
-        dlm_budget_add_lora(b, lora, true);
+        dlm_budget_add_lora(b, lora, DLM_LORA_MOMENTS);
         dlm_budget_add_workspace(b, plans, 4);
         dlm_budget_add_slots(b, &pass->slots);
         dlm_generator_add_to_budget(generator, b);
@@ -107,6 +107,39 @@ static void test_large(const char *dtype, enum dlm_dtype want)
     }
     dlm_model_destroy(&m);
     json_decref(config);
+}
+
+/* What an adapter takes on a device is what was planned for its use: scores want no gradients,
+ * gradients alone want no moments. */
+static void test_lora(void)
+{
+    static const char *const names[] = {"q_proj"};
+    const struct dlm_target_spec spec = {.kind = DLM_TARGET_LIST, .names = names, .num_names = 1};
+    const struct dlm_lora_params params = {.r = 8, .alpha = 16};
+    struct dlm_model *m = NULL;
+
+    case_name = case_names[0];
+    check_case("an adapter on the device");
+    if (!CHECK(!dlm_model_open(ctx, &m, device, case_path("base"), DLM_DTYPE_F32)))
+        return;
+    for (int use = DLM_LORA_VALUES; use <= DLM_LORA_MOMENTS; use++) {
+        static const uint64_t adapter[] = {1, 2, 2}, optimizer[] = {0, 0, 2}; /* vectors */
+        const uint64_t before = dlm_device_used_bytes(device);
+        struct dlm_lora *lora = NULL;
+        struct dlm_budget b = {0};
+        if (CHECK(!dlm_model_make_lora(m, &lora, &spec, &params)) &&
+            CHECK(!dlm_lora_init(lora, 1)) &&
+            CHECK(!dlm_lora_upload(lora, device, (enum dlm_lora_use)use))) {
+            const uint64_t vector = (uint64_t)lora->len * sizeof(float);
+            dlm_budget_add_lora(&b, lora, (enum dlm_lora_use)use);
+            CHECK_INT(b.adapter, adapter[use] * vector);
+            CHECK_INT(b.optimizer, optimizer[use] * vector);
+            CHECK_INT(dlm_device_used_bytes(device) - before, dlm_budget_total(&b));
+        }
+        dlm_lora_destroy(&lora);
+        CHECK_INT(dlm_device_used_bytes(device), before);
+    }
+    dlm_model_destroy(&m);
 }
 
 /* The null device plans what the CPU does, for a model that is nowhere, in next to no memory. */
@@ -190,6 +223,7 @@ int main(void)
         test_large("float32", DLM_DTYPE_BF16);
         test_large("bfloat16", DLM_DTYPE_BF16);
         test_large("float16", DLM_DTYPE_F16);
+        test_lora();
         test_null();
         test_check();
     }

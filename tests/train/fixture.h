@@ -130,7 +130,8 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
                                        params->no_tower ? DLM_WEIGHT_GROUPS_NO_TOWER
                                                         : DLM_WEIGHT_GROUPS_ALL));
     if (ok && f->lora)
-        ok = CHECK(!dlm_lora_upload(f->lora, f->device, params->for_training));
+        ok = CHECK(!dlm_lora_upload(f->lora, f->device,
+                                   params->for_training ? DLM_LORA_MOMENTS : DLM_LORA_VALUES));
     return ok && (params->no_tower || fixture_see(f));
 }
 

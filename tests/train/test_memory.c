@@ -36,7 +36,7 @@ static void finish(struct round *r)
     dlm_device_destroy(&r->device);
 }
 
-static enum dlm_status open_all(struct round *r, bool for_training)
+static enum dlm_status open_all(struct round *r, enum dlm_lora_use use)
 {
     const struct fixture names = {.params = {.name = "f32_old"}};
     const struct dlm_device_params device = {.kind = DLM_BACKEND_CPU, .index = -1};
@@ -52,7 +52,7 @@ static enum dlm_status open_all(struct round *r, bool for_training)
         st = dlm_model_read_lora(r->model, &r->lora, r->adapter);
     if (!st)
         st = dlm_weights_load(r->model->weights, DLM_WEIGHT_GROUP_DECODER);
-    return st ? st : dlm_lora_upload(r->lora, r->device, for_training);
+    return st ? st : dlm_lora_upload(r->lora, r->device, use);
 }
 
 static enum dlm_status score(struct round *r)
@@ -64,7 +64,7 @@ static enum dlm_status score(struct round *r)
     const struct dlm_pass_step step = {.examples = &example, .num = 1, .weight = 1};
     float logprobs[5];
 
-    enum dlm_status st = open_all(r, true);
+    enum dlm_status st = open_all(r, DLM_LORA_MOMENTS);
     if (!st)
         st = dlm_pass_create(r->ctx, &r->pass, r->model, r->lora, &params);
     if (!st)
@@ -84,7 +84,7 @@ static enum dlm_status generate(struct round *r)
     struct dlm_plan *plans[2];
     int32_t token;
 
-    enum dlm_status st = open_all(r, false);
+    enum dlm_status st = open_all(r, DLM_LORA_VALUES);
     if (!st)
         st = dlm_generator_create(r->ctx, &r->generator, r->model, r->lora, &params);
     if (!st) {
@@ -123,7 +123,7 @@ static enum dlm_status train(struct round *r)
     const struct dlm_trainer_params params = {.epochs = 1, .grad_accum = 1, .lr = 1e-3};
     struct dlm_trainer_step done;
 
-    enum dlm_status st = open_all(r, true);
+    enum dlm_status st = open_all(r, DLM_LORA_MOMENTS);
     if (!st)
         st = make_data(r);
     if (!st)
