@@ -253,7 +253,7 @@ static enum dlm_status run_half(struct dlm_generator *g, struct half *h, int64_t
                              (int32_t)n}; /* below the cache's capacity */
     const int32_t start[2] = {(int32_t)g->len, (int32_t)n};
     const float how[2] = {g->how.temperature, g->how.top_p}, on = 1.0f;
-    const uint32_t rng[4] = {(uint32_t)g->how.seed, (uint32_t)(g->how.seed >> 32), g->step++, 0};
+    const uint32_t rng[4] = {(uint32_t)g->how.seed, (uint32_t)(g->how.seed >> 32), g->step, 0};
 
     memcpy(dlm_slot_data(h->rows), rows, sizeof(rows));
     memcpy(dlm_slot_data(h->start), start, sizeof(start));
@@ -269,9 +269,11 @@ static enum dlm_status run_half(struct dlm_generator *g, struct half *h, int64_t
         st = dlm_slot_read(g->token, token, sizeof(*token));
     if (!st && *token < 0)
         st = dlm_model_not_finite(g->model, "logits");
-    if (!st)
-        g->len += n;
-    return st;
+    if (st) /* as if it had not been tried: what was written to the cache is written again */
+        return st;
+    g->len += n;
+    g->step++;
+    return DLM_OK;
 }
 
 static enum dlm_status check_prompt(const struct dlm_generator *g, const struct dlm_example *prompt)
@@ -327,8 +329,10 @@ enum dlm_status dlm_generator_next(struct dlm_generator *g, int32_t *token)
         return dlm_fail(g->ctx, DLM_ERR_INVALID, "the KV cache is full");
     for (int axis = 0; axis < 3; axis++)
         g->positions[0][axis] = g->next;
-    g->next++;
-    return run_half(g, &g->decode, 1, token);
+    enum dlm_status st = run_half(g, &g->decode, 1, token);
+    if (!st)
+        g->next++;
+    return st;
 }
 
 const struct dlm_program *dlm_generator_program(const struct dlm_generator *g, bool prefill)

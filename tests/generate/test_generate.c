@@ -2,6 +2,7 @@
  * pass without cache, whatever the lengths of prompt and cache; one generator serves prompt after
  * prompt; sampling repeats with its seed; numbers that are none end it; the 16-bit policies stay
  * close to fp32. */
+#include "base/cancel.h"
 #include "tests/train/fixture.h"
 
 #define NUM_TOKENS 20
@@ -121,6 +122,39 @@ static void check_sampling(struct fixture *f, const struct dlm_example *e)
     CHECK(!memcmp(got[6], got[0], sizeof(got[0])));
     CHECK(memcmp(got[7], got[1], sizeof(got[0])));
     CHECK(!memcmp(got[8], got[7], sizeof(got[0])));
+}
+
+/* A token that fails can be asked for again: place, position and random number are as they were. */
+static void check_retry(struct fixture *f, const struct dlm_example *e)
+{
+    const struct dlm_generator_params params = {
+        .prompt_len = e->bidirectional_len, .max_tokens = NUM_TOKENS, .num_images = e->num_images};
+    const struct dlm_sampling sampling = {.temperature = 4, .seed = 5};
+    const struct dlm_example prompt = fixture_prompt(e);
+    struct dlm_workspace workspace = {0};
+    struct dlm_plan *plans[2];
+    struct dlm_generator *g = NULL;
+    int32_t want[NUM_TOKENS], got[NUM_TOKENS];
+
+    fixture_case(f->params.backend, f->params.name, "a token that failed is asked for again");
+    bool ok = fixture_generate(f, e, 1, 0, &sampling, NUM_TOKENS, (int32_t *[]){want}) &&
+              CHECK(!dlm_generator_create(f->ctx, &g, f->model, f->lora, &params));
+    if (ok) {
+        dlm_generator_plans(g, plans);
+        ok = CHECK(!dlm_workspace_init(&workspace, f->device, plans, 2)) &&
+             CHECK(!dlm_generator_prepare(g, &workspace)) &&
+             CHECK(!dlm_generator_prefill(g, &prompt, &sampling, &got[0]));
+    }
+    dlm_ctx_cancel(f->ctx); /* nothing runs but while it is held */
+    for (int t = 1; ok && t < NUM_TOKENS; t++) {
+        CHECK_INT(dlm_generator_next(g, &got[t]), DLM_ERR_CANCELLED);
+        dlm_ctx_hold_cancel(f->ctx, true);
+        ok = CHECK(!dlm_generator_next(g, &got[t]));
+        dlm_ctx_hold_cancel(f->ctx, false);
+    }
+    CHECK(!ok || !memcmp(got, want, sizeof(got)));
+    dlm_generator_destroy(&g);
+    dlm_workspace_finish(&workspace);
 }
 
 /* Nearly uniform over the vocabulary, a sampled token is its random number: each token takes a new
@@ -262,6 +296,8 @@ static void run_case(enum dlm_backend_kind backend, const char *name)
         check_refusals(&f, &image);
         check_nan_adapter(&f, &image);
         check_nan_pixels(&f);
+        if (backend == DLM_BACKEND_CPU) /* which stops at once; it leaves the context cancelled */
+            check_retry(&f, &image);
     }
     fixture_close(&f);
 }
