@@ -45,7 +45,10 @@ DLM_INLINE dlm_vec dlm_vec_load(const float *p)
     static void tile_f32_##rows(const float *a, size_t stride, const float *b0, const float *b1,   \
                                 size_t depth, struct dlm_tile_ahead *ahead, float *out)            \
     {                                                                                              \
-        const float *a0 = a, *a1 = a + 3 * stride, *a2 = a + 6 * stride, *a3 = a + 9 * stride;     \
+        /* no pointer to a row that is not there */                                                \
+        const float *a0 = a, *a1 = a + ((rows) > 3 ? 3 * stride : 0);                              \
+        const float *a2 = a + ((rows) > 6 ? 6 * stride : 0);                                       \
+        const float *a3 = a + ((rows) > 9 ? 9 * stride : 0);                                       \
         DLM_TILE_ROWS_##rows(DECLARE_ROW)                                                          \
         for (size_t d = 0; d < depth; d += DLM_TILE_STEPS) {                                       \
             const char *next = dlm_tile_next(ahead, b0);                                           \
