@@ -99,33 +99,43 @@ static int first_hardware(const struct dlm_device_info *list, int num)
     return -1;
 }
 
-/* Auto: a hardware GPU, Vulkan before OpenCL, else the CPU; never a software device. */
+/* The order in which auto looks. */
+static const enum dlm_backend_kind auto_order[] = {DLM_BACKEND_VULKAN, DLM_BACKEND_OPENCL,
+                                                   DLM_BACKEND_CPU};
+
+const struct dlm_device_info *dlm_device_auto(const struct dlm_device_info *list, int num)
+{
+    for (size_t k = 0; k < DLM_ARRAY_LEN(auto_order); k++) {
+        for (int i = 0; i < num; i++) {
+            if (list[i].kind == auto_order[k] && !list[i].is_software)
+                return &list[i];
+        }
+    }
+    return NULL;
+}
+
+/* Lists one backend after the other, so that no driver is loaded that is not needed. */
 static enum dlm_status choose_auto(struct dlm_ctx *ctx, const struct dlm_backend **backend,
                                    int *index)
 {
-    static const enum dlm_backend_kind order[] = {DLM_BACKEND_VULKAN, DLM_BACKEND_OPENCL};
     struct dlm_device_info *list;
+    bool found = false;
     int num;
 
-    *backend = &dlm_backend_cpu;
-    *index = 0;
-    for (size_t i = 0; i < DLM_ARRAY_LEN(order); i++) {
-        const struct dlm_backend *gpu = find_backend(order[i]);
-        if (!gpu)
+    for (size_t k = 0; !found && k < DLM_ARRAY_LEN(auto_order); k++) {
+        *backend = find_backend(auto_order[k]);
+        if (!*backend)
             continue;
-        enum dlm_status st = enumerate(ctx, gpu, &list, &num);
+        enum dlm_status st = enumerate(ctx, *backend, &list, &num);
         if (st)
             return st;
-        int at = first_hardware(list, num);
-        if (at >= 0) {
-            *backend = gpu;
-            *index = list[at].index;
-        }
+        const struct dlm_device_info *chosen = dlm_device_auto(list, num);
+        found = chosen != NULL;
+        if (found)
+            *index = chosen->index;
         dlm_free(list);
-        if (at >= 0)
-            break;
     }
-    return DLM_OK;
+    return DLM_OK; /* there is always a CPU, and it comes last */
 }
 
 /* A kind asked for by name: the device of that index, or for -1 the first one, hardware before

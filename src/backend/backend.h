@@ -44,6 +44,10 @@ struct dlm_device;
 struct dlm_buffer;
 struct dlm_recording;
 
+/* What DLM_BACKEND_AUTO takes of a list: a hardware GPU, Vulkan before OpenCL, else the CPU; never
+ * a software device. NULL: none of these is in it. */
+const struct dlm_device_info *dlm_device_auto(const struct dlm_device_info *list, int num);
+
 /* Opens a device. index -1: the first one (kind auto: hardware GPU, else CPU). ctx is borrowed
  * until the device is destroyed. cache_dir (may be NULL: no cache) is where compiled kernels are
  * kept. DLM_ERR_NO_DEVICE when there is none; the message says why. */

@@ -3,6 +3,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "backend/backend.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/pool.h"
@@ -20,24 +21,6 @@ struct machine {
     const struct dlm_device_info *chosen; /* what --backend auto takes */
 };
 
-/* The rule of dlm_device_open() for DLM_BACKEND_AUTO, on a list. */
-static const struct dlm_device_info *choose(const struct dlm_device_info *list, int num)
-{
-    static const enum dlm_backend_kind order[] = {DLM_BACKEND_VULKAN, DLM_BACKEND_OPENCL};
-
-    for (size_t k = 0; k < DLM_ARRAY_LEN(order); k++) {
-        for (int i = 0; i < num; i++) {
-            if (list[i].kind == order[k] && !list[i].is_software)
-                return &list[i];
-        }
-    }
-    for (int i = 0; i < num; i++) {
-        if (list[i].kind == DLM_BACKEND_CPU)
-            return &list[i];
-    }
-    return NULL;
-}
-
 static enum dlm_status inspect(struct dlm_ctx *ctx, struct machine *m)
 {
     struct dlm_pool *pool = dlm_ctx_pool(ctx);
@@ -50,7 +33,7 @@ static enum dlm_status inspect(struct dlm_ctx *ctx, struct machine *m)
         m->system = (struct utsname){.sysname = "unknown"};
     enum dlm_status st = dlm_device_list(ctx, &m->devices, &m->num_devices);
     if (!st)
-        m->chosen = choose(m->devices, m->num_devices);
+        m->chosen = dlm_device_auto(m->devices, m->num_devices);
     return st;
 }
 

@@ -58,6 +58,26 @@ static void test_list_and_open(void)
     dlm_device_destroy(&device);
 }
 
+/* The rule of auto on lists that this machine does not have. */
+static void test_auto(void)
+{
+    const struct dlm_device_info cpu = {.kind = DLM_BACKEND_CPU};
+    const struct dlm_device_info gpu = {.kind = DLM_BACKEND_OPENCL, .index = 1};
+    const struct dlm_device_info soft_gpu = {.kind = DLM_BACKEND_OPENCL, .is_software = true};
+    const struct dlm_device_info vk = {.kind = DLM_BACKEND_VULKAN, .index = 2};
+    const struct dlm_device_info soft_vk = {.kind = DLM_BACKEND_VULKAN, .is_software = true};
+    const struct dlm_device_info all[] = {cpu, soft_vk, vk, soft_gpu, gpu};
+    const struct dlm_device_info opencl[] = {cpu, soft_vk, soft_gpu, gpu};
+    const struct dlm_device_info software[] = {soft_vk, soft_gpu, cpu};
+
+    check_case("what auto takes");
+    CHECK(dlm_device_auto(all, 5) == &all[2]);
+    CHECK(dlm_device_auto(opencl, 4) == &opencl[3]);
+    CHECK(dlm_device_auto(software, 3) == &software[2]);
+    CHECK(!dlm_device_auto(software, 2));
+    CHECK(!dlm_device_auto(all, 0));
+}
+
 static void test_isa_levels(void)
 {
     struct dlm_device *device = NULL;
@@ -261,6 +281,7 @@ int main(void)
         return 1;
     test_names();
     test_list_and_open();
+    test_auto();
     test_isa_levels();
     test_buffers();
     test_max_alloc();
