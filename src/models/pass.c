@@ -287,8 +287,7 @@ static enum dlm_status write_images(struct dlm_pass *p, const struct dlm_pass_st
     const struct dlm_tower_shape *tower = &p->model->tower;
     const size_t features = (size_t)(tower->patches * tower->width);
     const size_t pixels = (size_t)(tower->channels * tower->image * tower->image);
-    struct dlm_buffer *buffer =
-        (p->params.with_tower ? p->pixels : p->features)->storage.buffer;
+    const struct dlm_storage *at = &(p->params.with_tower ? p->pixels : p->features)->storage;
     size_t image = 0;
     enum dlm_status st = DLM_OK;
 
@@ -305,7 +304,7 @@ static enum dlm_status write_images(struct dlm_pass *p, const struct dlm_pass_st
                 data = p->stored_features;
                 bytes = features * sizeof(uint16_t);
             }
-            st = dlm_buffer_write(buffer, image * bytes, data, bytes);
+            st = dlm_buffer_write(at->buffer, at->offset + image * bytes, data, bytes);
         }
     }
     return st;
