@@ -55,6 +55,34 @@ static void bench_base(struct dlm_ctx *ctx, const char *name)
     dlm_bench_result_finish(&r);
 }
 
+static void count_kernels(void *user, enum dlm_log_level level, const char *text)
+{
+    *(int *)user += level == DLM_LOG_DEBUG && strstr(text, "matmul") != NULL;
+}
+
+/* The seconds of kernels are logged when they are asked for, and only then. */
+static void profile(void)
+{
+    int num[2] = {0, 0};
+
+    check_case("profile");
+    for (int i = 0; i < 2; i++) {
+        struct dlm_ctx *ctx = dlm_ctx_create(
+            &(struct dlm_ctx_params){.log = count_kernels, .log_user = &num[i]});
+        char base[1100];
+        struct dlm_bench_result r;
+        snprintf(base, sizeof(base), "dir:%s/golden/models/f32_old/base", check_data_dir());
+        const struct dlm_bench_params params = {
+            .base = base, .repeat = 1, .decode_tokens = 2, .profile = i,
+            .compute = {.backend = DLM_BACKEND_CPU}};
+        CHECK(ctx && !dlm_bench(ctx, &params, &r));
+        dlm_bench_result_finish(&r);
+        dlm_ctx_destroy(&ctx);
+    }
+    CHECK_INT(num[0], 0);
+    CHECK(num[1] > 0);
+}
+
 static void refuse(struct dlm_ctx *ctx, const char *name, const struct dlm_bench_params *params,
                    enum dlm_status want)
 {
@@ -76,6 +104,7 @@ int main(void)
     bench_base(ctx, "f32_old");
     bench_base(ctx, "bf16_new");
     bench_base(ctx, "f16_patch7");
+    profile();
     refuse(ctx, "nothing", &(struct dlm_bench_params){.compute = cpu}, DLM_ERR_INVALID);
     refuse(ctx, "two", &(struct dlm_bench_params){.base = "dir:.", .shape = "x", .compute = cpu},
            DLM_ERR_INVALID);
