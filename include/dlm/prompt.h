@@ -25,8 +25,11 @@ struct dlm_prompt_params {
     const char *query;    /* the question, UTF-8 */
     const char *const *images;
     size_t num_images;
+    /* What is not given is as the base's generation_config.json says; without one, or do_sample in
+     * it, the likeliest token is taken (with a top_p alone, the temperature is 1). */
+    bool has_temperature, has_top_p;
     double temperature; /* 0: greedy */
-    double top_p;       /* in (0, 1]; 0: off */
+    double top_p;       /* in (0, 1]; 0 or 1: off */
     int64_t max_tokens; /* 0: DLM_PROMPT_MAX_TOKENS */
     int64_t seed;       /* of sampling */
     struct dlm_compute compute;

@@ -101,6 +101,31 @@ static void emit(const struct dlm_prompt_params *params, struct dlm_str *text)
     text->len = 0;
 }
 
+/* What the call asks for, the rest as the base says. */
+static struct dlm_sampling choose_sampling(const struct prompt *x)
+{
+    const struct dlm_prompt_params *p = x->params;
+    const struct dlm_sampling_config *base = &x->s.model->sampling;
+    const double temperature = p->has_temperature ? p->temperature
+                               : base->samples    ? base->temperature
+                                                  : p->has_top_p;
+    const double top_p = p->has_top_p ? p->top_p : base->samples ? base->top_p : 1;
+    const char *from = p->has_temperature || p->has_top_p ? "as asked"
+                       : base->samples ? "as the base's generation_config.json says"
+                                       : "the base does not ask for sampling";
+
+    if (base->left_out[0] && !p->has_temperature)
+        dlm_log(x->s.ctx, DLM_LOG_WARNING, "the base's generation_config.json asks for %s, which "
+                "is left out", base->left_out);
+    if (temperature > 0)
+        dlm_log(x->s.ctx, DLM_LOG_DEBUG, "answer: sampled, temperature %g, top-p %g, seed %lld "
+                "(%s)", temperature, top_p, (long long)p->seed, from);
+    else
+        dlm_log(x->s.ctx, DLM_LOG_DEBUG, "answer: the likeliest tokens (%s)", from);
+    return (struct dlm_sampling){
+        .temperature = (float)temperature, .top_p = (float)top_p, .seed = (uint64_t)p->seed};
+}
+
 static enum dlm_status generate(struct prompt *x)
 {
     const struct dlm_prompt_params *p = x->params;
@@ -108,8 +133,7 @@ static enum dlm_status generate(struct prompt *x)
     struct dlm_ctx *ctx = x->s.ctx;
     struct dlm_token_stream stream = {0};
     struct dlm_str text = {0};
-    struct dlm_sampling sampling = {
-        .temperature = (float)p->temperature, .top_p = (float)p->top_p, .seed = (uint64_t)p->seed};
+    const struct dlm_sampling sampling = choose_sampling(x);
     struct dlm_example prompt = dlm_input_example(&x->input);
     int32_t token = 0;
 

@@ -50,7 +50,8 @@ static enum dlm_status find_family(struct dlm_ctx *ctx, const json_t *config, co
                     path, type ? type : "(none)", families[0]->model_type);
 }
 
-/* As transformers does: what ends an answer is said by generation_config.json where it is there. */
+/* As transformers does: what ends an answer and how it is chosen is said by generation_config.json
+ * where it is there. */
 static enum dlm_status read_generation_config(struct dlm_model *m)
 {
     char *path = dlm_path_join(m->ctx, m->dir, "generation_config.json");
@@ -61,6 +62,8 @@ static enum dlm_status read_generation_config(struct dlm_model *m)
         st = dlm_json_load(m->ctx, path, MAX_CONFIG_BYTES, &config);
     if (!st)
         st = dlm_config_read_stops(m->ctx, config, path, m->decoder.config.vocab, &m->stops);
+    if (!st)
+        st = dlm_sampling_config_read(m->ctx, config, path, &m->sampling);
     json_decref(config);
     dlm_free(path);
     return st;

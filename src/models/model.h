@@ -10,6 +10,7 @@
 #include "models/decoder.h"
 #include "models/family_list.h"
 #include "models/input.h"
+#include "models/sampling_config.h"
 #include "weights/adapter.h"
 
 /* What the tower takes of one image and gives: [channels, image, image] -> [patches, width]. */
@@ -30,6 +31,7 @@ struct dlm_model {
     int64_t image_tokens; /* features of one image */
     int32_t image_id;     /* stands in the input for a row that the projector gives */
     struct dlm_stops stops;
+    struct dlm_sampling_config sampling; /* what answers are chosen by unless a caller says */
     struct dlm_linear_list linears; /* every linear that an adapter may name */
 };
 

@@ -40,7 +40,7 @@ struct dlm_base_row {
     bool requires_acceptance; /* gated */
     bool redistributable;
     bool trust_remote_code; /* upstream's flag, for `show --json`; dlm runs no remote code */
-    bool reasoning_tuned;   /* prompt temperature 0.6 instead of 0.7 */
+    bool reasoning_tuned;   /* upstream's flag: temperature 0.6 instead of 0.7 */
     double size_gb_fp16;
     int context_length;
     int recommended_seq_len;

@@ -44,7 +44,7 @@ for command in train prompt show use migrate tokenize preprocess score bench doc
 done
 run_ dlm prompt --help
 out_has "longest answer (1 to 1048576; default 256)"
-out_has "(0 to 100; default 0.7)"
+out_has "(0 to 100; default the base's generation_config.json, else 0)"
 run_ dlm bench --help
 out_has "tokens to generate (1 to 1048576; default 32)"
 
@@ -147,7 +147,7 @@ for p in 0 -0.5 1.5; do
         "try 'dlm prompt --help'"
 done
 run_ dlm prompt --help
-out_has "that sum to P (above 0, at most 1; default all tokens)"
+out_has "that sum to P (above 0, at most 1; default the base's, else all tokens)"
 run_ dlm prompt --top-p 1 x.dlm " "
 err_is "prompt: empty query (pass a string or pipe on stdin)"
 run_ dlm prompt --temp nan x.dlm hello

@@ -8,7 +8,6 @@
 
 #include "cli.h"
 
-#define DEFAULT_TEMPERATURE 0.7
 #define MAX_QUERY_BYTES ((size_t)16 << 20)
 
 struct args {
@@ -21,7 +20,7 @@ struct args {
 #define AT(member) offsetof(struct args, params.member)
 
 static const struct args defaults = {
-    .params = {.temperature = DEFAULT_TEMPERATURE, .max_tokens = DLM_PROMPT_MAX_TOKENS},
+    .params = {.max_tokens = DLM_PROMPT_MAX_TOKENS},
 };
 
 static const struct dlm_option options[] = {
@@ -30,10 +29,13 @@ static const struct dlm_option options[] = {
     {"max-tokens", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 1 << 20,
      .offset = AT(max_tokens), .help = "longest answer"},
     {"temp", .type = DLM_OPTION_NUMBER, .value = "T", .min = 0, .max = 100,
-     .offset = AT(temperature), .help = "temperature; 0 always takes the likeliest token"},
+     .offset = AT(temperature), .given = AT(has_temperature),
+     .help = "temperature; 0 always takes the likeliest token",
+     .otherwise = "the base's generation_config.json, else 0"},
     {"top-p", .type = DLM_OPTION_NUMBER, .value = "P", .max = 1, .is_above_min = true,
-     .offset = AT(top_p), .help = "sample among the likeliest tokens that sum to P",
-     .otherwise = "all tokens"},
+     .offset = AT(top_p), .given = AT(has_top_p),
+     .help = "sample among the likeliest tokens that sum to P",
+     .otherwise = "the base's, else all tokens"},
     {"seed", .type = DLM_OPTION_INT64, .value = "N", .offset = AT(seed),
      .help = "random seed of sampling", .otherwise = "0"},
     {"no-adapter", .type = DLM_OPTION_FLAG, .offset = AT(no_adapter),
