@@ -13,6 +13,7 @@
 #include "train/update.h"
 
 #define SUFFIX_TOKENS 48 /* labelled tokens of a training row, after the prompt */
+#define IMAGE_SIZE 672   /* of a square image, where the family asks for a size */
 #define SEED 1
 
 struct bench {
@@ -75,26 +76,27 @@ static enum dlm_status open_all(struct bench *b, const struct dlm_bench_params *
 static enum dlm_status make_inputs(struct bench *b)
 {
     const struct dlm_model *m = b->s.model;
-    const size_t num_pixels = dlm_vision_pixels_len(m);
     struct dlm_rng rng;
 
-    enum dlm_status st = m->family->plan_image(b->ctx, m, 0, 0, &b->plan);
+    enum dlm_status st = m->family->plan_image(b->ctx, m, IMAGE_SIZE, IMAGE_SIZE, &b->plan);
     if (st)
         return st;
-    b->ids_len = m->image_tokens + b->prompt_tokens + SUFFIX_TOKENS;
+    const size_t num_pixels = dlm_pixels_len(&b->plan.pixels);
+    const size_t num_features = dlm_image_plan_features_len(m, &b->plan);
+    b->result->image_tokens = b->plan.tokens;
+    b->ids_len = b->plan.tokens + b->prompt_tokens + SUFFIX_TOKENS;
     b->ids = dlm_alloc_array(b->ctx, (size_t)b->ids_len, sizeof(*b->ids));
     b->is_label = dlm_alloc_array(b->ctx, (size_t)b->ids_len, sizeof(*b->is_label));
     b->pixels = dlm_alloc_array(b->ctx, num_pixels, sizeof(*b->pixels));
-    b->features = dlm_alloc_array(b->ctx, dlm_vision_features_len(m), sizeof(*b->features));
+    b->features = dlm_alloc_array(b->ctx, num_features, sizeof(*b->features));
     if (!b->ids || !b->is_label || !b->pixels || !b->features)
         return DLM_ERR_MEMORY;
     dlm_rng_init(&rng, SEED, 0);
     for (int64_t i = 0; i < b->ids_len; i++) {
         /* vocabularies are below 2^22; a text token must not stand for a feature */
         const int32_t id = (int32_t)dlm_rng_below(&rng, (uint32_t)m->decoder.config.vocab);
-        b->ids[i] = i < m->image_tokens || id != m->image_id ? id : id ? id - 1 : 1;
-        if (i < m->image_tokens)
-            b->ids[i] = m->image_id;
+        const int32_t word = id != m->image_id ? id : id ? id - 1 : 1;
+        b->ids[i] = i < b->plan.tokens ? m->image_id : word;
         b->is_label[i] = i >= b->ids_len - SUFFIX_TOKENS;
     }
     for (size_t i = 0; i < num_pixels; i++)
@@ -105,18 +107,24 @@ static enum dlm_status make_inputs(struct bench *b)
 static enum dlm_status make_plans(struct bench *b)
 {
     struct dlm_session *s = &b->s;
+    struct dlm_image_room one = {0}, all = {0};
+
+    dlm_image_room_add(s->model, &one, &b->plan, 1);
+    for (int64_t i = 0; i < b->batch; i++)
+        dlm_image_room_add(s->model, &all, &b->plan, 1);
     const struct dlm_generator_params generator = {
-        .prompt_len = s->model->image_tokens + b->prompt_tokens,
+        .prompt_len = b->plan.tokens + b->prompt_tokens,
         .max_tokens = b->decode_tokens + 1, /* prefill gives the first */
-        .num_images = 1};
+        .room = one};
     const struct dlm_pass_params pass = {.batch = b->batch,
                                          .tokens = b->ids_len,
                                          .labels = b->batch * SUFFIX_TOKENS,
-                                         .images = b->batch,
+                                         .room = all,
                                          .backward = true};
 
     s->has_vision = true;
-    enum dlm_status st = dlm_vision_init(&s->vision, s->model, NULL);
+    enum dlm_status st =
+        dlm_vision_init(&s->vision, s->model, NULL, dlm_image_plan_slice(&b->plan));
     if (!st)
         st = dlm_generator_create(b->ctx, &b->generator, s->model, NULL, &generator);
     if (!st)
@@ -128,7 +136,7 @@ static enum dlm_status make_plans(struct bench *b)
 static enum dlm_status reserve(struct bench *b)
 {
     struct dlm_session *s = &b->s;
-    struct dlm_plan *plans[] = {s->vision.plan, b->pass->plan, b->update.plan, NULL, NULL};
+    struct dlm_plan *plans[] = {s->vision.largest.plan, b->pass->plan, b->update.plan, NULL, NULL};
     struct dlm_bench_result *r = b->result;
     struct dlm_budget budget = {0};
 
@@ -180,18 +188,18 @@ static enum dlm_status measure(struct bench *b, const struct part *part, int64_t
 
 static enum dlm_status run_vision(struct bench *b)
 {
-    return dlm_vision_run(&b->s.vision, b->pixels, b->features);
+    return dlm_vision_run(&b->s.vision, &b->plan, b->pixels, b->features);
 }
 
 static enum dlm_status profile_vision(struct bench *b)
 {
-    return dlm_program_profile(b->s.vision.program);
+    return dlm_program_profile(b->s.vision.largest.program);
 }
 
 static enum dlm_status run_prefill(struct bench *b)
 {
     const float *features[] = {b->features};
-    const int64_t len = b->s.model->image_tokens + b->prompt_tokens;
+    const int64_t len = b->plan.tokens + b->prompt_tokens;
     const struct dlm_example prompt = {
         .ids = b->ids, .len = len, .bidirectional_len = len, .num_images = 1,
         .plans = &b->plan, .features = features};
@@ -265,7 +273,7 @@ static enum dlm_status bench_vision(struct bench *b)
     if (!st)
         st = dlm_vision_prepare(&s->vision, &b->workspace);
     if (!st)
-        st = measure(b, &vision_part, s->model->image_tokens, &b->result->vision);
+        st = measure(b, &vision_part, b->plan.tokens, &b->result->vision);
     dlm_vision_finish(&s->vision);
     s->has_vision = false;
     dlm_weights_unload(s->model->weights, DLM_WEIGHT_GROUP_TOWER);
@@ -274,7 +282,7 @@ static enum dlm_status bench_vision(struct bench *b)
 
 static enum dlm_status bench_decoder(struct bench *b)
 {
-    const int64_t prompt = b->s.model->image_tokens + b->prompt_tokens;
+    const int64_t prompt = b->plan.tokens + b->prompt_tokens;
     struct dlm_bench_result *r = b->result;
     const double start = dlm_now();
 
@@ -310,7 +318,6 @@ static enum dlm_status describe(struct bench *b, const struct dlm_bench_params *
     r->device = dlm_strdup(b->ctx, info->name);
     r->backend = info->kind;
     r->precision = precision_of(b->s.model->policy);
-    r->image_tokens = b->s.model->image_tokens;
     r->prompt_tokens = b->prompt_tokens;
     r->decode_tokens = b->decode_tokens;
     r->batch = b->batch;

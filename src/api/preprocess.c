@@ -8,17 +8,21 @@
 #include "models/model.h"
 #include "registry/registry.h"
 
-static enum dlm_status write_pixels(struct dlm_ctx *ctx, const struct dlm_processor *processor,
-                                    const struct dlm_image *image, const char *out)
+static enum dlm_status write_pixels(const struct dlm_model *m, const struct dlm_image *image,
+                                    const char *out)
 {
-    struct dlm_npz_array array = {.num_dims = 4,
-                                  .shape = {1, 3, processor->height, processor->width}};
+    struct dlm_ctx *ctx = m->ctx;
+    struct dlm_image_plan plan;
 
-    array.data = dlm_alloc_array(ctx, (size_t)processor->height * (size_t)processor->width,
-                                 3 * sizeof(float));
-    if (!array.data)
-        return DLM_ERR_MEMORY;
-    enum dlm_status st = dlm_preprocess(ctx, processor, image, array.data);
+    enum dlm_status st = m->family->plan_image(ctx, m, image->width, image->height, &plan);
+    if (st)
+        return st;
+    const struct dlm_pixel_shape *shape = &plan.pixels;
+    struct dlm_npz_array array = {.num_dims = 4,
+                                  .shape = {shape->num, 3, shape->height, shape->width}};
+    array.data = dlm_alloc_array(ctx, dlm_pixels_len(shape), sizeof(float));
+    st = array.data ? dlm_preprocess(ctx, &m->processor, image, shape, array.data)
+                    : DLM_ERR_MEMORY;
     if (!st)
         st = dlm_npz_write_f32(ctx, out, "pixel_values", &array);
     dlm_npz_array_finish(&array);
@@ -40,7 +44,7 @@ enum dlm_status dlm_preprocess_image(struct dlm_ctx *ctx,
     if (!st)
         st = dlm_image_load(ctx, &image, params->image);
     if (!st)
-        st = write_pixels(ctx, &model->processor, &image, params->out);
+        st = write_pixels(model, &image, params->out);
 done:
     dlm_image_finish(&image);
     dlm_model_destroy(&model);

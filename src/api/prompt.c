@@ -45,7 +45,6 @@ static enum dlm_status make_plans(struct prompt *x)
     const struct dlm_part query = dlm_request_text(p->query);
     struct dlm_generator_params params = {
         .max_tokens = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS,
-        .num_images = (int64_t)p->num_images,
     };
     struct dlm_plan *plans[3];
 
@@ -53,20 +52,21 @@ static enum dlm_status make_plans(struct prompt *x)
     if (!st)
         st = dlm_request_encode(s->ctx, &x->request, s->tok, &query, NULL, &x->input);
     params.prompt_len = (int64_t)x->input.ids.len;
+    params.room = x->request.room;
     if (!st)
         st = dlm_generator_create(s->ctx, &x->generator, s->model, s->lora, &params);
     if (!st && p->num_images) {
         s->has_vision = true;
-        st = dlm_vision_init(&s->vision, s->model, s->lora);
+        st = dlm_vision_init(&s->vision, s->model, s->lora, x->request.patches);
     }
     if (st)
         return st;
     dlm_generator_plans(x->generator, plans);
-    plans[2] = s->vision.plan;
+    plans[2] = s->vision.largest.plan;
     struct dlm_budget budget = {0};
     dlm_session_add_to_budget(s, s->has_vision, DLM_LORA_VALUES, &budget);
     dlm_generator_add_to_budget(x->generator, &budget);
-    dlm_budget_add_slots(&budget, &s->vision.slots);
+    dlm_budget_add_slots(&budget, &s->vision.largest.slots);
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
     st = dlm_budget_check(s->ctx, &budget, s->device);
     return st ? st
@@ -82,12 +82,11 @@ static enum dlm_status see_images(struct prompt *x)
     if (!st && s->has_vision)
         st = dlm_vision_prepare(&s->vision, &x->workspace);
     for (size_t i = 0; !st && i < x->params->num_images; i++) {
+        const struct dlm_image_plan *plan = &x->request.plans[i];
         float *pixels = NULL;
-        st = dlm_session_pixels(s, x->params->images[i], &pixels);
-        x->features[i] = dlm_alloc_array(s->ctx, dlm_vision_features_len(s->model), sizeof(float));
+        st = dlm_session_pixels(s, x->params->images[i], plan, &pixels);
         if (!st)
-            st = x->features[i] ? dlm_vision_run(&s->vision, pixels, x->features[i])
-                                : DLM_ERR_MEMORY;
+            st = dlm_session_see(s, plan, pixels, &x->features[i]);
         dlm_free(pixels);
     }
     return st;

@@ -11,7 +11,6 @@ enum dlm_status dlm_request_init(struct dlm_request *r, const struct dlm_model *
     struct dlm_ctx *ctx = model->ctx;
     enum dlm_status st = DLM_OK;
 
-    (void)paths;
     *r = (struct dlm_request){.model = model, .num_images = num_images};
     r->plans = dlm_alloc_array(ctx, num_images + 1, sizeof(*r->plans));
     r->parts = dlm_alloc_array(ctx, num_images + 1, sizeof(*r->parts));
@@ -19,8 +18,12 @@ enum dlm_status dlm_request_init(struct dlm_request *r, const struct dlm_model *
         return DLM_ERR_MEMORY;
     for (size_t i = 0; !st && i < num_images; i++) {
         r->parts[i].kind = DLM_PART_IMAGE;
-        st = model->family->plan_image(ctx, model, 0, 0, &r->plans[i]);
+        st = dlm_image_plan_file(model, paths[i], paths[i], &r->plans[i]);
+        if (!st)
+            r->patches = DLM_MAX(r->patches, dlm_image_plan_slice(&r->plans[i]));
     }
+    if (!st)
+        dlm_image_room_add(model, &r->room, r->plans, (int64_t)num_images);
     return st;
 }
 

@@ -2,7 +2,7 @@
 #ifndef DLM_API_REQUEST_H
 #define DLM_API_REQUEST_H
 
-#include "models/model.h"
+#include "models/image_room.h"
 
 /* All zero is valid and empty. */
 struct dlm_request {
@@ -10,6 +10,8 @@ struct dlm_request {
     struct dlm_image_plan *plans; /* [num_images] */
     struct dlm_part *parts;       /* [num_images + 1]: the images, the words */
     size_t num_images;
+    struct dlm_image_room room; /* for the images, one request at a time */
+    int64_t patches;            /* of the longest slice */
 };
 
 /* Plans the images. Borrows model until finish, paths until return. */

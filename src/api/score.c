@@ -64,7 +64,7 @@ static enum dlm_status make_input(struct score *x)
     if (!st)
         st = dlm_request_encode(ctx, &x->request, x->s.tok, &prompt, &target, &x->input);
     for (size_t i = 0; !st && i < p->num_images; i++)
-        st = dlm_session_pixels(&x->s, p->images[i], &x->pixels[i]);
+        st = dlm_session_pixels(&x->s, p->images[i], &x->request.plans[i], &x->pixels[i]);
     return st;
 }
 
@@ -81,7 +81,7 @@ static enum dlm_status check_budget(const struct score *x, struct dlm_plan *cons
 
     dlm_session_add_to_budget(&x->s, x->params->num_images, lora_use(x), &budget);
     dlm_budget_add_slots(&budget, &x->pass->slots);
-    dlm_budget_add_slots(&budget, &x->s.vision.slots);
+    dlm_budget_add_slots(&budget, &x->s.vision.largest.slots);
     dlm_budget_add_workspace(&budget, plans, num_plans);
     return dlm_budget_check(x->s.ctx, &budget, x->s.device);
 }
@@ -99,7 +99,7 @@ static enum dlm_status prepare(struct score *x)
         .batch = 1,
         .tokens = (int64_t)x->input.ids.len,
         .labels = dlm_count_labels(x->input.is_label, (int64_t)x->input.ids.len),
-        .images = (int64_t)x->params->num_images,
+        .room = x->request.room,
         .backward = x->params->gradients != NULL,
         .with_tower = x->with_tower,
     };
@@ -108,9 +108,9 @@ static enum dlm_status prepare(struct score *x)
         plans[num_plans++] = x->pass->plan;
     if (!st && images && !params.with_tower) {
         s->has_vision = true;
-        st = dlm_vision_init(&s->vision, s->model, s->lora);
+        st = dlm_vision_init(&s->vision, s->model, s->lora, x->request.patches);
         if (!st)
-            plans[num_plans++] = s->vision.plan;
+            plans[num_plans++] = s->vision.largest.plan;
     }
     if (!st)
         st = check_budget(x, plans, num_plans);
@@ -120,11 +120,8 @@ static enum dlm_status prepare(struct score *x)
         st = dlm_session_load(s, images, lora_use(x));
     if (!st && s->has_vision)
         st = dlm_vision_prepare(&s->vision, &x->workspace);
-    for (size_t i = 0; !st && s->has_vision && i < x->params->num_images; i++) {
-        x->features[i] = dlm_alloc_array(s->ctx, dlm_vision_features_len(s->model), sizeof(float));
-        st = x->features[i] ? dlm_vision_run(&s->vision, x->pixels[i], x->features[i])
-                            : DLM_ERR_MEMORY;
-    }
+    for (size_t i = 0; !st && s->has_vision && i < x->params->num_images; i++)
+        st = dlm_session_see(s, &x->request.plans[i], x->pixels[i], &x->features[i]);
     return st ? st : dlm_pass_prepare(x->pass, &x->workspace);
 }
 

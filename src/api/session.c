@@ -167,15 +167,16 @@ enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower, enum dl
     return st;
 }
 
-enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path, float **pixels)
+enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path,
+                                   const struct dlm_image_plan *plan, float **pixels)
 {
     struct dlm_image image = {0};
 
     *pixels = NULL;
     enum dlm_status st = dlm_image_load(s->ctx, &image, path);
     if (!st) {
-        *pixels = dlm_alloc_array(s->ctx, dlm_vision_pixels_len(s->model), sizeof(**pixels));
-        st = *pixels ? dlm_preprocess(s->ctx, &s->model->processor, &image, *pixels)
+        *pixels = dlm_alloc_array(s->ctx, dlm_pixels_len(&plan->pixels), sizeof(**pixels));
+        st = *pixels ? dlm_preprocess(s->ctx, &s->model->processor, &image, &plan->pixels, *pixels)
                      : DLM_ERR_MEMORY;
     }
     dlm_image_finish(&image);
@@ -184,4 +185,12 @@ enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path, floa
         *pixels = NULL;
     }
     return st;
+}
+
+enum dlm_status dlm_session_see(struct dlm_session *s, const struct dlm_image_plan *plan,
+                                const float *pixels, float **features)
+{
+    *features = dlm_alloc_array(s->ctx, dlm_image_plan_features_len(s->model, plan),
+                                sizeof(**features));
+    return *features ? dlm_vision_run(&s->vision, plan, pixels, *features) : DLM_ERR_MEMORY;
 }

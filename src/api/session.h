@@ -53,8 +53,13 @@ enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower,
 void dlm_session_add_to_budget(const struct dlm_session *s, bool with_tower,
                                enum dlm_lora_use use, struct dlm_budget *budget);
 
-/* Decodes and preprocesses an image file: pixels f32 [3, H, W], owned (dlm_free). */
+/* Decodes and preprocesses an image file: pixels of the plan's shape, owned (dlm_free). */
 enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path,
+                                   const struct dlm_image_plan *plan,
                                    float **pixels) DLM_CHECK_RESULT;
+
+/* What the vision program, which is prepared, makes of them: [plan->patches, width], owned. */
+enum dlm_status dlm_session_see(struct dlm_session *s, const struct dlm_image_plan *plan,
+                                const float *pixels, float **features) DLM_CHECK_RESULT;
 
 #endif

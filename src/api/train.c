@@ -131,8 +131,7 @@ static enum dlm_status make_rows(struct dlm_train_call *t)
  * are left out. */
 static enum dlm_status check_images(struct dlm_train_call *t)
 {
-    enum dlm_status st =
-        dlm_train_check_images(t->ctx, t->store, &t->s.model->processor, &t->rows);
+    enum dlm_status st = dlm_train_check_images(t->store, t->s.model, &t->rows);
     const size_t num_bad = t->rows.num_bad_images;
 
     if (st || !num_bad)
@@ -241,7 +240,8 @@ static enum dlm_status make_trainer(struct dlm_train_call *t)
     t->with_tower = params.with_tower;
     if (t->data.num_images && !params.with_tower && !dlm_train_data_has_features(&t->data)) {
         t->s.has_vision = true;
-        st = dlm_vision_init(&t->s.vision, t->s.model, t->s.lora);
+        st = dlm_vision_init(&t->s.vision, t->s.model, t->s.lora,
+                             dlm_train_data_patches(&t->data));
     }
     if (!st)
         st = dlm_trainer_create(t->ctx, &t->trainer, &t->data, t->s.lora,

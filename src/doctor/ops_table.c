@@ -53,7 +53,6 @@ static const struct dlm_op_probe probes[] = {
     {&dlm_op_rope, .in = {F32(64, 4, 32), F32(64, 16), F32(64, 16)}},
     {&dlm_op_embedding, .varies = 2,
      .in = {I32(64), {DLM_DTYPE_F32, 2, {512, 128}, DLM_PROBE_WEIGHT}, F32(16, 128)}},
-    {&dlm_op_patchify, .attrs.patchify = {14}, .in = {F32(1, 3, 56, 56)}},
     {&dlm_op_copy, "to f32", .varies = 1, .attrs.copy_dtype = DLM_DTYPE_F32, .in = {ROWS_COLS}},
     {&dlm_op_copy, "f32 to bf16", .attrs.copy_dtype = DLM_DTYPE_BF16, .in = {ROWS_COLS}},
     {&dlm_op_copy, "f32 to f16", .attrs.copy_dtype = DLM_DTYPE_F16, .in = {ROWS_COLS}},

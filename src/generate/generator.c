@@ -45,7 +45,7 @@ static struct dlm_slot *add_input(struct half *h, const char *name, enum dlm_dty
 static enum dlm_status add_shared(struct dlm_generator *g)
 {
     const struct dlm_decoder_config *c = &g->model->decoder.config;
-    const struct dlm_tower_shape *tower = &g->model->tower;
+    const struct dlm_image_room *room = &g->params.room;
     const int64_t need = g->params.prompt_len + g->params.max_tokens;
     int64_t shape[] = {(need + CACHE_BUCKET - 1) / CACHE_BUCKET * CACHE_BUCKET,
                        c->block.kv_heads * c->block.head_dim};
@@ -63,11 +63,11 @@ static enum dlm_status add_shared(struct dlm_generator *g)
             return DLM_ERR_MEMORY;
     }
     g->token = dlm_slots_add(&g->slots, DLM_ROLE_STATE, "token", DLM_DTYPE_I32, 1, (int64_t[]){1});
-    if (g->params.num_images)
+    if (room->slices)
         g->features = dlm_slots_add(
             &g->slots, DLM_ROLE_INPUT, "features", g->model->policy, 2,
-            (int64_t[]){g->params.num_images * tower->patches, tower->width});
-    return g->token && (!g->params.num_images || g->features) ? DLM_OK : DLM_ERR_MEMORY;
+            (int64_t[]){room->slices * room->patches, g->model->tower.width});
+    return g->token && (!room->slices || g->features) ? DLM_OK : DLM_ERR_MEMORY;
 }
 
 static enum dlm_status add_half(struct dlm_generator *g, struct half *h, int64_t tokens)
@@ -228,24 +228,6 @@ enum dlm_status dlm_generator_prepare(struct dlm_generator *g, struct dlm_worksp
     return st;
 }
 
-static enum dlm_status write_features(struct dlm_generator *g, const struct dlm_example *prompt)
-{
-    const size_t len = (size_t)(g->model->tower.patches * g->model->tower.width);
-    const size_t bytes = dlm_dtype_size(g->model->policy, (int64_t)len);
-    void *stored = dlm_alloc(g->ctx, bytes);
-    enum dlm_status st = stored ? DLM_OK : DLM_ERR_MEMORY;
-
-    for (int64_t i = 0; !st && i < prompt->num_images; i++) {
-        if (!dlm_dtype_from_f32(g->model->policy, prompt->features[i], stored, len))
-            st = dlm_fail(g->ctx, DLM_ERR_UNSUPPORTED, "features cannot be kept as %s",
-                          dlm_dtype_name(g->model->policy));
-        else
-            st = dlm_buffer_write(g->features->storage.buffer, (size_t)i * bytes, stored, bytes);
-    }
-    dlm_free(stored);
-    return st;
-}
-
 /* Writes the inputs of n tokens from g->len on, at g->positions; runs; reads the token. */
 static enum dlm_status run_half(struct dlm_generator *g, struct half *h, int64_t n, int32_t *token)
 {
@@ -278,30 +260,21 @@ static enum dlm_status run_half(struct dlm_generator *g, struct half *h, int64_t
 
 static enum dlm_status check_prompt(const struct dlm_generator *g, const struct dlm_example *prompt)
 {
-    const int64_t vocab = g->model->decoder.config.vocab;
-    int64_t slots = 0;
+    const struct dlm_image_room *room = &g->params.room;
+    struct dlm_image_room needed = {0};
 
+    dlm_image_room_add(g->model, &needed, prompt->plans, prompt->num_images);
     if (prompt->len < 1 || prompt->len > g->params.prompt_len || prompt->bidirectional_len < 0 ||
-        prompt->bidirectional_len > prompt->len || prompt->num_images > g->params.num_images)
+        prompt->bidirectional_len > prompt->len || needed.slices > room->slices ||
+        needed.patches > room->patches)
         return dlm_fail(g->ctx, DLM_ERR_INVALID, "the prompt does not fit the program");
-    for (int64_t t = 0; t < prompt->len; t++) {
-        slots += prompt->ids[t] == g->model->image_id;
-        if (prompt->ids[t] < 0 || prompt->ids[t] >= vocab)
-            return dlm_fail(g->ctx, DLM_ERR_INVALID,
-                            "token id %d is beyond the model's vocabulary of %lld", prompt->ids[t],
-                            (long long)vocab);
-    }
-    if (prompt->num_images && slots != prompt->num_images * g->model->image_tokens)
-        return dlm_fail(g->ctx, DLM_ERR_INVALID, "the prompt has %lld image tokens for %lld images",
-                        (long long)slots, (long long)prompt->num_images);
-    return DLM_OK;
+    return dlm_example_check(g->model, prompt);
 }
 
 enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_example *prompt,
                                       const struct dlm_sampling *sampling, int32_t *token)
 {
     const int32_t last = (int32_t)prompt->len - 1; /* below the capacity */
-    int32_t slot = 0;
 
     enum dlm_status st = check_prompt(g, prompt);
     if (st)
@@ -314,12 +287,10 @@ enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_
     g->model->family->positions(g->model, prompt, g->positions, &g->next);
     int32_t *ids = dlm_slot_data(g->prefill.ids);
     memset(ids, 0, (size_t)g->prefill.tokens * sizeof(*ids));
-    for (int64_t t = 0; t < prompt->len; t++)
-        ids[t] = prompt->num_images && prompt->ids[t] == g->model->image_id ? -1 - slot++
-                                                                            : prompt->ids[t];
+    dlm_image_room_place(g->model, &g->params.room, prompt, 0, ids, NULL, 0);
     memcpy(dlm_slot_data(g->prefill.keep), &last, sizeof(last));
     if (prompt->num_images)
-        st = write_features(g, prompt);
+        st = dlm_image_room_write_features(g->model, &g->params.room, prompt, 0, g->features);
     return st ? st : run_half(g, &g->prefill, prompt->len, token);
 }
 

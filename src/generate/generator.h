@@ -7,12 +7,11 @@
 #include "models/budget.h"
 #include "models/model.h"
 #include "models/pass.h"
-#include "models/slots.h"
 
 struct dlm_generator_params {
     int64_t prompt_len;   /* tokens of the prompt, images included */
     int64_t max_tokens;   /* most that will be generated */
-    int64_t num_images;
+    struct dlm_image_room room; /* for the prompt's images */
 };
 
 struct dlm_generator;

@@ -63,6 +63,14 @@ void dlm_workspace_finish(struct dlm_workspace *w)
         dlm_buffer_destroy(&w->arenas[a]);
 }
 
+bool dlm_workspace_fits(const struct dlm_workspace *w, const struct dlm_plan *plan)
+{
+    for (int a = 0; a < plan->num_arenas; a++)
+        if (!w->arenas[a] || dlm_buffer_bytes(w->arenas[a]) < plan->arena_bytes[a])
+            return false;
+    return true;
+}
+
 /* Test mode: a buffer of its own for a placed tensor, NaN inside, guards around. */
 static enum dlm_status make_guarded(struct dlm_program *p, size_t index, size_t bytes)
 {

@@ -17,6 +17,9 @@ enum dlm_status dlm_workspace_init(struct dlm_workspace *w, struct dlm_device *d
                                    struct dlm_plan *const *plans, int num) DLM_CHECK_RESULT;
 void dlm_workspace_finish(struct dlm_workspace *w);
 
+/* True when the workspace, made for other plans, holds this one too. */
+bool dlm_workspace_fits(const struct dlm_workspace *w, const struct dlm_plan *plan);
+
 struct dlm_program;
 
 /* Binds the plan's temporaries to the workspace and records it. Every leaf of the graph must be

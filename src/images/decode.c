@@ -203,3 +203,15 @@ enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, co
     dlm_str_finish(&file);
     return st;
 }
+
+enum dlm_status dlm_image_read_size(struct dlm_ctx *ctx, const char *path, const char *name,
+                                    int *width, int *height)
+{
+    struct dlm_image image;
+
+    enum dlm_status st = dlm_image_load_as(ctx, &image, path, name);
+    *width = image.width;
+    *height = image.height;
+    dlm_image_finish(&image);
+    return st;
+}

@@ -63,6 +63,10 @@ enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, co
 enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out,
                                const char *path) DLM_CHECK_RESULT;
 
+/* The size of the image file `path`, as dlm_image_load_as() gives it. */
+enum dlm_status dlm_image_read_size(struct dlm_ctx *ctx, const char *path, const char *name,
+                                    int *width, int *height) DLM_CHECK_RESULT;
+
 /* Resizes `in` (borrowed) to width x height with Pillow's 8-bit fixed-point arithmetic. *out is
  * owned by the caller, empty on failure. Runs on the context's pool; the bytes do not depend on the
  * number of threads. DLM_ERR_INVALID: a size below 1 or beyond DLM_IMAGE_MAX_PIXELS. */

@@ -241,9 +241,10 @@ static enum dlm_status whiten_key(struct dlm_ctx *ctx, struct dlm_image *out,
 
 /* Everything but the conversion. */
 static enum dlm_status preprocess_rgb(struct dlm_ctx *ctx, const struct dlm_processor *processor,
-                                      const struct dlm_image *image, float *pixel_values)
+                                      const struct dlm_image *image,
+                                      const struct dlm_pixel_shape *shape, float *pixel_values)
 {
-    const int width = processor->width, height = processor->height;
+    const int width = shape->width, height = shape->height;
     struct dlm_image resized = {0};
 
     if (image->width == width && image->height == height) {
@@ -263,15 +264,16 @@ static enum dlm_status preprocess_rgb(struct dlm_ctx *ctx, const struct dlm_proc
 }
 
 enum dlm_status dlm_preprocess(struct dlm_ctx *ctx, const struct dlm_processor *processor,
-                               const struct dlm_image *image, float *pixel_values)
+                               const struct dlm_image *image, const struct dlm_pixel_shape *shape,
+                               float *pixel_values)
 {
     struct dlm_image white = {0};
 
     if (!processor->do_convert_rgb || !image->has_key)
-        return preprocess_rgb(ctx, processor, image, pixel_values);
+        return preprocess_rgb(ctx, processor, image, shape, pixel_values);
     enum dlm_status st = whiten_key(ctx, &white, image);
     if (!st)
-        st = preprocess_rgb(ctx, processor, &white, pixel_values);
+        st = preprocess_rgb(ctx, processor, &white, shape, pixel_values);
     dlm_image_finish(&white);
     return st;
 }

@@ -7,6 +7,16 @@
 
 #define DLM_PROCESSOR_MAX_SIZE 16384
 
+/* Of pixel_values f32 [num, 3, height, width]: pictures that an image is made into. */
+struct dlm_pixel_shape {
+    int32_t num, height, width;
+};
+
+static inline size_t dlm_pixels_len(const struct dlm_pixel_shape *s)
+{
+    return (size_t)s->num * 3 * (size_t)s->height * (size_t)s->width;
+}
+
 struct dlm_processor {
     char class_name[64]; /* processor class */
     int height, width;   /* of pixel_values, 1 .. DLM_PROCESSOR_MAX_SIZE */
@@ -36,11 +46,10 @@ enum dlm_status dlm_processor_load_folder(struct dlm_ctx *ctx, struct dlm_proces
 void dlm_image_normalise(const struct dlm_processor *processor, const struct dlm_image *image,
                          float *pixel_values);
 
-/* Converts, resizes, rescales and normalises: pixel_values [3, processor->height,
- * processor->width] f32.
+/* Converts, resizes to the shape (of one picture), rescales and normalises.
  * DLM_ERR_INVALID: do_resize is off and the image has another size. */
 enum dlm_status dlm_preprocess(struct dlm_ctx *ctx, const struct dlm_processor *processor,
-                               const struct dlm_image *image, float *pixel_values)
-    DLM_CHECK_RESULT;
+                               const struct dlm_image *image, const struct dlm_pixel_shape *shape,
+                               float *pixel_values) DLM_CHECK_RESULT;
 
 #endif

@@ -89,9 +89,9 @@ enum dlm_status dlm_processor_sha256(struct dlm_ctx *ctx, const struct dlm_proce
 }
 
 char *dlm_vl_cache_path(struct dlm_ctx *ctx, const char *root, const char *blob_sha,
-                        const struct dlm_processor *processor)
+                        const struct dlm_processor *processor, const struct dlm_pixel_shape *shape)
 {
-    char sha[65];
+    char sha[65], num[16] = "";
 
     if (strlen(blob_sha) != SHA_HEX_LEN || strspn(blob_sha, "0123456789abcdef") != SHA_HEX_LEN) {
         (void)dlm_fail(ctx, DLM_ERR_INVALID, "'%s' is not a SHA-256", blob_sha);
@@ -99,21 +99,23 @@ char *dlm_vl_cache_path(struct dlm_ctx *ctx, const char *root, const char *blob_
     }
     if (dlm_processor_sha256(ctx, processor, sha))
         return NULL;
-    return dlm_strf(ctx, "%s/vl-cache/%.2s/%s.%.*s.%dx%d.npz", root, blob_sha, blob_sha,
-                    PROCESSOR_DIGITS, sha, processor->height, processor->width);
+    if (shape->num > 1)
+        snprintf(num, sizeof(num), "%dx", shape->num);
+    return dlm_strf(ctx, "%s/vl-cache/%.2s/%s.%.*s.%s%dx%d.npz", root, blob_sha, blob_sha,
+                    PROCESSOR_DIGITS, sha, num, shape->height, shape->width);
 }
 
-/* [3, H, W], or the same with a batch of one in front (as processors return it). */
-static bool has_shape(const struct dlm_npz_view *view, const struct dlm_processor *p)
+/* [num, 3, H, W] as processors return it; one picture may be [3, H, W]. */
+static bool has_shape(const struct dlm_npz_view *view, const struct dlm_pixel_shape *want)
 {
-    const int skip = view->num_dims == 4 && view->shape[0] == 1;
+    const int skip = view->num_dims == 4 && view->shape[0] == want->num;
     const int64_t *shape = view->shape + skip;
 
-    return view->num_dims == 3 + skip && shape[0] == 3 && shape[1] == p->height &&
-           shape[2] == p->width;
+    return view->num_dims == 3 + skip && (skip || want->num == 1) && shape[0] == 3 &&
+           shape[1] == want->height && shape[2] == want->width;
 }
 
-bool dlm_vl_cache_get(struct dlm_ctx *ctx, const char *path, const struct dlm_processor *processor,
+bool dlm_vl_cache_get(struct dlm_ctx *ctx, const char *path, const struct dlm_pixel_shape *shape,
                       float *pixel_values)
 {
     struct dlm_map map = {0};
@@ -123,7 +125,7 @@ bool dlm_vl_cache_get(struct dlm_ctx *ctx, const char *path, const struct dlm_pr
     if (!dlm_path_is_file(path) || dlm_map_open(ctx, &map, path))
         return false;
     const char *reason = dlm_npz_find_f32(map.data, map.bytes, ARRAY_NAME, &view);
-    if (!reason && !has_shape(&view, processor))
+    if (!reason && !has_shape(&view, shape))
         reason = "another shape";
     if (reason) {
         dlm_log(ctx, DLM_LOG_DEBUG, "cache entry '%s' is not used: %s", path, reason);
@@ -136,13 +138,13 @@ bool dlm_vl_cache_get(struct dlm_ctx *ctx, const char *path, const struct dlm_pr
 }
 
 enum dlm_status dlm_vl_cache_put(struct dlm_ctx *ctx, const char *path,
-                                 const struct dlm_processor *processor, const float *pixel_values)
+                                 const struct dlm_pixel_shape *shape, const float *pixel_values)
 {
     char *folder = dlm_path_dirname(ctx, path);
     /* The writer only borrows the data: the cast drops const, nothing writes through it. */
     const struct dlm_npz_array array = {
         .num_dims = 4,
-        .shape = {1, 3, processor->height, processor->width},
+        .shape = {shape->num, 3, shape->height, shape->width},
         .data = (float *)pixel_values,
     };
 

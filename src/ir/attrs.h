@@ -48,10 +48,6 @@ struct dlm_embedding_attrs {
     int64_t first_row; /* id of the table's row 0: not 0 for later slabs of a split table */
 };
 
-struct dlm_patchify_attrs {
-    uint32_t patch; /* pixels a side */
-};
-
 struct dlm_sum_attrs {
     uint32_t axes; /* bit i: sum over dimension i, which becomes 1 */
 };
@@ -78,7 +74,6 @@ union dlm_attrs {
     struct dlm_attention_attrs attention;
     struct dlm_rope_attrs rope;
     struct dlm_embedding_attrs embedding;
-    struct dlm_patchify_attrs patchify;
     struct dlm_sum_attrs sum;
     struct dlm_dropout_attrs dropout;
     struct dlm_grad_norm_attrs grad_norm;

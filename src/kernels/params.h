@@ -129,14 +129,6 @@ struct dlm_embedding_params {
     DLM_F32 scale;
 };
 
-struct dlm_patchify_params {
-    DLM_U32 batch;
-    DLM_U32 channels;
-    DLM_U32 height;
-    DLM_U32 width;
-    DLM_U32 patch;
-};
-
 /* out[o] = sum over the reduced dimensions: `reduced` elements for each of `total` outputs. Shapes
  * and strides with the kept dimensions in keep_*, the summed ones in sum_* (1 and 0 elsewhere). */
 struct dlm_sum_params {

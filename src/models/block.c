@@ -212,7 +212,6 @@ struct dlm_tensor *dlm_block_build(struct dlm_build *b, const struct dlm_block *
         a = dlm_gather_rows(b->g, a, in->keep, in->keep_back);
         x = dlm_gather_rows(b->g, x, in->keep, in->keep_back);
         kept.row_ids = in->keep_ids;
-        kept.tokens = 1;
         b = &kept;
     }
     x = add_branch(b, l, &l->o, a, x, &l->post_norm1, l->scale1);

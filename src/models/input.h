@@ -33,8 +33,8 @@ struct dlm_example {
     int64_t len, bidirectional_len;
     int64_t num_images;
     const struct dlm_image_plan *plans;  /* [num_images], in the order of their tokens */
-    const float *const *features; /* [num_images], each f32 [patches, hidden]; frozen tower */
-    const float *const *pixels;   /* [num_images], each f32 [3, H, W]; trained tower */
+    const float *const *features; /* [num_images], each f32 [patches, width]; frozen tower */
+    const float *const *pixels;   /* [num_images], each of its plan's shape; trained tower */
     uint32_t row_id;              /* names the example's dropout stream */
 };
 

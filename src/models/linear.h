@@ -13,9 +13,9 @@ struct dlm_build {
     const struct dlm_lora *lora; /* NULL: the base alone */
     bool for_training;           /* adapter tensors get gradients */
     struct dlm_tensor *adapter_on; /* f32 [1]: 1, or 0 for the base alone; NULL: always on */
-    /* dropout in the adapters; rng NULL: none */
+    /* dropout in the adapters; rng NULL: none. row_ids u32 [B]: each names the stream of an equal
+     * share of x's rows */
     struct dlm_tensor *rng, *row_ids;
-    uint32_t tokens; /* T: rows of x that belong to a batch row */
 };
 
 /* y = x W^T + bias (+ adapter) (+ addend) */

@@ -13,9 +13,31 @@
 #include "models/sampling_config.h"
 #include "weights/adapter.h"
 
-/* What the tower takes of one image and gives: [channels, image, image] -> [patches, width]. */
+/* What the tower reads beside patches, a row each: positions, or tables for them. */
+struct dlm_tower_table {
+    const char *name;
+    enum dlm_dtype dtype; /* f32 or i32 */
+    int64_t cols;
+};
+
+#define DLM_TOWER_MAX_TABLES 4
+
+/* What the tower takes and gives of a slice (see struct dlm_image_plan): its rows. */
 struct dlm_tower_shape {
-    int64_t channels, image, patches, width;
+    int64_t patch_len;   /* floats of a patch's pixels */
+    int64_t width;       /* floats of its features */
+    int64_t max_patches; /* of a slice */
+    int64_t merge;       /* consecutive rows of features that become one token */
+    struct dlm_tower_table tables[DLM_TOWER_MAX_TABLES];
+    int num_tables;
+};
+
+/* The tower's inputs in a graph: slices of `patches` rows each, padded. */
+struct dlm_tower_inputs {
+    int64_t slices, patches;
+    struct dlm_tensor *pixels; /* f32 [slices * patches, patch_len] */
+    struct dlm_tensor *rows;   /* i32 [slices, 4], see attention.c */
+    struct dlm_tensor *tables[DLM_TOWER_MAX_TABLES]; /* [slices * patches, cols] each */
 };
 
 struct dlm_model {
@@ -28,7 +50,6 @@ struct dlm_model {
     struct dlm_processor processor;
     struct dlm_tower_shape tower;
     struct dlm_decoder decoder;
-    int64_t image_tokens; /* features of one image */
     int32_t image_id;     /* stands in the input for a row that the projector gives */
     struct dlm_stops stops;
     struct dlm_sampling_config sampling; /* what answers are chosen by unless a caller says */
@@ -59,6 +80,7 @@ struct dlm_family {
     void (*finish)(struct dlm_model *m);
     /* Adds the tokens that the family's processor adds to a tokenizer without them. */
     enum dlm_status (*add_tokens)(struct dlm_ctx *ctx, struct dlm_tokenizer *tok);
+    bool has_one_image_size; /* plan_image does not ask for the size */
     /* What an image of this size becomes. No pixels, no weights: DLM_ERR_INVALID is a size that
      * the family refuses. */
     enum dlm_status (*plan_image)(struct dlm_ctx *ctx, const struct dlm_model *m, int width,
@@ -73,11 +95,17 @@ struct dlm_family {
      * that of the token after them, *next, from which generation counts on. */
     void (*positions)(const struct dlm_model *m, const struct dlm_example *e, int32_t (*at)[3],
                       int32_t *next);
-    /* pixels f32 [N, channels, image, image], rows i32 [N, 4] (see attention.c) -> features
-     * [N * patches, tower width] */
+    /* rows [plan->patches, patch_len] of pixel_values, in the order that the tower and the
+     * projector want. */
+    void (*fill_patches)(const struct dlm_model *m, const struct dlm_image_plan *plan,
+                         const float *pixels, float *rows);
+    /* The tower's k-th table for a slice: rows [grid_h * grid_w, cols]. NULL without tables. */
+    void (*fill_table)(const struct dlm_model *m, const struct dlm_image_plan *plan, int k,
+                       void *rows);
+    /* Features f32 [slices * patches, width]. */
     struct dlm_tensor *(*build_tower)(struct dlm_build *b, const struct dlm_model *m,
-                                      struct dlm_tensor *pixels, struct dlm_tensor *rows);
-    /* features [N * patches, tower width] -> [N * image_tokens, decoder hidden] */
+                                      const struct dlm_tower_inputs *in);
+    /* features [N, tower width] -> [N / merge, decoder hidden] */
     struct dlm_tensor *(*project)(struct dlm_build *b, const struct dlm_model *m,
                                   struct dlm_tensor *features);
 };

@@ -266,16 +266,16 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, co
 static enum dlm_status check_processor(const struct dlm_model *m, const char *path)
 {
     const struct dlm_processor *p = &m->processor;
-    const int64_t image = m->tower.image;
+    const int64_t image = const_paligemma(m)->vit.config.image;
 
     if (p->height != image || p->width != image)
         return dlm_fail(m->ctx, DLM_ERR_INVALID,
                         "cannot load '%s': the processor's %d x %d is not the tower's image size "
                         "%lld", path, p->height, p->width, (long long)image);
-    if (p->image_seq_length && p->image_seq_length != m->image_tokens)
+    if (p->image_seq_length && p->image_seq_length != m->tower.max_patches)
         return dlm_fail(m->ctx, DLM_ERR_INVALID,
                         "cannot load '%s': the processor's %d tokens an image are not the tower's "
-                        "%lld", path, p->image_seq_length, (long long)m->image_tokens);
+                        "%lld", path, p->image_seq_length, (long long)m->tower.max_patches);
     return DLM_OK;
 }
 
@@ -310,10 +310,10 @@ static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *
     if (st)
         return st;
     m->image_id = (int32_t)image; /* below the vocabulary's 2^22 */
-    m->tower = (struct dlm_tower_shape){.channels = vit->channels, .image = vit->image,
-                                        .patches = dlm_vit_num_patches(vit),
-                                        .width = vit->block.hidden};
-    m->image_tokens = m->tower.patches;
+    m->tower = (struct dlm_tower_shape){.patch_len = vit->channels * vit->patch * vit->patch,
+                                        .width = vit->block.hidden,
+                                        .max_patches = dlm_vit_num_patches(vit),
+                                        .merge = 1};
     return m->dir ? check_processor(m, path) : DLM_OK;
 }
 
@@ -345,14 +345,12 @@ static void paligemma_finish(struct dlm_model *m)
 }
 
 static struct dlm_tensor *paligemma_build_tower(struct dlm_build *b, const struct dlm_model *m,
-                                                struct dlm_tensor *pixels, struct dlm_tensor *rows)
+                                                const struct dlm_tower_inputs *in)
 {
-    const struct dlm_vit *v = &const_paligemma(m)->vit;
-    const struct dlm_block_inputs in = {
-        .batch = pixels ? pixels->desc.shape[0] : 0, .tokens = m->tower.patches, .rows = rows};
+    const struct dlm_block_inputs rows = {
+        .batch = in->slices, .tokens = in->patches, .rows = in->rows};
 
-    /* a patch's side is checked to be small */
-    return dlm_vit_build(b, v, &in, dlm_patchify(b->g, pixels, (uint32_t)v->config.patch));
+    return dlm_vit_build(b, &const_paligemma(m)->vit, &rows, in->pixels);
 }
 
 static enum dlm_status paligemma_plan_image(struct dlm_ctx *ctx, const struct dlm_model *m,
@@ -364,10 +362,16 @@ static enum dlm_status paligemma_plan_image(struct dlm_ctx *ctx, const struct dl
     (void)ctx;
     (void)width;
     (void)height;
-    *plan = (struct dlm_image_plan){.height = (int32_t)v->image, .width = (int32_t)v->image,
+    *plan = (struct dlm_image_plan){.pixels = {1, (int32_t)v->image, (int32_t)v->image},
                                     .grid_t = 1, .grid_h = grid, .grid_w = grid,
                                     .patches = grid * grid, .tokens = grid * grid};
     return DLM_OK;
+}
+
+static void paligemma_fill_patches(const struct dlm_model *m, const struct dlm_image_plan *plan,
+                                   const float *pixels, float *rows)
+{
+    dlm_vit_fill_patches(const_paligemma(m)->vit.config.patch, &plan->pixels, pixels, rows);
 }
 
 static void paligemma_positions(const struct dlm_model *m, const struct dlm_example *e,
@@ -398,7 +402,9 @@ const struct dlm_family dlm_family_paligemma = {
     .declare = paligemma_declare,
     .finish = paligemma_finish,
     .add_tokens = dlm_paligemma_add_tokens,
+    .has_one_image_size = true,
     .plan_image = paligemma_plan_image,
+    .fill_patches = paligemma_fill_patches,
     .encode = dlm_paligemma_encode,
     .positions = paligemma_positions,
     .build_tower = paligemma_build_tower,

@@ -8,17 +8,11 @@
 #define TILE_BYTES_UNIFIED ((size_t)64 << 20)
 #define TILE_BYTES_CARD ((size_t)256 << 20)
 
-/* An input in the step buffer, and one with memory of its own. */
+/* An input in the step buffer. */
 static struct dlm_slot *small(struct dlm_pass *p, const char *name, enum dlm_dtype dtype, int ndim,
                               const int64_t *shape)
 {
     return dlm_slots_add_step(&p->slots, name, dtype, ndim, shape);
-}
-
-static struct dlm_slot *large(struct dlm_pass *p, const char *name, enum dlm_dtype dtype, int ndim,
-                              const int64_t *shape)
-{
-    return dlm_slots_add(&p->slots, DLM_ROLE_INPUT, name, dtype, ndim, shape);
 }
 
 static int64_t num_rows(const struct dlm_pass *p)
@@ -28,10 +22,11 @@ static int64_t num_rows(const struct dlm_pass *p)
 
 static enum dlm_status add_slots(struct dlm_pass *p)
 {
-    const struct dlm_tower_shape *v = &p->model->tower;
+    const struct dlm_image_room *room = &p->params.room;
     const int64_t rows = num_rows(p), half = p->model->decoder.config.block.head_dim / 2;
-    const int64_t labels = p->params.labels, images = p->params.images;
-    const int64_t num_slots = images * p->model->image_tokens;
+    const int64_t labels = p->params.labels;
+    const int64_t num_slots = dlm_image_room_tokens(p->model, room);
+    enum dlm_status st = DLM_OK;
 
     p->ids = small(p, "ids", DLM_DTYPE_I32, 1, &rows);
     p->cos = small(p, "cos", DLM_DTYPE_F32, 2, (int64_t[]){rows, half});
@@ -51,33 +46,20 @@ static enum dlm_status add_slots(struct dlm_pass *p)
     bool ok = p->ids && p->cos && p->sin && p->rows && p->keep && p->keep_back && p->labels &&
               p->weights && p->rng && p->row_ids && p->keep_ids && p->adapter_on &&
               p->logprobs_start && p->logprobs;
-    if (images && p->params.with_tower) {
-        p->pixels = large(p, "pixels", DLM_DTYPE_F32, 4,
-                          (int64_t[]){images, v->channels, v->image, v->image});
-        p->image_rows = small(p, "image_rows", DLM_DTYPE_I32, 2, (int64_t[]){images, 4});
-        ok = ok && p->pixels && p->image_rows;
-    } else if (images) {
-        p->features = large(p, "features", p->model->policy, 2,
-                            (int64_t[]){images * v->patches, v->width});
-        ok = ok && p->features;
+    if (ok && room->slices && p->params.with_tower)
+        st = dlm_tower_add_slots(&p->tower, p->model, room, &p->slots);
+    if (ok && room->slices && !p->params.with_tower) {
+        p->features = dlm_slots_add(&p->slots, DLM_ROLE_INPUT, "features", p->model->policy, 2,
+                                    (int64_t[]){room->slices * room->patches,
+                                                p->model->tower.width});
+        ok = p->features;
     }
-    if (images) {
+    if (ok && room->slices) {
         p->slot_rows = small(p, "slot_rows", DLM_DTYPE_I32, 1, &num_slots);
-        p->image_ids = small(p, "image_ids", DLM_DTYPE_U32, 1, &images);
-        ok = ok && p->slot_rows && p->image_ids;
+        p->slice_ids = small(p, "slice_ids", DLM_DTYPE_U32, 1, &room->slices);
+        ok = p->slot_rows && p->slice_ids;
     }
-    return ok ? DLM_OK : DLM_ERR_MEMORY;
-}
-
-/* What the host makes that no slot holds. */
-static enum dlm_status make_host(struct dlm_pass *p)
-{
-    const struct dlm_tower_shape *v = &p->model->tower;
-    const size_t stored = (size_t)(v->patches * v->width);
-
-    p->positions = dlm_alloc_array(p->model->ctx, (size_t)num_rows(p), sizeof(*p->positions));
-    p->stored_features = dlm_alloc_array(p->model->ctx, stored, sizeof(*p->stored_features));
-    return p->positions && p->stored_features ? DLM_OK : DLM_ERR_MEMORY;
+    return ok ? st : DLM_ERR_MEMORY;
 }
 
 /* Features of the images in the decoder's width, f32. */
@@ -85,13 +67,10 @@ static struct dlm_tensor *build_images(struct dlm_pass *p, struct dlm_build *b)
 {
     struct dlm_tensor *features = NULL;
 
-    if (!p->params.images)
+    if (!p->params.room.slices)
         return NULL;
-    if (p->params.with_tower)
-        features = p->model->family->build_tower(b, p->model, dlm_slot_leaf(b->g, p->pixels),
-                                                 dlm_slot_leaf(b->g, p->image_rows));
-    else
-        features = dlm_slot_leaf(b->g, p->features);
+    features = p->params.with_tower ? dlm_tower_build(b, &p->tower)
+                                    : dlm_slot_leaf(b->g, p->features);
     if (features && features->desc.dtype != DLM_DTYPE_F32)
         features = dlm_copy(b->g, features, DLM_DTYPE_F32);
     return p->model->family->project(b, p->model, features);
@@ -117,10 +96,8 @@ static enum dlm_status build(struct dlm_pass *p)
                                       DLM_MIN(caps->max_alloc_bytes, caps->max_range_bytes));
     struct dlm_tensor *dhidden = NULL;
 
-    /* rows of the tower and the projector are patches: every image is a batch row of its own */
-    tower.tokens = (uint32_t)p->model->tower.patches;
-    tower.row_ids = p->params.dropout ? dlm_slot_leaf(g, p->image_ids) : NULL;
-    b.tokens = (uint32_t)p->params.tokens;
+    /* batch rows of the tower and the projector are slices */
+    tower.row_ids = p->params.dropout ? dlm_slot_leaf(g, p->slice_ids) : NULL;
     struct dlm_decoder_inputs in = {
         .batch = p->params.batch,
         .tokens = p->params.tokens,
@@ -165,9 +142,8 @@ enum dlm_status dlm_pass_create(struct dlm_ctx *ctx, struct dlm_pass **out,
     p->lora = lora;
     p->params = *params;
     p->slots = (struct dlm_slots){.ctx = ctx, .device = model->device};
-    enum dlm_status st = add_slots(p);
-    if (!st)
-        st = make_host(p);
+    p->positions = dlm_alloc_array(ctx, (size_t)num_rows(p), sizeof(*p->positions));
+    enum dlm_status st = p->positions ? add_slots(p) : DLM_ERR_MEMORY;
     if (!st)
         st = dlm_graph_create(ctx, &p->graph);
     if (!st)
@@ -193,7 +169,6 @@ void dlm_pass_destroy(struct dlm_pass **pass)
     dlm_graph_destroy(&p->graph);
     dlm_slots_finish(&p->slots);
     dlm_free(p->positions);
-    dlm_free(p->stored_features);
     dlm_free(p);
     *pass = NULL;
 }
@@ -210,10 +185,10 @@ enum dlm_status dlm_pass_prepare(struct dlm_pass *pass, struct dlm_workspace *wo
 struct layout {
     struct views {
         int32_t *ids, *rows, *keep, *keep_back, *labels, *slot_rows;
-        uint32_t *row_ids, *keep_ids, *image_ids;
+        uint32_t *row_ids, *keep_ids, *slice_ids;
         float *weights;
     } views;
-    int64_t labels, images;
+    int64_t labels, slices;
 };
 
 static void *data_of(const struct dlm_slot *slot)
@@ -234,7 +209,7 @@ static void begin_layout(const struct dlm_pass *p, struct layout *at)
         .ids = data_of(p->ids), .rows = data_of(p->rows), .keep = data_of(p->keep),
         .keep_back = data_of(p->keep_back), .labels = data_of(p->labels),
         .slot_rows = data_of(p->slot_rows), .row_ids = data_of(p->row_ids),
-        .keep_ids = data_of(p->keep_ids), .image_ids = data_of(p->image_ids),
+        .keep_ids = data_of(p->keep_ids), .slice_ids = data_of(p->slice_ids),
         .weights = data_of(p->weights)}};
 
     memset(p->slots.step_data, 0, p->slots.step_bytes);
@@ -242,7 +217,7 @@ static void begin_layout(const struct dlm_pass *p, struct layout *at)
     fill(at->views.keep_back, num_rows(p), -1);
     fill(at->views.keep, p->params.labels, -1);
     fill(at->views.labels, p->params.labels, -1);
-    fill(at->views.slot_rows, p->params.images * p->model->image_tokens, -1);
+    fill(at->views.slot_rows, dlm_image_room_tokens(p->model, &p->params.room), -1);
 }
 
 /* Names the dropout stream of part k of an example: wherever the part lies in a batch. */
@@ -251,20 +226,33 @@ static uint32_t stream_of(const struct dlm_example *e, int64_t k)
     return dlm_philox(e->row_id, (uint32_t)k, 0, 0, 0, 0); /* k is far below 2^32 */
 }
 
+/* The example's slices: what their tokens stand for, their lengths, their streams. */
+static void lay_out_images(struct dlm_pass *p, const struct dlm_example *e, int64_t first_row,
+                           struct layout *at)
+{
+    uint32_t *ids = at->views.slice_ids;
+    int64_t slice = 0; /* of the example */
+
+    dlm_image_room_place(p->model, &p->params.room, e, at->slices, at->views.ids + first_row,
+                         at->views.slot_rows, first_row);
+    for (int64_t i = 0; i < e->num_images; i++) {
+        const struct dlm_image_plan *plan = &e->plans[i];
+        if (p->params.with_tower)
+            dlm_tower_lay_out(&p->tower, at->slices, plan, plan->grid_t);
+        for (int32_t s = 0; s < plan->grid_t; s++)
+            ids[at->slices++] = stream_of(e, slice++);
+    }
+}
+
 static void lay_out(struct dlm_pass *p, const struct dlm_example *e, int64_t b, float weight,
                     struct layout *at)
 {
     struct views *h = &at->views;
     const int64_t first = b * p->params.tokens;
-    int64_t slot = at->images * p->model->image_tokens;
 
+    lay_out_images(p, e, first, at);
     for (int64_t t = 0; t < e->len; t++) {
-        const int64_t row = first + t;
-        h->ids[row] = e->ids[t];
-        if (e->ids[t] == p->model->image_id && e->num_images) {
-            h->slot_rows[slot] = (int32_t)row; /* rows and slots are far below 2^31 */
-            h->ids[row] = (int32_t)(-1 - slot++);
-        }
+        const int64_t row = first + t; /* far below 2^31 */
         if (!e->is_label || !e->is_label[t])
             continue;
         h->keep[at->labels] = (int32_t)(row - 1);
@@ -277,52 +265,38 @@ static void lay_out(struct dlm_pass *p, const struct dlm_example *e, int64_t b, 
     memcpy(h->rows + 4 * b, rows, sizeof(rows));
     p->model->family->positions(p->model, e, p->positions + first, &(int32_t){0});
     h->row_ids[b] = e->row_id;
-    for (int64_t i = 0; i < e->num_images; i++)
-        h->image_ids[at->images + i] = stream_of(e, i);
-    at->images += e->num_images;
 }
 
-static enum dlm_status write_images(struct dlm_pass *p, const struct dlm_pass_step *step)
+/* The example's images from slice *at on, which is moved on. */
+static enum dlm_status write_images(struct dlm_pass *p, const struct dlm_example *e, int64_t *at)
 {
-    const struct dlm_tower_shape *tower = &p->model->tower;
-    const size_t features = (size_t)(tower->patches * tower->width);
-    const size_t pixels = (size_t)(tower->channels * tower->image * tower->image);
-    const struct dlm_storage *at = &(p->params.with_tower ? p->pixels : p->features)->storage;
-    size_t image = 0;
+    const int64_t first = *at;
     enum dlm_status st = DLM_OK;
 
-    for (int64_t i = 0; i < step->num; i++) {
-        const struct dlm_example *e = &step->examples[i];
-        for (int64_t k = 0; !st && k < e->num_images; k++, image++) {
-            const void *data = p->params.with_tower ? e->pixels[k] : e->features[k];
-            size_t bytes = (p->params.with_tower ? pixels : features) * sizeof(float);
-            if (!p->params.with_tower && p->model->policy != DLM_DTYPE_F32) {
-                if (!dlm_dtype_from_f32(p->model->policy, data, p->stored_features, features))
-                    return dlm_fail(p->model->ctx, DLM_ERR_UNSUPPORTED,
-                                    "features cannot be kept as %s",
-                                    dlm_dtype_name(p->model->policy));
-                data = p->stored_features;
-                bytes = features * sizeof(uint16_t);
-            }
-            st = dlm_buffer_write(at->buffer, at->offset + image * bytes, data, bytes);
+    for (int64_t i = 0; !st && i < e->num_images; i++) {
+        const struct dlm_image_plan *plan = &e->plans[i];
+        if (p->params.with_tower) {
+            float *patches = dlm_tower_patches(p->model, plan, e->pixels[i]);
+            st = patches ? dlm_tower_write(&p->tower, *at, plan, 0, plan->grid_t, patches)
+                         : DLM_ERR_MEMORY;
+            dlm_free(patches);
         }
+        *at += plan->grid_t;
     }
-    return st;
+    return st || p->params.with_tower
+               ? st
+               : dlm_image_room_write_features(p->model, &p->params.room, e, first, p->features);
 }
 
 static void lay_out_step(struct dlm_pass *p, const struct dlm_pass_step *step)
 {
     const uint32_t rng[4] = {(uint32_t)step->seed, (uint32_t)(step->seed >> 32), step->step, 0};
     const float on = step->adapter_off ? 0.0f : 1.0f;
-    const int32_t patches = (int32_t)p->model->tower.patches;
-    const int32_t image_rows[4] = {0, patches, 0, patches};
     struct layout at;
 
     begin_layout(p, &at);
     for (int64_t i = 0; i < step->num; i++)
         lay_out(p, &step->examples[i], i, step->weight, &at);
-    for (int64_t i = 0; p->image_rows && i < p->params.images; i++)
-        memcpy((int32_t *)dlm_slot_data(p->image_rows) + 4 * i, image_rows, sizeof(image_rows));
     const int32_t start[2] = {(int32_t)step->logprobs_at, (int32_t)at.labels}; /* below 2^31 */
     memcpy(dlm_slot_data(p->logprobs_start), start, sizeof(start));
     memcpy(dlm_slot_data(p->rng), rng, sizeof(rng));
@@ -331,43 +305,32 @@ static void lay_out_step(struct dlm_pass *p, const struct dlm_pass_step *step)
                            dlm_slot_data(p->cos), dlm_slot_data(p->sin));
 }
 
-/* Ids of the vocabulary, as many image tokens as the images have, and no label that is seen before
- * it is told. */
+/* The example is what the model takes, and no label is seen before it is told. */
 static enum dlm_status check_example(const struct dlm_pass *p, const struct dlm_example *e)
 {
-    struct dlm_ctx *ctx = p->model->ctx;
-    int64_t slots = 0;
-
     if (e->len < 1 || e->len > p->params.tokens || e->bidirectional_len < 0 ||
         e->bidirectional_len > e->len ||
         dlm_count_labels(e->is_label, DLM_MAX(e->bidirectional_len, (int64_t)1)))
-        return dlm_fail(ctx, DLM_ERR_INVALID, "an example does not fit the program");
-    for (int64_t t = 0; t < e->len; t++) {
-        slots += e->ids[t] == p->model->image_id;
-        if (e->ids[t] < 0 || e->ids[t] >= p->model->decoder.config.vocab)
-            return dlm_fail(ctx, DLM_ERR_INVALID,
-                            "token id %d is beyond the model's vocabulary of %lld", e->ids[t],
-                            (long long)p->model->decoder.config.vocab);
-    }
-    if (e->num_images && slots != e->num_images * p->model->image_tokens)
-        return dlm_fail(ctx, DLM_ERR_INVALID, "an example has %lld image tokens for %lld images",
-                        (long long)slots, (long long)e->num_images);
-    return DLM_OK;
+        return dlm_fail(p->model->ctx, DLM_ERR_INVALID, "an example does not fit the program");
+    return dlm_example_check(p->model, e);
 }
 
 static enum dlm_status check_step(const struct dlm_pass *p, const struct dlm_pass_step *step)
 {
-    int64_t labels = 0, images = 0;
+    const struct dlm_image_room *room = &p->params.room;
+    struct dlm_image_room needed = {0};
+    int64_t labels = 0;
     enum dlm_status st = DLM_OK;
 
     for (int64_t i = 0; !st && i < step->num; i++) {
         const struct dlm_example *e = &step->examples[i];
         st = check_example(p, e);
         labels += st ? 0 : dlm_count_labels(e->is_label, e->len);
-        images += e->num_images;
+        dlm_image_room_add(p->model, &needed, e->plans, e->num_images);
     }
     if (!st && (step->num > p->params.batch || labels > p->params.labels ||
-                images > p->params.images || step->logprobs_at < 0 ||
+                needed.slices > room->slices || needed.patches > room->patches ||
+                step->logprobs_at < 0 ||
                 step->logprobs_at + labels > p->logprobs->desc.shape[0]))
         st = dlm_fail(p->model->ctx, DLM_ERR_INVALID, "the examples do not fit the program");
     return st;
@@ -376,13 +339,14 @@ static enum dlm_status check_step(const struct dlm_pass *p, const struct dlm_pas
 enum dlm_status dlm_pass_run(struct dlm_pass *pass, const struct dlm_pass_step *step)
 {
     enum dlm_status st = check_step(pass, step);
+    int64_t slice = 0;
 
     if (st)
         return st;
     lay_out_step(pass, step);
     st = dlm_slots_write_step(&pass->slots);
-    if (!st && pass->params.images)
-        st = write_images(pass, step);
+    for (int64_t i = 0; !st && i < step->num; i++)
+        st = write_images(pass, &step->examples[i], &slice);
     return st ? st : dlm_program_run(pass->program);
 }
 

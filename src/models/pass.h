@@ -5,16 +5,16 @@
 
 #include "graph/program.h"
 #include "models/model.h"
-#include "models/slots.h"
+#include "models/tower.h"
 
 struct dlm_pass_params {
     int64_t batch, tokens; /* B, T */
     int64_t labels;        /* most labels of all examples together */
-    int64_t images;        /* most images of all examples together */
+    struct dlm_image_room room; /* for the images of all examples together */
     int64_t logprobs;      /* room for those of several runs; less than `labels`: of one */
     bool backward;
     bool checkpoint;
-    bool with_tower; /* pixels instead of features: the tower has adapters */
+    bool with_tower; /* patches instead of features: the tower has adapters */
     bool dropout;
 };
 
@@ -24,14 +24,14 @@ struct dlm_pass {
     struct dlm_pass_params params;
     struct dlm_slots slots;
     struct dlm_slot *ids, *cos, *sin, *rows, *keep, *keep_back, *labels, *weights;
-    struct dlm_slot *features, *pixels, *image_rows, *slot_rows, *rng, *adapter_on;
-    struct dlm_slot *row_ids, *keep_ids, *image_ids; /* dropout streams of rows, labels, images */
+    struct dlm_slot *features, *slot_rows, *rng, *adapter_on;
+    struct dlm_slot *row_ids, *keep_ids, *slice_ids; /* dropout streams of rows, labels, slices */
+    struct dlm_tower tower;                          /* with_tower */
     struct dlm_slot *logprobs, *logprobs_start; /* where runs leave what they found */
     struct dlm_graph *graph;
     struct dlm_plan *plan;
     struct dlm_program *program;
-    int32_t (*positions)[3];   /* [rows] */
-    uint16_t *stored_features; /* one image's, in the policy's type */
+    int32_t (*positions)[3]; /* [rows] */
 };
 
 /* Graph and plan only. Borrows model and lora until destroy. */

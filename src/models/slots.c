@@ -165,9 +165,15 @@ enum dlm_status dlm_slots_write_step(struct dlm_slots *slots)
                : DLM_OK;
 }
 
+enum dlm_status dlm_slot_write_at(struct dlm_slot *slot, size_t offset, const void *data,
+                                  size_t bytes)
+{
+    return dlm_buffer_write(slot->storage.buffer, slot->storage.offset + offset, data, bytes);
+}
+
 enum dlm_status dlm_slot_write(struct dlm_slot *slot, const void *data, size_t bytes)
 {
-    return dlm_buffer_write(slot->storage.buffer, slot->storage.offset, data, bytes);
+    return dlm_slot_write_at(slot, 0, data, bytes);
 }
 
 enum dlm_status dlm_slot_read(struct dlm_slot *slot, void *data, size_t bytes)

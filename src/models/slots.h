@@ -58,9 +58,12 @@ size_t dlm_slots_role_bytes(const struct dlm_slots *slots, enum dlm_tensor_role 
 void *dlm_slot_data(const struct dlm_slot *slot);
 enum dlm_status dlm_slots_write_step(struct dlm_slots *slots) DLM_CHECK_RESULT;
 
-/* Host copies of a slot with memory of its own, from its start; bytes at most the slot's. */
+/* Host copies of a slot with memory of its own, from its start or from `offset` bytes on; within
+ * the slot. */
 enum dlm_status dlm_slot_write(struct dlm_slot *slot, const void *data,
                                size_t bytes) DLM_CHECK_RESULT;
+enum dlm_status dlm_slot_write_at(struct dlm_slot *slot, size_t offset, const void *data,
+                                  size_t bytes) DLM_CHECK_RESULT;
 enum dlm_status dlm_slot_read(struct dlm_slot *slot, void *data, size_t bytes) DLM_CHECK_RESULT;
 
 #endif

@@ -1,6 +1,8 @@
 /* The vision transformer (Dosovitskiy et al., 2021). */
 #include "models/vit.h"
 
+#include <string.h>
+
 int64_t dlm_vit_num_patches(const struct dlm_vit_config *c)
 {
     return (c->image / c->patch) * (c->image / c->patch);
@@ -70,4 +72,19 @@ struct dlm_tensor *dlm_vit_build(struct dlm_build *b, const struct dlm_vit *v,
         x = dlm_block_build(b, &v->blocks[i], in, x);
     }
     return v->post_norm.weight ? dlm_norm_build(b, &v->post_norm, &c->block.norm, x) : x;
+}
+
+void dlm_vit_fill_patches(int64_t patch, const struct dlm_pixel_shape *shape, const float *pixels,
+                          float *rows)
+{
+    const int64_t high = shape->height / patch, wide = shape->width / patch;
+
+    for (int64_t row = 0; row < shape->num * high * wide; row++) {
+        const int64_t picture = row / (high * wide), i = row / wide % high, j = row % wide;
+        for (int64_t k = 0; k < 3 * patch; k++, rows += patch) {
+            const int64_t plane = picture * 3 + k / patch, y = i * patch + k % patch;
+            memcpy(rows, pixels + (plane * shape->height + y) * shape->width + j * patch,
+                   (size_t)patch * sizeof(*rows));
+        }
+    }
 }

@@ -3,6 +3,7 @@
 #ifndef DLM_MODELS_VIT_H
 #define DLM_MODELS_VIT_H
 
+#include "images/processor.h"
 #include "models/block.h"
 
 /* Module paths below the tower's. NULL: the tower has no such part. */
@@ -43,5 +44,11 @@ int64_t dlm_vit_num_patches(const struct dlm_vit_config *c);
  * of one -> [N * T, hidden]. */
 struct dlm_tensor *dlm_vit_build(struct dlm_build *b, const struct dlm_vit *v,
                                  const struct dlm_block_inputs *in, struct dlm_tensor *patches);
+
+/* The patches of pixels of a shape, row by row of each picture: rows [patches, 3 * patch * patch].
+ * A convolution whose stride is its kernel size, and which leaves out what does not fill a patch
+ * (torch.nn.Conv2d(kernel_size=p, stride=p)), is then a matmul with its weight. */
+void dlm_vit_fill_patches(int64_t patch, const struct dlm_pixel_shape *shape, const float *pixels,
+                          float *rows);
 
 #endif

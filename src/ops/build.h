@@ -41,8 +41,6 @@ struct dlm_tensor *dlm_embedding(struct dlm_graph *g, struct dlm_tensor *ids,
                                  struct dlm_tensor *table, struct dlm_tensor *features,
                                  struct dlm_tensor *base, struct dlm_tensor *slot_rows,
                                  const struct dlm_embedding_attrs *attrs);
-/* pixels f32 [B, C, H, W] -> [B * H/p * W/p, C * p * p] */
-struct dlm_tensor *dlm_patchify(struct dlm_graph *g, struct dlm_tensor *pixels, uint32_t patch);
 /* contiguous copy as dtype */
 struct dlm_tensor *dlm_copy(struct dlm_graph *g, struct dlm_tensor *x, enum dlm_dtype dtype);
 struct dlm_tensor *dlm_copy_into(struct dlm_graph *g, struct dlm_tensor *x,

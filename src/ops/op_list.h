@@ -24,7 +24,6 @@
     X(attention_backward, attention)                                                               \
     X(rope, rope)                                                                                  \
     X(embedding, embedding)                                                                        \
-    X(patchify, patchify)                                                                          \
     X(copy, copy)                                                                                  \
     X(sum, sum)                                                                                    \
     X(cross_entropy, cross_entropy)                                                                \

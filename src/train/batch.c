@@ -31,16 +31,17 @@ static struct dlm_pass_params shape_of(const struct dlm_batcher *b,
                                 .checkpoint = backward && b->checkpoint,
                                 .with_tower = b->with_tower,
                                 .dropout = backward && b->lora->params.dropout > 0};
-    int64_t images = 0; /* most of a row */
 
     for (size_t i = 0; i < num; i++) {
         p.tokens = DLM_MAX(p.tokens, (int64_t)rows[i]->input.ids.len);
         p.labels += rows[i]->num_labels;
-        images = DLM_MAX(images, (int64_t)rows[i]->num_images);
+        dlm_image_room_add(b->data->model, &p.room, b->data->plans + rows[i]->first_image,
+                           (int64_t)rows[i]->num_images);
     }
     p.tokens = dlm_bucket_round(p.tokens, TOKEN_BUCKET);
     p.labels = dlm_bucket_round(DLM_MAX(p.labels, (int64_t)1), LABEL_BUCKET);
-    p.images = images * b->batch; /* any number up to that shares a program */
+    /* any number up to the batch, and up to its multiples, shares a program */
+    p.room.slices = (p.room.slices + b->batch - 1) / b->batch * b->batch;
     return p;
 }
 
@@ -58,7 +59,11 @@ static struct dlm_pass_params largest_shape(const struct dlm_batcher *b, int64_t
                                                 : &b->data->val[i - b->data->num_train];
         p.tokens = DLM_MAX(p.tokens, (int64_t)e->input.ids.len);
         labels = DLM_MAX(labels, e->num_labels);
-        p.images = DLM_MAX(p.images, (int64_t)e->num_images * batch);
+        struct dlm_image_room room = {0};
+        dlm_image_room_add(b->data->model, &room, b->data->plans + e->first_image,
+                           (int64_t)e->num_images);
+        p.room.slices = DLM_MAX(p.room.slices, room.slices * batch);
+        p.room.patches = DLM_MAX(p.room.patches, room.patches);
     }
     p.tokens = dlm_bucket_round(p.tokens, TOKEN_BUCKET);
     p.labels = dlm_bucket_round(DLM_MAX(labels, (int64_t)1) * batch, LABEL_BUCKET);
@@ -116,7 +121,7 @@ static void list_plans(const struct dlm_batcher *b, struct dlm_plan *plans[NUM_P
 {
     plans[0] = b->largest->plan;
     plans[1] = b->update_plan;
-    plans[2] = b->vision ? b->vision->plan : NULL;
+    plans[2] = b->vision ? b->vision->largest.plan : NULL;
 }
 
 void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *budget)
@@ -127,7 +132,7 @@ void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *b
     dlm_budget_add_workspace(budget, plans, NUM_PLANS);
     dlm_budget_add_slots(budget, &b->largest->slots);
     if (b->vision)
-        dlm_budget_add_slots(budget, &b->vision->slots);
+        dlm_budget_add_slots(budget, &b->vision->largest.slots);
 }
 
 enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)
@@ -142,16 +147,6 @@ enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)
     return st || !b->vision ? st : dlm_vision_prepare(b->vision, &b->workspace);
 }
 
-/* True when the workspace, made for the largest bucket, holds a smaller one too. */
-static bool fits(const struct dlm_batcher *b, const struct dlm_plan *plan)
-{
-    for (int a = 0; a < plan->num_arenas; a++)
-        if (!b->workspace.arenas[a] ||
-            dlm_buffer_bytes(b->workspace.arenas[a]) < plan->arena_bytes[a])
-            return false;
-    return true;
-}
-
 static enum dlm_status make_pass(struct dlm_batcher *b, struct dlm_pass_params params,
                                  struct dlm_pass **pass)
 {
@@ -160,7 +155,7 @@ static enum dlm_status make_pass(struct dlm_batcher *b, struct dlm_pass_params p
     params.logprobs = b->largest->params.logprobs;
     b->num_programs++;
     enum dlm_status st = dlm_pass_create(ctx, pass, b->data->model, b->lora, &params);
-    if (!st && !fits(b, (*pass)->plan)) {
+    if (!st && !dlm_workspace_fits(&b->workspace, (*pass)->plan)) {
         struct dlm_pass_params larger = b->largest->params;
         larger.backward = params.backward;
         larger.checkpoint = params.checkpoint;
@@ -228,7 +223,7 @@ enum dlm_status dlm_batcher_run(struct dlm_batcher *b, const struct dlm_train_ex
     struct dlm_pass_step step = *how;
     struct dlm_pass *pass = NULL;
     struct dlm_example *examples = dlm_alloc_array(ctx, num, sizeof(*examples));
-    const float **images = dlm_alloc_array(ctx, (size_t)shape.images + 1, sizeof(*images));
+    const float **images = dlm_alloc_array(ctx, (size_t)shape.room.slices + 1, sizeof(*images));
     enum dlm_status st = examples && images ? DLM_OK : DLM_ERR_MEMORY;
 
     step.examples = examples;

@@ -14,13 +14,13 @@ static bool holds(const struct dlm_pass_params *bucket, const struct dlm_pass_pa
 {
     return bucket->backward == shape->backward && bucket->batch >= shape->batch &&
            bucket->tokens >= shape->tokens && bucket->labels >= shape->labels &&
-           bucket->images >= shape->images;
+           bucket->room.slices >= shape->room.slices && bucket->room.patches >= shape->room.patches;
 }
 
-/* Rows of the decoder and of the head. */
+/* Rows of the decoder, of the head, and of the projector or the tower. */
 static int64_t cost(const struct dlm_pass_params *p)
 {
-    return p->batch * p->tokens + p->labels;
+    return p->batch * p->tokens + p->labels + p->room.slices * p->room.patches;
 }
 
 int dlm_buckets_find(const struct dlm_buckets *b, const struct dlm_pass_params *shape)

@@ -29,7 +29,7 @@ static enum dlm_status find_image(struct dlm_train_data *d, const struct dlm_row
         return DLM_ERR_MEMORY;
     *index = d->num_images++;
     d->images[*index] = (struct dlm_train_image){.shown = shown};
-    return d->model->family->plan_image(d->ctx, d->model, 0, 0, &d->images[*index].plan);
+    return dlm_train_data_plan_image(d, &d->images[*index]);
 }
 
 static enum dlm_status show_images(struct dlm_train_data *d, struct dlm_train_example *e)

@@ -12,8 +12,8 @@
 struct dlm_train_image {
     const struct dlm_row_image *shown; /* the first that shows it */
     struct dlm_image_plan plan;
-    float *pixels;   /* f32 [3, H, W] or NULL */
-    float *features; /* f32 [patches, hidden] or NULL */
+    float *pixels;   /* of plan.pixels, or NULL */
+    float *features; /* f32 [plan.patches, tower width] or NULL */
 };
 
 struct dlm_train_example {
@@ -51,9 +51,16 @@ void dlm_train_data_finish(struct dlm_train_data *d);
 /* Decodes and preprocesses the rows' images that are not in the pixel cache yet, so that training
  * meets no damaged one. Each that cannot be read is logged as an error with its path and line, and
  * counted in rows->num_bad_images; its rows go. Warns once of saturated ones. */
-enum dlm_status dlm_train_check_images(struct dlm_ctx *ctx, const struct dlm_store *store,
-                                       const struct dlm_processor *processor,
+enum dlm_status dlm_train_check_images(const struct dlm_store *store,
+                                       const struct dlm_model *model,
                                        struct dlm_rows *rows) DLM_CHECK_RESULT;
+
+/* Plans the image of the blob store. */
+enum dlm_status dlm_train_data_plan_image(struct dlm_train_data *d,
+                                          struct dlm_train_image *x) DLM_CHECK_RESULT;
+
+/* Patches of the longest slice, for the vision program. */
+int64_t dlm_train_data_patches(const struct dlm_train_data *d);
 
 /* True when every image's features lie in the cache: the tower need not be loaded. */
 bool dlm_train_data_has_features(const struct dlm_train_data *d);

@@ -16,15 +16,9 @@
 
 /* Where pixels come from and go to. */
 struct pixel_store {
-    struct dlm_ctx *ctx;
     const struct dlm_store *store;
-    const struct dlm_processor *processor;
+    const struct dlm_model *model;
 };
-
-static struct pixel_store pixel_store_of(const struct dlm_train_data *d)
-{
-    return (struct pixel_store){d->ctx, d->store, &d->model->processor};
-}
 
 /* "/x/images/a.png (line 12)"; owned. */
 static char *image_name(struct dlm_ctx *ctx, const struct dlm_row_image *shown)
@@ -36,30 +30,66 @@ static char *image_name(struct dlm_ctx *ctx, const struct dlm_row_image *shown)
     return dlm_strf(ctx, "%s%s", shown->file, line);
 }
 
-/* Decodes the image into pixels and writes them to the cache file `path`. */
+static enum dlm_status plan_image(const struct pixel_store *s, const struct dlm_row_image *shown,
+                                  struct dlm_image_plan *plan)
+{
+    struct dlm_ctx *ctx = s->model->ctx;
+    char *blob = NULL, *name = NULL;
+    enum dlm_status st = DLM_OK;
+
+    if (!s->model->family->has_one_image_size) {
+        name = image_name(ctx, shown);
+        st = name ? dlm_blob_get(ctx, s->store, shown->sha, &blob) : DLM_ERR_MEMORY;
+    }
+    if (!st)
+        st = dlm_image_plan_file(s->model, blob, name, plan);
+    dlm_free(blob);
+    dlm_free(name);
+    return st;
+}
+
+enum dlm_status dlm_train_data_plan_image(struct dlm_train_data *d, struct dlm_train_image *x)
+{
+    return plan_image(&(struct pixel_store){d->store, d->model}, x->shown, &x->plan);
+}
+
+int64_t dlm_train_data_patches(const struct dlm_train_data *d)
+{
+    int64_t most = 0;
+
+    for (size_t i = 0; i < d->num_images; i++)
+        most = DLM_MAX(most, dlm_image_plan_slice(&d->images[i].plan));
+    return most;
+}
+
+/* Decodes the image into pixels of the shape and writes them to the cache file `path`. */
 static enum dlm_status cache_pixels(const struct pixel_store *s,
-                                    const struct dlm_row_image *shown, const char *path,
+                                    const struct dlm_row_image *shown,
+                                    const struct dlm_pixel_shape *shape, const char *path,
                                     float *pixels, bool *is_saturated)
 {
+    struct dlm_ctx *ctx = s->model->ctx;
     struct dlm_image image = {0};
-    char *blob = NULL, *name = image_name(s->ctx, shown);
+    char *blob = NULL, *name = image_name(ctx, shown);
 
-    enum dlm_status st = name ? dlm_blob_get(s->ctx, s->store, shown->sha, &blob)
+    enum dlm_status st = name ? dlm_blob_get(ctx, s->store, shown->sha, &blob)
                               : DLM_ERR_MEMORY;
     if (!st)
-        st = dlm_image_load_as(s->ctx, &image, blob, name);
+        st = dlm_image_load_as(ctx, &image, blob, name);
     if (!st)
-        st = dlm_preprocess(s->ctx, s->processor, &image, pixels);
+        st = dlm_preprocess(ctx, &s->model->processor, &image, shape, pixels);
     *is_saturated = image.is_saturated;
     dlm_image_finish(&image);
     dlm_free(blob);
     dlm_free(name);
-    return st ? st : dlm_vl_cache_put(s->ctx, path, s->processor, pixels);
+    return st ? st : dlm_vl_cache_put(ctx, path, shape, pixels);
 }
 
-static char *pixels_path(const struct pixel_store *s, const char *sha)
+static char *pixels_path(const struct pixel_store *s, const char *sha,
+                         const struct dlm_pixel_shape *shape)
 {
-    return dlm_vl_cache_path(s->ctx, dlm_store_path(s->store), sha, s->processor);
+    return dlm_vl_cache_path(s->model->ctx, dlm_store_path(s->store), sha, &s->model->processor,
+                             shape);
 }
 
 /* What checking the images of rows has found. */
@@ -70,17 +100,37 @@ struct image_check {
     const char *saturated; /* the first of them */
 };
 
+/* Sees that the image's pixels are cached. */
+static enum dlm_status make_pixels(const struct pixel_store *s, const struct dlm_row_image *shown,
+                                   bool *is_saturated)
+{
+    struct dlm_image_plan plan;
+    char *path = NULL;
+
+    enum dlm_status st = plan_image(s, shown, &plan);
+    if (st)
+        return st;
+    path = pixels_path(s, shown->sha, &plan.pixels);
+    if (path && !dlm_path_is_file(path)) {
+        float *pixels = dlm_alloc_array(s->model->ctx, dlm_pixels_len(&plan.pixels),
+                                        sizeof(*pixels));
+        st = pixels ? cache_pixels(s, shown, &plan.pixels, path, pixels, is_saturated)
+                    : DLM_ERR_MEMORY;
+        dlm_free(pixels);
+    }
+    if (!path)
+        st = DLM_ERR_MEMORY;
+    dlm_free(path);
+    return st;
+}
+
 /* What is wrong with the image itself is logged and noted, not a failure. */
 static enum dlm_status check_image(const struct pixel_store *s, const struct dlm_row_image *shown,
-                                   float *pixels, struct image_check *c)
+                                   struct image_check *c)
 {
-    char *path = pixels_path(s, shown->sha);
     bool is_saturated = false;
-    enum dlm_status st = path ? DLM_OK : DLM_ERR_MEMORY;
 
-    if (!st && !dlm_path_is_file(path))
-        st = cache_pixels(s, shown, path, pixels, &is_saturated);
-    dlm_free(path);
+    enum dlm_status st = make_pixels(s, shown, &is_saturated);
     c->last = shown;
     c->is_last_bad = st == DLM_ERR_PARSE || st == DLM_ERR_INVALID || st == DLM_ERR_UNSUPPORTED;
     if (is_saturated && !c->num_saturated++)
@@ -98,16 +148,13 @@ static void warn_saturated(struct dlm_ctx *ctx, const struct image_check *c)
     dlm_log(ctx, DLM_LOG_HINT, "save the images with 8 bits a sample");
 }
 
-enum dlm_status dlm_train_check_images(struct dlm_ctx *ctx, const struct dlm_store *store,
-                                       const struct dlm_processor *processor,
-                                       struct dlm_rows *rows)
+enum dlm_status dlm_train_check_images(const struct dlm_store *store,
+                                       const struct dlm_model *model, struct dlm_rows *rows)
 {
-    const struct pixel_store s = {ctx, store, processor};
-    const size_t len = 3 * (size_t)processor->height * (size_t)processor->width;
-    float *pixels = dlm_alloc_array(ctx, len, sizeof(*pixels));
-    bool *keep = dlm_alloc_array(ctx, rows->num_rows + 1, sizeof(*keep));
+    const struct pixel_store s = {store, model};
+    bool *keep = dlm_alloc_array(model->ctx, rows->num_rows + 1, sizeof(*keep));
     struct image_check c = {0};
-    enum dlm_status st = pixels && keep ? DLM_OK : DLM_ERR_MEMORY;
+    enum dlm_status st = keep ? DLM_OK : DLM_ERR_MEMORY;
 
     for (size_t i = 0; !st && i < rows->num_rows; i++) {
         const struct dlm_row *row = &rows->rows[i];
@@ -115,7 +162,7 @@ enum dlm_status dlm_train_check_images(struct dlm_ctx *ctx, const struct dlm_sto
         for (size_t k = 0; !st && k < row->num_images; k++) {
             const struct dlm_row_image *shown = &row->images[k];
             if (shown != c.last) {
-                st = check_image(&s, shown, pixels, &c);
+                st = check_image(&s, shown, &c);
                 rows->num_bad_images += c.is_last_bad;
             }
             keep[i] = keep[i] && !c.is_last_bad;
@@ -123,29 +170,29 @@ enum dlm_status dlm_train_check_images(struct dlm_ctx *ctx, const struct dlm_sto
     }
     if (!st) {
         dlm_rows_keep(rows, keep);
-        warn_saturated(ctx, &c);
+        warn_saturated(model->ctx, &c);
     }
     dlm_free(keep);
-    dlm_free(pixels);
     return st;
 }
 
 enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, size_t image,
                                       const float **pixels)
 {
+    const struct pixel_store s = {d->store, d->model};
     struct dlm_train_image *x = &d->images[image];
-    const size_t len = dlm_vision_pixels_len(d->model);
+    const struct dlm_pixel_shape *shape = &x->plan.pixels;
+    const size_t len = dlm_pixels_len(shape);
+    bool is_saturated;
 
     *pixels = x->pixels;
     if (x->pixels)
         return DLM_OK;
-    const struct pixel_store s = pixel_store_of(d);
-    bool is_saturated;
     float *made = dlm_alloc_array(d->ctx, len, sizeof(*made));
-    char *path = pixels_path(&s, x->shown->sha);
+    char *path = pixels_path(&s, x->shown->sha, shape);
     enum dlm_status st = made && path ? DLM_OK : DLM_ERR_MEMORY;
-    if (!st && !dlm_vl_cache_get(d->ctx, path, s.processor, made))
-        st = cache_pixels(&s, x->shown, path, made, &is_saturated);
+    if (!st && !dlm_vl_cache_get(d->ctx, path, shape, made))
+        st = cache_pixels(&s, x->shown, shape, path, made, &is_saturated);
     dlm_free(path);
     if (st) {
         dlm_free(made);
@@ -178,23 +225,25 @@ static enum dlm_status make_key(struct dlm_train_data *d)
     return DLM_OK;
 }
 
-/* <store>/vision-cache/<aa>/<blob>.<key>.safetensors; owned. */
-static char *features_path(const struct dlm_train_data *d, const char *sha)
+/* <store>/vision-cache/<aa>/<blob>.<key>.<grid>.safetensors; owned. */
+static char *features_path(const struct dlm_train_data *d, const struct dlm_train_image *x)
 {
-    return dlm_strf(d->ctx, "%s/vision-cache/%.2s/%s.%.16s.safetensors", dlm_store_path(d->store),
-                    sha, sha, d->features_key);
+    const char *sha = x->shown->sha;
+
+    return dlm_strf(d->ctx, "%s/vision-cache/%.2s/%s.%.16s.%dx%dx%d.safetensors",
+                    dlm_store_path(d->store), sha, sha, d->features_key, x->plan.grid_t,
+                    x->plan.grid_h, x->plan.grid_w);
 }
 
-/* Reads a cache file (out NULL: looks whether that will do); false is a miss, damaged files
- * included. */
-static bool read_features(const struct dlm_train_data *d, const char *path, float *out)
+/* Reads a cache file of len numbers (out NULL: looks whether that will do); false is a miss,
+ * damaged files included. */
+static bool read_features(const struct dlm_train_data *d, const char *path, size_t len, float *out)
 {
     struct dlm_checkpoint *file = NULL;
 
     if (!dlm_path_is_file(path) || dlm_checkpoint_open(NULL, &file, path))
         return false;
     const struct dlm_tensor_info *t = dlm_checkpoint_find(file, "features");
-    const size_t len = dlm_vision_features_len(d->model);
     const bool hit = t && t->dtype == d->model->policy &&
                      t->bytes == dlm_dtype_size(t->dtype, (int64_t)len) &&
                      (!out || dlm_dtype_to_f32(t->dtype, t->data, out, len));
@@ -203,10 +252,9 @@ static bool read_features(const struct dlm_train_data *d, const char *path, floa
 }
 
 /* Rounds features to the policy's type, in place, and writes them. */
-static enum dlm_status write_features(const struct dlm_train_data *d, const char *path,
+static enum dlm_status write_features(const struct dlm_train_data *d, const char *path, size_t len,
                                       float *features)
 {
-    const size_t len = dlm_vision_features_len(d->model);
     const size_t bytes = dlm_dtype_size(d->model->policy, (int64_t)len);
     char *folder = dlm_path_dirname(d->ctx, path);
     void *stored = dlm_alloc(d->ctx, bytes);
@@ -233,8 +281,9 @@ bool dlm_train_data_has_features(const struct dlm_train_data *d)
     if (make_key(&keyed))
         return false;
     for (size_t i = 0; i < d->num_images; i++) {
-        char *path = features_path(&keyed, d->images[i].shown->sha);
-        bool there = path && read_features(&keyed, path, NULL);
+        const size_t len = dlm_image_plan_features_len(d->model, &d->images[i].plan);
+        char *path = features_path(&keyed, &d->images[i]);
+        bool there = path && read_features(&keyed, path, len, NULL);
         dlm_free(path);
         if (!there)
             return false;
@@ -246,6 +295,7 @@ enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
                                         struct dlm_vision *vision, const float **features)
 {
     struct dlm_train_image *x = &d->images[image];
+    const size_t len = dlm_image_plan_features_len(d->model, &x->plan);
     const float *pixels = NULL;
 
     *features = x->features;
@@ -254,26 +304,26 @@ enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
     enum dlm_status st = make_key(d);
     if (st)
         return st;
-    float *made = dlm_alloc_array(d->ctx, dlm_vision_features_len(d->model), sizeof(*made));
-    char *path = features_path(d, x->shown->sha);
+    float *made = dlm_alloc_array(d->ctx, len, sizeof(*made));
+    char *path = features_path(d, x);
     st = made && path ? DLM_OK : DLM_ERR_MEMORY;
-    if (!st && !read_features(d, path, made)) {
+    if (!st && !read_features(d, path, len, made)) {
         if (!vision)
             st = dlm_fail(d->ctx, DLM_ERR_IO, "cannot read '%s': the cache changed during the run",
                           path);
         if (!st)
             st = dlm_train_data_pixels(d, image, &pixels);
         if (!st)
-            st = dlm_vision_run(vision, pixels, made);
+            st = dlm_vision_run(vision, &x->plan, pixels, made);
         if (!st)
-            st = write_features(d, path, made);
+            st = write_features(d, path, len, made);
     }
     dlm_free(path);
     if (st) {
         dlm_free(made);
         return st;
     }
-    d->bytes_held += dlm_vision_features_len(d->model) * sizeof(*made);
+    d->bytes_held += len * sizeof(*made);
     *features = x->features = made;
     return DLM_OK;
 }

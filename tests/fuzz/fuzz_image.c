@@ -18,11 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!ctx)
         return 0;
     processor = *dlm_family_paligemma.processor;
-    processor.height = 14;
-    processor.width = 20;
     if (!dlm_image_decode(ctx, &image, &source)) {
         /* May fail for want of memory only; either is fine here. */
-        (void)!dlm_preprocess(ctx, &processor, &image, pixel_values);
+        (void)!dlm_preprocess(ctx, &processor, &image, &(struct dlm_pixel_shape){1, 14, 20},
+                              pixel_values);
         dlm_image_finish(&image);
     }
     dlm_ctx_destroy(&ctx);

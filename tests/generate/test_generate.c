@@ -26,7 +26,7 @@ static struct dlm_example with_two_images(const struct fixture *f, const struct 
                                           int32_t *ids)
 {
     struct dlm_example two = *e;
-    const int64_t n = f->model->image_tokens;
+    const int64_t n = f->plans[0].tokens;
 
     for (int64_t t = 0; t < e->bidirectional_len + n; t++)
         ids[t] = t < n ? f->model->image_id : e->ids[t - n];
@@ -128,7 +128,8 @@ static void check_sampling(struct fixture *f, const struct dlm_example *e)
 static void check_retry(struct fixture *f, const struct dlm_example *e)
 {
     const struct dlm_generator_params params = {
-        .prompt_len = e->bidirectional_len, .max_tokens = NUM_TOKENS, .num_images = e->num_images};
+        .prompt_len = e->bidirectional_len, .max_tokens = NUM_TOKENS,
+        .room = {e->num_images, f->model->tower.max_patches}};
     const struct dlm_sampling sampling = {.temperature = 4, .seed = 5};
     const struct dlm_example prompt = fixture_prompt(e);
     struct dlm_workspace workspace = {0};
@@ -185,7 +186,8 @@ static void check_random_numbers(struct fixture *f, const struct dlm_example *e)
 static void check_refusals(struct fixture *f, const struct dlm_example *image)
 {
     const struct dlm_generator_params params = {
-        .prompt_len = image->bidirectional_len, .max_tokens = 2, .num_images = 1};
+        .prompt_len = image->bidirectional_len, .max_tokens = 2,
+        .room = {1, f->model->tower.max_patches}};
     const struct dlm_sampling greedy = {0};
     struct dlm_ctx *quiet = dlm_ctx_create(&(struct dlm_ctx_params){.num_threads = 1});
     struct dlm_workspace workspace = {0};
@@ -226,7 +228,8 @@ static void check_nan_adapter(struct fixture *f, const struct dlm_example *image
     static const struct dlm_sampling ways[] = {
         {0}, {.temperature = 1, .seed = 1}, {.temperature = 1, .top_p = 0.5f, .seed = 1}};
     const struct dlm_generator_params params = {
-        .prompt_len = image->bidirectional_len, .max_tokens = 2, .num_images = 1};
+        .prompt_len = image->bidirectional_len, .max_tokens = 2,
+        .room = {1, f->model->tower.max_patches}};
     const size_t place = (size_t)f->lora->modules[0]->a_at * sizeof(float);
     const float nan = NAN, value = f->lora->values[f->lora->modules[0]->a_at];
     struct dlm_ctx *quiet = dlm_ctx_create(&(struct dlm_ctx_params){.num_threads = 1});
@@ -261,17 +264,19 @@ static void check_nan_pixels(struct fixture *f)
 {
     struct dlm_workspace workspace = {0};
     struct dlm_vision vision;
-    const size_t len = dlm_vision_pixels_len(f->model);
+    const struct dlm_image_plan *plan = &f->plans[0];
+    const size_t len = dlm_pixels_len(&plan->pixels);
     float *pixels = calloc(len, sizeof(*pixels));
-    float *features = calloc(dlm_vision_features_len(f->model), sizeof(*features));
+    float *features = calloc(dlm_image_plan_features_len(f->model, plan), sizeof(*features));
 
     fixture_case(f->params.backend, f->params.name, "an image with NaN");
-    bool ok = CHECK(pixels && features) && CHECK(!dlm_vision_init(&vision, f->model, f->lora));
-    if (ok && CHECK(!dlm_workspace_init(&workspace, f->device, &vision.plan, 1)) &&
+    bool ok = CHECK(pixels && features) &&
+              CHECK(!dlm_vision_init(&vision, f->model, f->lora, plan->patches));
+    if (ok && CHECK(!dlm_workspace_init(&workspace, f->device, &vision.largest.plan, 1)) &&
         CHECK(!dlm_vision_prepare(&vision, &workspace))) {
-        CHECK(!dlm_vision_run(&vision, pixels, features));
+        CHECK(!dlm_vision_run(&vision, plan, pixels, features));
         pixels[len / 2] = NAN;
-        CHECK(dlm_vision_run(&vision, pixels, features) == DLM_ERR_INVALID);
+        CHECK(dlm_vision_run(&vision, plan, pixels, features) == DLM_ERR_INVALID);
     }
     if (ok)
         dlm_vision_finish(&vision);

@@ -45,7 +45,7 @@ static void run_variant(enum dlm_backend_kind backend, const struct variant *v)
         for (size_t i = 0; i < 3; i++)
             list[i] = fixture_example(&f, i, 12);
         f.lora->params.dropout = v->dropout;
-        struct dlm_pass_params params = fixture_pass_params(list, 3);
+        struct dlm_pass_params params = fixture_pass_params(&f, list, 3);
         params.with_tower = v->with_tower;
         params.dropout = v->dropout > 0;
         const size_t labels = (size_t)params.labels, len = (size_t)f.lora->len;
@@ -80,7 +80,7 @@ static void run_masks(enum dlm_backend_kind backend)
     if (fixture_open(&f, &(struct fixture_params){.backend = backend, .name = "bf16_new",
                                                   .adapter = "adapter", .for_training = true})) {
         struct dlm_example e = fixture_example(&f, 1, 12), other = e;
-        struct dlm_pass_params params = fixture_pass_params(&e, 1);
+        struct dlm_pass_params params = fixture_pass_params(&f, &e, 1);
         const size_t bytes = (size_t)params.labels * sizeof(float);
         other.row_id++;
         struct dlm_pass_step steps[] = {

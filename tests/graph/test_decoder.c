@@ -15,7 +15,7 @@ static size_t count_op(const struct dlm_graph *g, const struct dlm_op *op)
 static void check_rows(struct fixture *f, size_t example)
 {
     struct dlm_example e = fixture_example(f, example, 0);
-    const struct dlm_pass_params params = fixture_pass_params(&e, 1);
+    const struct dlm_pass_params params = fixture_pass_params(f, &e, 1);
     const int64_t vocab = f->model->decoder.config.vocab, first = e.bidirectional_len;
     float got[256], *logits = malloc((size_t)(e.len * vocab) * sizeof(*logits));
 
@@ -50,7 +50,7 @@ static void check_fusion(struct fixture *f)
 static void check_refusals(struct fixture *f)
 {
     struct dlm_example e = fixture_example(f, 0, 8), bad;
-    struct dlm_pass_params params = fixture_pass_params(&e, 1);
+    struct dlm_pass_params params = fixture_pass_params(f, &e, 1);
     struct dlm_workspace workspace = {0};
     struct dlm_pass *pass = NULL;
     int32_t ids[256];

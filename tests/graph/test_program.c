@@ -154,7 +154,7 @@ static size_t count_narrowed(const struct dlm_graph *g)
 static void check_pass(struct fixture *f, const char *what, bool backward, bool with_tower)
 {
     struct dlm_example list[2] = {fixture_example(f, 0, 8), fixture_example(f, 1, 8)};
-    struct dlm_pass_params params = fixture_pass_params(list, 2);
+    struct dlm_pass_params params = fixture_pass_params(f, list, 2);
     struct dlm_workspace workspace = {0};
     struct dlm_pass *pass = NULL;
 
@@ -186,10 +186,10 @@ static void check_update(struct fixture *f)
 static void check_generator(struct fixture *f)
 {
     const struct dlm_generator_params params = {.prompt_len = 40, .max_tokens = 20,
-                                                .num_images = 1};
+                                                .room = {1, f->model->tower.max_patches}};
     struct dlm_workspace workspace = {0};
     struct dlm_generator *g = NULL;
-    struct dlm_plan *plans[3] = {NULL, NULL, f->vision.plan};
+    struct dlm_plan *plans[3] = {NULL, NULL, f->vision.largest.plan};
 
     if (!CHECK(!dlm_generator_create(f->ctx, &g, f->model, f->lora, &params)))
         return;
@@ -199,9 +199,9 @@ static void check_generator(struct fixture *f)
         CHECK(!dlm_vision_prepare(&f->vision, &workspace))) {
         check_program(f, "prefill", plans[0], dlm_generator_program(g, true));
         check_program(f, "decode", plans[1], dlm_generator_program(g, false));
-        check_program(f, "vision", plans[2], f->vision.program);
+        check_program(f, "vision", plans[2], f->vision.largest.program);
     }
-    dlm_program_destroy(&f->vision.program);
+    dlm_program_destroy(&f->vision.largest.program);
     dlm_generator_destroy(&g);
     dlm_workspace_finish(&workspace);
 }

@@ -10,13 +10,14 @@
 
 static void answer(struct dlm_ctx *ctx, const struct dlm_processor *processor, const char *path)
 {
-    const size_t len = 3 * (size_t)processor->height * (size_t)processor->width;
+    const struct dlm_pixel_shape shape = {1, processor->height, processor->width};
+    const size_t len = dlm_pixels_len(&shape);
     float *pixel_values = dlm_alloc_array(ctx, len, sizeof(float));
     struct dlm_image image = {0};
     char hex[65];
 
     if (!pixel_values || dlm_image_load(ctx, &image, path) ||
-        dlm_preprocess(ctx, processor, &image, pixel_values)) {
+        dlm_preprocess(ctx, processor, &image, &shape, pixel_values)) {
         printf("error: %s\n", dlm_ctx_last_error(ctx));
     } else {
         dlm_sha256_of(pixel_values, len * sizeof(float), hex);

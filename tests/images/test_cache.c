@@ -118,59 +118,61 @@ static void test_names(struct dlm_ctx *ctx)
     CHECK(!dlm_processor_sha256(ctx, &p, hex));
     CHECK_STR(hex, "68dbc900494648d27a8027ac85b98f491407dbf97b0be14cdb70bdff721e087a");
 
+    const struct dlm_pixel_shape one = {1, 224, 224};
     check_case("path of an entry");
     p = *dlm_family_paligemma.processor;
     p.do_convert_rgb = false;
-    char *path = dlm_vl_cache_path(ctx, "/store", BLOB, &p);
+    char *path = dlm_vl_cache_path(ctx, "/store", BLOB, &p, &one);
     CHECK_STR(path, "/store/vl-cache/00/" BLOB ".eff0be19e981.224x224.npz");
     dlm_free(path);
+    path = dlm_vl_cache_path(ctx, "/store", BLOB, &p, &(struct dlm_pixel_shape){5, 224, 112});
+    CHECK_STR(path, "/store/vl-cache/00/" BLOB ".eff0be19e981.5x224x112.npz");
+    dlm_free(path);
     p.do_convert_rgb = true; /* gives other pixels: another entry */
-    path = dlm_vl_cache_path(ctx, "/store", BLOB, &p);
+    path = dlm_vl_cache_path(ctx, "/store", BLOB, &p, &one);
     CHECK(path && !strstr(path, "eff0be19e981"));
     dlm_free(path);
-    CHECK(!dlm_vl_cache_path(ctx, "/store", "../../etc/passwd", &p));
-    CHECK(!dlm_vl_cache_path(ctx, "/store", "", &p));
+    CHECK(!dlm_vl_cache_path(ctx, "/store", "../../etc/passwd", &p, &one));
+    CHECK(!dlm_vl_cache_path(ctx, "/store", "", &p, &one));
 }
 
 static void test_cache(struct dlm_ctx *ctx)
 {
     static float in[3 * 4 * 6], out[3 * 4 * 6];
-    struct dlm_processor p;
+    const struct dlm_processor p = *dlm_family_paligemma.processor;
+    struct dlm_pixel_shape shape = {1, 4, 6};
 
-    p = *dlm_family_paligemma.processor;
-    p.height = 4;
-    p.width = 6;
     for (int i = 0; i < 3 * 4 * 6; i++)
         in[i] = (float)i / 7.0f;
-    char *path = dlm_vl_cache_path(ctx, folder, BLOB, &p);
+    char *path = dlm_vl_cache_path(ctx, folder, BLOB, &p, &shape);
     check_case("miss, put, hit");
     if (!CHECK(path))
         return;
-    CHECK(!dlm_vl_cache_get(ctx, path, &p, out));
-    CHECK(!dlm_vl_cache_put(ctx, path, &p, in));
-    CHECK(dlm_vl_cache_get(ctx, path, &p, out));
+    CHECK(!dlm_vl_cache_get(ctx, path, &shape, out));
+    CHECK(!dlm_vl_cache_put(ctx, path, &shape, in));
+    CHECK(dlm_vl_cache_get(ctx, path, &shape, out));
     CHECK(!memcmp(in, out, sizeof(in)));
     check_case("an entry of another size is a miss");
-    p.height = 6;
-    p.width = 4;
-    CHECK(!dlm_vl_cache_get(ctx, path, &p, out));
-    p.height = 4;
-    p.width = 6;
+    shape = (struct dlm_pixel_shape){1, 6, 4};
+    CHECK(!dlm_vl_cache_get(ctx, path, &shape, out));
+    shape = (struct dlm_pixel_shape){2, 4, 3};
+    CHECK(!dlm_vl_cache_get(ctx, path, &shape, out));
+    shape = (struct dlm_pixel_shape){1, 4, 6};
     check_case("a damaged entry is a miss, and is replaced");
     CHECK(!dlm_file_replace(ctx, path, "junk", 4));
-    CHECK(!dlm_vl_cache_get(ctx, path, &p, out));
+    CHECK(!dlm_vl_cache_get(ctx, path, &shape, out));
     CHECK(!dlm_file_replace(ctx, path, "", 0));
-    CHECK(!dlm_vl_cache_get(ctx, path, &p, out));
-    CHECK(!dlm_vl_cache_put(ctx, path, &p, in));
-    CHECK(dlm_vl_cache_get(ctx, path, &p, out));
+    CHECK(!dlm_vl_cache_get(ctx, path, &shape, out));
+    CHECK(!dlm_vl_cache_put(ctx, path, &shape, in));
+    CHECK(dlm_vl_cache_get(ctx, path, &shape, out));
     dlm_free(path);
 
     check_case("numpy's own archive is a hit");
     char golden[1024];
     static float pixel_values[3 * 28 * 28];
-    p.height = p.width = 28;
+    shape = (struct dlm_pixel_shape){1, 28, 28};
     snprintf(golden, sizeof(golden), "%s/golden/images/rgb8_png.28x28.npz", check_data_dir());
-    CHECK(dlm_vl_cache_get(ctx, golden, &p, pixel_values));
+    CHECK(dlm_vl_cache_get(ctx, golden, &shape, pixel_values));
 }
 
 int main(void)

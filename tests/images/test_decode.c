@@ -62,13 +62,14 @@ static const char *pixels_sha(struct dlm_ctx *ctx, const struct dlm_image_source
                               const struct dlm_processor *p)
 {
     static char hex[65];
-    const size_t bytes = sizeof(float) * 3 * (size_t)p->height * (size_t)p->width;
+    const struct dlm_pixel_shape shape = {1, p->height, p->width};
+    const size_t bytes = sizeof(float) * dlm_pixels_len(&shape);
     float *pixel_values = malloc(bytes);
     struct dlm_image image;
 
     hex[0] = '\0';
     if (pixel_values && !dlm_image_decode(ctx, &image, source)) {
-        if (!dlm_preprocess(ctx, p, &image, pixel_values))
+        if (!dlm_preprocess(ctx, p, &image, &shape, pixel_values))
             dlm_sha256_of(pixel_values, bytes, hex);
         dlm_image_finish(&image);
     }
@@ -273,7 +274,8 @@ static void test_out_of_memory(void)
             a.left = allowed;
             st = dlm_image_load(ctx, &image, golden_path(names[i]));
             if (!st)
-                st = dlm_preprocess(ctx, &p, &image, pixel_values);
+                st = dlm_preprocess(ctx, &p, &image,
+                                    &(struct dlm_pixel_shape){1, p.height, p.width}, pixel_values);
             CHECK(st == DLM_OK || st == DLM_ERR_MEMORY);
             dlm_image_finish(&image);
             dlm_ctx_destroy(&ctx);

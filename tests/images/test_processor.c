@@ -145,7 +145,8 @@ static void test_values(struct dlm_ctx *ctx)
         CHECK(!dlm_npz_read_f32(ctx, path, "pixel_values", &want));
         CHECK(want.num_dims == 4 && want.shape[0] == 1 && want.shape[1] == 3 &&
               want.shape[2] == 28 && want.shape[3] == 28);
-        CHECK(image.rgb && !dlm_preprocess(ctx, &p, &image, got));
+        CHECK(image.rgb &&
+              !dlm_preprocess(ctx, &p, &image, &(struct dlm_pixel_shape){1, 28, 28}, got));
         for (int k = 0; want.data && k < 3 * 28 * 28; k++)
             if (!CHECK(!memcmp(&got[k], &want.data[k], sizeof(float)))) {
                 printf("     value %d: got %.9g, want %.9g\n", k, got[k], want.data[k]);
@@ -160,31 +161,30 @@ static void test_steps(struct dlm_ctx *ctx)
 {
     uint8_t rgb[6] = {0, 100, 255, 1, 2, 3};
     const struct dlm_image image = {.width = 2, .height = 1, .rgb = rgb};
+    struct dlm_pixel_shape shape = {1, 1, 2};
     struct dlm_processor p;
     float v[6];
 
     p = *dlm_family_paligemma.processor;
-    p.height = 1;
-    p.width = 2;
     p.mean[1] = 0.25;
     p.std[2] = 0.125;
     check_case("planes, mean and std of each channel");
-    CHECK(!dlm_preprocess(ctx, &p, &image, v));
+    CHECK(!dlm_preprocess(ctx, &p, &image, &shape, v));
     CHECK(v[0] == -1.0f && v[4] == 4.0f);
     CHECK(v[2] == ((float)(100 * (1.0 / 255.0)) - 0.25f) / 0.5f);
     check_case("without normalising");
     p.do_normalize = false;
-    CHECK(!dlm_preprocess(ctx, &p, &image, v));
+    CHECK(!dlm_preprocess(ctx, &p, &image, &shape, v));
     CHECK(v[0] == 0.0f && v[1] == (float)(1 / 255.0) && v[4] == 1.0f);
     check_case("without rescaling");
     p.do_rescale = false;
-    CHECK(!dlm_preprocess(ctx, &p, &image, v));
+    CHECK(!dlm_preprocess(ctx, &p, &image, &shape, v));
     CHECK(v[2] == 100.0f && v[5] == 3.0f);
     check_case("without resizing");
     p.do_resize = false;
-    CHECK(!dlm_preprocess(ctx, &p, &image, v));
-    p.width = 3;
-    CHECK_INT(dlm_preprocess(ctx, &p, &image, v), DLM_ERR_INVALID);
+    CHECK(!dlm_preprocess(ctx, &p, &image, &shape, v));
+    shape.width = 3;
+    CHECK_INT(dlm_preprocess(ctx, &p, &image, &shape, v), DLM_ERR_INVALID);
 }
 
 int main(void)

@@ -227,7 +227,7 @@ static void train_block(struct rig *r, const struct block_case *c, const struct 
         goto done;
     grad->role = DLM_ROLE_STATE;
     struct dlm_build b = {.g = r->graph, .policy = DLM_DTYPE_F32, .lora = r->lora,
-                          .for_training = true, .tokens = TOKENS};
+                          .for_training = true};
     struct dlm_tensor *x = golden_leaf(r, DLM_DTYPE_F32, "x", ROWS, hidden);
     if (!x)
         goto done;
@@ -404,7 +404,7 @@ static void train_decoder(struct rig *r, const struct dlm_decoder *d)
     if (!read_labels(r, &l) || !CHECK(!dlm_graph_create(r->ctx, &r->graph)))
         return;
     struct dlm_build b = {.g = r->graph, .policy = DLM_DTYPE_F32, .lora = r->lora,
-                          .for_training = true, .tokens = TOKENS};
+                          .for_training = true};
     struct dlm_tensor *hidden = build_hidden(r, &b, d, &l);
     struct dlm_tensor *logprob = dlm_decoder_loss(
         &b, d, hidden, leaf(r, DLM_DTYPE_I32, l.num, 0, l.labels),

@@ -20,9 +20,10 @@ static struct dlm_device *device;
 static bool measure(const struct dlm_model *m, struct dlm_lora *lora, struct dlm_budget *b)
 {
     const struct dlm_pass_params pass_params = {
-        .batch = 2, .tokens = 48, .labels = 16, .images = 2, .backward = true, .checkpoint = true};
+        .batch = 2, .tokens = 48, .labels = 16, .room = {2, m->tower.max_patches},
+        .backward = true, .checkpoint = true};
     const struct dlm_generator_params generator_params = {
-        .prompt_len = 40, .max_tokens = 8, .num_images = 1};
+        .prompt_len = 40, .max_tokens = 8, .room = {1, m->tower.max_patches}};
     struct dlm_pass *pass = NULL;
     struct dlm_generator *generator = NULL;
     struct dlm_vision vision = {0};
@@ -31,17 +32,17 @@ static bool measure(const struct dlm_model *m, struct dlm_lora *lora, struct dlm
     *b = (struct dlm_budget){0};
     bool ok = CHECK(!dlm_pass_create(ctx, &pass, m, lora, &pass_params)) &&
               CHECK(!dlm_generator_create(ctx, &generator, m, lora, &generator_params)) &&
-              CHECK(!dlm_vision_init(&vision, m, lora));
+              CHECK(!dlm_vision_init(&vision, m, lora, m->tower.max_patches));
     if (ok) {
         plans[0] = pass->plan;
-        plans[1] = vision.plan;
+        plans[1] = vision.largest.plan;
         dlm_generator_plans(generator, plans + 2);
         dlm_budget_add_weights(b, m, DLM_WEIGHT_GROUPS_ALL);
         dlm_budget_add_lora(b, lora, DLM_LORA_MOMENTS);
         dlm_budget_add_workspace(b, plans, 4);
         dlm_budget_add_slots(b, &pass->slots);
         dlm_generator_add_to_budget(generator, b);
-        dlm_budget_add_slots(b, &vision.slots);
+        dlm_budget_add_slots(b, &vision.largest.slots);
     }
     dlm_vision_finish(&vision);
     dlm_generator_destroy(&generator);

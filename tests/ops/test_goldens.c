@@ -4,6 +4,7 @@
  * held against finite differences. */
 #include "graph/rewrite.h"
 #include "interpreter.h"
+#include "models/vit.h"
 #include "ops/build.h"
 #include "tests/check.h"
 #include "weights/checkpoint.h"
@@ -291,31 +292,38 @@ static void test_golden(const struct golden *c)
     finish_net(&net);
 }
 
-/* torch.nn.Conv2d with stride = kernel size as patchify and a matmul. */
+/* torch.nn.Conv2d with stride = kernel size as patches, which the host makes, and a matmul. */
 static void test_conv(void)
 {
+    static const char *const roles[] = {"w", "bias", "dy"};
+    const struct dlm_pixel_shape shape = {2, 10, 7};
+    const int64_t patches = 2 * 3 * 2, cols = 3 * 3 * 3;
+    const struct dlm_desc desc = dlm_desc_make(DLM_DTYPE_F32, 2, (int64_t[]){patches, cols});
     struct net net = {0};
-    int64_t cols = 3 * 3 * 3;
 
     check_case("conv");
     if (!CHECK(!dlm_graph_create(ctx, &net.graph)))
         return;
-    static const char *const roles[] = {"pixels", "w", "bias", "dy"};
-    for (int i = 0; i < 4; i++)
-        net.leaves[i] = make_leaf(&net, "conv", roles[i]);
     struct dlm_graph *g = net.graph;
+    net.leaves[0] = dlm_graph_leaf(g, DLM_ROLE_INPUT, "patches", &desc);
+    for (int i = 0; i < 3; i++)
+        net.leaves[1 + i] = make_leaf(&net, "conv", roles[i]);
     struct dlm_tensor *weight = dlm_view_reshape(g, net.leaves[1], 2, (int64_t[]){4, cols});
     struct dlm_tensor *out =
-        dlm_matmul(g, dlm_patchify(g, net.leaves[0], 3), dlm_view_transpose(g, weight), NULL,
-                   net.leaves[2], &(struct dlm_matmul_attrs){0});
+        dlm_matmul(g, net.leaves[0], dlm_view_transpose(g, weight), NULL, net.leaves[2],
+                   &(struct dlm_matmul_attrs){0});
     /* [B * H/p * W/p, out] to PyTorch's [B, out, H/p, W/p]: by way of [B, H/p * W/p, out] */
     struct dlm_tensor *image = dlm_copy(
         g, dlm_view_transpose(g, dlm_view_reshape(g, out, 3, (int64_t[]){2, 6, 4})), DLM_DTYPE_F32);
     net.out = dlm_view_reshape(g, image, 4, (int64_t[]){2, 4, 3, 2});
     if (CHECK(!dlm_graph_backward(g, &net.out, &net.leaves[3], 1, false)) &&
         CHECK(interpreter_init(&net.it, g))) {
-        for (int i = 0; i < 4; i++)
-            load(&net, net.leaves[i], "conv", roles[i]);
+        const struct dlm_tensor_info *pixels = find("conv", "pixels");
+        if (CHECK(pixels && pixels->bytes == dlm_pixels_len(&shape) * sizeof(float)))
+            dlm_vit_fill_patches(3, &shape, (const float *)pixels->data,
+                                 net.it.data[net.leaves[0]->index]);
+        for (int i = 0; i < 3; i++)
+            load(&net, net.leaves[1 + i], "conv", roles[i]);
         interpreter_run(&net.it);
         struct dlm_host_tensor got = interpreter_tensor(&net.it, net.out);
         compare("conv", "out", &got, 1e-6);

@@ -78,25 +78,27 @@ static inline void fixture_close(struct fixture *f)
 static inline bool fixture_see(struct fixture *f)
 {
     struct dlm_workspace workspace = {0};
-    bool ok = CHECK(!dlm_vision_init(&f->vision, f->model, f->lora));
+    bool ok = CHECK(!dlm_vision_init(&f->vision, f->model, f->lora, f->plans[0].patches));
 
     f->has_vision = true;
-    ok = ok && CHECK(!dlm_workspace_init(&workspace, f->device, &f->vision.plan, 1)) &&
+    ok = ok && CHECK(!dlm_workspace_init(&workspace, f->device, &f->vision.largest.plan, 1)) &&
          CHECK(!dlm_vision_prepare(&f->vision, &workspace));
     for (int i = 0; ok && i < FIXTURE_MAX_IMAGES; i++) {
         struct dlm_image image = {0};
-        float *pixels = calloc(dlm_vision_pixels_len(f->model), sizeof(float));
-        float *features = calloc(dlm_vision_features_len(f->model), sizeof(float));
+        float *pixels = calloc(dlm_pixels_len(&f->plans[i].pixels), sizeof(float));
+        float *features = calloc(dlm_image_plan_features_len(f->model, &f->plans[i]),
+                                 sizeof(float));
         ok = CHECK(pixels && features) &&
              CHECK(!dlm_image_load(f->ctx, &image,
                                    fixture_path(f, i % 2 ? "images/two.png" : "images/one.png"))) &&
-             CHECK(!dlm_preprocess(f->ctx, &f->model->processor, &image, pixels)) &&
-             CHECK(!dlm_vision_run(&f->vision, pixels, features));
+             CHECK(!dlm_preprocess(f->ctx, &f->model->processor, &image, &f->plans[i].pixels,
+                                   pixels)) &&
+             CHECK(!dlm_vision_run(&f->vision, &f->plans[i], pixels, features));
         dlm_image_finish(&image);
         f->pixels[i] = pixels;
         f->features[i] = features;
     }
-    dlm_program_destroy(&f->vision.program); /* before its arenas */
+    dlm_program_destroy(&f->vision.largest.program); /* before its arenas */
     dlm_workspace_finish(&workspace);
     return ok;
 }
@@ -184,7 +186,8 @@ static inline struct dlm_example fixture_example(struct fixture *f, size_t i, in
 }
 
 /* Params of a pass that holds exactly the examples. */
-static inline struct dlm_pass_params fixture_pass_params(const struct dlm_example *list,
+static inline struct dlm_pass_params fixture_pass_params(const struct fixture *f,
+                                                         const struct dlm_example *list,
                                                          int64_t num)
 {
     struct dlm_pass_params p = {.batch = num};
@@ -192,7 +195,7 @@ static inline struct dlm_pass_params fixture_pass_params(const struct dlm_exampl
     for (int64_t i = 0; i < num; i++) {
         p.tokens = list[i].len > p.tokens ? list[i].len : p.tokens;
         p.labels += dlm_count_labels(list[i].is_label, list[i].len);
-        p.images += list[i].num_images;
+        dlm_image_room_add(f->model, &p.room, list[i].plans, list[i].num_images);
     }
     return p;
 }
@@ -244,8 +247,9 @@ static inline bool fixture_generate(struct fixture *f, const struct dlm_example 
 
     for (size_t i = 0; i < num_examples; i++) {
         params.prompt_len = DLM_MAX(params.prompt_len, examples[i].bidirectional_len);
-        params.num_images = DLM_MAX(params.num_images, examples[i].num_images);
+        params.room.slices = DLM_MAX(params.room.slices, examples[i].num_images);
     }
+    params.room.patches = params.room.slices ? f->plans[0].patches : 0;
     bool ok = CHECK(!dlm_generator_create(f->ctx, &g, f->model, f->lora, &params));
     if (ok) {
         dlm_generator_plans(g, plans);
@@ -282,7 +286,7 @@ static inline struct dlm_tensor *fixture_leaf(struct dlm_slots *slots, struct dl
 static inline bool fixture_logits(struct fixture *f, const struct dlm_example *e, float *out)
 {
     const struct dlm_decoder_config *c = &f->model->decoder.config;
-    const int64_t len = e->len, half = c->block.head_dim / 2, patches = f->model->image_tokens;
+    const int64_t len = e->len, half = c->block.head_dim / 2, patches = f->plans[0].patches;
     const int64_t features = patches * f->model->tower.width;
     const int32_t rows[4] = {0, (int32_t)len, (int32_t)e->bidirectional_len, (int32_t)len};
     struct dlm_slots slots = {.ctx = f->ctx, .device = f->device};

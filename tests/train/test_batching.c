@@ -15,7 +15,7 @@ struct result {
 static bool run_all(struct fixture *f, const struct dlm_example *list, int64_t batch, int64_t extra,
                     bool backwards, bool with_tower, struct result *r)
 {
-    const int64_t labels = fixture_pass_params(list, NUM).labels;
+    const int64_t labels = fixture_pass_params(f, list, NUM).labels;
     bool ok = fixture_clear_grads(f);
 
     r->grads = NULL;
@@ -24,10 +24,11 @@ static bool run_all(struct fixture *f, const struct dlm_example *list, int64_t b
         float got[256];
         for (int64_t i = 0; i < batch; i++)
             part[i] = list[backwards ? NUM - 1 - at - i : at + i];
-        struct dlm_pass_params params = fixture_pass_params(part, batch);
+        struct dlm_pass_params params = fixture_pass_params(f, part, batch);
         params.tokens += extra;
         params.labels += extra;
-        params.images += extra > 0;
+        params.room.slices += extra > 0;
+        params.room.patches = f->model->tower.max_patches;
         params.backward = true;
         params.dropout = f->lora->params.dropout > 0;
         params.with_tower = with_tower;
@@ -67,7 +68,7 @@ static void compare_ways(enum dlm_backend_kind backend, struct fixture *f, bool 
     /* text, image, image, image: an image's number is not its row's */
     for (size_t i = 0; i < NUM; i++)
         list[i] = fixture_example(f, (i + 2) % NUM, 10);
-    const int64_t labels = fixture_pass_params(list, NUM).labels;
+    const int64_t labels = fixture_pass_params(f, list, NUM).labels;
     if (!run_all(f, list, ways[0].batch, ways[0].extra, false, with_tower, &first))
         return;
     CHECK(norm_of(first.grads, (size_t)f->lora->len) > 1e-4);
@@ -94,7 +95,7 @@ static void compare_base(enum dlm_backend_kind backend, struct fixture *f)
 {
     struct dlm_lora *lora = f->lora;
     struct dlm_example e = fixture_example(f, 0, 10);
-    const struct dlm_pass_params params = fixture_pass_params(&e, 1);
+    const struct dlm_pass_params params = fixture_pass_params(f, &e, 1);
     struct dlm_pass_step step = {.examples = &e, .num = 1};
     float on[16], off[16], base[16];
 

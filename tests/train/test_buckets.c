@@ -114,11 +114,21 @@ static void test_find(void)
     p.labels = 9;
     CHECK_INT(dlm_buckets_find(&b, &p), -1);
     p.labels = 8;
-    p.images = 1;
+    p.room.slices = 1;
     CHECK_INT(dlm_buckets_find(&b, &p), -1);
-    p.images = 0;
+    p.room.slices = 0;
     p.backward = false;
     CHECK_INT(dlm_buckets_find(&b, &p), -1);
+    check_case("one with room for as many and as large images");
+    p.backward = true;
+    p.room = (struct dlm_image_room){.slices = 2, .patches = 64};
+    dlm_buckets_add(&b, &p);
+    p.room.slices = 1;
+    CHECK_INT(dlm_buckets_find(&b, &p), 2);
+    p.room.patches = 65;
+    CHECK_INT(dlm_buckets_find(&b, &p), -1);
+    p.room = (struct dlm_image_room){0};
+    CHECK_INT(dlm_buckets_find(&b, &p), 0); /* costs less without */
 }
 
 int main(void)

@@ -53,7 +53,7 @@ static bool compute(const struct fixture_params *params, bool has_mlp, struct re
     if (ok) {
         struct dlm_example list[] = {fixture_example(&f, 1, 6), fixture_example(&f, 2, 6)};
         const struct dlm_example *one = list + params->no_tower; /* with an image, or text */
-        struct dlm_pass_params pass = fixture_pass_params(one, 1);
+        struct dlm_pass_params pass = fixture_pass_params(&f, one, 1);
         const struct dlm_pass_step step = {.examples = one, .num = 1, .weight = 0.1f};
         pass.backward = pass.checkpoint = true;
         if (params->max_alloc_bytes)

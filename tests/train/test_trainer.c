@@ -42,7 +42,7 @@ static bool add_row(struct fixture *f, struct dlm_train_example *e, const int32_
 /* num_train and num_val rows from the case's scores: text and two images, of several lengths. */
 static bool make_data(struct fixture *f, struct dlm_train_data *d, size_t num_train, size_t num_val)
 {
-    const size_t bytes = dlm_vision_features_len(f->model) * sizeof(float);
+    const size_t bytes = dlm_image_plan_features_len(f->model, &f->plans[0]) * sizeof(float);
     bool ok = true;
 
     *d = (struct dlm_train_data){.ctx = f->ctx, .model = f->model};
@@ -234,7 +234,7 @@ static double loss_of_rows(struct fixture *f, const struct dlm_train_data *d)
         e.num_images = (int64_t)v->num_images;
         e.plans = &f->plans[d->num_images];
         e.features = &f->features[v->first_image];
-        const struct dlm_pass_params params = fixture_pass_params(&e, 1);
+        const struct dlm_pass_params params = fixture_pass_params(f, &e, 1);
         if (!fixture_run(f, &params, &(struct dlm_pass_step){.examples = &e, .num = 1}, false, got,
                          NULL))
             return NAN;

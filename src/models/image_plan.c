@@ -1,0 +1,20 @@
+/* Plans of files. */
+#include "models/image_plan.h"
+
+#include "models/model.h"
+
+size_t dlm_image_plan_features_len(const struct dlm_model *m, const struct dlm_image_plan *plan)
+{
+    return (size_t)plan->patches * (size_t)m->tower.width;
+}
+
+enum dlm_status dlm_image_plan_file(const struct dlm_model *m, const char *path, const char *name,
+                                    struct dlm_image_plan *plan)
+{
+    int width = 0, height = 0;
+    enum dlm_status st = DLM_OK;
+
+    if (!m->family->has_one_image_size)
+        st = dlm_image_read_size(m->ctx, path, name, &width, &height);
+    return st ? st : m->family->plan_image(m->ctx, m, width, height, plan);
+}
