@@ -40,8 +40,6 @@ static const struct dlm_op_probe probes[] = {
     {&dlm_op_layer_norm, .attrs.norm = {1e-6f, false}, .in = {ROWS_COLS, F32(128), F32(128)}},
     {&dlm_op_layer_norm_backward, .attrs.norm = {1e-6f, false},
      .in = {ROWS_COLS, F32(128), ROWS_COLS}},
-    {&dlm_op_softmax, .in = {ROWS_COLS}},
-    {&dlm_op_softmax_backward, .in = {ROWS_COLS, ROWS_COLS}},
     {&dlm_op_attention, "full", .varies = 6, .attrs.attention = {0.125f, DLM_ATTENTION_FULL},
      .in = {QUERY, KEY, KEY, I32(2, 4)}},
     {&dlm_op_attention, "prefix", .varies = 6, .attrs.attention = {0.125f, DLM_ATTENTION_PREFIX},

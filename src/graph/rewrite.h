@@ -21,9 +21,9 @@ enum dlm_status dlm_graph_prune(struct dlm_graph *graph) DLM_CHECK_RESULT;
 
 /* What waits for the backward pass waits as dtype: a large f32 temporary is narrowed after its last
  * use in the forward pass (or in its repetition), and widened before its first use in the gradient.
- * Left alone: tensors marked is_exact, inputs that their op names exact (of norms, softmax,
- * scores), and what the backward pass writes to. Nothing is done for f32. Call after
- * dlm_graph_backward() and, lest it keep alive what nobody needs, after dlm_graph_prune(). */
+ * Left alone: tensors marked is_exact, inputs that their op names exact (of norms and scores), and
+ * what the backward pass writes to. Nothing is done for f32. Call after dlm_graph_backward() and,
+ * lest it keep alive what nobody needs, after dlm_graph_prune(). */
 enum dlm_status dlm_graph_narrow_saved(struct dlm_graph *graph,
                                        enum dlm_dtype dtype) DLM_CHECK_RESULT;
 

@@ -28,7 +28,6 @@ struct dlm_tensor *dlm_rms_norm(struct dlm_graph *g, struct dlm_tensor *x,
 struct dlm_tensor *dlm_layer_norm(struct dlm_graph *g, struct dlm_tensor *x,
                                   struct dlm_tensor *weight, struct dlm_tensor *bias,
                                   const struct dlm_norm_attrs *attrs);
-struct dlm_tensor *dlm_softmax(struct dlm_graph *g, struct dlm_tensor *x);
 /* q [B, T, H, D] f32; k, v [B, S, Hkv, D]; rows i32 [B, 4]: q_start, kv_len, prefix_len, num_q */
 struct dlm_tensor *dlm_attention(struct dlm_graph *g, struct dlm_tensor *q, struct dlm_tensor *k,
                                  struct dlm_tensor *v, struct dlm_tensor *rows,

@@ -5,8 +5,8 @@
  *
  * so that sum_r -weights[r] logprob[r] is the loss and dlogits its gradient:
  * torch.nn.functional.cross_entropy with per-row weights. logits f32 [R, V] contiguous; labels i32
- * [R], a label outside 0..V-1 gives logprob 0 and a zero gradient; weights f32 [R]. dlogits may be
- * left out of memory by not using it: the planner still gives it a place, so tiles are small. */
+ * [R], a label outside 0..V-1 gives logprob 0 and a zero gradient; weights f32 [R]. dlogits, as
+ * large as the logits, is written and has a place in memory whether it is used or not. */
 #include <math.h>
 
 #include "ops/op.h"

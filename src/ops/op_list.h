@@ -18,8 +18,6 @@
     X(rms_norm_backward, rms_norm)                                                                 \
     X(layer_norm, layer_norm)                                                                      \
     X(layer_norm_backward, layer_norm)                                                             \
-    X(softmax, softmax)                                                                            \
-    X(softmax_backward, softmax)                                                                   \
     X(attention, attention)                                                                        \
     X(attention_backward, attention)                                                               \
     X(rope, rope)                                                                                  \

@@ -110,11 +110,6 @@ static struct dlm_tensor *build_norm(struct toy *t)
     return product(t, dlm_rms_norm(t->g, root(t), weight, &attrs), 1);
 }
 
-static struct dlm_tensor *build_softmax(struct toy *t)
-{
-    return product(t, dlm_softmax(t->g, root(t)), 1);
-}
-
 static struct dlm_tensor *build_attention(struct toy *t)
 {
     const struct dlm_attention_attrs attrs = {.scale = 0.125f, .mode = DLM_ATTENTION_PREFIX};
@@ -155,7 +150,6 @@ static const struct {
     {"aliases", build_aliases, 1, 1, true, false},
     {"right operand", build_right_operand, 2, 2, true, false},
     {"norm: its input stays", build_norm, 1, 1, false, false},
-    {"softmax: its result stays", build_softmax, 0, 0, true, false},
     {"attention: what scores are made of stays", build_attention, 2, 2, false, false},
     {"layers", build_layers, 4 * LAYERS - 1, 2 * LAYERS - 1, false, false},
 };

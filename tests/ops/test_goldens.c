@@ -46,7 +46,6 @@ static const struct golden goldens[] = {
      {"gate", "up"}, 1e-6, 0, true},
     {"copy_f16", &dlm_op_copy, {.copy_dtype = DLM_DTYPE_F16}, {"x"}, 0, 0, false},
     {"copy_bf16", &dlm_op_copy, {.copy_dtype = DLM_DTYPE_BF16}, {"x"}, 0, 0, false},
-    {"softmax", &dlm_op_softmax, {{0}}, {"x"}, 1e-6, 0, true},
     {"layer_norm", &dlm_op_layer_norm, {.norm = {0.01f, false}}, {"x", "weight", "bias"}, 1e-6, 0,
      true},
     {"rms_norm", &dlm_op_rms_norm, {.norm = {0.01f, false}}, {"x", "weight"}, 1e-6, 0, true},
