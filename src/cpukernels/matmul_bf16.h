@@ -1,28 +1,11 @@
-/* What the two bf16 engines share: rounding of x, and the repacking of W for bwd with AVX-512. */
+/* What the two bf16 engines share: the repacking of W for bwd with AVX-512. */
 #ifndef DLM_CPUKERNELS_MATMUL_BF16_H
 #define DLM_CPUKERNELS_MATMUL_BF16_H
 
 #include <immintrin.h>
 #include <string.h>
 
-#include "base/scalar.h"
 #include "cpukernels/matmul_drive.h"
-
-static void load_row_bf16(void *dst, const float *x, size_t len, size_t padded, uint32_t round_x)
-{
-    uint16_t *out = dst;
-    size_t i = 0;
-
-    (void)round_x; /* always to bf16 */
-    for (; i + 32 <= len; i += 32) {
-        const __m512 low = _mm512_loadu_ps(x + i), high = _mm512_loadu_ps(x + i + 16);
-        _mm512_storeu_si512(out + i, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-    }
-    for (; i < len; i++)
-        out[i] = (uint16_t)dlm_f32_to_bf16(x[i]); /* 16 bits */
-    for (; i < padded; i++)
-        out[i] = 0;
-}
 
 /* v[i] holds pair i of k for 16 n: [16 n][2 k]. Afterwards v[j] holds pair j of n for 16 k:
  * [16 k][2 n]. In 64-bit units: swap the two middle 16-bit values of each, then transpose 8 x 8. */

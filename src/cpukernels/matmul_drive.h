@@ -30,12 +30,10 @@ struct drive_source {
 /* What an engine brings. */
 struct drive_engine {
     uint32_t max_rows; /* of a register tile */
-    uint32_t a_bytes;  /* of an element of the copied x: 2 (bf16) or 4 (f32) */
+    uint32_t a_bytes;  /* of an element of the rounded x: 2 (bf16) or 4 (f32) */
     uint32_t w_bytes;  /* of an element of W */
     uint32_t b_bytes;  /* of an element of the block that the tiles read */
     bool is_bwd;
-    /* copies len values of x, rounding, and zeros up to padded */
-    void (*load_row)(void *dst, const float *x, size_t len, size_t padded, uint32_t round_x);
     /* writes the block to dst as panels [depth][16] (b_bytes 4) or [depth/2][16][2]; NULL: W's own
      * panels serve */
     void (*repack)(void *dst, const struct drive_source *source);
@@ -51,7 +49,7 @@ struct drive {
     const struct dlm_matmul_panel_params *p;
     const char *x, *w;
     struct dlm_tile_out out;
-    char *x_block, *w_block; /* scratch */
+    char *w_block; /* scratch */
     float *tile;
     uint32_t cols;           /* of y */
     uint32_t depth;          /* of the sum */
@@ -121,20 +119,6 @@ DLM_INLINE struct dlm_tile_ahead drive_ahead(const struct drive *d, const struct
     return a;
 }
 
-/* Copies this item's rows of x for one part of the sum. Gives the row stride in bytes. */
-DLM_INLINE size_t drive_load(const struct drive *d, size_t depth0, size_t depth)
-{
-    const size_t stride = depth * d->e->a_bytes + DLM_MATMUL_ROW_PAD;
-    const float *x = (const float *)(const void *)d->x + (size_t)d->row0 * d->p->x_stride + depth0;
-    const size_t len = DLM_MIN(depth, (size_t)d->depth - depth0);
-
-    for (uint32_t r = 0; r < d->rows; r++) {
-        d->e->load_row(d->x_block + r * stride, x + (size_t)r * d->p->x_stride, len, depth,
-                       d->p->round_x);
-    }
-    return stride;
-}
-
 /* The block of W as the tiles read it: repacked into scratch, or where it is. */
 DLM_INLINE struct drive_block drive_pack(const struct drive *d, const struct drive_source *s)
 {
@@ -187,7 +171,7 @@ DLM_INLINE struct drive drive_start(const struct drive_engine *e, const struct d
         .cols = e->is_bwd ? p->k : p->n,
         .depth = e->is_bwd ? p->n : p->k,
     };
-    const struct dlm_matmul_split split = dlm_matmul_split(p->m, d.cols, p->flags);
+    const struct dlm_matmul_split split = dlm_matmul_split(p->m, d.cols);
     const uint32_t row_item = (uint32_t)(item % split.row_items);
     const uint32_t col_item = (uint32_t)(item / split.row_items);
 
@@ -201,14 +185,10 @@ DLM_INLINE struct drive drive_start(const struct drive_engine *e, const struct d
     return d;
 }
 
-/* Where the item writes, and its scratch: the tile, the block of W, the rows of x (after which
- * there is room for a tile's rows more). */
+/* Where the item writes, and its scratch: the tile, the block of W. */
 DLM_INLINE void drive_bind(struct drive *d, const struct dlm_cpu_call *call)
 {
     const struct dlm_matmul_panel_params *p = d->p;
-    const uint32_t units = (uint32_t)(dlm_panel_padded_k(d->depth) / DLM_PANEL_DEPTH);
-    const size_t depth = (size_t)dlm_matmul_div_up_(units, d->parts) * DLM_PANEL_DEPTH;
-    const size_t block_len = depth * DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES;
     uint32_t next = 3;
 
     d->out = (struct dlm_tile_out){
@@ -216,15 +196,14 @@ DLM_INLINE void drive_bind(struct drive *d, const struct dlm_cpu_call *call)
         .y_stride = p->y_stride,
         .alpha = p->alpha,
     };
-    if (p->flags & DLM_MATMUL_C) {
+    if (p->flags & DLM_MATMUL_HAS_C) {
         d->out.c = call->buffers[next++];
         d->out.c_stride = p->c_stride;
     }
-    if (p->flags & DLM_MATMUL_BIAS)
+    if (p->flags & DLM_MATMUL_HAS_BIAS)
         d->out.bias = call->buffers[next];
     d->tile = call->scratch;
     d->w_block = (char *)call->scratch + 32 * DLM_MATMUL_TILE_COLS * sizeof(float);
-    d->x_block = d->w_block + (d->e->repack ? block_len * d->e->b_bytes : 0);
 }
 
 /* What to prefetch while block `block` of part `part` is worked on: the next block of the item, or
@@ -257,14 +236,9 @@ DLM_INLINE void drive_item(const struct drive_engine *e, const struct dlm_cpu_ca
     struct drive d = drive_start(e, call, item);
 
     drive_bind(&d, call);
+    const size_t stride = dlm_matmul_round_stride(d.depth, e->a_bytes);
     for (uint32_t part = 0; part < d.parts; part++) {
-        const size_t depth0 = drive_part(&d, part);
-        size_t stride = dlm_matmul_round_stride(d.depth, e->a_bytes);
-        const char *a = d.x + d.row0 * stride + depth0 * e->a_bytes;
-        if (!(d.p->flags & DLM_MATMUL_X_ROUNDED)) {
-            stride = drive_load(&d, depth0, drive_part(&d, part + 1) - depth0);
-            a = d.x_block;
-        }
+        const char *a = d.x + d.row0 * stride + drive_part(&d, part) * e->a_bytes;
         for (uint32_t block = 0; block < d.blocks; block++) {
             const struct drive_source s = drive_source(&d, part, block);
             struct dlm_tile_ahead ahead = drive_next(&d, call, item, part, block);

@@ -303,10 +303,10 @@ void DLM_CPU_KERNEL(matmul_general)(const struct dlm_cpu_call *call, int64_t ite
         .col0 = dlm_matmul_part(split.tiles, split.col_items, col_item) * DLM_MATMUL_TILE_COLS,
         .tile = call->scratch,
     };
-    if (p->flags & DLM_MATMUL_C) {
+    if (p->flags & DLM_MATMUL_HAS_C) {
         w.c = (const float *)call->buffers[next++] + i0 * p->c_batch[0] + i1 * p->c_batch[1];
     }
-    if (p->flags & DLM_MATMUL_BIAS)
+    if (p->flags & DLM_MATMUL_HAS_BIAS)
         w.bias = call->buffers[next];
     w.rows = dlm_matmul_part(num_rows, split.row_items, row_item + 1) - w.row0;
     const uint32_t tile1 = dlm_matmul_part(split.tiles, split.col_items, col_item + 1);

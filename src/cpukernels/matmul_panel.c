@@ -4,11 +4,6 @@
 #include "cpukernels/matmul_drive.h"
 #include "cpukernels/matmul_widen.h"
 
-static void load_row(void *dst, const float *x, size_t len, size_t padded, uint32_t round_x)
-{
-    dlm_round_row(dst, x, len, padded, round_x);
-}
-
 static void tile(uint32_t rows, const char *a, size_t stride, const char *b0, const char *b1,
                  size_t depth, struct dlm_tile_ahead *ahead, float *out)
 {
@@ -103,7 +98,7 @@ void DLM_CPU_KERNEL(matmul_panel_fwd_f32)(const struct dlm_cpu_call *call, int64
 {
     static const struct drive_engine engine = {
         .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 4, .b_bytes = 4,
-        .load_row = load_row, .tile = tile,
+        .tile = tile,
     };
 
     drive_item(&engine, call, item);
@@ -113,7 +108,7 @@ void DLM_CPU_KERNEL(matmul_panel_fwd_bf16)(const struct dlm_cpu_call *call, int6
 {
     static const struct drive_engine engine = {
         .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4,
-        .load_row = load_row, .repack = repack_fwd_bf16, .tile = tile,
+        .repack = repack_fwd_bf16, .tile = tile,
     };
 
     drive_item(&engine, call, item);
@@ -123,7 +118,7 @@ void DLM_CPU_KERNEL(matmul_panel_fwd_f16)(const struct dlm_cpu_call *call, int64
 {
     static const struct drive_engine engine = {
         .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4,
-        .load_row = load_row, .repack = repack_fwd_f16, .tile = tile,
+        .repack = repack_fwd_f16, .tile = tile,
     };
 
     drive_item(&engine, call, item);
@@ -133,7 +128,7 @@ void DLM_CPU_KERNEL(matmul_panel_bwd_f32)(const struct dlm_cpu_call *call, int64
 {
     static const struct drive_engine engine = {
         .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 4, .b_bytes = 4, .is_bwd = true,
-        .load_row = load_row, .repack = repack_bwd_f32, .tile = tile,
+        .repack = repack_bwd_f32, .tile = tile,
     };
 
     drive_item(&engine, call, item);
@@ -143,7 +138,7 @@ void DLM_CPU_KERNEL(matmul_panel_bwd_bf16)(const struct dlm_cpu_call *call, int6
 {
     static const struct drive_engine engine = {
         .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4, .is_bwd = true,
-        .load_row = load_row, .repack = repack_bwd_bf16, .tile = tile,
+        .repack = repack_bwd_bf16, .tile = tile,
     };
 
     drive_item(&engine, call, item);
@@ -153,7 +148,7 @@ void DLM_CPU_KERNEL(matmul_panel_bwd_f16)(const struct dlm_cpu_call *call, int64
 {
     static const struct drive_engine engine = {
         .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4, .is_bwd = true,
-        .load_row = load_row, .repack = repack_bwd_f16, .tile = tile,
+        .repack = repack_bwd_f16, .tile = tile,
     };
 
     drive_item(&engine, call, item);

@@ -98,7 +98,7 @@ void dlm_cpu_matmul_panel_fwd_bf16_amx(const struct dlm_cpu_call *call, int64_t 
 {
     static const struct drive_engine engine = {
         .max_rows = MAX_ROWS, .a_bytes = 2, .w_bytes = 2, .b_bytes = 2,
-        .load_row = load_row_bf16, .tile = tile,
+        .tile = tile,
     };
 
     run_item(&engine, call, item);
@@ -108,7 +108,7 @@ void dlm_cpu_matmul_panel_bwd_bf16_amx(const struct dlm_cpu_call *call, int64_t 
 {
     static const struct drive_engine engine = {
         .max_rows = MAX_ROWS, .a_bytes = 2, .w_bytes = 2, .b_bytes = 2, .is_bwd = true,
-        .load_row = load_row_bf16, .repack = repack_transposed, .tile = tile,
+        .repack = repack_transposed, .tile = tile,
     };
 
     run_item(&engine, call, item);

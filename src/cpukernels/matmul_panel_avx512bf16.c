@@ -74,7 +74,7 @@ void dlm_cpu_matmul_panel_fwd_bf16_avx512bf16(const struct dlm_cpu_call *call, i
 {
     static const struct drive_engine engine = {
         .max_rows = 12, .a_bytes = 2, .w_bytes = 2, .b_bytes = 2,
-        .load_row = load_row_bf16, .tile = tile,
+        .tile = tile,
     };
 
     drive_item(&engine, call, item);
@@ -84,7 +84,7 @@ void dlm_cpu_matmul_panel_bwd_bf16_avx512bf16(const struct dlm_cpu_call *call, i
 {
     static const struct drive_engine engine = {
         .max_rows = 12, .a_bytes = 2, .w_bytes = 2, .b_bytes = 2, .is_bwd = true,
-        .load_row = load_row_bf16, .repack = repack_transposed, .tile = tile,
+        .repack = repack_transposed, .tile = tile,
     };
 
     drive_item(&engine, call, item);

@@ -97,11 +97,11 @@ DLM_INLINE void run_item(const struct dlm_cpu_call *call, int64_t item, const ve
     };
     uint32_t next = 3;
 
-    if (p->flags & DLM_MATMUL_C) {
+    if (p->flags & DLM_MATMUL_HAS_C) {
         out.c = call->buffers[next++];
         out.c_stride = p->c_stride;
     }
-    if (p->flags & DLM_MATMUL_BIAS)
+    if (p->flags & DLM_MATMUL_HAS_BIAS)
         out.bias = call->buffers[next];
     for (uint32_t r = 0; r < p->m; r++) {
         const float *row = (const float *)call->buffers[0] + (size_t)r * p->x_stride;

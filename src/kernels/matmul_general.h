@@ -2,8 +2,9 @@
  * any strides: adapters, their gradients, and whatever is no packed weight. a is f32; b is f32,
  * bf16 or f16; sums are f32. Two batch dimensions, a stride of 0 repeats an operand.
  *
- * Bindings: 0 a, 1 b, 2 y, then c (f32) with DLM_MATMUL_C, then bias (f32) with DLM_MATMUL_BIAS. c
- * may be y itself. Rows of y and c are contiguous. All strides count elements of the operand.
+ * Bindings: 0 a, 1 b, 2 y, then c (f32) with DLM_MATMUL_HAS_C, then bias (f32) with
+ * DLM_MATMUL_HAS_BIAS. c may be y itself. Rows of y and c are contiguous. All strides count
+ * elements of the operand.
  *
  * Dispatch: groups = {dlm_matmul_general_items(), 1, 1}, scratch_bytes =
  * dlm_matmul_general_scratch(). The result depends on shapes and strides, never on threads. */
@@ -19,8 +20,8 @@ struct dlm_matmul_general_params {
     uint32_t y_m, c_m; /* row strides of y and c */
     uint32_t batch[2]; /* both at least 1 */
     uint32_t a_batch[2], b_batch[2], y_batch[2], c_batch[2]; /* strides of the batch dimensions */
-    uint32_t b_dtype;                                        /* enum dlm_dtype */
-    uint32_t flags;                                          /* DLM_MATMUL_C, DLM_MATMUL_BIAS */
+    uint32_t b_dtype; /* enum dlm_dtype */
+    uint32_t flags;   /* DLM_MATMUL_HAS_C, DLM_MATMUL_HAS_BIAS */
     float alpha;
 };
 

@@ -9,16 +9,14 @@
  * f32 FMA; fwd_bf16_avx512bf16 and fwd_bf16_amx round x to bf16. All sums are f32. The result
  * depends on shapes and the kernel, never on the number of threads.
  *
- * Bindings: 0 x (f32, row stride x_stride), 1 W (panels), 2 y (f32, row stride y_stride), then c
- * (f32, row stride c_stride) with DLM_MATMUL_C, then bias (f32) with DLM_MATMUL_BIAS (fwd and vec).
- * c may be y itself. x and y must not overlap. Strides count elements.
+ * Bindings: 0 x, 1 W (panels), 2 y (f32, row stride y_stride), then c (f32, row stride c_stride)
+ * with DLM_MATMUL_HAS_C, then bias (f32) with DLM_MATMUL_HAS_BIAS (fwd and vec). c may be y itself.
+ * x and y must not overlap. Strides count elements.
  *
- * With DLM_MATMUL_X_ROUNDED (fwd and bwd) binding 0 is what matmul_panel_round made of x, and
- * x_stride is not read. Otherwise every item copies its rows of x into scratch, again for each few
- * hundred columns, which costs 3 to 30 % (the fewer columns y has, the more). Bindings of
- * matmul_panel_round: 0 x, 1 the copy (dlm_matmul_round_bytes()): bf16 for the bf16 engines, and
- * with DLM_MATMUL_ROUND_F32 f32, rounded as round_x says, for the f32 ones. One copy serves all
- * matmuls that read the same x.
+ * x of fwd and bwd is what matmul_panel_round made of it (dlm_matmul_round_bytes()): bf16 for the
+ * bf16 engines, and with DLM_MATMUL_ROUND_F32 f32, rounded as round_x says, for the f32 ones. One
+ * copy serves all matmuls that read the same x. x of vec and of matmul_panel_round is f32 with row
+ * stride x_stride.
  *
  * Dispatch: groups = {items, 1, 1}, scratch_bytes as given below. */
 #ifndef DLM_KERNELS_MATMUL_PANEL_H
@@ -26,11 +24,7 @@
 
 #include "base/attr.h"
 #include "kernels/panel.h"
-
-#define DLM_MATMUL_C 1u         /* add c */
-#define DLM_MATMUL_BIAS 2u      /* add bias to every row */
-#define DLM_MATMUL_X_ROUNDED 4u /* binding 0 comes from matmul_panel_round */
-#define DLM_MATMUL_ROUND_F32 8u /* matmul_panel_round: write f32, for the f32 engines */
+#include "kernels/params.h"
 
 /* What x is rounded to before it is multiplied. The bf16 engines always round to bf16. */
 #define DLM_MATMUL_ROUND_NONE 0u
@@ -41,7 +35,7 @@ struct dlm_matmul_panel_params {
     uint32_t m;    /* rows of x and y */
     uint32_t n, k; /* W is [n, k] */
     uint32_t x_stride, y_stride, c_stride;
-    uint32_t flags;
+    uint32_t flags; /* DLM_MATMUL_HAS_C, DLM_MATMUL_HAS_BIAS; matmul_panel_round: ROUND_F32 */
     uint32_t round_x;
     float alpha;
 };
@@ -54,8 +48,6 @@ struct dlm_matmul_panel_params {
 #define DLM_MATMUL_DEPTH_BYTES 4608 /* longest stretch of the sum in one pass, in bytes of x */
 #define DLM_MATMUL_CHUNK_ROWS 256  /* rows of an item; a multiple of the largest register tile */
 #define DLM_MATMUL_MIN_ITEMS 16    /* as far as the columns allow */
-#define DLM_MATMUL_COPY_TILES 12   /* the same two, where each item copies its rows of x */
-#define DLM_MATMUL_COPY_ITEMS 8
 #define DLM_MATMUL_ROW_PAD 64      /* bytes after each copied row, against cache set collisions */
 
 /* How y is shared out: item i works on part i % row_items of the rows and part i / row_items of the
@@ -70,17 +62,14 @@ static inline uint32_t dlm_matmul_div_up_(uint32_t a, uint32_t b)
     return a / b + (a % b != 0);
 }
 
-/* Items are a block wide; wider when each has to copy its rows of x first. */
-static inline struct dlm_matmul_split dlm_matmul_split(uint32_t rows, uint32_t cols, uint32_t flags)
+static inline struct dlm_matmul_split dlm_matmul_split(uint32_t rows, uint32_t cols)
 {
     const uint32_t tiles = dlm_matmul_div_up_(cols, DLM_MATMUL_TILE_COLS);
-    const bool is_copied = !(flags & DLM_MATMUL_X_ROUNDED);
-    const uint32_t most = is_copied ? DLM_MATMUL_COPY_TILES : DLM_MATMUL_BLOCK_TILES;
-    const uint32_t least_items = is_copied ? DLM_MATMUL_COPY_ITEMS : DLM_MATMUL_MIN_ITEMS;
 
     return (struct dlm_matmul_split){
         .tiles = tiles,
-        .col_items = DLM_MAX(dlm_matmul_div_up_(tiles, most), DLM_MIN(tiles, least_items)),
+        .col_items = DLM_MAX(dlm_matmul_div_up_(tiles, DLM_MATMUL_BLOCK_TILES),
+                             DLM_MIN(tiles, DLM_MATMUL_MIN_ITEMS)),
         .row_items = dlm_matmul_div_up_(rows, DLM_MATMUL_CHUNK_ROWS),
     };
 }
@@ -94,20 +83,18 @@ static inline uint32_t dlm_matmul_part(uint32_t len, uint32_t parts, uint32_t in
 /* Items of a fwd (y has n columns) or bwd (y has k columns) kernel. */
 static inline uint32_t dlm_matmul_panel_items(const struct dlm_matmul_panel_params *p, bool is_bwd)
 {
-    const struct dlm_matmul_split s = dlm_matmul_split(p->m, is_bwd ? p->k : p->n, p->flags);
+    const struct dlm_matmul_split s = dlm_matmul_split(p->m, is_bwd ? p->k : p->n);
 
     return s.col_items * s.row_items;
 }
 
-/* Scratch of a worker for any fwd or bwd kernel: a block of x, a block of W, a register tile. */
+/* Scratch of a worker for any fwd or bwd kernel: a block of W and a register tile. */
 static inline size_t dlm_matmul_panel_scratch(const struct dlm_matmul_panel_params *p, bool is_bwd)
 {
     const int64_t depth = dlm_panel_padded_k(is_bwd ? p->n : p->k);
     const size_t bytes = DLM_MIN((size_t)depth * 4, (size_t)DLM_MATMUL_DEPTH_BYTES);
-    const size_t rows = (size_t)DLM_MIN(p->m, (uint32_t)DLM_MATMUL_CHUNK_ROWS) + 32;
 
-    return rows * (bytes + DLM_MATMUL_ROW_PAD) +
-           bytes * DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES + 32 * 32 * sizeof(float);
+    return bytes * DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES + 32 * 32 * sizeof(float);
 }
 
 /* vec: each item reads up to 4 panels. */

@@ -69,6 +69,7 @@ struct dlm_matmul_params {
 #define DLM_MATMUL_HAS_BIAS 2u
 #define DLM_MATMUL_A_BF16 4u /* round a to bf16 before the product */
 #define DLM_MATMUL_A_F16 8u
+#define DLM_MATMUL_ROUND_F32 16u /* matmul_panel_round: write f32, for the f32 engines */
 
 /* Elementwise over contiguous arrays: scale (factor), activations (kind). */
 struct dlm_map_params {
@@ -77,7 +78,7 @@ struct dlm_map_params {
     DLM_F32 factor;
 };
 
-/* Row-wise ops over contiguous [rows, cols]: norms, softmax. */
+/* Row-wise ops over contiguous [rows, cols]: norms. */
 struct dlm_rows_params {
     DLM_U32 rows;
     DLM_U32 cols;

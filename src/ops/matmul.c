@@ -125,6 +125,11 @@ static bool has_bias(const struct dlm_lowering *l)
     return !dlm_desc_is_absent(&l->inputs[BIAS]);
 }
 
+static uint32_t addend_flags(const struct dlm_lowering *l)
+{
+    return (has_c(l) ? DLM_MATMUL_HAS_C : 0) | (has_bias(l) ? DLM_MATMUL_HAS_BIAS : 0);
+}
+
 /* Bindings a, b, out, then c and bias where there are: the CPU kernels' order. */
 static void bind_addends(const struct dlm_lowering *l, struct dlm_kernel_call *call)
 {
@@ -191,19 +196,18 @@ static enum dlm_status lower_panel(struct dlm_lowering *l)
         .x_stride = (uint32_t)a->stride[0],
         .y_stride = (uint32_t)out->stride[0],
         .c_stride = has_c(l) ? (uint32_t)l->inputs[C].stride[0] : 0,
-        .flags = (has_c(l) ? DLM_MATMUL_C : 0) | (has_bias(l) ? DLM_MATMUL_BIAS : 0),
+        .flags = addend_flags(l),
         .round_x = panel_round(l->attrs->matmul.round),
         .alpha = (float)alpha_of(l->attrs),
     };
     const bool is_vec = !is_bwd && p.m <= DLM_MATMUL_VEC_ROWS;
     const enum panel_engine engine = choose_engine(l, is_vec);
     struct dlm_operand x = DLM_INPUT(A);
-    if (!is_vec) {
-        enum dlm_status st = round_rows(l, p, is_bwd ? p.n : p.k, engine != ENGINE_F32, &x);
-        if (st)
-            return st;
-        p.flags |= DLM_MATMUL_X_ROUNDED;
-    }
+    enum dlm_status st = DLM_OK;
+    if (!is_vec)
+        st = round_rows(l, p, is_bwd ? p.n : p.k, engine != ENGINE_F32, &x);
+    if (st)
+        return st;
     struct dlm_kernel_call call = {
         .args = {x, DLM_INPUT(B), DLM_OUTPUT(0)},
         .num_args = 3,
@@ -225,7 +229,7 @@ static struct dlm_matmul_params make_params(const struct dlm_lowering *l)
     uint32_t out_stride[4];
     struct dlm_matmul_params p = {
         .alpha = (float)alpha_of(l->attrs),
-        .flags = (has_c(l) ? DLM_MATMUL_HAS_C : 0) | (has_bias(l) ? DLM_MATMUL_HAS_BIAS : 0) |
+        .flags = addend_flags(l) |
                  (l->attrs->matmul.round == DLM_DTYPE_BF16 ? DLM_MATMUL_A_BF16 : 0) |
                  (l->attrs->matmul.round == DLM_DTYPE_F16 ? DLM_MATMUL_A_F16 : 0),
         .a_lead = (uint32_t)l->inputs[A].lead,
@@ -286,7 +290,7 @@ static enum dlm_status lower_general(struct dlm_lowering *l)
         .y_batch = {s.out_stride[0], s.out_stride[1]},
         .c_batch = {s.c_stride[0], s.c_stride[1]},
         .b_dtype = l->inputs[B].dtype,
-        .flags = (has_c(l) ? DLM_MATMUL_C : 0) | (has_bias(l) ? DLM_MATMUL_BIAS : 0),
+        .flags = addend_flags(l),
         .alpha = s.alpha,
     };
     struct dlm_kernel_call call = {

@@ -167,7 +167,7 @@ static void probe_memory(struct bench *b)
     dlm_buffer_destroy(&buffer.buffer);
 }
 
-/* Calls of one kernel over copies of W; x is rounded once, outside the timing, if asked for. */
+/* Calls of one kernel over copies of W; fwd and bwd read an x that counts as rounded before. */
 static struct result bench_kernel(struct bench *b, const char *kernel, enum dlm_dtype dtype,
                                   struct dlm_matmul_panel_params p, bool is_bwd, bool is_vec)
 {
@@ -189,7 +189,7 @@ static struct result bench_kernel(struct bench *b, const char *kernel, enum dlm_
     for (size_t i = 0; i < copies; i++) {
         list[i] = (struct dlm_dispatch){
             .kernel = kernel,
-            .bindings = {p.flags & DLM_MATMUL_X_ROUNDED ? xr : x,
+            .bindings = {is_vec ? x : xr,
                          {.buffer = w.buffer, .offset = i * w_bytes, .bytes = w_bytes}, y},
             .num_bindings = 3,
             .groups = {is_vec ? dlm_matmul_vec_items(&p) : dlm_matmul_panel_items(&p, is_bwd), 1,
@@ -216,17 +216,16 @@ static bool is_wanted(const struct bench *b, const char *kernel)
 }
 
 static void bench_products(struct bench *b, const char *kernel, enum dlm_dtype dtype, bool is_bwd,
-                           bool is_vdp, uint32_t flags)
+                           bool is_vdp)
 {
     if (!is_wanted(b, kernel))
         return;
-    printf("%s%s: GFLOP/s best (median), %% of the %s peak\n", kernel,
-           flags & DLM_MATMUL_X_ROUNDED ? " (x rounded before)" : "", is_vdp ? "vdpbf16ps" : "FMA");
+    printf("%s: GFLOP/s best (median), %% of the %s peak\n", kernel, is_vdp ? "vdpbf16ps" : "FMA");
     for (size_t s = 0; s < DLM_ARRAY_LEN(shapes); s++) {
         printf("  %5u,%5u", shapes[s].n, shapes[s].k);
         for (size_t i = 0; i < DLM_ARRAY_LEN(rows); i++) {
             const struct dlm_matmul_panel_params p = {
-                .m = rows[i], .n = shapes[s].n, .k = shapes[s].k, .flags = flags,
+                .m = rows[i], .n = shapes[s].n, .k = shapes[s].k,
             };
             const double flops = 2.0 * p.m * p.n * p.k / 1e9;
             probe_peaks(b);
@@ -311,7 +310,7 @@ static void bench_general_rank(struct bench *b, uint32_t t, uint32_t n, uint32_t
             .a_m = products[i].a_m, .a_k = products[i].a_k,
             .b_k = products[i].b_k, .b_n = products[i].b_n,
             .y_m = products[i].n, .c_m = products[i].n,
-            .batch = {1, 1}, .flags = DLM_MATMUL_C, .alpha = 1.0f,
+            .batch = {1, 1}, .flags = DLM_MATMUL_HAS_C, .alpha = 1.0f,
         };
         struct dlm_binding x = make_buffer(b, (size_t)p.m * p.k * sizeof(float));
         struct dlm_binding w = make_buffer(b, (size_t)p.n * p.k * sizeof(float));
@@ -391,24 +390,15 @@ int main(int argc, char **argv)
     probe_memory(&b);
     printf("%s, %s, %u threads: vdpbf16ps %.0f GFLOP/s, FMA %.0f GFLOP/s, read %.1f GB/s\n",
            caps->info.name, caps->info.driver, (unsigned)caps->num_units, b.vdp, b.fma, b.read);
-    bench_products(&b, "matmul_panel_fwd_bf16_avx512bf16", DLM_DTYPE_BF16, false, true, 0);
-    bench_products(&b, "matmul_panel_fwd_bf16_avx512bf16", DLM_DTYPE_BF16, false, true,
-                   DLM_MATMUL_X_ROUNDED);
-    bench_products(&b, "matmul_panel_bwd_bf16_avx512bf16", DLM_DTYPE_BF16, true, true, 0);
-    bench_products(&b, "matmul_panel_bwd_bf16_avx512bf16", DLM_DTYPE_BF16, true, true,
-                   DLM_MATMUL_X_ROUNDED);
-    bench_products(&b, "matmul_panel_fwd_bf16_amx", DLM_DTYPE_BF16, false, true, 0);
-    bench_products(&b, "matmul_panel_bwd_bf16_amx", DLM_DTYPE_BF16, true, true, 0);
-    bench_products(&b, "matmul_panel_fwd_bf16", DLM_DTYPE_BF16, false, false,
-                   DLM_MATMUL_X_ROUNDED);
-    bench_products(&b, "matmul_panel_bwd_bf16", DLM_DTYPE_BF16, true, false,
-                   DLM_MATMUL_X_ROUNDED);
-    bench_products(&b, "matmul_panel_fwd_f32", DLM_DTYPE_F32, false, false,
-                   DLM_MATMUL_X_ROUNDED);
-    bench_products(&b, "matmul_panel_bwd_f32", DLM_DTYPE_F32, true, false,
-                   DLM_MATMUL_X_ROUNDED);
-    bench_products(&b, "matmul_panel_fwd_f16", DLM_DTYPE_F16, false, false,
-                   DLM_MATMUL_X_ROUNDED);
+    bench_products(&b, "matmul_panel_fwd_bf16_avx512bf16", DLM_DTYPE_BF16, false, true);
+    bench_products(&b, "matmul_panel_bwd_bf16_avx512bf16", DLM_DTYPE_BF16, true, true);
+    bench_products(&b, "matmul_panel_fwd_bf16_amx", DLM_DTYPE_BF16, false, true);
+    bench_products(&b, "matmul_panel_bwd_bf16_amx", DLM_DTYPE_BF16, true, true);
+    bench_products(&b, "matmul_panel_fwd_bf16", DLM_DTYPE_BF16, false, false);
+    bench_products(&b, "matmul_panel_bwd_bf16", DLM_DTYPE_BF16, true, false);
+    bench_products(&b, "matmul_panel_fwd_f32", DLM_DTYPE_F32, false, false);
+    bench_products(&b, "matmul_panel_bwd_f32", DLM_DTYPE_F32, true, false);
+    bench_products(&b, "matmul_panel_fwd_f16", DLM_DTYPE_F16, false, false);
     bench_vec(&b, "matmul_panel_vec_bf16", DLM_DTYPE_BF16);
     bench_vec(&b, "matmul_panel_vec_f32", DLM_DTYPE_F32);
     bench_vec(&b, "matmul_panel_vec_f16", DLM_DTYPE_F16);

@@ -172,7 +172,7 @@ static inline struct dlm_matmul_panel_params case_params(const struct matmul_dat
         .x_stride = d->x_stride,
         .y_stride = d->y_stride,
         .c_stride = d->c_stride,
-        .flags = (s->c ? DLM_MATMUL_C : 0) | (d->bias ? DLM_MATMUL_BIAS : 0),
+        .flags = (s->c ? DLM_MATMUL_HAS_C : 0) | (d->bias ? DLM_MATMUL_HAS_BIAS : 0),
         .round_x = s->round_x,
         .alpha = s->alpha,
     };

@@ -188,7 +188,7 @@ static void run_case(struct dlm_device *device, const struct general_data *d, ui
         .y_batch = {d->y.batch[0], d->y.batch[1]},
         .c_batch = {d->c.batch[0], d->c.batch[1]},
         .b_dtype = s->b_dtype,
-        .flags = (reads_c ? DLM_MATMUL_C : 0) | (s->has_bias ? DLM_MATMUL_BIAS : 0),
+        .flags = (reads_c ? DLM_MATMUL_HAS_C : 0) | (s->has_bias ? DLM_MATMUL_HAS_BIAS : 0),
         .alpha = s->alpha,
     };
     struct dlm_dispatch call = {

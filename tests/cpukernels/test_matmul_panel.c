@@ -81,11 +81,12 @@ static size_t engine_bytes(const char *kernel)
     return strstr(kernel, "_avx512bf16") || strstr(kernel, "_amx") ? 2 : 4;
 }
 
-/* Runs a kernel; x is rounded by matmul_panel_round first when is_rounded. y: [d->y_len]. */
+/* Runs a kernel; x of fwd and bwd is rounded by matmul_panel_round first. y: [d->y_len]. */
 static void run_case(struct machine *machine, const struct matmul_data *d, const char *kernel,
-                     bool is_vec, bool is_rounded, float *y)
+                     bool is_vec, float *y)
 {
-    struct dlm_matmul_panel_params p = case_params(d);
+    const struct dlm_matmul_panel_params p = case_params(d);
+    const bool is_rounded = !is_vec;
     struct dlm_dispatch list[2] = {{0}, {0}};
     struct dlm_dispatch *main_call = &list[is_rounded];
     const size_t x_bytes = (size_t)p.m * p.x_stride * sizeof(float);
@@ -107,7 +108,6 @@ static void run_case(struct machine *machine, const struct matmul_data *d, const
         };
         set_params(&list[0], &round);
         main_call->bindings[0] = list[0].bindings[1];
-        p.flags |= DLM_MATMUL_X_ROUNDED;
     }
     main_call->kernel = kernel;
     main_call->bindings[1] = bind(machine->device, d->panels, d->panel_bytes);
@@ -145,13 +145,13 @@ static void run_case(struct machine *machine, const struct matmul_data *d, const
 
 /* One kernel with every number of threads: right, and the same bits. */
 static void check_kernel(struct machine machines[], const struct matmul_data *d,
-                         const char *kernel, bool is_vec, bool is_rounded)
+                         const char *kernel, bool is_vec)
 {
     float *first = case_alloc(d->y_len * sizeof(float));
     float *y = case_alloc(d->y_len * sizeof(float));
 
     for (int t = 0; t < MAX_THREADS; t++) {
-        run_case(&machines[t], d, kernel, is_vec, is_rounded, t ? y : first);
+        run_case(&machines[t], d, kernel, is_vec, t ? y : first);
         if (t == 0 && !case_check_y(d, first, TOLERANCE, kernel))
             break;
         if (t && !CHECK(!memcmp(first, y, d->y_len * sizeof(float))))
@@ -175,11 +175,10 @@ static void check_case_on(struct machine machines[], const struct matmul_case *s
     struct matmul_data *d = case_create(&plain, is_bwd, dtype);
     snprintf(kernel, sizeof(kernel), "matmul_panel_%s_%s", is_bwd ? "bwd" : "fwd",
              dlm_dtype_name(dtype));
-    check_kernel(machines, d, kernel, false, false);
-    check_kernel(machines, d, kernel, false, true);
+    check_kernel(machines, d, kernel, false);
     snprintf(kernel, sizeof(kernel), "matmul_panel_vec_%s", dlm_dtype_name(dtype));
     if (!is_bwd && shape->m <= DLM_MATMUL_VEC_ROWS)
-        check_kernel(machines, d, kernel, true, false);
+        check_kernel(machines, d, kernel, true);
     case_destroy(d);
     if (dtype != DLM_DTYPE_BF16)
         return;
@@ -190,8 +189,7 @@ static void check_case_on(struct machine machines[], const struct matmul_case *s
                  engines[e]);
         if (!dlm_device_has_kernel(machines[0].device, kernel))
             continue;
-        check_kernel(machines, d, kernel, false, false);
-        check_kernel(machines, d, kernel, false, true);
+        check_kernel(machines, d, kernel, false);
     }
     case_destroy(d);
 }
@@ -273,7 +271,7 @@ static void test_all_halves(void)
             d->x[col] = 1.0f;
             for (int is_vec = 0; is_vec < 2; is_vec++) {
                 run_case(&machine, d, is_vec ? "matmul_panel_vec_f16" : "matmul_panel_fwd_f16",
-                         is_vec, false, y);
+                         is_vec, y);
                 for (uint32_t row = 0; row < n; row++)
                     same = same && y[row] == dlm_f16_to_f32(w[row * k + col]);
             }
