@@ -70,6 +70,7 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
     st = dlm_doc_load(ctx, &doc, params->document);
     if (st)
         return st;
+    out->has_system_prompt = doc->system_prompt != NULL;
     out->base = dlm_strdup(ctx, doc->base_model);
     out->doc_dir = dlm_path_dirname(ctx, params->document);
     st = out->base && out->doc_dir ? find_in_store(ctx, out, params, doc->id) : DLM_ERR_MEMORY;

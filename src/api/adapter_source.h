@@ -21,6 +21,7 @@ struct dlm_adapter_source {
     char *base;    /* base_model text */
     char *doc_dir; /* folder of the document, or NULL */
     char *adapter; /* folder, or NULL */
+    bool has_system_prompt; /* the document has one */
     bool is_version; /* the adapter is one of the store's versions */
 };
 

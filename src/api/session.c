@@ -98,6 +98,12 @@ static enum dlm_status check_version(struct dlm_session *s, const char *dir)
     return dlm_origin_check_base(s->ctx, dir, &now);
 }
 
+void dlm_session_warn_system_prompt(const struct dlm_session *s)
+{
+    dlm_log(s->ctx, DLM_LOG_WARNING, "%s has no system prompt: 'system_prompt' is not used",
+            s->model->family->model_type);
+}
+
 enum dlm_status dlm_session_open_source(struct dlm_session *s, struct dlm_ctx *ctx,
                                         const struct dlm_adapter_source_params *source,
                                         const struct dlm_compute *compute)
@@ -109,6 +115,8 @@ enum dlm_status dlm_session_open_source(struct dlm_session *s, struct dlm_ctx *c
         .base = found.base, .doc_dir = found.doc_dir, .compute = *compute};
     if (!st)
         st = dlm_session_open(s, ctx, &params);
+    if (!st && found.has_system_prompt)
+        dlm_session_warn_system_prompt(s);
     if (!st && found.is_version)
         st = check_version(s, found.adapter);
     if (!st && found.adapter)

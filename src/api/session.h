@@ -43,6 +43,9 @@ enum dlm_status dlm_session_open_source(struct dlm_session *s, struct dlm_ctx *c
 enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device **device,
                                         const struct dlm_compute *compute) DLM_CHECK_RESULT;
 
+/* Says that a document's system_prompt does nothing: no family has a place for one yet. */
+void dlm_session_warn_system_prompt(const struct dlm_session *s);
+
 /* Reads the PEFT adapter in dir as the session's LoRA. */
 enum dlm_status dlm_session_read_adapter(struct dlm_session *s, const char *dir) DLM_CHECK_RESULT;
 

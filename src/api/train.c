@@ -131,7 +131,8 @@ static enum dlm_status make_rows(struct dlm_train_call *t)
  * are left out. */
 static enum dlm_status check_images(struct dlm_train_call *t)
 {
-    enum dlm_status st = dlm_train_check_images(t->store, t->s.model, &t->rows);
+    enum dlm_status st = dlm_train_check_images(
+        t->store, t->s.model, !t->doc->training.cache.enabled, &t->rows);
     const size_t num_bad = t->rows.num_bad_images;
 
     if (st || !num_bad)
@@ -325,6 +326,16 @@ static enum dlm_status loop(struct dlm_train_call *t)
     return st;
 }
 
+static enum dlm_status prune_caches(struct dlm_train_call *t)
+{
+    const struct dlm_doc_cache *cache = &t->doc->training.cache;
+    const struct dlm_cache_limits limits = {.max_bytes = (uint64_t)cache->max_bytes, /* >= 1 */
+                                            .max_days = cache->prune_older_than_days,
+                                            .now = time(NULL)};
+
+    return dlm_store_prune_caches(t->ctx, t->store, &limits);
+}
+
 static enum dlm_status prepare(struct dlm_train_call *t)
 {
     const struct dlm_train_params *p = t->params;
@@ -342,6 +353,8 @@ static enum dlm_status prepare(struct dlm_train_call *t)
         st = make_rows(t);
     if (!st)
         st = open_session(t);
+    if (!st && t->doc->system_prompt)
+        dlm_session_warn_system_prompt(&t->s);
     if (!st)
         st = dlm_train_hash_base(t);
     if (!st)
@@ -351,6 +364,7 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     if (!st)
         st = dlm_train_data_init(&t->data, t->ctx, &t->rows, t->store, t->s.model, t->s.tok,
                                  t->doc->training.sequence_len);
+    t->data.no_cache = !t->doc->training.cache.enabled;
     if (st || !t->data.num_train) {
         t->result->nothing_to_do = !st;
         return st;
@@ -381,6 +395,8 @@ enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *pa
     if (!st)
         st = dlm_doc_check_trainable(ctx, t.doc);
     if (!st)
+        dlm_doc_warn_unused(ctx, t.doc);
+    if (!st)
         st = prepare(&t);
     if (st || result->nothing_to_do)
         goto done;
@@ -388,6 +404,8 @@ enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *pa
     st = loop(&t);
     if (!st)
         st = dlm_train_commit(&t);
+    if (!st)
+        st = prune_caches(&t);
     if (st)
         goto done;
     result->steps = dlm_trainer_num_steps(t.trainer);

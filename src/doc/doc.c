@@ -1,6 +1,7 @@
 /* A document as a whole: parse, load, destroy, and questions about it. */
 #include "doc/doc.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -94,6 +95,29 @@ bool dlm_doc_wants_preference(const struct dlm_doc *doc)
     return doc->training.preference.enabled;
 }
 
+static void warn_unused(struct dlm_ctx *ctx, const char *name, const struct dlm_schema_map *map,
+                        const void *object, const char *prefix, const char *why)
+{
+    char key[128]; /* longer than any path of the tables */
+
+    for (size_t i = 0; i < map->num_fields; i++) {
+        const struct dlm_schema_field *field = &map->fields[i];
+        const char *reason = field->unused ? field->unused : field->is_used ? NULL : why;
+        bool is_map = field->type == DLM_SCHEMA_MAP;
+        snprintf(key, sizeof(key), "%s%s%s", prefix, field->key, is_map ? "." : "");
+        if (is_map) {
+            warn_unused(ctx, name, field->map, dlm_schema_const_member(field, object), key, reason);
+        } else if (reason && !dlm_schema_is_default(field, object)) {
+            dlm_log(ctx, DLM_LOG_WARNING, "%s: '%s' is not used: %s", name, key, reason);
+        }
+    }
+}
+
+void dlm_doc_warn_unused(struct dlm_ctx *ctx, const struct dlm_doc *doc)
+{
+    warn_unused(ctx, doc->path ? doc->path : "<text>", &dlm_schema_root, doc, "", NULL);
+}
+
 /* What the document asks for that training does not do, named by its key; NULL: nothing. */
 static const char *find_unsupported(const struct dlm_doc *doc)
 {
@@ -109,6 +133,10 @@ static const char *find_unsupported(const struct dlm_doc *doc)
         return "training.adapters";
     if (training->gate.enabled)
         return "training.gate";
+    if (training->cpt.schedule == DLM_DOC_CPT_DAPT)
+        return "training.cpt.schedule: dapt";
+    if (training->cpt.embed_warmup_steps)
+        return "training.cpt.embed_warmup_steps";
     if (dlm_doc_wants_preference(doc))
         return "training.preference";
     return NULL;

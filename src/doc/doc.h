@@ -251,6 +251,9 @@ enum dlm_status dlm_doc_migrate(struct dlm_ctx *ctx, const char *path, const cha
 enum dlm_status dlm_doc_set_id(struct dlm_ctx *ctx, const char *path, const char *text, size_t len,
                                const char *id, struct dlm_str *out) DLM_CHECK_RESULT;
 
+/* A warning for each key whose value is not the default and is not used, with the reason. */
+void dlm_doc_warn_unused(struct dlm_ctx *ctx, const struct dlm_doc *doc);
+
 /* DLM_ERR_UNSUPPORTED naming the key when the document asks for what `train` cannot do. */
 enum dlm_status dlm_doc_check_trainable(struct dlm_ctx *ctx,
                                         const struct dlm_doc *doc) DLM_CHECK_RESULT;

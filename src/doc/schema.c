@@ -43,7 +43,11 @@ static const char *const quant_choices[] = {"Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", 
 #define CHOICE(s, m, list, def)                                                                    \
     {MEMBER(s, m), .type = DLM_SCHEMA_CHOICE, .choices = (list), .default_number = (def)}
 #define TARGETS(s, m) {MEMBER(s, m), .type = DLM_SCHEMA_TARGETS}
+#define SWITCH(s, m)                                                                               \
+    {MEMBER(s, m), .type = DLM_SCHEMA_BOOL, .default_number = false, .is_used = true}
 #define MAP(s, m, table) {MEMBER(s, m), .type = DLM_SCHEMA_MAP, .map = &(table)}
+#define UNUSED_MAP(s, m, table, why)                                                               \
+    {MEMBER(s, m), .type = DLM_SCHEMA_MAP, .map = &(table), .unused = (why)}
 #define TABLE(s, fields_, name)                                                                    \
     {.class_name = (name), .fields = (fields_), .num_fields = DLM_ARRAY_LEN(fields_),              \
      .written_offset = offsetof(s, written)}
@@ -58,7 +62,7 @@ static const struct dlm_schema_map hyperparams_map =
     TABLE(struct dlm_doc_hyperparams, hyperparams_fields, "PreferenceHyperparams");
 
 static const struct dlm_schema_field preference_fields[] = {
-    BOOL(struct dlm_doc_preference, enabled, false),
+    SWITCH(struct dlm_doc_preference, enabled),
     CHOICE(struct dlm_doc_preference, method, method_choices, DLM_DOC_PREFERENCE_DPO),
     MAP(struct dlm_doc_preference, hyperparams, hyperparams_map),
     CHOICE(struct dlm_doc_preference, loss_type, loss_choices, DLM_DOC_LOSS_SIGMOID),
@@ -74,7 +78,7 @@ static const struct dlm_schema_field cpt_fields[] = {
 static const struct dlm_schema_map cpt_map = TABLE(struct dlm_doc_cpt, cpt_fields, "CptConfig");
 
 static const struct dlm_schema_field gate_fields[] = {
-    BOOL(struct dlm_doc_gate, enabled, false),
+    SWITCH(struct dlm_doc_gate, enabled),
     INT(struct dlm_doc_gate, hidden_proj_dim, 64, 8, 2048),
     INT(struct dlm_doc_gate, steps, 200, 1, 10000),
     FLOAT_ABOVE_TO(struct dlm_doc_gate, lr, 3e-4, 0, 1),
@@ -138,11 +142,11 @@ static const struct dlm_schema_field training_fields[] = {
     {MEMBER(struct dlm_doc_training, precision), .type = DLM_SCHEMA_CHOICE,
      .choices = precision_choices, .can_be_null = true},
     {MEMBER(struct dlm_doc_training, seed), .type = DLM_SCHEMA_INT, .default_number = 42},
-    MAP(struct dlm_doc_training, preference, preference_map),
+    UNUSED_MAP(struct dlm_doc_training, preference, preference_map, "preferences are not trained"),
     MAP(struct dlm_doc_training, cpt, cpt_map),
-    MAP(struct dlm_doc_training, gate, gate_map),
+    UNUSED_MAP(struct dlm_doc_training, gate, gate_map, "adapters are not routed"),
     MAP(struct dlm_doc_training, cache, cache_map),
-    MAP(struct dlm_doc_training, audio, audio_map),
+    UNUSED_MAP(struct dlm_doc_training, audio, audio_map, "there is no audio yet"),
     {MEMBER(struct dlm_doc_training, adapters), .type = DLM_SCHEMA_ADAPTERS, .can_be_null = true,
      .count_offset = offsetof(struct dlm_doc_training, num_adapters)},
     {MEMBER(struct dlm_doc_training, sources), .type = DLM_SCHEMA_SOURCES, .can_be_null = true,
@@ -171,7 +175,7 @@ static const struct dlm_schema_field root_fields[] = {
     {MEMBER(struct dlm_doc, base_model), .type = DLM_SCHEMA_STR, .is_required = true,
      .is_non_empty = true},
     MAP(struct dlm_doc, training, dlm_schema_training),
-    MAP(struct dlm_doc, export, export_map),
+    UNUSED_MAP(struct dlm_doc, export, export_map, "there is no export yet"),
     {MEMBER(struct dlm_doc, system_prompt), .type = DLM_SCHEMA_STR, .can_be_null = true},
 };
 const struct dlm_schema_map dlm_schema_root = TABLE(struct dlm_doc, root_fields, "DlmFrontmatter");

@@ -36,6 +36,10 @@ struct dlm_schema_field {
     const struct dlm_schema_map *map;
     double default_number; /* BOOL, INT, FLOAT, CHOICE (the stored index) */
     const char *default_item; /* STRINGS: the only item; NULL: an empty list */
+    /* Why nothing is done with it, nor with the keys below; NULL: training does as it says, or
+     * refuses it by name. A test sees every key without such a reason make a difference. */
+    const char *unused;
+    bool is_used; /* though the map around it is not: a switch, whose "on" is refused */
 };
 
 struct dlm_schema_map {

@@ -35,6 +35,22 @@ enum dlm_status dlm_store_prepare(struct dlm_ctx *ctx, struct dlm_store *store) 
 enum dlm_status dlm_store_subdir(struct dlm_ctx *ctx, const struct dlm_store *store,
                                  const char *name, bool make, char **path) DLM_CHECK_RESULT;
 
+/* --- caches --- */
+
+struct dlm_cache_limits {
+    uint64_t max_bytes; /* of vl-cache/ and vision-cache/ together */
+    int64_t max_days;   /* since a file was used last */
+    time_t now;
+};
+
+/* Removes the cache files that were used last before max_days, then others, least recently used
+ * first, until the rest fits max_bytes. A file's time of change is when it was used. */
+enum dlm_status dlm_store_prune_caches(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                       const struct dlm_cache_limits *limits) DLM_CHECK_RESULT;
+
+/* Notes that a cache file is used now. */
+void dlm_cache_touch(const char *path);
+
 /* --- lock --- */
 
 /* Takes <root>/.lock by flock, without waiting. The root must exist. A file that a dead process

@@ -35,6 +35,7 @@ struct dlm_train_data {
     size_t *shown; /* [num_shown], indices of images: each example's in the order of its parts */
     struct dlm_image_plan *plans; /* [num_shown], theirs */
     size_t num_shown, cap_shown, cap_plans;
+    bool no_cache; /* set after init: pixels and features are made anew and kept in no file */
     char features_key[65]; /* of what features depend on besides the image */
     size_t bytes_held;
     size_t num_cut; /* examples that were cut to sequence_len */
@@ -50,9 +51,10 @@ void dlm_train_data_finish(struct dlm_train_data *d);
 
 /* Decodes and preprocesses the rows' images that are not in the pixel cache yet, so that training
  * meets no damaged one. Each that cannot be read is logged as an error with its path and line, and
- * counted in rows->num_bad_images; its rows go. Warns once of saturated ones. */
+ * counted in rows->num_bad_images; its rows go. Warns once of saturated ones. no_cache: all are
+ * read, and their pixels kept nowhere. */
 enum dlm_status dlm_train_check_images(const struct dlm_store *store,
-                                       const struct dlm_model *model,
+                                       const struct dlm_model *model, bool no_cache,
                                        struct dlm_rows *rows) DLM_CHECK_RESULT;
 
 /* Plans the image of the blob store. */

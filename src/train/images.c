@@ -18,6 +18,7 @@
 struct pixel_store {
     const struct dlm_store *store;
     const struct dlm_model *model;
+    bool no_cache;
 };
 
 /* "/x/images/a.png (line 12)"; owned. */
@@ -50,7 +51,8 @@ static enum dlm_status plan_image(const struct pixel_store *s, const struct dlm_
 
 enum dlm_status dlm_train_data_plan_image(struct dlm_train_data *d, struct dlm_train_image *x)
 {
-    return plan_image(&(struct pixel_store){d->store, d->model}, x->shown, &x->plan);
+    return plan_image(&(struct pixel_store){d->store, d->model, d->no_cache}, x->shown,
+                      &x->plan);
 }
 
 int64_t dlm_train_data_patches(const struct dlm_train_data *d)
@@ -62,7 +64,8 @@ int64_t dlm_train_data_patches(const struct dlm_train_data *d)
     return most;
 }
 
-/* Decodes the image into pixels of the shape and writes them to the cache file `path`. */
+/* Decodes the image into pixels of the shape and writes them to the cache file `path`, if there is
+ * a cache. */
 static enum dlm_status cache_pixels(const struct pixel_store *s,
                                     const struct dlm_row_image *shown,
                                     const struct dlm_pixel_shape *shape, const char *path,
@@ -82,7 +85,7 @@ static enum dlm_status cache_pixels(const struct pixel_store *s,
     dlm_image_finish(&image);
     dlm_free(blob);
     dlm_free(name);
-    return st ? st : dlm_vl_cache_put(ctx, path, shape, pixels);
+    return st || s->no_cache ? st : dlm_vl_cache_put(ctx, path, shape, pixels);
 }
 
 static char *pixels_path(const struct pixel_store *s, const char *sha,
@@ -100,7 +103,7 @@ struct image_check {
     const char *saturated; /* the first of them */
 };
 
-/* Sees that the image's pixels are cached. */
+/* Sees that the image's pixels are cached, or can be made. */
 static enum dlm_status make_pixels(const struct pixel_store *s, const struct dlm_row_image *shown,
                                    bool *is_saturated)
 {
@@ -111,7 +114,7 @@ static enum dlm_status make_pixels(const struct pixel_store *s, const struct dlm
     if (st)
         return st;
     path = pixels_path(s, shown->sha, &plan.pixels);
-    if (path && !dlm_path_is_file(path)) {
+    if (path && (s->no_cache || !dlm_path_is_file(path))) {
         float *pixels = dlm_alloc_array(s->model->ctx, dlm_pixels_len(&plan.pixels),
                                         sizeof(*pixels));
         st = pixels ? cache_pixels(s, shown, &plan.pixels, path, pixels, is_saturated)
@@ -149,9 +152,10 @@ static void warn_saturated(struct dlm_ctx *ctx, const struct image_check *c)
 }
 
 enum dlm_status dlm_train_check_images(const struct dlm_store *store,
-                                       const struct dlm_model *model, struct dlm_rows *rows)
+                                       const struct dlm_model *model, bool no_cache,
+                                       struct dlm_rows *rows)
 {
-    const struct pixel_store s = {store, model};
+    const struct pixel_store s = {store, model, no_cache};
     bool *keep = dlm_alloc_array(model->ctx, rows->num_rows + 1, sizeof(*keep));
     struct image_check c = {0};
     enum dlm_status st = keep ? DLM_OK : DLM_ERR_MEMORY;
@@ -179,7 +183,7 @@ enum dlm_status dlm_train_check_images(const struct dlm_store *store,
 enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, size_t image,
                                       const float **pixels)
 {
-    const struct pixel_store s = {d->store, d->model};
+    const struct pixel_store s = {d->store, d->model, d->no_cache};
     struct dlm_train_image *x = &d->images[image];
     const struct dlm_pixel_shape *shape = &x->plan.pixels;
     const size_t len = dlm_pixels_len(shape);
@@ -191,7 +195,10 @@ enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, size_t image,
     float *made = dlm_alloc_array(d->ctx, len, sizeof(*made));
     char *path = pixels_path(&s, x->shown->sha, shape);
     enum dlm_status st = made && path ? DLM_OK : DLM_ERR_MEMORY;
-    if (!st && !dlm_vl_cache_get(d->ctx, path, shape, made))
+    const bool is_hit = !st && !d->no_cache && dlm_vl_cache_get(d->ctx, path, shape, made);
+    if (is_hit)
+        dlm_cache_touch(path);
+    else if (!st)
         st = cache_pixels(&s, x->shown, shape, path, made, &is_saturated);
     dlm_free(path);
     if (st) {
@@ -248,23 +255,27 @@ static bool read_features(const struct dlm_train_data *d, const char *path, size
                      t->bytes == dlm_dtype_size(t->dtype, (int64_t)len) &&
                      (!out || dlm_dtype_to_f32(t->dtype, t->data, out, len));
     dlm_checkpoint_destroy(&file);
+    if (hit && out)
+        dlm_cache_touch(path);
     return hit;
 }
 
-/* Rounds features to the policy's type, in place, and writes them. */
-static enum dlm_status write_features(const struct dlm_train_data *d, const char *path, size_t len,
-                                      float *features)
+/* Rounds features to the policy's type, in place, and writes them if there is a cache. */
+static enum dlm_status keep_features(const struct dlm_train_data *d, const char *path, size_t len,
+                                     float *features)
 {
     const size_t bytes = dlm_dtype_size(d->model->policy, (int64_t)len);
     char *folder = dlm_path_dirname(d->ctx, path);
     void *stored = dlm_alloc(d->ctx, bytes);
-    enum dlm_status st = folder && stored ? dlm_dir_make(d->ctx, folder) : DLM_ERR_MEMORY;
+    enum dlm_status st = folder && stored ? DLM_OK : DLM_ERR_MEMORY;
 
     if (!st && (!dlm_dtype_from_f32(d->model->policy, features, stored, len) ||
                 !dlm_dtype_to_f32(d->model->policy, stored, features, len)))
         st = dlm_fail(d->ctx, DLM_ERR_UNSUPPORTED, "features cannot be kept as %s",
                       dlm_dtype_name(d->model->policy));
-    if (!st) {
+    if (!st && !d->no_cache)
+        st = dlm_dir_make(d->ctx, folder);
+    if (!st && !d->no_cache) {
         struct dlm_tensor_out t = {.name = "features", .dtype = d->model->policy, .ndim = 1,
                                    .shape = {(int64_t)len}, .data = stored, .bytes = bytes};
         st = dlm_safetensors_write(d->ctx, path, &t, 1, NULL, 0);
@@ -278,7 +289,7 @@ bool dlm_train_data_has_features(const struct dlm_train_data *d)
 {
     struct dlm_train_data keyed = *d;
 
-    if (make_key(&keyed))
+    if (d->no_cache || make_key(&keyed))
         return false;
     for (size_t i = 0; i < d->num_images; i++) {
         const size_t len = dlm_image_plan_features_len(d->model, &d->images[i].plan);
@@ -307,7 +318,7 @@ enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
     float *made = dlm_alloc_array(d->ctx, len, sizeof(*made));
     char *path = features_path(d, x);
     st = made && path ? DLM_OK : DLM_ERR_MEMORY;
-    if (!st && !read_features(d, path, len, made)) {
+    if (!st && (d->no_cache || !read_features(d, path, len, made))) {
         if (!vision)
             st = dlm_fail(d->ctx, DLM_ERR_IO, "cannot read '%s': the cache changed during the run",
                           path);
@@ -316,7 +327,7 @@ enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
         if (!st)
             st = dlm_vision_run(vision, &x->plan, pixels, made);
         if (!st)
-            st = write_features(d, path, len, made);
+            st = keep_features(d, path, len, made);
     }
     dlm_free(path);
     if (st) {

@@ -67,6 +67,33 @@ status_is 0
 same_ "$(adapter_ warm)" first
 caches_are_ 2
 
+case_ "without a cache: the same adapter, and no file"
+sed 's/^training:/training:\n  cache: {enabled: false}/' doc.dlm > nocache.dlm
+run_ dlm -q --home nocache train --backend cpu --max-steps 2 nocache.dlm
+status_is 0
+same_ "$(adapter_ nocache)" first
+holds_ test ! -e "nocache/$store_/vision-cache"
+holds_ test ! -e "nocache/$store_/vl-cache"
+run_ dlm -q --home warm train --backend cpu --max-steps 2 --take-over nocache.dlm
+status_is 0
+same_ "$(adapter_ warm)" first
+
+case_ "a cache that must stay small keeps what was used last"
+bytes=$(wc -c < "$cache")
+sed "s/^training:/training:\n  cache: {max_bytes: $bytes}/" doc.dlm > small.dlm
+touch -d '2021-01-01' "$cache"
+run_ dlm -q --home warm train --backend cpu --max-steps 2 --take-over small.dlm
+status_is 0
+caches_are_ 1
+holds_ test -e "$cache"
+holds_ test -z "$(find "warm/$store_/vl-cache" -name '*.npz')"
+rm small.dlm nocache.dlm
+options_="--precision bf16 --take-over"
+train_ warm
+status_is 0
+options_=
+caches_are_ 2
+
 case_ "changed weights of the base have features of their own"
 sed -n 's/.*"vision_tower.vision_model.embeddings.patch_embedding.bias"//p' base/model.safetensors |
     sed -n '1s/[^[]*\[[0-9]*\][^[]*\[\([0-9]*\),.*/\1/p' > offset

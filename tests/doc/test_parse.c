@@ -273,11 +273,37 @@ static void test_trainable(struct dlm_ctx *ctx)
                   "cannot train '<text>': training.preference is not supported yet");
     check_refused(ctx, FRONT("training: {adapters: {a: {}}}\n"),
                   "cannot train '<text>': training.adapters is not supported yet");
+    check_refused(ctx, FRONT("training: {cpt: {schedule: dapt}}\n"),
+                  "cannot train '<text>': training.cpt.schedule: dapt is not supported yet");
+    check_refused(ctx, FRONT("training: {cpt: {embed_warmup_steps: 1}}\n"),
+                  "cannot train '<text>': training.cpt.embed_warmup_steps is not supported yet");
     check_refused(ctx, TEST_HEAD "\n::audio path=\"a\" transcript=\"b\"::\n",
                   "cannot train '<text>': ::audio:: (line 6) is not supported yet");
     struct dlm_doc *doc = test_parse(
         ctx, FRONT("training: {preference: {enabled: false}}\n") "::preference::\nx\n");
     CHECK(doc && dlm_doc_check_trainable(ctx, doc) == DLM_OK);
+    dlm_doc_destroy(&doc);
+}
+
+static void test_unused(struct dlm_ctx *ctx)
+{
+    int warnings = test_log_.num_warnings;
+
+    check_case("what is not used");
+    struct dlm_doc *doc = test_parse(
+        ctx, FRONT("training: {cpt: {schedule: sft}, preference: {enabled: false, method: dpo}, "
+                   "gate: {steps: 200}}\nexport: {default_quant: Q4_K_M}\n"));
+    if (doc)
+        dlm_doc_warn_unused(ctx, doc);
+    CHECK_INT(test_log_.num_warnings, warnings);
+    dlm_doc_destroy(&doc);
+    doc = test_parse(ctx, FRONT("training: {preference: {hyperparams: {beta: 0.5}}}\n"
+                                "export: {default_quant: Q8_0, default_top_p: 0.5}\n"));
+    if (doc)
+        dlm_doc_warn_unused(ctx, doc);
+    CHECK_INT(test_log_.num_warnings, warnings + 3);
+    CHECK_STR(test_log_.warning,
+              "<text>: 'export.default_top_p' is not used: there is no export yet");
     dlm_doc_destroy(&doc);
 }
 
@@ -367,6 +393,7 @@ int main(void)
     test_ranges(ctx);
     test_yaml(ctx);
     test_trainable(ctx);
+    test_unused(ctx);
     test_migration(ctx);
     test_scaffolds(ctx);
     test_ulids(ctx);

@@ -1,0 +1,119 @@
+/* The store's caches, vl-cache/ (pixels) and vision-cache/ (features): which files stay. What goes
+ * is made again by the run that needs it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "store/store_impl.h"
+
+#define SECONDS_PER_DAY 86400
+
+struct cache_file {
+    char *path; /* owned */
+    uint64_t bytes;
+    struct timespec used;
+};
+
+struct cache_list {
+    struct cache_file *files;
+    size_t len, cap;
+    uint64_t bytes;
+};
+
+void dlm_cache_touch(const char *path)
+{
+    /* A file of another owner keeps its time, and is taken for less used than it is. */
+    (void)utimensat(AT_FDCWD, path, NULL, 0);
+}
+
+static enum dlm_status list_folder(struct dlm_ctx *ctx, const char *folder,
+                                   struct cache_list *list);
+
+/* Takes path, also on failure. */
+static enum dlm_status list_entry(struct dlm_ctx *ctx, char *path, struct cache_list *list)
+{
+    struct stat sb;
+    enum dlm_status st = DLM_OK;
+
+    if (lstat(path, &sb)) {
+        if (errno != ENOENT)
+            st = dlm_fail(ctx, DLM_ERR_IO, "cannot read '%s': %s", path, strerror(errno));
+    } else if (S_ISDIR(sb.st_mode)) {
+        st = list_folder(ctx, path, list);
+    } else if (S_ISREG(sb.st_mode)) {
+        if (!dlm_grow(ctx, &list->files, &list->cap, list->len, sizeof(*list->files))) {
+            st = DLM_ERR_MEMORY;
+        } else {
+            list->files[list->len++] =
+                (struct cache_file){path, (uint64_t)sb.st_size, sb.st_mtim};
+            list->bytes += (uint64_t)sb.st_size;
+            path = NULL;
+        }
+    }
+    dlm_free(path);
+    return st;
+}
+
+static enum dlm_status list_folder(struct dlm_ctx *ctx, const char *folder,
+                                   struct cache_list *list)
+{
+    char **names = NULL;
+    enum dlm_status st = dlm_dir_list(ctx, folder, &names);
+
+    for (size_t i = 0; !st && names[i]; i++) {
+        char *path = dlm_path_join(ctx, folder, names[i]);
+        st = path ? list_entry(ctx, path, list) : DLM_ERR_MEMORY;
+    }
+    dlm_names_free(names);
+    return st;
+}
+
+/* Least recently used first; by name where the time says nothing. */
+static int compare_use(const void *a, const void *b)
+{
+    const struct cache_file *x = a, *y = b;
+
+    if (x->used.tv_sec != y->used.tv_sec)
+        return x->used.tv_sec < y->used.tv_sec ? -1 : 1;
+    if (x->used.tv_nsec != y->used.tv_nsec)
+        return x->used.tv_nsec < y->used.tv_nsec ? -1 : 1;
+    return strcmp(x->path, y->path);
+}
+
+enum dlm_status dlm_store_prune_caches(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                       const struct dlm_cache_limits *limits)
+{
+    static const char *const names[] = {"vl-cache", "vision-cache"};
+    struct cache_list list = {0};
+    enum dlm_status st = DLM_OK;
+    size_t gone = 0;
+
+    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(names); i++) {
+        char *folder = dlm_store_pathf(ctx, store, "%s", names[i]);
+        st = folder ? DLM_OK : DLM_ERR_MEMORY;
+        if (!st && dlm_path_is_dir(folder))
+            st = list_folder(ctx, folder, &list);
+        dlm_free(folder);
+    }
+    if (!st && list.len)
+        qsort(list.files, list.len, sizeof(*list.files), compare_use);
+    for (; !st && gone < list.len; gone++) {
+        const struct cache_file *file = &list.files[gone];
+        const double days = difftime(limits->now, file->used.tv_sec) / SECONDS_PER_DAY;
+        if (list.bytes <= limits->max_bytes && days <= (double)limits->max_days)
+            break;
+        st = dlm_path_remove(ctx, file->path);
+        list.bytes -= file->bytes;
+    }
+    if (gone)
+        dlm_log(ctx, DLM_LOG_DEBUG, "%zu of %zu files of the caches are gone, %llu bytes stay",
+                gone, list.len, (unsigned long long)list.bytes);
+    for (size_t i = 0; i < list.len; i++)
+        dlm_free(list.files[i].path);
+    dlm_free(list.files);
+    return st;
+}
