@@ -138,6 +138,14 @@ static enum dlm_status choose_auto(struct dlm_ctx *ctx, const struct dlm_backend
     return DLM_OK; /* there is always a CPU, and it comes last */
 }
 
+static enum dlm_status fail_none(struct dlm_ctx *ctx, const struct dlm_backend *backend)
+{
+    dlm_fail(ctx, DLM_ERR_NO_DEVICE, "backend '%s' has no device", dlm_backend_name(backend->kind));
+    if (backend->hint_none)
+        backend->hint_none(ctx);
+    return DLM_ERR_NO_DEVICE;
+}
+
 /* A kind asked for by name: the device of that index, or for -1 the first one, hardware before
  * software. */
 static enum dlm_status choose_kind(struct dlm_ctx *ctx, enum dlm_backend_kind kind, int wanted,
@@ -162,7 +170,7 @@ static enum dlm_status choose_kind(struct dlm_ctx *ctx, enum dlm_backend_kind ki
     if (at >= 0)
         *index = list[at].index;
     else if (!num)
-        st = dlm_fail(ctx, DLM_ERR_NO_DEVICE, "backend '%s' has no device", dlm_backend_name(kind));
+        st = fail_none(ctx, *backend);
     else
         st = dlm_fail(ctx, DLM_ERR_NO_DEVICE, "backend '%s' has no device %d: there are %d",
                       dlm_backend_name(kind), wanted, num);

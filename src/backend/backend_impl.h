@@ -12,6 +12,8 @@ struct dlm_backend {
     /* Appends the devices of this kind to list (room for max), returns how many. Never an error:
      * no loader, no platform, no device are 0. Logs the reason at debug level. */
     int (*enumerate)(struct dlm_ctx *ctx, struct dlm_device_info *list, int max);
+    /* After an error that says that there is no device: hints why, as far as known. May be NULL. */
+    void (*hint_none)(struct dlm_ctx *ctx);
     enum dlm_status (*open)(struct dlm_ctx *ctx, struct dlm_device **out, int index,
                             const struct dlm_device_params *params);
     void (*close)(struct dlm_device *device); /* frees device itself */

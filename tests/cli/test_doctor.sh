@@ -31,4 +31,26 @@ status_is 0
 out_has '"op": "attention_backward",'
 out_has '"cpu:0": true'
 
+# no folder can be made below /dev/null, not even by root
+pocl=/etc/OpenCL/vendors/pocl.icd
+if [ -f "$pocl" ] && "$dlm" doctor | grep -q -- '--backend opencl'; then
+    case_ "PoCL without a folder for its cache: what helps is said"
+    run_ env -u POCL_CACHE_DIR -u XDG_CACHE_HOME HOME=/dev/null OCL_ICD_VENDORS="$pocl" "$dlm" \
+        doctor --ops --backend opencl
+    status_is 1
+    err_is "dlm: backend 'opencl' has no device" \
+        "hint: PoCL has no device where it cannot write its cache: set POCL_CACHE_DIR to a folder \
+that can be written"
+    run_ env POCL_CACHE_DIR="$dir/pocl" HOME=/dev/null OCL_ICD_VENDORS="$pocl" "$dlm" \
+        doctor --ops --backend opencl
+    status_is 0
+
+    case_ "no OpenCL driver"
+    run_ env OCL_ICD_VENDORS=/dev/null "$dlm" doctor --ops --backend opencl
+    status_is 1
+    err_is "dlm: backend 'opencl' has no device" "hint: no OpenCL driver is installed"
+else
+    skipped=$((skipped + 2))
+fi
+
 summary_

@@ -65,6 +65,7 @@ done:
 const struct dlm_backend dlm_backend_opencl = {
     .kind = DLM_BACKEND_OPENCL,
     .enumerate = enumerate,
+    .hint_none = dlm_ocl_hint_none,
     .open = open_device,
     .close = close_device,
     .buffer_create = dlm_ocl_buffer_create,

@@ -116,6 +116,26 @@ void dlm_ocl_candidates_find(struct dlm_ctx *ctx, struct dlm_ocl_candidates *lis
     }
 }
 
+void dlm_ocl_hint_none(struct dlm_ctx *ctx)
+{
+    cl_platform_id platforms[MAX_PLATFORMS];
+    cl_uint num_platforms = 0;
+    char name[128];
+
+    if (clGetPlatformIDs(MAX_PLATFORMS, platforms, &num_platforms) != CL_SUCCESS)
+        dlm_log(ctx, DLM_LOG_HINT, "no OpenCL driver is installed");
+    for (cl_uint p = 0; p < DLM_MIN(num_platforms, MAX_PLATFORMS); p++) {
+        cl_uint num = 0;
+        (void)clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, 0, NULL, &num); /* num stays 0 */
+        get_platform_text(platforms[p], CL_PLATFORM_NAME, name, sizeof(name));
+        if (!num && !strcmp(name, "Portable Computing Language"))
+            dlm_log(ctx, DLM_LOG_HINT, "PoCL has no device where it cannot write its cache: set "
+                                       "POCL_CACHE_DIR to a folder that can be written");
+        else if (!num)
+            dlm_log(ctx, DLM_LOG_HINT, "the OpenCL driver '%s' has no device", name);
+    }
+}
+
 void dlm_ocl_device_info(const struct dlm_ocl_candidate *candidate, int index,
                          struct dlm_device_info *info)
 {

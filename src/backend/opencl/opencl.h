@@ -71,6 +71,8 @@ enum dlm_status dlm_ocl_fail(struct dlm_ocl_device *device, cl_int code, const c
 const char *dlm_ocl_error_name(cl_int code);
 
 /* device.c */
+/* Hints why there is no device. */
+void dlm_ocl_hint_none(struct dlm_ctx *ctx);
 /* All devices of all platforms that can run our kernels, in the drivers' order. */
 void dlm_ocl_candidates_find(struct dlm_ctx *ctx, struct dlm_ocl_candidates *list);
 void dlm_ocl_device_info(const struct dlm_ocl_candidate *candidate, int index,
