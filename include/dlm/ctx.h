@@ -30,11 +30,22 @@ typedef void (*dlm_log_fn)(void *user, enum dlm_log_level level, const char *tex
 /* Called before every allocation of `bytes`; returning false makes that allocation fail. */
 typedef bool (*dlm_alloc_hook_fn)(void *user, size_t bytes);
 
+struct dlm_trial;
+/* Tries the kernels of a device (backend by name, index within it) whose driver compiles them on
+ * this machine for the first time: calls dlm_doctor_try() in another process, so that a crash of
+ * the driver ends that one, and names what it crashed or hung on with dlm_trial_add(). DLM_OK: the
+ * device was tried, and the result is kept; DLM_ERR_UNSUPPORTED: it could not be tried, and is used
+ * untried; any other status ends the call, already logged. */
+typedef enum dlm_status (*dlm_try_fn)(void *user, struct dlm_trial *trial, const char *backend,
+                                      int index);
+
 struct dlm_ctx_params {
     dlm_log_fn log;               /* NULL: messages are dropped (the last error is still kept) */
     void *log_user;               /* borrowed as long as the context lives */
     dlm_alloc_hook_fn alloc_hook; /* NULL: every allocation is tried */
     void *alloc_user;
+    dlm_try_fn try_device; /* NULL: drivers are not tried, and one that crashes ends the process */
+    void *try_user;
     int num_threads; /* 0: as many as the affinity mask and the cgroup limit allow */
 };
 

@@ -20,6 +20,22 @@ DLM_API enum dlm_status dlm_doctor_report(struct dlm_ctx *ctx, bool json,
 DLM_API enum dlm_status dlm_doctor_ops(struct dlm_ctx *ctx, const struct dlm_compute *compute,
                                        bool json, char **text) DLM_CHECK_RESULT;
 
+/* Compiles every kernel that models use of a device, and runs it on small inputs, in this process.
+ * on_kernel is called with the name of each before its turn, and with NULL after the last. A kernel
+ * that fails is logged, and the next has its turn. */
+struct dlm_try_params {
+    struct dlm_compute compute;
+    const char *after; /* begins behind this kernel; NULL: with the first */
+    void (*on_kernel)(void *user, const char *kernel);
+    void *user;
+};
+DLM_API enum dlm_status dlm_doctor_try(struct dlm_ctx *ctx,
+                                       const struct dlm_try_params *params) DLM_CHECK_RESULT;
+
+/* For a dlm_try_fn: the device's driver crashed, or hung, on a kernel. */
+DLM_API enum dlm_status dlm_trial_add(struct dlm_trial *trial, const char *kernel,
+                                      bool is_hung) DLM_CHECK_RESULT;
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,31 +1,17 @@
 /* Sessions. */
 #include "api/session.h"
 
-#include <stdlib.h>
 
 #include "api/origin.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "doctor/trial.h"
 #include "images/image.h"
-
-/* Where compiled kernels are kept: $DLM_KERNEL_CACHE, else the user's cache folder. NULL: no cache.
- * Owned by the caller. */
-static char *kernel_cache_dir(struct dlm_ctx *ctx)
-{
-    const char *own = getenv("DLM_KERNEL_CACHE"), *xdg = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-
-    if (own && *own)
-        return dlm_strdup(ctx, own);
-    if (xdg && *xdg)
-        return dlm_path_join(ctx, xdg, "dlm/kernels");
-    return home && *home ? dlm_path_join(ctx, home, ".cache/dlm/kernels") : NULL;
-}
 
 enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device **device,
                                         const struct dlm_compute *compute)
 {
-    char *cache = kernel_cache_dir(ctx);
+    char *cache = dlm_path_kernel_cache(ctx);
     struct dlm_device_params params = {
         .kind = compute->backend,
         .index = compute->has_device ? compute->device : -1,
@@ -36,6 +22,11 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
     enum dlm_status st;
     DLM_REQUIRE(ctx, compute->max_memory_mib >= 0 && compute->max_memory_mib < 0x1p40);
     st = dlm_device_open(ctx, device, &params);
+    /* With nowhere to keep what was found, every run would compile everything twice. */
+    if (!st && cache)
+        st = dlm_trial_run(ctx, *device, cache);
+    if (st)
+        dlm_device_destroy(device);
 done:
     dlm_free(cache);
     return st;

@@ -233,6 +233,11 @@ void dlm_device_destroy(struct dlm_device **device)
 {
     if (!device || !*device)
         return;
+    while ((*device)->banned) {
+        struct dlm_banned_kernel *next = (*device)->banned->next;
+        dlm_free((*device)->banned);
+        (*device)->banned = next;
+    }
     (*device)->backend->close(*device);
     *device = NULL;
 }
@@ -363,6 +368,56 @@ bool dlm_device_has_kernel(const struct dlm_device *device, const char *kernel)
     return device->backend->has_kernel(device, kernel);
 }
 
+enum dlm_status dlm_device_ban_kernel(struct dlm_device *device, const char *kernel,
+                                      const char *fault)
+{
+    const size_t len = strlen(kernel);
+
+    struct dlm_banned_kernel *ban = dlm_alloc(device->ctx, sizeof(*ban) + len + 1);
+    if (!ban)
+        return DLM_ERR_MEMORY;
+    memcpy(ban->name, kernel, len + 1);
+    ban->fault = fault;
+    ban->next = device->banned;
+    device->banned = ban;
+    return DLM_OK;
+}
+
+const char *dlm_device_kernel_fault(const struct dlm_device *device, const char *kernel)
+{
+    for (const struct dlm_banned_kernel *ban = device->banned; ban; ban = ban->next) {
+        if (!strcmp(ban->name, kernel))
+            return ban->fault;
+    }
+    return NULL;
+}
+
+bool dlm_device_kernels_hash(const struct dlm_device *device, char hex[65])
+{
+    struct dlm_sha256 hash;
+    uint8_t digest[32];
+
+    if (!device->backend->hash_kernels)
+        return false;
+    dlm_sha256_init(&hash);
+    device->backend->hash_kernels(&hash);
+    dlm_sha256_finish(&hash, digest);
+    dlm_sha256_hex(digest, hex);
+    return true;
+}
+
+static enum dlm_status fail_banned(struct dlm_device *device, const char *kernel,
+                                   const char *fault)
+{
+    const struct dlm_device_info *info = &device->caps.info;
+
+    dlm_fail(device->ctx, DLM_ERR_DEVICE, "the driver '%s' of device '%s' %s compiling kernel '%s'",
+             info->driver, info->name, fault, kernel);
+    dlm_log(device->ctx, DLM_LOG_HINT, "take another device or driver; 'dlm doctor --ops' says "
+                                       "what runs where");
+    return DLM_ERR_DEVICE;
+}
+
 static enum dlm_status check_binding(struct dlm_device *device, const struct dlm_dispatch *d,
                                      uint32_t index)
 {
@@ -390,6 +445,9 @@ static enum dlm_status check_dispatch(struct dlm_device *device, const struct dl
     if (!device->backend->has_kernel(device, d->kernel))
         return dlm_fail(device->ctx, DLM_ERR_UNSUPPORTED, "device '%s' has no kernel '%s'",
                         device->caps.info.name, d->kernel);
+    const char *fault = dlm_device_kernel_fault(device, d->kernel);
+    if (fault)
+        return fail_banned(device, d->kernel, fault);
     if (d->num_bindings > DLM_MAX_BINDINGS || d->params_bytes > DLM_MAX_PARAMS_BYTES)
         return dlm_fail(device->ctx, DLM_ERR_INVALID, "kernel '%s': too many arguments", d->kernel);
     for (int i = 0; i < 3; i++) {

@@ -132,6 +132,18 @@ size_t dlm_device_gemm_scratch(const struct dlm_device *device,
 /* True when the device's kernel list has the name. */
 bool dlm_device_has_kernel(const struct dlm_device *device, const char *kernel);
 
+/* A kernel that crashed the device's driver, or on which it hung (`fault` is "crashed" or "hung"),
+ * when it was tried in another process: recordings that need it are refused. Copies kernel;
+ * borrows fault for good. */
+enum dlm_status dlm_device_ban_kernel(struct dlm_device *device, const char *kernel,
+                                      const char *fault) DLM_CHECK_RESULT;
+/* What the driver did on a banned kernel; NULL: it is not banned. */
+const char *dlm_device_kernel_fault(const struct dlm_device *device, const char *kernel);
+
+/* The hash of all kernels that the device's driver compiles, 64 hex digits; false: it compiles
+ * none, as on the CPU. */
+bool dlm_device_kernels_hash(const struct dlm_device *device, char hex[65]);
+
 /* Prepares a list of dispatches to be replayed. Compiles the kernels it needs. Copies list;
  * borrows device and the buffers until the recording is destroyed.
  * DLM_ERR_UNSUPPORTED: an unknown kernel; DLM_ERR_DEVICE: a kernel does not compile. */

@@ -4,6 +4,7 @@
 #define DLM_BACKEND_BACKEND_IMPL_H
 
 #include "backend/backend.h"
+#include "base/sha256.h"
 
 /* A device backend fills one of these; every function may assume valid arguments and a device that
  * is not lost. backend.c keeps the counters, checks ranges, and remembers a loss. */
@@ -28,6 +29,8 @@ struct dlm_backend {
                                    uint32_t word);
     void *(*buffer_host_data)(struct dlm_buffer *buffer); /* may be NULL */
     bool (*has_kernel)(const struct dlm_device *device, const char *kernel);
+    /* Adds the sources of all kernels. NULL: no driver compiles them. */
+    void (*hash_kernels)(struct dlm_sha256 *hash);
     size_t (*gemm_scratch)(const struct dlm_device *device,
                            const struct dlm_gemm_params *params); /* may be NULL */
     enum dlm_status (*recording_create)(struct dlm_device *device, struct dlm_recording **out,
@@ -38,12 +41,19 @@ struct dlm_backend {
     enum dlm_status (*wait)(struct dlm_device *device);
 };
 
+struct dlm_banned_kernel {
+    struct dlm_banned_kernel *next;
+    const char *fault;
+    char name[];
+};
+
 /* First member of every backend's own device, buffer and recording struct. */
 struct dlm_device {
     const struct dlm_backend *backend;
     struct dlm_ctx *ctx;
     struct dlm_device_caps caps;
     uint64_t used_bytes, peak_bytes;
+    struct dlm_banned_kernel *banned; /* list, owned by backend.c */
     bool lost;
 };
 

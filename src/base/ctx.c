@@ -5,6 +5,7 @@
 
 #include "base/cancel.h"
 #include "base/ctx_impl.h"
+#include "base/try.h"
 
 struct dlm_ctx *dlm_ctx_create(const struct dlm_ctx_params *params)
 {
@@ -58,6 +59,17 @@ int dlm_ctx_num_threads(const struct dlm_ctx *ctx)
     if (ctx->pool)
         return dlm_pool_num_workers(ctx->pool);
     return ctx->params.num_threads > 0 ? ctx->params.num_threads : dlm_pool_default_workers("");
+}
+
+bool dlm_ctx_can_try(const struct dlm_ctx *ctx)
+{
+    return ctx->params.try_device != NULL;
+}
+
+enum dlm_status dlm_ctx_try(struct dlm_ctx *ctx, struct dlm_trial *trial, const char *backend,
+                            int index)
+{
+    return ctx->params.try_device(ctx->params.try_user, trial, backend, index);
 }
 
 struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx)

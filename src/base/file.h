@@ -57,6 +57,10 @@ enum dlm_status dlm_path_remove(struct dlm_ctx *ctx, const char *path) DLM_CHECK
 bool dlm_path_is_file(const char *path);
 bool dlm_path_is_dir(const char *path);
 
+/* Where compiled kernels are kept: $DLM_KERNEL_CACHE, else in the user's cache folder; owned by the
+ * caller. NULL: nowhere. */
+char *dlm_path_kernel_cache(struct dlm_ctx *ctx);
+
 /* a + "/" + b, owned by the caller; NULL when out of memory. */
 char *dlm_path_join(struct dlm_ctx *ctx, const char *a, const char *b) DLM_CHECK_RESULT;
 

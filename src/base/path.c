@@ -29,6 +29,18 @@ char *dlm_path_join(struct dlm_ctx *ctx, const char *a, const char *b)
     return dlm_strf(ctx, len && a[len - 1] == '/' ? "%s%s" : "%s/%s", a, b);
 }
 
+char *dlm_path_kernel_cache(struct dlm_ctx *ctx)
+{
+    const char *own = getenv("DLM_KERNEL_CACHE"), *xdg = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+
+    if (own && *own)
+        return dlm_strdup(ctx, own);
+    if (xdg && *xdg)
+        return dlm_path_join(ctx, xdg, "dlm/kernels");
+    return home && *home ? dlm_path_join(ctx, home, ".cache/dlm/kernels") : NULL;
+}
+
 char *dlm_path_dirname(struct dlm_ctx *ctx, const char *path)
 {
     const char *slash = strrchr(path, '/');

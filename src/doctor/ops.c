@@ -1,4 +1,5 @@
-/* `dlm doctor --ops`: lowers every probe for every device, and asks the device for the kernels. */
+/* `dlm doctor --ops`: lowers every probe for every device, and asks the device for the kernels,
+ * which its driver was made to compile in another process. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -6,10 +7,9 @@
 #include "base/str.h"
 #include "dlm/doctor.h"
 #include "doctor/ops_table.h"
+#include "doctor/trial.h"
 
 #define MAX_DEVICES 16
-
-static const enum dlm_dtype varied[] = {DLM_DTYPE_F32, DLM_DTYPE_BF16, DLM_DTYPE_F16};
 
 /* One line of the table. */
 struct line {
@@ -37,69 +37,31 @@ static void table_finish(struct table *t)
         dlm_device_destroy(&t->devices[d]);
 }
 
-static struct dlm_desc make_desc(const struct dlm_probe_input *in, enum dlm_dtype dtype,
-                                 const struct dlm_device_caps *caps)
-{
-    struct dlm_desc d = {.dtype = DLM_DTYPE_COUNT, .ndim = 1};
-
-    if (!in->ndim)
-        return d;
-    d = dlm_desc_make(dtype, in->ndim, in->shape);
-    if (in->form != DLM_PROBE_PLAIN && caps->bits & DLM_CAP_PANELS)
-        d.layout = DLM_LAYOUT_PANEL;
-    if (in->form == DLM_PROBE_WEIGHT_T) {
-        d.stride[0] = 1;
-        d.stride[1] = in->shape[0];
-    }
-    return d;
-}
-
-/* Lowers the probe; ctx keeps the reason of a refusal to itself. */
-static enum dlm_status lower_probe(struct dlm_ctx *ctx, struct dlm_lowering *l,
-                                   const struct line *line, const struct dlm_device *device)
-{
-    const struct dlm_op_probe *probe = line->probe;
-    const struct dlm_op *op = probe->op;
-    union dlm_attrs attrs = probe->attrs;
-
-    *l = (struct dlm_lowering){.ctx = ctx, .device = device, .caps = dlm_device_get_caps(device),
-                               .op = probe->op, .attrs = &attrs, .num_inputs = op->num_inputs,
-                               .num_outputs = op->num_outputs};
-    if (probe->op == &dlm_op_matmul)
-        attrs.matmul.round = line->dtype; /* as the precision policy does */
-    for (int i = 0; i < DLM_MAX_INPUTS; i++) {
-        bool varies = probe->varies >> i & 1;
-        l->inputs[i] =
-            make_desc(&probe->in[i], varies ? line->dtype : probe->in[i].dtype, l->caps);
-    }
-    enum dlm_status st = op->infer(ctx, &attrs, l->inputs, l->outputs);
-    if (!st)
-        st = op->lower(l);
-    l->attrs = NULL; /* attrs ends here */
-    return st;
-}
-
 /* Sets *reason (owned, NULL when the device runs the line). */
 static enum dlm_status probe_device(struct dlm_ctx *ctx, struct dlm_ctx *quiet,
                                     const struct line *line, const struct dlm_device *device,
                                     char **reason)
 {
     struct dlm_lowering l;
-    const char *missing = NULL;
+    const char *bad = NULL, *fault = NULL; /* bad: a kernel that is not there, or has a fault */
 
-    enum dlm_status st = lower_probe(quiet, &l, line, device);
-    for (size_t i = 0; !st && !missing && i < l.num_calls; i++) {
-        if (!dlm_device_has_kernel(device, l.calls[i].kernel))
-            missing = l.calls[i].kernel;
+    enum dlm_status st = dlm_probe_lower(quiet, &l, line->probe, line->dtype, device);
+    for (size_t i = 0; !st && !bad && i < l.num_calls; i++) {
+        fault = dlm_device_kernel_fault(device, l.calls[i].kernel);
+        if (fault || !dlm_device_has_kernel(device, l.calls[i].kernel))
+            bad = l.calls[i].kernel;
     }
     if (st == DLM_ERR_MEMORY)
         goto done;
     if (st)
         *reason = dlm_strdup(ctx, dlm_ctx_last_error(quiet));
-    else if (missing)
-        *reason = dlm_strf(ctx, "op '%s' needs a kernel '%s'",
-                           line->probe->op->name, missing);
-    st = (st || missing) && !*reason ? DLM_ERR_MEMORY : DLM_OK;
+    else if (fault)
+        *reason = dlm_strf(ctx, "op '%s' needs kernel '%s': the driver '%s' %s compiling it",
+                           line->probe->op->name, bad,
+                           dlm_device_get_caps(device)->info.driver, fault);
+    else if (bad)
+        *reason = dlm_strf(ctx, "op '%s' needs a kernel '%s'", line->probe->op->name, bad);
+    st = (st || bad) && !*reason ? DLM_ERR_MEMORY : DLM_OK;
 done:
     dlm_free(l.calls);
     return st;
@@ -110,13 +72,13 @@ static enum dlm_status make_lines(struct dlm_ctx *ctx, struct table *t)
     size_t num;
     const struct dlm_op_probe *probes = dlm_op_probes(&num);
 
-    t->lines = dlm_alloc_array(ctx, num * DLM_ARRAY_LEN(varied), sizeof(*t->lines));
+    t->lines = dlm_alloc_array(ctx, num * DLM_ARRAY_LEN(dlm_probe_dtypes), sizeof(*t->lines));
     if (!t->lines)
         return DLM_ERR_MEMORY;
     for (size_t i = 0; i < num; i++) {
-        size_t num_types = probes[i].varies ? DLM_ARRAY_LEN(varied) : 1;
-        for (size_t k = 0; k < num_types; k++)
-            t->lines[t->num_lines++] = (struct line){.probe = &probes[i], .dtype = varied[k]};
+        for (size_t k = 0; k < dlm_probe_num_dtypes(&probes[i]); k++)
+            t->lines[t->num_lines++] =
+                (struct line){.probe = &probes[i], .dtype = dlm_probe_dtypes[k]};
     }
     return DLM_OK;
 }
@@ -140,8 +102,12 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct table *t,
     if (t->num_devices == MAX_DEVICES)
         return DLM_OK;
     enum dlm_status st = dlm_device_open(ctx, &t->devices[t->num_devices], params);
-    if (st)
+    if (!st)
+        st = dlm_trial_run(ctx, t->devices[t->num_devices], NULL);
+    if (st) {
+        dlm_device_destroy(&t->devices[t->num_devices]);
         return st;
+    }
     const struct dlm_device_info *info =
         &dlm_device_get_caps(t->devices[t->num_devices])->info;
     snprintf(t->labels[t->num_devices], sizeof(t->labels[0]), "%s:%d",

@@ -70,3 +70,51 @@ const struct dlm_op_probe *dlm_op_probes(size_t *num)
     *num = DLM_ARRAY_LEN(probes);
     return probes;
 }
+
+const enum dlm_dtype dlm_probe_dtypes[3] = {DLM_DTYPE_F32, DLM_DTYPE_BF16, DLM_DTYPE_F16};
+
+size_t dlm_probe_num_dtypes(const struct dlm_op_probe *probe)
+{
+    return probe->varies ? DLM_ARRAY_LEN(dlm_probe_dtypes) : 1;
+}
+
+static struct dlm_desc make_desc(const struct dlm_probe_input *in, enum dlm_dtype dtype,
+                                 const struct dlm_device_caps *caps)
+{
+    struct dlm_desc d = {.dtype = DLM_DTYPE_COUNT, .ndim = 1};
+
+    if (!in->ndim)
+        return d;
+    d = dlm_desc_make(dtype, in->ndim, in->shape);
+    if (in->form != DLM_PROBE_PLAIN && caps->bits & DLM_CAP_PANELS)
+        d.layout = DLM_LAYOUT_PANEL;
+    if (in->form == DLM_PROBE_WEIGHT_T) {
+        d.stride[0] = 1;
+        d.stride[1] = in->shape[0];
+    }
+    return d;
+}
+
+enum dlm_status dlm_probe_lower(struct dlm_ctx *ctx, struct dlm_lowering *l,
+                                const struct dlm_op_probe *probe, enum dlm_dtype dtype,
+                                const struct dlm_device *device)
+{
+    const struct dlm_op *op = probe->op;
+    union dlm_attrs attrs = probe->attrs;
+
+    *l = (struct dlm_lowering){.ctx = ctx, .device = device, .caps = dlm_device_get_caps(device),
+                               .op = probe->op, .attrs = &attrs, .num_inputs = op->num_inputs,
+                               .num_outputs = op->num_outputs};
+    if (probe->op == &dlm_op_matmul)
+        attrs.matmul.round = dtype; /* as the precision policy does */
+    for (int i = 0; i < DLM_MAX_INPUTS; i++) {
+        bool varies = probe->varies >> i & 1;
+        l->inputs[i] =
+            make_desc(&probe->in[i], varies ? dtype : probe->in[i].dtype, l->caps);
+    }
+    enum dlm_status st = op->infer(ctx, &attrs, l->inputs, l->outputs);
+    if (!st)
+        st = op->lower(l);
+    l->attrs = NULL; /* attrs ends here */
+    return st;
+}

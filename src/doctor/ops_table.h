@@ -30,4 +30,13 @@ struct dlm_op_probe {
 /* In the order of the op list; every op has at least one. */
 const struct dlm_op_probe *dlm_op_probes(size_t *num);
 
+/* The types in which a probe is made: f32, bf16, f16; the first alone where none of it varies. */
+extern const enum dlm_dtype dlm_probe_dtypes[3];
+size_t dlm_probe_num_dtypes(const struct dlm_op_probe *probe);
+
+/* Lowers the probe in the type for the device. The caller owns l->calls, also on failure. */
+enum dlm_status dlm_probe_lower(struct dlm_ctx *ctx, struct dlm_lowering *l,
+                                const struct dlm_op_probe *probe, enum dlm_dtype dtype,
+                                const struct dlm_device *device) DLM_CHECK_RESULT;
+
 #endif

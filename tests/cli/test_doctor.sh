@@ -49,8 +49,66 @@ that can be written"
     run_ env OCL_ICD_VENDORS=/dev/null "$dlm" doctor --ops --backend opencl
     status_is 1
     err_is "dlm: backend 'opencl' has no device" "hint: no OpenCL driver is installed"
+
+    # A driver of which clBuildProgram() crashes on rms_norm.cl, or hangs on rope.cl.
+    export OCL_ICD_VENDORS="$pocl" DLM_KERNEL_CACHE="$dir/kernels"
+    case_ "a kernel that crashes the driver is named, and the others are tried"
+    run_ env LD_PRELOAD="$DLM_TEST_BAD_DRIVER" DLM_TEST_CRASH=rms_norm.cl "$dlm" \
+        doctor --ops --backend opencl
+    status_is 0
+    holds_ grep -q '^rms_norm  *f32  *no$' out
+    holds_ grep -q '^rms_norm_backward  *f32  *no$' out
+    holds_ grep -q '^select  *f32  *yes$' out
+    holds_ grep -q "^opencl:0: op 'rms_norm' needs kernel 'rms_norm': the driver '.*' crashed \
+compiling it$" out
+
+    # the kernels that compiled are kept, and no longer compiled from their source: start afresh
+    rm -rf kernels
+    case_ "and one on which it hangs"
+    run_ env LD_PRELOAD="$DLM_TEST_BAD_DRIVER" DLM_TEST_HANG=rope.cl "$dlm" \
+        doctor --ops --backend opencl --limit 20
+    status_is 0
+    holds_ grep -q "^opencl:0: op 'rope' needs kernel 'rope': the driver '.*' hung compiling it$" \
+        out
+    holds_ grep -q '^rms_norm  *f32  *yes$' out
+
+    rm -rf kernels
+    case_ "train does not die of it, and remembers"
+    cp -R "$data/../share/sample" sample
+    run_ env LD_PRELOAD="$DLM_TEST_BAD_DRIVER" DLM_TEST_CRASH=rms_norm.cl "$dlm" \
+        train --backend opencl sample/sample.dlm
+    status_is 1
+    err_has "tries driver '"
+    holds_ grep -q "^train: the driver '.*' of device '.*' crashed compiling kernel 'rms_norm'$" err
+    err_has "hint: take another device or driver; 'dlm doctor --ops' says what runs where"
+    run_ dlm train --backend opencl sample/sample.dlm
+    status_is 1
+    holds_ grep -q "crashed compiling kernel 'rms_norm'$" err
+    grep -q "tries driver '" err && fail_ "the driver is tried again"
+
+    case_ "a prompt does without the kernels of training"
+    rm -rf kernels
+    run_ env LD_PRELOAD="$DLM_TEST_BAD_DRIVER" DLM_TEST_CRASH=adamw.cl "$dlm" \
+        -q prompt --backend opencl --no-adapter sample/sample.dlm "what?"
+    status_is 0
 else
-    skipped=$((skipped + 2))
+    skipped=$((skipped + 6))
 fi
+
+case_ "kernels one by one"
+run_ dlm doctor --try --backend cpu
+status_is 0
+out_has attention
+holds_ test "$(tail -n 1 out)" = "done"
+last=$(tail -n 2 out | head -n 1)
+run_ dlm doctor --try --backend cpu --after "$last"
+status_is 0
+out_is "done"
+run_ dlm doctor --try --ops
+status_is 2
+err_is "dlm: --ops and --try are mutually exclusive"
+run_ dlm doctor --after x
+status_is 2
+err_is "dlm: --after needs --try"
 
 summary_

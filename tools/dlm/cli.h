@@ -22,6 +22,7 @@ struct dlm_cli {
     bool is_verbose, is_quiet;
     const char *subject; /* what an error's line begins with: "dlm", or a command of its own */
     struct dlm_progress *progress; /* what is on the screen besides messages; NULL: nothing */
+    int try_seconds; /* how long a kernel may take that a driver compiles on trial */
 };
 
 /* A command. args is a struct of args_bytes that starts as a copy of the table's defaults and is
@@ -47,6 +48,11 @@ extern const struct dlm_command dlm_command_doctor;
 extern const struct dlm_command dlm_command_use;
 
 int dlm_exit_of(enum dlm_status status);
+
+/* The context's dlm_try_fn: `dlm doctor --try` in another process. user is the struct dlm_cli. */
+enum dlm_status dlm_cli_try_device(void *user, struct dlm_trial *trial, const char *backend,
+                                   int index);
+#define DLM_TRY_SECONDS 300
 
 /* One line on standard error, under the command's subject. Returns DLM_EXIT_USAGE. */
 int dlm_cli_wrong(const struct dlm_cli *cli, const char *fmt, ...)

@@ -204,9 +204,11 @@ static int run_command(const struct dlm_command *command, const struct globals *
 {
     struct dlm_cli cli = {.home = globals->home, .is_verbose = globals->is_verbose,
                           .is_quiet = globals->is_quiet,
-                          .subject = command->subject ? command->subject : "dlm"};
+                          .subject = command->subject ? command->subject : "dlm",
+                          .try_seconds = DLM_TRY_SECONDS};
     const struct dlm_ctx_params params = {
-        .log = on_log, .log_user = &cli, .num_threads = globals->num_threads};
+        .log = on_log, .log_user = &cli, .num_threads = globals->num_threads,
+        .try_device = dlm_cli_try_device, .try_user = &cli};
 
     cli.ctx = dlm_ctx_create(&params);
     if (!cli.ctx) {

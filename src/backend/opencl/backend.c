@@ -74,6 +74,7 @@ const struct dlm_backend dlm_backend_opencl = {
     .buffer_read = dlm_ocl_buffer_read,
     .buffer_fill = dlm_ocl_buffer_fill,
     .has_kernel = dlm_ocl_has_kernel,
+    .hash_kernels = dlm_ocl_hash_kernels,
 #ifdef DLM_HAVE_CLBLAST
     .gemm_scratch = dlm_ocl_gemm_scratch,
 #endif

@@ -33,6 +33,19 @@ static const struct dlm_ocl_kernel *find_row(const char *name)
     return NULL;
 }
 
+void dlm_ocl_hash_kernels(struct dlm_sha256 *hash)
+{
+    const char *source = NULL;
+
+    for (const struct dlm_ocl_kernel *row = dlm_ocl_kernels; row->name; row++) {
+        dlm_sha256_update(hash, row->name, strlen(row->name) + 1);
+        dlm_sha256_update(hash, row->options, strlen(row->options) + 1);
+        if (row->source != source) /* rows of a source follow each other */
+            dlm_sha256_update(hash, row->source, row->source_len);
+        source = row->source;
+    }
+}
+
 bool dlm_ocl_has_kernel(const struct dlm_device *device, const char *kernel)
 {
     (void)device; /* the same list for all: what a device cannot run is left out by its caps */

@@ -116,6 +116,7 @@ enum dlm_status dlm_ocl_buffer_view(const struct dlm_binding *binding,
                                     cl_mem *mem) DLM_CHECK_RESULT;
 
 /* kernel.c */
+void dlm_ocl_hash_kernels(struct dlm_sha256 *hash);
 bool dlm_ocl_has_kernel(const struct dlm_device *device, const char *kernel);
 /* Makes a kernel object (owned by the caller) of a row of dlm_ocl_kernels, building its program if
  * need be, with its work-group size. */

@@ -93,6 +93,7 @@ const struct dlm_backend dlm_backend_vulkan = {
     .buffer_read = dlm_vk_buffer_read,
     .buffer_fill = dlm_vk_buffer_fill,
     .has_kernel = dlm_vk_has_kernel,
+    .hash_kernels = dlm_vk_hash_kernels,
     .recording_create = dlm_vk_recording_create,
     .recording_destroy = dlm_vk_recording_destroy,
     .recording_run = dlm_vk_recording_run,

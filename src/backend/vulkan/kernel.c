@@ -39,6 +39,14 @@ static struct dlm_vk_pipeline *find_row(const struct dlm_vk_device *d, const cha
     return bsearch(&key, d->pipelines, d->num_pipelines, sizeof(key), compare_rows);
 }
 
+void dlm_vk_hash_kernels(struct dlm_sha256 *hash)
+{
+    for (const struct dlm_vk_kernel *row = dlm_vk_kernels; row->name; row++) {
+        dlm_sha256_update(hash, row->name, strlen(row->name) + 1);
+        dlm_sha256_update(hash, row->words, row->num_words * sizeof(row->words[0]));
+    }
+}
+
 bool dlm_vk_has_kernel(const struct dlm_device *device, const char *kernel)
 {
     return find_row(dlm_vk_device_of(device), kernel) != NULL;

@@ -241,6 +241,7 @@ enum dlm_status dlm_vk_buffer_fill(struct dlm_buffer *buffer, size_t offset, siz
 enum dlm_status dlm_vk_kernels_open(struct dlm_vk_device *d,
                                     const char *cache_dir) DLM_CHECK_RESULT;
 void dlm_vk_kernels_close(struct dlm_vk_device *d);
+void dlm_vk_hash_kernels(struct dlm_sha256 *hash);
 bool dlm_vk_has_kernel(const struct dlm_device *device, const char *kernel);
 
 /* Gives the pipeline of each dispatch: out[num]. Those that are missing are made, in parallel. */

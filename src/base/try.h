@@ -1,0 +1,12 @@
+/* The context's hook that tries a driver in another process: see dlm_try_fn. */
+#ifndef DLM_BASE_TRY_H
+#define DLM_BASE_TRY_H
+
+#include "base/attr.h"
+#include "dlm/ctx.h"
+
+bool dlm_ctx_can_try(const struct dlm_ctx *ctx);
+enum dlm_status dlm_ctx_try(struct dlm_ctx *ctx, struct dlm_trial *trial, const char *backend,
+                            int index) DLM_CHECK_RESULT;
+
+#endif
