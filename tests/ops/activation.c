@@ -56,7 +56,7 @@ static const struct op_row rows[] = {
     BOTH(DLM_ACT_TANH, "tanh", &silu),
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
-    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+    return op_rows_main(argc, argv, rows, DLM_ARRAY_LEN(rows));
 }

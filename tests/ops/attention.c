@@ -80,7 +80,7 @@ static const struct op_row rows[] = {
      TOL_PRODUCT_16, NULL, 0}, /* of logits around 1e4, f32 keeps three digits behind the point */
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
-    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+    return op_rows_main(argc, argv, rows, DLM_ARRAY_LEN(rows));
 }

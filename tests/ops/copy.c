@@ -68,7 +68,7 @@ static const struct op_row rows[] = {
     {"many groups", &dlm_op_copy, TO_F32, 1, {F32(7, 101, 999)}, TOL_EXACT, NULL, 0},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
-    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+    return op_rows_main(argc, argv, rows, DLM_ARRAY_LEN(rows));
 }

@@ -35,7 +35,7 @@ static const struct op_row rows[] = {
      {X(70000, 2), RNG(seed_a), ROW_IDS(5)}, TOL_ELEMENTWISE, NULL, 0},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
-    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+    return op_rows_main(argc, argv, rows, DLM_ARRAY_LEN(rows));
 }

@@ -43,7 +43,7 @@ static const struct op_row rows[] = {
      {IDS(70000), TABLE(DLM_DTYPE_F32, 11, 2)}, TOL_ELEMENTWISE, &not_scaled, 0},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
-    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+    return op_rows_main(argc, argv, rows, DLM_ARRAY_LEN(rows));
 }

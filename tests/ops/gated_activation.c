@@ -56,7 +56,7 @@ static const struct op_row rows[] = {
      {HALF(DLM_DTYPE_BF16, 1, 1), HALF(DLM_DTYPE_BF16, 1, 1), X(1, 1)}, TOL_ELEMENTWISE, NULL, 0},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
-    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+    return op_rows_main(argc, argv, rows, DLM_ARRAY_LEN(rows));
 }

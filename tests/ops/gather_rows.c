@@ -21,7 +21,7 @@ static const struct op_row rows[] = {
     {"many rows", &dlm_op_gather_rows, {{0}}, 3, {X(9, 2), IDX(70000)}, TOL_EXACT, NULL, 0},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
-    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+    return op_rows_main(argc, argv, rows, DLM_ARRAY_LEN(rows));
 }

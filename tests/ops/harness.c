@@ -4,6 +4,7 @@
 #include <float.h>
 
 #include "base/rng.h"
+#include "bench.h"
 
 #define GUARD 4096
 #define GUARD_WORD 0x7fc07fc1u /* NaN in every type */
@@ -130,9 +131,9 @@ static size_t desc_bytes(const struct dlm_desc *d)
     return dlm_dtype_bytes(d->dtype, dlm_desc_len(d), &bytes) ? bytes : 0;
 }
 
-/* Shapes, inputs and expected outputs. False when the op refuses the row. */
+/* Shapes, inputs and, with_reference, expected outputs. False when the op refuses the row. */
 static bool make_host_row(struct dlm_ctx *ctx, struct host_row *h, const struct op_row *row,
-                          const union dlm_attrs *attrs, uint64_t seed)
+                          const union dlm_attrs *attrs, uint64_t seed, bool with_reference)
 {
     const struct dlm_op *op = row->op;
     struct dlm_tensor *leaves[DLM_MAX_INPUTS], *inputs[DLM_MAX_INPUTS];
@@ -170,7 +171,7 @@ static bool make_host_row(struct dlm_ctx *ctx, struct host_row *h, const struct 
         }
     }
     struct dlm_reference_call call = {attrs, row->num_inputs, op->num_outputs, in, h->outputs};
-    if (ok)
+    if (ok && with_reference)
         op->reference(&call);
     dlm_graph_destroy(&g);
     return ok;
@@ -276,44 +277,63 @@ static void count_library_calls(const struct dlm_plan *plan)
         num_library_calls += !strcmp(plan->calls[i].call.kernel, "gemm_f32");
 }
 
+/* A graph of the row's one node, its leaves in memory of the device. */
+struct device_row {
+    struct dlm_graph *g;
+    struct dlm_tensor *leaves[DLM_MAX_INPUTS];
+    struct dlm_storage places[DLM_MAX_INPUTS];
+};
+
+static bool make_device_row(struct dlm_ctx *ctx, struct dlm_device *device,
+                            const struct host_row *h, struct device_row *d)
+{
+    struct dlm_tensor *inputs[DLM_MAX_INPUTS] = {0};
+
+    *d = (struct device_row){0};
+    if (!CHECK(!dlm_graph_create(ctx, &d->g)))
+        return false;
+    build_inputs(d->g, h, d->leaves, inputs);
+    for (int i = 0; i < h->row->num_inputs; i++)
+        if (d->leaves[i] && CHECK(!upload(device, &h->stored[i], h->data[i], &d->places[i])))
+            dlm_tensor_bind(d->leaves[i], &d->places[i]);
+    return CHECK(dlm_graph_emit(d->g, h->row->op, &h->row->attrs, inputs, h->row->num_inputs,
+                                NULL));
+}
+
+static void free_device_row(struct device_row *d)
+{
+    dlm_graph_destroy(&d->g);
+    for (int i = 0; i < DLM_MAX_INPUTS; i++)
+        dlm_buffer_destroy(&d->places[i].buffer);
+}
+
 static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, const struct host_row *h)
 {
-    const struct op_row *row = h->row;
-    struct dlm_tensor *leaves[DLM_MAX_INPUTS] = {0}, *inputs[DLM_MAX_INPUTS] = {0};
-    struct dlm_storage places[DLM_MAX_INPUTS] = {0};
-    struct dlm_graph *g = NULL;
+    struct device_row d;
     struct dlm_plan *plan = NULL;
     struct dlm_program *program = NULL;
     char what[128] = "";
 
-    if (!CHECK(!dlm_graph_create(ctx, &g)))
-        return;
-    build_inputs(g, h, leaves, inputs);
-    for (int i = 0; i < row->num_inputs; i++)
-        if (leaves[i] && CHECK(!upload(device, &h->stored[i], h->data[i], &places[i])))
-            dlm_tensor_bind(leaves[i], &places[i]);
-    if (!CHECK(dlm_graph_emit(g, row->op, &row->attrs, inputs, row->num_inputs, NULL)))
+    if (!make_device_row(ctx, device, h, &d))
         goto done;
-    struct dlm_node *node = g->nodes[0];
+    struct dlm_node *node = d.g->nodes[0];
     for (int i = 0; i < node->num_outputs; i++)
         node->outputs[i]->base->is_output = true;
-    if (CHECK(!dlm_plan_create(ctx, &plan, g, device)) &&
+    if (CHECK(!dlm_plan_create(ctx, &plan, d.g, device)) &&
         CHECK(!dlm_program_create(ctx, &program, device, plan, NULL)) &&
         CHECK(!dlm_program_run(program)) && CHECK(!dlm_device_wait(device))) {
         count_library_calls(plan);
         compare_outputs(program, node, h);
         if (!CHECK(dlm_program_check_guards(program, what, sizeof(what))))
             printf("     %s\n", what);
-        for (int i = 0; i < row->num_inputs; i++)
-            if (leaves[i])
-                check_leaf(h, i, &places[i]);
+        for (int i = 0; i < h->row->num_inputs; i++)
+            if (d.leaves[i])
+                check_leaf(h, i, &d.places[i]);
     }
 done:
     dlm_program_destroy(&program);
     dlm_plan_destroy(&plan);
-    dlm_graph_destroy(&g);
-    for (int i = 0; i < DLM_MAX_INPUTS; i++)
-        dlm_buffer_destroy(&places[i].buffer);
+    free_device_row(&d);
 }
 
 static void check_unlike(struct dlm_ctx *ctx, const struct host_row *h, uint64_t seed)
@@ -324,7 +344,7 @@ static void check_unlike(struct dlm_ctx *ctx, const struct host_row *h, uint64_t
 
     if (!h->row->unlike)
         return;
-    if (CHECK(make_host_row(ctx, &other, h->row, h->row->unlike, seed))) {
+    if (CHECK(make_host_row(ctx, &other, h->row, h->row->unlike, seed, true))) {
         for (int i = 0; i < h->num_outputs; i++) {
             double error = compare(h->row->tolerance, &other.outputs[i], &h->outputs[i], &where);
             most = error > most ? error : most;
@@ -413,7 +433,7 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         snprintf(name, sizeof(names[0]), "%s/%s on %s %d%s", rows[i].op->name,
                  rows[i].name, dlm_backend_name(info->kind), info->index, v->label);
         check_case(name);
-        if (CHECK(make_host_row(ctx, &h, &rows[i], &rows[i].attrs, i + 1))) {
+        if (CHECK(make_host_row(ctx, &h, &rows[i], &rows[i].attrs, i + 1, true))) {
             run_on_device(ctx, device, &h);
             check_unlike(ctx, &h, i + 1);
         }
@@ -432,8 +452,53 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         run_rows(ctx, info, &library, rows, num);
 }
 
-int op_rows_main(const struct op_row *rows, size_t num)
+/* fma: operations a second that the device is known to do, or 0. */
+static void bench_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
+                       const struct op_row *rows, size_t num, double fma)
 {
+    const struct dlm_device_params params = {.kind = info->kind, .index = info->index,
+                                             .cache_dir = getenv("DLM_TEST_KERNEL_CACHE")};
+    struct dlm_device *device = NULL;
+    struct bench_limits limits;
+
+    check_case("device opens");
+    if (!CHECK(!dlm_device_open(ctx, &device, &params)))
+        return;
+    printf("device %s %d: %s (%s)\n", dlm_backend_name(info->kind), info->index, info->name,
+           info->driver);
+    bench_limits_init(&limits, ctx, device, fma);
+    for (size_t i = 0; i < num; i++) {
+        struct host_row h;
+        struct device_row d = {0};
+        char name[96];
+        snprintf(name, sizeof(name), "%s/%s", rows[i].op->name, rows[i].name);
+        if (CHECK(make_host_row(ctx, &h, &rows[i], &rows[i].attrs, i + 1, false)) &&
+            make_device_row(ctx, device, &h, &d))
+            bench_print(&limits, d.g->nodes[0], name, bench_node(ctx, device, d.g));
+        free_device_row(&d);
+        free_host_row(&h);
+    }
+    dlm_device_destroy(&device);
+}
+
+/* Command line: is_bench and fma. False after a usage message. */
+static bool parse(int argc, char **argv, bool *is_bench, double *fma)
+{
+    *is_bench = argc > 1 && !strcmp(argv[1], "--bench");
+    *fma = argc == 4 && !strcmp(argv[2], "--fma") ? atof(argv[3]) * 1e9 : 0;
+    if (argc == 1 || (*is_bench && (argc == 2 || *fma > 0)))
+        return true;
+    fprintf(stderr, "usage: %s [--bench [--fma GFLOPS]]\n", argv[0]);
+    return false;
+}
+
+int op_rows_main(int argc, char **argv, const struct op_row *rows, size_t num)
+{
+    bool is_bench;
+    double fma;
+
+    if (!parse(argc, argv, &is_bench, &fma))
+        return 2;
     struct dlm_ctx *ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = print_log});
     struct dlm_device_info *list = NULL;
     int num_devices = 0;
@@ -445,9 +510,12 @@ int op_rows_main(const struct op_row *rows, size_t num)
         if (!is_wanted(&list[d]))
             continue;
         seen[list[d].kind] = true;
-        run_rows(ctx, &list[d], &as_it_is, rows, num);
+        if (is_bench)
+            bench_rows(ctx, &list[d], rows, num, list[d].kind == DLM_BACKEND_CPU ? 0 : fma);
+        else
+            run_rows(ctx, &list[d], &as_it_is, rows, num);
     }
-    for (int k = DLM_BACKEND_CPU; k < DLM_BACKEND_COUNT; k++)
+    for (int k = DLM_BACKEND_CPU; k < DLM_BACKEND_COUNT && !is_bench; k++)
         if (!seen[k])
             check_skip(dlm_backend_name((enum dlm_backend_kind)k), "no such device here");
     dlm_device_list_free(list);

@@ -68,8 +68,9 @@ struct op_row {
 };
 
 /* Runs the rows on the C reference and every device; returns the exit status. Where a device has
- * DLM_CAP_NO_LOCAL, small rows of ops with kernels for local memory run once more without it. */
-int op_rows_main(const struct op_row *rows, size_t num);
+ * DLM_CAP_NO_LOCAL, small rows of ops with kernels for local memory run once more without it.
+ * With `--bench [--fma GFLOPS]` the rows are timed instead (bench.c). */
+int op_rows_main(int argc, char **argv, const struct op_row *rows, size_t num);
 
 /* Deterministic test data. */
 void row_fill_host(const struct row_input *in, const struct dlm_desc *desc, void *data,

@@ -35,7 +35,7 @@ static const struct op_row rows[] = {
      {X(3, 1152), V(1152), X(3, 1152)}, TOL_PRODUCT, NULL, 0},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
-    return op_rows_main(rows, DLM_ARRAY_LEN(rows));
+    return op_rows_main(argc, argv, rows, DLM_ARRAY_LEN(rows));
 }
