@@ -69,53 +69,76 @@ static enum dlm_status read_generation_config(struct dlm_model *m)
     return st;
 }
 
-/* *out: the struct of the family that config names, with its configuration read, and with that of
- * the folder's other files unless dir is NULL. Owned, NULL on failure. path is for messages. */
-static enum dlm_status create(struct dlm_ctx *ctx, struct dlm_model **out, const json_t *config,
-                              const char *path, const char *dir)
+/* The family's struct with its default processor. Owned; NULL without memory. */
+static struct dlm_model *create(struct dlm_ctx *ctx, const struct dlm_family *family)
 {
-    const struct dlm_family *family = NULL;
-
-    *out = NULL;
-    enum dlm_status st = find_family(ctx, config, path, &family);
-    if (st)
-        return st;
     struct dlm_model *m = dlm_alloc(ctx, family->model_bytes);
+
     if (!m)
-        return DLM_ERR_MEMORY;
+        return NULL;
     m->ctx = ctx;
     m->family = family;
     m->processor = *family->processor;
-    if (dir) {
-        m->dir = dlm_strdup(ctx, dir);
-        st = m->dir ? dlm_processor_load_folder(ctx, &m->processor, dir) : DLM_ERR_MEMORY;
-    }
+    return m;
+}
+
+/* The same with a configuration read that no folder goes with. path is for messages. */
+static enum dlm_status create_config(struct dlm_ctx *ctx, struct dlm_model **out,
+                                     const json_t *config, const char *path)
+{
+    const struct dlm_family *family = NULL;
+
+    enum dlm_status st = find_family(ctx, config, path, &family);
+    struct dlm_model *m = st ? NULL : create(ctx, family);
     if (!st)
-        st = family->read_config(ctx, config, path, m);
-    if (!st && dir)
-        st = read_generation_config(m);
+        st = m ? family->read_config(ctx, config, path, m) : DLM_ERR_MEMORY;
     if (st)
         dlm_model_destroy(&m);
     *out = m;
     return st;
 }
 
-enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **out, const char *dir)
+/* The same with the files of a checkpoint's folder read. family NULL: as its config.json says. */
+static enum dlm_status create_folder(struct dlm_ctx *ctx, struct dlm_model **out, const char *dir,
+                                     const struct dlm_family *family)
 {
-    char *path = dir ? dlm_path_join(ctx, dir, "config.json")
-                     : dlm_strdup(ctx, families[0]->shape);
+    char *path = dlm_path_join(ctx, dir, "config.json");
+    struct dlm_model *m = NULL;
     json_t *config = NULL;
     enum dlm_status st = DLM_ERR_MEMORY;
 
-    *out = NULL;
-    if (path && dir)
+    if (path)
         st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config);
-    else if (path)
-        config = json_pack("{s:s}", "model_type", families[0]->model_type);
-    if (config)
-        st = create(ctx, out, config, path, dir);
+    if (!st && !family)
+        st = find_family(ctx, config, path, &family);
+    if (st)
+        goto done;
+    m = create(ctx, family);
+    if (m)
+        m->dir = dlm_strdup(ctx, dir);
+    st = m && m->dir ? dlm_processor_load_folder(ctx, &m->processor, dir) : DLM_ERR_MEMORY;
+    if (!st)
+        st = family->read_config(ctx, config, path, m);
+    if (!st)
+        st = read_generation_config(m);
+    if (st)
+        dlm_model_destroy(&m);
+done:
+    *out = m;
     json_decref(config);
     dlm_free(path);
+    return st;
+}
+
+enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **out, const char *dir)
+{
+    *out = NULL;
+    if (dir)
+        return create_folder(ctx, out, dir, NULL);
+    json_t *config = json_pack("{s:s}", "model_type", families[0]->model_type);
+    enum dlm_status st =
+        config ? create_config(ctx, out, config, families[0]->shape) : DLM_ERR_MEMORY;
+    json_decref(config);
     return st;
 }
 
@@ -185,30 +208,47 @@ static void warn_of_unused(const struct dlm_model *m)
                 first->name);
 }
 
+/* Maps the files of the model's folder and declares its weights. */
+static enum dlm_status open_files(struct dlm_model *m, struct dlm_device *device,
+                                  enum dlm_dtype policy)
+{
+    struct dlm_checkpoint *ckpt = NULL;
+
+    enum dlm_status st = dlm_checkpoint_open(m->ctx, &ckpt, m->dir);
+    if (st)
+        return st;
+    m->device = device;
+    m->policy = policy < DLM_DTYPE_COUNT ? policy : choose_policy(ckpt);
+    st = dlm_weights_create(m->ctx, &m->weights, device, m->policy, ckpt, &m->family->names);
+    if (!st)
+        st = m->family->declare(m);
+    if (!st)
+        warn_of_unused(m);
+    return st;
+}
+
 enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
                                struct dlm_device *device, const char *dir, enum dlm_dtype policy)
 {
-    struct dlm_checkpoint *ckpt = NULL;
-    struct dlm_model *m = NULL;
+    enum dlm_status st = create_folder(ctx, out, dir, NULL);
 
-    *out = NULL;
-    enum dlm_status st = dlm_model_read_folder(ctx, &m, dir);
     if (!st)
-        st = dlm_checkpoint_open(ctx, &ckpt, dir);
+        st = open_files(*out, device, policy);
     if (st)
-        goto done;
-    m->device = device;
-    m->policy = policy < DLM_DTYPE_COUNT ? policy : choose_policy(ckpt);
-    st = dlm_weights_create(ctx, &m->weights, device, m->policy, ckpt, &m->family->names);
+        dlm_model_destroy(out);
+    return st;
+}
+
+enum dlm_status dlm_model_open_as(struct dlm_ctx *ctx, struct dlm_model **out,
+                                  struct dlm_device *device, const char *dir,
+                                  const struct dlm_family *family)
+{
+    enum dlm_status st = create_folder(ctx, out, dir, family);
+
     if (!st)
-        st = m->family->declare(m);
+        st = open_files(*out, device, DLM_DTYPE_COUNT);
     if (st)
-        goto done;
-    warn_of_unused(m);
-    *out = m;
-    m = NULL;
-done:
-    dlm_model_destroy(&m);
+        dlm_model_destroy(out);
     return st;
 }
 
@@ -241,7 +281,7 @@ static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model 
     struct dlm_model *m = NULL;
 
     *out = NULL;
-    enum dlm_status st = create(ctx, &m, config, path, NULL);
+    enum dlm_status st = create_config(ctx, &m, config, path);
     if (st)
         return st;
     m->device = device;

@@ -121,7 +121,13 @@ enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
                                struct dlm_device *device, const char *dir,
                                enum dlm_dtype policy) DLM_CHECK_RESULT;
 
-/* The same from the members of a config.json alone: plans and budgets are those of its checkpoint,
+/* The same as a model of this family, whatever config.json says and though it is on no list. The
+ * policy is chosen by the files. For families that are made for tests. */
+enum dlm_status dlm_model_open_as(struct dlm_ctx *ctx, struct dlm_model **out,
+                                  struct dlm_device *device, const char *dir,
+                                  const struct dlm_family *family) DLM_CHECK_RESULT;
+
+/* A model from the members of a config.json alone: plans and budgets are those of its checkpoint,
  * weights are random numbers if they are loaded. path is for messages. Borrows device; config until
  * return. */
 enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **out,

@@ -74,6 +74,23 @@ check_families() {
     xargs awk -f "$lint_dir/lint_strip.awk" < "$tmp" |
         grep -iE "(cmp|eq|equal|equals|starts_with|ends_with)\(.*\"[^\"]*($families)" |
         sed 's/$/  <- a condition on a family outside its files/'
+    # commands may name a base; nothing below them does
+    grep -v -e '^src/api/' -e '^tools/' "$tmp" | xargs awk -f "$lint_dir/lint_strip.awk" |
+        grep -iE "\"[^\"]*($families)[^\"]*\"" | grep -v '#[ ]*include' |
+        sed 's/$/  <- a text names a family outside its files/'
+}
+
+# What only a family knows: its image size and tokens an image, its ids and words, where its
+# positions begin, that what is not learned is attended both ways.
+assumed='image_tokens|tokens_per_image|(bos|eos|pad)_id|prefix_(len|newline)|caption en|<image>'
+assumed="$assumed|(^|[^A-Za-z0-9_.-])224([^A-Za-z0-9_.]|\$)|positions?(\[[^]]*\])*[^=;]*= .*\+ 1;"
+
+check_assumptions() {
+    find src/models src/rows src/train src/generate src/api src/images -name '*.[ch]' |
+        grep -vE "/[a-z]*($families)[a-z0-9_]*\.[ch]\$" | sort |
+        xargs awk -f "$lint_dir/lint_strip.awk" | grep -E "^[^:]*:[0-9]*:.*($assumed)" |
+        grep -v 'result->image_tokens' |
+        sed 's/$/  <- only a family knows that/'
 }
 
 modules='language_model|vision_tower|vision_model|multi_modal|lm_head|visual[._"]'
@@ -146,6 +163,7 @@ check 'environment' check_environment
 check 'white space' check_white_space
 check 'vendors' check_vendors
 check 'model families' check_families
+check 'what families know' check_assumptions
 check 'modules of checkpoints' check_modules
 check 'intrinsics' check_intrinsics
 check 'Python' check_python
