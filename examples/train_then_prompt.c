@@ -42,15 +42,16 @@ static enum dlm_status train(struct dlm_ctx *ctx, const char *document)
 static enum dlm_status ask(struct dlm_ctx *ctx, const char *document, const char *image,
                            const char *question)
 {
-    struct dlm_prompt_params params = {0};
+    struct dlm_session_params from = {0};
+    struct dlm_prompt_request request = {0};
 
-    params.document = document;
-    params.query = question;
-    params.images = &image;
-    params.num_images = 1;
-    params.text = print_answer;
-    params.user = stdout;
-    return dlm_prompt(ctx, &params);
+    from.document = document;
+    request.query = question;
+    request.images = &image;
+    request.num_images = 1;
+    request.text = print_answer;
+    request.user = stdout;
+    return dlm_prompt(ctx, &from, &request);
 }
 
 int main(int argc, char **argv)

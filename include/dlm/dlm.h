@@ -12,6 +12,7 @@
 #include "dlm/preprocess.h"
 #include "dlm/prompt.h"
 #include "dlm/score.h"
+#include "dlm/session.h"
 #include "dlm/status.h"
 #include "dlm/tokenize.h"
 #include "dlm/train.h"

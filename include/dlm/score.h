@@ -5,26 +5,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dlm/compute.h"
+#include "dlm/session.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Exactly one of document and base is given. Borrows everything until return. */
-struct dlm_score_params {
-    const char *document; /* path of a .dlm: its base with its current adapter, if it has one */
-    const char *base;     /* registry key, "hf:org/name" or "dir:PATH" */
-    const char *home;     /* NULL: $DLM_HOME, else ~/.dlm */
-    int64_t version;      /* of the document's adapter; 0: the current one */
-    const char *adapter;  /* folder of a PEFT adapter, NULL: the document's or none */
-    const char *prompt;   /* the question, UTF-8 */
-    const char *target;   /* the answer; its end token is appended */
-    const char *const *images;
+/* All zero but prompt and target. Borrows everything until return. */
+struct dlm_score_request {
+    const char *prompt; /* the question, UTF-8 */
+    const char *target; /* the answer; its end token is appended */
+    const char *const *images; /* paths, before the question */
     size_t num_images;
     /* safetensors file to write with d loss / d A and B under PEFT's names, or NULL */
     const char *gradients;
-    struct dlm_compute compute;
 };
 
 struct dlm_score_result {
@@ -34,8 +28,16 @@ struct dlm_score_result {
     double *logprobs; /* [len], natural logarithm, owned */
 };
 
-/* *result: give it back with dlm_score_result_finish(), also after a failure. */
-DLM_API enum dlm_status dlm_score(struct dlm_ctx *ctx, const struct dlm_score_params *params,
+/* Scores the target under the adapter in use. *result: give it back with
+ * dlm_score_result_finish(), also after a failure. DLM_ERR_USAGE: images with a base that sees
+ * none, or gradients without an adapter. */
+DLM_API enum dlm_status dlm_session_score(struct dlm_session *session,
+                                          const struct dlm_score_request *request,
+                                          struct dlm_score_result *result) DLM_CHECK_RESULT;
+
+/* The same in a session for this one request, with its failures and dlm_session_open()'s. */
+DLM_API enum dlm_status dlm_score(struct dlm_ctx *ctx, const struct dlm_session_params *from,
+                                  const struct dlm_score_request *request,
                                   struct dlm_score_result *result) DLM_CHECK_RESULT;
 DLM_API void dlm_score_result_finish(struct dlm_score_result *result);
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dlm/compute.h"
+#include "dlm/session.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -82,6 +82,13 @@ struct dlm_train_result {
  * *result: give it back with dlm_train_result_finish(), also after a failure. */
 DLM_API enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *params,
                                   struct dlm_train_result *result) DLM_CHECK_RESULT;
+/* The same on what a session has open: the document's base must be the session's, params->compute
+ * is all zero, and what the document says about device and precision does not count (a warning
+ * tells). The session's adapters stay as they are; dlm_session_load_adapter(session, name,
+ * result->adapter) makes the new one usable. */
+DLM_API enum dlm_status dlm_session_train(struct dlm_session *session,
+                                          const struct dlm_train_params *params,
+                                          struct dlm_train_result *result) DLM_CHECK_RESULT;
 DLM_API void dlm_train_result_finish(struct dlm_train_result *result);
 
 #ifdef __cplusplus

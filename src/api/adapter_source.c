@@ -24,7 +24,7 @@ static enum dlm_status check_license(struct dlm_ctx *ctx, const struct dlm_manif
 }
 
 static enum dlm_status find_in_store(struct dlm_ctx *ctx, struct dlm_adapter_source *out,
-                                     const struct dlm_adapter_source_params *params,
+                                     const struct dlm_session_params *params,
                                      const char *dlm_id)
 {
     const bool wants_adapter = !params->no_adapter && !out->adapter;
@@ -43,7 +43,7 @@ static enum dlm_status find_in_store(struct dlm_ctx *ctx, struct dlm_adapter_sou
     out->is_version = wants_adapter && out->adapter;
     if (!st && out->is_version && manifest.root)
         dlm_manifest_warn_other_source(ctx, &manifest, params->document);
-    if (!st && wants_adapter && !out->adapter && !params->is_optional)
+    if (!st && wants_adapter && !out->adapter && !params->is_adapter_optional)
         st = dlm_fail(ctx, DLM_ERR_INVALID,
                       "prompt: no adapter under %s/adapter/current.txt; has `dlm train` run "
                       "successfully?", dlm_store_path(store));
@@ -53,7 +53,7 @@ static enum dlm_status find_in_store(struct dlm_ctx *ctx, struct dlm_adapter_sou
 }
 
 enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_source *out,
-                                        const struct dlm_adapter_source_params *params)
+                                        const struct dlm_session_params *params)
 {
     struct dlm_doc *doc = NULL;
     enum dlm_status st = DLM_OK;
@@ -65,15 +65,16 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
     }
     if (!params->document) {
         out->base = dlm_strdup(ctx, params->base);
-        return out->base ? DLM_OK : DLM_ERR_MEMORY;
+        out->dir = params->dir ? dlm_strdup(ctx, params->dir) : NULL;
+        return out->base && !out->dir == !params->dir ? DLM_OK : DLM_ERR_MEMORY;
     }
     st = dlm_doc_load(ctx, &doc, params->document);
     if (st)
         return st;
     out->has_system_prompt = doc->system_prompt != NULL;
     out->base = dlm_strdup(ctx, doc->base_model);
-    out->doc_dir = dlm_path_dirname(ctx, params->document);
-    st = out->base && out->doc_dir ? find_in_store(ctx, out, params, doc->id) : DLM_ERR_MEMORY;
+    out->dir = dlm_path_dirname(ctx, params->document);
+    st = out->base && out->dir ? find_in_store(ctx, out, params, doc->id) : DLM_ERR_MEMORY;
     dlm_doc_destroy(&doc);
     return st;
 }
@@ -81,7 +82,7 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
 void dlm_adapter_source_finish(struct dlm_adapter_source *source)
 {
     dlm_free(source->base);
-    dlm_free(source->doc_dir);
+    dlm_free(source->dir);
     dlm_free(source->adapter);
     *source = (struct dlm_adapter_source){0};
 }

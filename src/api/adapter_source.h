@@ -3,23 +3,13 @@
 #ifndef DLM_API_ADAPTER_SOURCE_H
 #define DLM_API_ADAPTER_SOURCE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "base/attr.h"
-#include "dlm/ctx.h"
-
-struct dlm_adapter_source_params {
-    const char *document, *base, *home, *adapter;
-    int64_t version;  /* of the document's adapter; 0: the current one */
-    bool no_adapter;  /* the base alone */
-    bool is_optional; /* a document without an adapter is its base */
-};
+#include "dlm/session.h"
 
 /* All owned; all zero is empty. */
 struct dlm_adapter_source {
     char *base;    /* base_model text */
-    char *doc_dir; /* folder of the document, or NULL */
+    char *dir;     /* what dir: is relative to, the document's folder; or NULL */
     char *adapter; /* folder, or NULL */
     bool has_system_prompt; /* the document has one */
     bool is_version; /* the adapter is one of the store's versions */
@@ -27,8 +17,7 @@ struct dlm_adapter_source {
 
 /* DLM_ERR_INVALID: no adapter yet, or a gated base without a recorded acceptance. */
 enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_source *out,
-                                        const struct dlm_adapter_source_params *params)
-    DLM_CHECK_RESULT;
+                                        const struct dlm_session_params *params) DLM_CHECK_RESULT;
 void dlm_adapter_source_finish(struct dlm_adapter_source *source);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <sys/resource.h>
 
-#include "api/session.h"
+#include "api/session_impl.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
@@ -20,7 +20,9 @@ struct bench {
     struct dlm_ctx *ctx;
     int64_t prompt_tokens, decode_tokens, batch, repeat;
     bool profile;
-    struct dlm_session s;
+    struct dlm_session *s;
+    struct dlm_lora *lora;
+    struct dlm_vision vision;
     struct dlm_generator *generator;
     struct dlm_pass *pass;
     struct dlm_update update;
@@ -47,35 +49,34 @@ static void finish(struct bench *b)
     dlm_generator_destroy(&b->generator);
     dlm_pass_destroy(&b->pass);
     dlm_update_finish(&b->update);
-    if (b->s.has_vision)
-        dlm_vision_finish(&b->s.vision);
-    b->s.has_vision = false;
+    dlm_vision_finish(&b->vision);
     dlm_workspace_finish(&b->workspace);
     dlm_free(b->ids);
     dlm_free(b->is_label);
     dlm_free(b->pixels);
     dlm_free(b->features);
-    dlm_session_finish(&b->s);
+    dlm_lora_destroy(&b->lora);
+    dlm_session_close(&b->s);
 }
 
 static enum dlm_status open_all(struct bench *b, const struct dlm_bench_params *p)
 {
-    const struct dlm_session_params session = {
+    const struct dlm_session_base session = {
         .base = p->base, .shape = p->shape, .compute = p->compute};
     static const char *const targets[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
     const struct dlm_target_spec spec = {
         .kind = DLM_TARGET_LIST, .names = targets, .num_names = DLM_ARRAY_LEN(targets)};
     const struct dlm_lora_params lora = {.r = 8, .alpha = 16};
 
-    enum dlm_status st = dlm_session_open(&b->s, b->ctx, &session);
+    enum dlm_status st = dlm_session_open_base(b->ctx, &b->s, &session);
     if (!st)
-        st = dlm_model_make_lora(b->s.model, &b->s.lora, &spec, &lora);
-    return st ? st : dlm_lora_init(b->s.lora, SEED);
+        st = dlm_model_make_lora(b->s->model, &b->lora, &spec, &lora);
+    return st ? st : dlm_lora_init(b->lora, SEED);
 }
 
 static enum dlm_status make_inputs(struct bench *b)
 {
-    const struct dlm_model *m = b->s.model;
+    const struct dlm_model *m = b->s->model;
     struct dlm_rng rng;
 
     enum dlm_status st = m->family->plan_image(b->ctx, m, IMAGE_SIZE, IMAGE_SIZE, &b->plan);
@@ -106,7 +107,7 @@ static enum dlm_status make_inputs(struct bench *b)
 
 static enum dlm_status make_plans(struct bench *b)
 {
-    struct dlm_session *s = &b->s;
+    struct dlm_session *s = b->s;
     struct dlm_image_room one = {0}, all = {0};
 
     dlm_image_room_add(s->model, &one, &b->plan, 1);
@@ -122,27 +123,26 @@ static enum dlm_status make_plans(struct bench *b)
                                          .room = all,
                                          .backward = true};
 
-    s->has_vision = true;
     enum dlm_status st =
-        dlm_vision_init(&s->vision, s->model, NULL, dlm_image_plan_slice(&b->plan));
+        dlm_vision_init(&b->vision, s->model, NULL, dlm_image_plan_slice(&b->plan));
     if (!st)
         st = dlm_generator_create(b->ctx, &b->generator, s->model, NULL, &generator);
     if (!st)
-        st = dlm_pass_create(b->ctx, &b->pass, s->model, s->lora, &pass);
-    return st ? st : dlm_update_init(&b->update, b->ctx, s->device, s->lora, 1.0f);
+        st = dlm_pass_create(b->ctx, &b->pass, s->model, b->lora, &pass);
+    return st ? st : dlm_update_init(&b->update, b->ctx, s->device, b->lora, 1.0f);
 }
 
 /* What the plans say, and the workspace that all of them share. */
 static enum dlm_status reserve(struct bench *b)
 {
-    struct dlm_session *s = &b->s;
-    struct dlm_plan *plans[] = {s->vision.largest.plan, b->pass->plan, b->update.plan, NULL, NULL};
+    struct dlm_session *s = b->s;
+    struct dlm_plan *plans[] = {b->vision.largest.plan, b->pass->plan, b->update.plan, NULL, NULL};
     struct dlm_bench_result *r = b->result;
     struct dlm_budget budget = {0};
 
     dlm_generator_plans(b->generator, plans + 3);
     /* the tower's weights are gone before the others come */
-    dlm_session_add_to_budget(s, false, DLM_LORA_MOMENTS, &budget);
+    dlm_session_add_to_budget(s, b->lora, false, DLM_LORA_MOMENTS, &budget);
     budget.weights = DLM_MAX(
         budget.weights, dlm_weights_bytes(s->model->weights, DLM_WEIGHT_GROUP_TOWER));
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
@@ -188,12 +188,12 @@ static enum dlm_status measure(struct bench *b, const struct part *part, int64_t
 
 static enum dlm_status run_vision(struct bench *b)
 {
-    return dlm_vision_run(&b->s.vision, &b->plan, b->pixels, b->features);
+    return dlm_vision_run(&b->vision, &b->plan, b->pixels, b->features);
 }
 
 static enum dlm_status profile_vision(struct bench *b)
 {
-    return dlm_program_profile(b->s.vision.largest.program);
+    return dlm_program_profile(b->vision.largest.program);
 }
 
 static enum dlm_status run_prefill(struct bench *b)
@@ -267,15 +267,14 @@ static const struct part step_part = {"training step", NULL, run_step, profile_s
 /* The tower, which is loaded for this alone. */
 static enum dlm_status bench_vision(struct bench *b)
 {
-    struct dlm_session *s = &b->s;
+    struct dlm_session *s = b->s;
 
     enum dlm_status st = dlm_weights_load(s->model->weights, DLM_WEIGHT_GROUP_TOWER);
     if (!st)
-        st = dlm_vision_prepare(&s->vision, &b->workspace);
+        st = dlm_vision_prepare(&b->vision, &b->workspace);
     if (!st)
         st = measure(b, &vision_part, b->plan.tokens, &b->result->vision);
-    dlm_vision_finish(&s->vision);
-    s->has_vision = false;
+    dlm_vision_finish(&b->vision);
     dlm_weights_unload(s->model->weights, DLM_WEIGHT_GROUP_TOWER);
     return st;
 }
@@ -286,7 +285,7 @@ static enum dlm_status bench_decoder(struct bench *b)
     struct dlm_bench_result *r = b->result;
     const double start = dlm_now();
 
-    enum dlm_status st = dlm_session_load(&b->s, false, DLM_LORA_MOMENTS);
+    enum dlm_status st = dlm_session_load(b->s, b->lora, false, DLM_LORA_MOMENTS);
     if (!st)
         dlm_log(b->ctx, DLM_LOG_INFO, "weights of the language model: %.1f s", dlm_now() - start);
     if (!st)
@@ -302,22 +301,15 @@ static enum dlm_status bench_decoder(struct bench *b)
     return st ? st : measure(b, &step_part, b->batch * b->ids_len, &r->train_step);
 }
 
-static enum dlm_precision precision_of(enum dlm_dtype policy)
-{
-    return policy == DLM_DTYPE_BF16  ? DLM_PRECISION_BF16
-           : policy == DLM_DTYPE_F16 ? DLM_PRECISION_FP16
-                                     : DLM_PRECISION_FP32;
-}
-
 static enum dlm_status describe(struct bench *b, const struct dlm_bench_params *p)
 {
-    const struct dlm_device_info *info = &dlm_device_get_caps(b->s.device)->info;
+    const struct dlm_device_info *info = &dlm_device_get_caps(b->s->device)->info;
     struct dlm_bench_result *r = b->result;
 
     r->model = dlm_strdup(b->ctx, p->shape ? p->shape : p->base);
     r->device = dlm_strdup(b->ctx, info->name);
     r->backend = info->kind;
-    r->precision = precision_of(b->s.model->policy);
+    r->precision = dlm_session_precision(b->s);
     r->prompt_tokens = b->prompt_tokens;
     r->decode_tokens = b->decode_tokens;
     r->batch = b->batch;
@@ -367,7 +359,7 @@ enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *pa
     if (!st)
         st = bench_decoder(&b);
     if (!st) {
-        result->peak_device_bytes = dlm_device_peak_bytes(b.s.device);
+        result->peak_device_bytes = dlm_device_peak_bytes(b.s->device);
         result->peak_host_bytes = peak_host_bytes();
     }
 done:

@@ -2,14 +2,15 @@
 #include "dlm/prompt.h"
 
 #include "api/request.h"
-#include "api/session.h"
+#include "api/session_impl.h"
 #include "base/log.h"
 #include "generate/generator.h"
 
 struct prompt {
-    const struct dlm_prompt_params *params;
-    struct dlm_session s;
+    struct dlm_session *s;
+    const struct dlm_prompt_request *asked;
     struct dlm_generator *generator;
+    struct dlm_vision vision;
     struct dlm_workspace workspace;
     struct dlm_request request;
     struct dlm_input input;
@@ -19,29 +20,19 @@ struct prompt {
 static void finish(struct prompt *x)
 {
     dlm_generator_destroy(&x->generator);
+    dlm_vision_finish(&x->vision);
     dlm_workspace_finish(&x->workspace);
-    for (size_t i = 0; x->features && i < x->params->num_images; i++)
+    for (size_t i = 0; x->features && i < x->asked->num_images; i++)
         dlm_free(x->features[i]);
     dlm_free(x->features);
     dlm_input_finish(&x->input);
     dlm_request_finish(&x->request);
-    dlm_session_finish(&x->s);
-}
-
-static enum dlm_status open_all(struct prompt *x, struct dlm_ctx *ctx)
-{
-    const struct dlm_prompt_params *p = x->params;
-    const struct dlm_adapter_source_params source = {
-        .document = p->document, .base = p->base, .home = p->home, .adapter = p->adapter,
-        .version = p->version, .no_adapter = p->no_adapter};
-
-    return dlm_session_open_source(&x->s, ctx, &source, &p->compute);
 }
 
 static enum dlm_status make_plans(struct prompt *x)
 {
-    const struct dlm_prompt_params *p = x->params;
-    struct dlm_session *s = &x->s;
+    const struct dlm_prompt_request *p = x->asked;
+    struct dlm_session *s = x->s;
     const struct dlm_part query = dlm_request_text(p->query);
     struct dlm_generator_params params = {
         .max_tokens = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS,
@@ -55,18 +46,16 @@ static enum dlm_status make_plans(struct prompt *x)
     params.room = x->request.room;
     if (!st)
         st = dlm_generator_create(s->ctx, &x->generator, s->model, s->lora, &params);
-    if (!st && p->num_images) {
-        s->has_vision = true;
-        st = dlm_vision_init(&s->vision, s->model, s->lora, x->request.patches);
-    }
+    if (!st && p->num_images)
+        st = dlm_vision_init(&x->vision, s->model, s->lora, x->request.patches);
     if (st)
         return st;
     dlm_generator_plans(x->generator, plans);
-    plans[2] = s->vision.largest.plan;
+    plans[2] = x->vision.largest.plan;
     struct dlm_budget budget = {0};
-    dlm_session_add_to_budget(s, s->has_vision, DLM_LORA_VALUES, &budget);
+    dlm_session_add_to_budget(s, s->lora, p->num_images, DLM_LORA_VALUES, &budget);
     dlm_generator_add_to_budget(x->generator, &budget);
-    dlm_budget_add_slots(&budget, &s->vision.largest.slots);
+    dlm_budget_add_slots(&budget, &x->vision.largest.slots);
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
     st = dlm_budget_check(s->ctx, &budget, s->device);
     return st ? st
@@ -75,36 +64,36 @@ static enum dlm_status make_plans(struct prompt *x)
 
 static enum dlm_status see_images(struct prompt *x)
 {
-    struct dlm_session *s = &x->s;
+    struct dlm_session *s = x->s;
 
-    x->features = dlm_alloc_array(s->ctx, x->params->num_images + 1, sizeof(*x->features));
+    x->features = dlm_alloc_array(s->ctx, x->asked->num_images + 1, sizeof(*x->features));
     enum dlm_status st = x->features ? DLM_OK : DLM_ERR_MEMORY;
-    if (!st && s->has_vision)
-        st = dlm_vision_prepare(&s->vision, &x->workspace);
-    for (size_t i = 0; !st && i < x->params->num_images; i++) {
+    if (!st && x->asked->num_images)
+        st = dlm_vision_prepare(&x->vision, &x->workspace);
+    for (size_t i = 0; !st && i < x->asked->num_images; i++) {
         const struct dlm_image_plan *plan = &x->request.plans[i];
         float *pixels = NULL;
-        st = dlm_session_pixels(s, x->params->images[i], plan, &pixels);
+        st = dlm_session_pixels(s, x->asked->images[i], plan, &pixels);
         if (!st)
-            st = dlm_session_see(s, plan, pixels, &x->features[i]);
+            st = dlm_session_see(s, &x->vision, plan, pixels, &x->features[i]);
         dlm_free(pixels);
     }
     return st;
 }
 
 /* Gives the text that became certain to the caller and empties it. */
-static void emit(const struct dlm_prompt_params *params, struct dlm_str *text)
+static void emit(const struct dlm_prompt_request *asked, struct dlm_str *text)
 {
-    if (text->len && params->text)
-        params->text(params->user, text->data, text->len);
+    if (text->len && asked->text)
+        asked->text(asked->user, text->data, text->len);
     text->len = 0;
 }
 
 /* What the call asks for, the rest as the base says. */
 static struct dlm_sampling choose_sampling(const struct prompt *x)
 {
-    const struct dlm_prompt_params *p = x->params;
-    const struct dlm_sampling_config *base = &x->s.model->sampling;
+    const struct dlm_prompt_request *p = x->asked;
+    const struct dlm_sampling_config *base = &x->s->model->sampling;
     const double temperature = p->has_temperature ? p->temperature
                                : base->samples    ? base->temperature
                                                   : p->has_top_p;
@@ -114,22 +103,22 @@ static struct dlm_sampling choose_sampling(const struct prompt *x)
                                        : "the base does not ask for sampling";
 
     if (base->left_out[0] && !p->has_temperature)
-        dlm_log(x->s.ctx, DLM_LOG_WARNING, "the base's generation_config.json asks for %s, which "
+        dlm_log(x->s->ctx, DLM_LOG_WARNING, "the base's generation_config.json asks for %s, which "
                 "is left out", base->left_out);
     if (temperature > 0)
-        dlm_log(x->s.ctx, DLM_LOG_DEBUG, "answer: sampled, temperature %g, top-p %g, seed %lld "
+        dlm_log(x->s->ctx, DLM_LOG_DEBUG, "answer: sampled, temperature %g, top-p %g, seed %lld "
                 "(%s)", temperature, top_p, (long long)p->seed, from);
     else
-        dlm_log(x->s.ctx, DLM_LOG_DEBUG, "answer: the likeliest tokens (%s)", from);
+        dlm_log(x->s->ctx, DLM_LOG_DEBUG, "answer: the likeliest tokens (%s)", from);
     return (struct dlm_sampling){
         .temperature = (float)temperature, .top_p = (float)top_p, .seed = (uint64_t)p->seed};
 }
 
 static enum dlm_status generate(struct prompt *x)
 {
-    const struct dlm_prompt_params *p = x->params;
+    const struct dlm_prompt_request *p = x->asked;
     const int64_t max = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS;
-    struct dlm_ctx *ctx = x->s.ctx;
+    struct dlm_ctx *ctx = x->s->ctx;
     struct dlm_token_stream stream = {0};
     struct dlm_str text = {0};
     const struct dlm_sampling sampling = choose_sampling(x);
@@ -139,10 +128,10 @@ static enum dlm_status generate(struct prompt *x)
     prompt.num_images = (int64_t)p->num_images;
     prompt.plans = x->request.plans;
     prompt.features = (const float *const *)x->features;
-    enum dlm_status st = dlm_token_stream_init(ctx, &stream, x->s.tok, true);
+    enum dlm_status st = dlm_token_stream_init(ctx, &stream, x->s->tok, true);
     if (!st)
         st = dlm_generator_prefill(x->generator, &prompt, &sampling, &token);
-    for (int64_t n = 1; !st && !dlm_model_is_stop(x->s.model, token); n++) {
+    for (int64_t n = 1; !st && !dlm_model_is_stop(x->s->model, token); n++) {
         st = dlm_token_stream_push(ctx, &stream, token, &text);
         if (!st)
             emit(p, &text);
@@ -161,21 +150,20 @@ static enum dlm_status generate(struct prompt *x)
     return st;
 }
 
-enum dlm_status dlm_prompt(struct dlm_ctx *ctx, const struct dlm_prompt_params *params)
+enum dlm_status dlm_session_prompt(struct dlm_session *session,
+                                   const struct dlm_prompt_request *request)
 {
-    struct prompt x = {.params = params};
+    struct prompt x = {.s = session, .asked = request};
+    struct dlm_session *s = session;
     enum dlm_status st;
 
-    DLM_REQUIRE(ctx, !params->document != !params->base);
-    DLM_REQUIRE(ctx, params->query);
-    st = open_all(&x, ctx);
-    if (!st && !params->num_images && x.s.base.modality == DLM_MODALITY_VISION_LANGUAGE)
-        dlm_log(ctx, DLM_LOG_WARNING, "no image is given; '%s' answers about images",
-                x.s.base.key);
+    DLM_REQUIRE(s->ctx, request->query);
+    if (!request->num_images && s->base.modality == DLM_MODALITY_VISION_LANGUAGE)
+        dlm_log(s->ctx, DLM_LOG_WARNING, "no image is given; '%s' answers about images",
+                s->base.key);
+    st = make_plans(&x);
     if (!st)
-        st = make_plans(&x);
-    if (!st)
-        st = dlm_session_load(&x.s, x.s.has_vision, DLM_LORA_VALUES);
+        st = dlm_session_load(s, s->lora, request->num_images, DLM_LORA_VALUES);
     if (!st)
         st = see_images(&x);
     if (!st)
@@ -184,5 +172,17 @@ enum dlm_status dlm_prompt(struct dlm_ctx *ctx, const struct dlm_prompt_params *
         st = generate(&x);
 done:
     finish(&x);
+    return st;
+}
+
+enum dlm_status dlm_prompt(struct dlm_ctx *ctx, const struct dlm_session_params *from,
+                           const struct dlm_prompt_request *request)
+{
+    struct dlm_session *s = NULL;
+
+    enum dlm_status st = dlm_session_open(ctx, &s, from);
+    if (!st)
+        st = dlm_session_prompt(s, request);
+    dlm_session_close(&s);
     return st;
 }

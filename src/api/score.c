@@ -4,14 +4,16 @@
 #include <math.h>
 
 #include "api/request.h"
-#include "api/session.h"
+#include "api/session_impl.h"
 #include "base/log.h"
 #include "models/pass.h"
 
 struct score {
-    const struct dlm_score_params *params;
-    struct dlm_session s;
+    struct dlm_session *s;
+    const struct dlm_score_request *asked;
     struct dlm_pass *pass;
+    struct dlm_vision vision;
+    bool has_vision; /* features come from it; else the pass has the tower, or there are no images */
     struct dlm_workspace workspace;
     struct dlm_request request;
     struct dlm_input input;
@@ -22,8 +24,9 @@ struct score {
 static void finish(struct score *x)
 {
     dlm_pass_destroy(&x->pass);
+    dlm_vision_finish(&x->vision);
     dlm_workspace_finish(&x->workspace);
-    for (size_t i = 0; i < x->params->num_images; i++) {
+    for (size_t i = 0; i < x->asked->num_images; i++) {
         if (x->pixels)
             dlm_free(x->pixels[i]);
         if (x->features)
@@ -33,45 +36,33 @@ static void finish(struct score *x)
     dlm_free(x->features);
     dlm_input_finish(&x->input);
     dlm_request_finish(&x->request);
-    dlm_session_finish(&x->s);
-}
-
-static enum dlm_status open_all(struct score *x, struct dlm_ctx *ctx)
-{
-    const struct dlm_score_params *p = x->params;
-    const struct dlm_adapter_source_params source = {
-        .document = p->document, .base = p->base, .home = p->home, .adapter = p->adapter,
-        .version = p->version, .is_optional = true};
-
-    enum dlm_status st = dlm_session_open_source(&x->s, ctx, &source, &p->compute);
-    if (!st && p->gradients && !x->s.lora)
-        st = dlm_fail(ctx, DLM_ERR_USAGE, "gradients need an adapter: give --adapter");
-    return st;
+    if (x->s->lora)
+        dlm_lora_keep_values(x->s->lora);
 }
 
 static enum dlm_status make_input(struct score *x)
 {
-    const struct dlm_score_params *p = x->params;
+    const struct dlm_score_request *p = x->asked;
     const struct dlm_part prompt = dlm_request_text(p->prompt);
     const struct dlm_part target = dlm_request_text(p->target);
-    struct dlm_ctx *ctx = x->s.ctx;
+    struct dlm_ctx *ctx = x->s->ctx;
 
     x->pixels = dlm_alloc_array(ctx, p->num_images + 1, sizeof(*x->pixels));
     x->features = dlm_alloc_array(ctx, p->num_images + 1, sizeof(*x->features));
     if (!x->pixels || !x->features)
         return DLM_ERR_MEMORY;
-    enum dlm_status st = dlm_request_init(&x->request, x->s.model, p->images, p->num_images);
+    enum dlm_status st = dlm_request_init(&x->request, x->s->model, p->images, p->num_images);
     if (!st)
-        st = dlm_request_encode(ctx, &x->request, x->s.tok, &prompt, &target, &x->input);
+        st = dlm_request_encode(ctx, &x->request, x->s->tok, &prompt, &target, &x->input);
     for (size_t i = 0; !st && i < p->num_images; i++)
-        st = dlm_session_pixels(&x->s, p->images[i], &x->request.plans[i], &x->pixels[i]);
+        st = dlm_session_pixels(x->s, p->images[i], &x->request.plans[i], &x->pixels[i]);
     return st;
 }
 
 /* Gradients are asked for, never applied. */
 static enum dlm_lora_use lora_use(const struct score *x)
 {
-    return x->params->gradients ? DLM_LORA_GRADIENTS : DLM_LORA_VALUES;
+    return x->asked->gradients ? DLM_LORA_GRADIENTS : DLM_LORA_VALUES;
 }
 
 static enum dlm_status check_budget(const struct score *x, struct dlm_plan *const *plans,
@@ -79,56 +70,56 @@ static enum dlm_status check_budget(const struct score *x, struct dlm_plan *cons
 {
     struct dlm_budget budget = {0};
 
-    dlm_session_add_to_budget(&x->s, x->params->num_images, lora_use(x), &budget);
+    dlm_session_add_to_budget(x->s, x->s->lora, x->asked->num_images, lora_use(x), &budget);
     dlm_budget_add_slots(&budget, &x->pass->slots);
-    dlm_budget_add_slots(&budget, &x->s.vision.largest.slots);
+    dlm_budget_add_slots(&budget, &x->vision.largest.slots);
     dlm_budget_add_workspace(&budget, plans, num_plans);
-    return dlm_budget_check(x->s.ctx, &budget, x->s.device);
+    return dlm_budget_check(x->s->ctx, &budget, x->s->device);
 }
 
 static enum dlm_status prepare(struct score *x)
 {
-    struct dlm_session *s = &x->s;
+    struct dlm_session *s = x->s;
     struct dlm_plan *plans[2];
     int num_plans = 0;
-    const bool images = x->params->num_images > 0;
+    const bool images = x->asked->num_images > 0;
 
-    x->with_tower = images && x->params->gradients && s->lora &&
+    x->with_tower = images && x->asked->gradients && s->lora &&
                     dlm_model_trains_tower(s->model, s->lora);
     struct dlm_pass_params params = {
         .batch = 1,
         .tokens = (int64_t)x->input.ids.len,
         .labels = dlm_count_labels(x->input.is_label, (int64_t)x->input.ids.len),
         .room = x->request.room,
-        .backward = x->params->gradients != NULL,
+        .backward = x->asked->gradients != NULL,
         .with_tower = x->with_tower,
     };
     enum dlm_status st = dlm_pass_create(s->ctx, &x->pass, s->model, s->lora, &params);
     if (!st)
         plans[num_plans++] = x->pass->plan;
     if (!st && images && !params.with_tower) {
-        s->has_vision = true;
-        st = dlm_vision_init(&s->vision, s->model, s->lora, x->request.patches);
+        x->has_vision = true;
+        st = dlm_vision_init(&x->vision, s->model, s->lora, x->request.patches);
         if (!st)
-            plans[num_plans++] = s->vision.largest.plan;
+            plans[num_plans++] = x->vision.largest.plan;
     }
     if (!st)
         st = check_budget(x, plans, num_plans);
     if (!st)
         st = dlm_workspace_init(&x->workspace, s->device, plans, num_plans);
     if (!st)
-        st = dlm_session_load(s, images, lora_use(x));
-    if (!st && s->has_vision)
-        st = dlm_vision_prepare(&s->vision, &x->workspace);
-    for (size_t i = 0; !st && s->has_vision && i < x->params->num_images; i++)
-        st = dlm_session_see(s, &x->request.plans[i], x->pixels[i], &x->features[i]);
+        st = dlm_session_load(s, s->lora, images, lora_use(x));
+    if (!st && x->has_vision)
+        st = dlm_vision_prepare(&x->vision, &x->workspace);
+    for (size_t i = 0; !st && x->has_vision && i < x->asked->num_images; i++)
+        st = dlm_session_see(s, &x->vision, &x->request.plans[i], x->pixels[i], &x->features[i]);
     return st ? st : dlm_pass_prepare(x->pass, &x->workspace);
 }
 
 static enum dlm_status write_gradients(struct score *x)
 {
-    struct dlm_lora *lora = x->s.lora;
-    struct dlm_ctx *ctx = x->s.ctx;
+    struct dlm_lora *lora = x->s->lora;
+    struct dlm_ctx *ctx = x->s->ctx;
     struct dlm_tensor_out *list = dlm_alloc_array(ctx, 2 * lora->num, sizeof(*list));
     float *grads = dlm_alloc_array(ctx, (size_t)lora->len, sizeof(*grads));
     enum dlm_status st = list && grads ? dlm_lora_download(lora, &lora->grads, grads)
@@ -150,7 +141,7 @@ static enum dlm_status write_gradients(struct score *x)
         }
     }
     if (!st)
-        st = dlm_safetensors_write(ctx, x->params->gradients, list, 2 * lora->num, NULL, 0);
+        st = dlm_safetensors_write(ctx, x->asked->gradients, list, 2 * lora->num, NULL, 0);
     for (size_t i = 0; list && i < 2 * lora->num; i++)
         dlm_free((char *)(uintptr_t)list[i].name);
     dlm_free(list);
@@ -163,9 +154,9 @@ static enum dlm_status run(struct score *x, struct dlm_score_result *result)
     const int64_t num = x->pass->params.labels;
     struct dlm_example example = dlm_input_example(&x->input);
     struct dlm_pass_step step = {.examples = &example, .num = 1, .weight = 1.0f / (float)num};
-    float *logprobs = dlm_alloc_array(x->s.ctx, (size_t)num, sizeof(*logprobs));
+    float *logprobs = dlm_alloc_array(x->s->ctx, (size_t)num, sizeof(*logprobs));
 
-    example.num_images = (int64_t)x->params->num_images;
+    example.num_images = (int64_t)x->asked->num_images;
     example.plans = x->request.plans;
     example.features = (const float *const *)x->features;
     example.pixels = (const float *const *)x->pixels;
@@ -175,13 +166,13 @@ static enum dlm_status run(struct score *x, struct dlm_score_result *result)
         st = dlm_pass_logprobs(x->pass, logprobs, num);
     for (int64_t i = 0; !st && i < num; i++)
         if (!isfinite(logprobs[i]))
-            st = dlm_fail(x->s.ctx, DLM_ERR_INVALID,
+            st = dlm_fail(x->s->ctx, DLM_ERR_INVALID,
                           "the loss is not finite: token %lld of the target has the log "
                           "probability %g", (long long)i + 1, (double)logprobs[i]);
-    if (!st && x->params->gradients)
+    if (!st && x->asked->gradients)
         st = write_gradients(x);
-    result->ids = dlm_alloc_array(x->s.ctx, (size_t)num, sizeof(*result->ids));
-    result->logprobs = dlm_alloc_array(x->s.ctx, (size_t)num, sizeof(*result->logprobs));
+    result->ids = dlm_alloc_array(x->s->ctx, (size_t)num, sizeof(*result->ids));
+    result->logprobs = dlm_alloc_array(x->s->ctx, (size_t)num, sizeof(*result->logprobs));
     if (!st && (!result->ids || !result->logprobs))
         st = DLM_ERR_MEMORY;
     for (int64_t i = 0, t = 0; !st && i < num; i++, t++) {
@@ -196,16 +187,18 @@ static enum dlm_status run(struct score *x, struct dlm_score_result *result)
     return st;
 }
 
-enum dlm_status dlm_score(struct dlm_ctx *ctx, const struct dlm_score_params *params,
-                          struct dlm_score_result *result)
+enum dlm_status dlm_session_score(struct dlm_session *session,
+                                  const struct dlm_score_request *request,
+                                  struct dlm_score_result *result)
 {
-    struct score x = {.params = params};
+    struct score x = {.s = session, .asked = request};
     enum dlm_status st;
 
     *result = (struct dlm_score_result){0};
-    DLM_REQUIRE(ctx, !params->document != !params->base);
-    DLM_REQUIRE(ctx, params->prompt && params->target);
-    st = open_all(&x, ctx);
+    DLM_REQUIRE(session->ctx, request->prompt && request->target);
+    st = DLM_OK;
+    if (request->gradients && !session->lora)
+        st = dlm_fail(session->ctx, DLM_ERR_USAGE, "gradients need an adapter: give --adapter");
     if (!st)
         st = make_input(&x);
     if (!st)
@@ -214,6 +207,20 @@ enum dlm_status dlm_score(struct dlm_ctx *ctx, const struct dlm_score_params *pa
         st = run(&x, result);
 done:
     finish(&x);
+    return st;
+}
+
+enum dlm_status dlm_score(struct dlm_ctx *ctx, const struct dlm_session_params *from,
+                          const struct dlm_score_request *request,
+                          struct dlm_score_result *result)
+{
+    struct dlm_session *s = NULL;
+
+    *result = (struct dlm_score_result){0};
+    enum dlm_status st = dlm_session_open(ctx, &s, from);
+    if (!st)
+        st = dlm_session_score(s, request, result);
+    dlm_session_close(&s);
     return st;
 }
 

@@ -1,7 +1,7 @@
-/* Sessions. */
-#include "api/session.h"
+/* Sessions: what is open, and for how long. */
+#include "api/session_impl.h"
 
-
+#include "api/adapter_source.h"
 #include "api/origin.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -46,6 +46,15 @@ static enum dlm_dtype policy_of(enum dlm_precision precision)
     }
 }
 
+enum dlm_precision dlm_session_precision(const struct dlm_session *s)
+{
+    const enum dlm_dtype policy = s->model->policy;
+
+    return policy == DLM_DTYPE_BF16  ? DLM_PRECISION_BF16
+           : policy == DLM_DTYPE_F16 ? DLM_PRECISION_FP16
+                                     : DLM_PRECISION_FP32;
+}
+
 static enum dlm_status load_tokenizer(struct dlm_session *s)
 {
     char *path = dlm_path_join(s->ctx, s->base.dir, "tokenizer.json");
@@ -55,33 +64,46 @@ static enum dlm_status load_tokenizer(struct dlm_session *s)
     return st ? st : s->model->family->add_tokens(s->ctx, s->tok);
 }
 
-enum dlm_status dlm_session_open(struct dlm_session *s, struct dlm_ctx *ctx,
-                                 const struct dlm_session_params *params)
+static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_base *params)
 {
     const enum dlm_dtype policy = policy_of(params->compute.precision);
-
-    s->ctx = ctx;
+    struct dlm_ctx *ctx = s->ctx;
     enum dlm_status st = DLM_OK;
+
     if (!params->shape)
-        st = dlm_base_resolve(ctx, &s->base, params->base, params->doc_dir);
+        st = dlm_base_resolve(ctx, &s->base, params->base, params->dir);
     if (!st)
         st = dlm_session_open_device(ctx, &s->device, &params->compute);
     if (!st)
         st = params->shape
                  ? dlm_model_open_shape(ctx, &s->model, s->device, params->shape, policy)
                  : dlm_model_open(ctx, &s->model, s->device, s->base.dir, policy);
-    if (!st && !params->shape)
-        st = load_tokenizer(s);
-    if (st)
+    return !st && !params->shape ? load_tokenizer(s) : st;
+}
+
+enum dlm_status dlm_session_open_base(struct dlm_ctx *ctx, struct dlm_session **out,
+                                      const struct dlm_session_base *params)
+{
+    struct dlm_session *s = dlm_alloc(ctx, sizeof(*s));
+
+    *out = NULL;
+    if (!s)
+        return DLM_ERR_MEMORY;
+    s->ctx = ctx;
+    enum dlm_status st = open_all(s, params);
+    if (st) {
+        dlm_session_close(&s);
         return st;
+    }
     const struct dlm_device_info *info = &dlm_device_get_caps(s->device)->info;
     dlm_log(ctx, DLM_LOG_INFO, "device %s: %s (%s), precision %s", dlm_backend_name(info->kind),
             info->name, info->driver, dlm_dtype_name(s->model->policy));
+    *out = s;
     return DLM_OK;
 }
 
 /* A version of the document's store was trained on the base that is open. */
-static enum dlm_status check_version(struct dlm_session *s, const char *dir)
+static enum dlm_status check_version(const struct dlm_session *s, const char *dir)
 {
     struct dlm_origin now = {.base_model = s->base.key};
 
@@ -95,23 +117,30 @@ void dlm_session_warn_system_prompt(const struct dlm_session *s)
             s->model->family->model_type);
 }
 
-enum dlm_status dlm_session_open_source(struct dlm_session *s, struct dlm_ctx *ctx,
-                                        const struct dlm_adapter_source_params *source,
-                                        const struct dlm_compute *compute)
+enum dlm_status dlm_session_open(struct dlm_ctx *ctx, struct dlm_session **out,
+                                 const struct dlm_session_params *params)
 {
     struct dlm_adapter_source found = {0};
+    enum dlm_status st;
 
-    enum dlm_status st = dlm_adapter_source_find(ctx, &found, source);
-    const struct dlm_session_params params = {
-        .base = found.base, .doc_dir = found.doc_dir, .compute = *compute};
+    *out = NULL;
+    DLM_REQUIRE(ctx, !params->document != !params->base);
+    st = dlm_adapter_source_find(ctx, &found, params);
+    const struct dlm_session_base base = {
+        .base = found.base, .dir = found.dir, .compute = params->compute};
     if (!st)
-        st = dlm_session_open(s, ctx, &params);
+        st = dlm_session_open_base(ctx, out, &base);
     if (!st && found.has_system_prompt)
-        dlm_session_warn_system_prompt(s);
+        dlm_session_warn_system_prompt(*out);
     if (!st && found.is_version)
-        st = check_version(s, found.adapter);
+        st = check_version(*out, found.adapter);
     if (!st && found.adapter)
-        st = dlm_session_read_adapter(s, found.adapter);
+        st = dlm_session_load_adapter(*out, DLM_SESSION_ADAPTER, found.adapter);
+    if (!st && found.adapter)
+        st = dlm_session_use_adapter(*out, DLM_SESSION_ADAPTER);
+    if (st)
+        dlm_session_close(out);
+done:
     dlm_adapter_source_finish(&found);
     return st;
 }
@@ -121,52 +150,151 @@ static double mib(uint64_t bytes)
     return (double)bytes / (1024.0 * 1024.0);
 }
 
-void dlm_session_finish(struct dlm_session *s)
+static void finish_adapter(struct dlm_session_adapter *adapter)
 {
+    dlm_free(adapter->name);
+    dlm_lora_destroy(&adapter->lora);
+}
+
+void dlm_session_close(struct dlm_session **session)
+{
+    struct dlm_session *s = session ? *session : NULL;
+
+    if (!s)
+        return;
     if (s->device)
         dlm_log(s->ctx, DLM_LOG_DEBUG, "memory: at most %.1f MiB were taken",
                 mib(dlm_device_peak_bytes(s->device)));
-    if (s->has_vision)
-        dlm_vision_finish(&s->vision);
-    dlm_lora_destroy(&s->lora);
+    for (size_t i = 0; i < s->num_adapters; i++)
+        finish_adapter(&s->adapters[i]);
+    dlm_free(s->adapters);
     dlm_tokenizer_destroy(&s->tok);
     dlm_model_destroy(&s->model);
     dlm_device_destroy(&s->device);
     dlm_base_finish(&s->base);
+    dlm_free(s);
+    *session = NULL;
 }
 
-enum dlm_status dlm_session_read_adapter(struct dlm_session *s, const char *dir)
+/* --- adapters --- */
+
+/* NULL: no adapter has this name. */
+static struct dlm_session_adapter *find_adapter(struct dlm_session *s, const char *name)
+{
+    for (size_t i = 0; i < s->num_adapters; i++)
+        if (!strcmp(s->adapters[i].name, name))
+            return &s->adapters[i];
+    return NULL;
+}
+
+static enum dlm_status no_such_adapter(struct dlm_session *s, const char *name)
+{
+    return dlm_fail(s->ctx, DLM_ERR_USAGE, "no adapter '%s' is loaded", name);
+}
+
+enum dlm_status dlm_session_read_adapter(const struct dlm_session *s, const char *dir,
+                                         struct dlm_lora **lora)
 {
     struct dlm_adapter *adapter = NULL;
 
     enum dlm_status st = dlm_adapter_open(s->ctx, &adapter, dir, &s->model->family->names);
     if (!st)
-        st = dlm_model_read_lora(s->model, &s->lora, adapter);
+        st = dlm_model_read_lora(s->model, lora, adapter);
+    if (st)
+        dlm_lora_destroy(lora);
     dlm_adapter_destroy(&adapter);
     return st;
 }
+
+enum dlm_status dlm_session_load_adapter(struct dlm_session *session, const char *name,
+                                         const char *dir)
+{
+    struct dlm_session *s = session;
+    struct dlm_session_adapter made = {0}, *old;
+    enum dlm_status st;
+
+    DLM_REQUIRE(s->ctx, name && name[0] && dir);
+    made.name = dlm_strdup(s->ctx, name);
+    st = made.name ? dlm_session_read_adapter(s, dir, &made.lora) : DLM_ERR_MEMORY;
+    if (st)
+        goto done;
+    old = find_adapter(s, name);
+    if (old) {
+        struct dlm_session_adapter gone = *old;
+        if (s->lora == gone.lora)
+            s->lora = made.lora;
+        *old = made;
+        made = gone;
+    } else if (dlm_grow(s->ctx, &s->adapters, &s->cap_adapters, s->num_adapters,
+                        sizeof(*s->adapters))) {
+        s->adapters[s->num_adapters++] = made;
+        made = (struct dlm_session_adapter){0};
+    } else {
+        st = DLM_ERR_MEMORY;
+    }
+done:
+    finish_adapter(&made);
+    return st;
+}
+
+enum dlm_status dlm_session_use_adapter(struct dlm_session *session, const char *name)
+{
+    const struct dlm_session_adapter *adapter = name ? find_adapter(session, name) : NULL;
+
+    if (name && !adapter)
+        return no_such_adapter(session, name);
+    session->lora = adapter ? adapter->lora : NULL;
+    return DLM_OK;
+}
+
+enum dlm_status dlm_session_drop_adapter(struct dlm_session *session, const char *name)
+{
+    struct dlm_session *s = session;
+    struct dlm_session_adapter *adapter;
+    enum dlm_status st;
+
+    DLM_REQUIRE(s->ctx, name);
+    adapter = find_adapter(s, name);
+    if (!adapter)
+        return no_such_adapter(s, name);
+    if (adapter->lora == s->lora)
+        return dlm_fail(s->ctx, DLM_ERR_USAGE, "cannot drop adapter '%s': it is being used", name);
+    finish_adapter(adapter);
+    *adapter = s->adapters[--s->num_adapters];
+    st = DLM_OK;
+done:
+    return st;
+}
+
+/* --- on the device --- */
 
 static uint32_t groups(bool with_tower)
 {
     return with_tower ? DLM_WEIGHT_GROUPS_ALL : DLM_WEIGHT_GROUPS_NO_TOWER;
 }
 
-void dlm_session_add_to_budget(const struct dlm_session *s, bool with_tower,
-                               enum dlm_lora_use use, struct dlm_budget *budget)
+void dlm_session_add_to_budget(const struct dlm_session *s, const struct dlm_lora *lora,
+                               bool with_tower, enum dlm_lora_use use, struct dlm_budget *budget)
 {
     dlm_budget_add_weights(budget, s->model, groups(with_tower));
-    dlm_budget_add_lora(budget, s->lora, use);
+    budget->weights += dlm_weights_loaded_bytes(s->model->weights, ~groups(with_tower));
+    dlm_budget_add_lora(budget, lora, use);
+    for (size_t i = 0; i < s->num_adapters; i++)
+        if (s->adapters[i].lora != lora)
+            budget->adapter += dlm_lora_loaded_bytes(s->adapters[i].lora);
 }
 
-enum dlm_status dlm_session_load(struct dlm_session *s, bool with_tower, enum dlm_lora_use use)
+enum dlm_status dlm_session_load(struct dlm_session *s, struct dlm_lora *lora, bool with_tower,
+                                 enum dlm_lora_use use)
 {
     enum dlm_status st = dlm_weights_load(s->model->weights, groups(with_tower));
-    if (!st && s->lora)
-        st = dlm_lora_upload(s->lora, s->device, use);
-    return st;
+
+    return !st && lora ? dlm_lora_upload(lora, s->device, use) : st;
 }
 
-enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path,
+/* --- images --- */
+
+enum dlm_status dlm_session_pixels(const struct dlm_session *s, const char *path,
                                    const struct dlm_image_plan *plan, float **pixels)
 {
     struct dlm_image image = {0};
@@ -186,10 +314,11 @@ enum dlm_status dlm_session_pixels(struct dlm_session *s, const char *path,
     return st;
 }
 
-enum dlm_status dlm_session_see(struct dlm_session *s, const struct dlm_image_plan *plan,
-                                const float *pixels, float **features)
+enum dlm_status dlm_session_see(const struct dlm_session *s, struct dlm_vision *vision,
+                                const struct dlm_image_plan *plan, const float *pixels,
+                                float **features)
 {
     *features = dlm_alloc_array(s->ctx, dlm_image_plan_features_len(s->model, plan),
                                 sizeof(**features));
-    return *features ? dlm_vision_run(&s->vision, plan, pixels, *features) : DLM_ERR_MEMORY;
+    return *features ? dlm_vision_run(vision, plan, pixels, *features) : DLM_ERR_MEMORY;
 }

@@ -23,8 +23,11 @@ static void finish(struct dlm_train_call *t)
         dlm_log(t->ctx, DLM_LOG_DEBUG, "the run's folder stays until the next start");
     dlm_run_close(&t->run);
     dlm_trainer_destroy(&t->trainer);
+    dlm_vision_finish(&t->vision);
     dlm_train_data_finish(&t->data);
-    dlm_session_finish(&t->s);
+    dlm_lora_destroy(&t->lora);
+    dlm_session_close(&t->own_session);
+    dlm_base_finish(&t->named_base);
     dlm_rows_finish(&t->rows);
     dlm_doc_sources_finish(&t->sources);
     dlm_store_close(&t->store);
@@ -132,7 +135,7 @@ static enum dlm_status make_rows(struct dlm_train_call *t)
 static enum dlm_status check_images(struct dlm_train_call *t)
 {
     enum dlm_status st = dlm_train_check_images(
-        t->store, t->s.model, !t->doc->training.cache.enabled, &t->rows);
+        t->store, t->s->model, !t->doc->training.cache.enabled, &t->rows);
     const size_t num_bad = t->rows.num_bad_images;
 
     if (st || !num_bad)
@@ -150,7 +153,8 @@ static enum dlm_status check_images(struct dlm_train_call *t)
     return DLM_ERR_INVALID;
 }
 
-static enum dlm_status open_session(struct dlm_train_call *t)
+/* What the document asks for where the caller leaves it open. */
+static struct dlm_compute choose_compute(const struct dlm_train_call *t)
 {
     static const enum dlm_precision precisions[] = {
         [DLM_DOC_PRECISION_NONE] = DLM_PRECISION_AUTO,
@@ -164,17 +168,59 @@ static enum dlm_status open_session(struct dlm_train_call *t)
         [DLM_DOC_BACKEND_OPENCL] = DLM_BACKEND_OPENCL,
         [DLM_DOC_BACKEND_VULKAN] = DLM_BACKEND_VULKAN,
     };
-    char *doc_dir = dlm_path_dirname(t->ctx, t->params->document);
-    struct dlm_session_params params = {
-        .base = t->doc->base_model, .doc_dir = doc_dir, .compute = t->params->compute};
+    struct dlm_compute compute = t->params->compute;
 
-    if (!doc_dir)
-        return DLM_ERR_MEMORY;
-    if (params.compute.backend == DLM_BACKEND_AUTO)
-        params.compute.backend = backends[t->doc->training.backend];
-    if (params.compute.precision == DLM_PRECISION_AUTO)
-        params.compute.precision = precisions[t->doc->training.precision];
-    enum dlm_status st = dlm_session_open(&t->s, t->ctx, &params);
+    if (compute.backend == DLM_BACKEND_AUTO)
+        compute.backend = backends[t->doc->training.backend];
+    if (compute.precision == DLM_PRECISION_AUTO)
+        compute.precision = precisions[t->doc->training.precision];
+    return compute;
+}
+
+static enum dlm_status open_session(struct dlm_train_call *t, const char *doc_dir)
+{
+    const struct dlm_session_base params = {
+        .base = t->doc->base_model, .dir = doc_dir, .compute = choose_compute(t)};
+
+    enum dlm_status st = dlm_session_open_base(t->ctx, &t->own_session, &params);
+    if (st)
+        return st;
+    t->s = t->own_session;
+    t->base = &t->s->base;
+    return DLM_OK;
+}
+
+/* The caller's session has the document's base open. */
+static enum dlm_status check_session(struct dlm_train_call *t, const char *doc_dir)
+{
+    const struct dlm_compute asked = choose_compute(t);
+    const enum dlm_backend_kind kind = dlm_device_get_caps(t->s->device)->info.kind;
+    const enum dlm_precision precision = dlm_session_precision(t->s);
+
+    enum dlm_status st = dlm_base_resolve(t->ctx, &t->named_base, t->doc->base_model, doc_dir);
+    if (st)
+        return st;
+    if (strcmp(t->named_base.dir, t->s->base.dir))
+        return dlm_fail(t->ctx, DLM_ERR_INVALID,
+                        "cannot train '%s': its base is in '%s', and the session's in '%s'",
+                        t->params->document, t->named_base.dir, t->s->base.dir);
+    t->base = &t->named_base;
+    if (asked.backend != DLM_BACKEND_AUTO && asked.backend != kind)
+        dlm_log(t->ctx, DLM_LOG_WARNING, "the document asks for %s; the session is on %s",
+                dlm_backend_name(asked.backend), dlm_backend_name(kind));
+    if (asked.precision != DLM_PRECISION_AUTO && asked.precision != precision)
+        dlm_log(t->ctx, DLM_LOG_WARNING, "the document asks for %s; the session computes in %s",
+                dlm_precision_name(asked.precision), dlm_precision_name(precision));
+    return DLM_OK;
+}
+
+static enum dlm_status take_session(struct dlm_train_call *t)
+{
+    char *doc_dir = dlm_path_dirname(t->ctx, t->params->document);
+    enum dlm_status st = doc_dir ? DLM_OK : DLM_ERR_MEMORY;
+
+    if (!st)
+        st = t->s ? check_session(t, doc_dir) : open_session(t, doc_dir);
     dlm_free(doc_dir);
     return st;
 }
@@ -237,16 +283,16 @@ static enum dlm_status make_trainer(struct dlm_train_call *t)
     };
     enum dlm_status st = DLM_OK;
 
-    params.with_tower = t->data.num_images && dlm_model_trains_tower(t->s.model, t->s.lora);
+    params.with_tower = t->data.num_images && dlm_model_trains_tower(t->s->model, t->lora);
     t->with_tower = params.with_tower;
     if (t->data.num_images && !params.with_tower && !dlm_train_data_has_features(&t->data)) {
-        t->s.has_vision = true;
-        st = dlm_vision_init(&t->s.vision, t->s.model, t->s.lora,
+        t->has_vision = true;
+        st = dlm_vision_init(&t->vision, t->s->model, t->lora,
                              dlm_train_data_patches(&t->data));
     }
     if (!st)
-        st = dlm_trainer_create(t->ctx, &t->trainer, &t->data, t->s.lora,
-                                t->s.has_vision ? &t->s.vision : NULL, &params);
+        st = dlm_trainer_create(t->ctx, &t->trainer, &t->data, t->lora,
+                                t->has_vision ? &t->vision : NULL, &params);
     if (!st) {
         say_recipe(t);
         warn_idle(t);
@@ -256,18 +302,18 @@ static enum dlm_status make_trainer(struct dlm_train_call *t)
 
 static enum dlm_status load_all(struct dlm_train_call *t)
 {
-    const bool with_tower = t->s.has_vision || t->with_tower;
+    const bool with_tower = t->has_vision || t->with_tower;
     struct dlm_budget budget = {0};
 
-    dlm_session_add_to_budget(&t->s, with_tower, DLM_LORA_MOMENTS, &budget);
+    dlm_session_add_to_budget(t->s, t->lora, with_tower, DLM_LORA_MOMENTS, &budget);
     dlm_trainer_add_to_budget(t->trainer, &budget);
-    enum dlm_status st = dlm_budget_check(t->ctx, &budget, t->s.device);
+    enum dlm_status st = dlm_budget_check(t->ctx, &budget, t->s->device);
     if (!st)
         st = dlm_train_log_open(t);
     if (!st && !t->is_resumed) /* a kill from here on loses nothing, however long loading takes */
         st = dlm_train_save_state(t, 0);
     if (!st)
-        st = dlm_session_load(&t->s, with_tower, DLM_LORA_MOMENTS);
+        st = dlm_session_load(t->s, t->lora, with_tower, DLM_LORA_MOMENTS);
     return st ? st : dlm_trainer_prepare(t->trainer);
 }
 
@@ -352,9 +398,9 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     if (!st)
         st = make_rows(t);
     if (!st)
-        st = open_session(t);
+        st = take_session(t);
     if (!st && t->doc->system_prompt)
-        dlm_session_warn_system_prompt(&t->s);
+        dlm_session_warn_system_prompt(t->s);
     if (!st)
         st = dlm_train_hash_base(t);
     if (!st)
@@ -362,7 +408,7 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     if (!st)
         st = check_images(t);
     if (!st)
-        st = dlm_train_data_init(&t->data, t->ctx, &t->rows, t->store, t->s.model, t->s.tok,
+        st = dlm_train_data_init(&t->data, t->ctx, &t->rows, t->store, t->s->model, t->s->tok,
                                  t->doc->training.sequence_len);
     t->data.no_cache = !t->doc->training.cache.enabled;
     if (st || !t->data.num_train) {
@@ -382,15 +428,24 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     return st;
 }
 
-enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *params,
-                          struct dlm_train_result *result)
+static bool is_all_zero(const struct dlm_compute *c)
 {
-    struct dlm_train_call t = {.ctx = ctx, .params = params, .result = result};
+    return !c->backend && !c->has_device && !c->precision && c->max_memory_mib == 0;
+}
+
+/* On the caller's session, or (NULL) on one that is opened for this once the document and its store
+ * are in order. */
+static enum dlm_status train(struct dlm_ctx *ctx, struct dlm_session *session,
+                             const struct dlm_train_params *params,
+                             struct dlm_train_result *result)
+{
+    struct dlm_train_call t = {.ctx = ctx, .s = session, .params = params, .result = result};
     enum dlm_status st;
 
     *result = (struct dlm_train_result){.determinism = "strong"};
     DLM_REQUIRE(ctx, params->document);
     DLM_REQUIRE(ctx, !(params->resume && params->fresh));
+    DLM_REQUIRE(ctx, !session || is_all_zero(&params->compute));
     st = dlm_doc_load(ctx, &t.doc, params->document);
     if (!st)
         st = dlm_doc_check_trainable(ctx, t.doc);
@@ -417,6 +472,19 @@ done:
     dlm_ctx_hold_cancel(ctx, false);
     finish(&t);
     return st;
+}
+
+enum dlm_status dlm_session_train(struct dlm_session *session,
+                                  const struct dlm_train_params *params,
+                                  struct dlm_train_result *result)
+{
+    return train(session->ctx, session, params, result);
+}
+
+enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *params,
+                          struct dlm_train_result *result)
+{
+    return train(ctx, NULL, params, result);
 }
 
 void dlm_train_result_finish(struct dlm_train_result *result)

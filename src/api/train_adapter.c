@@ -20,8 +20,8 @@ static struct dlm_target_spec target_spec(const struct dlm_train_call *t, const 
         spec.num_names = targets->list.len;
         return spec;
     }
-    const char *const *list = t->s.base.row ? t->s.base.row->target_modules : usual;
-    size_t most = t->s.base.row ? DLM_ARRAY_LEN(t->s.base.row->target_modules) : 4;
+    const char *const *list = t->base->row ? t->base->row->target_modules : usual;
+    size_t most = t->base->row ? DLM_ARRAY_LEN(t->base->row->target_modules) : 4;
     while (spec.num_names < most && list[spec.num_names]) {
         names[spec.num_names] = list[spec.num_names];
         spec.num_names++;
@@ -39,7 +39,7 @@ static enum dlm_status document_lora(struct dlm_train_call *t, struct dlm_lora *
     const char *names[8];
     struct dlm_target_spec spec = target_spec(t, names);
 
-    return dlm_model_make_lora(t->s.model, lora, &spec, &params);
+    return dlm_model_make_lora(t->s->model, lora, &spec, &params);
 }
 
 /* An adapter from disk keeps its r, alpha and targets; dropout is the document's. One of the store
@@ -52,11 +52,11 @@ static enum dlm_status read_lora(struct dlm_train_call *t)
     if (is_current)
         st = dlm_origin_check_base(t->ctx, t->start_adapter, &t->origin);
     if (!st)
-        st = dlm_session_read_adapter(&t->s, t->start_adapter);
+        st = dlm_session_read_adapter(t->s, t->start_adapter, &t->lora);
     if (!st && is_current)
-        st = dlm_origin_check_form(t->ctx, t->start_adapter, t->s.lora, &t->origin);
+        st = dlm_origin_check_form(t->ctx, t->start_adapter, t->lora, &t->origin);
     if (!st)
-        t->s.lora->params.dropout = (float)t->doc->training.lora_dropout;
+        t->lora->params.dropout = (float)t->doc->training.lora_dropout;
     return st;
 }
 
@@ -83,9 +83,9 @@ enum dlm_status dlm_train_make_adapter(struct dlm_train_call *t, struct dlm_chec
     } else if (t->start_adapter) {
         st = read_lora(t);
     } else {
-        t->s.lora = asked;
+        t->lora = asked;
         asked = NULL;
-        st = dlm_lora_init(t->s.lora, (uint64_t)t->seed);
+        st = dlm_lora_init(t->lora, (uint64_t)t->seed);
     }
 done:
     dlm_lora_destroy(&asked);

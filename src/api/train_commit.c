@@ -11,20 +11,20 @@
 
 static enum dlm_status write_adapter(struct dlm_train_call *t, const char *dir)
 {
-    struct dlm_lora *lora = t->s.lora;
+    struct dlm_lora *lora = t->lora;
     struct dlm_ctx *ctx = t->ctx;
     struct dlm_adapter_write_params params = {
-        .base_model = dlm_base_name(&t->s.base),
-        .revision = t->s.base.revision,
+        .base_model = dlm_base_name(t->base),
+        .revision = t->base->revision,
         .r = lora->params.r,
         .alpha = lora->params.alpha,
         .dropout = lora->params.dropout,
         .use_rslora = lora->params.use_rslora,
         .names = t->params->adapter_names == DLM_TRAIN_ADAPTER_NAMES_V4 ? DLM_ADAPTER_NAMES_V4
                                                                       : DLM_ADAPTER_NAMES_V5,
-        .map = &t->s.model->family->names,
-        .target_regex = t->s.model->family->usual_targets,
-        .num_all_paths = t->s.model->linears.num,
+        .map = &t->s->model->family->names,
+        .target_regex = t->s->model->family->usual_targets,
+        .num_all_paths = t->s->model->linears.num,
     };
     struct dlm_adapter_out_module *list = dlm_alloc_array(ctx, lora->num, sizeof(*list));
     const char **paths = dlm_alloc_array(ctx, params.num_all_paths, sizeof(*paths));
@@ -34,7 +34,7 @@ static enum dlm_status write_adapter(struct dlm_train_call *t, const char *dir)
     if (!st && !dlm_f32_is_finite(lora->values, (size_t)lora->len))
         st = dlm_train_diverged(t, "adapter's weights are", dlm_trainer_num_steps(t->trainer));
     for (size_t i = 0; !st && i < params.num_all_paths; i++)
-        paths[i] = t->s.model->linears.items[i]->path;
+        paths[i] = t->s->model->linears.items[i]->path;
     params.all_paths = paths;
     for (size_t i = 0; !st && i < lora->num; i++) {
         const struct dlm_lora_module *m = lora->modules[i];
@@ -112,9 +112,9 @@ static struct dlm_lock_record lock_record(const struct dlm_train_call *t,
 {
     return (struct dlm_lock_record){
         .dlm_sha256 = t->document_sha,
-        .base_revision = t->s.base.revision,
+        .base_revision = t->base->revision,
         .base_sha256 = t->base_sha,
-        .hardware_tier = dlm_backend_name(dlm_device_get_caps(t->s.device)->info.kind),
+        .hardware_tier = dlm_backend_name(dlm_device_get_caps(t->s->device)->info.kind),
         .determinism_class = "strong",
         .seed = t->seed,
         .last_run_id = t->run ? dlm_run_id(t->run) : 0,
@@ -145,8 +145,8 @@ static enum dlm_status set_base(struct dlm_train_call *t, struct dlm_manifest *m
     const struct {
         const char *key, *value;
     } fields[] = {
-        {"base_model", t->s.base.key},
-        {"base_model_revision", t->s.base.revision},
+        {"base_model", t->base->key},
+        {"base_model_revision", t->base->revision},
         {"base_model_sha256", t->base_sha},
     };
     enum dlm_status st = DLM_OK;
@@ -165,7 +165,7 @@ static enum dlm_status update_manifest(struct dlm_train_call *t, const char *sum
         .started_at = t->started_at,
         .ended_at = time(NULL),
         .adapter_version = t->result->version,
-        .base_revision = t->s.base.revision ? t->s.base.revision : "",
+        .base_revision = t->base->revision ? t->base->revision : "",
         .seed = t->seed,
         .steps = dlm_trainer_num_steps(t->trainer),
         .final_train_loss = t->last_loss,

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "api/origin.h"
-#include "api/session.h"
+#include "api/session_impl.h"
 #include "dlm/train.h"
 #include "doc/sources.h"
 #include "store/lock_record.h"
@@ -22,7 +22,13 @@ struct dlm_train_call {
     struct dlm_doc_sources sources;
     struct dlm_rows rows;
     struct dlm_store *store;
-    struct dlm_session s;
+    struct dlm_session *s;           /* the caller's, or own_session */
+    struct dlm_session *own_session;
+    const struct dlm_base *base;     /* the document's: the session's, or named_base */
+    struct dlm_base named_base;      /* as the document names what the caller's session has open */
+    struct dlm_lora *lora;
+    struct dlm_vision vision;
+    bool has_vision;
     struct dlm_train_data data;
     struct dlm_trainer *trainer;
     struct dlm_run *run;
@@ -48,7 +54,7 @@ struct dlm_train_call {
     FILE *log;
 };
 
-/* train_adapter.c: makes t->s.lora and t->origin; *tensors (owned) as of dlm_train_load_state(). */
+/* train_adapter.c: makes t->lora and t->origin; *tensors (owned) as of dlm_train_load_state(). */
 enum dlm_status dlm_train_make_adapter(struct dlm_train_call *t,
                                        struct dlm_checkpoint **tensors) DLM_CHECK_RESULT;
 
@@ -58,7 +64,7 @@ enum dlm_status dlm_train_hash(struct dlm_train_call *t) DLM_CHECK_RESULT;
 enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step) DLM_CHECK_RESULT;
 /* Takes up the run to resume, or begins one, and reports an unfinished one that stays. */
 enum dlm_status dlm_train_take_run(struct dlm_train_call *t) DLM_CHECK_RESULT;
-/* Makes t->s.lora from the run's state; *tensors (owned) holds its vectors for later. */
+/* Makes t->lora from the run's state; *tensors (owned) holds its vectors for later. */
 enum dlm_status dlm_train_load_state(struct dlm_train_call *t,
                                      struct dlm_checkpoint **tensors) DLM_CHECK_RESULT;
 enum dlm_status dlm_train_restore(struct dlm_train_call *t,

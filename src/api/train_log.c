@@ -29,14 +29,14 @@ static json_t *number(double value)
 static json_t *banner(const struct dlm_train_call *t)
 {
     const struct dlm_trainer_params *p = dlm_trainer_get_params(t->trainer);
-    const struct dlm_device_info *info = &dlm_device_get_caps(t->s.device)->info;
+    const struct dlm_device_info *info = &dlm_device_get_caps(t->s->device)->info;
 
     return json_pack(
         "{s:s, s:I, s:I, s:s, s:[], s:{s:s}, s:{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:b, s:I}}",
         "type", "banner", "run_id", (json_int_t)dlm_run_id(t->run), "seed", (json_int_t)t->seed,
         "determinism_class", "strong", "notes", "pinned_versions", "dlm", dlm_version_text(),
         "plan", "backend", dlm_backend_name(info->kind), "device", info->name, "precision",
-        dlm_dtype_name(t->s.model->policy), "micro_batch_size", (json_int_t)p->micro_batch,
+        dlm_dtype_name(t->s->model->policy), "micro_batch_size", (json_int_t)p->micro_batch,
         "grad_accum", (json_int_t)p->grad_accum, "num_epochs", (json_int_t)p->epochs,
         "learning_rate", p->lr, "gradient_checkpointing", t->checkpoint, "steps",
         (json_int_t)dlm_trainer_num_steps(t->trainer));
@@ -159,7 +159,7 @@ enum dlm_status dlm_train_diverged(struct dlm_train_call *t, const char *what, i
              (long long)step, (long long)dlm_trainer_num_steps(t->trainer));
     dlm_log(t->ctx, DLM_LOG_HINT,
             "a lower learning_rate%s may help, with `dlm train --fresh`; the log '%s' has every "
-            "step", t->s.model->policy == DLM_DTYPE_F32 ? "" : ", or --precision fp32",
+            "step", t->s->model->policy == DLM_DTYPE_F32 ? "" : ", or --precision fp32",
             t->log_path);
     return DLM_ERR_INVALID;
 }

@@ -42,10 +42,10 @@ enum dlm_status dlm_train_hash_base(struct dlm_train_call *t)
     enum dlm_status st = DLM_OK;
     char sha[65];
 
-    dlm_checkpoint_fingerprint(t->s.model->weights->checkpoint, t->base_sha);
+    dlm_checkpoint_fingerprint(t->s->model->weights->checkpoint, t->base_sha);
     t->file_shas = json_object();
     for (size_t i = 0; !st && i < DLM_ARRAY_LEN(base_files); i++) {
-        char *path = dlm_path_join(t->ctx, t->s.base.dir, base_files[i]);
+        char *path = dlm_path_join(t->ctx, t->base->dir, base_files[i]);
         st = path ? DLM_OK : DLM_ERR_MEMORY;
         if (!st && dlm_path_is_file(path)) {
             st = dlm_file_sha256(t->ctx, path, sha, NULL);
@@ -66,7 +66,7 @@ enum dlm_status dlm_train_hash(struct dlm_train_call *t)
     if (!st)
         st = dlm_str_appendf(t->ctx, &text, "seed %lld max_steps %lld precision %s checkpoint %d "
                              "init %s", (long long)t->seed, (long long)p->max_steps,
-                             dlm_dtype_name(t->s.model->policy), t->checkpoint,
+                             dlm_dtype_name(t->s->model->policy), t->checkpoint,
                              p->init_adapter ? p->init_adapter : "");
     if (!st)
         dlm_sha256_of(text.data, text.len, t->options_sha);
@@ -94,9 +94,9 @@ static json_t *modules_json(const struct dlm_lora *lora)
 
 static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t log_bytes)
 {
-    const struct dlm_lora_params *lp = &t->s.lora->params;
+    const struct dlm_lora_params *lp = &t->lora->params;
     const struct dlm_trainer_params *p = dlm_trainer_get_params(t->trainer);
-    const struct dlm_device_info *info = &dlm_device_get_caps(t->s.device)->info;
+    const struct dlm_device_info *info = &dlm_device_get_caps(t->s->device)->info;
 
     return json_pack(
         "{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:s, s:s, s:o, s:I, s:s, s:I,"
@@ -105,7 +105,7 @@ static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t
         (json_int_t)dlm_trainer_num_steps(t->trainer), "seed", (json_int_t)t->seed,
         "micro_batch_size", (json_int_t)p->micro_batch, "grad_accum", (json_int_t)p->grad_accum,
         "num_epochs", (json_int_t)p->epochs, "learning_rate", p->lr, "gradient_checkpointing",
-        t->checkpoint, "precision", dlm_dtype_name(t->s.model->policy), "backend",
+        t->checkpoint, "precision", dlm_dtype_name(t->s->model->policy), "backend",
         dlm_backend_name(info->kind), "loss",
         isfinite(t->last_loss) ? json_real(t->last_loss) : json_null(), "started_at",
         (json_int_t)t->started_at, "log", dlm_path_basename(t->log_path), "log_bytes",
@@ -113,12 +113,12 @@ static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t
         t->document_sha, "rows", t->rows_sha, "base", t->base_sha, "options", t->options_sha,
         "base_files", t->file_shas,
         "lora", "r", (json_int_t)lp->r, "alpha", (double)lp->alpha, "dropout",
-        (double)lp->dropout, "rslora", lp->use_rslora, "modules", modules_json(t->s.lora));
+        (double)lp->dropout, "rslora", lp->use_rslora, "modules", modules_json(t->lora));
 }
 
 enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step)
 {
-    struct dlm_lora *lora = t->s.lora;
+    struct dlm_lora *lora = t->lora;
     const size_t len = (size_t)lora->len;
     const struct dlm_storage *flats[] = {&lora->flat, &lora->m, &lora->v};
     static const char *const names[] = {"parameters", "first_moments", "second_moments"};
@@ -248,7 +248,7 @@ static enum dlm_status check_hashes(struct dlm_train_call *t, const json_t *stat
 {
     const json_t *hashes = json_object_get(state, "hashes");
     const char *backend = json_string_value(json_object_get(state, "backend"));
-    const struct dlm_device_info *info = &dlm_device_get_caps(t->s.device)->info;
+    const struct dlm_device_info *info = &dlm_device_get_caps(t->s->device)->info;
 
     enum dlm_status st = check_hash(t, hashes, "document", t->document_sha);
     if (!st)
@@ -293,17 +293,17 @@ static enum dlm_status read_modules(struct dlm_train_call *t, const json_t *stat
 
     if (!json_array_size(list) || params.r < 1)
         return damaged(t);
-    enum dlm_status st = dlm_lora_create(t->ctx, &t->s.lora, &params);
+    enum dlm_status st = dlm_lora_create(t->ctx, &t->lora, &params);
     for (size_t i = 0; !st && i < json_array_size(list); i++) {
         const json_t *m = json_array_get(list, i);
         const char *path = json_string_value(json_object_get(m, "path"));
         const int64_t r = json_integer_value(json_object_get(m, "r"));
         const int64_t in = json_integer_value(json_object_get(m, "in"));
         const int64_t out = json_integer_value(json_object_get(m, "out"));
-        if (r < 1 || r > 65536 || !has_linear(t->s.model, path, in, out) ||
-            dlm_lora_find(t->s.lora, path))
+        if (r < 1 || r > 65536 || !has_linear(t->s->model, path, in, out) ||
+            dlm_lora_find(t->lora, path))
             return damaged(t);
-        st = dlm_lora_add(t->s.lora, path, in, out, r,
+        st = dlm_lora_add(t->lora, path, in, out, r,
                           (float)json_number_value(json_object_get(m, "alpha")), &unused);
     }
     return st;
@@ -347,7 +347,7 @@ done:
 
 enum dlm_status dlm_train_restore(struct dlm_train_call *t, const struct dlm_checkpoint *tensors)
 {
-    struct dlm_lora *lora = t->s.lora;
+    struct dlm_lora *lora = t->lora;
     const struct dlm_storage *flats[] = {&lora->flat, &lora->m, &lora->v};
     static const char *const names[] = {"parameters", "first_moments", "second_moments"};
     const size_t bytes = (size_t)lora->len * sizeof(float);

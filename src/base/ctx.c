@@ -38,6 +38,11 @@ void dlm_ctx_cancel(struct dlm_ctx *ctx)
     atomic_store_explicit(&ctx->cancelled, true, memory_order_relaxed);
 }
 
+void dlm_ctx_clear_cancel(struct dlm_ctx *ctx)
+{
+    atomic_store_explicit(&ctx->cancelled, false, memory_order_relaxed);
+}
+
 bool dlm_ctx_is_cancelled(const struct dlm_ctx *ctx)
 {
     return !atomic_load_explicit(&ctx->is_cancel_held, memory_order_relaxed) &&

@@ -131,7 +131,11 @@ static enum dlm_status make_flat(struct dlm_lora *lora, struct dlm_device *devic
     if (flat->buffer)
         return DLM_OK;
     enum dlm_status st = dlm_buffer_create(device, &flat->buffer, bytes);
-    return st ? st : dlm_buffer_fill(flat->buffer, 0, bytes, 0);
+    if (!st)
+        st = dlm_buffer_fill(flat->buffer, 0, bytes, 0);
+    if (st) /* one that is there is whole */
+        dlm_buffer_destroy(&flat->buffer);
+    return st;
 }
 
 enum dlm_status dlm_lora_upload(struct dlm_lora *lora, struct dlm_device *device,
@@ -156,6 +160,28 @@ enum dlm_status dlm_lora_upload(struct dlm_lora *lora, struct dlm_device *device
         m->grad_b = (struct dlm_storage){lora->grads.buffer, b};
     }
     return st;
+}
+
+void dlm_lora_keep_values(struct dlm_lora *lora)
+{
+    dlm_buffer_destroy(&lora->grads.buffer);
+    dlm_buffer_destroy(&lora->m.buffer);
+    dlm_buffer_destroy(&lora->v.buffer);
+    for (size_t i = 0; i < lora->num; i++) {
+        struct dlm_lora_module *m = lora->modules[i];
+        m->grad_a = m->grad_b = (struct dlm_storage){0};
+    }
+}
+
+uint64_t dlm_lora_loaded_bytes(const struct dlm_lora *lora)
+{
+    const struct dlm_buffer *buffers[] = {lora->flat.buffer, lora->grads.buffer, lora->m.buffer,
+                                          lora->v.buffer};
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(buffers); i++)
+        bytes += buffers[i] ? dlm_buffer_bytes(buffers[i]) : 0;
+    return bytes;
 }
 
 enum dlm_status dlm_lora_download(struct dlm_lora *lora, const struct dlm_storage *flat, float *out)

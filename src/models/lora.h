@@ -65,6 +65,12 @@ enum dlm_lora_use {
 enum dlm_status dlm_lora_upload(struct dlm_lora *lora, struct dlm_device *device,
                                 enum dlm_lora_use use) DLM_CHECK_RESULT;
 
+/* Frees what is on the device beside the values. No program may use it any more. */
+void dlm_lora_keep_values(struct dlm_lora *lora);
+
+/* Bytes that it has on the device now. */
+uint64_t dlm_lora_loaded_bytes(const struct dlm_lora *lora);
+
 /* Reads a flat vector (&lora->flat, ...) back into out [len]. */
 enum dlm_status dlm_lora_download(struct dlm_lora *lora, const struct dlm_storage *flat,
                                   float *out) DLM_CHECK_RESULT;

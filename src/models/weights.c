@@ -252,6 +252,21 @@ size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups)
     return bytes;
 }
 
+size_t dlm_weights_loaded_bytes(const struct dlm_weights *weights, uint32_t groups)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < weights->num; i++) {
+        const struct dlm_weight *w = weights->list[i];
+        if (!(w->group & groups))
+            continue;
+        for (int s = 0; s < w->num_slabs; s++)
+            if (w->slabs[s].storage.buffer)
+                bytes += dlm_buffer_bytes(w->slabs[s].storage.buffer);
+    }
+    return bytes;
+}
+
 struct dlm_tensor *dlm_weight_leaf(struct dlm_graph *graph, const struct dlm_weight *weight,
                                    int slab)
 {

@@ -92,6 +92,9 @@ const struct dlm_tensor_info *dlm_weights_find(const struct dlm_weights *weights
 /* Bytes that the declared weights of the groups take on the device. */
 size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups);
 
+/* Bytes of those of the groups that are on the device now. */
+size_t dlm_weights_loaded_bytes(const struct dlm_weights *weights, uint32_t groups);
+
 /* Allocates and fills every declared weight of the groups. Weights that are loaded already stay.
  * The files' pages are dropped as they are read. */
 enum dlm_status dlm_weights_load(struct dlm_weights *weights, uint32_t groups) DLM_CHECK_RESULT;

@@ -174,23 +174,25 @@ static enum dlm_status call_train(struct dlm_ctx *ctx, bool resume, int64_t step
 
 static enum dlm_status call_score(struct dlm_ctx *ctx)
 {
-    const struct dlm_score_params params = {
-        .base = "dir:base", .adapter = "adapter", .prompt = "blue an?", .target = "caption",
-        .images = one_image, .num_images = 1, .compute = on_cpu};
+    const struct dlm_session_params from = {
+        .base = "dir:base", .adapter = "adapter", .compute = on_cpu};
+    const struct dlm_score_request request = {
+        .prompt = "blue an?", .target = "caption", .images = one_image, .num_images = 1};
     struct dlm_score_result result;
 
-    enum dlm_status st = dlm_score(ctx, &params, &result);
+    enum dlm_status st = dlm_score(ctx, &from, &request, &result);
     dlm_score_result_finish(&result);
     return st;
 }
 
 static enum dlm_status call_prompt(struct dlm_ctx *ctx)
 {
-    const struct dlm_prompt_params params = {
-        .document = "doc.dlm", .home = "home", .query = "blue an?", .images = one_image,
-        .num_images = 1, .max_tokens = 3, .compute = on_cpu};
+    const struct dlm_session_params from = {
+        .document = "doc.dlm", .home = "home", .compute = on_cpu};
+    const struct dlm_prompt_request request = {
+        .query = "blue an?", .images = one_image, .num_images = 1, .max_tokens = 3};
 
-    return dlm_prompt(ctx, &params);
+    return dlm_prompt(ctx, &from, &request);
 }
 
 static enum dlm_status call_preprocess(struct dlm_ctx *ctx)

@@ -162,18 +162,19 @@ static void expect_tokens(size_t want)
     struct dlm_str text = {0};
     char base[1100], answer[512] = "";
     int32_t ids[8];
-    const struct dlm_prompt_params params = {
+    const struct dlm_session_params from = {
         .base = base, .home = tmp_path("home"),
-        .query = json_string_value(json_object_get(g, "prompt")), .images = images,
-        .num_images = 1, .max_tokens = 8, .text = keep_text, .user = answer,
         .compute = {.backend = DLM_BACKEND_CPU, .precision = DLM_PRECISION_FP32}};
+    const struct dlm_prompt_request request = {
+        .query = json_string_value(json_object_get(g, "prompt")), .images = images,
+        .num_images = 1, .max_tokens = 8, .text = keep_text, .user = answer};
 
     snprintf(base, sizeof(base), "dir:%s", tmp_path("base"));
     for (size_t i = 0; i < want; i++)
         ids[i] = (int32_t)json_integer_value(json_array_get(json_object_get(g, "ids"), i));
     if (CHECK(!dlm_tokenizer_load(ctx, &tok, tmp_path("base/tokenizer.json"))) &&
         CHECK(!dlm_tokenizer_decode(ctx, tok, ids, want, true, &text)) &&
-        CHECK(!dlm_prompt(ctx, &params)))
+        CHECK(!dlm_prompt(ctx, &from, &request)))
         CHECK_STR(answer, dlm_str_text(&text));
     dlm_str_finish(&text);
     dlm_tokenizer_destroy(&tok);

@@ -87,29 +87,31 @@ static void compare_score(const json_t *s)
     const char *image = path_or_null(s, "image");
     const char *const images[] = {image};
     const char *gradients = tmp_path("gradients.safetensors");
-    const struct dlm_score_params params = {
+    const struct dlm_session_params from = {
         .base = case_base(),
         .home = tmp_path("home"),
         .adapter = path_or_null(s, "adapter"),
+        .compute = compute,
+    };
+    const struct dlm_score_request request = {
         .prompt = text_of(s, "prompt"),
         .target = text_of(s, "target"),
         .images = images,
         .num_images = image ? 1 : 0,
         .gradients = text_of(s, "gradients") ? gradients : NULL,
-        .compute = compute,
     };
     struct dlm_score_result result;
 
-    if (CHECK(!dlm_score(ctx, &params, &result)) &&
+    if (CHECK(!dlm_score(ctx, &from, &request, &result)) &&
         CHECK_INT(result.len, json_array_size(json_object_get(s, "ids")))) {
         for (size_t i = 0; i < result.len; i++) {
             CHECK_INT(result.ids[i], number_at(s, "ids", i));
             check_near(result.logprobs[i], number_at(s, "logprobs", i), LOGPROB_TOLERANCE,
-                       params.target);
+                       request.target);
         }
         check_near(result.loss, json_number_value(json_object_get(s, "loss")), LOGPROB_TOLERANCE,
                    "loss");
-        if (params.gradients)
+        if (request.gradients)
             compare_gradients(gradients, case_path(text_of(s, "gradients")));
     }
     dlm_score_result_finish(&result);
@@ -188,20 +190,22 @@ static void compare_generation(const json_t *g)
     const char *image = path_or_null(g, "image");
     const char *const images[] = {image};
     struct answer answer = {.len = 0};
-    const struct dlm_prompt_params params = {
+    const struct dlm_session_params from = {
         .base = case_base(),
         .home = tmp_path("home"),
         .adapter = path_or_null(g, "adapter"),
+        .compute = compute,
+    };
+    const struct dlm_prompt_request request = {
         .query = text_of(g, "prompt"),
         .images = images,
         .num_images = image ? 1 : 0,
         .max_tokens = (int64_t)json_array_size(json_object_get(g, "ids")),
-        .compute = compute,
         .text = keep_text,
         .user = &answer,
     };
 
-    if (CHECK(!dlm_prompt(ctx, &params)))
+    if (CHECK(!dlm_prompt(ctx, &from, &request)))
         CHECK_STR(answer.text, text_of(g, "text"));
 }
 

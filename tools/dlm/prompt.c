@@ -14,13 +14,15 @@ struct args {
     const char *operands[2]; /* DOCUMENT and QUERY; with --base only the latter */
     struct dlm_option_list images;
     const char *version;
-    struct dlm_prompt_params params;
+    struct dlm_session_params from;
+    struct dlm_prompt_request request;
 };
 
-#define AT(member) offsetof(struct args, params.member)
+#define FROM(member) offsetof(struct args, from.member)
+#define AT(member) offsetof(struct args, request.member)
 
 static const struct args defaults = {
-    .params = {.max_tokens = DLM_PROMPT_MAX_TOKENS},
+    .request = {.max_tokens = DLM_PROMPT_MAX_TOKENS},
 };
 
 static const struct dlm_option options[] = {
@@ -38,16 +40,16 @@ static const struct dlm_option options[] = {
      .otherwise = "the base's, else all tokens"},
     {"seed", .type = DLM_OPTION_INT64, .value = "N", .offset = AT(seed),
      .help = "random seed of sampling", .otherwise = "0"},
-    {"no-adapter", .type = DLM_OPTION_FLAG, .offset = AT(no_adapter),
+    {"no-adapter", .type = DLM_OPTION_FLAG, .offset = FROM(no_adapter),
      .help = "the base alone; works before any training"},
     {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
      .offset = offsetof(struct args, version),
      .help = "an older version of the document's adapter", .otherwise = "the current one"},
-    {"adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(adapter),
+    {"adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = FROM(adapter),
      .help = "a PEFT adapter instead of the document's"},
-    {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = AT(base),
+    {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = FROM(base),
      .help = "a base model instead of a document"},
-    DLM_COMPUTE_OPTIONS(struct args, params.compute),
+    DLM_COMPUTE_OPTIONS(struct args, from.compute),
 };
 
 static void print_text(void *user, const char *utf8, size_t len)
@@ -98,22 +100,23 @@ static int check_images(const struct dlm_cli *cli, const struct dlm_option_list 
 }
 
 /* `dlm prompt x.dlm photo.jpg` asks about the word "photo.jpg". */
-static void hint_at_image(const struct dlm_prompt_params *params)
+static void hint_at_image(const struct dlm_prompt_request *request)
 {
     struct stat info;
 
-    if (params->num_images || stat(params->query, &info) || !S_ISREG(info.st_mode))
+    if (request->num_images || stat(request->query, &info) || !S_ISREG(info.st_mode))
         return;
-    fprintf(stderr, "warning: the question '%s' is the name of a file\n", params->query);
-    fprintf(stderr, "hint: --image %s shows the file to the model\n", params->query);
+    fprintf(stderr, "warning: the question '%s' is the name of a file\n", request->query);
+    fprintf(stderr, "hint: --image %s shows the file to the model\n", request->query);
 }
 
-static int answer(struct dlm_cli *cli, const struct dlm_prompt_params *params)
+static int answer(struct dlm_cli *cli, const struct dlm_session_params *from,
+                  const struct dlm_prompt_request *request)
 {
-    if (is_blank(params->query))
+    if (is_blank(request->query))
         return dlm_cli_wrong(cli, "empty query (pass a string or pipe on stdin)");
-    hint_at_image(params);
-    enum dlm_status st = dlm_prompt(cli->ctx, params);
+    hint_at_image(request);
+    enum dlm_status st = dlm_prompt(cli->ctx, from, request);
     if (!st)
         putchar('\n');
     return dlm_exit_of(st);
@@ -122,43 +125,44 @@ static int answer(struct dlm_cli *cli, const struct dlm_prompt_params *params)
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
-    struct dlm_prompt_params params = a->params;
+    struct dlm_session_params from = a->from;
+    struct dlm_prompt_request request = a->request;
     char *piped = NULL;
 
-    params.document = params.base ? NULL : a->operands[0];
-    params.query = a->operands[params.base ? 0 : 1];
-    if (!params.base && !params.document) {
+    from.document = from.base ? NULL : a->operands[0];
+    request.query = a->operands[from.base ? 0 : 1];
+    if (!from.base && !from.document) {
         dlm_options_usage_error("prompt", "missing argument DOCUMENT");
         return DLM_EXIT_USAGE;
     }
-    if (params.base && a->operands[1]) {
+    if (from.base && a->operands[1]) {
         dlm_options_usage_error("prompt", "unexpected argument '%s'", a->operands[1]);
         return DLM_EXIT_USAGE;
     }
-    if (params.no_adapter && params.adapter) {
+    if (from.no_adapter && from.adapter) {
         dlm_options_usage_error("prompt", "--no-adapter and --adapter are mutually exclusive");
         return DLM_EXIT_USAGE;
     }
-    if (a->version && (params.no_adapter || params.adapter || params.base)) {
+    if (a->version && (from.no_adapter || from.adapter || from.base)) {
         dlm_options_usage_error("prompt", "--adapter-version goes with a document's own adapter");
         return DLM_EXIT_USAGE;
     }
-    if (a->version && !dlm_cli_version_number("prompt", a->version, &params.version))
+    if (a->version && !dlm_cli_version_number("prompt", a->version, &from.version))
         return DLM_EXIT_USAGE;
     int code = check_images(cli, &a->images);
     if (code)
         return code;
-    if (!params.query || !strcmp(params.query, "-")) {
+    if (!request.query || !strcmp(request.query, "-")) {
         piped = read_query(cli);
         if (!piped)
             return dlm_exit_of(dlm_ctx_is_cancelled(cli->ctx) ? DLM_ERR_CANCELLED : DLM_ERR_IO);
-        params.query = piped;
+        request.query = piped;
     }
-    params.home = cli->home;
-    params.images = a->images.items;
-    params.num_images = a->images.len;
-    params.text = print_text;
-    code = answer(cli, &params);
+    from.home = cli->home;
+    request.images = a->images.items;
+    request.num_images = a->images.len;
+    request.text = print_text;
+    code = answer(cli, &from, &request);
     free(piped);
     return code;
 }

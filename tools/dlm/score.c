@@ -5,18 +5,20 @@
 #include "cli.h"
 
 struct args {
-    struct dlm_score_params params;
+    struct dlm_session_params from;
+    struct dlm_score_request request;
     struct dlm_option_list images;
     const char *version;
     bool is_json;
 };
 
-#define AT(member) offsetof(struct args, params.member)
+#define FROM(member) offsetof(struct args, from.member)
+#define AT(member) offsetof(struct args, request.member)
 
 static const struct dlm_option options[] = {
-    {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = AT(base),
+    {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = FROM(base),
      .help = "a base model, or a .dlm file"},
-    {"adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(adapter),
+    {"adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = FROM(adapter),
      .help = "a PEFT adapter instead of the document's"},
     {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
      .offset = offsetof(struct args, version),
@@ -31,7 +33,7 @@ static const struct dlm_option options[] = {
      .help = "safetensors file to write: the adapter's gradients"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
      .help = "print {\"loss\", \"ids\", \"logprobs\"}"},
-    DLM_COMPUTE_OPTIONS(struct args, params.compute),
+    DLM_COMPUTE_OPTIONS(struct args, from.compute),
 };
 
 static void print_json(const struct dlm_score_result *r)
@@ -67,31 +69,33 @@ static bool is_document(const char *base)
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
-    struct dlm_score_params params = a->params;
+    struct dlm_session_params from = a->from;
+    struct dlm_score_request request = a->request;
     struct dlm_score_result result = {0};
 
-    if (!params.document && is_document(params.base)) {
-        params.document = params.base;
-        params.base = NULL;
+    if (!from.document && is_document(from.base)) {
+        from.document = from.base;
+        from.base = NULL;
     }
-    if (!params.base == !params.document) {
+    if (!from.base == !from.document) {
         dlm_options_usage_error("score", "give either DOCUMENT or --base");
         return DLM_EXIT_USAGE;
     }
-    if (!params.prompt || !params.target) {
+    if (!request.prompt || !request.target) {
         dlm_options_usage_error("score", "give --prompt and --target");
         return DLM_EXIT_USAGE;
     }
-    if (a->version && (params.adapter || params.base)) {
+    if (a->version && (from.adapter || from.base)) {
         dlm_options_usage_error("score", "--adapter-version goes with a document's own adapter");
         return DLM_EXIT_USAGE;
     }
-    if (a->version && !dlm_cli_version_number("score", a->version, &params.version))
+    if (a->version && !dlm_cli_version_number("score", a->version, &from.version))
         return DLM_EXIT_USAGE;
-    params.home = cli->home;
-    params.images = a->images.items;
-    params.num_images = a->images.len;
-    enum dlm_status st = dlm_score(cli->ctx, &params, &result);
+    from.home = cli->home;
+    from.is_adapter_optional = true;
+    request.images = a->images.items;
+    request.num_images = a->images.len;
+    enum dlm_status st = dlm_score(cli->ctx, &from, &request, &result);
     if (!st && a->is_json)
         print_json(&result);
     else if (!st)
@@ -105,7 +109,7 @@ const struct dlm_command dlm_command_score = {
               .summary = "Print the log-probabilities of a given answer.",
               .options = options,
               .num_options = DLM_NUM_OPTIONS(options),
-              .operands = {{"DOCUMENT", AT(document), true, "the .dlm file, or --base"}}},
+              .operands = {{"DOCUMENT", FROM(document), true, "the .dlm file, or --base"}}},
     .args_bytes = sizeof(struct args),
     .run = run,
 };

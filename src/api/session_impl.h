@@ -1,0 +1,74 @@
+/* What a session holds, and what the calls that use one share. Private to src/api. */
+#ifndef DLM_API_SESSION_IMPL_H
+#define DLM_API_SESSION_IMPL_H
+
+#include "dlm/session.h"
+#include "models/budget.h"
+#include "models/model.h"
+#include "models/vision.h"
+#include "registry/registry.h"
+#include "tokens/tokenizer.h"
+
+struct dlm_session_adapter {
+    char *name;
+    struct dlm_lora *lora;
+};
+
+struct dlm_session {
+    struct dlm_ctx *ctx;
+    struct dlm_device *device;
+    struct dlm_base base;
+    struct dlm_model *model;
+    struct dlm_tokenizer *tok; /* NULL with random weights */
+    struct dlm_session_adapter *adapters;
+    size_t num_adapters, cap_adapters;
+    struct dlm_lora *lora; /* of the adapter in use; NULL: the base alone */
+};
+
+struct dlm_session_base {
+    const char *base; /* base_model text, or NULL with shape */
+    const char *dir;  /* what dir: is relative to, or NULL */
+    const char *shape;
+    struct dlm_compute compute;
+};
+
+/* Opens device, base, model (no weight loaded yet) and tokenizer; tells device and precision at
+ * info level. *out is owned, NULL on failure. */
+enum dlm_status dlm_session_open_base(struct dlm_ctx *ctx, struct dlm_session **out,
+                                      const struct dlm_session_base *params) DLM_CHECK_RESULT;
+
+/* The device alone, with the kernel cache in place. */
+enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device **device,
+                                        const struct dlm_compute *compute) DLM_CHECK_RESULT;
+
+/* What it computes in; never DLM_PRECISION_AUTO. */
+enum dlm_precision dlm_session_precision(const struct dlm_session *s);
+
+/* Says that a document's system_prompt does nothing: no family has a place for one yet. */
+void dlm_session_warn_system_prompt(const struct dlm_session *s);
+
+/* Reads the PEFT adapter in dir; *lora is owned by the caller, NULL on failure. */
+enum dlm_status dlm_session_read_adapter(const struct dlm_session *s, const char *dir,
+                                         struct dlm_lora **lora) DLM_CHECK_RESULT;
+
+/* Loads what is missing of the weights (the tower's only with images), uploads lora (may be NULL).
+ * What of lora is not in `use` stays if it is there: see dlm_lora_keep_values(). */
+enum dlm_status dlm_session_load(struct dlm_session *s, struct dlm_lora *lora, bool with_tower,
+                                 enum dlm_lora_use use) DLM_CHECK_RESULT;
+
+/* What is on the device after that, with the weights and adapters that are there for other calls:
+ * the budget is held against what was free before there were any. */
+void dlm_session_add_to_budget(const struct dlm_session *s, const struct dlm_lora *lora,
+                               bool with_tower, enum dlm_lora_use use, struct dlm_budget *budget);
+
+/* Decodes and preprocesses an image file: pixels of the plan's shape, owned (dlm_free). */
+enum dlm_status dlm_session_pixels(const struct dlm_session *s, const char *path,
+                                   const struct dlm_image_plan *plan,
+                                   float **pixels) DLM_CHECK_RESULT;
+
+/* What a vision program, which is prepared, makes of them: [plan->patches, width], owned. */
+enum dlm_status dlm_session_see(const struct dlm_session *s, struct dlm_vision *vision,
+                                const struct dlm_image_plan *plan, const float *pixels,
+                                float **features) DLM_CHECK_RESULT;
+
+#endif
