@@ -9,7 +9,7 @@
 #define MAX_ALLOCATIONS 20000
 
 static char folder[] = "/tmp/dlm-api-XXXXXX";
-static char document[64], home[64], old[64], base[1024], image[1024], pixels[64];
+static char document[64], home[64], old[64], base[1024], adapter[1024], image[1024], pixels[64];
 
 static enum dlm_status call_init(struct dlm_ctx *ctx)
 {
@@ -52,6 +52,24 @@ static enum dlm_status call_encode(struct dlm_ctx *ctx)
     if (!st)
         st = dlm_encoder_encode_json(ctx, encoder, "\"caption en\"", 12, &ids, &num);
     dlm_encoder_destroy(&encoder);
+    return st;
+}
+
+static enum dlm_status call_session(struct dlm_ctx *ctx)
+{
+    const struct dlm_session_params from = {
+        .base = base, .adapter = adapter, .compute = {.backend = DLM_BACKEND_CPU}};
+    struct dlm_session *s = NULL;
+
+    enum dlm_status st = dlm_session_open(ctx, &s, &from);
+    CHECK(!s == (st != DLM_OK));
+    if (!st)
+        st = dlm_session_load_adapter(s, "other", adapter);
+    if (!st)
+        st = dlm_session_use_adapter(s, "other");
+    if (!st)
+        st = dlm_session_drop_adapter(s, DLM_SESSION_ADAPTER);
+    dlm_session_close(&s);
     return st;
 }
 
@@ -107,6 +125,7 @@ int main(void)
     snprintf(old, sizeof(old), "%s/old.dlm", folder);
     snprintf(pixels, sizeof(pixels), "%s/p.npz", folder);
     snprintf(base, sizeof(base), "dir:%s/golden/models/f32_old/base", check_data_dir());
+    snprintf(adapter, sizeof(adapter), "%s/golden/models/f32_old/adapter", check_data_dir());
     snprintf(image, sizeof(image), "%s/golden/models/f32_old/images/one.png", check_data_dir());
     FILE *file = fopen(old, "w");
     if (!CHECK(file))
@@ -118,6 +137,7 @@ int main(void)
     fail_each("show", call_show);
     fail_each("migrate", call_migrate);
     fail_each("encode", call_encode);
+    fail_each("session", call_session);
     fail_each("preprocess", call_preprocess);
     fail_each("doctor", call_doctor);
     snprintf(command, sizeof(command), "rm -rf '%s'", folder);
