@@ -62,8 +62,8 @@ DLM_API const char *dlm_ctx_last_error(const struct dlm_ctx *ctx);
  * Safe from a signal handler and from other threads. */
 DLM_API void dlm_ctx_cancel(struct dlm_ctx *ctx);
 
-/* Forgets that: until then, every further call is stopped too. For one that a cancel has ended and
- * who goes on, with a session say. */
+/* Forgets a cancel, which until then stops every further call with ctx too. For a program that goes
+ * on after it, with a session say. */
 DLM_API void dlm_ctx_clear_cancel(struct dlm_ctx *ctx);
 
 DLM_API bool dlm_ctx_is_cancelled(const struct dlm_ctx *ctx);

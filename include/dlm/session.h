@@ -1,9 +1,9 @@
 /* Sessions: a base that is opened on a device once, for any number of questions, scores and
  * trainings, with adapters by name. What is asked of one is in prompt.h, score.h and train.h.
  *
- * A call that fails - a bad image, too little memory, a cancel - leaves the session as it was, to be
- * used again; only a lost device (DLM_ERR_DEVICE_LOST) stays lost. A session is for one thread at a
- * time, the one that uses its context. */
+ * A call that fails - a bad image, too little memory, a cancel (see dlm_ctx_clear_cancel()) -
+ * leaves the session as it was, to be used again; only a lost device (DLM_ERR_DEVICE_LOST) stays
+ * lost. A session is for one thread at a time, the one that uses its context. */
 #ifndef DLM_SESSION_H
 #define DLM_SESSION_H
 
@@ -46,9 +46,10 @@ DLM_API enum dlm_status dlm_session_open(struct dlm_ctx *ctx, struct dlm_session
 /* Closes *session and sets it to NULL. Accepts NULL and a pointer to NULL. */
 DLM_API void dlm_session_close(struct dlm_session **session);
 
-/* Reads the PEFT adapter in folder dir, to be used by its name, which is neither NULL nor empty. One
- * of the same name is replaced, also while it is used; after a failure it is still there.
- * DLM_ERR_IO, DLM_ERR_PARSE: it cannot be read; DLM_ERR_INVALID: it does not fit the base. */
+/* Reads the PEFT adapter in folder dir, to be used by its name, which is neither NULL nor empty.
+ * One of the same name is replaced, also while it is used; after a failure it is still there.
+ * Borrows name and dir until return. DLM_ERR_IO, DLM_ERR_PARSE: it cannot be read;
+ * DLM_ERR_INVALID: it does not fit the base. */
 DLM_API enum dlm_status dlm_session_load_adapter(struct dlm_session *session, const char *name,
                                                  const char *dir) DLM_CHECK_RESULT;
 

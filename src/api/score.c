@@ -13,7 +13,7 @@ struct score {
     const struct dlm_score_request *asked;
     struct dlm_pass *pass;
     struct dlm_vision vision;
-    bool has_vision; /* features come from it; else the pass has the tower, or there are no images */
+    bool has_vision; /* features come from it; else the pass has the tower, or there is no image */
     struct dlm_workspace workspace;
     struct dlm_request request;
     struct dlm_input input;
