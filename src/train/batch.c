@@ -98,12 +98,14 @@ enum dlm_status dlm_batcher_plan(struct dlm_batcher *b, int64_t batch, int64_t g
 }
 
 void dlm_batcher_expect(struct dlm_batcher *b, const struct dlm_train_example *const *rows,
-                        size_t num, bool backward)
+                        size_t num, bool backward, bool is_late)
 {
     const struct dlm_pass_params shape = shape_of(b, rows, num, backward);
 
-    if (b->buckets.num < DLM_MAX_BUCKETS - 2) /* room for the largest shapes */
+    if (!is_late && b->buckets.num < DLM_MAX_BUCKETS - 2) /* room for the largest shapes */
         dlm_buckets_add(&b->buckets, &shape);
+    else if (dlm_buckets_find(&b->buckets, &shape) < 0)
+        b->needs_largest = true;
 }
 
 void dlm_batcher_expect_all(struct dlm_batcher *b)
@@ -154,6 +156,9 @@ static enum dlm_status make_pass(struct dlm_batcher *b, struct dlm_pass_params p
 
     params.logprobs = b->largest->params.logprobs;
     b->num_programs++;
+    dlm_log(ctx, DLM_LOG_DEBUG, "program %lld: %lld rows of %lld tokens, %lld labels, %s",
+            (long long)b->num_programs, (long long)params.batch, (long long)params.tokens,
+            (long long)params.labels, params.backward ? "backward" : "forward");
     enum dlm_status st = dlm_pass_create(ctx, pass, b->data->model, b->lora, &params);
     if (!st && !dlm_workspace_fits(&b->workspace, (*pass)->plan)) {
         struct dlm_pass_params larger = b->largest->params;
@@ -210,9 +215,16 @@ static enum dlm_status make_example(struct dlm_batcher *b, const struct dlm_trai
     return st;
 }
 
-void dlm_batcher_begin(struct dlm_batcher *b)
+enum dlm_status dlm_batcher_begin(struct dlm_batcher *b)
 {
+    const struct dlm_pass_params shape = largest_shape(b, b->batch);
+    struct dlm_pass *unused;
+
     b->num_logprobs = 0;
+    if (!b->needs_largest)
+        return DLM_OK;
+    b->needs_largest = false;
+    return get_pass(b, &shape, &unused);
 }
 
 enum dlm_status dlm_batcher_run(struct dlm_batcher *b, const struct dlm_train_example *const *rows,

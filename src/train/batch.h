@@ -16,6 +16,7 @@ struct dlm_batcher {
     struct dlm_pass *largest; /* decides the workspace, and has the inputs of all */
     struct dlm_buckets buckets;
     struct dlm_pass *passes[DLM_MAX_BUCKETS]; /* by bucket; NULL: not made yet */
+    bool needs_largest;                       /* some rows fit no other bucket */
     int64_t num_programs;                     /* made so far */
     int64_t num_logprobs;                     /* since dlm_batcher_begin() */
     struct dlm_plan *update_plan;
@@ -36,9 +37,10 @@ enum dlm_status dlm_batcher_measure(struct dlm_batcher *b, int64_t batch,
 enum dlm_status dlm_batcher_plan(struct dlm_batcher *b, int64_t batch, int64_t grad_accum,
                                  struct dlm_plan *update_plan) DLM_CHECK_RESULT;
 
-/* After planning: makes a bucket for some rows, and in the end those for whatever may come. */
+/* After planning: makes a bucket for some rows, unless they come late and have to run in what
+ * buckets there are. In the end, makes those for whatever may come. */
 void dlm_batcher_expect(struct dlm_batcher *b, const struct dlm_train_example *const *rows,
-                        size_t num, bool backward);
+                        size_t num, bool backward, bool is_late);
 void dlm_batcher_expect_all(struct dlm_batcher *b);
 
 void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *budget);
@@ -49,7 +51,7 @@ enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b) DLM_CHECK_RESULT;
 /* Runs micro-batches one after the other, at most grad_accum of them, none of which waits for the
  * one before: dlm_batcher_end() gives the sum of all their labels' log-probabilities. backward:
  * gradients are added to the adapter's, and its dropout is on. */
-void dlm_batcher_begin(struct dlm_batcher *b);
+enum dlm_status dlm_batcher_begin(struct dlm_batcher *b) DLM_CHECK_RESULT;
 enum dlm_status dlm_batcher_run(struct dlm_batcher *b, const struct dlm_train_example *const *rows,
                                 size_t num, const struct dlm_pass_step *how,
                                 bool backward) DLM_CHECK_RESULT;

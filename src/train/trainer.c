@@ -106,21 +106,22 @@ static size_t take_val_rows(const struct dlm_trainer *t, size_t at,
     return num;
 }
 
-/* From the run's first steps and all of its validation: the same for whoever resumes it. */
+/* From the run's first steps, which make buckets, the others, which may need the largest one, and
+ * all of its validation: the same for whoever resumes it. */
 static void choose_buckets(struct dlm_trainer *t)
 {
-    const int64_t steps = DLM_MIN(t->schedule.steps, (int64_t)DLM_BUCKET_STEPS);
     const size_t batch = (size_t)t->params.micro_batch;
     const struct dlm_train_example *val[VAL_BATCH];
 
-    for (int64_t step = 1; step <= steps; step++) {
+    for (int64_t step = 1; step <= t->schedule.steps; step++) {
         const size_t num = take_rows(t, step);
         for (size_t at = 0; at < num; at += batch)
-            dlm_batcher_expect(&t->batcher, t->rows + at, DLM_MIN(num - at, batch), true);
+            dlm_batcher_expect(&t->batcher, t->rows + at, DLM_MIN(num - at, batch), true,
+                               step > DLM_BUCKET_STEPS);
     }
     for (size_t at = 0, num; at < t->data->num_val; at += num) {
         num = take_val_rows(t, at, val);
-        dlm_batcher_expect(&t->batcher, val, num, false);
+        dlm_batcher_expect(&t->batcher, val, num, false, false);
     }
     dlm_batcher_expect_all(&t->batcher);
 }
@@ -233,7 +234,7 @@ enum dlm_status dlm_trainer_run(struct dlm_trainer *t, int64_t step, struct dlm_
                                      .lr = dlm_schedule_lr(&t->schedule, step - 1)};
     for (size_t i = 0; i < num; i++)
         out->tokens += (int64_t)t->rows[i]->input.ids.len;
-    dlm_batcher_begin(&t->batcher);
+    st = dlm_batcher_begin(&t->batcher);
     for (size_t at = 0; !st && at < num; at += (size_t)t->params.micro_batch) {
         size_t n = DLM_MIN(num - at, (size_t)t->params.micro_batch);
         st = dlm_batcher_run(&t->batcher, t->rows + at, n, &how, true);
@@ -266,8 +267,9 @@ enum dlm_status dlm_trainer_validate(struct dlm_trainer *t, double *loss)
     for (size_t at = 0, num; !st && at < t->data->num_val; at += num) {
         double part = 0;
         num = take_val_rows(t, at, rows);
-        dlm_batcher_begin(&t->batcher);
-        st = dlm_batcher_run(&t->batcher, rows, num, &how, false);
+        st = dlm_batcher_begin(&t->batcher);
+        if (!st)
+            st = dlm_batcher_run(&t->batcher, rows, num, &how, false);
         if (!st)
             st = dlm_batcher_end(&t->batcher, &part);
         sum += part;
