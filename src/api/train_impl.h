@@ -54,6 +54,10 @@ struct dlm_train_call {
     FILE *log;
 };
 
+/* train_session.c: t->s, if the caller gave none, and t->base. DLM_ERR_INVALID: the caller's has
+ * another base open than the document's. */
+enum dlm_status dlm_train_take_session(struct dlm_train_call *t) DLM_CHECK_RESULT;
+
 /* train_adapter.c: makes t->lora and t->origin; *tensors (owned) as of dlm_train_load_state(). */
 enum dlm_status dlm_train_make_adapter(struct dlm_train_call *t,
                                        struct dlm_checkpoint **tensors) DLM_CHECK_RESULT;

@@ -1,0 +1,76 @@
+/* Where a run computes: in the caller's session, or in one of its own as the document asks. */
+#include "api/train_impl.h"
+#include "base/file.h"
+#include "base/log.h"
+
+/* What the document asks for where the caller leaves it open. */
+static struct dlm_compute choose_compute(const struct dlm_train_call *t)
+{
+    static const enum dlm_precision precisions[] = {
+        [DLM_DOC_PRECISION_NONE] = DLM_PRECISION_AUTO,
+        [DLM_DOC_PRECISION_BF16] = DLM_PRECISION_BF16,
+        [DLM_DOC_PRECISION_FP16] = DLM_PRECISION_FP16,
+        [DLM_DOC_PRECISION_FP32] = DLM_PRECISION_FP32,
+    };
+    static const enum dlm_backend_kind backends[] = {
+        [DLM_DOC_BACKEND_AUTO] = DLM_BACKEND_AUTO,
+        [DLM_DOC_BACKEND_CPU] = DLM_BACKEND_CPU,
+        [DLM_DOC_BACKEND_OPENCL] = DLM_BACKEND_OPENCL,
+        [DLM_DOC_BACKEND_VULKAN] = DLM_BACKEND_VULKAN,
+    };
+    struct dlm_compute compute = t->params->compute;
+
+    if (compute.backend == DLM_BACKEND_AUTO)
+        compute.backend = backends[t->doc->training.backend];
+    if (compute.precision == DLM_PRECISION_AUTO)
+        compute.precision = precisions[t->doc->training.precision];
+    return compute;
+}
+
+static enum dlm_status open_session(struct dlm_train_call *t, const char *doc_dir)
+{
+    const struct dlm_session_base params = {
+        .base = t->doc->base_model, .dir = doc_dir, .compute = choose_compute(t)};
+
+    enum dlm_status st = dlm_session_open_base(t->ctx, &t->own_session, &params);
+    if (st)
+        return st;
+    t->s = t->own_session;
+    t->base = &t->s->base;
+    return DLM_OK;
+}
+
+/* The caller's session has the document's base open. */
+static enum dlm_status check_session(struct dlm_train_call *t, const char *doc_dir)
+{
+    const struct dlm_compute asked = choose_compute(t);
+    const enum dlm_backend_kind kind = dlm_device_get_caps(t->s->device)->info.kind;
+    const enum dlm_precision precision = dlm_session_precision(t->s);
+
+    enum dlm_status st = dlm_base_resolve(t->ctx, &t->named_base, t->doc->base_model, doc_dir);
+    if (st)
+        return st;
+    if (strcmp(t->named_base.dir, t->s->base.dir))
+        return dlm_fail(t->ctx, DLM_ERR_INVALID,
+                        "cannot train '%s': its base is in '%s', and the session's in '%s'",
+                        t->params->document, t->named_base.dir, t->s->base.dir);
+    t->base = &t->named_base;
+    if (asked.backend != DLM_BACKEND_AUTO && asked.backend != kind)
+        dlm_log(t->ctx, DLM_LOG_WARNING, "the document asks for %s; the session is on %s",
+                dlm_backend_name(asked.backend), dlm_backend_name(kind));
+    if (asked.precision != DLM_PRECISION_AUTO && asked.precision != precision)
+        dlm_log(t->ctx, DLM_LOG_WARNING, "the document asks for %s; the session computes in %s",
+                dlm_precision_name(asked.precision), dlm_precision_name(precision));
+    return DLM_OK;
+}
+
+enum dlm_status dlm_train_take_session(struct dlm_train_call *t)
+{
+    char *doc_dir = dlm_path_dirname(t->ctx, t->params->document);
+    enum dlm_status st = doc_dir ? DLM_OK : DLM_ERR_MEMORY;
+
+    if (!st)
+        st = t->s ? check_session(t, doc_dir) : open_session(t, doc_dir);
+    dlm_free(doc_dir);
+    return st;
+}
