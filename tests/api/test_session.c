@@ -159,6 +159,11 @@ static void test_answers(void)
             used = dlm_device_used_bytes(s->device);
         CHECK_INT(dlm_device_used_bytes(s->device), used);
     }
+    check_model_case("a budget counts what other calls have left on the device");
+    struct dlm_budget budget = {0};
+    dlm_session_add_to_budget(s, NULL, false, DLM_LORA_VALUES, &budget);
+    CHECK_INT(dlm_budget_total(&budget), used);
+
     check_model_case("the weights are loaded once");
     CHECK_INT(weight_buffers(s, after, DLM_ARRAY_LEN(after)), num);
     CHECK(num > 0 && num < DLM_ARRAY_LEN(before));
@@ -356,6 +361,13 @@ static void test_allocations(void)
 
 /* --- training --- */
 
+static void cancel_after_two(void *user, const struct dlm_train_progress *progress)
+{
+    (void)user;
+    if (progress->step == 2)
+        dlm_ctx_cancel(ctx);
+}
+
 /* The new adapter's folder, owned (dlm_text_free); s NULL: in a call for itself. */
 static char *train(struct dlm_session *s, const char *home, int64_t seed)
 {
@@ -437,6 +449,21 @@ static void test_training(void)
         return;
     expect_answers(s, "adapter");
     train_twice(s);
+
+    check_model_case("an interrupted training goes on in the same session");
+    struct dlm_train_params broken = {.document = path, .home = tmp_path("broken"),
+                                      .max_steps = 6, .progress = cancel_after_two};
+    CHECK_INT(dlm_session_train(s, &broken, &result), DLM_ERR_CANCELLED);
+    dlm_train_result_finish(&result);
+    dlm_ctx_clear_cancel(ctx);
+    expect_answers(s, "adapter");
+    broken.progress = NULL;
+    broken.resume = true;
+    char *unbroken = train(NULL, tmp_path("unbroken"), 0);
+    if (CHECK(!dlm_session_train(s, &broken, &result)))
+        CHECK(same_adapters(result.adapter, unbroken));
+    dlm_train_result_finish(&result);
+    dlm_text_free(unbroken);
 
     check_model_case("training leaves nothing on the device");
     const uint64_t used = dlm_device_used_bytes(s->device);

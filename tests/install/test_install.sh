@@ -1,6 +1,6 @@
 #!/bin/sh
 # `meson install` into an empty folder, and what a stranger does with it: the program runs, and the
-# example is built with pkg-config, as C and as C++, and runs.
+# examples are built with pkg-config, as C and as C++, and run.
 . "${0%/*}/../cli/lib.sh"
 
 skip_all_()
@@ -12,7 +12,6 @@ skip_all_()
 [ -n "${MESON:-}" ] || skip_all_ "meson is not in PATH"
 command -v pkg-config > pkg-config.path || skip_all_ "pkg-config is not in PATH"
 
-example=$data/../examples/train_then_prompt.c
 cp -R "$data/golden/models/f32_old/." .
 
 case_ "meson install"
@@ -47,28 +46,32 @@ out_is "dlm $(pkg-config --modversion dlm)"
 run_ "$root/bin/dlm" init new.dlm --multimodal --base tiny-shapes
 status_is 0
 
-# build_and_run_ COMPILER OPTION...
+# build_and_run_ COMPILER OPTION...: each example; the second asks what the first has trained.
 build_and_run_()
 {
-    run_ "$@" -Wall -Wextra -Wno-missing-field-initializers -Werror -x "$language" "$example" \
-        $(pkg-config --cflags dlm) -x none $(pkg-config --libs dlm) -o "example-$language"
-    status_is 0
-    run_ "./example-$language" doc.dlm images/one.png "blue an?"
-    status_is 0
-    holds_ test -s out
-    cp out "answer-$language"
+    for example in train_then_prompt ask_questions; do
+        run_ "$@" -Wall -Wextra -Wno-missing-field-initializers -Werror -x "$language" \
+            "$data/../examples/$example.c" $(pkg-config --cflags dlm) -x none \
+            $(pkg-config --libs dlm) -o "$example-$language"
+        status_is 0
+        run_ "./$example-$language" doc.dlm images/one.png "blue an?"
+        status_is 0
+        holds_ test -s out
+        cp out "$example-$language.out"
+    done
 }
 
-case_ "the example as C"
+case_ "the examples as C"
 language=c
 # shellcheck disable=SC2086
 build_and_run_ ${CC:?} -std=c11 -pedantic
 
 if [ -n "$CXX" ]; then
-    case_ "the example as C++"
+    case_ "the examples as C++"
     language=c++
     build_and_run_ "$CXX" -std=c++11 -pedantic
-    same_ answer-c answer-c++
+    same_ train_then_prompt-c.out train_then_prompt-c++.out
+    same_ ask_questions-c.out ask_questions-c++.out
 else
     echo "# skipped: no C++ compiler"
     skipped=1
