@@ -107,6 +107,8 @@ enum dlm_status dlm_image_allocate(struct dlm_ctx *ctx, struct dlm_image *image,
     /* Both fit int and the product fits size_t: they are at most max, far below 2^31. */
     image->width = (int)width;
     image->height = (int)height;
+    if (source->size_only)
+        return DLM_OK;
     image->rgb = dlm_alloc_array(ctx, (size_t)width * (size_t)height, 3);
     return image->rgb ? DLM_OK : DLM_ERR_MEMORY;
 }
@@ -189,19 +191,25 @@ enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out, const
     return st;
 }
 
-enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, const char *path,
-                                  const char *name)
+static enum dlm_status load(struct dlm_ctx *ctx, struct dlm_image *out, const char *path,
+                            const char *name, bool size_only)
 {
     struct dlm_str file = {0};
 
     *out = (struct dlm_image){0};
     enum dlm_status st = dlm_file_read(ctx, path, MAX_FILE_BYTES, &file);
+    const struct dlm_image_source source = {
+        .data = dlm_str_text(&file), .bytes = file.len, .name = name, .size_only = size_only};
     if (!st)
-        st = dlm_image_decode(ctx, out,
-                              &(struct dlm_image_source){
-                                  .data = dlm_str_text(&file), .bytes = file.len, .name = name});
+        st = dlm_image_decode(ctx, out, &source);
     dlm_str_finish(&file);
     return st;
+}
+
+enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, const char *path,
+                                  const char *name)
+{
+    return load(ctx, out, path, name, false);
 }
 
 enum dlm_status dlm_image_read_size(struct dlm_ctx *ctx, const char *path, const char *name,
@@ -209,9 +217,8 @@ enum dlm_status dlm_image_read_size(struct dlm_ctx *ctx, const char *path, const
 {
     struct dlm_image image;
 
-    enum dlm_status st = dlm_image_load_as(ctx, &image, path, name);
+    enum dlm_status st = load(ctx, &image, path, name, true);
     *width = image.width;
     *height = image.height;
-    dlm_image_finish(&image);
     return st;
 }

@@ -329,7 +329,7 @@ enum dlm_status dlm_image_decode_bmp(struct dlm_ctx *ctx, struct dlm_image *imag
         st = read_format(&r);
     if (!st)
         st = dlm_image_allocate(ctx, image, source, r.width, r.height);
-    if (!st)
+    if (!st && !source->size_only)
         st = is_rle(&r) ? read_rle(&r) : read_rows(&r);
     return st;
 }

@@ -139,7 +139,7 @@ enum dlm_status dlm_image_decode_gif(struct dlm_ctx *ctx, struct dlm_image *imag
                                   right > r.gif->SWidth ? right : r.gif->SWidth,
                                   bottom > r.gif->SHeight ? bottom : r.gif->SHeight)
              : dlm_image_damaged(ctx, source, "the first frame has no pixels");
-    if (st)
+    if (st || source->size_only)
         goto done;
     make_lut(&r);
     fill(&r);

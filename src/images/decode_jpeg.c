@@ -202,7 +202,7 @@ enum dlm_status dlm_image_decode_jpeg(struct dlm_ctx *ctx, struct dlm_image *ima
         .resync_to_restart = jpeg_resync_to_restart,
         .term_source = on_start,
     };
-    if (read_header(&r) && read_rows(&r)) {
+    if (read_header(&r) && (source->size_only || read_rows(&r))) {
         *orientation = dlm_exif_orientation((const uint8_t *)r.exif.data, r.exif.len);
         if (!*orientation)
             *orientation = dlm_xmp_orientation((const uint8_t *)r.xmp.data, r.xmp.len);

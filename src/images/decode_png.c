@@ -133,9 +133,12 @@ static void unpack_channels(const struct png_reader *r, uint8_t *to, size_t step
     }
 }
 
-/* Puts r->row where row r->y of r->pass belongs. */
+/* Puts r->row where row r->y of r->pass belongs. For the size alone nothing is kept: rows are read
+ * for what may follow them, the orientation. */
 static void store_row(struct png_reader *r)
 {
+    if (!r->image->rgb)
+        return;
     const struct png_pass p = pass_of(r, r->pass);
     const size_t y = (size_t)p.y0 + (size_t)r->y * (size_t)p.step_y;
     uint8_t *to = r->image->rgb + (y * (size_t)r->image->width + (size_t)p.x0) * 3;

@@ -395,11 +395,11 @@ enum dlm_status dlm_image_decode_tiff(struct dlm_ctx *ctx, struct dlm_image *ima
         st = read_format(&r);
     if (!st)
         st = dlm_image_allocate(ctx, image, source, r.width, r.height);
-    if (!st)
+    if (!st && !source->size_only)
         st = make_lut(&r);
-    if (!st)
+    if (!st && !source->size_only)
         st = prepare_blocks(&r);
-    if (!st)
+    if (!st && !source->size_only)
         st = read_blocks(&r);
     if (!st)
         *orientation = read_orientation(&r);

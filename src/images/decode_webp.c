@@ -66,6 +66,12 @@ enum dlm_status dlm_image_decode_webp(struct dlm_ctx *ctx, struct dlm_image *ima
     enum dlm_status st = dlm_image_allocate(ctx, image, source, width, height);
     if (st)
         return st;
+    if (source->size_only) {
+        WebPDemuxer *demuxer = WebPDemux(&data);
+        *orientation = demuxer ? read_orientation(demuxer) : 0;
+        WebPDemuxDelete(demuxer);
+        return DLM_OK;
+    }
     WebPAnimDecoderOptionsInit(&options);
     options.color_mode = MODE_RGBA;
     decoder = WebPAnimDecoderNew(&data, &options);

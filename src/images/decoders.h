@@ -4,7 +4,8 @@
 
 #include "images/image.h"
 
-/* Checks width x height against the source's limit, then gives *image zeroed pixels. */
+/* Checks width x height against the source's limit, then gives *image its size and zeroed pixels
+ * (none where only the size is wanted: the decoder then reads no rows). */
 enum dlm_status dlm_image_allocate(struct dlm_ctx *ctx, struct dlm_image *image,
                                    const struct dlm_image_source *source, int64_t width,
                                    int64_t height) DLM_CHECK_RESULT;

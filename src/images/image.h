@@ -31,6 +31,7 @@ struct dlm_image_source {
     size_t bytes;
     const char *name;   /* for messages: the file's path */
     int64_t max_pixels; /* 0: DLM_IMAGE_MAX_PIXELS */
+    bool size_only;     /* the image gets its size and no pixels */
 };
 
 /* Values are those of PIL.Image.Resampling, which preprocessor_config.json uses. */
@@ -63,7 +64,8 @@ enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, co
 enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out,
                                const char *path) DLM_CHECK_RESULT;
 
-/* The size of the image file `path`, as dlm_image_load_as() gives it. */
+/* The size of the image file `path`, as dlm_image_load_as() gives it, from its header as far as the
+ * format goes: what follows may be damaged. */
 enum dlm_status dlm_image_read_size(struct dlm_ctx *ctx, const char *path, const char *name,
                                     int *width, int *height) DLM_CHECK_RESULT;
 

@@ -161,12 +161,12 @@ enum dlm_status dlm_image_orient(struct dlm_ctx *ctx, struct dlm_image *image, i
     const bool swaps = orientation >= 5;
     const int width = swaps ? image->height : image->width;
     const int height = swaps ? image->width : image->height;
-    uint8_t *rgb = dlm_alloc(ctx, (size_t)width * (size_t)height * 3);
+    uint8_t *rgb = image->rgb ? dlm_alloc(ctx, (size_t)width * (size_t)height * 3) : NULL;
 
-    if (!rgb)
+    if (image->rgb && !rgb)
         return DLM_ERR_MEMORY;
     uint8_t *to = rgb;
-    for (int y = 0; y < height; y++) {
+    for (int y = 0; rgb && y < height; y++) {
         const uint8_t *from = image->rgb + (walk.start + y * walk.step_y) * 3;
         for (int x = 0; x < width; x++, to += 3)
             memcpy(to, from + x * walk.step_x * 3, 3);

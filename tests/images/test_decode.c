@@ -99,6 +99,32 @@ static void test_cases(struct dlm_ctx *ctx, const json_t *expected)
     }
 }
 
+/* The size alone is that of the whole image, turned upright: of every image that is read. */
+static void test_sizes(struct dlm_ctx *ctx, const json_t *expected)
+{
+    const char *last = "";
+    size_t i, num = 0;
+    json_t *c;
+
+    check_case("sizes");
+    json_array_foreach (json_object_get(expected, "cases"), i, c) {
+        const char *name = json_string_value(json_object_get(c, "image"));
+        struct dlm_image image;
+        int width = -1, height = -1;
+        if (!strcmp(name, last) || dlm_image_load(ctx, &image, golden_path(name)))
+            continue;
+        last = name;
+        num++;
+        CHECK(!dlm_image_read_size(ctx, golden_path(name), name, &width, &height));
+        if (!CHECK_INT(width, image.width) || !CHECK_INT(height, image.height))
+            printf("     %s\n", name);
+        dlm_image_finish(&image);
+    }
+    CHECK(num > 60);
+    CHECK_INT(dlm_image_read_size(ctx, golden_path("empty.png"), "empty.png", &(int){0},
+                                  &(int){0}), DLM_ERR_PARSE);
+}
+
 /* Files cut at many places: an error exactly where transformers has one, else the same pixels. */
 static void test_cuts(struct dlm_ctx *ctx, const json_t *expected)
 {
@@ -295,6 +321,7 @@ int main(void)
     if (CHECK(ctx && expected)) {
         test_cases(ctx, expected);
         test_cuts(ctx, expected);
+        test_sizes(ctx, expected);
         test_refused(ctx, expected);
         test_limit(ctx);
         test_saturated();
