@@ -222,6 +222,38 @@ static void check_inputs(const struct rig *r)
     }
 }
 
+/* A row is cut behind its last image, or not at all. */
+static void check_cut(const struct rig *r)
+{
+    const struct dlm_turn turns[] = {TURN(USER, colour), TURN(ASSISTANT, blue),
+                                     TURN(USER, request), TURN(ASSISTANT, caption)};
+    struct dlm_row row = {.conversation = {turns, 4}, .images = r->images, .num_images = 1,
+                          .section_id = "0123456789abcdef", .line = 7};
+    const struct dlm_rows rows = {.rows = &row, .num_rows = 1};
+    struct dlm_train_data d = {0};
+    int64_t end = 0;
+
+    check_case("a row that is cut keeps its images");
+    CHECK(!dlm_train_data_init(&d, r->ctx, &rows, r->store, r->model, r->tok, 256));
+    const struct dlm_input *in = &d.train->input;
+    const int64_t len = (int64_t)in->ids.len;
+    for (int64_t t = 0; t < len; t++)
+        if (in->ids.ids[t] == r->model->image_id)
+            end = t + 1;
+    CHECK(end > 10 && end < len - 10 && dlm_count_labels(in->is_label, end) > 1);
+    for (int64_t most = end + 1; most >= end - 1; most--) {
+        dlm_train_data_finish(&d);
+        CHECK_INT(dlm_train_data_init(&d, r->ctx, &rows, r->store, r->model, r->tok, most),
+                  most < end ? DLM_ERR_INVALID : DLM_OK);
+        if (most >= end && CHECK_INT(d.num_train, 1)) {
+            CHECK_INT(d.train->input.ids.len, most);
+            CHECK_INT(d.train->num_labels, dlm_count_labels(d.train->input.is_label, most));
+        }
+    }
+    CHECK(strstr(dlm_ctx_last_error(r->ctx), "(line 7): up to its last image it takes"));
+    dlm_train_data_finish(&d);
+}
+
 /* --- a pass over all rows, and answers --- */
 
 /* The images through the tower with the adapter. The two are of different lengths: each has its
@@ -414,6 +446,8 @@ static void run_backend(enum dlm_backend_kind backend)
     if (open_rig(&r, backend) && make_prompts(&r)) {
         if (backend == DLM_BACKEND_CPU)
             check_inputs(&r);
+        if (backend == DLM_BACKEND_CPU)
+            check_cut(&r);
         for (size_t i = 0; i < 3; i++) {
             const char *name = adapters[i].name ? adapters[i].name : "none";
             const json_t *want =
