@@ -59,6 +59,7 @@ struct dlm_train_params {
     /* Folder of a PEFT adapter to start from: its r, alpha and targets hold. Or NULL. */
     const char *init_adapter;
     int64_t save_every;       /* steps between saved states; 0: about every two minutes */
+    int64_t num_questions;    /* to be answered in the result; 0: 3; negative: none */
     enum dlm_train_adapter_names adapter_names;
     enum dlm_train_checkpointing checkpointing;
     /* Called after each step, from the calling thread. NULL: not. */
@@ -66,15 +67,24 @@ struct dlm_train_params {
     void *user;
 };
 
+/* A question of the document's own, asked greedily when training is over. Owned by the result. */
+struct dlm_train_answer {
+    char *question, *expected; /* what the document says; NUL-terminated UTF-8 */
+    char *before, *after;      /* of the base alone, with the adapter; NULL after a failure */
+    bool is_held_out;          /* the row was kept back from training */
+};
+
 struct dlm_train_result {
     bool nothing_to_do;      /* the document has nothing to train on; the rest is empty */
     int64_t version;         /* of the adapter: 1 is v0001 */
     int64_t steps;           /* of the whole run */
     int64_t seed;
-    double final_loss;       /* of the last step */
+    double first_loss, final_loss; /* of the first and the last step */
     const char *determinism; /* "strong"; a constant */
     char *adapter;           /* its folder, owned */
     char *log;               /* the JSONL log, owned */
+    struct dlm_train_answer *answers; /* owned */
+    size_t num_answers;
 };
 
 /* Trains and commits a new adapter version. Cancelling finishes the step, saves the run's state and

@@ -155,6 +155,7 @@ static enum dlm_status reserve(struct bench *b)
     r->planned_activations = budget.activations + budget.inputs;
     r->planned_cache = budget.cache;
     r->planned_total = dlm_budget_total(&budget);
+    dlm_budget_say(b->ctx, &budget);
     enum dlm_status st = dlm_budget_check(b->ctx, &budget, s->device);
     return st ? st
               : dlm_workspace_init(&b->workspace, s->device, plans, DLM_ARRAY_LEN(plans));

@@ -57,6 +57,8 @@ static enum dlm_status make_plans(struct prompt *x)
     dlm_generator_add_to_budget(x->generator, &budget);
     dlm_budget_add_slots(&budget, &x->vision.largest.slots);
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
+    if (!s->is_asking_itself)
+        dlm_budget_say(s->ctx, &budget);
     st = dlm_budget_check(s->ctx, &budget, s->device);
     return st ? st
               : dlm_workspace_init(&x->workspace, s->device, plans, DLM_ARRAY_LEN(plans));

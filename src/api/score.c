@@ -74,6 +74,7 @@ static enum dlm_status check_budget(const struct score *x, struct dlm_plan *cons
     dlm_budget_add_slots(&budget, &x->pass->slots);
     dlm_budget_add_slots(&budget, &x->vision.largest.slots);
     dlm_budget_add_workspace(&budget, plans, num_plans);
+    dlm_budget_say(x->s->ctx, &budget);
     return dlm_budget_check(x->s->ctx, &budget, x->s->device);
 }
 

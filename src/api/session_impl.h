@@ -23,6 +23,7 @@ struct dlm_session {
     struct dlm_session_adapter *adapters;
     size_t num_adapters, cap_adapters;
     struct dlm_lora *lora; /* of the adapter in use; NULL: the base alone */
+    bool is_asking_itself; /* for a training: nobody wants to read of memory each time */
 };
 
 struct dlm_session_base {

@@ -233,6 +233,7 @@ static enum dlm_status load_all(struct dlm_train_call *t)
 
     dlm_session_add_to_budget(t->s, t->lora, with_tower, DLM_LORA_MOMENTS, &budget);
     dlm_trainer_add_to_budget(t->trainer, &budget);
+    dlm_budget_say(t->ctx, &budget);
     enum dlm_status st = dlm_budget_check(t->ctx, &budget, t->s->device);
     if (!st)
         st = dlm_train_log_open(t);
@@ -265,6 +266,8 @@ static enum dlm_status on_step(void *user, const struct dlm_loop_step *step)
 
     t->keeps_run = true;
     t->last_loss = step->done.loss;
+    if (step->done.step == 1)
+        t->first_loss = step->done.loss;
     if (!isnan(step->val_loss))
         t->last_val_loss = step->val_loss;
     enum dlm_status st =
@@ -354,6 +357,19 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     return st;
 }
 
+/* A run that was as long as the document wants and learned next to nothing. */
+static void warn_unmoved(const struct dlm_train_call *t)
+{
+    const struct dlm_trainer_params *p = dlm_trainer_get_params(t->trainer);
+
+    if (p->max_steps || t->first_loss < 0.5 || t->last_loss < 0.85 * t->first_loss)
+        return;
+    dlm_log(t->ctx, DLM_LOG_WARNING, "the loss hardly moved: %.3g in the first step, %.3g in the "
+            "last", t->first_loss, t->last_loss);
+    dlm_log(t->ctx, DLM_LOG_HINT, "a larger training.num_epochs (now %lld) or "
+            "training.learning_rate (now %.3g) learns more", (long long)p->epochs, p->lr);
+}
+
 static bool is_all_zero(const struct dlm_compute *c)
 {
     return !c->backend && !c->has_device && !c->precision && c->max_memory_mib == 0;
@@ -391,9 +407,12 @@ static enum dlm_status train(struct dlm_ctx *ctx, struct dlm_session *session,
         goto done;
     result->steps = dlm_trainer_num_steps(t.trainer);
     result->seed = t.seed;
+    result->first_loss = t.first_loss;
     result->final_loss = t.last_loss;
     result->log = t.log_path;
     t.log_path = NULL;
+    warn_unmoved(&t);
+    st = dlm_train_ask(&t);
 done:
     dlm_ctx_hold_cancel(ctx, false);
     finish(&t);
@@ -415,6 +434,14 @@ enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *pa
 
 void dlm_train_result_finish(struct dlm_train_result *result)
 {
+    for (size_t i = 0; i < result->num_answers; i++) {
+        struct dlm_train_answer *a = &result->answers[i];
+        dlm_free(a->question);
+        dlm_free(a->expected);
+        dlm_free(a->before);
+        dlm_free(a->after);
+    }
+    dlm_free(result->answers);
     dlm_free(result->adapter);
     dlm_free(result->log);
     *result = (struct dlm_train_result){0};

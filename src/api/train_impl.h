@@ -48,7 +48,7 @@ struct dlm_train_call {
     struct dlm_origin origin; /* base, and the form that the document asks for */
     /* progress */
     int64_t first_step;     /* 1, or the one after the saved state */
-    double last_loss, last_val_loss;
+    double first_loss, last_loss, last_val_loss;
     time_t started_at;
     char *log_path;
     FILE *log;
@@ -88,6 +88,9 @@ enum dlm_status dlm_train_log_bytes(struct dlm_train_call *t, uint64_t *bytes) D
  * Returns DLM_ERR_INVALID. */
 enum dlm_status dlm_train_diverged(struct dlm_train_call *t, const char *what,
                                    int64_t step) DLM_CHECK_RESULT;
+
+/* train_ask.c: fills the result's answers, after the commit. Ends the trainer. */
+enum dlm_status dlm_train_ask(struct dlm_train_call *t) DLM_CHECK_RESULT;
 
 /* train_commit.c: the adapter version, the manifest, the lock record. */
 enum dlm_status dlm_train_commit(struct dlm_train_call *t) DLM_CHECK_RESULT;

@@ -141,8 +141,10 @@ enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step)
         st = dlm_train_diverged(t, "adapter's weights are", step);
     if (!st) {
         state = state_json(t, step, log_bytes);
-        st = state ? dlm_run_save(t->ctx, t->run, state, tensors, 3)
-                   : dlm_fail(t->ctx, DLM_ERR_MEMORY, "out of memory: cannot save the run's state");
+        const bool ok =
+            state && !json_object_set_new(state, "first_loss", json_real(t->first_loss));
+        st = ok ? dlm_run_save(t->ctx, t->run, state, tensors, 3)
+                : dlm_fail(t->ctx, DLM_ERR_MEMORY, "out of memory: cannot save the run's state");
     }
     json_decref(state);
     dlm_free(values);
@@ -329,6 +331,7 @@ enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkp
     t->grad_accum = json_integer_value(json_object_get(state, "grad_accum"));
     t->epochs = json_integer_value(json_object_get(state, "num_epochs"));
     t->lr = json_number_value(json_object_get(state, "learning_rate"));
+    t->first_loss = json_number_value(json_object_get(state, "first_loss"));
     const json_t *loss = json_object_get(state, "loss");
     t->last_loss = json_is_number(loss) ? json_number_value(loss) : NAN;
     t->started_at = (time_t)json_integer_value(json_object_get(state, "started_at"));

@@ -40,6 +40,15 @@ static double mib(uint64_t bytes)
     return (double)bytes / (1024.0 * 1024.0);
 }
 
+void dlm_budget_say(struct dlm_ctx *ctx, const struct dlm_budget *b)
+{
+    dlm_log(ctx, DLM_LOG_INFO,
+            "memory: %.1f MiB (weights %.1f, adapter %.1f, optimizer %.1f, activations %.1f, "
+            "cache %.1f, inputs %.1f)",
+            mib(dlm_budget_total(b)), mib(b->weights), mib(b->adapter), mib(b->optimizer),
+            mib(b->activations), mib(b->cache), mib(b->inputs));
+}
+
 enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b,
                                  const struct dlm_device *device)
 {
@@ -49,11 +58,6 @@ enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b
     const char *kind = caps->free_bytes ? "free" : "in all (how much is free is not known)";
     const uint64_t total = dlm_budget_total(b);
 
-    dlm_log(ctx, DLM_LOG_INFO,
-            "memory: %.1f MiB (weights %.1f, adapter %.1f, optimizer %.1f, activations %.1f, "
-            "cache %.1f, inputs %.1f)",
-            mib(total), mib(b->weights), mib(b->adapter), mib(b->optimizer), mib(b->activations),
-            mib(b->cache), mib(b->inputs));
     if (!caps->free_bytes)
         dlm_log(ctx, DLM_LOG_INFO, "device '%s' does not tell how much of its %.0f MiB is free",
                 caps->info.name, mib(room));

@@ -32,8 +32,11 @@ void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots);
 
 uint64_t dlm_budget_total(const struct dlm_budget *b);
 
-/* Says the sums at info level and compares them with what the device has free. DLM_ERR_MEMORY: more
- * than that; a hint names what would help. */
+/* Says the sums at info level. */
+void dlm_budget_say(struct dlm_ctx *ctx, const struct dlm_budget *b);
+
+/* Compares the sum with what the device has free. DLM_ERR_MEMORY: it is more; a hint names what
+ * would help. */
 enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b,
                                  const struct dlm_device *device) DLM_CHECK_RESULT;
 

@@ -34,6 +34,15 @@ for pair in '"grad_accum":1' '"micro_batch_size":2' '"num_epochs":12' '"learning
     grep -qF "$pair" banner || fail_ "the log's banner lacks $pair"
 done
 
+case_ "two of its questions are answered before and after"
+[ "$(grep -c '^what is this?' err)" -eq 2 ] || fail_ "not two questions"
+grep -A3 '^what is this?' err | grep -v -e '^--' -e '  before: ' > answers
+printf '%s\n' 'what is this?' '  after:     a blik' '  document:  a blik' \
+    'what is this?' '  after:     a wom' '  document:  a wom' > want
+cmp -s answers want || fail_ "the answers are not those of the document"
+! grep -q -e 'before:    a blik' -e 'before:    a wom' err || fail_ "the base knew the answer"
+err_has "loss: "
+
 case_ "the document is learned"
 ask_
 [ "$right" -ge 5 ] || fail_ "$right of $asked answers are right after training"
@@ -48,5 +57,15 @@ training:\
 run_ dlm --home stated train --backend cpu stated.dlm
 status_is 0
 err_has "20 rows, 9 steps of 8, 3 epochs, learning rate 0.0002"
+
+case_ "a run that learned next to nothing says so and names the keys"
+err_has "warning: the loss hardly moved: "
+err_has "training.num_epochs (now 3) or training.learning_rate (now 0.0002)"
+
+case_ "no question is asked on wish"
+run_ dlm --home none train --backend cpu --max-steps 2 --ask 0 first.dlm
+status_is 0
+! grep -q 'what is this' err || fail_ "a question is asked"
+! grep -q 'hardly moved' err || fail_ "two steps were wanted"
 
 summary_

@@ -22,7 +22,7 @@ on_terminal_()
         shift
     done
     shift
-    "$pty" "$@" -- "$dlm" train --backend cpu $options > out 2> err
+    "$pty" "$@" -- "$dlm" train --backend cpu --ask 0 $options > out 2> err
     status=$?
     grep -E '^ *[0-9]+/[0-9]+( |$)' out > progress
 }
@@ -35,7 +35,7 @@ nothing_else_()
 {
     progress_='^[0-9]+/[0-9]+(  \[[#.]+\])?(  loss [0-9.]+( -> [0-9.]+)?)?(  [0-9:]+ left)?'
     progress_="$progress_(  [0-9]+ tokens/s)?(  lr [0-9.e-]+)?(\\^C)?\$"
-    grep -Ev -e '^# (widest|stopped)' -e '^(train|sft|adapter|log|dlm|hint|warning): ' \
+    grep -Ev -e '^# (widest|stopped)' -e '^(train|sft|adapter|log|loss|dlm|hint|warning): ' \
         -e '^-?[0-9.]+(e-?[0-9]+)?$' -e "$progress_" out > rest &&
         { fail_ "left over on the screen"; cat rest; }
 }

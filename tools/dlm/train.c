@@ -10,6 +10,8 @@ struct args {
     struct dlm_train_params params;
     enum phase phase;
     bool strict_lock, update_lock, ignore_lock;
+    bool has_questions;
+    int64_t questions;
 };
 
 #define AT(member) offsetof(struct args, params.member)
@@ -45,6 +47,9 @@ static const struct dlm_option options[] = {
      .help = "start from a PEFT adapter; its r, alpha and targets hold"},
     {"save-every", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .offset = AT(save_every),
      .help = "steps between saved states", .otherwise = "about every two minutes"},
+    {"ask", .type = DLM_OPTION_INT64, .value = "N", .max = 100,
+     .offset = offsetof(struct args, questions), .given = offsetof(struct args, has_questions),
+     .help = "of its questions to answer in the end, before and after", .otherwise = "3"},
     {"adapter-names", .type = DLM_OPTION_CHOICE, .choices = adapter_names,
      .offset = offsetof(struct args, params.adapter_names),
      .help = "transformers' names of modules in the vision tower"},
@@ -58,6 +63,33 @@ static void on_progress(void *user, const struct dlm_train_progress *step)
     dlm_progress_step(user, step);
 }
 
+/* A text as one line: what would end it, or move the cursor, becomes a blank. */
+static void show_line(struct dlm_cli *cli, const char *label, char *text, const char *end)
+{
+    for (char *c = text; c && *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+    dlm_cli_say(cli, "%s%s%s", label, text ? text : "", end);
+}
+
+static void show_answer(struct dlm_cli *cli, struct dlm_train_answer *a)
+{
+    show_line(cli, "", a->question, a->is_held_out ? " (held out)" : "");
+    show_line(cli, "  before:    ", a->before, "");
+    show_line(cli, "  after:     ", a->after, "");
+    show_line(cli, "  document:  ", a->expected, "");
+}
+
+/* What the run has changed. */
+static void show_change(struct dlm_cli *cli, const struct dlm_train_result *result)
+{
+    if (result->steps > 1)
+        dlm_cli_say(cli, "loss: %.4g in the first step, %.4g in the last", result->first_loss,
+                    result->final_loss);
+    for (size_t i = 0; i < result->num_answers; i++)
+        show_answer(cli, &result->answers[i]);
+}
+
 static int report(struct dlm_cli *cli, const struct dlm_train_result *result)
 {
     if (result->nothing_to_do) {
@@ -67,6 +99,7 @@ static int report(struct dlm_cli *cli, const struct dlm_train_result *result)
     }
     dlm_cli_say(cli, "sft: v%04" PRId64 " (%" PRId64 " steps, seed=%" PRId64 ", determinism=%s)",
                 result->version, result->steps, result->seed, result->determinism);
+    show_change(cli, result);
     dlm_cli_say(cli, "adapter: %s", result->adapter);
     dlm_cli_say(cli, "log:     %s", result->log);
     dlm_print_number(stdout, result->final_loss);
@@ -98,6 +131,9 @@ static int run(struct dlm_cli *cli, const void *args)
         fputs("training: --phase preference is not supported yet\n", stderr);
         return DLM_EXIT_FAILED;
     }
+    params.num_questions = a->has_questions ? (a->questions ? a->questions : -1)
+                           : cli->is_quiet  ? -1
+                                            : 0;
     params.home = cli->home;
     if (!cli->is_quiet) {
         dlm_progress_init(&progress);
