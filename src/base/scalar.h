@@ -154,7 +154,7 @@ DLM_FN DLM_F32 dlm_quick_gelu_grad(DLM_F32 x)
     return s + x * (1.702f * s * (1.0f - s)); /* not 1.702 x, which may overflow */
 }
 
-/* tanh to about 2 ulp, because some drivers' own overflows: Cephes' polynomial for |x| < 0.625,
+/* tanh to about 2 ulp, because some drivers' overflows: Cephes' polynomial for |x| < 0.625,
  * (1 - e) / (1 + e) with e = exp(-2 |x|) above. Both are computed, one is taken, as in dlm_erf. */
 DLM_FN DLM_F32 dlm_tanh(DLM_F32 x)
 {

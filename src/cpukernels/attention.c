@@ -1,14 +1,16 @@
 /* attention, forward and backward. Every product passes the f32 register tiles of matmul; keys and
  * queries are packed a step at a time into panels [depth][16].
  *
- * The keys that a query may see are always the first ones: their number, its limit, never falls
- * from one query to the next. So a mask costs nothing but shorter loops. */
+ * The keys that a query may see are always a range, the first ones unless there is a window:
+ * neither its begin nor its end, the query's limit, falls from one query to the next. So a mask
+ * costs nothing but shorter loops. */
 #include "cpukernels/vmath.h"
 
 #include "cpukernels/convert.h"
 #include "cpukernels/cpukernels.h"
 #include "cpukernels/matmul_tile_f32.h"
 #include "kernels/attention_cpu.h"
+#include "kernels/attention_mask.h"
 
 #define BLOCK DLM_ATTENTION_CPU_BLOCK
 #define STEP DLM_ATTENTION_CPU_STEP
@@ -26,8 +28,7 @@ struct item {
     const struct dlm_attention_params *p;
     uint32_t batch, kv_head, group; /* group: query heads to a kv head */
     uint32_t first, num;            /* rows or keys of this item */
-    int64_t q_start;
-    uint32_t kv_len, prefix, num_q;
+    struct dlm_attention_mask mask;
     float *scratch; /* what is left of it */
 };
 
@@ -36,11 +37,6 @@ static float *take(struct item *x, size_t floats)
     float *at = x->scratch;
     x->scratch += floats;
     return at;
-}
-
-static uint32_t clamp(int32_t value, uint32_t most)
-{
-    return value < 0 ? 0 : DLM_MIN((uint32_t)value, most);
 }
 
 /* False when there is nothing to do. total: rows or keys of a kv head. */
@@ -59,35 +55,15 @@ static bool find_item(const struct dlm_cpu_call *call, int64_t index, const int3
     x->first = (uint32_t)(index % blocks) * p->block;
     x->num = DLM_MIN(total - x->first, p->block);
     rows += 4 * x->batch;
-    x->q_start = rows[0];
-    x->kv_len = clamp(rows[1], p->keys);
-    x->prefix = clamp(rows[2], p->keys);
-    x->num_q = clamp(rows[3], p->queries);
+    x->mask = (struct dlm_attention_mask){
+        .q_start = rows[0],
+        .kv_len = dlm_attention_clamp(rows[1], p->keys),
+        .prefix = rows[2],
+        .num_q = dlm_attention_clamp(rows[3], p->queries),
+        .is_causal = p->mode == DLM_ATTENTION_PREFIX_MODE,
+        .window = p->window,
+    };
     return true;
-}
-
-/* Keys that query t may see. */
-static uint32_t limit_of(const struct item *x, uint32_t t)
-{
-    const int64_t at = x->q_start + t;
-
-    if (t >= x->num_q)
-        return 0;
-    if (x->p->mode != DLM_ATTENTION_PREFIX_MODE)
-        return x->kv_len;
-    const int64_t seen = at < x->prefix ? x->prefix : at + 1;
-    return (uint32_t)DLM_MAX(DLM_MIN(seen, (int64_t)x->kv_len), 0);
-}
-
-/* The first query that may see key s; num_q if there is none. */
-static uint32_t first_query(const struct item *x, uint32_t s)
-{
-    if (s >= x->kv_len)
-        return x->num_q;
-    if (x->p->mode != DLM_ATTENTION_PREFIX_MODE || limit_of(x, 0) > s)
-        return 0;
-    const int64_t causal = s - x->q_start; /* s is behind the prefix, or limit_of(0) were larger */
-    return (uint32_t)DLM_MIN(DLM_MAX(causal, 0), (int64_t)x->num_q);
 }
 
 static struct matrix keys_of(const struct item *x, const void *data, enum dlm_dtype dtype,
@@ -215,8 +191,9 @@ static void multiply(float *out, size_t out_stride, const float *a, size_t a_str
 /* The rows of a forward or dq item. */
 struct row_block {
     struct item x;
-    uint32_t limits[BLOCK];
-    uint32_t key_end; /* the largest limit */
+    uint32_t begins[BLOCK], limits[BLOCK];
+    uint32_t key_begin; /* at most the smallest begin: a multiple of STEP */
+    uint32_t key_end;   /* the largest limit */
     size_t score_stride, dim_stride, padded_dim;
     float *panels;
 };
@@ -230,9 +207,11 @@ static bool find_rows(const struct dlm_cpu_call *call, int64_t index, const int3
         return false;
     w->key_end = 0;
     for (uint32_t r = 0; r < w->x.num; r++) {
-        w->limits[r] = limit_of(&w->x, (w->x.first + r) / w->x.group);
+        w->begins[r] = dlm_attention_begin(w->x.mask, (w->x.first + r) / w->x.group);
+        w->limits[r] = dlm_attention_limit(w->x.mask, (w->x.first + r) / w->x.group);
         w->key_end = DLM_MAX(w->key_end, w->limits[r]);
     }
+    w->key_begin = w->begins[0] / STEP * STEP;
     w->score_stride = dlm_attention_score_stride(p);
     w->dim_stride = dlm_attention_dim_stride(p);
     w->padded_dim = dlm_attention_pad16(p->dim);
@@ -290,11 +269,11 @@ static uint32_t first_row(const struct row_block *w, uint32_t s)
     return r;
 }
 
-/* scores[r][s] = queries[r] . keys[s] for every row's keys; more may be written behind them. */
+/* scores[r][s] = queries[r] . keys[s] for every row's keys; more may be written around them. */
 static void score_keys(struct row_block *w, float *scores, const float *queries, const void *keys,
                        enum dlm_dtype dtype)
 {
-    for (uint32_t s = 0; s < w->key_end; s += STEP) {
+    for (uint32_t s = w->key_begin; s < w->key_end; s += STEP) {
         const struct matrix m =
             keys_of(&w->x, keys, dtype, s, DLM_MIN(w->key_end - s, (uint32_t)STEP));
         const uint32_t r = first_row(w, s);
@@ -309,7 +288,7 @@ static void sum_values(struct row_block *w, float *sums, const float *scores, co
                        enum dlm_dtype dtype)
 {
     memset(sums, 0, w->x.num * w->dim_stride * sizeof(*sums));
-    for (uint32_t s = 0; s < w->key_end; s += STEP) {
+    for (uint32_t s = w->key_begin; s < w->key_end; s += STEP) {
         const struct matrix m =
             keys_of(&w->x, values, dtype, s, DLM_MIN(w->key_end - s, (uint32_t)STEP));
         const uint32_t r = first_row(w, s);
@@ -320,37 +299,43 @@ static void sum_values(struct row_block *w, float *sums, const float *scores, co
     }
 }
 
-/* Zeros behind a row's keys, as far as products read. */
-static void clear_tail(const struct row_block *w, float *row, uint32_t limit)
+/* Zeros around the keys of row r, as far as products read. */
+static void clear_ends(const struct row_block *w, float *row, uint32_t r)
 {
+    const size_t begin = w->begins[r], limit = w->limits[r];
     const size_t end = dlm_attention_pad16(w->key_end);
 
     memset(row + limit, 0, (end - limit) * sizeof(*row));
+    if (begin > w->key_begin)
+        memset(row + w->key_begin, 0, (begin - w->key_begin) * sizeof(*row));
 }
 
-/* In lanes: clang does not vectorise a maximum that minds NaN. */
-static float largest(const float *x, uint32_t n)
+/* Scores of n keys with the soft cap. */
+static void cap_scores(const struct dlm_attention_params *p, float *scores, uint32_t n)
 {
-    float most[16];
+    const float cap = p->softcap;
 
-    for (uint32_t i = 0; i < 16; i++)
-        most[i] = x[0];
-    for (uint32_t at = 0; at + 16 <= n; at += 16) {
-        DLM_SIMD for (uint32_t i = 0; i < 16; i++)
-            most[i] = x[at + i] > most[i] ? x[at + i] : most[i];
-    }
-    for (uint32_t at = n / 16 * 16; at < n; at++)
-        most[0] = x[at] > most[0] ? x[at] : most[0];
-    for (uint32_t i = 1; i < 16; i++)
-        most[0] = most[i] > most[0] ? most[i] : most[0];
-    return most[0];
+    if (cap == 0)
+        return;
+    DLM_SIMD for (uint32_t s = 0; s < n; s++)
+        scores[s] = cap * dlm_tanh(scores[s] / cap);
+}
+
+/* dscores, which are of capped scores, become those of the plain ones. */
+static void uncap_scores(const struct dlm_attention_params *p, float *dscores, const float *scores,
+                         uint32_t n)
+{
+    if (p->softcap == 0)
+        return;
+    DLM_SIMD for (uint32_t s = 0; s < n; s++)
+        dscores[s] *= dlm_attention_uncap(p->softcap, scores[s]);
 }
 
 /* scores[0..n) to exp(scores - max); the sum of those, and the logarithm of the sum of exp(scores),
  * 0 for no key. */
 static float soften(float *scores, uint32_t n, float *lse)
 {
-    const float max = n ? largest(scores, n) : 0;
+    const float max = n ? dlm_vmax(scores, n) : 0;
     float sum = 0;
 
 #pragma omp simd reduction(+ : sum)
@@ -378,9 +363,11 @@ static void forward(const struct dlm_cpu_call *call, int64_t index, enum dlm_dty
     score_keys(&w, scores, queries, call->buffers[1], dtype);
     for (uint32_t r = 0; r < w.x.num; r++) {
         float *row = scores + r * w.score_stride;
-        const float sum = soften(row, w.limits[r], lse + row_stat_at(&w, r));
-        inverse[r] = w.limits[r] ? 1.0f / sum : 0.0f;
-        clear_tail(&w, row, w.limits[r]);
+        const uint32_t begin = w.begins[r], num = w.limits[r] - begin;
+        cap_scores(w.x.p, row + begin, num);
+        const float sum = soften(row + begin, num, lse + row_stat_at(&w, r));
+        inverse[r] = num ? 1.0f / sum : 0.0f;
+        clear_ends(&w, row, r);
     }
     sum_values(&w, sums, scores, call->buffers[2], dtype);
     write_queries(&w, out, sums, inverse);
@@ -427,12 +414,14 @@ static void backward_queries(const struct dlm_cpu_call *call, int64_t index, enu
     score_keys(&w, dscores, douts, call->buffers[2], dtype);
     for (uint32_t r = 0; r < w.x.num; r++) {
         const float row_lse = lse[row_stat_at(&w, r)], row_delta = delta[row_stat_at(&w, r)];
-        const uint32_t limit = w.limits[r];
-        const float *s = scores + r * w.score_stride;
-        float *ds = dscores + r * w.score_stride;
-        DLM_SIMD for (uint32_t i = 0; i < limit; i++)
+        const uint32_t begin = w.begins[r], num = w.limits[r] - begin;
+        float *s = scores + r * w.score_stride + begin;
+        float *ds = dscores + r * w.score_stride + begin;
+        cap_scores(w.x.p, s, num);
+        DLM_SIMD for (uint32_t i = 0; i < num; i++)
             ds[i] = DLM_EXPF(s[i] - row_lse) * (ds[i] - row_delta);
-        clear_tail(&w, ds, limit);
+        uncap_scores(w.x.p, ds, s, num);
+        clear_ends(&w, ds - begin, r);
         factors[r] = w.x.p->scale;
     }
     sum_values(&w, queries, dscores, call->buffers[1], dtype);
@@ -446,26 +435,47 @@ struct key_block {
     float *keys, *values, *dkeys, *dvalues, *scores, *dscores, *panels;
 };
 
+/* P and dS of n queries from their products with a key: s and ds. */
+static void weigh_key(const struct dlm_attention_params *p, float *s, float *ds, const float *lse,
+                      const float *delta, uint32_t n)
+{
+    const float scale = p->scale, cap = p->softcap;
+
+    if (cap == 0) {
+        DLM_SIMD for (uint32_t j = 0; j < n; j++) {
+            const float e = DLM_EXPF(scale * s[j] - lse[j]);
+            ds[j] = e * (ds[j] - delta[j]);
+            s[j] = e;
+        }
+        return;
+    }
+    DLM_SIMD for (uint32_t j = 0; j < n; j++) {
+        const float t = dlm_tanh(scale * s[j] / cap);
+        const float e = DLM_EXPF(cap * t - lse[j]);
+        ds[j] = e * (ds[j] - delta[j]) * (1.0f - t * t);
+        s[j] = e;
+    }
+}
+
 /* From the products in scores and dscores of queries [t, t + num) of head g: P and dS, both 0 where
  * a query does not see a key and behind num. */
 static void weigh(const struct key_block *w, uint32_t t, uint32_t num, const float *lse,
                   const float *delta)
 {
-    const float scale = w->x.p->scale;
+    const size_t padded = dlm_attention_pad16(num);
 
     for (uint32_t i = 0; i < w->x.num; i++) {
         float *s = w->scores + i * w->score_stride, *ds = w->dscores + i * w->score_stride;
-        const uint32_t seen = first_query(&w->x, w->x.first + i);
+        const uint32_t seen = dlm_attention_first_query(w->x.mask, w->x.first + i);
+        const uint32_t unseen = dlm_attention_end_query(w->x.mask, w->x.first + i);
         const uint32_t begin = seen > t ? DLM_MIN(seen - t, num) : 0;
-        memset(s, 0, begin * sizeof(*s));
-        memset(ds, 0, begin * sizeof(*ds));
-        DLM_SIMD for (uint32_t j = begin; j < num; j++) {
-            const float e = DLM_EXPF(scale * s[j] - lse[j]);
-            ds[j] = e * (ds[j] - delta[j]);
-            s[j] = e;
-        }
-        memset(s + num, 0, (dlm_attention_pad16(num) - num) * sizeof(*s));
-        memset(ds + num, 0, (dlm_attention_pad16(num) - num) * sizeof(*ds));
+        const uint32_t end = unseen > t ? DLM_MIN(unseen - t, num) : 0;
+        const uint32_t from = DLM_MIN(begin, end);
+        memset(s, 0, from * sizeof(*s));
+        memset(ds, 0, from * sizeof(*ds));
+        weigh_key(w->x.p, s + from, ds + from, lse + from, delta + from, end - from);
+        memset(s + end, 0, (padded - end) * sizeof(*s));
+        memset(ds + end, 0, (padded - end) * sizeof(*ds));
     }
 }
 
@@ -536,11 +546,12 @@ static void backward_keys(const struct dlm_cpu_call *call, int64_t index, enum d
     const struct dlm_attention_params *p = w.x.p;
     const uint32_t dim = p->dim;
     const float scale = p->scale;
+    const uint32_t end = dlm_attention_end_query(w.x.mask, w.x.first + w.x.num - 1);
     for (uint32_t g = 0; g < w.x.group; g++) {
-        for (uint32_t t = first_query(&w.x, w.x.first); t < w.x.num_q; t += STEP) {
+        for (uint32_t t = dlm_attention_first_query(w.x.mask, w.x.first); t < end; t += STEP) {
             const size_t at = query_at(&w.x, t, g), stat = stat_at(&w.x, t, g);
             const struct matrix m = {q + at, DLM_DTYPE_F32, (size_t)p->heads * p->dim,
-                                     DLM_MIN(w.x.num_q - t, (uint32_t)STEP), p->dim};
+                                     DLM_MIN(end - t, (uint32_t)STEP), p->dim};
             struct matrix dm = m;
             dm.data = dout + at;
             add_queries(&w, &m, &dm, t, lse + stat, delta + stat);

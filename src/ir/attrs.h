@@ -37,6 +37,8 @@ enum dlm_attention_mode {
 struct dlm_attention_attrs {
     float scale; /* of q k^T */
     enum dlm_attention_mode mode;
+    float softcap;   /* c: scores become c tanh(score / c); 0: none */
+    uint32_t window; /* DLM_ATTENTION_PREFIX: keys that a query sees behind the prefix; 0: all */
 };
 
 struct dlm_rope_attrs {

@@ -104,11 +104,14 @@ struct dlm_attention_params {
     DLM_U32 dim;
     DLM_U32 mode; /* enum dlm_attention_mode */
     DLM_F32 scale;
-    DLM_U32 block; /* CPU: rows or keys of an item */
+    DLM_F32 softcap; /* 0: none */
+    DLM_U32 window;  /* 0: none; at most DLM_ATTENTION_MAX_WINDOW */
+    DLM_U32 block;   /* CPU: rows or keys of an item */
 };
 
 #define DLM_ATTENTION_QUERIES 16u /* of a head that an item of attention_delta takes */
 #define DLM_ATTENTION_PREFIX_MODE 1u /* DLM_ATTENTION_PREFIX */
+#define DLM_ATTENTION_MAX_WINDOW 0x20000000u /* sums of it and a position fit 31 bits */
 #define DLM_ATTENTION_MAX_DIM 256u /* GPU: of the kernels with local memory, and on the CPU */
 #define DLM_ATTENTION_SMALL_DIM 128u /* GPU: of attention_128_<kv> */
 

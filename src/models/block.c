@@ -62,6 +62,7 @@ enum dlm_status dlm_block_declare(const struct dlm_weight_scope *scope, struct d
     const struct dlm_block_names *n = config->names;
 
     l->config = config;
+    l->window = config->window;
     enum dlm_status st = declare_norms(scope, l);
     if (!st)
         st = declare_linears(scope, l);
@@ -169,6 +170,8 @@ static struct dlm_tensor *attend(struct dlm_build *b, const struct dlm_block *l,
     const struct dlm_attention_attrs attrs = {
         .scale = c->score_scale != 0 ? c->score_scale : 1.0f / sqrtf((float)dim),
         .mode = c->mode,
+        .softcap = c->score_softcap,
+        .window = l->window,
     };
 
     if (l->qkv.path)

@@ -37,8 +37,10 @@ struct dlm_block_config {
     bool qkv_bias, o_bias, mlp_bias;
     enum dlm_qkv_packing packing;
     uint32_t act;      /* DLM_ACT_* */
-    float score_scale; /* of q k^T; 0: 1 / sqrt(head_dim) */
+    float score_scale;   /* of q k^T; 0: 1 / sqrt(head_dim) */
+    float score_softcap; /* c: scores become c tanh(score / c); 0: none */
     enum dlm_attention_mode mode;
+    uint32_t window; /* keys that a query sees, with DLM_ATTENTION_PREFIX; 0: all */
     const struct dlm_block_names *names; /* borrowed while blocks live */
 };
 
@@ -47,6 +49,7 @@ struct dlm_block {
     struct dlm_norm norm1, norm2, post_norm1, post_norm2, q_norm, k_norm;
     struct dlm_linear qkv, q, k, v, o, gate, up, down; /* path NULL: not there */
     struct dlm_weight *scale1, *scale2;
+    uint32_t window; /* the config's; a model may let single blocks see all */
 };
 
 /* Declares the block's weights in a scope. config is borrowed until finish. */

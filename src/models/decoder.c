@@ -50,6 +50,8 @@ enum dlm_status dlm_decoder_declare(const struct dlm_weight_scope *scope,
         const struct dlm_weight_scope layer =
             dlm_weight_scope_below(scope, "layers.%lld", (long long)i);
         st = dlm_block_declare(&layer, &d->blocks[i], &c->block);
+        if (c->full_every && (i + 1) % c->full_every == 0)
+            d->blocks[i].window = 0;
     }
     return st ? st : declare_head(head, d);
 }

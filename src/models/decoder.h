@@ -9,6 +9,7 @@ struct dlm_decoder_config {
     int64_t layers, vocab;
     float rope_theta, embed_scale;
     float logit_softcap; /* c: logits become c tanh(logits / c) (Gemma 2); 0: none */
+    int64_t full_every;  /* with a window: each n-th layer sees all keys; 0: none does */
     bool is_tied;        /* config.json: the head is the embedding */
     int64_t mrope_section[3]; /* pairs of a head turned by each axis's position; all zero: one axis
                                * (M-RoPE, Wang et al., Qwen2-VL, 2024) */

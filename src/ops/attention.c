@@ -5,15 +5,21 @@
  *
  * q, out f32 [B, T, H, D]; k, v f32|f16|bf16 [B, S, Hkv, D]; rows i32 [B, 4]: q_start, kv_len,
  * prefix_len, num_q. Query t stands at position P = q_start + t; with s counted from 0 a key is
- * allowed when s < kv_len and (full, or s <= P, or (P < prefix_len and s < prefix_len)). Queries
- * t >= num_q, and queries without an allowed key, give 0 and lse 0.
- * Agrees with torch.nn.functional.scaled_dot_product_attention under that mask.
+ * allowed when s < kv_len and (full, or s <= P, or (P < prefix_len and s < prefix_len)). A window
+ * lets a causal query see its last keys only, P - window < s <= P; the prefix stays whole, as
+ * transformers' or_mask_function has it. So the allowed keys of a query follow each other, and
+ * neither their begin nor their end falls from one query to the next. Queries t >= num_q, and
+ * queries without an allowed key, give 0 and lse 0.
+ * Agrees with torch.nn.functional.scaled_dot_product_attention under that mask; with a soft cap c
+ * (Gemma 2) scores x = scale q . k become c tanh(x / c), as transformers' eager attention has it.
  *
  * Scores are never in memory, only tiles of them in a kernel.
  * Backward (two passes over the keys, no atomics): with P = exp(scale q.k - lse),
  * delta = sum_d dout out, dS = P (dout . v - delta):
  *
- *     dq = scale sum_s dS k,   dk = scale sum_{t, h of the group} dS q,   dv = sum P dout */
+ *     dq = scale sum_s dS k,   dk = scale sum_{t, h of the group} dS q,   dv = sum P dout
+ *
+ * where a soft cap multiplies dS by 1 - (score / c)^2. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -25,9 +31,10 @@ enum { Q, K, V };
 
 _Static_assert(DLM_ATTENTION_PREFIX == DLM_ATTENTION_PREFIX_MODE, "kernels know it by number");
 
-static enum dlm_status infer_qkv(struct dlm_ctx *ctx, const struct dlm_desc *in,
-                                 const struct dlm_desc *rows)
+static enum dlm_status infer_qkv(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
+                                 const struct dlm_desc *in, const struct dlm_desc *rows)
 {
+    const struct dlm_attention_attrs *a = &attrs->attention;
     const char *op = "attention";
 
     enum dlm_status st = dlm_infer_plain(ctx, op, "q", &in[Q]);
@@ -46,6 +53,11 @@ static enum dlm_status infer_qkv(struct dlm_ctx *ctx, const struct dlm_desc *in,
     if (!st && (rows->dtype != DLM_DTYPE_I32 || rows->ndim != 2 || rows->shape[1] != 4 ||
                 rows->shape[0] != in[Q].shape[0] || !dlm_desc_is_contiguous(rows)))
         st = dlm_infer_fail(ctx, op, "rows must be i32 [B, 4]", rows);
+    if (!st && a->window &&
+        (a->mode != DLM_ATTENTION_PREFIX || a->window > DLM_ATTENTION_MAX_WINDOW))
+        st = dlm_infer_fail(ctx, op, "a window must be causal and below 2^29", &in[Q]);
+    if (!st && !(a->softcap >= 0))
+        st = dlm_infer_fail(ctx, op, "a soft cap must not be negative", &in[Q]);
     return st;
 }
 
@@ -57,8 +69,7 @@ static struct dlm_desc lse_desc(const struct dlm_desc *q)
 static enum dlm_status attention_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                        const struct dlm_desc *in, struct dlm_desc *out)
 {
-    (void)attrs;
-    enum dlm_status st = infer_qkv(ctx, in, &in[3]);
+    enum dlm_status st = infer_qkv(ctx, attrs, in, &in[3]);
     if (!st) {
         out[0] = dlm_desc_make(DLM_DTYPE_F32, 4, in[Q].shape);
         out[1] = lse_desc(&in[Q]);
@@ -84,11 +95,12 @@ static bool is_allowed(const struct query *x, int64_t s, const struct dlm_host_t
     int64_t start = dlm_host_get_i32(rows, 4 * x->b), kv_len = dlm_host_get_i32(rows, 4 * x->b + 1);
     int64_t prefix = dlm_host_get_i32(rows, 4 * x->b + 2);
     int64_t num_q = dlm_host_get_i32(rows, 4 * x->b + 3), at = start + x->t;
+    int64_t window = x->call->attrs->attention.window;
 
     if (x->t >= num_q || s >= kv_len)
         return false;
-    return x->call->attrs->attention.mode == DLM_ATTENTION_FULL || s <= at ||
-           (at < prefix && s < prefix);
+    return x->call->attrs->attention.mode == DLM_ATTENTION_FULL ||
+           (s <= at && (!window || s > at - window)) || (at < prefix && s < prefix);
 }
 
 static double kv_at(const struct query *x, int which, int64_t s, int64_t d)
@@ -103,11 +115,13 @@ static double q_at(const struct query *x, int which, int64_t d)
 
 static double score(const struct query *x, int64_t s)
 {
+    const double cap = x->call->attrs->attention.softcap;
     double dot = 0;
 
     for (int64_t d = 0; d < x->dim; d++)
         dot += q_at(x, Q, d) * kv_at(x, K, s, d);
-    return dot * x->call->attrs->attention.scale;
+    dot *= x->call->attrs->attention.scale;
+    return cap > 0 ? cap * tanh(dot / cap) : dot;
 }
 
 static void reference_query(const struct query *x)
@@ -159,6 +173,8 @@ static struct dlm_attention_params make_params(const struct dlm_lowering *l)
         .dim = (uint32_t)q->shape[3],
         .mode = l->attrs->attention.mode,
         .scale = l->attrs->attention.scale,
+        .softcap = l->attrs->attention.softcap,
+        .window = l->attrs->attention.window,
     };
 }
 
@@ -278,11 +294,10 @@ enum { OUT = 3, LSE, DOUT, ROWS };
 static enum dlm_status attention_backward_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                                 const struct dlm_desc *in, struct dlm_desc *out)
 {
-    (void)attrs;
     const char *op = "attention_backward";
     struct dlm_desc lse = lse_desc(&in[Q]);
 
-    enum dlm_status st = infer_qkv(ctx, in, &in[ROWS]);
+    enum dlm_status st = infer_qkv(ctx, attrs, in, &in[ROWS]);
     for (int i = OUT; !st && i <= DOUT; i++) {
         st = dlm_infer_plain(ctx, op, "out, lse and dout", &in[i]);
         if (!st && !dlm_desc_same_shape(&in[i], i == LSE ? &lse : &in[Q]))
@@ -301,6 +316,7 @@ static void add_to(const struct dlm_host_tensor *t, const int64_t *idx, double v
 static void reference_query_backward(const struct query *x, double *dk, double *dv)
 {
     const struct dlm_reference_call *call = x->call;
+    const double cap = call->attrs->attention.softcap;
     double delta = 0, lse = dlm_host_get(&call->inputs[LSE], (int64_t[]){x->b, x->h, x->t});
 
     for (int64_t d = 0; d < x->dim; d++)
@@ -309,10 +325,12 @@ static void reference_query_backward(const struct query *x, double *dk, double *
         double dp = 0;
         if (!is_allowed(x, s, &call->inputs[ROWS]))
             continue;
-        double p = exp(score(x, s) - lse);
+        double z = score(x, s), p = exp(z - lse);
         for (int64_t d = 0; d < x->dim; d++)
             dp += q_at(x, DOUT, d) * kv_at(x, V, s, d);
         double ds = p * (dp - delta) * call->attrs->attention.scale;
+        if (cap > 0)
+            ds *= 1 - z / cap * (z / cap);
         int64_t at = ((x->b * x->keys + s) * x->kv_heads + x->hk) * x->dim;
         for (int64_t d = 0; d < x->dim; d++) {
             add_to(&call->outputs[0], (int64_t[]){x->b, x->t, x->h, d}, ds * kv_at(x, K, s, d));

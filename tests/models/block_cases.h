@@ -119,6 +119,7 @@ static const struct block_case {
      {TEXT, .act = DLM_ACT_SILU, .qkv_bias = true, .names = &dlm_decoder_block_names}},
     {"qwen3", true, {TEXT, .act = DLM_ACT_SILU, .names = &qwen3_names}},
     {"gemma2", true, {GEMMA2}},
+    {"capped", true, {GEMMA2, .score_softcap = 0.8f, .window = 3}},
     {"packed", true,
      {TEXT, .act = DLM_ACT_SILU, .packing = DLM_QKV_GROUPS, .names = &packed_names}},
     {"clip", false,
@@ -149,6 +150,10 @@ static const struct decoder_case {
     {"decoder", "own head in slabs", 26 << 10,
      {.block = {GEMMA2}, .layers = 3, .vocab = 176, .rope_theta = 1e4f,
       .embed_scale = 6.48074069840786f, .logit_softcap = 1.5f}},
+    {"windowed", "capped scores, window in every other layer", 0,
+     {.block = {GEMMA2, .score_softcap = 0.8f, .window = 3}, .layers = 3, .vocab = 176,
+      .rope_theta = 1e4f, .embed_scale = 6.48074069840786f, .logit_softcap = 1.5f,
+      .full_every = 2}},
 };
 
 #endif

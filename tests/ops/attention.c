@@ -26,9 +26,20 @@
      TOL_PRODUCT, other, 0}
 #define BOTH(...) FORWARD(__VA_ARGS__), BACKWARD(__VA_ARGS__)
 
+/* Both directions of PREFIX with a soft cap and a window. */
+#define MORE(name, cap, window, other, type, b, t, s, h, hk, d, ...)                               \
+    {name, &dlm_op_attention, {.attention = {0.25f, PREFIX, cap, window}}, 4,                      \
+     {Q(b, t, h, d), KV(type, b, s, hk, d), KV(type, b, s, hk, d), MASK(b, __VA_ARGS__)},          \
+     TOL_PRODUCT, other, 0},                                                                       \
+        {name, &dlm_op_attention_backward, {.attention = {0.25f, PREFIX, cap, window}}, 7,         \
+         {Q(b, t, h, d), KV(type, b, s, hk, d), KV(type, b, s, hk, d), Q(b, t, h, d),              \
+          {.ndim = 3, .shape = {b, h, t}}, Q(b, t, h, d), MASK(b, __VA_ARGS__)},                   \
+         TOL_PRODUCT, other, 0}
+
 static const union dlm_attrs no_scale = {.attention = {1, PREFIX}};
 static const union dlm_attrs full = {.attention = {0.25f, FULL}};
 static const union dlm_attrs prefix = {.attention = {0.25f, PREFIX}};
+static const union dlm_attrs wider = {.attention = {0.25f, PREFIX, 0, 9}};
 
 static const struct op_row rows[] = {
     BOTH("one of all", 1, FULL, NULL, F32, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1),
@@ -71,6 +82,23 @@ static const struct op_row rows[] = {
     BOTH("very many keys", 0.25f, PREFIX, &full, BF16, 1, 60, 1700, 2, 1, 16, 1600, 1660,
          10, 60),
     BOTH("one query", 0.25f, PREFIX, NULL, BF16, 2, 1, 300, 8, 2, 16, 250, 251, 100, 1, 299,
+         300, 0, 1),
+
+    MORE("soft cap", 0.5f, 0, &prefix, F32, 2, 35, 35, 4, 2, 16, 0, 35, 20, 35, 0, 35, 0, 35),
+    MORE("soft cap, bf16, head of 256", 0.5f, 0, &prefix, BF16, 1, 21, 33, 2, 1, 256, 12, 33, 0,
+         21),
+    MORE("window of one", 0, 1, &prefix, F32, 1, 9, 9, 2, 1, 16, 0, 9, 0, 9),
+    MORE("window", 0, 8, &wider, F32, 2, 35, 35, 4, 2, 16, 0, 35, 20, 35, 0, 35, 0, 33),
+    MORE("window, prefix in the middle", 0, 8, &prefix, F16, 1, 70, 90, 2, 1, 72, 20, 88, 45, 68),
+    MORE("window wider than the rows", 0, 300, NULL, F32, 1, 20, 20, 2, 1, 16, 0, 20, 0, 20),
+    MORE("window past the keys", 0, 4, &prefix, F32, 2, 20, 30, 2, 1, 16, 10, 17, 0, 20, 0, 30,
+         0, 20),
+    MORE("window over many tiles", 0, 70, &prefix, BF16, 1, 330, 400, 3, 1, 16, 60, 390, 100,
+         330),
+    MORE("narrow window, many keys", 0, 5, &wider, F32, 1, 200, 300, 4, 2, 7, 100, 300, 0, 200),
+    MORE("soft cap and window", 0.5f, 12, &prefix, BF16, 2, 66, 66, 4, 2, 16, 0, 66, 9, 66, 0, 60,
+         0, 60),
+    MORE("one query, window", 0.5f, 33, NULL, BF16, 2, 1, 300, 8, 2, 16, 250, 251, 100, 1, 299,
          300, 0, 1),
 
     {"large logits", &dlm_op_attention, {.attention = {1, PREFIX}}, 4,

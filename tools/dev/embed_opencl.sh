@@ -5,7 +5,8 @@
 #   embed_opencl.sh SOURCE_ROOT OUTPUT.c [FILE.cl ...]
 #
 # Rows come from lines `//! NAME ENTRY [-Dname=value ...]` at the top of a kernel file. Headers lose
-# comments, blank lines and includes; a kernel file keeps its line numbers, for build logs.
+# comments, blank lines and includes; a kernel file keeps its line numbers, for build logs. What
+# several kernel files of an op share stands in a .cl file that they include.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -55,7 +56,8 @@ squeeze() {
 
 {
     echo '#define DLM_DIALECT_OPENCL 1'
-    for header in src/base/dialect.h src/base/scalar.h src/kernels/params.h clkernels/prelude.cl; do
+    for header in src/base/dialect.h src/base/scalar.h src/kernels/params.h \
+        src/kernels/attention_mask.h clkernels/prelude.cl; do
         squeeze "$root/$header"
     done
 } > "$head"
@@ -70,6 +72,9 @@ num=0
 for file in "$@"; do
     {
         cat "$head"
+        sed -n 's/^#include "\([a-z0-9_]*\.cl\)"$/\1/p' "$file" | while read -r shared; do
+            squeeze "${file%/*}/$shared"
+        done
         echo "#line 1 \"${file##*/}\""
         sed 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*".*$//' "$file"
     } > "$text"

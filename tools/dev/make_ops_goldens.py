@@ -138,32 +138,40 @@ def products():
     case("conv", lambda pixels, w, bias: F.conv2d(pixels, w, bias, stride=3),
          {"pixels": rand(2, 3, 10, 7), "w": rand(4, 3, 3, 3), "bias": rand(4)}, ("w",))
 
-    # rows: q_start, kv_len, prefix_len, num_q
+    attention_case("full", [[0, 9, 0, 5], [0, 4, 0, 5], [3, 0, 0, 5], [0, 9, 0, 2]])
+    attention_case("prefix", [[0, 5, 3, 5], [4, 9, 0, 5], [4, 9, 6, 4], [0, 2, 0, 5]])
+
+
+def attention_case(mode, table, softcap=0, window=0):
+    """A row of table: q_start, kv_len, prefix_len, num_q."""
     B, T, S, H, HKV, D = 4, 5, 9, 4, 2, 6
-    rows_full = [[0, 9, 0, 5], [0, 4, 0, 5], [3, 0, 0, 5], [0, 9, 0, 2]]
-    rows_prefix = [[0, 5, 3, 5], [4, 9, 0, 5], [4, 9, 6, 4], [0, 2, 0, 5]]
-    for mode, table in (("full", rows_full), ("prefix", rows_prefix)):
-        table = torch.tensor(table, dtype=torch.int32)
-        s, t = torch.arange(S)[None, None], torch.arange(T)[None, :, None]
-        start, length, prefix, num = (table[:, i, None, None] for i in range(4))
-        at = start + t
-        allowed = (s < length) & (t < num)
-        if mode == "prefix":
-            allowed = allowed & ((s <= at) | ((at < prefix) & (s < prefix)))
-        some = allowed.any(-1, keepdim=True)
+    table = torch.tensor(table, dtype=torch.int32)
+    s, t = torch.arange(S)[None, None], torch.arange(T)[None, :, None]
+    start, length, prefix, num = (table[:, i, None, None] for i in range(4))
+    at = start + t
+    allowed = (s < length) & (t < num)
+    if mode != "full":
+        causal = (s <= at) & (s > at - window) if window else s <= at
+        allowed = allowed & (causal | ((at < prefix) & (s < prefix)))
+    some = allowed.any(-1, keepdim=True)
+    mask = (allowed | ~some)[:, None]
 
-        def attention(q, k, v, rows, allowed=allowed, some=some):
-            k, v = (x.repeat_interleave(H // HKV, 2).transpose(1, 2) for x in (k, v))
+    def attention(q, k, v, rows):
+        k, v = (x.repeat_interleave(H // HKV, 2).transpose(1, 2) for x in (k, v))
+        score = 0.6 * q.transpose(1, 2) @ k.transpose(2, 3)
+        if softcap:
+            score = softcap * torch.tanh(score / softcap)
+            out = torch.where(mask, score, -torch.inf).softmax(-1) @ v
+        else:
             out = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, scale=0.6,
-                                                 attn_mask=(allowed | ~some)[:, None])
-            score = 0.6 * q.transpose(1, 2) @ k.transpose(2, 3)
-            lse = torch.where(allowed[:, None], score, -torch.inf).logsumexp(-1)
-            return (out.transpose(1, 2) * some[..., None],
-                    torch.where(some[:, None, :, 0].expand_as(lse), lse, 0.0))
+                                                 attn_mask=mask)
+        lse = torch.where(allowed[:, None], score, -torch.inf).logsumexp(-1)
+        return (out.transpose(1, 2) * some[..., None],
+                torch.where(some[:, None, :, 0].expand_as(lse), lse, 0.0))
 
-        case(f"attention_{mode}", attention,
-             {"q": rand(B, T, H, D), "k": rand(B, S, HKV, D), "v": rand(B, S, HKV, D),
-              "rows": table}, ("q", "k", "v"))
+    case(f"attention_{mode}", attention,
+         {"q": rand(B, T, H, D), "k": rand(B, S, HKV, D), "v": rand(B, S, HKV, D),
+          "rows": table}, ("q", "k", "v"))
 
 
 def gathers():
@@ -257,6 +265,12 @@ def more_activations():
              {"gate": rand(9, 7, scale=2), "up": rand(9, 7)}, ("gate", "up"))
 
 
+def more_attention():
+    attention_case("softcap", [[0, 5, 3, 5], [4, 9, 0, 5], [4, 9, 6, 4], [0, 2, 0, 5]],
+                   softcap=0.7)
+    attention_case("window", [[0, 5, 3, 5], [4, 9, 0, 5], [4, 9, 6, 4], [3, 4, 0, 5]], window=3)
+
+
 def training():
     p = torch.nn.Parameter(rand(40).double())
     put("adamw.p", p)
@@ -293,6 +307,7 @@ random_ops()
 training()
 more_activations()
 views()
+more_attention()
 os.makedirs(OUT, exist_ok=True)
 save_file(tensors, os.path.join(OUT, "ops.safetensors"))
 print(len(tensors), "tensors")

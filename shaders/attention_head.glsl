@@ -1,0 +1,138 @@
+/* What the shaders of attention share: their bindings, the place of a work-group, the mask. The
+ * queries of a kv head are rows r = t * G + g, G query heads to a kv head. */
+#include "prelude.glsl"
+#include "kernels/attention_mask.h"
+
+layout(local_size_x = LANES) in;
+
+#define PASTE_(x, y) x##y
+#define PASTE(x, y) PASTE_(x, y)
+
+#if defined(DELTA)
+DLM_IN(0, float, dout)
+DLM_IN(1, float, result)
+DLM_OUT(2, float, delta)
+#else
+DLM_IN(0, float, q)
+DLM_IN(1, PASTE(DLM_T_, DLM_KV), k)
+DLM_IN(2, PASTE(DLM_T_, DLM_KV), v)
+#if defined(FORWARD)
+DLM_IN(3, int, rows)
+DLM_OUT(4, float, result)
+DLM_OUT(5, float, lse)
+#else
+DLM_IN(3, float, dout)
+DLM_IN(4, float, lse)
+DLM_IN(5, float, delta)
+DLM_IN(6, int, rows)
+#if defined(DQ)
+DLM_OUT(7, float, result)
+#else
+DLM_OUT(7, float, dk)
+DLM_OUT(8, float, dv)
+#endif
+#endif
+#endif
+DLM_PARAMS(dlm_attention_params)
+
+#define LOWEST (-1.701411733e38) /* half of the lowest float: differences stay finite */
+#define NONE 0xffffffffu
+
+#ifndef DELTA
+/* Operands by number, so that functions can take them: q and dout, k and v. */
+#define X_Q 0u
+#define X_DOUT 1u
+#define Y_K 0u
+#define Y_V 1u
+
+float load_x(uint which, uint at)
+{
+#ifdef FORWARD
+    return q[at];
+#else
+    return which == X_Q ? q[at] : dout[at];
+#endif
+}
+
+float load_y(uint which, uint at)
+{
+    if (which == Y_K)
+        return PASTE(DLM_LOAD_, DLM_KV)(k, at);
+    return PASTE(DLM_LOAD_, DLM_KV)(v, at);
+}
+
+/* The kv head of a work-group, and the mask of its batch row. */
+struct kv_head {
+    uint batch, index, group; /* group: query heads to a kv head */
+    uint num_rows;            /* those that are computed, T * G at most */
+    dlm_attention_mask mask;
+};
+
+kv_head find_head()
+{
+    kv_head h;
+
+    h.batch = gl_WorkGroupID.z;
+    h.index = gl_WorkGroupID.y;
+    h.group = p.heads / p.kv_heads;
+    h.mask.q_start = rows[4u * h.batch];
+    h.mask.kv_len = dlm_attention_clamp(rows[4u * h.batch + 1u], p.keys);
+    h.mask.prefix = rows[4u * h.batch + 2u];
+    h.mask.num_q = dlm_attention_clamp(rows[4u * h.batch + 3u], p.queries);
+    h.mask.is_causal = uint(p.mode == DLM_ATTENTION_PREFIX_MODE);
+    h.mask.window = p.window;
+    h.num_rows = h.mask.num_q * h.group;
+    return h;
+}
+
+/* The keys [begin, limit) of row r. */
+uint find_begin(kv_head h, uint r)
+{
+    return dlm_attention_begin(h.mask, r / h.group);
+}
+
+uint find_limit(kv_head h, uint r)
+{
+    return dlm_attention_limit(h.mask, r / h.group);
+}
+
+/* The first row that sees key s; the row from which on none sees a key up to s. */
+uint find_first_row(kv_head h, uint s)
+{
+    return dlm_attention_first_query(h.mask, s) * h.group;
+}
+
+uint find_end_row(kv_head h, uint s)
+{
+    return dlm_attention_end_query(h.mask, s) * h.group;
+}
+
+/* The score of a product, and what its gradient is multiplied by. */
+float score_of(float product)
+{
+    return dlm_attention_cap(p.softcap, product * p.scale);
+}
+
+float slope_of(float score)
+{
+    return dlm_attention_uncap(p.softcap, score);
+}
+
+/* Element 0 of row r in q, out and their gradients; of key s in k and v; and r in lse, delta. */
+uint find_row(kv_head h, uint r)
+{
+    const uint t = h.batch * p.queries + r / h.group;
+    return (t * p.heads + h.index * h.group + r % h.group) * p.dim;
+}
+
+uint find_key(kv_head h, uint s)
+{
+    return ((h.batch * p.keys + s) * p.kv_heads + h.index) * p.dim;
+}
+
+uint find_stat(kv_head h, uint r)
+{
+    const uint head = h.batch * p.heads + h.index * h.group + r % h.group;
+    return head * p.queries + r / h.group;
+}
+#endif
