@@ -211,8 +211,8 @@ static void test_ranges(struct dlm_ctx *ctx)
     test_fails(ctx, "---\nbase_model: b\n---\n", "<text>:2: dlm_id: Field required");
     CHECK_STR(test_log_.hint, "`dlm init --new-id FILE` gives the document a dlm_id");
     test_log_.hint[0] = '\0';
-    CHECK(dlm_doc_parse(ctx, &doc, "a.dlm", "---\nbase_model: b\ndlm_id: x\n---\n", 34) ==
-          DLM_ERR_PARSE);
+    static const char no_ulid[] = "---\nbase_model: b\ndlm_id: x\n---\n";
+    CHECK(dlm_doc_parse(ctx, &doc, "a.dlm", no_ulid, sizeof(no_ulid) - 1) == DLM_ERR_PARSE);
     CHECK_STR(dlm_ctx_last_error(ctx),
               "a.dlm:3:1: dlm_id: Value error, dlm_id must be a 26-char Crockford base32 ULID, "
               "got 'x'");
