@@ -59,6 +59,8 @@ static const struct format formats[] = {
     {"PSD", NULL, 0, "8BPS", 4},
     {"XCF", NULL, 0, "gimp xcf", 8},
     {"ICO", NULL, 0, "\0\0\1\0", 4},
+    {"TGA", NULL, 0, "\0\0\2\0\0\0\0\0", 8}, /* a CUR counts its images there */
+    {"TGA", NULL, 0, "\0\0\x0a\0\0\0\0\0", 8},
     {"CUR", NULL, 0, "\0\0\2\0", 4},
     {"ICNS", NULL, 0, "icns", 4},
     {"OpenEXR", NULL, 0, "\x76\x2f\x31\x01", 4},
@@ -68,6 +70,9 @@ static const struct format formats[] = {
     {"PDF", NULL, 0, "%PDF-", 5},
     {"PostScript", NULL, 0, "%!PS", 4},
     {"ZIP", NULL, 0, "PK\3\4", 4},
+    {"PBM", NULL, 0, "P4\n", 3},
+    {"PGM", NULL, 0, "P5\n", 3},
+    {"PPM", NULL, 0, "P6\n", 3},
     {"BMP", dlm_image_decode_bmp, 0, "BM", 2}, /* after all that say more of themselves */
 };
 

@@ -159,7 +159,7 @@ static void check_named(struct dlm_ctx *ctx)
     static const char *const rows[][2] = {
         {"avif", "AVIF"},   {"heic", "HEIC"}, {"ico", "ICO"}, {"jp2", "JPEG 2000"},
         {"jxl", "JPEG XL"}, {"pdf", "PDF"},   {"psd", "PSD"}, {"svg", "SVG"},
-        {"html", "HTML"}};
+        {"html", "HTML"},   {"tga", "TGA"},   {"ppm", "PPM"}};
     struct dlm_image image;
     char name[32], part[48];
 

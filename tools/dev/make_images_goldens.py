@@ -277,7 +277,8 @@ def hostile_files(rng):
     yield "other.svg", b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>\n'
     yield "other.html", b"<!DOCTYPE html>\n<html><body>404</body></html>\n"
     yield "other.pdf", saved(noise(rng, 8, 8, 3), "PDF")
-    for name, head in (("heic", b"\0\0\0\x18ftypheic"), ("jxl", b"\xff\x0a"), ("psd", b"8BPS\0\1")):
+    for name, head in (("heic", b"\0\0\0\x18ftypheic"), ("jxl", b"\xff\x0a"), ("psd", b"8BPS\0\1"),
+                       ("tga", b"\0\0\2\0\0\0\0\0"), ("ppm", b"P6\n")):
         yield f"other.{name}", head + bytes(40)
     yield "bomb.gif", b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + (
         b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\2\2\x44\1\0;")
