@@ -94,7 +94,7 @@ static int report(struct dlm_cli *cli, const struct dlm_train_result *result)
 {
     if (result->nothing_to_do) {
         dlm_cli_say(cli, "no-op: nothing to train for the requested phase. The document has no "
-                         "prose, no instruction and no image with a caption");
+                         "prose, no instruction and no image with a caption that can be read");
         return DLM_EXIT_DONE;
     }
     dlm_cli_say(cli, "sft: v%04" PRId64 " (%" PRId64 " steps, seed=%" PRId64 ", determinism=%s)",
