@@ -259,15 +259,16 @@ broken_()
 {
     home=$1
     shift
-    "$dlm" -q --home "$home" train --backend cpu --max-steps 200 --save-every 1 "$@" doc.dlm \
+    "$dlm" -q --home "$home" train --backend cpu --max-steps 1000 --save-every 1 "$@" doc.dlm \
         > job.out 2> job.err &
     job=$!
-    until ls "$home"/store/*/runs/*/state-00000[3-9].safetensors > ls.out 2>&1 ||
+    # older states go as newer ones come
+    until ls "$home"/store/*/runs/* 2>&1 | grep -q '^state-[0-9]*[3-9]\.safetensors$' ||
         ! kill -0 $job 2> kill.err; do :; done
-    kill -KILL $job 2> kill.err
+    kill -KILL $job 2> kill.err || { cp job.err err; fail_ "the run ended before it was killed"; }
     wait $job 2> wait.err
 }
-resume_() { run_ dlm -q --home "$1" train --backend cpu --max-steps 200 --resume doc.dlm; }
+resume_() { run_ dlm -q --home "$1" train --backend cpu --max-steps 1000 --resume doc.dlm; }
 
 case_ "each file of the base that rows and images come from is the same, or the run stops"
 broken_ run
@@ -286,7 +287,7 @@ rm base/special_tokens_map.json
 
 case_ "other weights are another base"
 cp other/model.safetensors base
-run_ dlm -q --home run train --backend cpu --resume --max-steps 200 doc.dlm
+run_ dlm -q --home run train --backend cpu --resume --max-steps 1000 doc.dlm
 fails_ 1 "resume: the base changed since the run was interrupted"
 cp pristine/model.safetensors base
 
