@@ -412,7 +412,8 @@ static enum dlm_status train(struct dlm_ctx *ctx, struct dlm_session *session,
     result->log = t.log_path;
     t.log_path = NULL;
     warn_unmoved(&t);
-    st = dlm_train_ask(&t);
+    if (dlm_train_ask(&t)) /* a device too small for the tower, say: it has said why */
+        dlm_log(ctx, DLM_LOG_WARNING, "the adapter is saved, its questions are not answered");
 done:
     dlm_ctx_hold_cancel(ctx, false);
     finish(&t);

@@ -68,4 +68,16 @@ status_is 0
 ! grep -q 'what is this' err || fail_ "a question is asked"
 ! grep -q 'hardly moved' err || fail_ "two steps were wanted"
 
+case_ "an adapter that is saved is a success, though its questions cannot be answered"
+: > err
+"$dlm" --home gone train --backend cpu first.dlm > out 2> err &
+job=$!
+until grep -q '^step 1/' err || ! kill -0 $job 2> kill.err; do sleep 0.05; done
+rm learn-*.png
+wait $job
+status=$?
+status_is 0
+err_has "warning: the adapter is saved, its questions are not answered"
+holds_ test -s gone/store/*/adapter/versions/v0001/adapter_model.safetensors
+
 summary_
