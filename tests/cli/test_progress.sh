@@ -1,6 +1,6 @@
 #!/bin/sh
 # The progress line on terminals of several widths, while they change, and around Ctrl-Z. DLM_PTY is
-# the program of pty.c.
+# the program of pty.c, DLM_ONE_STEP that of one_step.c.
 . "${0%/*}/hostile.sh"
 
 pty=${DLM_PTY:?says which program makes terminals}
@@ -69,6 +69,12 @@ done
 [ "$(widest_ 30)" -lt 30 ] || fail_ "a line of $(widest_ 30) on 30 columns"
 [ "$(wc -l < progress)" -le 2 ] || fail_ "more lines than before and after the note of Ctrl-C"
 nothing_else_
+
+case_ "the line follows the width during a long step too"
+"$pty" 80 1:40 -- "${DLM_ONE_STEP:?is a program in a long step}" > out
+[ "$(widest_ 80)" -gt 40 ] || fail_ "no line of more than 40 columns before"
+[ "$(widest_ 40)" -gt 20 ] || fail_ "not drawn again"
+[ "$(widest_ 40)" -lt 40 ] || fail_ "a line of $(widest_ 40) on 40 columns"
 
 case_ "Ctrl-Z takes the line away, fg draws it again"
 on_terminal_ 80 8:stop 12:stop 15:interrupt -- long.dlm
