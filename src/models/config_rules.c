@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/scalar.h"
 
 /* The object at "a.b" of config, NULL when there is none. */
 static const json_t *find_object(const json_t *config, const char *where)
@@ -60,6 +61,63 @@ enum dlm_status dlm_config_check(struct dlm_ctx *ctx, const json_t *config, cons
     for (size_t i = 0; !st && i < num; i++)
         st = check_rule(ctx, config, path, &rules[i]);
     return st;
+}
+
+enum dlm_status dlm_config_read_ints(struct dlm_ctx *ctx, const json_t *object, const char *path,
+                                     const struct dlm_config_int *list, size_t num)
+{
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < num; i++)
+        st = dlm_json_int(ctx, object, path, list[i].key, list[i].min, list[i].max, list[i].value);
+    return st;
+}
+
+enum dlm_status dlm_config_read_eps(struct dlm_ctx *ctx, const json_t *object, const char *path,
+                                    const char *key, float *eps)
+{
+    double value = *eps;
+
+    enum dlm_status st = dlm_json_number(ctx, object, path, key, &value);
+    if (!st && !(value >= 0 && value < 1))
+        st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' is out of range", path, key);
+    *eps = (float)value;
+    return st;
+}
+
+enum dlm_status dlm_config_read_rope_theta(struct dlm_ctx *ctx, const json_t *object,
+                                           const char *path, float *theta)
+{
+    double value = *theta;
+
+    enum dlm_status st = dlm_json_number(ctx, object, path, "rope_theta", &value);
+    if (!st)
+        st = dlm_json_number(ctx, json_object_get(object, "rope_parameters"), path, "rope_theta",
+                             &value);
+    if (!st && !(value > 0 && value < 1e12))
+        st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'rope_theta' is out of range", path);
+    *theta = (float)value;
+    return st;
+}
+
+enum dlm_status dlm_config_read_act(struct dlm_ctx *ctx, const json_t *object, const char *path,
+                                    const char *key, uint32_t *act)
+{
+    const char *name = NULL;
+
+    enum dlm_status st = dlm_json_string(ctx, object, path, key, &name);
+    if (st || !name)
+        return st;
+    if (!strcmp(name, "gelu_pytorch_tanh") || !strcmp(name, "gelu_new"))
+        *act = DLM_ACT_GELU_TANH;
+    else if (!strcmp(name, "gelu"))
+        *act = DLM_ACT_GELU_ERF;
+    else if (!strcmp(name, "silu"))
+        *act = DLM_ACT_SILU;
+    else
+        return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot load '%s': '%s' is '%s': not supported "
+                        "(gelu, gelu_pytorch_tanh, silu are)", path, key, name);
+    return DLM_OK;
 }
 
 enum dlm_status dlm_config_read_stops(struct dlm_ctx *ctx, const json_t *config, const char *path,

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "base/attr.h"
-#include "dlm/ctx.h"
+#include "base/json.h"
 
 struct dlm_config_rule {
     const char *where; /* the object: "" or "text_config" or "text_config.rope_parameters" */
@@ -19,6 +19,30 @@ struct dlm_config_rule {
  * DLM_ERR_UNSUPPORTED tells by name. path is for messages. */
 enum dlm_status dlm_config_check(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                  const struct dlm_config_rule *rules, size_t num) DLM_CHECK_RESULT;
+
+/* Members that are whole numbers between min and max; *value holds what counts without one. */
+struct dlm_config_int {
+    const char *key;
+    int64_t min, max, *value;
+};
+
+enum dlm_status dlm_config_read_ints(struct dlm_ctx *ctx, const json_t *object, const char *path,
+                                     const struct dlm_config_int *list,
+                                     size_t num) DLM_CHECK_RESULT;
+
+/* The epsilon of a norm, 0 <= eps < 1; *eps holds the default. */
+enum dlm_status dlm_config_read_eps(struct dlm_ctx *ctx, const json_t *object, const char *path,
+                                    const char *key, float *eps) DLM_CHECK_RESULT;
+
+/* theta of the rotary positions: "rope_theta" of the object, or since transformers 5 of its
+ * "rope_parameters"; *theta holds the default. */
+enum dlm_status dlm_config_read_rope_theta(struct dlm_ctx *ctx, const json_t *object,
+                                           const char *path, float *theta) DLM_CHECK_RESULT;
+
+/* The activation that key names, as DLM_ACT_*; *act holds the default. DLM_ERR_UNSUPPORTED: one
+ * that is not computed here. */
+enum dlm_status dlm_config_read_act(struct dlm_ctx *ctx, const json_t *object, const char *path,
+                                    const char *key, uint32_t *act) DLM_CHECK_RESULT;
 
 /* Tokens that end an answer. */
 struct dlm_stops {

@@ -105,24 +105,14 @@ static const struct dlm_processor processor = {
 };
 
 /* key: "hidden_act", or the name that Gemma's configs gave it for a while. */
-static enum dlm_status read_act(struct dlm_ctx *ctx, const json_t *object, const char *path,
-                                const char *key, bool is_text, uint32_t *act)
+static enum dlm_status read_gemma_act(struct dlm_ctx *ctx, const json_t *text, const char *path,
+                                      const char *key, uint32_t *act)
 {
-    const char *name = NULL;
+    const char *name = json_string_value(json_object_get(text, key));
 
-    enum dlm_status st = dlm_json_string(ctx, object, path, key, &name);
-    if (st || !name)
-        return st;
-    if (!strcmp(name, "gelu_pytorch_tanh") || !strcmp(name, "gelu_new") ||
-        (is_text && !strcmp(name, "gelu"))) /* old Gemma configs say gelu and mean tanh */
-        *act = DLM_ACT_GELU_TANH;
-    else if (!strcmp(name, "gelu"))
-        *act = DLM_ACT_GELU_ERF;
-    else if (!strcmp(name, "silu"))
-        *act = DLM_ACT_SILU;
-    else
-        return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot load '%s': '%s' is '%s': not supported "
-                        "(gelu, gelu_pytorch_tanh, silu are)", path, key, name);
+    if (!name || strcmp(name, "gelu") != 0)
+        return dlm_config_read_act(ctx, text, path, key, act);
+    *act = DLM_ACT_GELU_TANH; /* old configs say gelu and mean tanh */
     return DLM_OK;
 }
 
@@ -131,11 +121,11 @@ static enum dlm_status read_text_act(struct dlm_ctx *ctx, const json_t *text, co
                                      uint32_t *act)
 {
     *act = DLM_ACT_GELU_TANH;
-    enum dlm_status st = read_act(ctx, text, path, "hidden_act", true, act);
+    enum dlm_status st = read_gemma_act(ctx, text, path, "hidden_act", act);
     const uint32_t first = *act;
 
     if (!st)
-        st = read_act(ctx, text, path, "hidden_activation", true, act);
+        st = read_gemma_act(ctx, text, path, "hidden_activation", act);
     if (!st && first != *act && json_is_string(json_object_get(text, "hidden_act")))
         st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
                       "cannot load '%s': 'hidden_act' and 'hidden_activation' disagree", path);
@@ -153,47 +143,19 @@ static enum dlm_status check_score_scale(struct dlm_ctx *ctx, const json_t *conf
     return dlm_config_check(ctx, config, path, &rule, 1);
 }
 
-struct int_member {
-    const char *key;
-    int64_t min, max, *value; /* *value holds the default */
-};
-
-static enum dlm_status read_ints(struct dlm_ctx *ctx, const json_t *object, const char *path,
-                                 const struct int_member *list, size_t num)
-{
-    enum dlm_status st = DLM_OK;
-
-    for (size_t i = 0; !st && i < num; i++)
-        st = dlm_json_int(ctx, object, path, list[i].key, list[i].min, list[i].max, list[i].value);
-    return st;
-}
-
-static enum dlm_status read_eps(struct dlm_ctx *ctx, const json_t *object, const char *path,
-                                const char *key, float *eps)
-{
-    double value = 1e-6;
-
-    enum dlm_status st = dlm_json_number(ctx, object, path, key, &value);
-    if (!st && !(value >= 0 && value < 1))
-        st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' is out of range", path, key);
-    *eps = (float)value;
-    return st;
-}
-
 static enum dlm_status read_text(struct dlm_ctx *ctx, const json_t *text, const char *path,
                                  struct dlm_decoder_config *c)
 {
-    double theta = 10000;
-
     *c = (struct dlm_decoder_config){
         .block = {.hidden = 2048, .intermediate = 16384, .heads = 8, .kv_heads = 1,
-                  .head_dim = 256, .norm = {.kind = DLM_NORM_RMS, .plus_one = true},
+                  .head_dim = 256, .norm = {.kind = DLM_NORM_RMS, .plus_one = true, .eps = 1e-6f},
                   .mode = DLM_ATTENTION_PREFIX, .names = &dlm_decoder_block_names},
         .layers = 18,
         .vocab = 257216,
+        .rope_theta = 10000,
     };
     struct dlm_block_config *block = &c->block;
-    const struct int_member ints[] = {
+    const struct dlm_config_int ints[] = {
         {"hidden_size", 1, 1 << 16, &block->hidden},
         {"intermediate_size", 1, 1 << 18, &block->intermediate},
         {"num_hidden_layers", 1, 512, &c->layers},
@@ -202,21 +164,16 @@ static enum dlm_status read_text(struct dlm_ctx *ctx, const json_t *text, const 
         {"head_dim", 2, DLM_ATTENTION_MAX_DIM, &block->head_dim},
         {"vocab_size", 1, 1 << 22, &c->vocab},
     };
-    enum dlm_status st = read_ints(ctx, text, path, ints, DLM_ARRAY_LEN(ints));
+    enum dlm_status st = dlm_config_read_ints(ctx, text, path, ints, DLM_ARRAY_LEN(ints));
     if (!st)
-        st = read_eps(ctx, text, path, "rms_norm_eps", &block->norm.eps);
+        st = dlm_config_read_eps(ctx, text, path, "rms_norm_eps", &block->norm.eps);
     if (!st)
-        st = dlm_json_number(ctx, text, path, "rope_theta", &theta);
-    if (!st)
-        st = dlm_json_number(ctx, json_object_get(text, "rope_parameters"), path, "rope_theta",
-                             &theta);
+        st = dlm_config_read_rope_theta(ctx, text, path, &c->rope_theta);
     if (!st)
         st = read_text_act(ctx, text, path, &block->act);
-    if (!st && (block->heads % block->kv_heads || block->head_dim % 2 ||
-                !(theta > 0 && theta < 1e12)))
-        st = dlm_fail(ctx, DLM_ERR_PARSE,
-                      "cannot read '%s': text_config has impossible heads or rope_theta", path);
-    c->rope_theta = (float)theta;
+    if (!st && (block->heads % block->kv_heads || block->head_dim % 2))
+        st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': text_config has impossible heads",
+                      path);
     c->embed_scale = sqrtf((float)block->hidden);
     return st;
 }
@@ -228,8 +185,8 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, co
     const bool is_given = json_is_object(vision);
     *c = (struct dlm_vit_config){
         .block = {.hidden = is_given ? 768 : 1152, .intermediate = is_given ? 3072 : 4304,
-                  .heads = is_given ? 12 : 16, .norm = {.kind = DLM_NORM_LAYER}, .qkv_bias = true,
-                  .o_bias = true, .mlp_bias = true, .act = DLM_ACT_GELU_TANH,
+                  .heads = is_given ? 12 : 16, .norm = {.kind = DLM_NORM_LAYER, .eps = 1e-6f},
+                  .qkv_bias = true, .o_bias = true, .mlp_bias = true, .act = DLM_ACT_GELU_TANH,
                   .mode = DLM_ATTENTION_FULL, .names = &tower_block},
         .layers = is_given ? 12 : 27,
         .image = 224,
@@ -239,7 +196,7 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, co
         .names = &tower_names,
     };
     struct dlm_block_config *block = &c->block;
-    const struct int_member ints[] = {
+    const struct dlm_config_int ints[] = {
         {"hidden_size", 1, 1 << 16, &block->hidden},
         {"intermediate_size", 1, 1 << 18, &block->intermediate},
         {"num_hidden_layers", 1, 512, &c->layers},
@@ -248,11 +205,11 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, co
         {"patch_size", 1, 512, &c->patch},
         {"num_channels", 3, 3, &c->channels},
     };
-    enum dlm_status st = read_ints(ctx, vision, path, ints, DLM_ARRAY_LEN(ints));
+    enum dlm_status st = dlm_config_read_ints(ctx, vision, path, ints, DLM_ARRAY_LEN(ints));
     if (!st)
-        st = read_eps(ctx, vision, path, "layer_norm_eps", &block->norm.eps);
+        st = dlm_config_read_eps(ctx, vision, path, "layer_norm_eps", &block->norm.eps);
     if (!st)
-        st = read_act(ctx, vision, path, "hidden_act", false, &block->act);
+        st = dlm_config_read_act(ctx, vision, path, "hidden_act", &block->act);
     if (!st && (block->hidden % block->heads ||
                 block->hidden / block->heads > DLM_ATTENTION_MAX_DIM || c->patch > c->image))
         st = dlm_fail(ctx, DLM_ERR_PARSE,
@@ -297,10 +254,10 @@ static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *
     if (!st)
         st = dlm_json_bool(ctx, config, path, "tie_word_embeddings", &m->decoder.config.is_tied);
     const int64_t last = m->decoder.config.vocab - 1;
-    const struct int_member ints[] = {
+    const struct dlm_config_int ints[] = {
         {"image_token_index", 0, last, &image}, {"image_token_id", 0, last, &image}};
     if (!st)
-        st = read_ints(ctx, config, path, ints, DLM_ARRAY_LEN(ints));
+        st = dlm_config_read_ints(ctx, config, path, ints, DLM_ARRAY_LEN(ints));
     /* the text section's holds where the top level has none */
     m->stops = (struct dlm_stops){.ids = {1}, .num = 1};
     if (!st)
