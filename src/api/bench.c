@@ -77,9 +77,10 @@ static enum dlm_status open_all(struct bench *b, const struct dlm_bench_params *
 static enum dlm_status make_inputs(struct bench *b)
 {
     const struct dlm_model *m = b->s->model;
+    const struct dlm_image_size size = {IMAGE_SIZE, IMAGE_SIZE, "the shape's image"};
     struct dlm_rng rng;
 
-    enum dlm_status st = m->family->plan_image(b->ctx, m, IMAGE_SIZE, IMAGE_SIZE, &b->plan);
+    enum dlm_status st = m->family->plan_image(b->ctx, m, &size, &b->plan);
     if (st)
         return st;
     const size_t num_pixels = dlm_pixels_len(&b->plan.pixels);

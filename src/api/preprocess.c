@@ -9,12 +9,13 @@
 #include "registry/registry.h"
 
 static enum dlm_status write_pixels(const struct dlm_model *m, const struct dlm_image *image,
-                                    const char *out)
+                                    const char *name, const char *out)
 {
+    const struct dlm_image_size size = {image->width, image->height, name};
     struct dlm_ctx *ctx = m->ctx;
     struct dlm_image_plan plan;
 
-    enum dlm_status st = m->family->plan_image(ctx, m, image->width, image->height, &plan);
+    enum dlm_status st = m->family->plan_image(ctx, m, &size, &plan);
     if (st)
         return st;
     const struct dlm_pixel_shape *shape = &plan.pixels;
@@ -44,7 +45,7 @@ enum dlm_status dlm_preprocess_image(struct dlm_ctx *ctx,
     if (!st)
         st = dlm_image_load(ctx, &image, params->image);
     if (!st)
-        st = write_pixels(model, &image, params->out);
+        st = write_pixels(model, &image, params->image, params->out);
 done:
     dlm_image_finish(&image);
     dlm_model_destroy(&model);

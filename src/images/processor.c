@@ -10,6 +10,7 @@
 #include "base/mem.h"
 
 #define MAX_CONFIG_BYTES ((size_t)1 << 20)
+#define MAX_AREA ((int64_t)1 << 40) /* a plan refuses what is more than an image can have */
 
 /* The object being read and the file's name for messages. */
 struct config {
@@ -35,39 +36,139 @@ static enum dlm_status refuse_true(const struct config *c, const char *key)
     return st;
 }
 
-static enum dlm_status read_edge(const struct config *c, const json_t *value, int *edge)
+/* A member of "size": 1 .. max. */
+static enum dlm_status read_edge(const struct config *c, const json_t *value, int64_t max,
+                                 int64_t *edge)
 {
     const json_int_t v = json_integer_value(value); /* 0 for another type */
 
-    if (v < 1 || v > DLM_PROCESSOR_MAX_SIZE)
-        return fail_member(c, "size", "does not hold sizes between 1 and 16384");
-    *edge = (int)v;
+    if (v < 1 || v > max)
+        return dlm_fail(c->ctx, DLM_ERR_PARSE,
+                        "cannot read '%s': 'size' does not hold sizes between 1 and %lld", c->path,
+                        (long long)max);
+    *edge = v;
     return DLM_OK;
 }
 
-/* {"height", "width"} or [height, width]. A plain number and {"shortest_edge"} mean a size that
- * follows the image's aspect ratio, which no fixed-size vision tower takes. */
-static enum dlm_status read_size(const struct config *c, struct dlm_processor *p)
+static enum dlm_status refuse_size(const struct config *c, const char *wanted)
 {
-    const json_t *size = json_object_get(c->json, "size");
-    const json_t *height = NULL, *width = NULL;
+    return dlm_fail(c->ctx, DLM_ERR_UNSUPPORTED, "cannot use '%s': 'size' does not give %s",
+                    c->path, wanted);
+}
 
-    if (!size || json_is_null(size))
-        return DLM_OK;
+/* {"height", "width"} or [height, width]; for DLM_SIZE_LONGEST also {"longest_edge"} or one number,
+ * a square that images fit into. */
+static enum dlm_status read_box(const struct config *c, const json_t *size,
+                                struct dlm_processor *p)
+{
+    const bool is_longest = p->size_rule == DLM_SIZE_LONGEST;
+    const json_t *height = NULL, *width = NULL;
+    int64_t h = 0, w = 0;
+
     if (json_is_object(size)) {
         height = json_object_get(size, "height");
         width = json_object_get(size, "width");
+        if (is_longest && json_object_get(size, "longest_edge"))
+            height = width = json_object_get(size, "longest_edge");
     } else if (json_is_array(size) && json_array_size(size) == 2) {
         height = json_array_get(size, 0);
         width = json_array_get(size, 1);
     } else if (!json_is_integer(size)) {
         return fail_member(c, "size", "is not an object with 'height' and 'width'");
+    } else if (is_longest) {
+        height = width = size;
     }
     if (!height || !width)
-        return dlm_fail(c->ctx, DLM_ERR_UNSUPPORTED,
-                        "cannot use '%s': 'size' does not give 'height' and 'width'", c->path);
-    enum dlm_status st = read_edge(c, height, &p->height);
-    return st ? st : read_edge(c, width, &p->width);
+        return refuse_size(c, is_longest ? "'longest_edge', or 'height' and 'width'"
+                                         : "'height' and 'width'");
+    enum dlm_status st = read_edge(c, height, DLM_PROCESSOR_MAX_SIZE, &h);
+    if (!st)
+        st = read_edge(c, width, DLM_PROCESSOR_MAX_SIZE, &w);
+    if (!st) {
+        p->height = (int)h;
+        p->width = (int)w;
+    }
+    return st;
+}
+
+/* Numbers of pixels, which versions of transformers spell in two ways. */
+static enum dlm_status read_bounds(const struct config *c, const json_t *size,
+                                   struct dlm_processor *p)
+{
+    const json_t *min = json_object_get(size, "shortest_edge");
+    const json_t *max = json_object_get(size, "longest_edge");
+
+    if (!min && !max) {
+        min = json_object_get(size, "min_pixels");
+        max = json_object_get(size, "max_pixels");
+    }
+    if (!min || !max)
+        return refuse_size(c, "'shortest_edge' and 'longest_edge'");
+    enum dlm_status st = read_edge(c, min, MAX_AREA, &p->min_pixels);
+    return st ? st : read_edge(c, max, MAX_AREA, &p->max_pixels);
+}
+
+static enum dlm_status read_size(const struct config *c, struct dlm_processor *p)
+{
+    const json_t *size = json_object_get(c->json, "size");
+    enum dlm_status st = DLM_OK;
+
+    if (size && !json_is_null(size))
+        st = p->size_rule == DLM_SIZE_AREA ? read_bounds(c, size, p) : read_box(c, size, p);
+    if (st || p->size_rule != DLM_SIZE_AREA)
+        return st;
+    /* members of their own go before "size" */
+    st = dlm_json_int(c->ctx, c->json, c->path, "min_pixels", 1, MAX_AREA,
+                      &p->min_pixels);
+    return st ? st : dlm_json_int(c->ctx, c->json, c->path, "max_pixels", 1, MAX_AREA,
+                                  &p->max_pixels);
+}
+
+/* "patch_size": a number or {"height", "width"}, which must be equal. */
+static enum dlm_status read_patch_side(const struct config *c, int64_t *side)
+{
+    const json_t *patch = json_object_get(c->json, "patch_size");
+    int64_t width;
+
+    if (!json_is_object(patch))
+        return dlm_json_int(c->ctx, c->json, c->path, "patch_size", 1, 512, side);
+    enum dlm_status st = dlm_json_int(c->ctx, patch, c->path, "height", 1, 512, side);
+    width = *side;
+    if (!st)
+        st = dlm_json_int(c->ctx, patch, c->path, "width", 1, 512, &width);
+    if (!st && width != *side)
+        st = dlm_fail(c->ctx, DLM_ERR_UNSUPPORTED,
+                      "cannot use '%s': 'patch_size' is %lld x %lld, only squares are supported",
+                      c->path, (long long)*side, (long long)width);
+    return st;
+}
+
+static enum dlm_status read_patch(const struct config *c, struct dlm_processor *p)
+{
+    int64_t patch = p->patch, merge = p->merge, frames = p->temporal_patch;
+
+    if (p->size_rule == DLM_SIZE_FIXED)
+        return DLM_OK;
+    enum dlm_status st = read_patch_side(c, &patch);
+    if (!st)
+        st = dlm_json_int(c->ctx, c->json, c->path, "merge_size", 1, 64, &merge);
+    if (!st)
+        st = dlm_json_int(c->ctx, c->json, c->path, "temporal_patch_size", 1, 64, &frames);
+    p->patch = (int)patch; /* at most 512 */
+    p->merge = (int)merge;
+    p->temporal_patch = (int)frames;
+    return st;
+}
+
+/* Bounds that meet at the area of a square of whole patches are how a file says that images have
+ * this one size, though transformers still keeps an image's proportions by them. */
+static void pin_square(struct dlm_processor *p)
+{
+    const int side = (int)sqrt((double)p->max_pixels); /* at most 2^20 */
+
+    if (p->size_rule == DLM_SIZE_AREA && p->min_pixels == p->max_pixels &&
+        (int64_t)side * side == p->max_pixels && side % (p->patch * p->merge) == 0)
+        p->pinned = side;
 }
 
 /* One number for all channels, or three. */
@@ -143,10 +244,12 @@ static enum dlm_status read_config(const struct config *c, const json_t *root,
 
     if (!st)
         st = refuse_true(c, "do_center_crop");
-    if (!st)
+    if (!st && p->size_rule == DLM_SIZE_FIXED) /* of others it pads a batch, which models undo */
         st = refuse_true(c, "do_pad");
     if (!st)
         st = read_size(c, p);
+    if (!st)
+        st = read_patch(c, p);
     if (!st)
         st = read_steps(c, p);
     if (!st)
@@ -156,6 +259,8 @@ static enum dlm_status read_config(const struct config *c, const json_t *root,
     for (int i = 0; !st && i < 3; i++)
         if ((float)p->std[i] == 0.0f)
             st = fail_member(c, "image_std", "holds 0");
+    if (!st)
+        pin_square(p);
     return st;
 }
 

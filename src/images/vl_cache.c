@@ -50,6 +50,15 @@ static const char *json_bool_text(bool value)
     return value ? "true" : "false";
 }
 
+static enum dlm_status append_size(struct dlm_ctx *ctx, struct dlm_str *s,
+                                   const struct dlm_processor *p)
+{
+    if (p->size_rule == DLM_SIZE_AREA)
+        return dlm_str_appendf(ctx, s, "{\"longest_edge\": %lld, \"shortest_edge\": %lld}",
+                               (long long)p->max_pixels, (long long)p->min_pixels);
+    return dlm_str_appendf(ctx, s, "{\"height\": %d, \"width\": %d}", p->height, p->width);
+}
+
 /* What Python's json.dumps(settings, sort_keys=True) gives. do_convert_rgb, which the Python dlm
  * leaves out, stands there only when true: PaliGemma's own processor keeps its name. */
 static enum dlm_status append_settings(struct dlm_ctx *ctx, struct dlm_str *s,
@@ -63,7 +72,8 @@ static enum dlm_status append_settings(struct dlm_ctx *ctx, struct dlm_str *s,
     if (!st)
         st = append_channels(ctx, s, "image_mean", p->mean);
     if (!st)
-        st = dlm_str_appendz(ctx, s, "\"image_size\": null, ");
+        st = p->pinned ? dlm_str_appendf(ctx, s, "\"image_size\": %d, ", p->pinned)
+                       : dlm_str_appendz(ctx, s, "\"image_size\": null, ");
     if (!st)
         st = append_channels(ctx, s, "image_std", p->std);
     if (!st)
@@ -71,9 +81,10 @@ static enum dlm_status append_settings(struct dlm_ctx *ctx, struct dlm_str *s,
     if (!st)
         st = append_number(ctx, s, p->rescale_factor);
     if (!st)
-        st = dlm_str_appendf(ctx, s, ", \"size\": {\"height\": %d, \"width\": %d}}", p->height,
-                             p->width);
-    return st;
+        st = dlm_str_appendz(ctx, s, ", \"size\": ");
+    if (!st)
+        st = append_size(ctx, s, p);
+    return st ? st : dlm_str_appendz(ctx, s, "}");
 }
 
 enum dlm_status dlm_processor_sha256(struct dlm_ctx *ctx, const struct dlm_processor *processor,

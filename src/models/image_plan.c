@@ -11,10 +11,10 @@ size_t dlm_image_plan_features_len(const struct dlm_model *m, const struct dlm_i
 enum dlm_status dlm_image_plan_file(const struct dlm_model *m, const char *path, const char *name,
                                     struct dlm_image_plan *plan)
 {
-    int width = 0, height = 0;
+    struct dlm_image_size size = {.name = name};
     enum dlm_status st = DLM_OK;
 
     if (!m->family->has_one_image_size)
-        st = dlm_image_read_size(m->ctx, path, name, &width, &height);
-    return st ? st : m->family->plan_image(m->ctx, m, width, height, plan);
+        st = dlm_image_read_size(m->ctx, path, name, &size.width, &size.height);
+    return st ? st : m->family->plan_image(m->ctx, m, &size, plan);
 }

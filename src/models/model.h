@@ -83,8 +83,8 @@ struct dlm_family {
     bool has_one_image_size; /* plan_image does not ask for the size */
     /* What an image of this size becomes. No pixels, no weights: DLM_ERR_INVALID is a size that
      * the family refuses. */
-    enum dlm_status (*plan_image)(struct dlm_ctx *ctx, const struct dlm_model *m, int width,
-                                  int height, struct dlm_image_plan *plan);
+    enum dlm_status (*plan_image)(struct dlm_ctx *ctx, const struct dlm_model *m,
+                                  const struct dlm_image_size *size, struct dlm_image_plan *plan);
     /* The whole input of a conversation; plans: of its images, in the order of their parts. What
      * in held before goes. */
     enum dlm_status (*encode)(struct dlm_ctx *ctx, const struct dlm_model *m,

@@ -311,14 +311,14 @@ static struct dlm_tensor *paligemma_build_tower(struct dlm_build *b, const struc
 }
 
 static enum dlm_status paligemma_plan_image(struct dlm_ctx *ctx, const struct dlm_model *m,
-                                            int width, int height, struct dlm_image_plan *plan)
+                                            const struct dlm_image_size *size,
+                                            struct dlm_image_plan *plan)
 {
     const struct dlm_vit_config *v = &const_paligemma(m)->vit.config;
     const int32_t grid = (int32_t)(v->image / v->patch); /* at most 4096 */
 
     (void)ctx;
-    (void)width;
-    (void)height;
+    (void)size;
     *plan = (struct dlm_image_plan){.pixels = {1, (int32_t)v->image, (int32_t)v->image},
                                     .grid_t = 1, .grid_h = grid, .grid_w = grid,
                                     .patches = grid * grid, .tokens = grid * grid};

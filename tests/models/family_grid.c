@@ -201,14 +201,15 @@ static int32_t tokens_a_side(const struct dlm_model *m, int pixels)
     return (int32_t)fmax(1, rint(pixels / side)); /* images are below 2^31 pixels */
 }
 
-static enum dlm_status grid_plan_image(struct dlm_ctx *ctx, const struct dlm_model *m, int width,
-                                       int height, struct dlm_image_plan *plan)
+static enum dlm_status grid_plan_image(struct dlm_ctx *ctx, const struct dlm_model *m,
+                                       const struct dlm_image_size *size,
+                                       struct dlm_image_plan *plan)
 {
-    const int32_t high = tokens_a_side(m, height), wide = tokens_a_side(m, width);
+    const int32_t high = tokens_a_side(m, size->height), wide = tokens_a_side(m, size->width);
     const int32_t side = (int32_t)const_grid(m)->vit.config.patch * MERGE;
 
     if ((int64_t)high * wide * MERGE * MERGE > MAX_PATCHES)
-        return dlm_fail(ctx, DLM_ERR_INVALID, "an image of %d x %d is too large", width, height);
+        return dlm_fail(ctx, DLM_ERR_INVALID, "'%s' is too large", size->name);
     *plan = (struct dlm_image_plan){.pixels = {1, high * side, wide * side},
                                     .grid_t = 1, .grid_h = high * MERGE, .grid_w = wide * MERGE,
                                     .patches = high * wide * MERGE * MERGE,

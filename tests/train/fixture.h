@@ -127,7 +127,7 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
              CHECK(!dlm_model_read_lora(f->model, &f->lora, adapter));
     dlm_adapter_destroy(&adapter);
     for (int i = 0; ok && i < FIXTURE_MAX_IMAGES; i++)
-        ok = CHECK(!f->model->family->plan_image(f->ctx, f->model, 0, 0, &f->plans[i]));
+        ok = CHECK(!f->model->family->plan_image(f->ctx, f->model, NULL, &f->plans[i]));
     ok = ok && CHECK(!dlm_weights_load(f->model->weights,
                                        params->no_tower ? DLM_WEIGHT_GROUPS_NO_TOWER
                                                         : DLM_WEIGHT_GROUPS_ALL));
