@@ -353,6 +353,22 @@ static enum dlm_status check_targets(const struct dlm_model *m, const struct dlm
     return st;
 }
 
+static enum dlm_status fail_no_target(const struct dlm_model *m,
+                                      const struct dlm_target_spec *spec)
+{
+    const char *path = m->linears.num ? m->linears.items[m->linears.num - 1]->path : "";
+    const char *dot = strrchr(path, '.');
+    const char *name = dot ? dot + 1 : path;
+
+    dlm_fail(m->ctx, DLM_ERR_INVALID,
+             "target_modules: the expression '%.200s' matches no linear module of the base",
+             spec->kind == DLM_TARGET_REGEX ? spec->regex : "all-linear");
+    dlm_log(m->ctx, DLM_LOG_HINT, "an expression matches whole paths, as '.*\\.%s'; a list, as "
+            "[%s], has names; all-linear means every linear of the language model",
+            name, name);
+    return DLM_ERR_INVALID;
+}
+
 enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
                                     const struct dlm_target_spec *spec,
                                     const struct dlm_lora_params *params)
@@ -375,8 +391,8 @@ enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
         if (!st && hit)
             st = dlm_lora_add(*out, l->path, l->weight->cols, l->weight->rows, 0, 0, &unused);
     }
-    if (!st && !(*out)->num)
-        st = dlm_fail(m->ctx, DLM_ERR_INVALID, "target_modules matches no linear of the base");
+    if (!st && !(*out)->num) /* a list has matched */
+        st = fail_no_target(m, &where);
     dlm_lora_matcher_destroy(&matcher);
     if (st)
         dlm_lora_destroy(out);

@@ -430,6 +430,9 @@ document_fails_ "bad.dlm:" "sequence_len"
 sed 's/^training:/training:\n  target_modules: [v_proj, q_prj]/' doc.dlm > bad.dlm
 document_fails_ "target_modules: 'q_prj' names no linear module of the language model"
 err_has "hint: near names: 'q_proj', "
+sed 's/^training:/training:\n  target_modules: all_linear/' doc.dlm > bad.dlm
+document_fails_ "target_modules: the expression 'all_linear' matches no linear module of the base"
+err_has "a list, as [down_proj], has names; all-linear means every linear"
 printf 'caf\351\n' | cat doc.dlm - > bad.dlm
 document_fails_ "bad.dlm" "UTF-8"
 head -c 100 doc.dlm > bad.dlm
