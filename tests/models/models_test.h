@@ -1,5 +1,5 @@
 /* What the tests of whole models share: the cases under golden/models, a temporary folder, and one
- * run for each backend that is here. The cases are made by tools/dev/make_paligemma_goldens.py. */
+ * run for each backend that is here. The cases are made by tools/dev/make_models_goldens.py. */
 #ifndef DLM_TESTS_MODELS_TEST_H
 #define DLM_TESTS_MODELS_TEST_H
 
@@ -60,6 +60,16 @@ static inline void check_model_case(const char *what)
     snprintf(name, sizeof(names[0]), "%s %s %s", dlm_backend_name(compute.backend), case_name,
              what);
     check_case(name);
+}
+
+static inline bool copy_file(const char *from, const char *to)
+{
+    size_t bytes = 0;
+    char *data = get_file(from, &bytes);
+    bool ok = CHECK(data && put_file(to, data, bytes));
+
+    free(data);
+    return ok;
 }
 
 /* |a - b| <= tolerance; says both when not. NaN fails. */

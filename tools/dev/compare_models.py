@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Compares the dlm program with transformers and PEFT on tiny PaliGemma checkpoints.
+"""Compares the dlm program with transformers and PEFT on tiny checkpoints of a family.
 
-    compare_paligemma.py --dlm PROGRAM [--backend cpu] [--random N] [--seed S] [--keep DIR]
-                         [CASE ...]
+    compare_models.py --dlm PROGRAM --family FAMILY [--backend cpu] [--random N] [--seed S]
+                      [--keep DIR] [CASE ...]
 
-Runs the committed cases of tests/golden/models (or the named ones), then N new ones with random
-sizes, types, shards, tensor names, adapters and schedules (made by make_paligemma_goldens.py, seeds
+Runs the family's cases of tests/golden/models (or the named ones), then N new ones with random
+sizes, types, shards, tensor names, adapters and schedules (made by make_models_goldens.py, seeds
 S, S + 1, ...; a failure prints its seed). For each case, at fp32 on the backend:
     tokenize   the whole input has the processor's ids
     score      log-probabilities within 1e-4; gradients within 1e-3 (norm of the difference over
@@ -13,13 +13,12 @@ S, S + 1, ...; a failure prints its seed). For each case, at fp32 on the backend
     prompt     the greedy answer is the same text
     train      20 losses within 1e-3, gradient norms and rates; the same rows; the adapter that
                comes out loads in PEFT without a missing or unexpected key, with our loss
-Needs torch, transformers and peft as make_paligemma_goldens.py does. Exits 1 if anything differs.
+Needs torch, transformers and peft as make_models_goldens.py does. Exits 1 if anything differs.
 """
 import argparse
 import json
 import os
 import pathlib
-import random
 import shutil
 import subprocess
 import sys
@@ -33,8 +32,9 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from make_paligemma_goldens import OUT, Spec, make_case, text_shape, vision_shape
-from paligemma_reference import Encoder, load_model, target_logprobs
+import families
+from make_models_goldens import OUT, make_case
+from models_reference import Reference, Row, label_logprobs
 
 LOGPROB_TOLERANCE = 1e-4
 GRADIENT_TOLERANCE = 1e-3
@@ -72,12 +72,21 @@ class Program:
             raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr}")
         return done
 
-    def score(self, base, prompt, target, image=None, adapter=None, gradients=None):
+    def score(self, base, prompt, target, images=(), adapter=None, gradients=None):
         args = ["score", "--base", f"dir:{base}", "--prompt", prompt, "--target", target, "--json"]
-        args += ["--image", image] if image else []
+        args += image_args(images)
         args += ["--adapter", adapter] if adapter else []
         args += ["--gradients", gradients] if gradients else []
         return json.loads(self.run(*args).stdout)
+
+
+def images_of(folder, member):
+    """Paths of what expected.json says: null, a name, or several."""
+    return [folder / name for name in ([member] if isinstance(member, str) else member or [])]
+
+
+def image_args(images):
+    return [arg for image in images for arg in ("--image", image)]
 
 
 def compare_gradients(report, what, got, want):
@@ -94,10 +103,10 @@ def compare_gradients(report, what, got, want):
 def compare_scores(report, program, folder, expected, tmp):
     for s in expected["scores"]:
         what = f"score {s['prompt']!r} {s['adapter']}"
-        image = s["image"] and folder / s["image"]
+        images = images_of(folder, s["image"])
         adapter = s["adapter"] and folder / s["adapter"]
         file = tmp / "gradients.safetensors" if s["gradients"] else None
-        got = program.score(folder / "base", s["prompt"], s["target"], image, adapter, file)
+        got = program.score(folder / "base", s["prompt"], s["target"], images, adapter, file)
         report.check(got["ids"] == s["ids"], f"{what}: ids")
         diff = max(abs(a - b) for a, b in zip(got["logprobs"], s["logprobs"]))
         report.close("logprob", diff, LOGPROB_TOLERANCE, what)
@@ -105,7 +114,7 @@ def compare_scores(report, program, folder, expected, tmp):
         if file:
             compare_gradients(report, what, load_file(file), load_file(folder / s["gradients"]))
         args = ["tokenize", "--base", f"dir:{folder / 'base'}", "--json", s["prompt"]]
-        args += ["--image", image] if image else []
+        args += image_args(images)
         ids = json.loads(program.run(*args, compute=False).stdout)["ids"]
         report.check(ids + s["ids"] == s["input_ids"], f"{what}: ids of the input")
 
@@ -114,7 +123,7 @@ def compare_generations(report, program, folder, expected):
     for g in expected["generations"]:
         args = ["prompt", "--base", f"dir:{folder / 'base'}", "--temp", "0", "--max-tokens",
                 len(g["ids"])]
-        args += ["--image", folder / g["image"]] if g["image"] else []
+        args += image_args(images_of(folder, g["image"]))
         args += ["--adapter", folder / g["adapter"]] if g["adapter"] else []
         text = program.run(*args, g["prompt"]).stdout
         report.check(text == g["text"] + "\n",
@@ -142,11 +151,11 @@ def compare_trace(report, what, steps, want, rows):
         report.check(sorted(step["rows"]) == sorted(rows), f"{what} step {i + 1}: {step['rows']}")
 
 
-def peft_loss(report, what, folder, adapter, encoder, row):
+def peft_loss(report, what, reference, adapter, row):
     """Loss of one row in PEFT with our adapter, after a check of its keys."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = PeftModel.from_pretrained(load_model(folder / "base"), adapter).eval()
+        model = PeftModel.from_pretrained(reference.model(), adapter).eval()
         result = model.load_adapter(adapter, adapter_name="again")
     for w in caught:
         report.check("adapter key" not in str(w.message), f"{what}: PEFT says {w.message}")
@@ -156,14 +165,13 @@ def peft_loss(report, what, folder, adapter, encoder, row):
     num = sum(p.numel() for n, p in model.named_parameters() if ".default." in n)
     ours = sum(t.numel() for t in load_file(adapter / "adapter_model.safetensors").values())
     report.check(num == ours, f"{what}: PEFT adapts {num} parameters, the file has {ours}")
-    inputs, target = encoder.row(*row)
+    inputs, labels = reference.encoder.row(row)
     with torch.no_grad():
-        return -target_logprobs(model, inputs, target).mean().item()
+        return -label_logprobs(model, inputs, labels).mean().item()
 
 
-def compare_training(report, program, folder, expected, tmp):
-    encoder = Encoder(folder / "base")
-    image = folder / "images" / "one.png"
+def compare_training(report, program, reference, folder, expected, tmp):
+    row = Row(reference.family.CAPTION, "a red star", (folder / "images" / "one.png",))
     runs = [(want, ["--init-adapter", folder / want["adapter"]]) for want in expected["training"]]
     runs.append((None, ["--max-steps", 3]))  # of its own, with what the document says
     runs.append((None, ["--max-steps", 1, "--init-adapter", folder / "adapter_wide",
@@ -177,13 +185,13 @@ def compare_training(report, program, folder, expected, tmp):
         adapter = pathlib.Path(next(line.split(":", 1)[1].strip()
                                     for line in done.stderr.splitlines()
                                     if line.startswith("adapter:")))
-        ours = program.score(folder / "base", "caption en", "a red star", image, adapter)["loss"]
-        theirs = peft_loss(report, what, folder, adapter, encoder,
-                           ("caption en", "a red star", image))
+        ours = program.score(folder / "base", row.question, row.answer, row.images, adapter)["loss"]
+        theirs = peft_loss(report, what, reference, adapter, row)
         report.close("loss in PEFT", abs(ours - theirs), LOGPROB_TOLERANCE, what)
 
 
-def compare_case(report, program, folder):
+def compare_case(report, program, family, folder):
+    reference = Reference(family, folder / "base")
     expected = json.loads((folder / "expected.json").read_text())
     with tempfile.TemporaryDirectory() as tmp:
         tmp = pathlib.Path(tmp)
@@ -191,7 +199,8 @@ def compare_case(report, program, folder):
         for name, call in (
                 ("score", lambda: compare_scores(report, program, folder, expected, tmp)),
                 ("prompt", lambda: compare_generations(report, program, folder, expected)),
-                ("train", lambda: compare_training(report, program, folder, expected, tmp))):
+                ("train", lambda: compare_training(report, program, reference, folder, expected,
+                                                   tmp))):
             try:
                 call()
             except (RuntimeError, subprocess.TimeoutExpired, OSError, ValueError, KeyError,
@@ -199,47 +208,10 @@ def compare_case(report, program, folder):
                 report.check(False, f"{folder.name} {name}: {type(e).__name__}: {e}")
 
 
-def random_adapter(rng):
-    options = {"r": rng.randint(1, 9), "lora_alpha": rng.randint(1, 20),
-               "use_rslora": rng.random() < 0.3}
-    if rng.random() < 0.4:
-        options["rank_pattern"] = {rng.choice(["q_proj", "layers.0.self_attn.v_proj"]): 3}
-        options["alpha_pattern"] = {rng.choice(["v_proj", "o_proj"]): 7}
-    return options
-
-
-def random_spec(seed):
-    rng = random.Random(seed)
-    heads = rng.choice([1, 2, 3, 4, 6, 8])
-    kv_heads = rng.choice([k for k in range(1, heads + 1) if heads % k == 0])
-    vision_heads = rng.choice([1, 2, 3, 4])
-    patch = rng.choice([7, 14, 14, 16])
-    step = rng.choice([1, 4, 4, 8])
-    size = lambda low, high: rng.randint(low // step, high // step) * step
-    wide = random_adapter(rng)
-    if rng.random() < 0.5:
-        wide["target_modules"] = rng.sample(
-            ["q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "fc1", "fc2", "linear",
-             "gate_proj", "up_proj", "down_proj"], 4)
-    return Spec(
-        f"random_{seed}", seed, rng.choice([torch.float32, torch.bfloat16, torch.float16]),
-        rng.randint(1, 4), rng.choice(["old", "new", "v5"]), rng.random() < 0.5,
-        text_shape(size(40, 160), size(64, 240), rng.randint(1, 3), heads, kv_heads,
-                   2 * rng.randint(4, 24)),
-        vision_shape(vision_heads * rng.randint(8, 30), size(48, 200), rng.randint(1, 3),
-                     vision_heads),
-        patch * rng.randint(1, 5), patch,
-        {"learning_rate": rng.choice([2e-4, 5e-4, 1e-3, 2e-3]),
-         "lr_scheduler": rng.choice(["constant", "linear", "cosine"]),
-         "warmup_ratio": rng.choice([0.0, 0.1, 0.25]), "micro_batch_size": rng.randint(1, 3),
-         "grad_accum": rng.randint(1, 3), "gradient_checkpointing": rng.random() < 0.5},
-        random_adapter(rng), wide, num_pad_rows=rng.choice([0, 0, 5, 64]),
-        num_held_out=rng.randint(0, 1))
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--dlm", required=True)
+    parser.add_argument("--family", required=True, choices=families.NAMES)
     parser.add_argument("--backend", default="cpu", choices=["cpu", "opencl", "vulkan"])
     parser.add_argument("--random", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=1000)
@@ -249,19 +221,20 @@ def main():
     torch.set_num_threads(1)
     report = Report()
     program = Program(os.path.abspath(args.dlm), args.backend, None)
-    names = args.cases or sorted(p.name for p in OUT.iterdir() if p.is_dir())
+    family = families.family(args.family)
+    names = args.cases or [spec.name for spec in family.SPECS]
     folders = [(OUT / name, None) for name in names]
     made = args.keep or pathlib.Path(tempfile.mkdtemp())
     folders += [(made / f"random_{s}", s) for s in range(args.seed, args.seed + args.random)]
     for folder, seed in folders:
         if seed is not None and not (folder / "expected.json").exists():
             try:
-                make_case(folder, random_spec(seed))
+                make_case(family, folder, family.random_spec(seed))
             except (AssertionError, SystemExit) as e:  # of the reference itself: no comparison
                 print(f"{folder.name}: left out, {e}", flush=True)
                 continue
         before = report.failed
-        compare_case(report, program, folder)
+        compare_case(report, program, family, folder)
         print(f"{folder.name} on {args.backend}: {report.failed - before} failed", flush=True)
     if not args.keep:
         shutil.rmtree(made)

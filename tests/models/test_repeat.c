@@ -1,6 +1,7 @@
 /* Training gives the same bytes again, on every backend: from the same seed, with a cold and a warm
  * cache of vision features, with other numbers of threads, and when it is killed at random moments
- * and resumed. The runs that are killed are this program's own, started anew with arguments. */
+ * and resumed. The argument is the name of a case. The runs that are killed are this program's own,
+ * started anew with other arguments. */
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -24,15 +25,6 @@ static uint32_t next_random(uint32_t below)
 }
 
 /* --- the document --- */
-
-static void copy_file(const char *from, const char *to)
-{
-    size_t bytes = 0;
-    char *data = get_file(from, &bytes);
-
-    CHECK(data && put_file(to, data, bytes));
-    free(data);
-}
 
 /* text with the first `from` replaced; NULL when it is not there. Owned by the caller. */
 static char *replaced(const char *text, const char *from, const char *to)
@@ -302,7 +294,6 @@ static void run_kills(const char *unbroken)
 
 static void run_backend(void)
 {
-    case_name = "bf16_new";
     check_model_case("training with dropout");
     tmp_make();
     if (make_document()) {
@@ -321,6 +312,10 @@ int main(int argc, char **argv)
     share_kernels();
     if (argc == 6 && !strcmp(argv[1], "--child"))
         return child(argv);
-    for_each_backend(run_backend);
+    check_case("a case is named");
+    if (CHECK(argc == 2)) {
+        case_name = argv[1];
+        for_each_backend(run_backend);
+    }
     return check_summary();
 }
