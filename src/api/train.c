@@ -108,49 +108,6 @@ static enum dlm_status open_store(struct dlm_train_call *t)
     return st ? st : dlm_train_take_run(t);
 }
 
-static enum dlm_status put_image(struct dlm_ctx *ctx, void *user, const char *abs_path,
-                                 char sha[65])
-{
-    return dlm_blob_put(ctx, user, abs_path, sha, NULL);
-}
-
-static enum dlm_status make_rows(struct dlm_train_call *t)
-{
-    struct dlm_rows_options options = {.put_image = put_image, .user = t->store,
-                                       .sources = &t->sources, .seed = t->seed};
-
-    enum dlm_status st = dlm_doc_sources_read(t->ctx, t->doc, &t->sources);
-    if (!st)
-        st = dlm_rows_from_doc(t->ctx, &t->rows, t->doc, &options);
-    if (!st && t->rows.num_images_without_caption)
-        dlm_log(t->ctx, DLM_LOG_WARNING, "%zu of %zu images have no caption",
-                t->rows.num_images_without_caption, t->rows.num_images);
-    return st;
-}
-
-/* Has read every image once. Those that cannot be read end the call after all have been named, or
- * are left out. */
-static enum dlm_status check_images(struct dlm_train_call *t)
-{
-    enum dlm_status st = dlm_train_check_images(
-        t->store, t->s->model, !t->doc->training.cache.enabled, &t->rows);
-    const size_t num_bad = t->rows.num_bad_images;
-
-    if (st || !num_bad)
-        return st;
-    if (t->params->skip_bad_images) {
-        dlm_log(t->ctx, DLM_LOG_WARNING, "%zu of %zu images cannot be read: trained without %s",
-                num_bad, t->rows.num_images, num_bad == 1 ? "it" : "them");
-        return DLM_OK;
-    }
-    if (num_bad > 1)
-        dlm_fail(t->ctx, DLM_ERR_INVALID, "%zu of %zu images cannot be read", num_bad,
-                 t->rows.num_images);
-    dlm_log(t->ctx, DLM_LOG_HINT, "--skip-bad-images trains without %s",
-            num_bad == 1 ? "it" : "them");
-    return DLM_ERR_INVALID;
-}
-
 static bool stated(const struct dlm_train_call *t, const char *key)
 {
     return dlm_doc_is_written(t->doc, key);
@@ -325,17 +282,17 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     t->started_at = time(NULL);
     enum dlm_status st = open_store(t);
     if (!st)
-        st = make_rows(t);
+        st = dlm_train_make_rows(t);
     if (!st)
         st = dlm_train_take_session(t);
-    if (!st && t->doc->system_prompt)
-        dlm_session_warn_system_prompt(t->s);
+    if (!st)
+        st = dlm_train_check_rows(t);
     if (!st)
         st = dlm_train_hash_base(t);
     if (!st)
         st = dlm_train_check_lock(t);
     if (!st)
-        st = check_images(t);
+        st = dlm_train_check_row_images(t);
     if (!st)
         st = dlm_train_data_init(&t->data, t->ctx, &t->rows, t->store, t->s->model, t->s->tok,
                                  t->doc->training.sequence_len);

@@ -58,6 +58,12 @@ struct dlm_train_call {
  * another base open than the document's. */
 enum dlm_status dlm_train_take_session(struct dlm_train_call *t) DLM_CHECK_RESULT;
 
+/* train_rows.c: t->rows; whether the base takes them, which are made to fit it; and, once every
+ * image has been read, whether those that cannot be are left out, after all have been named. */
+enum dlm_status dlm_train_make_rows(struct dlm_train_call *t) DLM_CHECK_RESULT;
+enum dlm_status dlm_train_check_rows(struct dlm_train_call *t) DLM_CHECK_RESULT;
+enum dlm_status dlm_train_check_row_images(struct dlm_train_call *t) DLM_CHECK_RESULT;
+
 /* train_adapter.c: makes t->lora and t->origin; *tensors (owned) as of dlm_train_load_state(). */
 enum dlm_status dlm_train_make_adapter(struct dlm_train_call *t,
                                        struct dlm_checkpoint **tensors) DLM_CHECK_RESULT;

@@ -40,6 +40,8 @@ enum dlm_doc_backend {
     DLM_DOC_BACKEND_VULKAN,
 };
 
+enum dlm_doc_loss_on { DLM_DOC_LOSS_ON_ASSISTANT, DLM_DOC_LOSS_ON_ALL };
+
 enum dlm_doc_preference_method { DLM_DOC_PREFERENCE_DPO, DLM_DOC_PREFERENCE_ORPO };
 enum dlm_doc_loss_type { DLM_DOC_LOSS_SIGMOID, DLM_DOC_LOSS_HINGE, DLM_DOC_LOSS_IPO };
 enum dlm_doc_reference { DLM_DOC_REFERENCE_BASE, DLM_DOC_REFERENCE_PRE_ADAPTER };
@@ -155,6 +157,8 @@ struct dlm_doc_training {
     enum dlm_doc_policy sources_policy;
     bool gradient_checkpointing;  /* not in the reference */
     enum dlm_doc_backend backend; /* not in the reference */
+    const char *caption_prompt;   /* not in the reference; NULL: the family's own words */
+    enum dlm_doc_loss_on loss_on; /* not in the reference */
 };
 
 struct dlm_doc_export {

@@ -11,6 +11,7 @@ static const char *const optimizer_choices[] = {
 static const char *const scheduler_choices[] = {"cosine", "linear", "constant", NULL};
 static const char *const precision_choices[] = {"bf16", "fp16", "fp32", NULL};
 static const char *const backend_choices[] = {"auto", "cpu", "opencl", "vulkan", NULL};
+static const char *const loss_on_choices[] = {"assistant", "all", NULL};
 static const char *const method_choices[] = {"dpo", "orpo", NULL};
 static const char *const loss_choices[] = {"sigmoid", "hinge", "ipo", NULL};
 static const char *const reference_choices[] = {"base", "pre_adapter", NULL};
@@ -154,6 +155,9 @@ static const struct dlm_schema_field training_fields[] = {
     CHOICE(struct dlm_doc_training, sources_policy, policy_choices, DLM_DOC_POLICY_PERMISSIVE),
     BOOL(struct dlm_doc_training, gradient_checkpointing, false),
     CHOICE(struct dlm_doc_training, backend, backend_choices, DLM_DOC_BACKEND_AUTO),
+    {MEMBER(struct dlm_doc_training, caption_prompt), .type = DLM_SCHEMA_STR,
+     .can_be_null = true, .is_non_empty = true},
+    CHOICE(struct dlm_doc_training, loss_on, loss_on_choices, DLM_DOC_LOSS_ON_ASSISTANT),
 };
 const struct dlm_schema_map dlm_schema_training =
     TABLE(struct dlm_doc_training, training_fields, "TrainingConfig");

@@ -81,6 +81,8 @@ struct dlm_family {
     /* Adds the tokens that the family's processor adds to a tokenizer without them. */
     enum dlm_status (*add_tokens)(struct dlm_ctx *ctx, struct dlm_tokenizer *tok);
     bool has_one_image_size; /* plan_image does not ask for the size */
+    bool has_one_image;   /* a document's row shows no more than one */
+    bool has_system_turn; /* encode takes one */
     /* What an image of this size becomes. No pixels, no weights: DLM_ERR_INVALID is a size that
      * the family refuses. */
     enum dlm_status (*plan_image)(struct dlm_ctx *ctx, const struct dlm_model *m,

@@ -20,6 +20,7 @@ struct builder {
     struct dlm_rows *out;
     const struct dlm_doc *doc;
     const struct dlm_rows_options *params;
+    const struct dlm_part *system; /* the document's system prompt, or NULL */
     size_t cap;
     struct counter *counters; /* hash table; a free slot has an empty id */
     size_t counters_len, num_counters;
@@ -70,15 +71,26 @@ static enum dlm_status take_index(struct builder *b, const char *id, int64_t *in
 
 /* --- rows ---------------------------------------------------------------------------------- */
 
-/* A row's conversation: at most an image and a request, then what is learned. */
-struct exchange {
-    struct dlm_turn turns[2];
-    struct dlm_part parts[3];
+/* What questions are about: images, and prose between them. Everything lies in the rows' arena. */
+struct subject {
+    struct dlm_part *parts;
+    struct dlm_row_image *images; /* in the order of their parts */
+    size_t num_parts, num_images;
+    size_t cap_parts, cap_images;
+    bool is_bad; /* one of the images cannot be read */
 };
 
 static struct dlm_part text_part(const char *text, size_t len)
 {
     return (struct dlm_part){.kind = DLM_PART_TEXT, .text = text, .len = len};
+}
+
+static struct dlm_part stripped(const struct dlm_doc_section *section)
+{
+    struct dlm_part part = text_part(section->content, section->content_len);
+
+    dlm_text_strip(&part.text, &part.len);
+    return part;
 }
 
 static enum dlm_status copy_text(struct builder *b, struct dlm_part *part)
@@ -89,36 +101,79 @@ static enum dlm_status copy_text(struct builder *b, struct dlm_part *part)
     return part->text ? DLM_OK : DLM_ERR_MEMORY;
 }
 
-/* The row's conversation: request NULL is prose; image NULL is no image. Texts may belong to
- * anybody. */
-static enum dlm_status converse(struct builder *b, struct dlm_row *row,
-                                const struct dlm_row_image *image, const struct dlm_part *request,
-                                const struct dlm_part *learned)
+/* Adds a part, of which the text is copied. */
+static enum dlm_status add_part(struct builder *b, struct subject *s, struct dlm_part part)
 {
-    struct exchange *x = dlm_arena_alloc(b->ctx, &b->out->arena, sizeof(*x));
+    if (copy_text(b, &part) || !dlm_arena_grow(b->ctx, &b->out->arena, &s->parts, &s->cap_parts,
+                                               s->num_parts, sizeof(part)))
+        return DLM_ERR_MEMORY;
+    s->parts[s->num_parts++] = part;
+    return DLM_OK;
+}
+
+static enum dlm_status add_subject_image(struct builder *b, struct subject *s,
+                                         const struct dlm_row_image *image)
+{
+    if (!dlm_arena_grow(b->ctx, &b->out->arena, &s->images, &s->cap_images, s->num_images,
+                        sizeof(*image)))
+        return DLM_ERR_MEMORY;
+    s->images[s->num_images++] = *image;
+    return add_part(b, s, (struct dlm_part){.kind = DLM_PART_IMAGE});
+}
+
+/* Prose that follows prose begins a paragraph. */
+static enum dlm_status add_subject_prose(struct builder *b, struct subject *s,
+                                         const struct dlm_part *text)
+{
+    const bool follows = s->num_parts && s->parts[s->num_parts - 1].kind == DLM_PART_TEXT;
+    enum dlm_status st = DLM_OK;
+
+    if (text->len && follows)
+        st = add_part(b, s, text_part("\n\n", 2));
+    return !text->len || st ? st : add_part(b, s, *text);
+}
+
+/* The row's conversation: what the system says, what is asked about the subject, and the answer.
+ * Texts of request and answer may belong to anybody. */
+static enum dlm_status converse(struct builder *b, struct dlm_row *row,
+                                const struct subject *about, const struct dlm_part *request,
+                                const struct dlm_part *answer)
+{
+    struct dlm_arena *arena = &b->out->arena;
+    const size_t num_asked = about->num_parts + 1;
+    struct dlm_turn *turns = dlm_arena_alloc(b->ctx, arena, 3 * sizeof(*turns));
+    struct dlm_part *asked = dlm_arena_alloc(b->ctx, arena, (num_asked + 1) * sizeof(*asked));
     size_t num = 0;
 
-    if (!x)
+    if (!turns || !asked)
         return DLM_ERR_MEMORY;
-    row->conversation.turns = x->turns;
-    if (image) {
-        x->parts[num++].kind = DLM_PART_IMAGE;
-        row->images = image;
-        row->num_images = 1;
-    }
-    if (request) {
-        x->parts[num++] = *request;
-        x->turns[row->conversation.num_turns++] =
-            (struct dlm_turn){.role = DLM_TURN_USER, .parts = x->parts, .num_parts = num};
-    }
-    x->parts[num] = *learned;
-    x->turns[row->conversation.num_turns++] =
-        (struct dlm_turn){.role = request ? DLM_TURN_ASSISTANT : DLM_TURN_PROSE,
-                          .parts = x->parts + num, .num_parts = 1};
-    enum dlm_status st = DLM_OK;
-    for (size_t i = 0; !st && i <= num; i++)
-        st = copy_text(b, &x->parts[i]);
-    return st;
+    if (about->num_parts)
+        memcpy(asked, about->parts, about->num_parts * sizeof(*asked));
+    asked[num_asked - 1] = *request;
+    asked[num_asked] = *answer;
+    if (b->system)
+        turns[num++] = (struct dlm_turn){DLM_TURN_SYSTEM, b->system, 1};
+    turns[num++] = (struct dlm_turn){DLM_TURN_USER, asked, num_asked};
+    turns[num++] = (struct dlm_turn){DLM_TURN_ASSISTANT, asked + num_asked, 1};
+    row->conversation = (struct dlm_conversation){turns, num};
+    row->images = about->images;
+    row->num_images = about->num_images;
+    enum dlm_status st = copy_text(b, &asked[num_asked - 1]);
+    return st ? st : copy_text(b, &asked[num_asked]);
+}
+
+/* Prose alone. */
+static enum dlm_status tell(struct builder *b, struct dlm_row *row, const struct dlm_part *text)
+{
+    struct dlm_turn *turn = dlm_arena_alloc(b->ctx, &b->out->arena, sizeof(*turn));
+    struct dlm_part *part = dlm_arena_alloc(b->ctx, &b->out->arena, sizeof(*part));
+
+    if (!turn || !part)
+        return DLM_ERR_MEMORY;
+    *part = *text;
+    *turn = (struct dlm_turn){DLM_TURN_PROSE, part, 1};
+    row->conversation = (struct dlm_conversation){turn, 1};
+    return copy_text(b, part);
 }
 
 /* Numbers *row and adds it. */
@@ -130,20 +185,13 @@ static enum dlm_status add_row(struct builder *b, struct dlm_row *row)
     if (st)
         return st;
     row->is_val = dlm_rows_is_val(b->params->seed, row->section_id, row->index);
+    row->is_all_learned = b->doc->training.loss_on == DLM_DOC_LOSS_ON_ALL;
     if (!dlm_arena_grow(b->ctx, &out->arena, &out->rows, &b->cap, out->num_rows,
                         sizeof(*out->rows)))
         return DLM_ERR_MEMORY;
     out->rows[out->num_rows++] = *row;
     out->num_val += row->is_val;
     return DLM_OK;
-}
-
-static struct dlm_part stripped(const struct dlm_doc_section *section)
-{
-    struct dlm_part part = text_part(section->content, section->content_len);
-
-    dlm_text_strip(&part.text, &part.len);
-    return part;
 }
 
 static enum dlm_status add_prose(struct builder *b, const struct dlm_doc_section *section)
@@ -154,7 +202,7 @@ static enum dlm_status add_prose(struct builder *b, const struct dlm_doc_section
     if (!text.len)
         return DLM_OK;
     memcpy(row.section_id, section->id, sizeof(row.section_id));
-    enum dlm_status st = converse(b, &row, NULL, NULL, &text);
+    enum dlm_status st = tell(b, &row, &text);
     return st ? st : add_row(b, &row);
 }
 
@@ -183,55 +231,58 @@ static enum dlm_status find_image(struct builder *b, const struct dlm_doc_sectio
     return st == DLM_ERR_IO || st == DLM_ERR_INVALID ? DLM_OK : st;
 }
 
-/* *out: NULL for an image that cannot be read. */
+/* image->file NULL: an image that cannot be read. */
 static enum dlm_status store_image(struct builder *b, const struct dlm_doc_section *section,
-                                   const struct dlm_row_image **out)
+                                   struct dlm_row_image *image)
 {
-    struct dlm_row_image *image = dlm_arena_alloc(b->ctx, &b->out->arena, sizeof(*image));
-    enum dlm_status st = image ? DLM_OK : DLM_ERR_MEMORY;
+    enum dlm_status st;
 
-    *out = NULL;
+    *image = (struct dlm_row_image){.line = section->start_line, .index = b->out->num_images++};
     DLM_REQUIRE(b->ctx, b->params->put_image != NULL);
     DLM_REQUIRE(b->ctx, section->source_file || b->doc->path);
-    if (!st)
-        st = find_image(b, section, &image->file);
-    if (st || !image->file)
-        return st;
-    image->line = section->start_line;
-    st = b->params->put_image(b->ctx, b->params->user, image->file, image->sha);
-    *out = image;
+    st = find_image(b, section, &image->file);
+    if (!st && !image->file)
+        b->out->num_bad_images++;
+    else if (!st)
+        st = b->params->put_image(b->ctx, b->params->user, image->file, image->sha);
 done:
     return st;
 }
 
-/* Leaves the image in *image for the questions after it, NULL if it cannot be read. */
-static enum dlm_status add_image(struct builder *b, const struct dlm_doc_section *section,
-                                 const struct dlm_row_image **image)
+/* The request for a caption: in the document's words, else in the family's. */
+static struct dlm_part caption_request(const struct builder *b)
 {
-    static const struct dlm_part request = {.kind = DLM_PART_CAPTION_REQUEST};
+    const char *words = b->doc->training.caption_prompt;
+
+    return words ? text_part(words, strlen(words))
+                 : (struct dlm_part){.kind = DLM_PART_CAPTION_REQUEST};
+}
+
+/* Stores the image, and adds the row of its caption. */
+static enum dlm_status add_image(struct builder *b, const struct dlm_doc_section *section,
+                                 struct dlm_row_image *image)
+{
     struct dlm_row row = {.line = section->start_line};
-    const struct dlm_part caption = stripped(section);
+    const struct dlm_part request = caption_request(b), caption = stripped(section);
+    struct subject about = {0};
 
     enum dlm_status st = store_image(b, section, image);
-    if (st)
+    if (st || !image->file)
         return st;
-    b->out->num_images++;
-    if (!*image) {
-        b->out->num_bad_images++;
-        return DLM_OK;
-    }
-    if (!caption.len) {
+    image->has_caption = caption.len > 0;
+    if (!image->has_caption) {
         b->out->num_images_without_caption++;
         return DLM_OK;
     }
-    dlm_doc_section_id(section, (*image)->sha, row.section_id);
-    st = converse(b, &row, *image, &request, &caption);
+    dlm_doc_section_id(section, image->sha, row.section_id);
+    st = add_subject_image(b, &about, image);
+    if (!st)
+        st = converse(b, &row, &about, &request, &caption);
     return st ? st : add_row(b, &row);
 }
 
-/* image: what the questions ask about, or NULL. */
 static enum dlm_status add_instruction(struct builder *b, const struct dlm_doc_section *section,
-                                       const struct dlm_row_image *image)
+                                       const struct subject *about)
 {
     struct dlm_arena scratch = {0};
     struct dlm_doc_pair *pairs = NULL;
@@ -239,12 +290,12 @@ static enum dlm_status add_instruction(struct builder *b, const struct dlm_doc_s
 
     enum dlm_status st =
         dlm_doc_parse_pairs(b->ctx, &scratch, b->doc->path, section, &pairs, &num_pairs);
-    for (size_t i = 0; !st && i < num_pairs; i++) {
+    for (size_t i = 0; !st && !about->is_bad && i < num_pairs; i++) {
         struct dlm_row row = {.line = section->start_line};
         const struct dlm_part question = text_part(pairs[i].question, pairs[i].question_len);
         const struct dlm_part answer = text_part(pairs[i].answer, pairs[i].answer_len);
         memcpy(row.section_id, section->id, sizeof(row.section_id));
-        st = converse(b, &row, image, &question, &answer);
+        st = converse(b, &row, about, &question, &answer);
         if (!st)
             st = add_row(b, &row);
     }
@@ -252,36 +303,86 @@ static enum dlm_status add_instruction(struct builder *b, const struct dlm_doc_s
     return st;
 }
 
+/* --- sections ------------------------------------------------------------------------------ */
+
+static bool is_of(const struct dlm_doc_section *section, enum dlm_doc_section_type type)
+{
+    return section->type == type;
+}
+
+/* Gathers what the instruction sections[at], the first after other sections, is about: the images
+ * that stand directly before it, with the prose between them. images: by section. */
+static enum dlm_status find_subject(struct builder *b, const struct dlm_doc_section *sections,
+                                    size_t at, const struct dlm_row_image *images,
+                                    struct subject *about)
+{
+    enum dlm_status st = DLM_OK;
+    size_t first = at;
+
+    *about = (struct subject){0};
+    if (!at || !is_of(&sections[at - 1], DLM_DOC_SECTION_IMAGE))
+        return DLM_OK;
+    for (size_t i = at; i-- > 0;) {
+        if (is_of(&sections[i], DLM_DOC_SECTION_IMAGE))
+            first = i;
+        else if (!is_of(&sections[i], DLM_DOC_SECTION_PROSE))
+            break;
+    }
+    for (size_t i = first; !st && i < at; i++) {
+        const struct dlm_part text = stripped(&sections[i]);
+        if (is_of(&sections[i], DLM_DOC_SECTION_PROSE))
+            st = add_subject_prose(b, about, &text);
+        else if (images[i].file)
+            st = add_subject_image(b, about, &images[i]);
+        else
+            about->is_bad = true;
+    }
+    return st;
+}
+
 static enum dlm_status add_sections(struct builder *b, const struct dlm_doc_section *sections,
                                     size_t num_sections)
 {
-    const struct dlm_row_image *image = NULL; /* of the section before */
-    bool was_bad_image = false;               /* that section: its image cannot be read */
-    enum dlm_status st = DLM_OK;
+    struct dlm_row_image *images = dlm_alloc_array(b->ctx, num_sections + 1, sizeof(*images));
+    struct subject about = {0}; /* of the instruction before, if there is none between */
+    enum dlm_status st = images ? DLM_OK : DLM_ERR_MEMORY;
 
     for (size_t i = 0; !st && i < num_sections; i++) {
         const struct dlm_doc_section *section = &sections[i];
-        const struct dlm_row_image *about = image;
-        const bool is_about_bad = was_bad_image;
-        image = NULL;
-        was_bad_image = false;
         switch (section->type) {
         case DLM_DOC_SECTION_PROSE:
             st = add_prose(b, section);
             break;
         case DLM_DOC_SECTION_INSTRUCTION:
-            if (!is_about_bad)
-                st = add_instruction(b, section, about);
+            if (!i || !is_of(&sections[i - 1], DLM_DOC_SECTION_INSTRUCTION))
+                st = find_subject(b, sections, i, images, &about);
+            if (!st)
+                st = add_instruction(b, section, &about);
             break;
         case DLM_DOC_SECTION_IMAGE:
-            st = add_image(b, section, &image);
-            was_bad_image = !image;
+            st = add_image(b, section, &images[i]);
             break;
         default: /* preference and audio: refused by dlm_doc_check_trainable() */
             break;
         }
     }
+    dlm_free(images);
     return st;
+}
+
+static enum dlm_status take_system(struct builder *b)
+{
+    const char *words = b->doc->system_prompt;
+    struct dlm_part *part;
+
+    if (!words)
+        return DLM_OK;
+    part = dlm_arena_alloc(b->ctx, &b->out->arena, sizeof(*part));
+    if (!part)
+        return DLM_ERR_MEMORY;
+    *part = text_part(words, strlen(words));
+    b->system = part;
+    return copy_text(b, part);
 }
 
 enum dlm_status dlm_rows_from_doc(struct dlm_ctx *ctx, struct dlm_rows *out,
@@ -289,7 +390,9 @@ enum dlm_status dlm_rows_from_doc(struct dlm_ctx *ctx, struct dlm_rows *out,
 {
     struct builder b = {.ctx = ctx, .out = out, .doc = doc, .params = params};
 
-    enum dlm_status st = add_sections(&b, doc->sections, doc->num_sections);
+    enum dlm_status st = take_system(&b);
+    if (!st)
+        st = add_sections(&b, doc->sections, doc->num_sections);
     if (!st && params->sources)
         st = add_sections(&b, params->sources->sections, params->sources->num_sections);
     dlm_free(b.counters);
@@ -307,6 +410,57 @@ void dlm_rows_keep(struct dlm_rows *rows, const bool *keep)
             rows->num_val -= rows->rows[i].is_val;
     }
     rows->num_rows = num;
+}
+
+void dlm_rows_drop_system(struct dlm_rows *rows)
+{
+    for (size_t i = 0; i < rows->num_rows; i++) {
+        struct dlm_conversation *c = &rows->rows[i].conversation;
+        if (c->turns[0].role == DLM_TURN_SYSTEM) {
+            c->turns++;
+            c->num_turns--;
+        }
+    }
+}
+
+/* The last image of a row, which has several, and the words behind it. */
+static enum dlm_status keep_last_image(struct dlm_ctx *ctx, struct dlm_arena *arena,
+                                       struct dlm_row *row)
+{
+    const struct dlm_conversation *c = &row->conversation;
+    struct dlm_turn *turns = dlm_arena_alloc(ctx, arena, c->num_turns * sizeof(*turns));
+
+    if (!turns)
+        return DLM_ERR_MEMORY;
+    memcpy(turns, c->turns, c->num_turns * sizeof(*turns));
+    for (size_t i = 0; i < c->num_turns; i++) {
+        size_t last = turns[i].role == DLM_TURN_USER ? turns[i].num_parts - 1 : 0;
+        while (last && turns[i].parts[last].kind != DLM_PART_IMAGE)
+            last--;
+        turns[i].parts += last;
+        turns[i].num_parts -= last;
+    }
+    row->conversation.turns = turns;
+    row->images += row->num_images - 1;
+    row->num_images = 1;
+    return DLM_OK;
+}
+
+enum dlm_status dlm_rows_keep_last_images(struct dlm_ctx *ctx, struct dlm_rows *rows,
+                                          const struct dlm_row **lost)
+{
+    enum dlm_status st = DLM_OK;
+
+    *lost = NULL;
+    for (size_t i = 0; !st && !*lost && i < rows->num_rows; i++) {
+        struct dlm_row *row = &rows->rows[i];
+        for (size_t k = 0; k + 1 < row->num_images; k++)
+            if (!row->images[k].has_caption)
+                *lost = row;
+        if (!*lost && row->num_images > 1)
+            st = keep_last_image(ctx, &rows->arena, row);
+    }
+    return st;
 }
 
 void dlm_rows_finish(struct dlm_rows *rows)

@@ -10,14 +10,18 @@ struct dlm_row_image {
     char sha[65];     /* of its blob */
     const char *file; /* absolute path */
     int64_t line;     /* of its fence in the document; 0 when ingested */
+    size_t index;     /* of its section among those of images */
+    bool has_caption; /* and so a row of its own */
 };
 
 /* A section of prose is a row of that; a caption one of an image, the request for a caption, and
- * the caption; each question and answer one, with the image that the section is about. */
+ * the caption; each question and answer one, with the images that the section is about and the
+ * prose between them. A document's system prompt stands before each request. */
 struct dlm_row {
     char section_id[17]; /* of an image: with its blob hash */
     int64_t index;       /* counts the rows with this section_id */
     bool is_val;         /* belongs to the validation split */
+    bool is_all_learned; /* every token but those of images, instead of the answer */
     int64_t line;        /* of the section in the document; 0 when ingested */
     struct dlm_conversation conversation;
     const struct dlm_row_image *images; /* [num_images], in the order of their parts */
@@ -46,9 +50,11 @@ struct dlm_rows_options {
 };
 
 /* Makes the rows of a document. Paths of images are resolved against doc->path, which must be set
- * when there are images. The first instruction section directly after an image section (only blank
- * prose between, which the parser drops) asks about that image. *out must be all zero; finish it
- * also after a failure. Preference and audio sections give no rows.
+ * when there are images. Instruction sections that follow each other directly after an image
+ * section (blank prose between does not count: the parser drops it) ask about that image, about
+ * those before it that only prose separates from it, and show that prose; it is a row of its own
+ * all the same, as captions are. *out must be all zero; finish it also after a failure. Preference
+ * and audio sections give no rows.
  * An image whose path leads to no file that can be read is logged as an error and counted, so that
  * all of them are named: it and the questions about it give no rows, and the caller decides whether
  * to go on. DLM_ERR_PARSE: a section's Q/A text is malformed. */
@@ -56,6 +62,15 @@ enum dlm_status dlm_rows_from_doc(struct dlm_ctx *ctx, struct dlm_rows *out,
                                   const struct dlm_doc *doc,
                                   const struct dlm_rows_options *params) DLM_CHECK_RESULT;
 void dlm_rows_finish(struct dlm_rows *rows);
+
+/* For bases that have no place for the system prompt: takes it out of every row. */
+void dlm_rows_drop_system(struct dlm_rows *rows);
+
+/* For bases that take one image a row: leaves each the last of its images, without what stands
+ * before that. *lost: the first row that would lose an image that has no row of its own, and keeps
+ * all of them; NULL: none. */
+enum dlm_status dlm_rows_keep_last_images(struct dlm_ctx *ctx, struct dlm_rows *rows,
+                                          const struct dlm_row **lost) DLM_CHECK_RESULT;
 
 /* Keeps the rows i with keep[i]. */
 void dlm_rows_keep(struct dlm_rows *rows, const bool *keep);

@@ -85,6 +85,13 @@ static enum dlm_status cut(struct dlm_train_data *d, struct dlm_train_example *e
     return DLM_OK;
 }
 
+/* Every token is learned but those that stand for images and the first, which nothing foretells. */
+static void learn_all(const struct dlm_train_data *d, struct dlm_input *in)
+{
+    for (size_t t = 1; t < in->ids.len; t++)
+        in->is_label[t] = in->ids.ids[t] != d->model->image_id;
+}
+
 static enum dlm_status make_example(struct dlm_train_data *d, const struct dlm_row *row,
                                     const struct dlm_tokenizer *tok, int64_t sequence_len,
                                     struct dlm_train_example *e)
@@ -95,6 +102,8 @@ static enum dlm_status make_example(struct dlm_train_data *d, const struct dlm_r
     if (!st)
         st = d->model->family->encode(d->ctx, d->model, tok, &row->conversation,
                                       d->plans + e->first_image, &e->input);
+    if (!st && row->is_all_learned)
+        learn_all(d, &e->input);
     return st ? st : cut(d, e, sequence_len);
 }
 

@@ -97,8 +97,7 @@ static char *pixels_path(const struct pixel_store *s, const char *sha,
 
 /* What checking the images of rows has found. */
 struct image_check {
-    const struct dlm_row_image *last; /* the one looked at before: rows about one image follow */
-    bool is_last_bad;
+    enum { NOT_SEEN, GOOD, BAD } *found; /* by an image's index: many rows show one */
     size_t num_saturated;
     const char *saturated; /* the first of them */
 };
@@ -134,11 +133,30 @@ static enum dlm_status check_image(const struct pixel_store *s, const struct dlm
     bool is_saturated = false;
 
     enum dlm_status st = make_pixels(s, shown, &is_saturated);
-    c->last = shown;
-    c->is_last_bad = st == DLM_ERR_PARSE || st == DLM_ERR_INVALID || st == DLM_ERR_UNSUPPORTED;
+    const bool is_bad =
+        st == DLM_ERR_PARSE || st == DLM_ERR_INVALID || st == DLM_ERR_UNSUPPORTED;
+    c->found[shown->index] = is_bad ? BAD : GOOD;
     if (is_saturated && !c->num_saturated++)
         c->saturated = shown->file;
-    return c->is_last_bad ? DLM_OK : st;
+    return is_bad ? DLM_OK : st;
+}
+
+/* *keep: every image of the row is good. */
+static enum dlm_status check_row(const struct pixel_store *s, struct dlm_rows *rows,
+                                 const struct dlm_row *row, struct image_check *c, bool *keep)
+{
+    *keep = true;
+    for (size_t i = 0; i < row->num_images; i++) {
+        const struct dlm_row_image *shown = &row->images[i];
+        if (c->found[shown->index] == NOT_SEEN) {
+            enum dlm_status st = check_image(s, shown, c);
+            if (st)
+                return st;
+            rows->num_bad_images += c->found[shown->index] == BAD;
+        }
+        *keep = *keep && c->found[shown->index] == GOOD;
+    }
+    return DLM_OK;
 }
 
 static void warn_saturated(struct dlm_ctx *ctx, const struct image_check *c)
@@ -157,25 +175,17 @@ enum dlm_status dlm_train_check_images(const struct dlm_store *store,
 {
     const struct pixel_store s = {store, model, no_cache};
     bool *keep = dlm_alloc_array(model->ctx, rows->num_rows + 1, sizeof(*keep));
-    struct image_check c = {0};
-    enum dlm_status st = keep ? DLM_OK : DLM_ERR_MEMORY;
+    struct image_check c = {
+        .found = dlm_alloc_array(model->ctx, rows->num_images + 1, sizeof(*c.found))};
+    enum dlm_status st = keep && c.found ? DLM_OK : DLM_ERR_MEMORY;
 
-    for (size_t i = 0; !st && i < rows->num_rows; i++) {
-        const struct dlm_row *row = &rows->rows[i];
-        keep[i] = true;
-        for (size_t k = 0; !st && k < row->num_images; k++) {
-            const struct dlm_row_image *shown = &row->images[k];
-            if (shown != c.last) {
-                st = check_image(&s, shown, &c);
-                rows->num_bad_images += c.is_last_bad;
-            }
-            keep[i] = keep[i] && !c.is_last_bad;
-        }
-    }
+    for (size_t i = 0; !st && i < rows->num_rows; i++)
+        st = check_row(&s, rows, &rows->rows[i], &c, &keep[i]);
     if (!st) {
         dlm_rows_keep(rows, keep);
         warn_saturated(model->ctx, &c);
     }
+    dlm_free(c.found);
     dlm_free(keep);
     return st;
 }

@@ -85,6 +85,8 @@ static const struct probe probes[] = {
     {"training.sources_policy", "strict", "sources: [{path: ../outside}]"},
     {"training.gradient_checkpointing", "true", NULL},
     {"training.backend", "opencl", NULL},
+    {"training.caption_prompt", "what is it", NULL},
+    {"training.loss_on", "all", NULL},
     {"export.default_quant", "Q8_0", NULL},
     {"export.default_temperature", "0.5", NULL},
     {"export.default_top_p", "0.5", NULL},

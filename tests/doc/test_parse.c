@@ -105,7 +105,8 @@ static void test_front(struct dlm_ctx *ctx)
                    "  lora_alpha: 16.0\n  learning_rate: 2e-4\n  micro_batch_size: 4\n"
                    "  target_modules: '.*language_model.*q_proj'\n  gradient_checkpointing: true\n"
                    "  backend: vulkan\n  precision: bf16\n  seed: true\n"
-                   "  preference: {enabled: false}\n"));
+                   "  preference: {enabled: false}\n  caption_prompt: what is it?\n"
+                   "  loss_on: all\n"));
     if (doc) {
         const struct dlm_doc_training *t = &doc->training;
         CHECK_STR(doc->id, TEST_ID);
@@ -122,6 +123,8 @@ static void test_front(struct dlm_ctx *ctx)
         CHECK(t->gradient_checkpointing);
         CHECK_INT(t->backend, DLM_DOC_BACKEND_VULKAN);
         CHECK_INT(t->precision, DLM_DOC_PRECISION_BF16);
+        CHECK_STR(t->caption_prompt, "what is it?");
+        CHECK_INT(t->loss_on, DLM_DOC_LOSS_ON_ALL);
         CHECK_INT(t->seed, 1);
         CHECK_INT(t->cache.max_bytes, INT64_C(10737418240));
         CHECK_INT(t->preference.reference, DLM_DOC_REFERENCE_PRE_ADAPTER);
@@ -155,6 +158,10 @@ static void test_front(struct dlm_ctx *ctx)
                "<text>:4:1: dlm_version must be an integer, got bool");
     test_fails(ctx, FRONT("training: {target_modules: ''}\n"),
                "<text>:4:12: training.target_modules: String should have at least 1 character");
+    test_fails(ctx, FRONT("training: {caption_prompt: ''}\n"),
+               "<text>:4:12: training.caption_prompt: String should have at least 1 character");
+    test_fails(ctx, FRONT("training: {loss_on: answers}\n"),
+               "<text>:4:12: training.loss_on: Input should be 'assistant' or 'all'");
     test_fails(ctx, FRONT("training: {backend: cuda}\n"),
                "<text>:4:12: training.backend: Input should be 'auto', 'cpu', 'opencl' or "
                "'vulkan'");

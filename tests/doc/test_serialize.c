@@ -43,15 +43,18 @@ static void check_prompt(struct dlm_ctx *ctx, const char *yaml, const char *want
 static void test_values(struct dlm_ctx *ctx)
 {
     check_case("defaults are left out");
-    check_front(ctx, "training: {lora_r: 8, lora_dropout: 0.05, cpt: {}, precision: null}\n", "");
+    check_front(ctx, "training: {lora_r: 8, lora_dropout: 0.05, cpt: {}, precision: null, "
+                     "caption_prompt: null, loss_on: assistant}\n", "");
     check_case("key order, numbers, lists");
     check_front(ctx,
                 "export: {default_top_p: 1}\ntraining: {seed: 0x10, warmup_ratio: 0, "
                 "learning_rate: 3e-4, lora_r: 4, gate: {lr: 1.0e-5}, target_modules: [q, \"a b\"], "
-                "backend: cpu, gradient_checkpointing: yes, sources_policy: strict}\n",
+                "backend: cpu, gradient_checkpointing: yes, sources_policy: strict, loss_on: all, "
+                "caption_prompt: \"say:\\nwhat\"}\n",
                 "training:\n  lora_r: 4\n  target_modules: [q, \"a b\"]\n  learning_rate: 0.0003\n"
                 "  warmup_ratio: 0.0\n  seed: 16\n  gate:\n    lr: 1e-05\n"
                 "  sources_policy: strict\n  gradient_checkpointing: true\n  backend: cpu\n"
+                "  caption_prompt: \"say:\\nwhat\"\n  loss_on: all\n"
                 "export:\n  default_top_p: 1.0\n");
     check_case("adapters and sources");
     check_front(ctx,

@@ -393,6 +393,7 @@ const struct dlm_family dlm_family_grid = {
     .declare = grid_declare,
     .finish = grid_finish,
     .add_tokens = grid_add_tokens,
+    .has_system_turn = true,
     .plan_image = grid_plan_image,
     .encode = grid_encode,
     .positions = grid_positions,

@@ -8,7 +8,9 @@
 #include "check.h"
 #include "rows/rows.h"
 
-#define HEAD "---\ndlm_id: 01HZ4X7TGZM3J1A2B3C4D5E6F7\nbase_model: b\n---\n\n"
+#define FRONT "---\ndlm_id: 01HZ4X7TGZM3J1A2B3C4D5E6F7\nbase_model: b\n"
+#define HEAD FRONT "---\n\n"
+#define ASK(n) "::instruction::\n### Q\nq" #n "\n### A\na" #n "\n"
 
 static char root[64];
 
@@ -32,7 +34,7 @@ static enum dlm_status make_rows(struct dlm_ctx *ctx, const char *body,
     *rows = (struct dlm_rows){0};
     *num_put = 0;
     snprintf(path, sizeof(path), "%s/d.dlm", root);
-    snprintf(text, sizeof(text), HEAD "%s", body);
+    snprintf(text, sizeof(text), "%s%s", strncmp(body, "---", 3) ? HEAD : "", body);
     if (!CHECK(dlm_doc_parse(ctx, &doc, path, text, strlen(text)) == DLM_OK))
         return DLM_ERR_PARSE;
     const struct dlm_rows_options params = {
@@ -102,19 +104,116 @@ static void test_kinds(struct dlm_ctx *ctx)
     check_rows(ctx,
                "::image path=\"a.png\"::\n\n::instruction::\n### Q\nq1\n### A\na1\n### Q\nq2\n### "
                "A\na2\n::instruction::\n### Q\nq3\n### A\na3\n",
-               "U: <a.png> q1\nA: a1\n--\nU: <a.png> q2\nA: a2\n--\nU: q3\nA: a3\n--\n");
-    check_rows(ctx,
-               "::image path=\"a.png\"::\ncap\n::image path=\"b.png\"::\n::prose::\n \n\n"
-               "::instruction::\n### Q\nq\n### A\na\n",
-               "U: <a.png> <caption>\nA: cap\n--\nU: <b.png> q\nA: a\n--\n");
+               "U: <a.png> q1\nA: a1\n--\nU: <a.png> q2\nA: a2\n--\nU: <a.png> q3\nA: a3\n--\n");
     check_rows(ctx,
                "::image path=\"a.png\"::\n::prose::\nwords\n::instruction::\n### Q\nq\n### A\na\n",
                "P: words\n--\nU: q\nA: a\n--\n");
+    check_rows(ctx, "::image path=\"a.png\"::\n" ASK(1) "::prose::\nwords\n" ASK(2),
+               "U: <a.png> q1\nA: a1\n--\nP: words\n--\nU: q2\nA: a2\n--\n");
     check_case("sections without rows");
     check_rows(ctx,
                "::image path=\"a.png\"::\n::preference::\nx\n::instruction::\n### Q\nq\n### A\na\n",
                "U: q\nA: a\n--\n");
     check_rows(ctx, "::audio path=\"a.wav\" transcript=\"t\"::\n", "");
+}
+
+/* Images that follow each other, or with prose between. */
+static void test_groups(struct dlm_ctx *ctx)
+{
+    check_case("questions about several images");
+    check_rows(ctx,
+               "::image path=\"b.png\"::\n::image path=\"a.png\"::\n" ASK(1) ASK(2),
+               "U: <b.png> <a.png> q1\nA: a1\n--\nU: <b.png> <a.png> q2\nA: a2\n--\n");
+    check_rows(ctx,
+               "::image path=\"a.png\"::\ncap\n::image path=\"b.png\"::\n::prose::\n \n\n"
+               ASK(1),
+               "U: <a.png> <caption>\nA: cap\n--\nU: <a.png> <b.png> q1\nA: a1\n--\n");
+    check_rows(ctx,
+               "::image path=\"a.png\"::\n::image path=\"a.png\"::\n"
+               "::image path=\"b.png\"::\n" ASK(1),
+               "U: <a.png> <a.png> <b.png> q1\nA: a1\n--\n");
+    check_case("an image behind an instruction begins anew");
+    check_rows(ctx,
+               "::image path=\"a.png\"::\n" ASK(1) "::image path=\"b.png\"::\n" ASK(2),
+               "U: <a.png> q1\nA: a1\n--\nU: <b.png> q2\nA: a2\n--\n");
+    check_case("prose between them is shown, and learned on its own");
+    check_rows(ctx,
+               "before\n::image path=\"a.png\"::\n::prose::\n\n one \n\n"
+               "::image path=\"b.png\"::\ncap\n" ASK(1),
+               "P: before\n--\nP: one\n--\nU: <b.png> <caption>\nA: cap\n--\n"
+               "U: <a.png> one <b.png> q1\nA: a1\n--\n");
+    check_rows(ctx,
+               "::image path=\"a.png\"::\n::prose::\none\n::prose::\ntwo\n::image "
+               "path=\"b.png\"::\n" ASK(1),
+               "P: one\n--\nP: two\n--\nU: <a.png> one \n\n two <b.png> q1\nA: a1\n--\n");
+    check_case("prose behind the last image parts the questions from all of them");
+    check_rows(ctx,
+               "::image path=\"a.png\"::\n::image path=\"b.png\"::\n::prose::\none\n" ASK(1),
+               "P: one\n--\nU: q1\nA: a1\n--\n");
+    check_rows(ctx,
+               "::image path=\"a.png\"::\n::preference::\nx\n::image path=\"b.png\"::\n" ASK(1),
+               "U: <b.png> q1\nA: a1\n--\n");
+}
+
+/* For a base that takes one image. */
+static void test_last_images(struct dlm_ctx *ctx)
+{
+    static const char cap[] = "::image path=\"a.png\"::\ncap\n::prose::\none\n"
+                              "::image path=\"b.png\"::\n" ASK(1);
+    static const char none[] = "::image path=\"a.png\"::\n" ASK(1) "::image path=\"a.png\"::\n"
+                               "::image path=\"b.png\"::\ncap\n" ASK(2);
+    const struct dlm_row *lost;
+    struct dlm_rows rows;
+    char got[512] = "";
+    int num_put;
+
+    check_case("the last image alone, where the others have captions");
+    CHECK(make_rows(ctx, cap, NULL, &rows, &num_put) == DLM_OK);
+    CHECK(!dlm_rows_keep_last_images(ctx, &rows, &lost) && !lost);
+    for (size_t i = 0; i < rows.num_rows; i++)
+        print_row(&rows.rows[i], got, sizeof(got));
+    CHECK_STR(got, "U: <a.png> <caption>\nA: cap\n--\nP: one\n--\nU: <b.png> q1\nA: a1\n--\n");
+    dlm_rows_finish(&rows);
+    check_case("and else the row that would lose one");
+    CHECK(make_rows(ctx, none, NULL, &rows, &num_put) == DLM_OK);
+    CHECK(!dlm_rows_keep_last_images(ctx, &rows, &lost));
+    if (CHECK_INT(rows.num_rows, 3) && CHECK(lost == &rows.rows[2]))
+        CHECK_INT(lost->num_images, 2);
+    dlm_rows_finish(&rows);
+}
+
+static void test_keys(struct dlm_ctx *ctx)
+{
+    struct dlm_rows rows;
+    char got[512] = "";
+    int num_put;
+
+    check_case("the system prompt stands before what is asked, and not before prose");
+    static const char system[] = FRONT "system_prompt: be brief\n---\nwords\n"
+                                 "::image path=\"a.png\"::\ncap\n" ASK(1);
+    check_rows(ctx, system,
+               "P: words\n--\nS: be brief\nU: <a.png> <caption>\nA: cap\n--\n"
+               "S: be brief\nU: <a.png> q1\nA: a1\n--\n");
+    CHECK(make_rows(ctx, system, NULL, &rows, &num_put) == DLM_OK);
+    dlm_rows_drop_system(&rows);
+    for (size_t i = 0; i < rows.num_rows; i++) {
+        print_row(&rows.rows[i], got, sizeof(got));
+        CHECK(!rows.rows[i].is_all_learned);
+    }
+    CHECK_STR(got, "P: words\n--\nU: <a.png> <caption>\nA: cap\n--\nU: <a.png> q1\nA: a1\n--\n");
+    dlm_rows_finish(&rows);
+
+    check_case("words for the request of a caption");
+    check_rows(ctx,
+               FRONT "training: {caption_prompt: What is it?}\n---\n"
+                     "::image path=\"a.png\"::\ncap\n",
+               "U: <a.png> What is it?\nA: cap\n--\n");
+    check_case("what is learned");
+    CHECK(make_rows(ctx, FRONT "training: {loss_on: all}\n---\nwords\n" ASK(1), NULL, &rows,
+                    &num_put) == DLM_OK);
+    if (CHECK_INT(rows.num_rows, 2))
+        CHECK(rows.rows[0].is_all_learned && rows.rows[1].is_all_learned);
+    dlm_rows_finish(&rows);
 }
 
 static void test_identity(struct dlm_ctx *ctx)
@@ -144,6 +243,9 @@ static void test_identity(struct dlm_ctx *ctx)
         static const int64_t index[] = {0, 0, 1, 1, 2, 3, 0};
         for (size_t i = 0; i < 7; i++)
             CHECK_INT(rows.rows[i].index, index[i]);
+        CHECK_INT(rows.rows[0].images[0].index, 0);
+        CHECK_INT(rows.rows[2].images[0].index, 0);
+        CHECK_INT(rows.rows[3].images[0].index, 1);
         CHECK_INT(rows.rows[1].line, 8);
     }
     dlm_rows_finish(&rows);
@@ -231,24 +333,25 @@ static void test_bad_images(void)
     CHECK(make_rows(ctx,
                     "::image path=\"none.png\"::\ncaption\n\n"
                     "::instruction::\n### Q\nq\n### A\na\n\n"
-                    "::image path=\"../../etc/hostname\"::\ncaption\n\n"
+                    "::image path=\"../../etc/hostname\"::\ncaption\n\n" ASK(3)
                     "::image path=\"a.png\"::\n\n::instruction::\n### Q\nq\n### A\na\n\n"
-                    "::image path=\"none.png\"::\n",
+                    "::image path=\"none.png\"::\n::prose::\nwords\n"
+                    "::image path=\"a.png\"::\n" ASK(1) ASK(2),
                     NULL, &rows, &num_put) == DLM_OK);
     snprintf(want, sizeof(want),
              "cannot open image 'none.png' (line 6): no such file in '%s'\n"
              "cannot use image '../../etc/hostname' (line 15): it lies outside the document's "
              "folder '%s'\n"
-             "cannot open image 'none.png' (line 26): no such file in '%s'\n",
+             "cannot open image 'none.png' (line 31): no such file in '%s'\n",
              root, root, root);
     CHECK_STR(heard.text, want);
     CHECK_INT(heard.errors, 3);
-    CHECK_INT(num_put, 1);
-    CHECK_INT(rows.num_images, 4);
+    CHECK_INT(num_put, 2);
+    CHECK_INT(rows.num_images, 5);
     CHECK_INT(rows.num_bad_images, 3);
-    if (CHECK_INT(rows.num_rows, 1))
-        print_row(&rows.rows[0], got, sizeof(got));
-    CHECK_STR(got, "U: <a.png> q\nA: a\n--\n");
+    for (size_t i = 0; i < rows.num_rows; i++)
+        print_row(&rows.rows[i], got, sizeof(got));
+    CHECK_STR(got, "U: <a.png> q\nA: a\n--\nP: words\n--\n");
     dlm_rows_finish(&rows);
     dlm_ctx_destroy(&ctx);
 }
@@ -299,6 +402,9 @@ int main(void)
     snprintf(path, sizeof(path), "%s/b.png", root);
     CHECK(dlm_file_replace(ctx, path, "b", 1) == DLM_OK);
     test_kinds(ctx);
+    test_groups(ctx);
+    test_last_images(ctx);
+    test_keys(ctx);
     test_identity(ctx);
     test_sources(ctx);
     test_failures(ctx);
