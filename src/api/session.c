@@ -57,10 +57,8 @@ enum dlm_precision dlm_session_precision(const struct dlm_session *s)
 
 static enum dlm_status load_tokenizer(struct dlm_session *s)
 {
-    char *path = dlm_path_join(s->ctx, s->base.dir, "tokenizer.json");
-    enum dlm_status st = path ? dlm_tokenizer_load(s->ctx, &s->tok, path) : DLM_ERR_MEMORY;
+    enum dlm_status st = dlm_tokenizer_load_folder(s->ctx, &s->tok, s->base.dir);
 
-    dlm_free(path);
     return st ? st : s->model->family->add_tokens(s->ctx, s->tok);
 }
 

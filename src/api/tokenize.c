@@ -30,16 +30,12 @@ static enum dlm_status load_from_base(struct dlm_ctx *ctx, struct dlm_encoder *e
                                       const struct dlm_encoder_params *params)
 {
     struct dlm_base base = {0};
-    char *path = NULL;
 
     enum dlm_status st = dlm_base_resolve(ctx, &base, params->base, NULL);
     if (!st && !params->raw)
         st = dlm_model_read_folder(ctx, &encoder->model, base.dir);
-    if (!st) {
-        path = dlm_path_join(ctx, base.dir, "tokenizer.json");
-        st = path ? dlm_tokenizer_load(ctx, &encoder->tok, path) : DLM_ERR_MEMORY;
-    }
-    dlm_free(path);
+    if (!st)
+        st = dlm_tokenizer_load_folder(ctx, &encoder->tok, base.dir);
     dlm_base_finish(&base);
     return st;
 }

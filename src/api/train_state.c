@@ -34,7 +34,7 @@ static void hash_rows(const struct dlm_train_data *d, char hex[65])
 static const char *const base_files[] = {
     "config.json",           "preprocessor_config.json", "processor_config.json",
     "tokenizer.json",        "tokenizer_config.json",    "special_tokens_map.json",
-    "chat_template.json",    "chat_template.jinja",
+    "chat_template.json",    "chat_template.jinja",      "tekken.json",
 };
 
 enum dlm_status dlm_train_hash_base(struct dlm_train_call *t)

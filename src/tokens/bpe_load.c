@@ -93,7 +93,7 @@ static enum dlm_status read_merge(struct dlm_tok_reader *r, struct dlm_bpe *bpe,
     if (merged_id < 0)
         return dlm_tok_fail(r, DLM_ERR_PARSE, "merges[%zu] makes '%.64s', not in the vocabulary",
                             rank, dlm_str_text(merged));
-    return dlm_merges_add(r->ctx, &bpe->merges, left_id, right_id, merged_id);
+    return dlm_merges_add(r->ctx, &bpe->merges, left_id, right_id, merged_id, rank);
 }
 
 static enum dlm_status read_merges(struct dlm_tok_reader *r, struct dlm_bpe *bpe,

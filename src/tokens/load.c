@@ -1,11 +1,12 @@
-/* Reading a tokenizer.json: the parts in order, then the added tokens over them. */
+/* Reading a tokenizer.json: the parts in order, then the added tokens over them. And which file of
+ * a folder is read. */
 #include <string.h>
 
 #include <jansson.h>
 
 #include "base/file.h"
 #include "base/log.h"
-#include "tokens/tokenizer_impl.h"
+#include "tokens/tekken.h"
 
 enum {
     MAX_FILE_BYTES = 64 << 20, /* the largest of today has 34 MB */
@@ -136,21 +137,14 @@ static enum dlm_status read_added_tokens(struct dlm_tok_reader *r, struct dlm_to
 {
     const json_t *item = NULL;
     size_t i = 0;
-    enum dlm_status st = DLM_OK;
 
     r->part = "added_tokens";
     /* The library counts entries, not the highest id, and while it reads a file it does not look
      * at the ids that added tokens have from the vocabulary. */
-    tok->max_added_id = -1;
     tok->next_added_id = (int32_t)tok->bpe.vocab.len; /* below DLM_BPE_MAX_IDS */
-    tok->num_ids = tok->bpe.num_ids;
-    tok->added_of_id_cap = (size_t)tok->num_ids;
-    tok->added_of_id = dlm_alloc_array(r->ctx, tok->added_of_id_cap, sizeof(*tok->added_of_id));
-    if (!tok->added_of_id)
-        return DLM_ERR_MEMORY;
-    memset(tok->added_of_id, 0xFF, tok->added_of_id_cap * sizeof(*tok->added_of_id));
-    if (!list || json_is_null(list))
-        return DLM_OK;
+    enum dlm_status st = dlm_tokenizer_init_ids(r->ctx, tok, tok->bpe.num_ids);
+    if (st || !list || json_is_null(list))
+        return st;
     if (!json_is_array(list))
         return dlm_tok_fail(r, DLM_ERR_PARSE, "not a list");
     json_array_foreach(list, i, item)
@@ -184,6 +178,21 @@ static enum dlm_status read_parts(struct dlm_tok_reader *r, struct dlm_tokenizer
     return st ? st : read_added_tokens(r, tok, json_object_get(root, "added_tokens"));
 }
 
+/* The file's object; NULL is an error. Only a tekken.json holds NULs: it spells every byte. */
+static json_t *parse_json(const char *text, size_t len, json_error_t *error)
+{
+    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, error);
+    json_error_t ignored;
+
+    if (root || json_error_code(error) != json_error_null_character)
+        return root;
+    root = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &ignored);
+    if (root && dlm_tekken_is(root))
+        return root;
+    json_decref(root);
+    return NULL;
+}
+
 enum dlm_status dlm_tokenizer_parse(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
                                     const char *name, const char *text, size_t len)
 {
@@ -193,7 +202,7 @@ enum dlm_status dlm_tokenizer_parse(struct dlm_ctx *ctx, struct dlm_tokenizer **
     enum dlm_status st = DLM_OK;
 
     *out = NULL;
-    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    json_t *root = parse_json(text, len, &error);
     if (!root) {
         st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': line %d, column %d: %s", name,
                       error.line, error.column, error.text);
@@ -208,7 +217,7 @@ enum dlm_status dlm_tokenizer_parse(struct dlm_ctx *ctx, struct dlm_tokenizer **
         st = DLM_ERR_MEMORY;
         goto done;
     }
-    st = read_parts(&r, tok, root);
+    st = dlm_tekken_is(root) ? dlm_tekken_read(&r, tok, root) : read_parts(&r, tok, root);
     if (st)
         goto done;
     *out = tok;
@@ -228,5 +237,22 @@ enum dlm_status dlm_tokenizer_load(struct dlm_ctx *ctx, struct dlm_tokenizer **o
     if (!st)
         st = dlm_tokenizer_parse(ctx, out, path, dlm_str_text(&text), text.len);
     dlm_str_finish(&text);
+    return st;
+}
+
+enum dlm_status dlm_tokenizer_load_folder(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
+                                          const char *folder)
+{
+    char *json = dlm_path_join(ctx, folder, "tokenizer.json");
+    char *tekken = dlm_path_join(ctx, folder, "tekken.json");
+    enum dlm_status st = DLM_ERR_MEMORY;
+
+    *out = NULL;
+    if (json && tekken) {
+        const bool is_tekken = !dlm_path_is_file(json) && dlm_path_is_file(tekken);
+        st = dlm_tokenizer_load(ctx, out, is_tekken ? tekken : json);
+    }
+    dlm_free(json);
+    dlm_free(tekken);
     return st;
 }

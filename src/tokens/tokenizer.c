@@ -96,6 +96,21 @@ const char *dlm_tokenizer_form(const struct dlm_tokenizer *tok, int32_t id, size
     return content_of(tok, id, len);
 }
 
+enum dlm_status dlm_tokenizer_init_ids(struct dlm_ctx *ctx, struct dlm_tokenizer *tok,
+                                       int32_t num_ids)
+{
+    const size_t num = (size_t)num_ids;
+
+    tok->max_added_id = -1;
+    tok->num_ids = num_ids;
+    tok->added_of_id_cap = num;
+    tok->added_of_id = dlm_alloc_array(ctx, num, sizeof(*tok->added_of_id));
+    if (!tok->added_of_id)
+        return DLM_ERR_MEMORY;
+    memset(tok->added_of_id, 0xFF, num * sizeof(*tok->added_of_id));
+    return DLM_OK;
+}
+
 /* Makes the tables by id reach id. */
 static enum dlm_status reach_id(struct dlm_ctx *ctx, struct dlm_tokenizer *tok, int32_t id)
 {

@@ -1,4 +1,5 @@
-/* Text to token ids and back, as a Hugging Face tokenizer.json says.
+/* Text to token ids and back, as a Hugging Face tokenizer.json says, or mistral_common's
+ * tekken.json.
  *
  * The ids and texts are those of the `tokenizers` library (0.23). Supported: the BPE model and the
  * normalizers, pre-tokenizers, post-processors and decoders used with it; anything else is refused
@@ -29,11 +30,15 @@ enum dlm_status dlm_ids_append(struct dlm_ctx *ctx, struct dlm_ids *ids,
                                int32_t id) DLM_CHECK_RESULT;
 void dlm_ids_finish(struct dlm_ids *ids);
 
-/* Reads a tokenizer.json. Returns *out owned, NULL on failure.
+/* Reads a tokenizer.json or a tekken.json. Returns *out owned, NULL on failure.
  * DLM_ERR_IO: cannot read; DLM_ERR_PARSE: damaged; DLM_ERR_UNSUPPORTED: a part of a type that is
  * not known here; each names the file and the key. */
 enum dlm_status dlm_tokenizer_load(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
                                    const char *path) DLM_CHECK_RESULT;
+
+/* The same from a checkpoint's folder: its tokenizer.json or, where it has none, tekken.json. */
+enum dlm_status dlm_tokenizer_load_folder(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
+                                          const char *folder) DLM_CHECK_RESULT;
 
 /* The same from text[0..len), which messages call `name`. */
 enum dlm_status dlm_tokenizer_parse(struct dlm_ctx *ctx, struct dlm_tokenizer **out,

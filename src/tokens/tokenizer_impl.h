@@ -24,6 +24,10 @@ struct dlm_tokenizer {
     int32_t next_added_id;  /* what a token gets that is not in the vocabulary */
 };
 
+/* Makes the tables by id reach num_ids, for a tokenizer that has no added tokens. */
+enum dlm_status dlm_tokenizer_init_ids(struct dlm_ctx *ctx, struct dlm_tokenizer *tok,
+                                       int32_t num_ids) DLM_CHECK_RESULT;
+
 /* Adds an added token, or changes its properties; flags other than id, form and was_special are
  * taken from *token. */
 enum dlm_status dlm_tokenizer_add_token(struct dlm_ctx *ctx, struct dlm_tokenizer *tok,

@@ -154,13 +154,14 @@ enum dlm_status dlm_merges_reserve(struct dlm_ctx *ctx, struct dlm_merges *m, si
 }
 
 enum dlm_status dlm_merges_add(struct dlm_ctx *ctx, struct dlm_merges *m, int32_t left,
-                               int32_t right, int32_t merged)
+                               int32_t right, int32_t merged, size_t rank)
 {
     enum dlm_status st = dlm_merges_reserve(ctx, m, m->len + 1);
     if (st)
         return st;
     *merge_slot(m->slots, m->num_slots, left, right) =
-        (struct dlm_merge){left, right, merged, (uint32_t)++m->len};
+        (struct dlm_merge){left, right, merged, (uint32_t)rank + 1};
+    m->len++;
     return DLM_OK;
 }
 

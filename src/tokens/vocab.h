@@ -37,23 +37,24 @@ static inline const char *dlm_vocab_text(const struct dlm_vocab *v, size_t entry
     return v->arena.data + v->entries[entry].offset;
 }
 
-/* (left, right) -> (rank, merged id); a smaller rank merges first. All zero is valid. */
+/* (left, right) -> (rank, merged id); a smaller rank merges first, and of equal ones the leftmost
+ * pair. All zero is valid. */
 struct dlm_merges {
     struct dlm_merge {
         int32_t left, right, merged;
         uint32_t rank; /* + 1, 0 is a free slot */
     } *slots;
     size_t num_slots; /* a power of two */
-    size_t len;       /* merges added, which is the next rank */
+    size_t len;       /* merges added */
 };
 
 void dlm_merges_finish(struct dlm_merges *m);
 /* Makes room for len merges. */
 enum dlm_status dlm_merges_reserve(struct dlm_ctx *ctx, struct dlm_merges *m,
                                    size_t len) DLM_CHECK_RESULT;
-/* Adds the merge of the next rank; a pair that is there already gets this rank. */
+/* Adds a merge; a pair that is there already gets this rank, which is below 2^32 - 1. */
 enum dlm_status dlm_merges_add(struct dlm_ctx *ctx, struct dlm_merges *m, int32_t left,
-                               int32_t right, int32_t merged) DLM_CHECK_RESULT;
+                               int32_t right, int32_t merged, size_t rank) DLM_CHECK_RESULT;
 /* The merge of a pair, NULL if it does not merge. */
 const struct dlm_merge *dlm_merges_find(const struct dlm_merges *m, int32_t left, int32_t right);
 

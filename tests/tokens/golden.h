@@ -1,5 +1,5 @@
 /* Reading of tests/golden/tokens/<name>.jsonl.zst, whose format tools/dev/make_tokens_goldens.py
- * describes. */
+ * describes, and files changed in one place. */
 #ifndef DLM_TESTS_TOKENS_GOLDEN_H
 #define DLM_TESTS_TOKENS_GOLDEN_H
 
@@ -64,6 +64,32 @@ static inline enum dlm_status load_json(struct dlm_ctx *ctx, struct dlm_tokenize
                               : DLM_ERR_MEMORY;
     free(text);
     return st;
+}
+
+/* Sets the member at a path of keys and indices, "added_tokens.0.id"; value NULL removes it. */
+static inline void set_path(json_t *root, const char *path, const char *value)
+{
+    char key[64];
+    json_t *at = root;
+    for (;;) {
+        size_t n = strcspn(path, ".");
+        snprintf(key, sizeof(key), "%.*s", (int)n, path);
+        path += n;
+        if (!*path)
+            break;
+        path++;
+        at = json_is_array(at) ? json_array_get(at, strtoul(key, NULL, 10))
+                               : json_object_get(at, key);
+    }
+    json_t *json = value ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL;
+    if (value && !CHECK(json))
+        printf("     bad value of the test: %s\n", value);
+    if (json_is_array(at))
+        json_array_set_new(at, strtoul(key, NULL, 10), json);
+    else if (json)
+        json_object_set_new(at, key, json);
+    else
+        json_object_del(at, key);
 }
 
 #endif

@@ -329,6 +329,7 @@ int main(void)
     run_golden("qwen-like", NULL);
     run_golden("llama-like", NULL);
     run_golden("parts", NULL);
+    run_golden("tekken", NULL);
     run_bundled();
     test_lookup();
     test_bad_text();

@@ -22,32 +22,6 @@ static const char base[] =
     "\"byte_fallback\":true,\"vocab\":{\"<s>\":0,\"a\":1,\"b\":2,\"ab\":3,\"_\":4,\"_ab\":5},"
     "\"merges\":[\"a b\",\"_ ab\"]}}";
 
-/* Sets the member at a path of keys and indices, "added_tokens.0.id"; value NULL removes it. */
-static void set_path(json_t *root, const char *path, const char *value)
-{
-    char key[64];
-    json_t *at = root;
-    for (;;) {
-        size_t n = strcspn(path, ".");
-        snprintf(key, sizeof(key), "%.*s", (int)n, path);
-        path += n;
-        if (!*path)
-            break;
-        path++;
-        at = json_is_array(at) ? json_array_get(at, strtoul(key, NULL, 10))
-                               : json_object_get(at, key);
-    }
-    json_t *json = value ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL;
-    if (value && !CHECK(json))
-        printf("     bad value of the test: %s\n", value);
-    if (json_is_array(at))
-        json_array_set_new(at, strtoul(key, NULL, 10), json);
-    else if (json)
-        json_object_set_new(at, key, json);
-    else
-        json_object_del(at, key);
-}
-
 /* One change to `base`, and what is said about it. */
 static const struct bad_row {
     const char *path, *value;

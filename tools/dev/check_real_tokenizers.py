@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Compares `dlm tokenize` with the `tokenizers` library on real vocabularies.
+"""Compares `dlm tokenize` with the `tokenizers` library on real vocabularies, and with tiktoken on
+tekken.json files (those of PyPI's mistral-common).
 
     check_real_tokenizers.py --dlm PROGRAM [--paligemma] [--special-as-text ARG] FILE...
 
-FILE is a tokenizer.json, or one compressed as .json.xz. Each goes through
+FILE is a tokenizer.json or tekken.json, or one compressed as .json.xz. Each goes through
 `PROGRAM tokenize --tokenizer FILE --raw --json -`, which reads one JSON string a line and prints
 {"ids": [...]} for each. If a line also has "text", it is compared with the library's decoding.
 --paligemma adds <image>, <loc0000..1023> and <seg000..127> first, as PaliGemmaProcessor does.
@@ -20,7 +21,7 @@ import tempfile
 
 from tokenizers import AddedToken, Tokenizer
 
-from make_tokens_goldens import added_contents, random_strings
+from make_tokens_goldens import Tekken, added_contents, random_strings
 
 
 def read(path):
@@ -28,23 +29,39 @@ def read(path):
     return lzma.decompress(data) if path.endswith(".xz") else data
 
 
-def strings_for(tok, count):
+def strings_for(added, count):
     """Random strings, and lines of text long enough for merges far from their ends."""
-    strings = random_strings(1, count, added_contents(tok))
+    strings = random_strings(1, count, added)
     strings += ["".join(strings[i:i + 40]) for i in range(0, len(strings), 400)]
     strings += ["x" * 20000, " " * 5000, "\n" * 5000, "ab " * 5000, "é" * 5000, "\u0301" * 2000]
     return strings
 
 
+def check_tekken(args, path, data):
+    tok = Tekken(json.loads(data))
+    strings = strings_for(tok.special[:25], args.count)
+    want = [tok.words(s) if args.special_as_text else tok.encode(s) for s in strings]
+    return compare(args, path, data.decode(), strings, want, lambda ids: tok.decode(ids, False))
+
+
 def check(args, path):
-    tok = Tokenizer.from_str(read(path).decode())
+    data = read(path)
+    if "vocab" in json.loads(data):
+        return check_tekken(args, path, data)
+    tok = Tokenizer.from_str(data.decode())
     if args.paligemma:
         tok.add_special_tokens([AddedToken("<image>", normalized=False, special=True)])
         tok.add_tokens([f"<loc{i:04}>" for i in range(1024)] + [f"<seg{i:03}>" for i in range(128)])
     tok.encode_special_tokens = bool(args.special_as_text)
-    strings = strings_for(tok, args.count)
+    strings = strings_for(added_contents(tok), args.count)
+    want = [tok.encode(s, add_special_tokens=False).ids for s in strings]
+    return compare(args, path, tok.to_str(), strings, want,
+                   lambda ids: tok.decode(ids, skip_special_tokens=False))
+
+
+def compare(args, path, spec, strings, wanted, decode):
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as f:
-        f.write(tok.to_str())
+        f.write(spec)
         f.flush()
         command = [args.dlm, "tokenize", "--tokenizer", f.name, "--raw", "--json"]
         command += [args.special_as_text] if args.special_as_text else []
@@ -52,12 +69,11 @@ def check(args, path):
                              input="".join(json.dumps(s) + "\n" for s in strings))
     lines = run.stdout.rstrip("\n").split("\n")
     bad = 0
-    for text, line in zip(strings, lines):
+    for text, line, want in zip(strings, lines, wanted):
         got = json.loads(line)
-        want = tok.encode(text, add_special_tokens=False).ids
         same = got.get("ids") == want
         if same and "text" in got:
-            same = got["text"] == tok.decode(want, skip_special_tokens=False)
+            same = got["text"] == decode(want)
         bad += not same
         if not same and bad <= 5:
             print(f"{text!r}\n  got  {got}\n  want {want}")

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes the goldens of tests/tokens with the `tokenizers` library (made with 0.23.3).
 
-    make_tokens_goldens.py                     all goldens of the synthetic tokenizers
+    make_tokens_goldens.py                     all goldens of the synthetic tokenizer.json files
+    make_tokens_goldens.py --tekken            goldens of tekken.json files (tiktoken 0.14.0)
     make_tokens_goldens.py --bundled FILE      goldens of the bundled tokenizer, 10,000 strings
 
 Output: tests/golden/tokens/<name>.jsonl.zst, in sections. An object begins one:
@@ -13,15 +14,22 @@ A list is a case of that section:
 A case without a text only decodes. `before` and `after` are what add_special_tokens adds.
 """
 import argparse
+import base64
 import copy
 import hashlib
 import json
 import pathlib
 import random
+import re
 import subprocess
 
 import tokenizers
-from tokenizers import AddedToken, Tokenizer, models, normalizers, trainers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+try:
+    import tiktoken
+except ImportError:
+    tiktoken = None  # for --tekken alone
 
 SEED = 20260217
 HERE = pathlib.Path(__file__).resolve().parent
@@ -252,6 +260,10 @@ TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo
           r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}"
           r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
+TEKKEN_SPECIAL = """<unk> <s> </s> [INST] [/INST] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS]
+[TOOL_RESULTS] [/TOOL_RESULTS] [TOOL_CALLS] [IMG] <pad> [IMG_BREAK] [IMG_END] [PREFIX] [MIDDLE]
+[SUFFIX] [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [TOOL_CONTENT]""".split()
+
 
 def corpus(space="▁"):
     rng = random.Random(SEED + 1)
@@ -421,6 +433,114 @@ def make_synthetic():
     write("parts", parts)
 
 
+# ---- tekken.json ---------------------------------------------------------------------------------
+
+class Tekken:
+    """What mistral_common makes of a tekken.json: tiktoken between special tokens."""
+
+    def __init__(self, spec):
+        config = spec["config"]
+        self.first = config["default_num_special_tokens"]
+        self.size = config["default_vocab_size"]
+        named = [t["token_str"] for t in spec.get("special_tokens") or []] or TEKKEN_SPECIAL
+        self.special = named + [f"<SPECIAL_{i}>" for i in range(len(named), self.first)]
+        self.tokens = [base64.b64decode(t["token_bytes"]) for t in spec["vocab"]]
+        self.tokens = self.tokens[:self.size - self.first]
+        self.model = tiktoken.Encoding(
+            "tekken", pat_str=config["pattern"], special_tokens={},
+            mergeable_ranks={t: i for i, t in enumerate(self.tokens)})
+        longest_first = sorted(self.special, key=len, reverse=True)
+        self.finder = re.compile("(" + "|".join(re.escape(s) for s in longest_first) + ")")
+
+    def words(self, text):
+        return [i + self.first for i in self.model.encode(text)]
+
+    def encode(self, text):
+        parts = self.finder.split(text)
+        return [i for k, part in enumerate(parts)
+                for i in ([self.special.index(part)] if k % 2 else self.words(part))]
+
+    def decode(self, ids, skip):
+        text, pending = "", b""
+        for i in [i for i in ids if i < self.size] + [0]:
+            if i >= self.first:
+                pending += self.tokens[i - self.first]
+                continue
+            if not skip:
+                text += pending.decode(errors="replace") + self.special[i]
+                pending = b""
+        if skip:  # as in the tokenizers library: bytes on both sides of what is left out join
+            return pending.decode(errors="replace")
+        return text[:-len(self.special[0])]
+
+
+def tekken_tokens():
+    """Bytes, tokens with more cuts than one, what training finds, and one that no merge reaches."""
+    tok = Tokenizer(models.BPE())
+    tok.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(tokenizers.Regex(TEKKEN), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    trainer = trainers.BpeTrainer(vocab_size=1100, show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tok.train_from_iterator(corpus(" ") + corpus(" ")[::-1], trainer)
+    byte_of = {c: i for i, c in enumerate(byte_chars())}
+    merges = ["".join(m) for m in json.loads(tok.to_str())["model"]["merges"]]
+    tokens = [bytes([i]) for i in range(256)] + [b"bb", b"bab", b"ab", b"aba", b"ba", b"abba"]
+    tokens += [bytes(byte_of[c] for c in m) for m in merges] + [b" imagexy"]
+    return list(dict.fromkeys(tokens))
+
+
+def byte_chars():
+    """The character of each byte in byte-level vocabularies."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = iter(range(256, 512))
+    return [chr(i if i in shown else next(rest)) for i in range(256)]
+
+
+def tekken_json(tokens, special, num_special, version):
+    spec = {"config": {"pattern": TEKKEN, "num_vocab_tokens": len(tokens),
+                       "default_vocab_size": len(tokens) + num_special,
+                       "default_num_special_tokens": num_special, "version": version},
+            "vocab": [{"rank": i, "token_bytes": base64.b64encode(t).decode(),
+                       "token_str": None} for i, t in enumerate(tokens + [b"the cat", b"dog!"])]}
+    spec["vocab"][0]["token_str"] = "\0"
+    if special:
+        spec["special_tokens"] = [{"rank": i, "token_str": s, "is_control": True}
+                                  for i, s in enumerate(special)]
+    return spec
+
+
+def tekken_section(name, spec, strings, num_decode):
+    tok = Tekken(spec)
+    lines = [{"name": name, "library": f"tiktoken {tiktoken.__version__}", "seed": SEED,
+              "tokenizer": spec, "sha256": None, "add": [], "before": [], "after": []}]
+    rng = random.Random(SEED)
+    cases = [(text, tok.encode(text)) for text in strings]
+    cases += [(None, [rng.choice([rng.randrange(tok.first), tok.first + rng.randrange(256),
+                                  rng.randrange(tok.size + 2)]) for _ in range(rng.randint(1, 12))])
+              for _ in range(num_decode)]
+    for text, ids in cases:
+        as_text = None if text is None else tok.words(text)
+        plain, skipped = tok.decode(ids, False), tok.decode(ids, True)
+        lines.append([text, ids, None if as_text == ids else as_text,
+                      None if plain == text else plain, None if skipped == plain else skipped])
+    return lines
+
+
+def make_tekken():
+    rng = random.Random(SEED)
+    few = ["<unk>", "<s>", "</s>", "[INST]", "[INST", "[IMG]", "[IM"]
+    ties = ["".join(rng.choice("ab") for _ in range(rng.randint(3, 14))) for _ in range(150)]
+    ties += [" imagexy", "an imagexy", "<s", "naïve <s>", "a?\n/b", "'Tis I'More नमस्ते สวัสดี"]
+    lines = []
+    for name, special, num, version, count in (("tekken", None, 40, "v7", 1000),
+                                               ("tekken named", few, 9, "v11", 200)):
+        spec = tekken_json(tekken_tokens(), special, num, version)
+        strings = random_strings(SEED + 4, count, Tekken(spec).special)
+        lines += tekken_section(name, spec, strings + ties, 200)
+    write("tekken", lines)
+
+
 def make_bundled(path):
     data = pathlib.Path(path).read_bytes()
     tok = Tokenizer.from_str(data.decode())
@@ -433,8 +553,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundled", metavar="FILE")
+    parser.add_argument("--tekken", action="store_true")
     args = parser.parse_args()
-    if args.bundled:
+    if args.tekken:
+        make_tekken()
+    elif args.bundled:
         make_bundled(args.bundled)
     else:
         make_synthetic()
