@@ -225,7 +225,7 @@ __kernel DLM_LOCAL(LANES) void attention(FORWARD_ARGS)
 {
     __local struct shared l;
     const struct head h = find_head(&p, rows);
-    const uint r0 = get_group_id(0) * OWN, own = DLM_LOCAL_ID() / 16u, end = find_end(&h, r0);
+    const uint r0 = DLM_GROUP(0) * OWN, own = DLM_LOCAL_ID() / 16u, end = find_end(&h, r0);
     float sums[CHUNKS][PER][PER_CHUNK], total[PER], factor[PER];
     uint at[PER], begin[PER], num[PER];
 
@@ -269,7 +269,7 @@ __kernel DLM_LOCAL(LANES) void attention_dq(BACKWARD_ARGS, __global float *dq,
 {
     __local struct shared l;
     const struct head h = find_head(&p, rows);
-    const uint r0 = get_group_id(0) * OWN, own = DLM_LOCAL_ID() / 16u, end = find_end(&h, r0);
+    const uint r0 = DLM_GROUP(0) * OWN, own = DLM_LOCAL_ID() / 16u, end = find_end(&h, r0);
     float sums[CHUNKS][PER][PER_CHUNK], row_lse[PER], row_delta[PER], factor[PER];
     uint at[PER], begin[PER], num[PER];
 
@@ -311,7 +311,7 @@ __kernel DLM_LOCAL(LANES) void attention_dkv(BACKWARD_ARGS, __global float *dk,
 {
     __local struct shared l;
     const struct head h = find_head(&p, rows);
-    const uint s0 = get_group_id(0) * OWN, own = DLM_LOCAL_ID() / 16u, lane = DLM_LOCAL_ID();
+    const uint s0 = DLM_GROUP(0) * OWN, own = DLM_LOCAL_ID() / 16u, lane = DLM_LOCAL_ID();
     float dk_sums[CHUNKS][PER][PER_CHUNK], dv_sums[CHUNKS][PER][PER_CHUNK];
     const uint end = find_end_row(&h, s0 + OWN - 1u);
     float one[PER], scale[PER];

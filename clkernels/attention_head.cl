@@ -28,8 +28,8 @@ static struct head find_head(const struct dlm_attention_params *p, __global cons
 {
     struct head h;
 
-    h.batch = get_group_id(2);
-    h.kv_head = get_group_id(1);
+    h.batch = DLM_GROUP(2);
+    h.kv_head = DLM_GROUP(1);
     h.group = p->heads / p->kv_heads;
     h.mask.q_start = rows[4u * h.batch];
     h.mask.kv_len = dlm_attention_clamp(rows[4u * h.batch + 1u], p->keys);

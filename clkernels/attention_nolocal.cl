@@ -79,7 +79,7 @@ static void find_keys(const struct dlm_attention_params *p, const struct head *h
 __kernel DLM_LOCAL(64) void attention_nolocal(FORWARD_ARGS)
 {
     const struct head h = find_head(&p, rows);
-    const uint r = get_group_id(0) * 64u + DLM_LOCAL_ID();
+    const uint r = DLM_GROUP(0) * 64u + DLM_LOCAL_ID();
     if (r >= p.queries * h.group)
         return;
     const uint at = find_row(&p, &h, r);
@@ -115,7 +115,7 @@ __kernel DLM_LOCAL(64) void attention_dq_nolocal(BACKWARD_ARGS, __global float *
                                                  const struct dlm_attention_params p)
 {
     const struct head h = find_head(&p, rows);
-    const uint r = get_group_id(0) * 64u + DLM_LOCAL_ID();
+    const uint r = DLM_GROUP(0) * 64u + DLM_LOCAL_ID();
     if (r >= p.queries * h.group)
         return;
     const uint at = find_row(&p, &h, r), stat = find_stat(&p, &h, r);
@@ -144,7 +144,7 @@ __kernel DLM_LOCAL(64) void attention_dkv_nolocal(BACKWARD_ARGS, __global float 
                                                   const struct dlm_attention_params p)
 {
     const struct head h = find_head(&p, rows);
-    const uint s = get_group_id(0) * 64u + DLM_LOCAL_ID();
+    const uint s = DLM_GROUP(0) * 64u + DLM_LOCAL_ID();
     if (s >= p.keys)
         return;
     const uint at = find_key(&p, &h, s);

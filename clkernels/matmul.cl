@@ -115,8 +115,8 @@ static void stage(__local float (*a_tile)[TILE + 1], __local float (*b_tile)[TIL
 __kernel DLM_LOCAL(LANES) void matmul(MATMUL_ARGS)
 {
     __local float a_tile[BK][TILE + 1], b_tile[BK][TILE + 1];
-    const struct place at = find_place(&p, get_group_id(2));
-    const uint m0 = get_group_id(1) * TILE, n0 = get_group_id(0) * TILE;
+    const struct place at = find_place(&p, DLM_GROUP(2));
+    const uint m0 = DLM_GROUP(1) * TILE, n0 = DLM_GROUP(0) * TILE;
     const uint lane_m = DLM_LOCAL_ID() / LANES_N, lane_n = DLM_LOCAL_ID() % LANES_N;
     float sum[PER_M][PER_N];
 
@@ -160,7 +160,7 @@ __kernel DLM_LOCAL(LANES) void matmul(MATMUL_ARGS)
 __kernel DLM_LOCAL(64) void matvec(MATMUL_ARGS)
 {
     __local float tree[64];
-    const struct place at = find_place(&p, get_group_id(2));
+    const struct place at = find_place(&p, DLM_GROUP(2));
     const uint n0 = DLM_GROUP_ID() * DLM_MATVEC_COLS, lane = DLM_LOCAL_ID();
     const uint k_vec = at.k / 4u * 4u;
     float sum[DLM_MATVEC_ROWS][DLM_MATVEC_COLS];
@@ -229,9 +229,9 @@ static float sum16(float16 v)
 /* A work-item makes 4 x 4 results, a work-group 32 x 32. */
 __kernel DLM_LOCAL(64) void matmul_k(MATMUL_ARGS)
 {
-    const struct place at = find_place(&p, get_group_id(2));
-    const uint m0 = get_group_id(1) * DLM_MATMUL_TILE_K + DLM_LOCAL_ID() % 8u * 4u;
-    const uint n0 = get_group_id(0) * DLM_MATMUL_TILE_K + DLM_LOCAL_ID() / 8u * 4u;
+    const struct place at = find_place(&p, DLM_GROUP(2));
+    const uint m0 = DLM_GROUP(1) * DLM_MATMUL_TILE_K + DLM_LOCAL_ID() % 8u * 4u;
+    const uint n0 = DLM_GROUP(0) * DLM_MATMUL_TILE_K + DLM_LOCAL_ID() / 8u * 4u;
     if (m0 >= p.m || n0 >= p.n)
         return;
     uint a_row[4], b_row[4]; /* rows past the end repeat the last one */
@@ -269,9 +269,9 @@ __kernel DLM_LOCAL(64) void matmul_k(MATMUL_ARGS)
 /* A work-item makes 8 x 16 results, a work-group 64 x 128. */
 __kernel DLM_LOCAL(64) void matmul_n(MATMUL_ARGS)
 {
-    const struct place at = find_place(&p, get_group_id(2));
-    const uint m0 = get_group_id(1) * DLM_MATMUL_TILE_NM + DLM_LOCAL_ID() % 8u * ROWS_N;
-    const uint n0 = get_group_id(0) * DLM_MATMUL_TILE_NN + DLM_LOCAL_ID() / 8u * 16u;
+    const struct place at = find_place(&p, DLM_GROUP(2));
+    const uint m0 = DLM_GROUP(1) * DLM_MATMUL_TILE_NM + DLM_LOCAL_ID() % 8u * ROWS_N;
+    const uint n0 = DLM_GROUP(0) * DLM_MATMUL_TILE_NN + DLM_LOCAL_ID() / 8u * 16u;
     if (m0 >= p.m || n0 >= p.n)
         return;
     const uint cols = min(16u, p.n - n0), b_k = p.b_stride[2], a_k = p.a_stride[3];
@@ -307,10 +307,10 @@ __kernel DLM_LOCAL(64) void matmul_n(MATMUL_ARGS)
 /* A work-item makes PER x PER results, one element of a and b at a time. */
 __kernel DLM_LOCAL(64) void matmul_any(MATMUL_ARGS)
 {
-    const struct place at = find_place(&p, get_group_id(2));
+    const struct place at = find_place(&p, DLM_GROUP(2));
     const uint lanes_n = DLM_MATMUL_ANY_LANES_N(p.m, p.n), lanes_m = 64u / lanes_n;
-    const uint m0 = (get_group_id(1) * lanes_m + DLM_LOCAL_ID() / lanes_n) * PER;
-    const uint n0 = (get_group_id(0) * lanes_n + DLM_LOCAL_ID() % lanes_n) * PER;
+    const uint m0 = (DLM_GROUP(1) * lanes_m + DLM_LOCAL_ID() / lanes_n) * PER;
+    const uint n0 = (DLM_GROUP(0) * lanes_n + DLM_LOCAL_ID() % lanes_n) * PER;
     if (m0 >= p.m || n0 >= p.n)
         return;
     float sum[PER][PER];

@@ -9,8 +9,11 @@
  * it has to inline a barrier twice. */
 #define DLM_INLINE __attribute__((always_inline)) static
 
+/* Index of the work-group along a dimension of the grid, of which this launch may be a part. */
+#define DLM_GROUP(dim) ((uint)(get_group_id(dim) + get_global_offset(dim) / get_local_size(dim)))
+
 /* Linear index of the work-group: the host folds large grids into two dimensions. */
-#define DLM_GROUP_ID() ((uint)(get_group_id(0) + get_group_id(1) * get_num_groups(0)))
+#define DLM_GROUP_ID() (DLM_GROUP(0) + DLM_GROUP(1) * (uint)get_num_groups(0))
 #define DLM_LOCAL_ID() ((uint)get_local_id(0))
 
 /* Element i of an array stored as f32, bf16 or f16, widened to f32. DLM_T_<X> is the type that the

@@ -184,6 +184,8 @@ static void limit_caps(struct dlm_device_caps *caps, const struct dlm_device_par
 
     if (params->max_free_bytes && (!caps->free_bytes || caps->free_bytes > params->max_free_bytes))
         caps->free_bytes = params->max_free_bytes;
+    if (params->max_work)
+        caps->max_work = params->max_work;
     if (!max_alloc_bytes)
         return;
     caps->max_alloc_bytes = DLM_MIN(caps->max_alloc_bytes, max_alloc_bytes);
@@ -460,6 +462,49 @@ static enum dlm_status check_dispatch(struct dlm_device *device, const struct dl
     return st;
 }
 
+/* Cuts what is too long for the device and gives the rest as it is. first_part: [num + 1]. */
+static void cut_list(const struct dlm_device *device, const struct dlm_dispatch *list, size_t num,
+                     const size_t *first_part, struct dlm_dispatch *parts)
+{
+    for (size_t i = 0; i < num; i++) {
+        if (first_part[i + 1] - first_part[i] > 1)
+            dlm_dispatch_cut(&list[i], device->caps.max_work, &parts[first_part[i]]);
+        else
+            parts[first_part[i]] = list[i];
+    }
+}
+
+static enum dlm_status create_recording(struct dlm_device *device, struct dlm_recording **out,
+                                        const struct dlm_dispatch *list, size_t num)
+{
+    size_t *first_part = dlm_alloc_array(device->ctx, num + 1, sizeof(*first_part));
+    struct dlm_dispatch *parts = NULL;
+    enum dlm_status st = first_part ? DLM_OK : DLM_ERR_MEMORY;
+
+    for (size_t i = 0; !st && i < num; i++)
+        first_part[i + 1] = first_part[i] + dlm_dispatch_count_parts(&list[i],
+                                                                     device->caps.max_work);
+    const bool has_parts = !st && first_part[num] > num;
+    if (has_parts) {
+        parts = dlm_alloc_array(device->ctx, first_part[num], sizeof(*parts));
+        st = parts ? DLM_OK : DLM_ERR_MEMORY;
+    }
+    if (!st && has_parts)
+        cut_list(device, list, num, first_part, parts);
+    if (!st)
+        st = note(device, device->backend->recording_create(
+                              device, out, has_parts ? parts : list,
+                              has_parts ? first_part[num] : num));
+    if (!st && has_parts) {
+        (*out)->first_part = first_part;
+        (*out)->num_listed = num;
+        first_part = NULL;
+    }
+    dlm_free(parts);
+    dlm_free(first_part);
+    return st;
+}
+
 enum dlm_status dlm_recording_create(struct dlm_device *device, struct dlm_recording **out,
                                      const struct dlm_dispatch *list, size_t num)
 {
@@ -471,13 +516,14 @@ enum dlm_status dlm_recording_create(struct dlm_device *device, struct dlm_recor
         if (st)
             return st;
     }
-    return note(device, device->backend->recording_create(device, out, list, num));
+    return create_recording(device, out, list, num);
 }
 
 void dlm_recording_destroy(struct dlm_recording **recording)
 {
     if (!recording || !*recording)
         return;
+    dlm_free((*recording)->first_part);
     (*recording)->device->backend->recording_destroy(*recording);
     *recording = NULL;
 }
@@ -494,10 +540,23 @@ enum dlm_status dlm_recording_run(struct dlm_recording *recording)
 enum dlm_status dlm_recording_profile(struct dlm_recording *recording, double *seconds)
 {
     struct dlm_device *device = recording->device;
+    const size_t *first = recording->first_part;
 
     if (device->lost)
         return DLM_ERR_DEVICE_LOST;
-    return note(device, device->backend->recording_profile(recording, seconds));
+    if (!first)
+        return note(device, device->backend->recording_profile(recording, seconds));
+    double *parts = dlm_alloc_array(device->ctx, recording->num, sizeof(*parts));
+    if (!parts)
+        return DLM_ERR_MEMORY;
+    enum dlm_status st = note(device, device->backend->recording_profile(recording, parts));
+    for (size_t i = 0; !st && i < recording->num_listed; i++) {
+        seconds[i] = 0;
+        for (size_t k = first[i]; k < first[i + 1]; k++)
+            seconds[i] += parts[k];
+    }
+    dlm_free(parts);
+    return st;
 }
 
 enum dlm_status dlm_device_wait(struct dlm_device *device)

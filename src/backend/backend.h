@@ -34,6 +34,7 @@ struct dlm_device_caps {
     size_t align_bytes;       /* binding offsets are multiples of this; at most DLM_ALIGN_BYTES */
     uint32_t max_groups;      /* in each dimension, at least 65535 */
     uint32_t num_units;       /* compute units, or CPU threads */
+    uint64_t max_work;        /* of a dispatch before it is cut in parts; 0: no limit */
     uint64_t free_bytes;      /* memory free when the device was opened; 0: not known */
 };
 
@@ -61,6 +62,7 @@ struct dlm_device_params {
     const struct dlm_device_caps *null_caps; /* NULL: the CPU's. The kernels are the CPU's */
     uint64_t max_free_bytes; /* no more counts as free, whatever the device has; 0: no limit */
     size_t max_alloc_bytes; /* test option: pretend that buffers and ranges are no larger; 0 off */
+    uint64_t max_work;      /* test option: struct dlm_device_caps.max_work; 0: the device's own */
     uint32_t hide_caps;     /* test option: enum dlm_cap that the device does not show */
     bool use_library;       /* test option: DLM_CAP_GEMM_F32 wherever there is a library for it */
 };
@@ -111,6 +113,10 @@ struct dlm_dispatch {
     uint32_t num_bindings;
     uint32_t groups[3];
     uint32_t units; /* work items that there are if the grid has more; 0: all of groups */
+    uint64_t work;  /* multiply-adds, or what takes as long; no more than this */
+    /* Set by the backend in the parts of a long dispatch: groups are those from base on, of a grid
+     * of whole[] (0: this is no part). Kernels see their place in the whole grid. */
+    uint32_t base[3], whole[3];
     uint32_t params_bytes;
     uint8_t params[DLM_MAX_PARAMS_BYTES];
     size_t scratch_bytes; /* CPU: private memory of a worker */
@@ -145,7 +151,8 @@ const char *dlm_device_kernel_fault(const struct dlm_device *device, const char 
 bool dlm_device_kernels_hash(const struct dlm_device *device, char hex[65]);
 
 /* Prepares a list of dispatches to be replayed. Compiles the kernels it needs. Copies list;
- * borrows device and the buffers until the recording is destroyed.
+ * borrows device and the buffers until the recording is destroyed. A dispatch with more work than
+ * the device's max_work becomes several, each a range of its grid; its results are the same.
  * DLM_ERR_UNSUPPORTED: an unknown kernel; DLM_ERR_DEVICE: a kernel does not compile. */
 enum dlm_status dlm_recording_create(struct dlm_device *device, struct dlm_recording **out,
                                      const struct dlm_dispatch *list, size_t num) DLM_CHECK_RESULT;

@@ -64,8 +64,23 @@ struct dlm_buffer {
 
 struct dlm_recording {
     struct dlm_device *device;
-    size_t num; /* dispatches */
+    size_t num; /* dispatches, those in parts counted by part */
+    size_t *first_part; /* [of the list + 1], owned by backend.c; NULL: none is in parts */
+    size_t num_listed;  /* dispatches that the caller listed */
 };
+
+/* caps.max_work of a device that may have a watchdog (2 s on Windows and on amdgpu since Linux 7):
+ * a quarter of a second where kernels do 8 G multiply-adds a second, as on the slowest GPUs. On
+ * faster ones a part still takes many times as long as its launch. */
+#define DLM_GPU_MAX_WORK ((uint64_t)1 << 31)
+
+/* parts.c */
+
+/* Parts of a dispatch, 1 if its work is within max_work (0: no limit) or its grid is one group. */
+size_t dlm_dispatch_count_parts(const struct dlm_dispatch *d, uint64_t max_work);
+/* Writes as many parts, in the grid's order. Only the first one keeps the barrier: groups of one
+ * dispatch never depend on each other. */
+void dlm_dispatch_cut(const struct dlm_dispatch *d, uint64_t max_work, struct dlm_dispatch *parts);
 
 extern const struct dlm_backend dlm_backend_cpu;
 extern const struct dlm_backend dlm_backend_null; /* in no list */

@@ -166,6 +166,7 @@ static enum dlm_status make_dispatch(struct dlm_program *p, const struct dlm_pla
     d->scratch_bytes = c->scratch_bytes;
     memcpy(d->groups, c->groups, sizeof(d->groups));
     d->units = c->units;
+    d->work = c->work;
     memcpy(d->params, c->params, sizeof(d->params));
     for (uint32_t i = 0; i < c->num_args; i++) {
         struct dlm_operand a = c->args[i];

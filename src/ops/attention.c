@@ -178,6 +178,12 @@ static struct dlm_attention_params make_params(const struct dlm_lowering *l)
     };
 }
 
+/* Multiply-adds of so many products of all queries with all keys: what a full mask takes. */
+static uint64_t products_work(const struct dlm_attention_params *p, uint32_t products)
+{
+    return (uint64_t)products * p->batch * p->queries * p->heads * p->dim * p->keys;
+}
+
 static uint32_t blocks(uint32_t n, uint32_t block)
 {
     return (n + block - 1) / block;
@@ -243,6 +249,7 @@ static enum dlm_status attention_lower(struct dlm_lowering *l)
         .num_args = 6,
         .writes = 1u << 4 | 1u << 5,
         .groups = {blocks(num_rows, p.block), p.kv_heads, p.batch},
+        .work = products_work(&p, 2),
         .scratch_bytes = dlm_attention_rows_scratch(&p, 1, 1),
     };
     dlm_kernel_for(&call, "attention_*", &l->inputs[K].dtype);
@@ -400,6 +407,7 @@ static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
         .num_args = 8,
         .writes = 1u << 7,
         .groups = {blocks(num_rows, p.block), p.kv_heads, p.batch},
+        .work = products_work(&p, 3),
         .scratch_bytes = dlm_attention_rows_scratch(&p, 2, 2),
     };
     struct dlm_kernel_call dkv = dq;
@@ -410,6 +418,7 @@ static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
     dkv.num_args = 9;
     dkv.writes = 1u << 7 | 1u << 8;
     dkv.groups[0] = blocks(p.keys, p.block);
+    dkv.work = products_work(&p, 4);
     dkv.scratch_bytes = dlm_attention_keys_scratch(&p);
     if (!st && has_groups(l))
         st = lower_groups(l, &dq_kernel, &dq, &p, num_rows);

@@ -96,6 +96,7 @@ static enum dlm_status embedding_lower(struct dlm_lowering *l)
         .num_args = 5,
         .writes = 1u << 4,
         .groups = {p.rows},
+        .work = 8 * (uint64_t)p.rows * p.cols, /* not the whole table */
     };
     const bool is_panel = in[TABLE].layout == DLM_LAYOUT_PANEL;
     dlm_kernel_for(&call, is_panel ? "embedding_panel_*" : "embedding_*", &in[TABLE].dtype);

@@ -52,6 +52,7 @@ static enum dlm_status gather_rows_lower(struct dlm_lowering *l)
         .num_args = 3,
         .writes = 1u << 2,
         .groups = {p.rows_out},
+        .work = 8 * (uint64_t)p.rows_out * p.cols, /* some rows of many */
     };
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }

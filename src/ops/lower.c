@@ -21,6 +21,23 @@ static void fold_grid(struct dlm_kernel_call *c, uint32_t max_groups)
     c->groups[0] = num / c->groups[1] + (num % c->groups[1] > 0);
 }
 
+/* Kernels that do little with each element, memory being what takes their time. */
+static uint64_t guess_work(const struct dlm_lowering *l, const struct dlm_kernel_call *c)
+{
+    enum { PER_ELEMENT = 8 };
+    uint64_t elements = 0;
+
+    for (uint32_t i = 0; i < c->num_args; i++) {
+        const struct dlm_operand a = c->args[i];
+        if (a.kind == DLM_OPERAND_TEMP)
+            elements += l->temp_bytes[a.index] / sizeof(float);
+        else
+            elements += (uint64_t)dlm_desc_len(a.kind == DLM_OPERAND_INPUT ? &l->inputs[a.index]
+                                                                           : &l->outputs[a.index]);
+    }
+    return PER_ELEMENT * elements;
+}
+
 enum dlm_status dlm_lower_call(struct dlm_lowering *l, const struct dlm_kernel_call *call,
                                const void *params, size_t params_bytes)
 {
@@ -34,6 +51,8 @@ enum dlm_status dlm_lower_call(struct dlm_lowering *l, const struct dlm_kernel_c
         if (!c->groups[i])
             c->groups[i] = 1;
     fold_grid(c, l->caps->max_groups);
+    if (!c->work)
+        c->work = guess_work(l, c);
     if (params_bytes)
         memcpy(c->params, params, params_bytes);
     c->params_bytes = (uint32_t)params_bytes; /* at most DLM_MAX_PARAMS_BYTES */

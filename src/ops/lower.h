@@ -28,6 +28,7 @@ struct dlm_kernel_call {
     uint32_t writes; /* bit i: argument i is written */
     uint32_t groups[3];
     uint32_t units; /* of a folded grid, which has some to spare; 0: all of groups */
+    uint64_t work;  /* multiply-adds; 0: a few for each element of the arguments */
     uint32_t params_bytes;
     uint8_t params[DLM_MAX_PARAMS_BYTES];
     size_t scratch_bytes; /* CPU only */

@@ -12,6 +12,7 @@
 #include "kernels/matmul_general.h"
 #include "ops/broadcast.h"
 #include "ops/copy.h"
+#include "ops/matmul_library.h"
 
 enum { A, B, C, BIAS };
 
@@ -213,6 +214,7 @@ static enum dlm_status lower_panel(struct dlm_lowering *l)
         .num_args = 3,
         .writes = 1u << 2,
         .groups = {is_vec ? dlm_matmul_vec_items(&p) : dlm_matmul_panel_items(&p, is_bwd)},
+        .work = (uint64_t)p.m * p.n * p.k,
         .scratch_bytes =
             is_vec ? dlm_matmul_vec_scratch(&p) : dlm_matmul_panel_scratch(&p, is_bwd),
     };
@@ -251,6 +253,11 @@ static struct dlm_matmul_params make_params(const struct dlm_lowering *l)
     p.n = (uint32_t)out[3];
     p.k = (uint32_t)a[3];
     return p;
+}
+
+static uint64_t product_work(const struct dlm_matmul_params *p)
+{
+    return (uint64_t)p->batch0 * p->batch1 * p->m * p->n * p->k;
 }
 
 /* a rounded to 16 bit and widened again, as a contiguous temporary: for the kernel with any
@@ -299,6 +306,7 @@ static enum dlm_status lower_general(struct dlm_lowering *l)
         .num_args = 3,
         .writes = 1u << 2,
         .groups = {dlm_matmul_general_items(&p)},
+        .work = product_work(&s),
         .scratch_bytes = dlm_matmul_general_scratch(&p),
     };
     bind_addends(l, &call);
@@ -430,56 +438,6 @@ static enum dlm_status lower_split(struct dlm_lowering *l, struct dlm_kernel_cal
     return st ? st : dlm_lower_call(l, &sum, &finish, sizeof(finish));
 }
 
-/* Large plain f32 products, where the device's library does them faster than our kernels. */
-static bool is_for_library(const struct dlm_lowering *l, const struct dlm_matmul_params *p)
-{
-    enum { MIN_SIZE = 64 };
-
-    return l->caps->bits & DLM_CAP_GEMM_F32 && l->inputs[B].dtype == DLM_DTYPE_F32 &&
-           !(p->flags & (DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16)) && !(has_c(l) && has_bias(l)) &&
-           p->batch0 == 1 && p->batch1 == 1 && p->m >= MIN_SIZE && p->n >= MIN_SIZE &&
-           p->k >= MIN_SIZE && (p->a_stride[2] == 1 || p->a_stride[3] == 1) &&
-           (p->b_stride[2] == 1 || p->b_stride[3] == 1);
-}
-
-/* The addend is copied to the result, to which the library adds. */
-static enum dlm_status lower_library(struct dlm_lowering *l, const struct dlm_matmul_params *p)
-{
-    const struct dlm_desc *out = &l->outputs[0];
-    const int addend = has_c(l) ? C : BIAS;
-    const bool has_addend = has_c(l) || has_bias(l);
-    const bool a_is_t = p->a_stride[3] != 1, b_is_t = p->b_stride[3] != 1;
-    const struct dlm_gemm_params gemm = {
-        .m = p->m, .n = p->n, .k = p->k,
-        .lda = p->a_stride[a_is_t ? 3 : 2],
-        .ldb = p->b_stride[b_is_t ? 3 : 2],
-        .ldc = p->out_stride[2],
-        .a_offset = p->a_lead, .b_offset = p->b_lead, .c_offset = p->out_lead,
-        .trans_a = a_is_t, .trans_b = b_is_t,
-        .alpha = p->alpha,
-        .beta = has_addend ? 1.0f : 0.0f,
-    };
-    struct dlm_kernel_call call = {
-        .kernel = "gemm_f32",
-        .args = {DLM_INPUT(A), DLM_INPUT(B), DLM_OUTPUT(0)},
-        .num_args = 3,
-        .writes = 1u << 2,
-        .groups = {1},
-    };
-    const size_t scratch = dlm_device_gemm_scratch(l->device, &gemm);
-    if (scratch) {
-        call.args[call.num_args] = dlm_lower_temp(l, scratch);
-        call.writes |= 1u << call.num_args++;
-    }
-    if (has_addend) {
-        enum dlm_status st =
-            dlm_lower_copy(l, &l->inputs[addend], DLM_INPUT(addend), out, DLM_OUTPUT(0));
-        if (st)
-            return st;
-    }
-    return dlm_lower_call(l, &call, &gemm, sizeof(gemm));
-}
-
 /* Bindings a, b, c, bias (a where they are absent), out. */
 static enum dlm_status lower_product(struct dlm_lowering *l)
 {
@@ -488,8 +446,8 @@ static enum dlm_status lower_product(struct dlm_lowering *l)
     struct dlm_operand a = DLM_INPUT(A);
     enum dlm_status st = DLM_OK;
 
-    if (is_for_library(l, &p))
-        return lower_library(l, &p);
+    if (dlm_matmul_is_for_library(l, &p))
+        return dlm_matmul_lower_library(l, &p);
     /* without local memory an element of a is read too often to be rounded each time */
     if (l->caps->bits & DLM_CAP_NO_LOCAL &&
         (p.flags & rounds ||
@@ -505,6 +463,7 @@ static enum dlm_status lower_product(struct dlm_lowering *l)
         .writes = 1u << 4,
         .groups = {(p.n + t.tile_n - 1) / t.tile_n, (p.m + t.tile_m - 1) / t.tile_m,
                    p.batch0 * p.batch1},
+        .work = product_work(&p),
     };
     dlm_kernel_for(&call, t.kernel, &l->inputs[B].dtype);
     choose_splits(&p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2]);

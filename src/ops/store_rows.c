@@ -55,6 +55,7 @@ static enum dlm_status store_rows_lower(struct dlm_lowering *l)
         .num_args = 3,
         .writes = 1u << 2,
         .groups = {p.rows},
+        .work = 8 * (uint64_t)p.rows * p.cols, /* some rows of many */
     };
     dlm_kernel_for(&call, "store_rows_*", &l->inputs[0].dtype);
     return dlm_lower_call(l, &call, &p, sizeof(p));

@@ -3,6 +3,7 @@
 
 #include <float.h>
 
+#include "base/hash.h"
 #include "base/rng.h"
 #include "bench.h"
 
@@ -31,6 +32,8 @@ struct host_row {
     void *data[DLM_MAX_INPUTS];
     struct dlm_host_tensor outputs[DLM_MAX_OUTPUTS];
     int num_outputs;
+    bool has_reference;   /* outputs are what is expected */
+    uint32_t device_hash; /* of the bits that the device gave */
 };
 
 void row_fill_host(const struct row_input *in, const struct dlm_desc *desc, void *data,
@@ -141,7 +144,8 @@ static bool make_host_row(struct dlm_ctx *ctx, struct host_row *h, const struct 
     struct dlm_desc descs[DLM_MAX_INPUTS], outs[DLM_MAX_OUTPUTS];
     struct dlm_graph *g = NULL;
 
-    *h = (struct host_row){.row = row, .num_outputs = op->num_outputs};
+    *h = (struct host_row){
+        .row = row, .num_outputs = op->num_outputs, .has_reference = with_reference};
     for (int i = 0; i < row->num_inputs; i++)
         if (row->inputs[i].ndim)
             describe_input(&row->inputs[i], &h->stored[i]);
@@ -249,8 +253,9 @@ static void check_leaf(const struct host_row *h, int i, const struct dlm_storage
 }
 
 static void compare_outputs(struct dlm_program *program, const struct dlm_node *node,
-                            const struct host_row *h)
+                            struct host_row *h)
 {
+    h->device_hash = DLM_HASH_START;
     for (int i = 0; i < h->num_outputs; i++) {
         const struct dlm_host_tensor *want = &h->outputs[i];
         struct dlm_host_tensor got = {want->desc, calloc(1, desc_bytes(&want->desc) + 16)};
@@ -258,7 +263,9 @@ static void compare_outputs(struct dlm_program *program, const struct dlm_node *
         if (CHECK(!dlm_program_read(program, node->outputs[i], got.data,
                                     desc_bytes(&want->desc))) &&
             !(h->row->skip_outputs >> i & 1)) {
-            double error = compare(h->row->tolerance, &got, want, &where);
+            h->device_hash = dlm_hash(h->device_hash, got.data, desc_bytes(&want->desc));
+            double error =
+                h->has_reference ? compare(h->row->tolerance, &got, want, &where) : 0;
             if (!CHECK(error <= 1))
                 printf("     output %d: %.3g times the tolerance; element %lld: got %.9g, want "
                        "%.9g\n", i, error, (long long)where,
@@ -270,11 +277,16 @@ static void compare_outputs(struct dlm_program *program, const struct dlm_node *
 }
 
 static int num_library_calls; /* products that the device's library did */
+static int num_cut;           /* kernel calls that were cut in parts */
 
-static void count_library_calls(const struct dlm_plan *plan)
+static void count_calls(const struct dlm_plan *plan, const struct dlm_device_caps *caps)
 {
-    for (size_t i = 0; i < plan->num_calls; i++)
-        num_library_calls += !strcmp(plan->calls[i].call.kernel, "gemm_f32");
+    for (size_t i = 0; i < plan->num_calls; i++) {
+        const struct dlm_kernel_call *c = &plan->calls[i].call;
+        num_library_calls += !strcmp(c->kernel, "gemm_f32");
+        num_cut += caps->max_work && c->work > caps->max_work &&
+                   (uint64_t)c->groups[0] * c->groups[1] * c->groups[2] > 1;
+    }
 }
 
 /* A graph of the row's one node, its leaves in memory of the device. */
@@ -307,7 +319,7 @@ static void free_device_row(struct device_row *d)
         dlm_buffer_destroy(&d->places[i].buffer);
 }
 
-static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, const struct host_row *h)
+static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, struct host_row *h)
 {
     struct device_row d;
     struct dlm_plan *plan = NULL;
@@ -322,7 +334,7 @@ static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, const 
     if (CHECK(!dlm_plan_create(ctx, &plan, d.g, device)) &&
         CHECK(!dlm_program_create(ctx, &program, device, plan, NULL)) &&
         CHECK(!dlm_program_run(program)) && CHECK(!dlm_device_wait(device))) {
-        count_library_calls(plan);
+        count_calls(plan, dlm_device_get_caps(device));
         compare_outputs(program, node, h);
         if (!CHECK(dlm_program_check_guards(program, what, sizeof(what))))
             printf("     %s\n", what);
@@ -342,7 +354,7 @@ static void check_unlike(struct dlm_ctx *ctx, const struct host_row *h, uint64_t
     double most = 0;
     int64_t where;
 
-    if (!h->row->unlike)
+    if (!h->row->unlike || !h->has_reference)
         return;
     if (CHECK(make_host_row(ctx, &other, h->row, h->row->unlike, seed, true))) {
         for (int i = 0; i < h->num_outputs; i++) {
@@ -394,48 +406,58 @@ struct variant {
     const char *label; /* "": as it is */
     uint32_t hide_caps;
     bool use_library;
+    uint64_t max_work; /* dispatches with more come in parts; 0: the device's own limit */
 };
 
-static const struct variant as_it_is = {"", 0, false};
-static const struct variant local_memory = {", local", DLM_CAP_NO_LOCAL, false};
-static const struct variant library = {", library", 0, true};
+#define PARTS_WORK 20000 /* parts of one group and of several */
+static const struct variant as_it_is = {"", 0, false, 0};
+static const struct variant local_memory = {", local", DLM_CAP_NO_LOCAL, false, 0};
+static const struct variant library = {", library", 0, true, 0};
 
 /* A variant runs the rows that may take another kernel. */
 static bool is_for(const struct variant *v, const struct op_row *row)
 {
+    if (v->max_work && !v->use_library && !is_small(row))
+        return false;
+    if (v->max_work && v->hide_caps && row->inputs[1].dtype != DLM_DTYPE_F32)
+        return false; /* the same source: compiling it takes long */
     return !*v->label || (v->use_library ? row->op == &dlm_op_matmul
                                          : has_local_variant(row) && is_small(row));
 }
 
-static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
-                     const struct variant *v, const struct op_row *rows, size_t num)
+/* hashes: of each row's bits, written, or, where the variant has parts, compared. */
+static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
+                        const struct variant *v, const struct op_row *rows, size_t num,
+                        uint32_t *hashes)
 {
     static char names[4096][96];
     static size_t num_names;
     struct dlm_device *device = NULL;
     struct dlm_device_params params = {.kind = info->kind, .index = info->index,
                                        .cache_dir = getenv("DLM_TEST_KERNEL_CACHE"),
-                                       .hide_caps = v->hide_caps, .use_library = v->use_library};
+                                       .hide_caps = v->hide_caps, .use_library = v->use_library,
+                                       .max_work = v->max_work};
+    const char *parts = v->max_work ? ", parts" : "";
 
     check_case("device opens");
     if (!CHECK(!dlm_device_open(ctx, &device, &params)))
         return;
-    printf("device %s %d: %s (%s)%s\n", dlm_backend_name(info->kind), info->index, info->name,
-           info->driver, v->label);
-    const uint32_t caps = dlm_device_get_caps(device)->bits;
-    const bool has_library = dlm_device_has_kernel(device, "gemm_f32");
-    num_library_calls = 0;
+    printf("device %s %d: %s (%s)%s%s\n", dlm_backend_name(info->kind), info->index, info->name,
+           info->driver, v->label, parts);
+    num_library_calls = num_cut = 0;
     for (size_t i = 0; i < num; i++) {
         struct host_row h;
         char *name = names[num_names++ % DLM_ARRAY_LEN(names)];
         if (!is_for(v, &rows[i]))
             continue;
-        snprintf(name, sizeof(names[0]), "%s/%s on %s %d%s", rows[i].op->name,
-                 rows[i].name, dlm_backend_name(info->kind), info->index, v->label);
+        snprintf(name, sizeof(names[0]), "%s/%s on %s %d%s%s", rows[i].op->name,
+                 rows[i].name, dlm_backend_name(info->kind), info->index, v->label, parts);
         check_case(name);
-        if (CHECK(make_host_row(ctx, &h, &rows[i], &rows[i].attrs, i + 1, true))) {
+        if (CHECK(make_host_row(ctx, &h, &rows[i], &rows[i].attrs, i + 1, !v->max_work))) {
             run_on_device(ctx, device, &h);
             check_unlike(ctx, &h, i + 1);
+            CHECK(!v->max_work || h.device_hash == hashes[i]);
+            hashes[i] = h.device_hash;
         }
         free_host_row(&h);
     }
@@ -444,12 +466,48 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         check_case("the library did products");
         CHECK(num_library_calls >= 8);
     }
-    if (*v->label || !num || !has_local_variant(&rows[0]))
+    if (v->max_work) {
+        check_case("dispatches came in parts");
+        CHECK(num_cut > 0);
+    }
+}
+
+/* A variant, then the same with dispatches in parts: no bit is another one. */
+static void run_whole_and_parts(struct dlm_ctx *ctx, const struct dlm_device_info *info,
+                                const struct variant *v, const struct op_row *rows, size_t num)
+{
+    struct variant parts = *v;
+    uint32_t *hashes = calloc(num + 1, sizeof(*hashes));
+
+    parts.max_work = PARTS_WORK;
+    if (CHECK(hashes)) {
+        run_variant(ctx, info, v, rows, num, hashes);
+        const int num_whole = num_library_calls;
+        run_variant(ctx, info, &parts, rows, num, hashes);
+        CHECK(!v->use_library || num_library_calls > num_whole);
+    }
+    free(hashes);
+}
+
+static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
+                     const struct op_row *rows, size_t num)
+{
+    const struct dlm_device_params params = {.kind = info->kind, .index = info->index};
+    struct dlm_device *device = NULL;
+
+    run_whole_and_parts(ctx, info, &as_it_is, rows, num);
+    if (!num || !has_local_variant(&rows[0]))
         return;
+    check_case("device opens");
+    if (!CHECK(!dlm_device_open(ctx, &device, &params)))
+        return;
+    const uint32_t caps = dlm_device_get_caps(device)->bits;
+    const bool has_library = dlm_device_has_kernel(device, "gemm_f32");
+    dlm_device_destroy(&device);
     if (caps & DLM_CAP_NO_LOCAL)
-        run_rows(ctx, info, &local_memory, rows, num);
+        run_whole_and_parts(ctx, info, &local_memory, rows, num);
     if (has_library && rows[0].op == &dlm_op_matmul && !(caps & DLM_CAP_GEMM_F32))
-        run_rows(ctx, info, &library, rows, num);
+        run_whole_and_parts(ctx, info, &library, rows, num);
 }
 
 /* fma: operations a second that the device is known to do, or 0. */
@@ -513,7 +571,7 @@ int op_rows_main(int argc, char **argv, const struct op_row *rows, size_t num)
         if (is_bench)
             bench_rows(ctx, &list[d], rows, num, list[d].kind == DLM_BACKEND_CPU ? 0 : fma);
         else
-            run_rows(ctx, &list[d], &as_it_is, rows, num);
+            run_rows(ctx, &list[d], rows, num);
     }
     for (int k = DLM_BACKEND_CPU; k < DLM_BACKEND_COUNT && !is_bench; k++)
         if (!seen[k])

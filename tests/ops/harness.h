@@ -3,7 +3,8 @@
  * A row is an op with attributes and inputs. Inputs are made from a seed; the expected outputs come
  * from the op's C reference (itself checked against PyTorch in goldens.c). On every device each
  * tensor has its own buffer with guards, filled with NaN, so that a write outside, an element left
- * out, or a read of what is not there fails. */
+ * out, or a read of what is not there fails. Small rows then run once more with long dispatches cut
+ * in parts, and must give the same bits. */
 #ifndef DLM_TESTS_OPS_HARNESS_H
 #define DLM_TESTS_OPS_HARNESS_H
 

@@ -11,7 +11,8 @@
 
 struct prepared_call {
     dlm_cpu_kernel_fn run;
-    int64_t num_items;
+    int64_t first, num_items; /* of all_items, which a dispatch in parts has more of */
+    int64_t all_items;
     void *buffers[DLM_MAX_BINDINGS];
     uint8_t params[DLM_MAX_PARAMS_BYTES];
 };
@@ -56,18 +57,36 @@ static enum dlm_status reserve_scratch(struct dlm_cpu_device *device, size_t byt
     return DLM_OK;
 }
 
+/* Items of a grid; false: too many. */
+static bool count_items(const uint32_t groups[3], uint32_t units, int64_t *items)
+{
+    size_t num;
+
+    if (!dlm_mul_size(groups[0], groups[1], &num) || !dlm_mul_size(num, groups[2], &num) ||
+        num > INT64_MAX / 2)
+        return false;
+    /* what a folded grid has to spare never runs: kernels need not guard their items */
+    *items = (int64_t)(units ? DLM_MIN(num, units) : num);
+    return true;
+}
+
+/* A part's items follow each other: see backend/parts.c. */
+static int64_t first_item(const struct dlm_dispatch *d)
+{
+    return d->base[0] + (int64_t)d->whole[0] * (d->base[1] + (int64_t)d->whole[1] * d->base[2]);
+}
+
 static bool prepare(const struct dlm_cpu_device *device, const struct dlm_dispatch *d,
                     struct prepared_call *call)
 {
     const struct dlm_cpu_kernel *kernel = dlm_cpu_find_kernel(device, d->kernel);
-    size_t items;
 
-    if (!dlm_mul_size(d->groups[0], d->groups[1], &items) ||
-        !dlm_mul_size(items, d->groups[2], &items) || items > INT64_MAX / 2)
+    if (!count_items(d->whole[0] ? d->whole : d->groups, d->units, &call->all_items) ||
+        !count_items(d->groups, 0, &call->num_items))
         return false;
     call->run = kernel->run;
-    /* what a folded grid has to spare never runs: kernels need not guard their items */
-    call->num_items = (int64_t)(d->units ? DLM_MIN(items, d->units) : items);
+    call->first = first_item(d);
+    call->num_items = DLM_MIN(call->num_items, DLM_MAX(call->all_items - call->first, 0));
     memcpy(call->params, d->params, d->params_bytes);
     for (uint32_t i = 0; i < d->num_bindings; i++) {
         char *data = dlm_cpu_buffer_host_data(d->bindings[i].buffer);
@@ -122,12 +141,12 @@ static void run_item(void *user, int64_t item, int worker)
     const struct dlm_cpu_call call = {
         .buffers = p->buffers,
         .params = p->params,
-        .num_items = p->num_items,
+        .num_items = p->all_items,
         .scratch = job->scratch[worker],
         .num_workers = (uint32_t)job->num_workers, /* at least 1 */
     };
 
-    p->run(&call, item);
+    p->run(&call, p->first + item);
 }
 
 static enum dlm_status run_call(struct dlm_cpu_device *device, const struct prepared_call *call)

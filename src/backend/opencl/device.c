@@ -190,6 +190,7 @@ static void fill_caps(struct dlm_ocl_device *device)
     caps->max_range_bytes = caps->max_alloc_bytes;
     caps->align_bytes = get_device_align(device->id);
     caps->max_groups = MAX_GROUPS;
+    caps->max_work = caps->info.is_software ? 0 : DLM_GPU_MAX_WORK;
     caps->num_units = DLM_MAX(get_device_uint(device->id, CL_DEVICE_MAX_COMPUTE_UNITS), 1u);
     caps->free_bytes = free_memory(device->id, &caps->info);
 }

@@ -28,7 +28,8 @@
 struct ocl_node {
     const char *name;
     cl_kernel kernel; /* owned; NULL: the library's gemm */
-    size_t global[3], local[3];
+    size_t offset[3], global[3], local[3];
+    uint64_t work;
     double seconds; /* share of the slice it was timed in */
 #ifdef DLM_HAVE_CLBLAST
     struct dlm_ocl_gemm *gemm; /* owned */
@@ -92,6 +93,7 @@ static enum dlm_status prepare(struct dlm_ocl_device *device, struct ocl_node *n
                                const struct dlm_dispatch *dispatch)
 {
     node->name = dispatch->kernel;
+    node->work = dispatch->work;
 #ifdef DLM_HAVE_CLBLAST
     if (!strcmp(dispatch->kernel, DLM_OCL_GEMM_KERNEL))
         return prepare_gemm(device, node, dispatch);
@@ -100,8 +102,10 @@ static enum dlm_status prepare(struct dlm_ocl_device *device, struct ocl_node *n
         dlm_ocl_kernel_create(device, dispatch->kernel, &node->kernel, node->local);
     if (st)
         return st;
-    for (int d = 0; d < 3; d++)
+    for (int d = 0; d < 3; d++) {
+        node->offset[d] = node->local[d] * dispatch->base[d];
         node->global[d] = node->local[d] * dispatch->groups[d];
+    }
     return set_arguments(device, node->kernel, dispatch);
 }
 
@@ -155,8 +159,8 @@ static enum dlm_status submit(struct dlm_ocl_device *device, const struct ocl_no
     if (node->gemm)
         return dlm_ocl_gemm_submit(device, node->gemm, queue, event);
 #endif
-    cl_int rc = clEnqueueNDRangeKernel(queue, node->kernel, 3, NULL, node->global, node->local, 0,
-                                       NULL, event);
+    cl_int rc = clEnqueueNDRangeKernel(queue, node->kernel, 3, node->offset, node->global,
+                                       node->local, 0, NULL, event);
     return rc == CL_SUCCESS ? DLM_OK
                             : dlm_ocl_fail(device, rc, "cannot run kernel '%s'", node->name);
 }
@@ -201,6 +205,20 @@ static void note_seconds(struct dlm_ocl_recording *recording, size_t begin, size
     }
 }
 
+/* The end of a slice whose times are not known: of at most `len` dispatches, and no more work than
+ * one may have. */
+static size_t find_timed_end(const struct dlm_ocl_recording *recording, size_t begin, size_t len)
+{
+    const uint64_t max_work = recording->base.device->caps.max_work;
+    const size_t limit = DLM_MIN(begin + len, recording->base.num);
+    uint64_t work = recording->nodes[begin].work;
+    size_t end = begin + 1;
+
+    while (end < limit && (!max_work || (work += recording->nodes[end].work) <= max_work))
+        end++;
+    return end;
+}
+
 /* Small slices, each waited for and timed; they grow while they stay short. */
 static enum dlm_status run_timed(struct dlm_ocl_recording *recording)
 {
@@ -211,7 +229,7 @@ static enum dlm_status run_timed(struct dlm_ocl_recording *recording)
 
     enum dlm_status st = dlm_ocl_wait(&device->base);
     for (size_t begin = 0, end; !st && begin < num; begin = end) {
-        end = DLM_MIN(begin + len, num);
+        end = find_timed_end(recording, begin, len);
         double start = dlm_now();
         st = submit_slice(recording, begin, end, &last);
         if (st)

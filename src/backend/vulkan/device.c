@@ -279,6 +279,7 @@ void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candida
     caps->info.memory_bytes = memory_bytes(d);
     caps->bits = cap_bits(base, driver.driverID);
     set_limits(caps, c->physical, base, maintenance3.maxMemoryAllocationSize);
+    caps->max_work = caps->info.is_software ? 0 : DLM_GPU_MAX_WORK;
     caps->num_units = count_units(c->physical, caps->info.is_software);
     caps->free_bytes = dlm_vk_free_bytes(d);
 }

@@ -1,8 +1,9 @@
 /* Recordings: command buffers written once and submitted again and again.
  *
- * The first run goes out in small slices with a timestamp after each dispatch. The times decide how
- * later runs are cut (slice.c); long ones keep two timestamps a slice, so that the cut follows when
- * times change. Slicing moves no barrier, so it never changes results. */
+ * The first run goes out in small slices, by the work of the dispatches, with a timestamp after
+ * each one. The times decide how later runs are cut (slice.c); long ones keep two timestamps a
+ * slice, so that the cut follows when times change. Slicing moves no barrier, so it never changes
+ * results. */
 #include "backend/vulkan/vk.h"
 
 #include <string.h>
@@ -40,6 +41,7 @@ struct recording {
     bool has_queries; /* the slices write timestamps */
     bool is_measured; /* a whole run has gone out whose times were not read yet */
     bool has_warned;
+    bool is_timed;   /* seconds were measured; before, they are guesses */
     double *seconds; /* [num], best knowledge */
     uint64_t value;  /* of the timeline, after the last run */
 };
@@ -127,6 +129,14 @@ static enum dlm_status create_pools(struct dlm_vk_device *d, struct recording *r
     return result ? dlm_vk_fail(d, result, "create a query pool") : DLM_OK;
 }
 
+/* On the slowest of devices; 0 where nothing takes too long. */
+static double guess_seconds(const struct dlm_vk_device *d, const struct dlm_dispatch *dispatch)
+{
+    const uint64_t max_work = d->base.caps.max_work;
+
+    return max_work ? (double)dispatch->work / (double)max_work * d->slice_seconds : 0;
+}
+
 enum dlm_status dlm_vk_recording_create(struct dlm_device *device, struct dlm_recording **out,
                                         const struct dlm_dispatch *list, size_t num)
 {
@@ -156,6 +166,8 @@ enum dlm_status dlm_vk_recording_create(struct dlm_device *device, struct dlm_re
         st = create_pools(d, r);
     if (st)
         goto done;
+    for (size_t i = 0; i < num; i++)
+        r->seconds[i] = guess_seconds(d, &r->list[i]);
     for (size_t i = 0; i < num; i++)
         write_set(d, r->sets[i], &r->list[i], r->kernels[i]->num_bindings);
     *out = &r->base;
@@ -224,7 +236,8 @@ static void write_dispatch(struct dlm_vk_device *d, const struct recording *r, V
     if (params_bytes)
         vkCmdPushConstants(cmd, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, params_bytes,
                            dispatch->params);
-    vkCmdDispatch(cmd, dispatch->groups[0], dispatch->groups[1], dispatch->groups[2]);
+    vkCmdDispatchBase(cmd, dispatch->base[0], dispatch->base[1], dispatch->base[2],
+                      dispatch->groups[0], dispatch->groups[1], dispatch->groups[2]);
 }
 
 static enum dlm_status write_slice(struct dlm_vk_device *d, const struct recording *r,
@@ -292,7 +305,6 @@ static enum dlm_status lay_out(struct dlm_vk_device *d, struct recording *r, enu
 {
     size_t first_num = d->tick_mask ? FIRST_SLICE_NUM : 1;
     size_t max_num = layout == LAYOUT_REPLAY ? r->base.num : first_num;
-    double aim = layout == LAYOUT_REPLAY ? d->slice_seconds : total_seconds(r) + 1;
     uint32_t query = 0;
 
     enum dlm_status st = dlm_vk_wait_value(d, r->value);
@@ -300,7 +312,8 @@ static enum dlm_status lay_out(struct dlm_vk_device *d, struct recording *r, enu
         return st;
     r->layout = LAYOUT_NONE;
     r->is_measured = false;
-    r->num_slices = dlm_vk_slices_cut(r->seconds, r->base.num, aim, max_num, r->slices);
+    r->num_slices = dlm_vk_slices_cut(r->seconds, r->base.num, d->slice_seconds, max_num,
+                                      r->slices);
     st = prepare_buffers(d, r);
     if (st)
         return st;
@@ -374,6 +387,7 @@ static enum dlm_status read_times(struct dlm_vk_device *d, struct recording *r, 
     }
     dlm_free(ticks);
     *are_known = !result;
+    r->is_timed |= !result;
     if (result)
         return result == VK_NOT_READY ? DLM_OK : dlm_vk_fail(d, result, "read timestamps");
     warn_of_long_dispatch(d, r);
@@ -409,6 +423,7 @@ static enum dlm_status submit_slices(struct dlm_vk_device *d, struct recording *
         if (!st && use_clock) {
             st = dlm_vk_wait_value(d, job.value);
             r->seconds[slice->first] = dlm_now() - start;
+            r->is_timed = true;
         }
         if (st)
             return st;
@@ -424,7 +439,7 @@ static enum dlm_status prepare_run(struct dlm_vk_device *d, struct recording *r)
     bool are_known = false;
 
     if (r->layout == LAYOUT_NONE)
-        return lay_out(d, r, total_seconds(r) > 0 ? LAYOUT_REPLAY : LAYOUT_MEASURE);
+        return lay_out(d, r, r->is_timed ? LAYOUT_REPLAY : LAYOUT_MEASURE);
     if (r->layout == LAYOUT_REPLAY) {
         if (!r->has_queries || !r->is_measured || dlm_vk_completed(d) < r->value)
             return DLM_OK;
