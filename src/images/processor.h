@@ -68,6 +68,9 @@ enum dlm_status dlm_processor_plan(struct dlm_ctx *ctx, const struct dlm_process
                                    const struct dlm_image_size *size,
                                    struct dlm_pixel_shape *shape) DLM_CHECK_RESULT;
 
+/* Patches of the largest pixel_values that a plan can have; not of DLM_SIZE_FIXED. */
+int64_t dlm_processor_max_patches(const struct dlm_processor *processor);
+
 /* Rescales and normalises: pixel_values [3, height, width] f32 of the image's own size. */
 void dlm_image_normalise(const struct dlm_processor *processor, const struct dlm_image *image,
                          float *pixel_values);

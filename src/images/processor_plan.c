@@ -93,3 +93,15 @@ enum dlm_status dlm_processor_plan(struct dlm_ctx *ctx, const struct dlm_process
         *shape = (struct dlm_pixel_shape){1, (int32_t)height, (int32_t)width};
     return st;
 }
+
+int64_t dlm_processor_max_patches(const struct dlm_processor *p)
+{
+    const int64_t side = (int64_t)p->patch * p->merge, area = (int64_t)p->patch * p->patch;
+    const int64_t high = (p->height + side - 1) / side * side;
+    const int64_t wide = (p->width + side - 1) / side * side;
+
+    if (p->pinned)
+        return (int64_t)p->pinned * p->pinned / area;
+    /* an image of extreme proportions may have more pixels than the bounds say */
+    return (p->size_rule == DLM_SIZE_AREA ? DLM_IMAGE_MAX_PIXELS : high * wide) / area;
+}

@@ -114,9 +114,11 @@ enum dlm_status dlm_config_read_act(struct dlm_ctx *ctx, const json_t *object, c
         *act = DLM_ACT_GELU_ERF;
     else if (!strcmp(name, "silu"))
         *act = DLM_ACT_SILU;
+    else if (!strcmp(name, "quick_gelu"))
+        *act = DLM_ACT_QUICK_GELU;
     else
         return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot load '%s': '%s' is '%s': not supported "
-                        "(gelu, gelu_pytorch_tanh, silu are)", path, key, name);
+                        "(gelu, gelu_pytorch_tanh, quick_gelu, silu are)", path, key, name);
     return DLM_OK;
 }
 

@@ -2,6 +2,8 @@
 #ifndef DLM_MODELS_FAMILY_LIST_H
 #define DLM_MODELS_FAMILY_LIST_H
 
-#define DLM_FAMILY_LIST(X) X(paligemma)
+#define DLM_FAMILY_LIST(X) \
+    X(paligemma)           \
+    X(qwen2_vl)
 
 #endif

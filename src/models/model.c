@@ -137,7 +137,7 @@ enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **ou
         return create_folder(ctx, out, dir, NULL);
     json_t *config = json_pack("{s:s}", "model_type", families[0]->model_type);
     enum dlm_status st =
-        config ? create_config(ctx, out, config, families[0]->shape) : DLM_ERR_MEMORY;
+        config ? create_config(ctx, out, config, families[0]->model_type) : DLM_ERR_MEMORY;
     json_decref(config);
     return st;
 }
@@ -320,23 +320,35 @@ enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **ou
     return open_without_files(ctx, out, device, config, path, file, DLM_DTYPE_BF16);
 }
 
+/* The config.json of a shape; owned, NULL without memory. */
+static json_t *shape_config(const struct dlm_family *family, const struct dlm_model_shape *shape)
+{
+    json_t *config = json_loads(shape->config, 0, NULL);
+
+    if (config && !json_object_set_new(config, "model_type", json_string(family->model_type)))
+        return config;
+    json_decref(config);
+    return NULL;
+}
+
 enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
                                      struct dlm_device *device, const char *shape,
                                      enum dlm_dtype policy)
 {
     *out = NULL;
-    for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++) {
-        if (strcmp(families[i]->shape, shape))
-            continue;
-        json_t *config = json_pack("{s:s}", "model_type", families[i]->model_type);
-        enum dlm_status st =
-            config ? dlm_model_open_config(ctx, out, device, config, shape, policy)
-                   : DLM_ERR_MEMORY;
-        json_decref(config);
-        return st;
-    }
+    for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++)
+        for (const struct dlm_model_shape *s = families[i]->shapes; s->name; s++) {
+            if (strcmp(s->name, shape))
+                continue;
+            json_t *config = shape_config(families[i], s);
+            enum dlm_status st =
+                config ? dlm_model_open_config(ctx, out, device, config, shape, policy)
+                       : DLM_ERR_MEMORY;
+            json_decref(config);
+            return st;
+        }
     return dlm_fail(ctx, DLM_ERR_USAGE, "unknown shape '%s' (the first known is '%s')", shape,
-                    families[0]->shape);
+                    families[0]->shapes->name);
 }
 
 /* Each name of a list is one of the model's. */

@@ -56,10 +56,16 @@ struct dlm_model {
     struct dlm_linear_list linears; /* every linear that an adapter may name */
 };
 
+/* A model by its sizes alone, for bench. */
+struct dlm_model_shape {
+    const char *name;
+    const char *config; /* what config.json says besides "model_type", as JSON */
+};
+
 /* What one model family says about itself; the rest of dlm names no family. */
 struct dlm_family {
     const char *model_type; /* of config.json */
-    const char *shape;      /* name for bench of what an empty config.json describes */
+    const struct dlm_model_shape *shapes; /* at least one, up to a NULL name */
     size_t model_bytes;     /* of its struct, whose first member is a struct dlm_model */
     struct dlm_name_map names;
     /* Module path of the language model: what target names and "all-linear" mean lies below it. */

@@ -346,9 +346,11 @@ static struct dlm_tensor *paligemma_project(struct dlm_build *b, const struct dl
     return dlm_linear_build(b, &const_paligemma(m)->projector, features, NULL);
 }
 
+static const struct dlm_model_shape shapes[] = {{"paligemma-3b-224", "{}"}, {0}};
+
 const struct dlm_family dlm_family_paligemma = {
     .model_type = "paligemma",
-    .shape = "paligemma-3b-224",
+    .shapes = shapes,
     .model_bytes = sizeof(struct dlm_paligemma),
     .names = {rules, DLM_ARRAY_LEN(rules), drops, DLM_ARRAY_LEN(drops)},
     .language = LANGUAGE,

@@ -382,9 +382,11 @@ static void grid_positions(const struct dlm_model *m, const struct dlm_example *
     }
 }
 
+static const struct dlm_model_shape shapes[] = {{0}};
+
 const struct dlm_family dlm_family_grid = {
     .model_type = "grid",
-    .shape = "grid",
+    .shapes = shapes,
     .model_bytes = sizeof(struct grid),
     .language = LANGUAGE,
     .usual_targets = ".*language_model.*\\.(q_proj|k_proj|v_proj|o_proj)",

@@ -98,7 +98,7 @@ static void test_refused(void)
         {ROPE, "partial_rotary_factor", "0.25"},
         {ROPE, "full_attention", "{\"rope_theta\": 5.0}"},
         {"vision_config", "attention_dropout", "0.5"},
-        {"vision_config", "hidden_act", "\"quick_gelu\""},
+        {"vision_config", "hidden_act", "\"relu\""},
         {"vision_config", "num_channels", "1"},
         {"vision_config", "model_type", "\"clip_vision_model\""},
         {"", "quantization_config", "{\"load_in_4bit\": true}"},

@@ -66,6 +66,7 @@ def write_checkpoint(family, folder, spec, seed):
     model = model.to(spec.dtype)
     model.config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
+    family.rewrite_config(folder, spec)
     tensors = {family.disk_name(n, spec.names): p.detach().contiguous()
                for n, p in model.named_parameters()}
     write_tensors(folder, tensors, spec.num_shards)

@@ -10,6 +10,8 @@ each. What a module has:
     write_files(folder, spec)        config.json's neighbours: tokenizer.json and its config,
                                      preprocessor_config.json, templates; returns the tokens by id
     make_config(spec, tokens)        the class of config.json
+    rewrite_config(folder, spec)     config.json as transformers 5 has written it made as other
+                                     versions do
     shape_noise(name, noise, tokens) a standard normal tensor made the parameter of that name
     disk_name(name, names)           the name on disk under the spelling spec.names
     Encoder(base)                    the family's processor over a checkpoint folder:
@@ -21,7 +23,7 @@ each. What a module has:
 """
 import importlib
 
-NAMES = ["paligemma"]
+NAMES = ["paligemma", "qwen2_vl"]
 
 
 def family(name):
