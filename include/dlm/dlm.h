@@ -4,6 +4,7 @@
 
 #include "dlm/api.h"
 #include "dlm/bench.h"
+#include "dlm/chat.h"
 #include "dlm/compute.h"
 #include "dlm/ctx.h"
 #include "dlm/device.h"

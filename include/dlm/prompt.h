@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dlm/chat.h"
 #include "dlm/session.h"
 
 #ifdef __cplusplus
@@ -14,7 +15,7 @@ extern "C" {
 
 #define DLM_PROMPT_MAX_TOKENS 256 /* the default of max_tokens */
 
-/* All zero but query. Borrows everything until return. */
+/* All zero but query or messages. Borrows everything until return. */
 struct dlm_prompt_request {
     const char *query; /* the question, UTF-8 */
     const char *const *images; /* paths, which the question is about */
@@ -30,9 +31,16 @@ struct dlm_prompt_request {
      * at the end. It may cancel the context, but not use the session. */
     void (*text)(void *user, const char *utf8, size_t len);
     void *user;
+    /* Instead of query and images: a conversation that ends with a user's message. */
+    const struct dlm_message *messages;
+    size_t num_messages;
+    /* System prompt, instead of that of the messages, else of the document the session was opened
+     * with. NULL: that; without any, what the base's template says. "" is one without a word. */
+    const char *system;
 };
 
-/* Answers the query with the adapter in use. DLM_ERR_USAGE: images with a base that sees none;
+/* Answers with the adapter in use. DLM_ERR_USAGE: images with a base that sees none, a system
+ * prompt with a family that has no place for it, messages in an order that is none;
  * DLM_ERR_MEMORY: more than the device has free, of which nothing has been taken. */
 DLM_API enum dlm_status dlm_session_prompt(struct dlm_session *session,
                                            const struct dlm_prompt_request *request)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dlm/ctx.h"
+#include "dlm/chat.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,6 +19,9 @@ struct dlm_encoder_params {
     bool raw;              /* the ids of the text alone, as the `tokenizers` library gives them */
     const char *const *images; /* files shown with the text (they are not read, but must exist) */
     size_t num_images;
+    const char *system; /* system prompt; NULL: what the base's template says */
+    const char *target; /* the answer, which follows the text; NULL: the input ends where it would
+                         * begin */
 };
 
 struct dlm_encoder;
@@ -32,11 +35,19 @@ DLM_API enum dlm_status dlm_encoder_create(struct dlm_ctx *ctx, struct dlm_encod
 DLM_API void dlm_encoder_destroy(struct dlm_encoder **encoder);
 
 /* Encodes text[0..len), UTF-8: without raw, the model's whole input with text as the question
- * (PaliGemma: image tokens, <bos>, text, newline). *ids [*num] is the encoder's, valid until its
- * next call. */
+ * (PaliGemma: image tokens, <bos>, text, newline) up to where the answer begins, or with it. *ids
+ * [*num] is the encoder's, valid until its next call. */
 DLM_API enum dlm_status dlm_encoder_encode(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
                                            const char *text, size_t len, const int32_t **ids,
                                            size_t *num) DLM_CHECK_RESULT;
+
+/* The same of messages, in place of images and text, by an encoder without raw. Their last is a
+ * user's if there is a target. */
+DLM_API enum dlm_status dlm_encoder_encode_messages(struct dlm_ctx *ctx,
+                                                    struct dlm_encoder *encoder,
+                                                    const struct dlm_message *messages,
+                                                    size_t num_messages, const int32_t **ids,
+                                                    size_t *num) DLM_CHECK_RESULT;
 
 /* The same for a text that is written as a JSON string in json[0..len). */
 DLM_API enum dlm_status dlm_encoder_encode_json(struct dlm_ctx *ctx, struct dlm_encoder *encoder,

@@ -71,10 +71,12 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
     st = dlm_doc_load(ctx, &doc, params->document);
     if (st)
         return st;
-    out->has_system_prompt = doc->system_prompt != NULL;
+    if (doc->system_prompt)
+        out->system_prompt = dlm_strdup(ctx, doc->system_prompt);
     out->base = dlm_strdup(ctx, doc->base_model);
     out->dir = dlm_path_dirname(ctx, params->document);
-    st = out->base && out->dir ? find_in_store(ctx, out, params, doc->id) : DLM_ERR_MEMORY;
+    st = out->base && out->dir && !out->system_prompt == !doc->system_prompt
+             ? find_in_store(ctx, out, params, doc->id) : DLM_ERR_MEMORY;
     dlm_doc_destroy(&doc);
     return st;
 }
@@ -84,5 +86,6 @@ void dlm_adapter_source_finish(struct dlm_adapter_source *source)
     dlm_free(source->base);
     dlm_free(source->dir);
     dlm_free(source->adapter);
+    dlm_free(source->system_prompt);
     *source = (struct dlm_adapter_source){0};
 }

@@ -11,7 +11,7 @@ struct dlm_adapter_source {
     char *base;    /* base_model text */
     char *dir;     /* what dir: is relative to, the document's folder; or NULL */
     char *adapter; /* folder, or NULL */
-    bool has_system_prompt; /* the document has one */
+    char *system_prompt; /* the document's, or NULL */
     bool is_version; /* the adapter is one of the store's versions */
 };
 

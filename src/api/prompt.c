@@ -1,14 +1,13 @@
 /* Prompting: prefill, then token after token until the end token. */
 #include "dlm/prompt.h"
 
-#include "api/request.h"
 #include "api/session_impl.h"
 #include "base/log.h"
 #include "generate/generator.h"
 
 struct prompt {
     struct dlm_session *s;
-    const struct dlm_prompt_request *asked;
+    const struct dlm_prompt_request *how;
     struct dlm_generator *generator;
     struct dlm_vision vision;
     struct dlm_workspace workspace;
@@ -22,38 +21,49 @@ static void finish(struct prompt *x)
     dlm_generator_destroy(&x->generator);
     dlm_vision_finish(&x->vision);
     dlm_workspace_finish(&x->workspace);
-    for (size_t i = 0; x->features && i < x->asked->num_images; i++)
+    for (size_t i = 0; x->features && i < x->request.num_images; i++)
         dlm_free(x->features[i]);
     dlm_free(x->features);
     dlm_input_finish(&x->input);
     dlm_request_finish(&x->request);
 }
 
+/* The conversation in tokens. */
+static enum dlm_status make_input(struct prompt *x, const struct dlm_asked *asked)
+{
+    struct dlm_session *s = x->s;
+
+    enum dlm_status st = dlm_request_init(&x->request, s->model, asked);
+    if (!st && dlm_request_end(&x->request) != DLM_TURN_USER)
+        st = dlm_fail(s->ctx, DLM_ERR_USAGE, "a prompt ends with a user's message");
+    if (!st && !x->request.num_images && s->base.modality == DLM_MODALITY_VISION_LANGUAGE)
+        dlm_log(s->ctx, DLM_LOG_WARNING, "no image is given; '%s' answers about images",
+                s->base.key);
+    return st ? st : dlm_request_encode(s->ctx, &x->request, s->tok, &x->input);
+}
+
 static enum dlm_status make_plans(struct prompt *x)
 {
-    const struct dlm_prompt_request *p = x->asked;
+    const struct dlm_prompt_request *p = x->how;
+    const size_t num_images = x->request.num_images;
     struct dlm_session *s = x->s;
-    const struct dlm_part query = dlm_request_text(p->query);
     struct dlm_generator_params params = {
+        .prompt_len = (int64_t)x->input.ids.len,
         .max_tokens = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS,
+        .room = x->request.room,
     };
     struct dlm_plan *plans[3];
 
-    enum dlm_status st = dlm_request_init(&x->request, s->model, p->images, p->num_images);
-    if (!st)
-        st = dlm_request_encode(s->ctx, &x->request, s->tok, &query, NULL, &x->input);
-    params.prompt_len = (int64_t)x->input.ids.len;
-    params.room = x->request.room;
-    if (!st)
-        st = dlm_generator_create(s->ctx, &x->generator, s->model, s->lora, &params);
-    if (!st && p->num_images)
+    enum dlm_status st =
+        dlm_generator_create(s->ctx, &x->generator, s->model, s->lora, &params);
+    if (!st && num_images)
         st = dlm_vision_init(&x->vision, s->model, s->lora, x->request.patches);
     if (st)
         return st;
     dlm_generator_plans(x->generator, plans);
     plans[2] = x->vision.largest.plan;
     struct dlm_budget budget = {0};
-    dlm_session_add_to_budget(s, s->lora, p->num_images, DLM_LORA_VALUES, &budget);
+    dlm_session_add_to_budget(s, s->lora, num_images, DLM_LORA_VALUES, &budget);
     dlm_generator_add_to_budget(x->generator, &budget);
     dlm_budget_add_slots(&budget, &x->vision.largest.slots);
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
@@ -68,14 +78,14 @@ static enum dlm_status see_images(struct prompt *x)
 {
     struct dlm_session *s = x->s;
 
-    x->features = dlm_alloc_array(s->ctx, x->asked->num_images + 1, sizeof(*x->features));
+    x->features = dlm_alloc_array(s->ctx, x->request.num_images + 1, sizeof(*x->features));
     enum dlm_status st = x->features ? DLM_OK : DLM_ERR_MEMORY;
-    if (!st && x->asked->num_images)
+    if (!st && x->request.num_images)
         st = dlm_vision_prepare(&x->vision, &x->workspace);
-    for (size_t i = 0; !st && i < x->asked->num_images; i++) {
+    for (size_t i = 0; !st && i < x->request.num_images; i++) {
         const struct dlm_image_plan *plan = &x->request.plans[i];
         float *pixels = NULL;
-        st = dlm_session_pixels(s, x->asked->images[i], plan, &pixels);
+        st = dlm_session_pixels(s, x->request.images[i], plan, &pixels);
         if (!st)
             st = dlm_session_see(s, &x->vision, plan, pixels, &x->features[i]);
         dlm_free(pixels);
@@ -84,17 +94,17 @@ static enum dlm_status see_images(struct prompt *x)
 }
 
 /* Gives the text that became certain to the caller and empties it. */
-static void emit(const struct dlm_prompt_request *asked, struct dlm_str *text)
+static void emit(const struct dlm_prompt_request *how, struct dlm_str *text)
 {
-    if (text->len && asked->text)
-        asked->text(asked->user, text->data, text->len);
+    if (text->len && how->text)
+        how->text(how->user, text->data, text->len);
     text->len = 0;
 }
 
 /* What the call asks for, the rest as the base says. */
 static struct dlm_sampling choose_sampling(const struct prompt *x)
 {
-    const struct dlm_prompt_request *p = x->asked;
+    const struct dlm_prompt_request *p = x->how;
     const struct dlm_sampling_config *base = &x->s->model->sampling;
     const double temperature = p->has_temperature ? p->temperature
                                : base->samples    ? base->temperature
@@ -118,7 +128,7 @@ static struct dlm_sampling choose_sampling(const struct prompt *x)
 
 static enum dlm_status generate(struct prompt *x)
 {
-    const struct dlm_prompt_request *p = x->asked;
+    const struct dlm_prompt_request *p = x->how;
     const int64_t max = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS;
     struct dlm_ctx *ctx = x->s->ctx;
     struct dlm_token_stream stream = {0};
@@ -127,7 +137,7 @@ static enum dlm_status generate(struct prompt *x)
     struct dlm_example prompt = dlm_input_example(&x->input);
     int32_t token = 0;
 
-    prompt.num_images = (int64_t)p->num_images;
+    prompt.num_images = (int64_t)x->request.num_images;
     prompt.plans = x->request.plans;
     prompt.features = (const float *const *)x->features;
     enum dlm_status st = dlm_token_stream_init(ctx, &stream, x->s->tok, true);
@@ -152,28 +162,44 @@ static enum dlm_status generate(struct prompt *x)
     return st;
 }
 
-enum dlm_status dlm_session_prompt(struct dlm_session *session,
+enum dlm_status dlm_session_answer(struct dlm_session *s, const struct dlm_asked *asked,
                                    const struct dlm_prompt_request *request)
 {
-    struct prompt x = {.s = session, .asked = request};
-    struct dlm_session *s = session;
-    enum dlm_status st;
+    struct prompt x = {.s = s, .how = request};
 
-    DLM_REQUIRE(s->ctx, request->query);
-    if (!request->num_images && s->base.modality == DLM_MODALITY_VISION_LANGUAGE)
-        dlm_log(s->ctx, DLM_LOG_WARNING, "no image is given; '%s' answers about images",
-                s->base.key);
-    st = make_plans(&x);
+    enum dlm_status st = make_input(&x, asked);
     if (!st)
-        st = dlm_session_load(s, s->lora, request->num_images, DLM_LORA_VALUES);
+        st = make_plans(&x);
+    if (!st)
+        st = dlm_session_load(s, s->lora, x.request.num_images, DLM_LORA_VALUES);
     if (!st)
         st = see_images(&x);
     if (!st)
         st = dlm_generator_prepare(x.generator, &x.workspace);
     if (!st)
         st = generate(&x);
-done:
     finish(&x);
+    return st;
+}
+
+enum dlm_status dlm_session_prompt(struct dlm_session *session,
+                                   const struct dlm_prompt_request *request)
+{
+    const struct dlm_asked asked = {
+        .system = dlm_session_system(session, request->system, request->messages,
+                                     request->num_messages),
+        .messages = request->messages,
+        .num_messages = request->num_messages,
+        .images = request->images,
+        .num_images = request->num_images,
+        .words = request->query,
+    };
+    enum dlm_status st;
+
+    DLM_REQUIRE(session->ctx, !request->query == !!request->messages);
+    DLM_REQUIRE(session->ctx, !(request->messages && request->num_images));
+    st = dlm_session_answer(session, &asked, request);
+done:
     return st;
 }
 

@@ -3,7 +3,6 @@
 
 #include <math.h>
 
-#include "api/request.h"
 #include "api/session_impl.h"
 #include "base/log.h"
 #include "models/pass.h"
@@ -26,7 +25,7 @@ static void finish(struct score *x)
     dlm_pass_destroy(&x->pass);
     dlm_vision_finish(&x->vision);
     dlm_workspace_finish(&x->workspace);
-    for (size_t i = 0; i < x->asked->num_images; i++) {
+    for (size_t i = 0; i < x->request.num_images; i++) {
         if (x->pixels)
             dlm_free(x->pixels[i]);
         if (x->features)
@@ -43,19 +42,31 @@ static void finish(struct score *x)
 static enum dlm_status make_input(struct score *x)
 {
     const struct dlm_score_request *p = x->asked;
-    const struct dlm_part prompt = dlm_request_text(p->prompt);
-    const struct dlm_part target = dlm_request_text(p->target);
+    const struct dlm_asked asked = {
+        .system = dlm_session_system(x->s, p->system, p->messages, p->num_messages),
+        .messages = p->messages,
+        .num_messages = p->num_messages,
+        .images = p->images,
+        .num_images = p->num_images,
+        .words = p->prompt,
+        .target = p->target,
+    };
     struct dlm_ctx *ctx = x->s->ctx;
 
-    x->pixels = dlm_alloc_array(ctx, p->num_images + 1, sizeof(*x->pixels));
-    x->features = dlm_alloc_array(ctx, p->num_images + 1, sizeof(*x->features));
-    if (!x->pixels || !x->features)
-        return DLM_ERR_MEMORY;
-    enum dlm_status st = dlm_request_init(&x->request, x->s->model, p->images, p->num_images);
+    enum dlm_status st = dlm_request_init(&x->request, x->s->model, &asked);
+    const size_t num = x->request.num_images;
+    if (!st && dlm_request_end(&x->request) != DLM_TURN_ASSISTANT)
+        st = dlm_fail(ctx, DLM_ERR_USAGE, "what is scored is an answer: the last message is not "
+                      "the assistant's, and there is no target");
     if (!st)
-        st = dlm_request_encode(ctx, &x->request, x->s->tok, &prompt, &target, &x->input);
-    for (size_t i = 0; !st && i < p->num_images; i++)
-        st = dlm_session_pixels(x->s, p->images[i], &x->request.plans[i], &x->pixels[i]);
+        st = dlm_request_encode(ctx, &x->request, x->s->tok, &x->input);
+    if (st)
+        return st;
+    x->pixels = dlm_alloc_array(ctx, num + 1, sizeof(*x->pixels));
+    x->features = dlm_alloc_array(ctx, num + 1, sizeof(*x->features));
+    st = x->pixels && x->features ? DLM_OK : DLM_ERR_MEMORY;
+    for (size_t i = 0; !st && i < num; i++)
+        st = dlm_session_pixels(x->s, x->request.images[i], &x->request.plans[i], &x->pixels[i]);
     return st;
 }
 
@@ -70,7 +81,7 @@ static enum dlm_status check_budget(const struct score *x, struct dlm_plan *cons
 {
     struct dlm_budget budget = {0};
 
-    dlm_session_add_to_budget(x->s, x->s->lora, x->asked->num_images, lora_use(x), &budget);
+    dlm_session_add_to_budget(x->s, x->s->lora, x->request.num_images, lora_use(x), &budget);
     dlm_budget_add_slots(&budget, &x->pass->slots);
     dlm_budget_add_slots(&budget, &x->vision.largest.slots);
     dlm_budget_add_workspace(&budget, plans, num_plans);
@@ -83,7 +94,7 @@ static enum dlm_status prepare(struct score *x)
     struct dlm_session *s = x->s;
     struct dlm_plan *plans[2];
     int num_plans = 0;
-    const bool images = x->asked->num_images > 0;
+    const bool images = x->request.num_images > 0;
 
     x->with_tower = images && x->asked->gradients && s->lora &&
                     dlm_model_trains_tower(s->model, s->lora);
@@ -112,7 +123,7 @@ static enum dlm_status prepare(struct score *x)
         st = dlm_session_load(s, s->lora, images, lora_use(x));
     if (!st && x->has_vision)
         st = dlm_vision_prepare(&x->vision, &x->workspace);
-    for (size_t i = 0; !st && x->has_vision && i < x->asked->num_images; i++)
+    for (size_t i = 0; !st && x->has_vision && i < x->request.num_images; i++)
         st = dlm_session_see(s, &x->vision, &x->request.plans[i], x->pixels[i], &x->features[i]);
     return st ? st : dlm_pass_prepare(x->pass, &x->workspace);
 }
@@ -157,7 +168,7 @@ static enum dlm_status run(struct score *x, struct dlm_score_result *result)
     struct dlm_pass_step step = {.examples = &example, .num = 1, .weight = 1.0f / (float)num};
     float *logprobs = dlm_alloc_array(x->s->ctx, (size_t)num, sizeof(*logprobs));
 
-    example.num_images = (int64_t)x->asked->num_images;
+    example.num_images = (int64_t)x->request.num_images;
     example.plans = x->request.plans;
     example.features = (const float *const *)x->features;
     example.pixels = (const float *const *)x->pixels;
@@ -196,7 +207,8 @@ enum dlm_status dlm_session_score(struct dlm_session *session,
     enum dlm_status st;
 
     *result = (struct dlm_score_result){0};
-    DLM_REQUIRE(session->ctx, request->prompt && request->target);
+    DLM_REQUIRE(session->ctx, !request->prompt == !!request->messages);
+    DLM_REQUIRE(session->ctx, request->messages ? !request->num_images : request->target != NULL);
     st = DLM_OK;
     if (request->gradients && !session->lora)
         st = dlm_fail(session->ctx, DLM_ERR_USAGE, "gradients need an adapter: give --adapter");

@@ -115,6 +115,24 @@ void dlm_session_warn_system_prompt(const struct dlm_session *s)
             s->model->family->model_type);
 }
 
+static enum dlm_status take_system_prompt(struct dlm_session *s, const char *text)
+{
+    if (!s->model->family->has_system_turn) {
+        dlm_session_warn_system_prompt(s);
+        return DLM_OK;
+    }
+    s->system_prompt = dlm_strdup(s->ctx, text);
+    return s->system_prompt ? DLM_OK : DLM_ERR_MEMORY;
+}
+
+const char *dlm_session_system(const struct dlm_session *s, const char *system,
+                               const struct dlm_message *messages, size_t num_messages)
+{
+    if (system || (num_messages && messages[0].role == DLM_ROLE_SYSTEM))
+        return system;
+    return s->system_prompt;
+}
+
 enum dlm_status dlm_session_open(struct dlm_ctx *ctx, struct dlm_session **out,
                                  const struct dlm_session_params *params)
 {
@@ -128,8 +146,8 @@ enum dlm_status dlm_session_open(struct dlm_ctx *ctx, struct dlm_session **out,
         .base = found.base, .dir = found.dir, .compute = params->compute};
     if (!st)
         st = dlm_session_open_base(ctx, out, &base);
-    if (!st && found.has_system_prompt)
-        dlm_session_warn_system_prompt(*out);
+    if (!st && found.system_prompt)
+        st = take_system_prompt(*out, found.system_prompt);
     if (!st && found.is_version)
         st = check_version(*out, found.adapter);
     if (!st && found.adapter)
@@ -166,6 +184,7 @@ void dlm_session_close(struct dlm_session **session)
     for (size_t i = 0; i < s->num_adapters; i++)
         finish_adapter(&s->adapters[i]);
     dlm_free(s->adapters);
+    dlm_free(s->system_prompt);
     dlm_tokenizer_destroy(&s->tok);
     dlm_model_destroy(&s->model);
     dlm_device_destroy(&s->device);
@@ -292,13 +311,17 @@ enum dlm_status dlm_session_load(struct dlm_session *s, struct dlm_lora *lora, b
 
 /* --- images --- */
 
-enum dlm_status dlm_session_pixels(const struct dlm_session *s, const char *path,
+enum dlm_status dlm_session_pixels(const struct dlm_session *s,
+                                   const struct dlm_message_part *part,
                                    const struct dlm_image_plan *plan, float **pixels)
 {
+    const struct dlm_image_source source = {
+        .data = part->data, .bytes = part->bytes, .name = part->image};
     struct dlm_image image = {0};
 
     *pixels = NULL;
-    enum dlm_status st = dlm_image_load(s->ctx, &image, path);
+    enum dlm_status st = part->data ? dlm_image_decode(s->ctx, &image, &source)
+                                    : dlm_image_load(s->ctx, &image, part->image);
     if (!st) {
         *pixels = dlm_alloc_array(s->ctx, dlm_pixels_len(&plan->pixels), sizeof(**pixels));
         st = *pixels ? dlm_preprocess(s->ctx, &s->model->processor, &image, &plan->pixels, *pixels)

@@ -2,6 +2,8 @@
 #ifndef DLM_API_SESSION_IMPL_H
 #define DLM_API_SESSION_IMPL_H
 
+#include "api/request.h"
+#include "dlm/prompt.h"
 #include "dlm/session.h"
 #include "models/budget.h"
 #include "models/model.h"
@@ -23,6 +25,7 @@ struct dlm_session {
     struct dlm_session_adapter *adapters;
     size_t num_adapters, cap_adapters;
     struct dlm_lora *lora; /* of the adapter in use; NULL: the base alone */
+    char *system_prompt;   /* of the document, if the family has a place for it; or NULL */
     bool is_asking_itself; /* for a training: nobody wants to read of memory each time */
 };
 
@@ -45,7 +48,7 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
 /* What it computes in; never DLM_PRECISION_AUTO. */
 enum dlm_precision dlm_session_precision(const struct dlm_session *s);
 
-/* Says that a document's system_prompt does nothing: no family has a place for one yet. */
+/* Says that a document's system_prompt does nothing: the family has no place for one. */
 void dlm_session_warn_system_prompt(const struct dlm_session *s);
 
 /* Reads the PEFT adapter in dir; *lora is owned by the caller, NULL on failure. */
@@ -62,10 +65,19 @@ enum dlm_status dlm_session_load(struct dlm_session *s, struct dlm_lora *lora, b
 void dlm_session_add_to_budget(const struct dlm_session *s, const struct dlm_lora *lora,
                                bool with_tower, enum dlm_lora_use use, struct dlm_budget *budget);
 
-/* Decodes and preprocesses an image file: pixels of the plan's shape, owned (dlm_free). */
-enum dlm_status dlm_session_pixels(const struct dlm_session *s, const char *path,
+/* Decodes and preprocesses an image: pixels of the plan's shape, owned (dlm_free). */
+enum dlm_status dlm_session_pixels(const struct dlm_session *s,
+                                   const struct dlm_message_part *part,
                                    const struct dlm_image_plan *plan,
                                    float **pixels) DLM_CHECK_RESULT;
+
+/* What is said before what is asked, of a call with this system prompt (or NULL) and messages. */
+const char *dlm_session_system(const struct dlm_session *s, const char *system,
+                               const struct dlm_message *messages, size_t num_messages);
+
+/* prompt.c: answers what is asked; of request only how counts, not what. */
+enum dlm_status dlm_session_answer(struct dlm_session *s, const struct dlm_asked *asked,
+                                   const struct dlm_prompt_request *request) DLM_CHECK_RESULT;
 
 /* What a vision program, which is prepared, makes of them: [plan->patches, width], owned. */
 enum dlm_status dlm_session_see(const struct dlm_session *s, struct dlm_vision *vision,

@@ -13,7 +13,8 @@ struct dlm_encoder {
     struct dlm_model *model; /* configuration alone */
     struct dlm_tokenizer *tok;
     bool raw;
-    struct dlm_request request;
+    char *system, *target; /* or NULL */
+    struct dlm_request request; /* with the images, for any words */
     struct dlm_input input; /* of the last text */
 };
 
@@ -38,6 +39,26 @@ static enum dlm_status load_from_base(struct dlm_ctx *ctx, struct dlm_encoder *e
         st = dlm_tokenizer_load_folder(ctx, &encoder->tok, base.dir);
     dlm_base_finish(&base);
     return st;
+}
+
+/* A copy in *to, owned; NULL of NULL. */
+static enum dlm_status copy(struct dlm_ctx *ctx, const char *text, char **to)
+{
+    *to = text ? dlm_strdup(ctx, text) : NULL;
+    return !*to == !text ? DLM_OK : DLM_ERR_MEMORY;
+}
+
+/* What is said around each text. */
+static enum dlm_status take_request(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
+                                    const struct dlm_encoder_params *params)
+{
+    enum dlm_status st = copy(ctx, params->system, &encoder->system);
+
+    if (!st)
+        st = copy(ctx, params->target, &encoder->target);
+    const struct dlm_asked asked = {.system = encoder->system, .target = encoder->target,
+                                    .images = params->images, .num_images = params->num_images};
+    return st ? st : dlm_request_init(&encoder->request, encoder->model, &asked);
 }
 
 enum dlm_status dlm_encoder_create(struct dlm_ctx *ctx, struct dlm_encoder **out,
@@ -68,8 +89,7 @@ enum dlm_status dlm_encoder_create(struct dlm_ctx *ctx, struct dlm_encoder **out
     if (!st && !encoder->model && !encoder->raw)
         st = dlm_model_read_folder(ctx, &encoder->model, NULL);
     if (!st && !encoder->raw)
-        st = dlm_request_init(&encoder->request, encoder->model, params->images,
-                              params->num_images);
+        st = take_request(ctx, encoder, params);
     if (!st && !encoder->raw)
         st = encoder->model->family->add_tokens(ctx, encoder->tok);
     if (st)
@@ -86,6 +106,8 @@ void dlm_encoder_destroy(struct dlm_encoder **encoder)
     if (!encoder || !*encoder)
         return;
     dlm_request_finish(&(*encoder)->request);
+    dlm_free((*encoder)->system);
+    dlm_free((*encoder)->target);
     dlm_input_finish(&(*encoder)->input);
     dlm_tokenizer_destroy(&(*encoder)->tok);
     dlm_model_destroy(&(*encoder)->model);
@@ -105,15 +127,38 @@ enum dlm_status dlm_encoder_encode(struct dlm_ctx *ctx, struct dlm_encoder *enco
         dlm_input_clear(&encoder->input);
         st = dlm_tokenizer_encode(ctx, encoder->tok, text, len, 0, &encoder->input.ids);
     } else {
-        const struct dlm_part words = {.kind = DLM_PART_TEXT, .text = text, .len = len};
-        st = dlm_request_encode(ctx, &encoder->request, encoder->tok, &words, NULL,
-                                &encoder->input);
+        st = dlm_request_encode_words(ctx, &encoder->request, encoder->tok, text, len,
+                                      &encoder->input);
     }
     if (st)
         goto done;
     *ids = encoder->input.ids.ids;
     *num = encoder->input.ids.len;
 done:
+    return st;
+}
+
+enum dlm_status dlm_encoder_encode_messages(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
+                                            const struct dlm_message *messages,
+                                            size_t num_messages, const int32_t **ids, size_t *num)
+{
+    struct dlm_request request = {0};
+    enum dlm_status st;
+
+    *ids = NULL;
+    *num = 0;
+    DLM_REQUIRE(ctx, encoder && !encoder->raw && messages);
+    const struct dlm_asked asked = {.system = encoder->system, .target = encoder->target,
+                                    .messages = messages, .num_messages = num_messages};
+    st = dlm_request_init(&request, encoder->model, &asked);
+    if (!st)
+        st = dlm_request_encode(ctx, &request, encoder->tok, &encoder->input);
+    if (st)
+        goto done;
+    *ids = encoder->input.ids.ids;
+    *num = encoder->input.ids.len;
+done:
+    dlm_request_finish(&request);
     return st;
 }
 

@@ -10,25 +10,26 @@
 #define DEFAULT_QUESTIONS 3
 #define MAX_TOKENS 32
 
+/* The last: what is asked, behind what it is about. */
 static const struct dlm_part *text_of(const struct dlm_turn *turn)
 {
-    for (size_t i = 0; i < turn->num_parts; i++)
+    for (size_t i = turn->num_parts; i-- > 0;)
         if (turn->parts[i].kind == DLM_PART_TEXT)
             return &turn->parts[i];
     return NULL;
 }
 
-/* The question and the answer of a row that has one of each. */
+/* The question and the answer of a row that ends with one of each. */
 static bool read_row(const struct dlm_row *row, const struct dlm_part **question,
                      const struct dlm_part **answer)
 {
     const struct dlm_conversation *c = &row->conversation;
+    const struct dlm_turn *last = &c->turns[c->num_turns - 1];
 
     *question = *answer = NULL;
-    if (c->num_turns == 2 && c->turns[0].role == DLM_TURN_USER &&
-        c->turns[1].role == DLM_TURN_ASSISTANT) {
-        *question = text_of(&c->turns[0]);
-        *answer = text_of(&c->turns[1]);
+    if (c->num_turns > 1 && last[-1].role == DLM_TURN_USER && last->role == DLM_TURN_ASSISTANT) {
+        *question = text_of(&last[-1]);
+        *answer = text_of(last);
     }
     return *question && *answer;
 }
@@ -64,16 +65,15 @@ static void listen(void *user, const char *utf8, size_t len)
 
 /* The answer that the base gives with lora (NULL: alone); *answer is owned. */
 static enum dlm_status ask(struct dlm_train_call *t, struct dlm_lora *lora,
-                           const struct dlm_prompt_request *asked, char **answer)
+                           const struct dlm_asked *asked, char **answer)
 {
     struct listener l = {.ctx = t->ctx};
-    struct dlm_prompt_request request = *asked;
+    const struct dlm_prompt_request how = {
+        .has_temperature = true, .max_tokens = MAX_TOKENS, .text = listen, .user = &l};
     struct dlm_lora *used = t->s->lora;
 
-    request.text = listen;
-    request.user = &l;
     t->s->lora = lora;
-    enum dlm_status st = dlm_session_prompt(t->s, &request);
+    enum dlm_status st = dlm_session_answer(t->s, asked, &how);
     t->s->lora = used;
     if (!st)
         st = l.st;
@@ -85,27 +85,48 @@ static enum dlm_status ask(struct dlm_train_call *t, struct dlm_lora *lora,
     return st;
 }
 
-static enum dlm_status ask_about(struct dlm_train_call *t, const struct dlm_train_example *example,
+/* A turn as a message; *images is moved on. Texts are NUL-terminated in rows. */
+static enum dlm_status make_message(struct dlm_ctx *ctx, struct dlm_arena *arena,
+                                    const struct dlm_turn *turn,
+                                    const struct dlm_row_image **images, struct dlm_message *out)
+{
+    struct dlm_message_part *parts = dlm_arena_alloc(ctx, arena, turn->num_parts * sizeof(*parts));
+
+    if (!parts)
+        return DLM_ERR_MEMORY;
+    for (size_t i = 0; i < turn->num_parts; i++) {
+        if (turn->parts[i].kind == DLM_PART_IMAGE)
+            parts[i].image = (*images)++->file;
+        else
+            parts[i].text = turn->parts[i].text;
+    }
+    *out = (struct dlm_message){.role = turn->role == DLM_TURN_SYSTEM ? DLM_ROLE_SYSTEM
+                                                                      : DLM_ROLE_USER,
+                                .parts = parts, .num_parts = turn->num_parts};
+    return DLM_OK;
+}
+
+static enum dlm_status ask_about(struct dlm_train_call *t, const struct dlm_row *row,
                                  const struct dlm_part *question, const struct dlm_part *expected)
 {
-    const struct dlm_row *row = example->row;
     struct dlm_train_answer *a = &t->result->answers[t->result->num_answers++];
-    const char **images = dlm_alloc_array(t->ctx, row->num_images + 1, sizeof(*images));
+    const size_t num = row->conversation.num_turns - 1;
+    const struct dlm_row_image *images = row->images;
+    struct dlm_arena arena = {0};
+    struct dlm_message *messages = dlm_arena_alloc(t->ctx, &arena, num * sizeof(*messages));
+    const struct dlm_asked asked = {.messages = messages, .num_messages = num};
 
     a->is_held_out = row->is_val;
     a->question = dlm_strndup(t->ctx, question->text, question->len);
     a->expected = dlm_strndup(t->ctx, expected->text, expected->len);
-    enum dlm_status st = images && a->question && a->expected ? DLM_OK : DLM_ERR_MEMORY;
-    for (size_t i = 0; !st && i < row->num_images; i++)
-        images[i] = row->images[i].file;
-    const struct dlm_prompt_request request = {
-        .query = a->question, .images = images, .num_images = row->num_images,
-        .has_temperature = true, .max_tokens = MAX_TOKENS};
+    enum dlm_status st = messages && a->question && a->expected ? DLM_OK : DLM_ERR_MEMORY;
+    for (size_t i = 0; !st && i < num; i++)
+        st = make_message(t->ctx, &arena, &row->conversation.turns[i], &images, &messages[i]);
     if (!st)
-        st = ask(t, NULL, &request, &a->before);
+        st = ask(t, NULL, &asked, &a->before);
     if (!st)
-        st = ask(t, t->lora, &request, &a->after);
-    dlm_free(images);
+        st = ask(t, t->lora, &asked, &a->after);
+    dlm_arena_finish(&arena);
     return st;
 }
 
@@ -138,7 +159,7 @@ enum dlm_status dlm_train_ask(struct dlm_train_call *t)
         if (dlm_ctx_wants_cancel(t->ctx))
             break;
         if (read_row(e->row, &question, &answer) && !is_asked(r, question, answer))
-            st = ask_about(t, e, question, answer);
+            st = ask_about(t, e->row, question, answer);
     }
     t->s->is_asking_itself = false;
     return st;

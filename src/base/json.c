@@ -9,21 +9,25 @@
 #include "base/file.h"
 #include "base/log.h"
 
+enum dlm_status dlm_json_parse(struct dlm_ctx *ctx, const char *name, const char *text, size_t len,
+                               json_t **out)
+{
+    json_error_t error;
+
+    *out = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    return *out ? DLM_OK
+                : dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': line %d, column %d: %s", name,
+                           error.line, error.column, error.text);
+}
+
 enum dlm_status dlm_json_load(struct dlm_ctx *ctx, const char *path, size_t max_bytes, json_t **out)
 {
     struct dlm_str text = {0};
-    json_error_t error;
 
     *out = NULL;
     enum dlm_status st = dlm_file_read(ctx, path, max_bytes, &text);
-    if (st)
-        goto done;
-    *out = json_loadb(dlm_str_text(&text), text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY,
-                      &error);
-    if (!*out)
-        st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': line %d, column %d: %s", path,
-                      error.line, error.column, error.text);
-done:
+    if (!st)
+        st = dlm_json_parse(ctx, path, dlm_str_text(&text), text.len, out);
     dlm_str_finish(&text);
     return st;
 }

@@ -13,6 +13,10 @@
 enum dlm_status dlm_json_load(struct dlm_ctx *ctx, const char *path, size_t max_bytes,
                               json_t **out) DLM_CHECK_RESULT;
 
+/* The same from text[0..len), which messages call `name`. */
+enum dlm_status dlm_json_parse(struct dlm_ctx *ctx, const char *name, const char *text, size_t len,
+                               json_t **out) DLM_CHECK_RESULT;
+
 /* Canonical text: sorted keys, indent 2, UTF-8 unescaped, trailing newline; replaces path
  * atomically. */
 enum dlm_status dlm_json_replace(struct dlm_ctx *ctx, const char *path,

@@ -18,3 +18,20 @@ enum dlm_status dlm_image_plan_file(const struct dlm_model *m, const char *path,
         st = dlm_image_read_size(m->ctx, path, name, &size.width, &size.height);
     return st ? st : m->family->plan_image(m->ctx, m, &size, plan);
 }
+
+enum dlm_status dlm_image_plan_source(const struct dlm_model *m,
+                                      const struct dlm_image_source *source,
+                                      struct dlm_image_plan *plan)
+{
+    struct dlm_image_source head = *source;
+    struct dlm_image image = {0};
+    enum dlm_status st = DLM_OK;
+
+    head.size_only = true;
+    if (!m->family->has_one_image_size)
+        st = dlm_image_decode(m->ctx, &image, &head);
+    const struct dlm_image_size size = {
+        .width = image.width, .height = image.height, .name = source->name};
+    dlm_image_finish(&image);
+    return st ? st : m->family->plan_image(m->ctx, m, &size, plan);
+}

@@ -29,4 +29,9 @@ size_t dlm_image_plan_features_len(const struct dlm_model *m, const struct dlm_i
 enum dlm_status dlm_image_plan_file(const struct dlm_model *m, const char *path, const char *name,
                                     struct dlm_image_plan *plan) DLM_CHECK_RESULT;
 
+/* The same of an image in memory. */
+enum dlm_status dlm_image_plan_source(const struct dlm_model *m,
+                                      const struct dlm_image_source *source,
+                                      struct dlm_image_plan *plan) DLM_CHECK_RESULT;
+
 #endif

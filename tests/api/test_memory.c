@@ -9,7 +9,8 @@
 #define MAX_ALLOCATIONS 20000
 
 static char folder[] = "/tmp/dlm-api-XXXXXX";
-static char document[64], home[64], old[64], base[1024], adapter[1024], image[1024], pixels[64];
+static char document[64], home[64], old[64], chat_path[64], pixels[64];
+static char base[1024], adapter[1024], image[1024];
 
 static enum dlm_status call_init(struct dlm_ctx *ctx)
 {
@@ -51,6 +52,26 @@ static enum dlm_status call_encode(struct dlm_ctx *ctx)
     enum dlm_status st = dlm_encoder_create(ctx, &encoder, &params);
     if (!st)
         st = dlm_encoder_encode_json(ctx, encoder, "\"caption en\"", 12, &ids, &num);
+    dlm_encoder_destroy(&encoder);
+    return st;
+}
+
+static enum dlm_status call_chat(struct dlm_ctx *ctx)
+{
+    const struct dlm_encoder_params params = {.base = base};
+    struct dlm_encoder *encoder = NULL;
+    struct dlm_chat *chat = NULL;
+    const int32_t *ids;
+    size_t num, num_messages;
+
+    enum dlm_status st = dlm_encoder_create(ctx, &encoder, &params);
+    if (!st)
+        st = dlm_chat_load(ctx, &chat, chat_path);
+    if (!st) {
+        const struct dlm_message *messages = dlm_chat_messages(chat, &num_messages);
+        st = dlm_encoder_encode_messages(ctx, encoder, messages, num_messages, &ids, &num);
+    }
+    dlm_chat_destroy(&chat);
     dlm_encoder_destroy(&encoder);
     return st;
 }
@@ -127,7 +148,15 @@ int main(void)
     snprintf(base, sizeof(base), "dir:%s/golden/models/f32_old/base", check_data_dir());
     snprintf(adapter, sizeof(adapter), "%s/golden/models/f32_old/adapter", check_data_dir());
     snprintf(image, sizeof(image), "%s/golden/models/f32_old/images/one.png", check_data_dir());
-    FILE *file = fopen(old, "w");
+    snprintf(chat_path, sizeof(chat_path), "%s/chat.json", folder);
+    FILE *file = fopen(chat_path, "w");
+    if (!CHECK(file))
+        return check_summary();
+    fprintf(file, "[{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"path\": \"%s\"}, "
+            "{\"type\": \"image\", \"url\": \"data:;base64,AAAA\"}, {\"type\": \"text\", "
+            "\"text\": \"caption\"}]}]", image);
+    fclose(file);
+    file = fopen(old, "w");
     if (!CHECK(file))
         return check_summary();
     fputs("---\ndlm_id: 01JZZZZZZZZZZZZZZZZZZZZZZZ\nbase_model: tiny-shapes\n---\n\nText\n", file);
@@ -137,6 +166,7 @@ int main(void)
     fail_each("show", call_show);
     fail_each("migrate", call_migrate);
     fail_each("encode", call_encode);
+    fail_each("chat", call_chat);
     fail_each("session", call_session);
     fail_each("preprocess", call_preprocess);
     fail_each("doctor", call_doctor);

@@ -38,7 +38,7 @@ for command in train prompt show use migrate tokenize preprocess score bench doc
          { print head " " $0; head = "" }' out | grep -E '^ +(-[a-z], )?--[a-z-]+ [^ ]' |
         grep -v -e '(default ' -e '; default ' -e '--base KEY' -e '--image PATH' \
             -e '--prompt TEXT' -e '--target TEXT' -e '--gradients FILE' \
-            -e '--tokenizer FILE' -e '--shape NAME' \
+            -e '--tokenizer FILE' -e '--shape NAME' -e '--chat FILE' \
             -e '--out FILE' -e '--init-adapter DIR' -e '--adapter DIR' > undocumented &&
         { fail_ "$command: no default is stated"; cat undocumented; }
 done

@@ -13,6 +13,7 @@
 struct args {
     const char *operands[2]; /* DOCUMENT and QUERY; with --base only the latter */
     struct dlm_option_list images;
+    const char *chat;
     const char *version;
     struct dlm_session_params from;
     struct dlm_prompt_request request;
@@ -28,6 +29,10 @@ static const struct args defaults = {
 static const struct dlm_option options[] = {
     {"image", .type = DLM_OPTION_LIST, .value = "PATH", .offset = offsetof(struct args, images),
      .help = "an image to ask about; any number of times"},
+    {"system", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = AT(system),
+     .help = "system prompt", .otherwise = "the document's, else the base's"},
+    {"chat", .type = DLM_OPTION_STRING, .value = "FILE", .offset = offsetof(struct args, chat),
+     .help = "a conversation as JSON messages, instead of QUERY and images"},
     {"max-tokens", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 1 << 20,
      .offset = AT(max_tokens), .help = "longest answer"},
     {"temp", .type = DLM_OPTION_NUMBER, .value = "T", .min = 0, .max = 100,
@@ -113,13 +118,61 @@ static void hint_at_image(const struct dlm_prompt_request *request)
 static int answer(struct dlm_cli *cli, const struct dlm_session_params *from,
                   const struct dlm_prompt_request *request)
 {
-    if (is_blank(request->query))
+    if (request->query && is_blank(request->query))
         return dlm_cli_wrong(cli, "empty query (pass a string or pipe on stdin)");
-    hint_at_image(request);
+    if (request->query)
+        hint_at_image(request);
     enum dlm_status st = dlm_prompt(cli->ctx, from, request);
     if (!st)
         putchar('\n');
     return dlm_exit_of(st);
+}
+
+/* Answers the last message of a chat file. */
+static int answer_chat(struct dlm_cli *cli, const struct args *a,
+                       const struct dlm_session_params *from, struct dlm_prompt_request *request)
+{
+    struct dlm_chat *chat = NULL;
+    int code;
+
+    if (a->operands[from->base ? 0 : 1] || a->images.len) {
+        dlm_options_usage_error("prompt", "--chat goes without QUERY and --image");
+        return DLM_EXIT_USAGE;
+    }
+    enum dlm_status st = dlm_chat_load(cli->ctx, &chat, a->chat);
+    if (st)
+        return dlm_exit_of(st);
+    request->messages = dlm_chat_messages(chat, &request->num_messages);
+    const size_t last = request->num_messages - 1;
+    if (request->messages[last].role == DLM_ROLE_USER)
+        code = answer(cli, from, request);
+    else
+        code = dlm_cli_wrong(cli, "cannot use '%s': messages[%zu], the last, is not a user's",
+                             a->chat, last);
+    dlm_chat_destroy(&chat);
+    return code;
+}
+
+static int answer_query(struct dlm_cli *cli, const struct args *a,
+                        const struct dlm_session_params *from, struct dlm_prompt_request *request)
+{
+    char *piped = NULL;
+
+    int code = check_images(cli, &a->images);
+    if (code)
+        return code;
+    request->query = a->operands[from->base ? 0 : 1];
+    if (!request->query || !strcmp(request->query, "-")) {
+        piped = read_query(cli);
+        if (!piped)
+            return dlm_exit_of(dlm_ctx_is_cancelled(cli->ctx) ? DLM_ERR_CANCELLED : DLM_ERR_IO);
+        request->query = piped;
+    }
+    request->images = a->images.items;
+    request->num_images = a->images.len;
+    code = answer(cli, from, request);
+    free(piped);
+    return code;
 }
 
 static int run(struct dlm_cli *cli, const void *args)
@@ -127,10 +180,8 @@ static int run(struct dlm_cli *cli, const void *args)
     const struct args *a = args;
     struct dlm_session_params from = a->from;
     struct dlm_prompt_request request = a->request;
-    char *piped = NULL;
 
     from.document = from.base ? NULL : a->operands[0];
-    request.query = a->operands[from.base ? 0 : 1];
     if (!from.base && !from.document) {
         dlm_options_usage_error("prompt", "missing argument DOCUMENT");
         return DLM_EXIT_USAGE;
@@ -149,22 +200,9 @@ static int run(struct dlm_cli *cli, const void *args)
     }
     if (a->version && !dlm_cli_version_number("prompt", a->version, &from.version))
         return DLM_EXIT_USAGE;
-    int code = check_images(cli, &a->images);
-    if (code)
-        return code;
-    if (!request.query || !strcmp(request.query, "-")) {
-        piped = read_query(cli);
-        if (!piped)
-            return dlm_exit_of(dlm_ctx_is_cancelled(cli->ctx) ? DLM_ERR_CANCELLED : DLM_ERR_IO);
-        request.query = piped;
-    }
     from.home = cli->home;
-    request.images = a->images.items;
-    request.num_images = a->images.len;
     request.text = print_text;
-    code = answer(cli, &from, &request);
-    free(piped);
-    return code;
+    return a->chat ? answer_chat(cli, a, &from, &request) : answer_query(cli, a, &from, &request);
 }
 
 const struct dlm_command dlm_command_prompt = {

@@ -8,6 +8,7 @@ struct args {
     struct dlm_session_params from;
     struct dlm_score_request request;
     struct dlm_option_list images;
+    const char *chat;
     const char *version;
     bool is_json;
 };
@@ -29,6 +30,10 @@ static const struct dlm_option options[] = {
      .help = "the question"},
     {"target", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = AT(target),
      .help = "the answer to score, with its end token"},
+    {"system", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = AT(system),
+     .help = "system prompt", .otherwise = "the document's, else the base's"},
+    {"chat", .type = DLM_OPTION_STRING, .value = "FILE", .offset = offsetof(struct args, chat),
+     .help = "a conversation as JSON messages; all answers in it are scored"},
     {"gradients", .type = DLM_OPTION_STRING, .value = "FILE", .offset = AT(gradients),
      .help = "safetensors file to write: the adapter's gradients"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
@@ -72,6 +77,7 @@ static int run(struct dlm_cli *cli, const void *args)
     struct dlm_session_params from = a->from;
     struct dlm_score_request request = a->request;
     struct dlm_score_result result = {0};
+    struct dlm_chat *chat = NULL;
 
     if (!from.document && is_document(from.base)) {
         from.document = from.base;
@@ -81,7 +87,11 @@ static int run(struct dlm_cli *cli, const void *args)
         dlm_options_usage_error("score", "give either DOCUMENT or --base");
         return DLM_EXIT_USAGE;
     }
-    if (!request.prompt || !request.target) {
+    if (a->chat && (request.prompt || a->images.len)) {
+        dlm_options_usage_error("score", "--chat goes without --prompt and --image");
+        return DLM_EXIT_USAGE;
+    }
+    if (!a->chat && (!request.prompt || !request.target)) {
         dlm_options_usage_error("score", "give --prompt and --target");
         return DLM_EXIT_USAGE;
     }
@@ -95,12 +105,17 @@ static int run(struct dlm_cli *cli, const void *args)
     from.is_adapter_optional = true;
     request.images = a->images.items;
     request.num_images = a->images.len;
-    enum dlm_status st = dlm_score(cli->ctx, &from, &request, &result);
+    enum dlm_status st = a->chat ? dlm_chat_load(cli->ctx, &chat, a->chat) : DLM_OK;
+    if (chat)
+        request.messages = dlm_chat_messages(chat, &request.num_messages);
+    if (!st)
+        st = dlm_score(cli->ctx, &from, &request, &result);
     if (!st && a->is_json)
         print_json(&result);
     else if (!st)
         print_lines(&result);
     dlm_score_result_finish(&result);
+    dlm_chat_destroy(&chat);
     return dlm_exit_of(st);
 }
 

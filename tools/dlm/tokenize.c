@@ -7,8 +7,9 @@
 #include "cli.h"
 
 struct args {
-    const char *text;
+    const char *text, *prompt;
     const char *base, *tokenizer;
+    const char *system, *target, *chat;
     struct dlm_option_list images;
     bool is_raw, is_json;
 };
@@ -21,6 +22,15 @@ static const struct dlm_option options[] = {
      .help = "a tokenizer.json or tekken.json instead of a base"},
     {"image", .type = DLM_OPTION_LIST, .value = "PATH", .offset = offsetof(struct args, images),
      .help = "an image before the text; any number of times"},
+    {"prompt", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = offsetof(struct args, prompt),
+     .help = "the text, instead of TEXT; - is a text here"},
+    {"target", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = offsetof(struct args, target),
+     .help = "the answer, with its end token",
+     .otherwise = "the input ends where the answer would begin"},
+    {"system", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = offsetof(struct args, system),
+     .help = "system prompt", .otherwise = "the base's"},
+    {"chat", .type = DLM_OPTION_STRING, .value = "FILE", .offset = offsetof(struct args, chat),
+     .help = "a conversation as JSON messages, instead of text and images"},
     {"raw", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_raw),
      .help = "the ids of the text alone, as the tokenizers library gives them"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
@@ -65,28 +75,63 @@ static enum dlm_status encode_lines(struct dlm_cli *cli, struct dlm_encoder *enc
     return st;
 }
 
+static enum dlm_status encode_chat(struct dlm_cli *cli, struct dlm_encoder *encoder,
+                                   const char *path, const int32_t **ids, size_t *num)
+{
+    struct dlm_chat *chat = NULL;
+    size_t num_messages;
+
+    enum dlm_status st = dlm_chat_load(cli->ctx, &chat, path);
+    if (!st) {
+        const struct dlm_message *messages = dlm_chat_messages(chat, &num_messages);
+        st = dlm_encoder_encode_messages(cli->ctx, encoder, messages, num_messages, ids, num);
+    }
+    dlm_chat_destroy(&chat);
+    return st;
+}
+
+/* False after printing why. */
+static bool check_args(const struct args *a)
+{
+    const char *why = NULL;
+
+    if (!a->base == !a->tokenizer)
+        why = "give either --base or --tokenizer";
+    else if ((a->text != NULL) + (a->prompt != NULL) + (a->chat != NULL) != 1)
+        why = "give one of TEXT, --prompt and --chat";
+    else if (a->chat && a->images.len)
+        why = "--chat goes without --image";
+    else if (a->is_raw && (a->chat || a->system || a->target))
+        why = "--raw is a text alone";
+    if (why)
+        dlm_options_usage_error("tokenize", "%s", why);
+    return !why;
+}
+
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
     const struct dlm_encoder_params params = {.base = a->base, .tokenizer = a->tokenizer,
                                               .raw = a->is_raw, .images = a->images.items,
-                                              .num_images = a->images.len};
+                                              .num_images = a->images.len,
+                                              .system = a->system, .target = a->target};
+    const char *text = a->prompt ? a->prompt : a->text;
     struct dlm_encoder *encoder = NULL;
     const int32_t *ids;
     size_t num;
 
-    if (!a->base == !a->tokenizer) {
-        dlm_options_usage_error("tokenize", "give either --base or --tokenizer");
+    if (!check_args(a))
         return DLM_EXIT_USAGE;
-    }
     enum dlm_status st = dlm_encoder_create(cli->ctx, &encoder, &params);
-    if (!st && !strcmp(a->text, "-")) {
+    const bool is_lines = a->text && !strcmp(a->text, "-");
+    if (!st && is_lines)
         st = encode_lines(cli, encoder);
-    } else if (!st) {
-        st = dlm_encoder_encode(cli->ctx, encoder, a->text, strlen(a->text), &ids, &num);
-        if (!st)
-            print_ids(ids, num, a->is_json);
-    }
+    else if (!st && a->chat)
+        st = encode_chat(cli, encoder, a->chat, &ids, &num);
+    else if (!st)
+        st = dlm_encoder_encode(cli->ctx, encoder, text, strlen(text), &ids, &num);
+    if (!st && !is_lines)
+        print_ids(ids, num, a->is_json);
     dlm_encoder_destroy(&encoder);
     return dlm_exit_of(st);
 }
@@ -96,7 +141,7 @@ const struct dlm_command dlm_command_tokenize = {
               .summary = "Print the token ids of a text, as a model gets them.",
               .options = options,
               .num_options = DLM_NUM_OPTIONS(options),
-              .operands = {{"TEXT", offsetof(struct args, text), false,
+              .operands = {{"TEXT", offsetof(struct args, text), true,
                             "the text; - reads one JSON string a line"}}},
     .args_bytes = sizeof(struct args),
     .run = run,

@@ -1,0 +1,146 @@
+#!/bin/sh
+# Conversations on the command line: --chat, --system and --target of prompt, score and tokenize.
+. "${0%/*}/hostile.sh"
+
+compute_="--backend cpu"
+differs_() { if cmp -s "$1" "$2"; then fail_ "$1 equals $2"; fi; }
+
+# chat_ TEXT: the file chat/chat.json, beside which lies no image
+mkdir chat
+chat_() { printf '%s\n' "$1" > chat/chat.json; }
+# asks_ WORDS [MORE]: one user's message about an image
+asks_()
+{
+    chat_ '[{"role": "user", "content": [{"type": "image", "path": "../images/one.png"},
+        {"type": "text", "text": "'"$1"'"}]}'"$2"']'
+}
+# wrong_ TEXT: the last run ended with status 2 and a usage error that says so
+wrong_()
+{
+    status_is 2
+    err_has "dlm: $1"
+}
+answer_=', {"role": "assistant", "content": "caption"}'
+
+case_ "prompt --chat answers as the same in words"
+run_ dlm -q prompt $compute_ --base dir:base --image images/one.png --max-tokens 8 "blue an?"
+status_is 0
+cp out words
+asks_ "blue an?"
+run_ dlm -q prompt $compute_ --base dir:base --max-tokens 8 --chat chat/chat.json
+status_is 0
+same_ out words
+err_is
+run_ dlm -q prompt $compute_ --base dir:base --max-tokens 8 --image images/two.png "blue an?"
+differs_ out words
+
+case_ "its images are relative to it, or in it, and it may come from a pipe"
+sed 's/\.\.\///' chat/chat.json > here.json
+run_with_ here.json dlm -q prompt $compute_ --base dir:base --max-tokens 8 --chat -
+status_is 0
+same_ out words
+chat_ '{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url":
+    {"url": "data:image/png;base64,'"$(base64 -w 0 images/one.png)"'"}},
+    {"type": "text", "text": "blue an?"}]}]}'
+run_ dlm -q prompt $compute_ --base dir:base --max-tokens 8 --chat chat/chat.json
+status_is 0
+same_ out words
+
+case_ "what prompt --chat refuses"
+asks_ "blue an?" "$answer_"
+run_ dlm -q prompt $compute_ --base dir:base --chat chat/chat.json
+fails_ 2 "prompt: cannot use 'chat/chat.json': messages[1], the last, is not a user's"
+asks_ "blue an?" "$answer_"', {"role": "user", "content": "and now?"}'
+run_ dlm -q prompt $compute_ --base dir:base --chat chat/chat.json
+fails_ 1 "PaliGemma takes one request and one answer"
+asks_ "blue an?"
+run_ dlm -q prompt $compute_ --base dir:base --chat chat/chat.json "blue an?"
+wrong_ "--chat goes without QUERY and --image"
+run_ dlm -q prompt $compute_ --base dir:base --chat chat/chat.json --image images/one.png
+wrong_ "--chat goes without QUERY and --image"
+chat_ '[{"role": "user", "content": [{"type": "image", "path": "one.png"}]}]'
+run_ dlm -q prompt $compute_ --base dir:base --chat chat/chat.json
+fails_ 1 "cannot use 'chat/chat.json': messages[0].content[0]: image not found: 'chat/one.png'"
+chat_ '[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://a/b"}}]}]'
+run_ dlm -q prompt $compute_ --base dir:base --chat chat/chat.json
+fails_ 1 "messages[0].content[0]: nothing is fetched over http"
+chat_ '[{"role": "user", "content": [{"type": "image", "url": "data:image/png;base64,AAAA"}]}]'
+run_ dlm -q prompt $compute_ --base dir:base --chat chat/chat.json
+fails_ 1 "'chat/chat.json: messages[0].content[0]'"
+run_ dlm -q prompt $compute_ --base dir:base --chat none.json
+fails_ 1 "'none.json'"
+
+case_ "score --chat scores as the same in words"
+run_ dlm -q score $compute_ --base dir:base --image images/one.png --prompt "blue an?" \
+    --target caption --json
+status_is 0
+cp out words
+asks_ "blue an?" "$answer_"
+run_ dlm -q score $compute_ --base dir:base --chat chat/chat.json --json
+status_is 0
+same_ out words
+asks_ "blue an?"
+run_ dlm -q score $compute_ --base dir:base --chat chat/chat.json --target caption --json
+status_is 0
+same_ out words
+run_ dlm -q score $compute_ --base dir:base --chat chat/chat.json
+fails_ 2 "what is scored is an answer"
+run_ dlm -q score $compute_ --base dir:base --chat chat/chat.json --prompt "blue an?"
+wrong_ "--chat goes without --prompt and --image"
+
+case_ "tokenize: a text, a chat, an answer"
+run_ dlm tokenize --base dir:base --image images/one.png "blue an?"
+status_is 0
+cp out words
+run_ dlm tokenize --base dir:base --image images/one.png --prompt "blue an?"
+same_ out words
+run_ dlm tokenize --base dir:base --chat chat/chat.json
+status_is 0
+same_ out words
+run_ dlm tokenize --base dir:base --image images/one.png --target caption "blue an?"
+status_is 0
+cp out whole
+grep -qF "$(cat words) " whole || fail_ "the answer does not follow the prompt"
+run_ dlm tokenize --base dir:base --chat chat/chat.json --target caption
+same_ out whole
+asks_ "blue an?" "$answer_"
+run_ dlm tokenize --base dir:base --chat chat/chat.json
+same_ out whole
+run_ dlm tokenize --base dir:base --prompt -
+status_is 0
+run_ dlm tokenize --base dir:base --prompt a b
+wrong_ "give one of TEXT, --prompt and --chat"
+run_ dlm tokenize --base dir:base --raw --target a b
+wrong_ "--raw is a text alone"
+
+case_ "a system prompt, of a family without a place for it"
+for command in "prompt $compute_" "score $compute_ --target a --prompt" tokenize; do
+    # shellcheck disable=SC2086
+    run_ dlm -q $command "blue an?" --base dir:base --system brief
+    fails_ 2 "paligemma has no system prompt"
+done
+chat_ '[{"role": "system", "content": "brief"}, {"role": "user", "content": "blue an?"}]'
+run_ dlm -q prompt $compute_ --base dir:base --chat chat/chat.json
+fails_ 2 "paligemma has no system prompt"
+
+case_ "names of special tokens are text in words, answers and chats"
+id_()
+{
+    tr '{}' '\n\n' < base/tokenizer.json | sed -n "s/^\"content\":\"$1\",\"id\":\([0-9]*\),.*/\1/p"
+}
+bos=$(id_ '<bos>')
+eos=$(id_ '<eos>')
+holds_ test -n "$bos" -a -n "$eos"
+# count_ ID: how often it stands in out
+count_() { tr ' ' '\n' < out | grep -cx "$1"; }
+for text in "<bos>" "a<eos>b" "<image>"; do
+    asks_ "$text" ', {"role": "assistant", "content": "'"$text"'"}'
+    run_ dlm tokenize --base dir:base --target "$text" "$text"
+    cp out plain
+    holds_ test "$(count_ "$bos")" = 1 -a "$(count_ "$eos")" = 1
+    run_ dlm tokenize --base dir:base --chat chat/chat.json
+    holds_ test "$(count_ "$bos")" = 1 -a "$(count_ "$eos")" = 1
+    grep -qF "$(cat plain)" out || fail_ "the chat's ids are others"
+done
+
+summary_
