@@ -4,6 +4,7 @@
 
 #define DLM_FAMILY_LIST(X) \
     X(paligemma)           \
-    X(qwen2_vl)
+    X(qwen2_vl)            \
+    X(mistral3)
 
 #endif

@@ -10,6 +10,7 @@
 #include "kernels/params.h"
 #include "models/config_rules.h"
 #include "models/model.h"
+#include "models/patch_grid.h"
 #include "models/vit.h"
 
 struct dlm_qwen2_vl {
@@ -367,65 +368,28 @@ static enum dlm_status qwen2_vl_plan_image(struct dlm_ctx *ctx, const struct dlm
                                            const struct dlm_image_size *size,
                                            struct dlm_image_plan *plan)
 {
-    const struct dlm_processor *p = &m->processor;
-
-    *plan = (struct dlm_image_plan){.grid_t = 1};
-    enum dlm_status st = dlm_processor_plan(ctx, p, size, &plan->pixels);
-    plan->grid_h = plan->pixels.height / p->patch;
-    plan->grid_w = plan->pixels.width / p->patch;
-    plan->patches = plan->grid_h * plan->grid_w;
-    plan->tokens = plan->patches / (p->merge * p->merge);
-    return st;
+    return dlm_patch_grid_plan(ctx, &m->processor, size, plan);
 }
 
-/* Where patch `row` of the tower's order stands: those of a token follow each other. */
-static void place_of(int64_t merge, const struct dlm_image_plan *plan, int64_t row, int64_t *y,
-                     int64_t *x)
-{
-    const int64_t token = row / (merge * merge), inner = row % (merge * merge);
-    const int64_t wide = plan->grid_w / merge;
-
-    *y = token / wide * merge + inner / merge;
-    *x = token % wide * merge + inner % merge;
-}
-
-/* A row is [channel][frame][y][x], every frame the same: the image stands still. */
 static void qwen2_vl_fill_patches(const struct dlm_model *m, const struct dlm_image_plan *plan,
                                   const float *pixels, float *rows)
 {
     const struct dlm_qwen2_vl *q = const_qwen2_vl(m);
-    const int64_t side = q->vit.config.patch, channel_len = q->frames * side;
-    const int64_t width = plan->pixels.width, height = plan->pixels.height;
 
-    for (int64_t row = 0; row < plan->patches; row++) {
-        int64_t y, x;
-        place_of(q->merge, plan, row, &y, &x);
-        for (int64_t k = 0; k < 3 * channel_len; k++, rows += side) {
-            const int64_t line = k / channel_len * height + y * side + k % side;
-            memcpy(rows, pixels + line * width + x * side, (size_t)side * sizeof(*rows));
-        }
-    }
+    dlm_patch_grid_fill(plan, q->vit.config.patch, q->merge, q->frames, pixels, rows);
 }
 
-/* The first half of a head's pairs is turned by the patch's y, the second by its x. */
+/* Both axes have the same frequencies. */
 static void qwen2_vl_fill_table(const struct dlm_model *m, const struct dlm_image_plan *plan,
                                 int k, void *rows)
 {
     const struct dlm_qwen2_vl *q = const_qwen2_vl(m);
     const int64_t half = m->tower.tables[k].cols, axis_len = half / 2;
-    float *out = rows;
+    float frequency[DLM_ATTENTION_MAX_DIM / 2];
 
-    for (int64_t i = 0; i < half; i++) {
-        /* as transformers computes it: the frequency and the angle in f32 */
-        const float frequency =
-            1.0f / powf(q->rope_theta, (float)(i % axis_len) / (float)axis_len);
-        for (int64_t row = 0; row < plan->patches; row++) {
-            int64_t place[2];
-            place_of(q->merge, plan, row, &place[0], &place[1]);
-            const float angle = (float)place[i / axis_len] * frequency;
-            out[row * half + i] = k ? sinf(angle) : cosf(angle);
-        }
-    }
+    for (int64_t i = 0; i < half; i++)
+        frequency[i] = 1.0f / powf(q->rope_theta, (float)(i % axis_len) / (float)axis_len);
+    dlm_patch_grid_rope(plan, q->merge, frequency, half, k == 1, rows);
 }
 
 static struct dlm_tensor *qwen2_vl_build_tower(struct dlm_build *b, const struct dlm_model *m,

@@ -62,7 +62,7 @@ static const struct dlm_base_row rows[] = {
     {.key = "mistral-small-3.1-24b-instruct",
      .hf_id = "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
      .revision = "68faf511d618ef198fef186659617cfd2eb8e33a",
-     .architecture = "Mistral3ForConditionalGeneration", .params = 24e9,
+     .architecture = "Mistral3ForConditionalGeneration", .family = "mistral3", .params = 24e9,
      .modality = DLM_MODALITY_VISION_LANGUAGE, .template_name = "mistral",
      .gguf_arch = "mistral3", .tokenizer_pre = "tekken", .license_spdx = "Apache-2.0",
      .redistributable = true, .size_gb_fp16 = 48.0, .context_length = 131072,

@@ -23,7 +23,7 @@ each. What a module has:
 """
 import importlib
 
-NAMES = ["paligemma", "qwen2_vl"]
+NAMES = ["paligemma", "qwen2_vl", "mistral3"]
 
 
 def family(name):
