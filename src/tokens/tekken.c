@@ -10,12 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "tokens/unicode.h"
 
 enum {
     NUM_BYTES = 256,
     MAX_SPECIAL = 1 << 16,
     MAX_SPECIAL_LEN = 256,
+    MAX_TOKEN_BYTES = 1024,
     LAST_VERSION_WITH_DEFAULTS = 7, /* younger files name their special tokens */
 };
 
@@ -103,45 +105,24 @@ static enum dlm_status read_specials(struct dlm_tok_reader *r, struct dlm_tokeni
 
 /* --- tokens by rank --- */
 
-static int digit_of(char c)
+/* Base64 as byte-level vocabularies write its bytes, a character each: *num, at least one. */
+static enum dlm_status spell(struct dlm_tok_reader *r, const char *text, size_t len,
+                             struct dlm_str *out, size_t *num)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-
-    return at ? (int)(at - digits) : -1;
-}
-
-/* Base64 (RFC 4648, padded) as byte-level vocabularies write its bytes, a character each, into
- * out; *num bytes. False: not base64. */
-static bool spell(struct dlm_ctx *ctx, const char *text, size_t len, struct dlm_str *out,
-                  size_t *num, enum dlm_status *st)
-{
-    uint32_t bits = 0;
-    int held = 0; /* bits that are not handed out yet */
+    uint8_t bytes[MAX_TOKEN_BYTES];
+    enum dlm_status st = DLM_OK;
 
     out->len = 0;
-    *num = 0;
-    if (!len || len % 4)
-        return false;
-    while (text[len - 1] == '=' && len % 4 != 2)
-        len--;
-    for (size_t i = 0; i < len; i++) {
-        const int digit = digit_of(text[i]);
+    if (!len || dlm_base64_room(len) > sizeof(bytes) ||
+        !dlm_base64_decode(text, len, bytes, num) || !*num)
+        return dlm_tok_fail(r, DLM_ERR_PARSE, "'%.64s' is not base64 of at most %d bytes", text,
+                            MAX_TOKEN_BYTES);
+    for (size_t i = 0; !st && i < *num; i++) {
         char utf8[4];
-        if (digit < 0)
-            return false;
-        bits = (bits << 6 | (uint32_t)digit) & 0xFFFF;
-        held += 6;
-        if (held < 8)
-            continue;
-        held -= 8;
-        const uint32_t c = dlm_unicode_byte_to_char((uint8_t)(bits >> held));
-        *st = dlm_str_append(ctx, out, utf8, dlm_unicode_encode(c, utf8));
-        if (*st)
-            return false;
-        ++*num;
+        const size_t utf8_len = dlm_unicode_encode(dlm_unicode_byte_to_char(bytes[i]), utf8);
+        st = dlm_str_append(r->ctx, out, utf8, utf8_len);
     }
-    return *num > 0;
+    return st;
 }
 
 /* Takes the token of rank i in under `id`. */
@@ -156,11 +137,10 @@ static enum dlm_status read_token(struct dlm_tok_reader *r, struct dlm_tokenizer
     enum dlm_status st = dlm_tok_get_int(r, item, "rank", (json_int_t)i, (json_int_t)i, &rank);
     if (!st)
         st = dlm_tok_get_text(r, item, "token_bytes", &text, &len);
+    if (!st)
+        st = spell(r, text, len, work, &num);
     if (st)
         return st;
-    if (!spell(r->ctx, text, len, work, &num, &st))
-        return st ? st
-                  : dlm_tok_fail(r, DLM_ERR_PARSE, "'token_bytes' of rank %zu is not base64", i);
     if (i < NUM_BYTES && (num != 1 || dlm_unicode_char_to_byte(dlm_unicode_decode(
                                           work->data, &len)) != (int)i))
         return dlm_tok_fail(r, DLM_ERR_PARSE, "rank %zu is not the byte %zu", i, i);

@@ -55,10 +55,10 @@ static const struct bad_row {
     {"vocab.65.token_bytes", "\"Qg==\"", DLM_ERR_PARSE, "rank 65 is not the byte 65"},
     {"vocab.65.token_bytes", "\"QUE=\"", DLM_ERR_PARSE, "rank 65 is not the byte 65"},
     {"vocab.257.token_bytes", "\"YWI=\"", DLM_ERR_PARSE, "rank 257 repeats"},
-    {"vocab.257.token_bytes", "\"YWI\"", DLM_ERR_PARSE, "rank 257 is not base64"},
-    {"vocab.257.token_bytes", "\"\"", DLM_ERR_PARSE, "rank 257 is not base64"},
-    {"vocab.257.token_bytes", "\"====\"", DLM_ERR_PARSE, "rank 257 is not base64"},
-    {"vocab.257.token_bytes", "\"Y*Jj\"", DLM_ERR_PARSE, "rank 257 is not base64"},
+    {"vocab.257.token_bytes", "\"YWI=Y\"", DLM_ERR_PARSE, "'YWI=Y' is not base64"},
+    {"vocab.257.token_bytes", "\"\"", DLM_ERR_PARSE, "'' is not base64"},
+    {"vocab.257.token_bytes", "\"====\"", DLM_ERR_PARSE, "'====' is not base64"},
+    {"vocab.257.token_bytes", "\"Y*Jj\"", DLM_ERR_PARSE, "'Y*Jj' is not base64"},
     {"vocab.257.token_bytes", NULL, DLM_ERR_PARSE, "'token_bytes' is missing"},
 };
 
