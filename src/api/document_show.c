@@ -221,6 +221,26 @@ static enum dlm_status show_json(struct dlm_ctx *ctx, const struct show *s, stru
     return st;
 }
 
+/* A document with malformed questions is no more in order than one with a malformed key. */
+static enum dlm_status check_sections(struct dlm_ctx *ctx, const struct dlm_doc *doc)
+{
+    struct dlm_arena scratch = {0};
+    struct dlm_doc_triple *triples;
+    struct dlm_doc_pair *pairs;
+    enum dlm_status st = DLM_OK;
+    size_t num;
+
+    for (size_t i = 0; !st && i < doc->num_sections; i++) {
+        const struct dlm_doc_section *s = &doc->sections[i];
+        if (s->type == DLM_DOC_SECTION_INSTRUCTION)
+            st = dlm_doc_parse_pairs(ctx, &scratch, doc->path, s, &pairs, &num);
+        else if (s->type == DLM_DOC_SECTION_PREFERENCE)
+            st = dlm_doc_parse_triples(ctx, &scratch, doc->path, s, &triples, &num);
+    }
+    dlm_arena_finish(&scratch);
+    return st;
+}
+
 enum dlm_status dlm_document_show(struct dlm_ctx *ctx,
                                   const struct dlm_document_show_params *params, char **text)
 {
@@ -235,6 +255,8 @@ enum dlm_status dlm_document_show(struct dlm_ctx *ctx,
     *text = NULL;
     DLM_REQUIRE(ctx, params->path);
     st = dlm_doc_load(ctx, &doc, params->path);
+    if (!st)
+        st = check_sections(ctx, doc);
     if (!st)
         st = dlm_store_open(ctx, &store, params->home, doc->id);
     if (!st)

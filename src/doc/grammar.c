@@ -118,6 +118,16 @@ static bool is_near_header(const char *text, size_t len, const char *header, con
            (header == next && (after > behind || *after == '!'));
 }
 
+/* True for `### Question` and `### Answer`, with a colon or without, in place of the letter. */
+static bool is_word_header(const char *text, size_t len, const char *header)
+{
+    const char *word = header == header_q ? "### question" : header == header_a ? "### answer" : "";
+    const size_t word_len = strlen(word);
+
+    return word_len && (len == word_len || (len == word_len + 1 && text[word_len] == ':')) &&
+           !strncasecmp(text, word, word_len);
+}
+
 /* Fails if the current line, which is no header, is almost one. */
 static enum dlm_status check_near_miss(struct body *b, const char *next)
 {
@@ -130,7 +140,8 @@ static enum dlm_status check_near_miss(struct body *b, const char *next)
     if (len >= 3 && !memcmp(text, "```", 3))
         b->in_code = !b->in_code;
     for (size_t i = 0; !b->in_code && b->headers[i]; i++) {
-        if (!is_near_header(text, len, b->headers[i], next))
+        if (!is_near_header(text, len, b->headers[i], next) &&
+            !is_word_header(text, len, b->headers[i]))
             continue;
         (void)snprintf(message, sizeof(message), "expected `%s` header alone on its line",
                        b->headers[i]);

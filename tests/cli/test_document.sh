@@ -191,6 +191,12 @@ printf -- '---\nx: \377\n---\n' > bad.dlm
 run_ dlm show bad.dlm
 status_is 1
 err_has "show: bad.dlm: invalid UTF-8 at byte 7"
+sed '/^---$/,$!d' g.dlm > bad.dlm
+printf '\n::instruction::\n### Q\nq\n### A\na\n### Question\nq\n' >> bad.dlm
+run_ dlm show bad.dlm
+status_is 1
+err_has "show: bad.dlm:$(wc -l < bad.dlm | awk '{ print $1 - 1 }'):1: section "
+err_has "expected \`### Q\` header alone on its line, got '### Question'"
 
 case_ "a damaged manifest"
 printf '{' > "home/store/$id/manifest.json"

@@ -265,8 +265,10 @@ static void test_headers(struct dlm_ctx *ctx)
     /* Behind a whole pair, so that as text they would be the end of its answer. */
     static const char *const near[] = {"###Q", "### q", "## Q", "# Q", "#### Q", "### Q:", "###\tQ",
                                        "###  Q", " ###Q ", "### Q !Probe", "###Q !probe", "###q:",
-                                       "### Q what is it?", "### Q!probe"};
-    static const char *const text[] = {"### Question", "#Q",       "Q",         "Q:",
+                                       "### Q what is it?", "### Q!probe", "### Question",
+                                       "### question:"};
+    static const char *const text[] = {"### Questions", "#Q",       "Q",         "Q:",
+                                       "### Question 2", "### Answer key",
                                        "### Q&A",      "###",      "####### Q", "### A better way",
                                        "# Answer",     "### QA"};
     char body[256], message[256];
@@ -291,6 +293,9 @@ static void test_headers(struct dlm_ctx *ctx)
     check_body(ctx, DLM_DOC_SECTION_INSTRUCTION, "### Q\nq\n### A 4\n" PAIR, 0,
                "<text>:103:1: section 0123456789abcdef, line 3: expected `### A` header alone on "
                "its line, got '### A 4'");
+    check_body(ctx, DLM_DOC_SECTION_INSTRUCTION, PAIR "### Q\nq\n### Answer\na\n", 0,
+               "<text>:107:1: section 0123456789abcdef, line 7: expected `### A` header alone on "
+               "its line, got '### Answer'");
     check_body(ctx, DLM_DOC_SECTION_PREFERENCE, TRIPLE "### prompt\np\n", 0,
                "<text>:107:1: section 0123456789abcdef, line 7: expected `### Prompt` header alone "
                "on its line, got '### prompt'");
@@ -305,7 +310,7 @@ static void test_headers(struct dlm_ctx *ctx)
         check_body(ctx, DLM_DOC_SECTION_INSTRUCTION, body, 2, NULL);
     }
     check_body(ctx, DLM_DOC_SECTION_PREFERENCE,
-               "### Prompt\n### Q\n### Chosen\n### Prompt engineering\n### Rejected\n# Choose\n", 1,
+               "### Prompt\n### Question\n### Chosen\n### Prompt engineering\n### Rejected\n# Choose\n", 1,
                NULL);
 }
 
