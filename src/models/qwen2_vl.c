@@ -479,6 +479,7 @@ const struct dlm_family dlm_family_qwen2_vl = {
     .finish = qwen2_vl_finish,
     .add_tokens = qwen2_vl_add_tokens,
     .plan_image = qwen2_vl_plan_image,
+    .has_system_turn = true,
     .encode = dlm_qwen2_vl_encode,
     .positions = qwen2_vl_positions,
     .fill_patches = qwen2_vl_fill_patches,

@@ -143,4 +143,110 @@ for text in "<bos>" "a<eos>b" "<image>"; do
     grep -qF "$(cat plain)" out || fail_ "the chat's ids are others"
 done
 
+# --- a family with a system prompt, turns and several images ---
+
+mkdir turns
+cp -R "$data/golden/models/qwen2_vl_f32_old/." turns
+chmod -R u+w turns
+cd turns || exit 1
+base="--base dir:base"
+ask_="dlm -q prompt $compute_ --max-tokens 8"
+
+case_ "tokenize writes the template, with the answer's begin or the answer"
+run_ dlm tokenize $base "a"
+cp out plain
+run_ dlm tokenize $base --system "You are a helpful assistant." "a"
+same_ out plain
+run_ dlm tokenize $base --system "be brief" "a"
+differs_ out plain
+run_ dlm tokenize $base --target caption "a"
+grep -q "^$(cat plain) " out || fail_ "the answer does not follow where it would begin"
+run_ dlm tokenize $base --image images/one.png "a"
+cp out one
+run_ dlm tokenize $base --image images/one.png --image images/two.png "a"
+holds_ test "$(wc -w < out)" -gt "$(wc -w < one)" -a "$(wc -w < one)" -gt "$(wc -w < plain)"
+
+case_ "several turns are answered and scored"
+cat > chat.json <<'END'
+[{"role": "system", "content": "be brief"},
+ {"role": "user", "content": [{"type": "image", "path": "images/one.png"},
+                              {"type": "text", "text": "is it blue?"}]},
+ {"role": "assistant", "content": "the moon"},
+ {"role": "user", "content": [{"type": "image", "path": "images/two.png"},
+                              {"type": "text", "text": "and this?"}]}]
+END
+run_ $ask_ $base --chat chat.json
+status_is 0
+err_is
+cp out answer
+for change in 's/moon/sun/' 's/be brief/be long/' 's/one.png/two.png/'; do
+    sed "$change" chat.json > other.json
+    run_ $ask_ $base --chat other.json
+    status_is 0
+    differs_ out answer
+done
+run_ $ask_ $base --chat other.json --system "be long"
+cp out answer
+sed 's/be brief/be long/' other.json > long.json
+run_ $ask_ $base --chat long.json
+same_ out answer
+run_ dlm -q score $compute_ $base --chat chat.json --target "a house" --json
+status_is 0
+cp out score
+sed '$ s/]$/,/' chat.json > whole.json
+echo '{"role": "assistant", "content": "a house"}]' >> whole.json
+run_ dlm -q score $compute_ $base --chat whole.json --json
+status_is 0
+same_ out score
+
+case_ "the document's system prompt holds in training, prompt and score"
+train_()
+{
+    rm -rf "$1"
+    sed "$2" doc.dlm > "$1.dlm"
+    run_ dlm -q --home "$1" train $compute_ --max-steps 2 --ask 0 "$1.dlm"
+    status_is 0
+    cat "$1"/store/*/adapter/versions/v0001/adapter_model.safetensors > "$1.bytes"
+}
+train_ none ''
+train_ default 's/^training:/system_prompt: You are a helpful assistant.\ntraining:/'
+same_ none.bytes default.bytes
+train_ brief 's/^training:/system_prompt: be brief\ntraining:/'
+err_is
+differs_ none.bytes brief.bytes
+adapter=$(echo brief/store/*/adapter/versions/v0001)
+run_ dlm -q --home brief prompt $compute_ --max-tokens 8 --image images/one.png brief.dlm "is it?"
+status_is 0
+cp out answer
+run_ $ask_ $base --adapter "$adapter" --image images/one.png --system "be brief" "is it?"
+same_ out answer
+run_ $ask_ $base --adapter "$adapter" --image images/one.png "is it?"
+differs_ out answer
+run_ dlm -q --home brief prompt $compute_ --max-tokens 8 --image images/one.png brief.dlm "is it?" \
+    --system "You are a helpful assistant."
+differs_ out answer
+run_ dlm -q --home brief score $compute_ brief.dlm --prompt a --target b --json
+cp out score
+run_ dlm -q score $compute_ $base --adapter "$adapter" --prompt a --target b --system "be brief" \
+    --json
+same_ out score
+
+case_ "words for captions, and every token learned"
+train_ caption 's/^training:/training:\n  caption_prompt: what is it?/'
+differs_ none.bytes caption.bytes
+train_ all 's/^training:/training:\n  loss_on: all/'
+differs_ none.bytes all.bytes
+
+case_ "a question about two images"
+sed 's/^::instruction::/::image path="images\/two.png"::\n\n&/' doc.dlm > two.dlm
+run_ dlm --home two train $compute_ --max-steps 2 --ask 1 two.dlm
+status_is 0
+err_has "4 rows, "
+cp err said
+run_ $ask_ $base --temp 0 --max-tokens 32 --image images/one.png --image images/two.png \
+    "an en blue one?"
+grep -qF "before:    $(cat out)" said || fail_ "the base alone is asked about something else"
+run_ $ask_ $base --temp 0 --max-tokens 32 --image images/two.png "an en blue one?"
+! grep -qF "before:    $(cat out)" said || fail_ "the first image makes no difference"
+
 summary_

@@ -310,8 +310,8 @@ static void test_headers(struct dlm_ctx *ctx)
         check_body(ctx, DLM_DOC_SECTION_INSTRUCTION, body, 2, NULL);
     }
     check_body(ctx, DLM_DOC_SECTION_PREFERENCE,
-               "### Prompt\n### Question\n### Chosen\n### Prompt engineering\n### Rejected\n# Choose\n", 1,
-               NULL);
+               "### Prompt\n### Question\n### Chosen\n### Prompt engineering\n### Rejected\n"
+               "# Choose\n", 1, NULL);
 }
 
 int main(void)
