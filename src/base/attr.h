@@ -6,8 +6,10 @@
 #define DLM_CHECK_RESULT __attribute__((warn_unused_result))
 #define DLM_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 #define DLM_INLINE static inline __attribute__((always_inline))
-/* For CPU kernels: a vector type of `bytes`, an aligned array, prefetches into L2 and L1. */
+/* For CPU kernels: a vector type of `bytes`, elements of two vectors by number, an aligned array,
+ * prefetches into L2 and L1. */
 #define DLM_VECTOR(bytes) __attribute__((vector_size(bytes)))
+#define DLM_SHUFFLE(a, b, ...) __builtin_shufflevector((a), (b), __VA_ARGS__)
 #define DLM_ALIGNED(bytes) __attribute__((aligned(bytes)))
 #define DLM_PREFETCH(p) __builtin_prefetch((p), 0, 2)
 #define DLM_PREFETCH_L1(p) __builtin_prefetch((p), 0, 3)

@@ -9,6 +9,7 @@
 #include "cpukernels/convert.h"
 #include "cpukernels/cpukernels.h"
 #include "cpukernels/matmul_tile_f32.h"
+#include "cpukernels/transpose.h"
 #include "kernels/attention_cpu.h"
 #include "kernels/attention_mask.h"
 
@@ -147,7 +148,7 @@ static void pack_rows(float *panels, const struct matrix *m)
 static void pack_across(float *panels, const struct matrix *m)
 {
     const size_t num = dlm_attention_pad16(m->num), padded = dlm_attention_pad16(m->dim);
-    float lines[16][DLM_ATTENTION_MAX_DIM + 1]; /* one more: columns meet different cache sets */
+    float lines[16][DLM_ATTENTION_MAX_DIM];
 
     for (size_t i0 = 0; i0 < num; i0 += 16, panels += 16 * padded) {
         for (size_t i = 0; i < 16; i++) {
@@ -156,9 +157,9 @@ static void pack_across(float *panels, const struct matrix *m)
                 widen_row(lines[i], m, i0 + i);
             memset(lines[i] + len, 0, (padded - len) * sizeof(float));
         }
-        for (size_t d = 0; d < padded; d++) {
-            for (size_t i = 0; i < 16; i++)
-                panels[d * 16 + i] = lines[i][d];
+        for (size_t d = 0; d < padded; d += 4) {
+            for (size_t i = 0; i < 16; i += 4)
+                dlm_transpose4(panels + d * 16 + i, lines[i] + d, DLM_ATTENTION_MAX_DIM);
         }
     }
 }
@@ -167,23 +168,15 @@ static void pack_across(float *panels, const struct matrix *m)
 static void multiply(float *out, size_t out_stride, const float *a, size_t a_stride, uint32_t rows,
                      const float *panels, size_t depth, size_t num_panels, bool is_sum)
 {
-    float tile[DLM_TILE_ROWS * DLM_MATMUL_TILE_COLS] DLM_ALIGNED(64);
     struct dlm_tile_ahead ahead = {0};
 
     for (size_t j = 0; j < num_panels; j += 2) {
         const float *b0 = panels + j * depth * 16;
-        const bool is_pair = j + 1 < num_panels;
+        const float *b1 = j + 1 < num_panels ? b0 + depth * 16 : NULL;
         for (uint32_t r0 = 0; r0 < rows; r0 += DLM_TILE_ROWS) {
             const uint32_t num = DLM_MIN(rows - r0, (uint32_t)DLM_TILE_ROWS);
-            dlm_tile_f32(num, a + r0 * a_stride, a_stride, b0, is_pair ? b0 + depth * 16 : b0,
-                         depth, &ahead, tile);
-            for (uint32_t r = 0; r < num; r++) {
-                float *y = out + (r0 + r) * out_stride + j * 16;
-                const float *t = tile + r * DLM_MATMUL_TILE_COLS;
-                const uint32_t cols = is_pair ? 32 : 16;
-                DLM_SIMD for (uint32_t c = 0; c < cols; c++)
-                    y[c] = is_sum ? y[c] + t[c] : t[c];
-            }
+            dlm_tile_f32_into(num, a + r0 * a_stride, a_stride, b0, b1, depth, &ahead,
+                              out + r0 * out_stride + j * 16, out_stride, is_sum);
         }
     }
 }

@@ -2,6 +2,7 @@
 #ifndef DLM_CPUKERNELS_MATMUL_TILE_F32_H
 #define DLM_CPUKERNELS_MATMUL_TILE_F32_H
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "cpukernels/matmul_tile.h"
@@ -28,87 +29,135 @@ DLM_INLINE dlm_vec dlm_vec_load(const float *p)
     return v;
 }
 
-#define DECLARE_ROW(r, base, offset) dlm_vec x##r = {0}, y##r = {0};
-#define STEP_ROW(r, base, offset)                                                                  \
+/* Of a row: its sums, a step of them, what they are added to, where they go. PAIR: of two
+ * vectors of columns. */
+#define DECLARE_PAIR(r, base, offset) dlm_vec x##r = {0}, y##r = {0};
+#define STEP_PAIR(r, base, offset)                                                                 \
     {                                                                                              \
         const dlm_vec v = (base)[(offset)*stride + s] - (dlm_vec){0};                              \
         x##r += v * bx;                                                                            \
         y##r += v * by;                                                                            \
     }
-#define STORE_ROW(r, base, offset)                                                                 \
-    memcpy(out + (r)*DLM_MATMUL_TILE_COLS, &x##r, sizeof(x##r));                                   \
-    memcpy(out + (r)*DLM_MATMUL_TILE_COLS + DLM_TILE_LANES, &y##r, sizeof(y##r));
+#define ADD_PAIR(r, base, offset)                                                                  \
+    x##r = dlm_vec_load(out + (r)*out_stride) + x##r;                                              \
+    y##r = dlm_vec_load(out + (r)*out_stride + DLM_TILE_LANES) + y##r;
+#define STORE_PAIR(r, base, offset)                                                                \
+    memcpy(out + (r)*out_stride, &x##r, sizeof(x##r));                                             \
+    memcpy(out + (r)*out_stride + DLM_TILE_LANES, &y##r, sizeof(y##r));
+#define DECLARE_ONE(r, base, offset) dlm_vec x##r = {0};
+#define STEP_ONE(r, base, offset) x##r += ((base)[(offset)*stride + s] - (dlm_vec){0}) * bx;
+#define ADD_ONE(r, base, offset) x##r = dlm_vec_load(out + (r)*out_stride) + x##r;
+#define STORE_ONE(r, base, offset) memcpy(out + (r)*out_stride, &x##r, sizeof(x##r));
 
-/* `rows` rows by two vectors of columns. a: f32, row stride `stride`; b0, b1: [depth][16]. depth is
- * a multiple of DLM_TILE_STEPS. */
-#define DEFINE_TILE(rows)                                                                          \
-    static void tile_f32_##rows(const float *a, size_t stride, const float *b0, const float *b1,   \
-                                size_t depth, struct dlm_tile_ahead *ahead, float *out)            \
+/* `rows` rows by two vectors of columns, or by one. a: f32, row stride `stride`; b0, b1:
+ * [depth][16]. depth is a multiple of DLM_TILE_STEPS. */
+#define DEFINE_TILE(name, rows, COLS)                                                              \
+    static void name##_##rows(const float *a, size_t stride, const float *b0, const float *b1,     \
+                              size_t depth, struct dlm_tile_ahead *ahead, float *out,              \
+                              size_t out_stride, bool is_sum)                                      \
     {                                                                                              \
         /* no pointer to a row that is not there */                                                \
         const float *a0 = a, *a1 = a + ((rows) > 3 ? 3 * stride : 0);                              \
         const float *a2 = a + ((rows) > 6 ? 6 * stride : 0);                                       \
         const float *a3 = a + ((rows) > 9 ? 9 * stride : 0);                                       \
-        DLM_TILE_ROWS_##rows(DECLARE_ROW)                                                          \
+        DLM_TILE_ROWS_##rows(DECLARE_##COLS)                                                       \
         for (size_t d = 0; d < depth; d += DLM_TILE_STEPS) {                                       \
             const char *next = dlm_tile_next(ahead, b0);                                           \
             for (size_t s = 0; s < DLM_TILE_STEPS; s++) {                                          \
                 const dlm_vec bx = dlm_vec_load(b0 + 16 * s), by = dlm_vec_load(b1 + 16 * s);      \
                 DLM_PREFETCH(next + 64 * s);                                                       \
-                DLM_TILE_ROWS_##rows(STEP_ROW)                                                     \
+                DLM_TILE_ROWS_##rows(STEP_##COLS)                                                  \
+                (void)by;                                                                          \
             }                                                                                      \
             a0 += DLM_TILE_STEPS, a1 += DLM_TILE_STEPS, a2 += DLM_TILE_STEPS;                      \
             a3 += DLM_TILE_STEPS;                                                                  \
             b0 += 16 * DLM_TILE_STEPS, b1 += 16 * DLM_TILE_STEPS;                                  \
         }                                                                                          \
         (void)a1, (void)a2, (void)a3;                                                              \
-        DLM_TILE_ROWS_##rows(STORE_ROW)                                                            \
+        if (is_sum) {                                                                              \
+            DLM_TILE_ROWS_##rows(ADD_##COLS)                                                       \
+        }                                                                                          \
+        DLM_TILE_ROWS_##rows(STORE_##COLS)                                                         \
     }
+#define DEFINE_SIX(name, COLS)                                                                     \
+    DEFINE_TILE(name, 1, COLS)                                                                     \
+    DEFINE_TILE(name, 2, COLS)                                                                     \
+    DEFINE_TILE(name, 3, COLS)                                                                     \
+    DEFINE_TILE(name, 4, COLS)                                                                     \
+    DEFINE_TILE(name, 5, COLS)                                                                     \
+    DEFINE_TILE(name, 6, COLS)
+#define DEFINE_TWELVE(name, COLS)                                                                  \
+    DEFINE_SIX(name, COLS)                                                                         \
+    DEFINE_TILE(name, 7, COLS)                                                                     \
+    DEFINE_TILE(name, 8, COLS)                                                                     \
+    DEFINE_TILE(name, 9, COLS)                                                                     \
+    DEFINE_TILE(name, 10, COLS)                                                                    \
+    DEFINE_TILE(name, 11, COLS)                                                                    \
+    DEFINE_TILE(name, 12, COLS)
 
-DEFINE_TILE(1)
-DEFINE_TILE(2)
-DEFINE_TILE(3)
-DEFINE_TILE(4)
-DEFINE_TILE(5)
-DEFINE_TILE(6)
 #if DLM_TILE_ROWS == 12
-DEFINE_TILE(7)
-DEFINE_TILE(8)
-DEFINE_TILE(9)
-DEFINE_TILE(10)
-DEFINE_TILE(11)
-DEFINE_TILE(12)
+DEFINE_TWELVE(tile_f32, PAIR)
+DEFINE_TWELVE(tile_f32_half, ONE)
+#else
+DEFINE_SIX(tile_f32, PAIR)
 #endif
 
-#undef DECLARE_ROW
-#undef STEP_ROW
-#undef STORE_ROW
+#undef DECLARE_PAIR
+#undef STEP_PAIR
+#undef ADD_PAIR
+#undef STORE_PAIR
+#undef DECLARE_ONE
+#undef STEP_ONE
+#undef ADD_ONE
+#undef STORE_ONE
 #undef DEFINE_TILE
+#undef DEFINE_SIX
+#undef DEFINE_TWELVE
 
 typedef void (*dlm_tile_f32_fn)(const float *a, size_t stride, const float *b0, const float *b1,
-                                size_t depth, struct dlm_tile_ahead *ahead, float *out);
+                                size_t depth, struct dlm_tile_ahead *ahead, float *out,
+                                size_t out_stride, bool is_sum);
 
-static const dlm_tile_f32_fn dlm_tiles_f32[DLM_TILE_ROWS + 1] = {
-    NULL,       tile_f32_1, tile_f32_2,  tile_f32_3,  tile_f32_4, tile_f32_5, tile_f32_6,
+/* By how many panels and rows. One panel of 16 columns is a vector of AVX-512, else two. */
+static const dlm_tile_f32_fn dlm_tiles_f32[2][DLM_TILE_ROWS + 1] = {
 #if DLM_TILE_ROWS == 12
-    tile_f32_7, tile_f32_8, tile_f32_9, tile_f32_10, tile_f32_11, tile_f32_12,
+    {NULL, tile_f32_half_1, tile_f32_half_2, tile_f32_half_3, tile_f32_half_4, tile_f32_half_5,
+     tile_f32_half_6, tile_f32_half_7, tile_f32_half_8, tile_f32_half_9, tile_f32_half_10,
+     tile_f32_half_11, tile_f32_half_12},
+    {NULL, tile_f32_1, tile_f32_2, tile_f32_3, tile_f32_4, tile_f32_5, tile_f32_6, tile_f32_7,
+     tile_f32_8, tile_f32_9, tile_f32_10, tile_f32_11, tile_f32_12},
+#else
+    {NULL, tile_f32_1, tile_f32_2, tile_f32_3, tile_f32_4, tile_f32_5, tile_f32_6},
+    {NULL, tile_f32_1, tile_f32_2, tile_f32_3, tile_f32_4, tile_f32_5, tile_f32_6},
 #endif
 };
+
+/* out[rows][32 or 16] (+)= a[rows][depth] times the panels b0 and b1, or b0 alone if b1 is NULL;
+ * rows of out are out_stride apart. */
+DLM_INLINE void dlm_tile_f32_into(uint32_t rows, const float *a, size_t stride, const float *b0,
+                                  const float *b1, size_t depth, struct dlm_tile_ahead *ahead,
+                                  float *out, size_t out_stride, bool is_sum)
+{
+    const dlm_tile_f32_fn tile = dlm_tiles_f32[b1 != NULL][rows];
+#if DLM_TILE_LANES == 16
+    tile(a, stride, b0, b1 ? b1 : b0, depth, ahead, out, out_stride, is_sum);
+#else
+    for (int col = 0; col < 16; col += 2 * DLM_TILE_LANES) {
+        tile(a, stride, b0 + col, b0 + col + DLM_TILE_LANES, depth, ahead, out + col, out_stride,
+             is_sum);
+        if (b1)
+            tile(a, stride, b1 + col, b1 + col + DLM_TILE_LANES, depth, ahead, out + 16 + col,
+                 out_stride, is_sum);
+    }
+#endif
+}
 
 /* out[rows][32] = a[rows][depth] times the two panels b0 and b1. */
 DLM_INLINE void dlm_tile_f32(uint32_t rows, const float *a, size_t stride, const float *b0,
                              const float *b1, size_t depth, struct dlm_tile_ahead *ahead,
                              float *out)
 {
-    const dlm_tile_f32_fn tile = dlm_tiles_f32[rows];
-#if DLM_TILE_LANES == 16
-    tile(a, stride, b0, b1, depth, ahead, out);
-#else
-    for (int col = 0; col < 16; col += 2 * DLM_TILE_LANES) {
-        tile(a, stride, b0 + col, b0 + col + DLM_TILE_LANES, depth, ahead, out + col);
-        tile(a, stride, b1 + col, b1 + col + DLM_TILE_LANES, depth, ahead, out + 16 + col);
-    }
-#endif
+    dlm_tile_f32_into(rows, a, stride, b0, b1, depth, ahead, out, DLM_MATMUL_TILE_COLS, false);
 }
 
 #endif

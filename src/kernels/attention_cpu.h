@@ -13,7 +13,8 @@
 
 #define DLM_ATTENTION_CPU_BLOCK 96      /* most rows or keys of an item: a multiple of 12 */
 #define DLM_ATTENTION_CPU_SMALL 48      /* with so many keys that their scores leave the cache */
-#define DLM_ATTENTION_CPU_MANY_KEYS 1536
+#define DLM_ATTENTION_CPU_MANY_KEYS 1536    /* of the two arrays of scores that dq has */
+#define DLM_ATTENTION_CPU_FORWARD_KEYS 2560 /* of the one of forward */
 #define DLM_ATTENTION_CPU_STEP 64       /* keys or queries that are packed at a time */
 #define DLM_ATTENTION_CPU_GAP 16        /* floats between rows, against equal cache sets */
 
@@ -34,10 +35,10 @@ static inline size_t dlm_attention_dim_stride(const struct dlm_attention_params 
     return dlm_attention_pad16(p->dim) + DLM_ATTENTION_CPU_GAP;
 }
 
-static inline uint32_t dlm_attention_cpu_rows(const struct dlm_attention_params *p)
+static inline uint32_t dlm_attention_cpu_rows(const struct dlm_attention_params *p,
+                                              uint32_t many_keys)
 {
-    return p->keys > DLM_ATTENTION_CPU_MANY_KEYS ? DLM_ATTENTION_CPU_SMALL
-                                                 : DLM_ATTENTION_CPU_BLOCK;
+    return p->keys > many_keys ? DLM_ATTENTION_CPU_SMALL : DLM_ATTENTION_CPU_BLOCK;
 }
 
 /* `scores` arrays of [block][keys], `operands` of [block][dim], a packed step. */

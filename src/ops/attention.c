@@ -241,7 +241,7 @@ static enum dlm_status attention_lower(struct dlm_lowering *l)
     if (st)
         return st;
     struct dlm_attention_params p = make_params(l);
-    p.block = dlm_attention_cpu_rows(&p);
+    p.block = dlm_attention_cpu_rows(&p, DLM_ATTENTION_CPU_FORWARD_KEYS);
     const uint32_t num_rows = p.queries * (p.heads / p.kv_heads);
     struct dlm_kernel_call call = {
         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(3), DLM_OUTPUT(0),
@@ -399,7 +399,7 @@ static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
     if (!has_groups(l) && p.dim > DLM_ATTENTION_MAX_DIM)
         return dlm_lower_unsupported(l, "head size over 256");
     st = lower_delta(l, &p, &delta);
-    p.block = dlm_attention_cpu_rows(&p);
+    p.block = dlm_attention_cpu_rows(&p, DLM_ATTENTION_CPU_MANY_KEYS);
     const uint32_t num_rows = p.queries * (p.heads / p.kv_heads);
     struct dlm_kernel_call dq = {
         .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(DOUT), DLM_INPUT(LSE), delta,
