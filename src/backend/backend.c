@@ -457,6 +457,8 @@ static enum dlm_status check_dispatch(struct dlm_device *device, const struct dl
             return dlm_fail(device->ctx, DLM_ERR_INVALID, "kernel '%s': %u groups in dimension %d",
                             d->kernel, (unsigned)d->groups[i], i);
     }
+    if ((uint64_t)d->groups[0] * d->groups[1] > INT64_MAX / d->groups[2])
+        return dlm_fail(device->ctx, DLM_ERR_INVALID, "kernel '%s': too many groups", d->kernel);
     for (uint32_t i = 0; !st && i < d->num_bindings; i++)
         st = check_binding(device, d, i);
     return st;

@@ -11,9 +11,7 @@ static void choose_size(const struct dlm_dispatch *d, uint64_t max_work, uint32_
     const uint64_t row = d->groups[0], plane = row * d->groups[1], all = plane * d->groups[2];
     const uint64_t group_work = d->work / all + (d->work % all > 0);
     const bool is_folded = d->units && d->groups[1] > 1; /* a part must have whole rows of it */
-    uint64_t fit = max_work && group_work ? max_work / group_work : all;
-
-    fit = DLM_MIN(DLM_MAX(fit, 1), all);
+    const uint64_t fit = max_work && d->work > max_work ? DLM_MAX(max_work / group_work, 1) : all;
     const int cut = fit >= plane ? 2 : fit >= row || is_folded ? 1 : 0;
     const uint64_t inside = cut == 2 ? plane : cut == 1 ? row : 1;
     const uint64_t most = DLM_MAX(fit / inside, 1);

@@ -57,17 +57,9 @@ static enum dlm_status reserve_scratch(struct dlm_cpu_device *device, size_t byt
     return DLM_OK;
 }
 
-/* Items of a grid; false: too many. */
-static bool count_items(const uint32_t groups[3], uint32_t units, int64_t *items)
+static int64_t count_items(const uint32_t groups[3])
 {
-    size_t num;
-
-    if (!dlm_mul_size(groups[0], groups[1], &num) || !dlm_mul_size(num, groups[2], &num) ||
-        num > INT64_MAX / 2)
-        return false;
-    /* what a folded grid has to spare never runs: kernels need not guard their items */
-    *items = (int64_t)(units ? DLM_MIN(num, units) : num);
-    return true;
+    return (int64_t)groups[0] * groups[1] * groups[2]; /* fits: backend.c has looked */
 }
 
 /* A part's items follow each other: see backend/parts.c. */
@@ -76,23 +68,23 @@ static int64_t first_item(const struct dlm_dispatch *d)
     return d->base[0] + (int64_t)d->whole[0] * (d->base[1] + (int64_t)d->whole[1] * d->base[2]);
 }
 
-static bool prepare(const struct dlm_cpu_device *device, const struct dlm_dispatch *d,
+static void prepare(const struct dlm_cpu_device *device, const struct dlm_dispatch *d,
                     struct prepared_call *call)
 {
     const struct dlm_cpu_kernel *kernel = dlm_cpu_find_kernel(device, d->kernel);
 
-    if (!count_items(d->whole[0] ? d->whole : d->groups, d->units, &call->all_items) ||
-        !count_items(d->groups, 0, &call->num_items))
-        return false;
     call->run = kernel->run;
     call->first = first_item(d);
-    call->num_items = DLM_MIN(call->num_items, DLM_MAX(call->all_items - call->first, 0));
+    call->all_items = count_items(d->whole[0] ? d->whole : d->groups);
+    /* what a folded grid has to spare never runs: kernels need not guard their items */
+    if (d->units)
+        call->all_items = DLM_MIN(call->all_items, (int64_t)d->units);
+    call->num_items = DLM_MIN(count_items(d->groups), DLM_MAX(call->all_items - call->first, 0));
     memcpy(call->params, d->params, d->params_bytes);
     for (uint32_t i = 0; i < d->num_bindings; i++) {
         char *data = dlm_cpu_buffer_host_data(d->bindings[i].buffer);
         call->buffers[i] = data + d->bindings[i].offset;
     }
-    return true;
 }
 
 enum dlm_status dlm_cpu_recording_create(struct dlm_device *device, struct dlm_recording **out,
@@ -110,11 +102,7 @@ enum dlm_status dlm_cpu_recording_create(struct dlm_device *device, struct dlm_r
     if (!r->calls)
         goto done;
     for (size_t i = 0; i < num; i++) {
-        if (!prepare(cpu, &list[i], &r->calls[i])) {
-            st = dlm_fail(device->ctx, DLM_ERR_INVALID, "kernel '%s': too many work items",
-                          list[i].kernel);
-            goto done;
-        }
+        prepare(cpu, &list[i], &r->calls[i]);
         scratch_bytes = DLM_MAX(scratch_bytes, list[i].scratch_bytes);
     }
     st = reserve_scratch(cpu, scratch_bytes);
