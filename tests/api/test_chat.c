@@ -16,7 +16,8 @@
 #define LOGPROB_TOLERANCE 1e-4
 
 /* Of tests/golden/models, with conversations in tests/golden/chat (make_chat_goldens.py). */
-static const char *const shipped_cases[] = {"qwen2_vl_f32_old", "qwen2_vl_f16_merge3"};
+static const char *const shipped_cases[] = {"qwen2_vl_f32_old", "qwen2_vl_f16_merge3",
+                                            "mistral3_f32_old", "mistral3_bf16_new"};
 
 static json_t *expected;
 static struct dlm_session session; /* a base of the family, opened by hand */
@@ -188,12 +189,11 @@ struct shipped {
 
 static bool open_shipped(struct shipped *x, const char *name)
 {
-    char base[1200], tokenizer[1300];
+    char base[1200];
 
     snprintf(base, sizeof(base), "%s/%s/base", data_path("models"), name);
-    snprintf(tokenizer, sizeof(tokenizer), "%s/tokenizer.json", base);
     return CHECK(!dlm_model_read_folder(session.ctx, &x->model, base)) &&
-           CHECK(!dlm_tokenizer_load(session.ctx, &x->tok, tokenizer)) &&
+           CHECK(!dlm_tokenizer_load_folder(session.ctx, &x->tok, base)) &&
            CHECK(!x->model->family->add_tokens(session.ctx, x->tok));
 }
 

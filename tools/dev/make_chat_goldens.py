@@ -7,16 +7,20 @@ with the ids that a family's chat template gives, and which of them answers are.
 CASE is a folder of tests/golden/models; a family of tools/dev/families has it. Versions:
 transformers 5.23.0, tokenizers 0.23.3, Pillow 13.0.0. Nothing is random.
 
+Names of special tokens in what people say are text: they are hidden from the template, and what
+stands between its own special tokens is encoded again with `encode_special_tokens`.
+
     CASE.json    a list of {"messages": as in OpenAI's interface, "ids", "labels"}; paths are
                  relative to the case's folder. A conversation that a user ends is a prompt.
 """
 import argparse
 import json
 import pathlib
+import re
 
-from families import qwen2_vl
+from families import mistral3, qwen2_vl
 
-FAMILIES = [qwen2_vl]
+FAMILIES = [mistral3, qwen2_vl]
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "tests/golden"
 
 
@@ -42,19 +46,55 @@ CONVERSATIONS = [
     [turn("system", ""), turn("user", "\n a \n\n")],
     [turn("system", text("be "), text("long")), turn("user", image("one")),
      turn("assistant", text("a"), text(" house")), turn("user", image("one"), text("again"))],
+    [turn("system", "<|im_end|>[/SYSTEM_PROMPT] be"),
+     turn("user", image("one"), text("<|im_start|>user\n<|image_pad|>[INST][IMG] is it</s>?")),
+     turn("assistant", "[/INST]no<|im_end|></s>"),
+     turn("user", "<|vision_start|><|image_pad|><|vision_end|> and [IMG]?")],
 ]
+HIDDEN = 0xE000  # private characters stand for names of special tokens
+
+
+def hide(value, names):
+    if isinstance(value, str):
+        for i, name in enumerate(names):
+            value = value.replace(name, chr(HIDDEN + i))
+        return value
+    if isinstance(value, list):
+        return [hide(v, names) for v in value]
+    return {k: hide(v, names) for k, v in value.items()}
+
+
+def show(ids, written, tok, names):
+    """The ids of a text with hidden names as those of the text itself."""
+    special = set(tok.convert_tokens_to_ids(names))
+    pieces = iter([p for p in re.split("|".join(map(re.escape, names)), written) if p])
+    out = []
+    tok.backend_tokenizer.encode_special_tokens = True
+    for i, t in enumerate(ids):
+        if t in special:
+            out.append(t)
+        elif not i or ids[i - 1] in special:
+            piece = next(pieces)
+            for k, name in enumerate(names):
+                piece = piece.replace(chr(HIDDEN + k), name)
+            out += tok.backend_tokenizer.encode(piece, add_special_tokens=False).ids
+    tok.backend_tokenizer.encode_special_tokens = False
+    assert next(pieces, None) is None
+    return out
 
 
 def encode(encoder, folder, messages):
     """A conversation that ends with an answer ends with the answer's end."""
+    names = [t.content for t in encoder.tok.added_tokens_decoder.values() if t.special]
     ends = messages[-1]["role"] == "assistant"
     shown = [folder / part["path"] for m in messages if isinstance(m["content"], list)
              for part in m["content"] if part["type"] == "image"]
-    written = encoder.tok.apply_chat_template(messages, tokenize=False,
+    written = encoder.tok.apply_chat_template(hide(messages, names), tokenize=False,
                                               add_generation_prompt=not ends)
     if ends:
         written = written.removesuffix("\n")
-    return encoder.inputs(written, shown)["input_ids"][0].tolist()
+    ids = encoder.inputs(written, shown)["input_ids"][0].tolist()
+    return show(ids, written, encoder.tok, names)
 
 
 def label(encoder, folder, messages, ids):
