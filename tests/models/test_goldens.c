@@ -3,6 +3,7 @@
  * answers; and that images reach all of these. The arguments are the names of the cases. What is
  * expected was computed by tools/dev/make_models_goldens.py. */
 #include "models_test.h"
+#include "tokens/tokenizer.h"
 #include "weights/checkpoint.h"
 
 #define LOGPROB_TOLERANCE 1e-4
@@ -233,6 +234,102 @@ static void compare_inputs(void)
     }
 }
 
+/* How many special tokens the input of a text has; -1 after a failure. */
+static int num_special(const struct dlm_tokenizer *tok, const char *text, size_t len)
+{
+    const struct dlm_encoder_params params = {.base = case_base()};
+    struct dlm_encoder *encoder = NULL;
+    const int32_t *ids = NULL;
+    size_t num = 0;
+    int found = -1;
+
+    if (CHECK(!dlm_encoder_create(ctx, &encoder, &params)) &&
+        CHECK(!dlm_encoder_encode(ctx, encoder, text, len, &ids, &num))) {
+        found = 0;
+        for (size_t i = 0; i < num; i++)
+            found += dlm_tokenizer_is_special(tok, ids[i]);
+    }
+    dlm_encoder_destroy(&encoder);
+    return found;
+}
+
+/* A text that spells every special token holds none. */
+static void check_special_words(void)
+{
+    struct dlm_tokenizer *tok = NULL;
+    struct dlm_str words = {0};
+
+    check_model_case("special tokens in a text are text");
+    if (CHECK(!dlm_tokenizer_load_folder(ctx, &tok, case_path("base")))) {
+        for (int32_t id = 0; id < dlm_tokenizer_vocab_len(tok); id++)
+            if (dlm_tokenizer_is_special(tok, id))
+                CHECK(!dlm_str_appendz(ctx, &words, dlm_tokenizer_content(tok, id)));
+        CHECK(words.len > 0);
+        CHECK_INT(num_special(tok, dlm_str_text(&words), words.len), num_special(tok, "a", 1));
+    }
+    dlm_str_finish(&words);
+    dlm_tokenizer_destroy(&tok);
+}
+
+/* --- conversations --- */
+
+static void compare_chat_ids(const struct dlm_message *messages, size_t num_messages,
+                             const json_t *ids)
+{
+    const struct dlm_encoder_params params = {.base = case_base()};
+    struct dlm_encoder *encoder = NULL;
+    const int32_t *got = NULL;
+    size_t num = 0;
+
+    if (CHECK(!dlm_encoder_create(ctx, &encoder, &params)) &&
+        CHECK(!dlm_encoder_encode_messages(ctx, encoder, messages, num_messages, &got, &num)) &&
+        CHECK_INT(num, json_array_size(ids))) {
+        for (size_t i = 0; i < num; i++)
+            CHECK_INT(got[i], json_integer_value(json_array_get(ids, i)));
+    }
+    dlm_encoder_destroy(&encoder);
+}
+
+/* Every answer of the conversation, by the base alone. */
+static void compare_chat_score(const struct dlm_message *messages, size_t num_messages,
+                               const json_t *want)
+{
+    const struct dlm_session_params from = {
+        .base = case_base(), .home = tmp_path("home"), .compute = compute};
+    const struct dlm_score_request request = {.messages = messages, .num_messages = num_messages};
+    struct dlm_score_result result;
+
+    if (CHECK(!dlm_score(ctx, &from, &request, &result)) &&
+        CHECK_INT(result.len, json_array_size(json_object_get(want, "ids")))) {
+        for (size_t i = 0; i < result.len; i++) {
+            CHECK_INT(result.ids[i], number_at(want, "ids", i));
+            check_near(result.logprobs[i], number_at(want, "logprobs", i), LOGPROB_TOLERANCE,
+                       text_of(want, "file"));
+        }
+    }
+    dlm_score_result_finish(&result);
+}
+
+static void compare_chats(void)
+{
+    const json_t *list = json_object_get(expected, "chats"), *want;
+    size_t i;
+
+    if (list)
+        check_model_case("conversations");
+    json_array_foreach(list, i, want) {
+        struct dlm_chat *chat = NULL;
+        size_t num = 0;
+        if (!CHECK(!dlm_chat_load(ctx, &chat, case_path(text_of(want, "file")))))
+            continue;
+        const struct dlm_message *messages = dlm_chat_messages(chat, &num);
+        compare_chat_ids(messages, num, json_object_get(want, "input_ids"));
+        if (json_array_size(json_object_get(want, "ids")))
+            compare_chat_score(messages, num, want);
+        dlm_chat_destroy(&chat);
+    }
+}
+
 /* --- greedy answers --- */
 
 struct answer {
@@ -458,9 +555,12 @@ static void run_cases(void)
         expected = json_load_file(case_path("expected.json"), 0, NULL);
         if (!CHECK(expected != NULL))
             continue;
-        if (compute.backend == DLM_BACKEND_CPU)
+        if (compute.backend == DLM_BACKEND_CPU) {
             compare_inputs();
+            check_special_words();
+        }
         compare_scores();
+        compare_chats();
         compare_generations();
         compare_traces();
         check_blank_image();

@@ -15,8 +15,9 @@ A case is one folder:
     adapter/           PEFT adapter on the language model, random B
     adapter_wide/      the same with modules of the vision tower and the projector
     doc.dlm            the document of the traces
-    expected.json      scores (log-probabilities, loss, gradient file), generations (greedy),
-                       training (losses, gradient norms and rates of 20 steps, each over all
+    chats/*.json       conversations of several turns, as OpenAI's messages; not of all families
+    expected.json      scores (log-probabilities, loss, gradient file) of questions and of chats,
+                       generations (greedy), training (losses, gradient norms and rates of 20 steps, each over all
                        rows), rows
     gradients*.safetensors   d loss / d A and d B under PEFT's names, of the scores with an adapter
 compare_models.py makes further cases with random specifications through make_case().
@@ -244,6 +245,56 @@ def make_scores(folder, reference, questions):
     return out
 
 
+def make_chats(folder, reference):
+    """System prompts, several turns and images, images among texts, a text in two parts."""
+    def text(words):
+        return {"type": "text", "text": words}
+
+    def image(name):
+        return {"type": "image", "path": f"../images/{name}.png"}
+
+    def turn(role, *parts):
+        return {"role": role, "content": list(parts)}
+
+    system = turn("system", text("Answer in one word, don't explain: 1 < 2."))
+    red, two = turn("assistant", text("A red\nsquare.")), turn("assistant", text("two"))
+    chats = [
+        [system, turn("user", image("one"), text("which colour has it?")), red,
+         turn("user", text("how many shapes are there?")), two],
+        [turn("user", text("is this "), image("two"), text(" or that\n"), image("one"),
+              text("?")), two, turn("user", image("two"), text("\nand th"), text("is?")), red],
+        [system, turn("user", text(" short"))],
+    ]
+    out = []
+    (folder / "chats").mkdir(exist_ok=True)
+    for i, messages in enumerate(chats):
+        file = f"chats/{i}.json"
+        dump(folder / file, messages)
+        out.append({"file": file, **score_chat(folder / "chats", reference, messages)})
+    return out
+
+
+def score_chat(folder, reference, messages):
+    def encoded(num):
+        paths = [folder / part["path"] for turn in messages[:num] for part in turn["content"]
+                 if part["type"] == "image"]
+        return reference.encoder.conversation(messages[:num], paths)
+
+    inputs = encoded(len(messages))
+    ids = inputs["input_ids"][0].tolist()
+    labels = [False] * len(ids)
+    for i, turn in enumerate(messages):
+        if turn["role"] == "assistant":
+            begin, end = (encoded(num)["input_ids"].shape[1] for num in (i, i + 1))
+            labels[begin:end] = [True] * (end - begin)
+    logprobs = []
+    if any(labels):
+        with torch.no_grad():
+            logprobs = label_logprobs(reference.model(), inputs, labels).tolist()
+    return {"input_ids": ids, "ids": [i for i, learned in zip(ids, labels) if learned],
+            "logprobs": logprobs}
+
+
 def make_training(folder, reference, rows, spec):
     batch = [reference.encoder.row(row) for row in rows]
     out = []
@@ -300,6 +351,8 @@ def make_case(family, folder, spec):
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__,
                      "peft": peft.__version__, "tokenizers": tokenizers.__version__},
         "seed": seed, "document_seed": doc_seed, "scores": scores, "generations": generations,
+        **({"chats": make_chats(folder, reference)}
+           if hasattr(reference.encoder, "conversation") else {}),
         "rows": [r.name for r in rows], "held_out": [r.name for r in held_out],
         "training": make_training(folder, reference, rows, spec)})
 
@@ -308,6 +361,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=pathlib.Path, default=OUT)
     parser.add_argument("--family", choices=families.NAMES)
+    parser.add_argument("--only-chats", action="store_true", help="of cases that are there")
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -316,7 +370,13 @@ def main():
         family = families.family(name)
         for spec in family.SPECS:
             folder = args.out / spec.name
-            if not args.names or spec.name in args.names:
+            if args.names and spec.name not in args.names:
+                continue
+            if args.only_chats:
+                expected = json.loads((folder / "expected.json").read_text())
+                expected["chats"] = make_chats(folder, Reference(family, folder / "base"))
+                dump(folder / "expected.json", expected)
+            else:
                 make_case(family, folder, spec)
                 size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
                 print(f"{spec.name}: {size / 1e6:.2f} MB")

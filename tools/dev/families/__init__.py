@@ -16,6 +16,8 @@ each. What a module has:
     disk_name(name, names)           the name on disk under the spelling spec.names
     Encoder(base)                    the family's processor over a checkpoint folder:
         prompt(question, images)     arguments of model.generate()
+        conversation(messages, images)   the same of messages, up to the end of the last, whose
+                                     answers are learned; a family without leaves it out
         row(row)                     (arguments of the model, which tokens are learned) of a
                                      models_reference.Row
         decode(ids)

@@ -257,10 +257,15 @@ class Encoder:
             out["mm_token_type_ids"] = (ids == self.image_id).int()
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **out}
 
+    def conversation(self, messages, images):
+        """Up to an answer's end, or where one would begin."""
+        text = self.tok.apply_chat_template(messages, tokenize=False,
+                                            add_generation_prompt=messages[-1]["role"] == "user")
+        return self.inputs(text.removesuffix("\n") if text.endswith("<|im_end|>\n") else text,
+                           images)
+
     def prompt(self, question, images):
-        text = self.tok.apply_chat_template([message("user", question, images)], tokenize=False,
-                                            add_generation_prompt=True)
-        return self.inputs(text, images)
+        return self.conversation([message("user", question, images)], images)
 
     def row(self, row):
         """Learned are the answer and its end; the newline behind that is left out. Of prose, all
@@ -268,10 +273,8 @@ class Encoder:
         if row.question is None:
             inputs = self.inputs(row.answer + "<|endoftext|>", ())
             return inputs, [t > 0 for t in range(inputs["input_ids"].shape[1])]
-        text = self.tok.apply_chat_template(
-            [message("user", row.question, row.images), message("assistant", row.answer)],
-            tokenize=False)
-        inputs = self.inputs(text.removesuffix("\n"), row.images)
+        inputs = self.conversation([message("user", row.question, row.images),
+                                    message("assistant", row.answer)], row.images)
         given = self.prompt(row.question, row.images)["input_ids"][0]
         ids = inputs["input_ids"][0]
         assert torch.equal(ids[:len(given)], given)
