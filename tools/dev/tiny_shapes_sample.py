@@ -80,22 +80,23 @@ def load(path: Path, size: int = 56) -> np.ndarray:
     return np.asarray(image)
 
 
-def check(out: Path, base: Path, tok, make_batch, answer) -> None:
+def check(out: Path, base: Path, family) -> None:
     """Trains the document's adapter with PEFT and prints the answers before and after."""
     from peft import LoraConfig, get_peft_model
-    from transformers import PaliGemmaForConditionalGeneration
+
+    def answers() -> dict[str, str]:
+        return {p.name: family.answer(model, load(p), QUESTION) for p in held}
 
     held = sorted((out / "heldout").glob("*.png"))
-    images, prompts = [load(p) for p in held], [QUESTION] * len(held)
-    model = PaliGemmaForConditionalGeneration.from_pretrained(base, dtype=torch.float32).eval()
-    print("before", dict(zip((p.name for p in held), answer(model, tok, images, prompts))))
+    model = family.model_class.from_pretrained(base, dtype=torch.float32).eval()
+    print("before", answers())
     torch.manual_seed(7)
     model = get_peft_model(model, LoraConfig(
         r=16, lora_alpha=32, target_modules=r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj)"))
     rows = []
     for name in NAMES:
         for path in sorted((out / "images").glob(f"{name}-*.png")):
-            rows += [(load(path), "caption en", f"a {name}"), (load(path), QUESTION, name)]
+            rows += [(load(path), family.caption, f"a {name}"), (load(path), QUESTION, name)]
     params = [p for p in model.parameters() if p.requires_grad]
     opt = torch.optim.AdamW(params, lr=3e-3, weight_decay=0)
     rng = np.random.default_rng(7)
@@ -106,7 +107,7 @@ def check(out: Path, base: Path, tok, make_batch, answer) -> None:
         for at in range(0, len(rows), 8):
             for g in opt.param_groups:
                 g["lr"] = 3e-3 * 0.5 * (1 + np.cos(np.pi * steps / total))
-            loss = model(**make_batch(tok, [rows[i] for i in order[at:at + 8]])).loss
+            loss = model(**family.row_batch([rows[i] for i in order[at:at + 8]])).loss
             opt.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(params, 1.0)
@@ -114,4 +115,4 @@ def check(out: Path, base: Path, tok, make_batch, answer) -> None:
             steps += 1
     model.eval()
     print("steps", steps, "loss", round(loss.item(), 4))
-    print("after", dict(zip((p.name for p in held), answer(model, tok, images, prompts))))
+    print("after", answers())

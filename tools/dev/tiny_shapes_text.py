@@ -71,15 +71,16 @@ def sample_scene(rng: np.random.Generator) -> draw.Scene:
     return draw.Scene(things, draw.sample_ground(rng, [t.rgb for t in things]))
 
 
-def questions(scene: draw.Scene, rng: np.random.Generator) -> list[tuple[str, str]]:
-    """Every question about the scene with its answer, in random order."""
+def questions(scene: draw.Scene, rng: np.random.Generator,
+              caption: str = "caption en") -> list[tuple[str, str]]:
+    """Every question about the scene with its answer, in random order; `caption` asks for it."""
     first, n = scene.things[0], len(scene.things)
     article = COUNTS[n] if n > 1 else "an" if first.colour[0] in "aeiou" else "a"
     if first.kind in draw.DIGITS:
-        out = [("caption en", f"{article} {first.colour} digit {first.kind}"),
+        out = [(caption, f"{article} {first.colour} digit {first.kind}"),
                ("which digit is it?", first.kind), ("which digit is it?", first.kind)]
     else:
-        out = [("caption en", f"{article} {first.colour} {plural(first.kind, n)}"),
+        out = [(caption, f"{article} {first.colour} {plural(first.kind, n)}"),
                ("what shape is it?", first.kind),
                (f"how many {plural(first.kind, 2)} are there?", str(n))]
     out.append(("what colour is it?", first.colour))
@@ -90,7 +91,9 @@ def questions(scene: draw.Scene, rng: np.random.Generator) -> list[tuple[str, st
 
 
 def task_of(prompt: str) -> str:
-    for word in ("caption", "digit", "shape", "many", "colour", "where"):
+    if prompt.startswith(("caption", "Describe")):
+        return "caption"
+    for word in ("digit", "shape", "many", "colour", "where"):
         if word in prompt:
             return word
     return "other"
@@ -113,12 +116,16 @@ class Tokenizer:
         return self.hf.decode(ids)
 
     @staticmethod
+    def load(folder: Path) -> "Tokenizer":
+        return Tokenizer(json.loads((folder / "tokenizer.json").read_text()))
+
+    @staticmethod
     def make(seed: int, pieces: int = 480) -> "Tokenizer":
         vocab = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"] + ["\n" * n for n in range(1, 9)]
         vocab += [f"<0x{b:02X}>" for b in range(256)]
         chars = ["▁"] + [chr(c) for c in range(33, 127)]
         vocab += chars
-        merges, made = learn_merges(corpus(seed), pieces)
+        merges, made = learn_merges(with_space(corpus(seed)), pieces)
         vocab += made
         added = [added_token(i, c, True) for i, c in enumerate(vocab[:5])]
         added += [added_token(5 + n, vocab[5 + n], False) for n in range(8)]
@@ -180,10 +187,14 @@ def corpus(seed: int) -> Counter:
     return words
 
 
-def learn_merges(words: Counter, num: int) -> tuple[list[str], list[str]]:
-    """Byte pair encoding inside words that carry their leading space; ties by text."""
-    split = {("▁",) + tuple(w): n for w, n in words.items()} | {
+def with_space(words: Counter) -> dict[tuple[str, ...], int]:
+    """Gemma's pieces: a word with the space before it, and, less often, without."""
+    return {("▁",) + tuple(w): n for w, n in words.items()} | {
         tuple(w): max(1, n // 4) for w, n in words.items()}
+
+
+def learn_merges(split: dict[tuple[str, ...], int], num: int) -> tuple[list[str], list[str]]:
+    """Byte pair encoding inside pieces, which come with their counts; ties by text."""
     merges, made = [], []
     while len(made) < num:
         pairs: Counter = Counter()
