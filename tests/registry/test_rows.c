@@ -51,7 +51,7 @@ int main(void)
     check_case("every row keeps the schema");
     for (size_t i = 0; i < dlm_registry_num_rows(); i++)
         check_row(dlm_registry_row(i));
-    CHECK_INT(dlm_registry_num_rows(), 5 + 1 + 21 + 1 + 1);
+    CHECK_INT(dlm_registry_num_rows(), 5 + 2 + 21 + 1 + 1);
 
     check_case("PaliGemma's row");
     const struct dlm_base_row *row = dlm_registry_find("paligemma-3b-mix-224");
@@ -61,10 +61,13 @@ int main(void)
         CHECK(row->requires_acceptance && !row->redistributable && row->size_gb_fp16 == 6.5);
         CHECK_INT(row->num_image_tokens, 256);
     }
-    check_case("the bundled row");
-    row = dlm_registry_find("tiny-shapes");
-    if (CHECK(row)) {
-        CHECK(!row->hf_id && !row->requires_acceptance && row->redistributable);
+    check_case("the bundled rows");
+    static const char *const bundled[] = {"tiny-shapes", "tiny-shapes-qwen2-vl"};
+    for (size_t i = 0; i < DLM_ARRAY_LEN(bundled); i++) {
+        row = dlm_registry_find(bundled[i]);
+        if (!CHECK(row))
+            continue;
+        CHECK(row->family && !row->hf_id && !row->requires_acceptance && row->redistributable);
         CHECK_STR(row->target_modules[3], "o_proj");
         CHECK(!row->target_modules[4]);
     }
