@@ -10,6 +10,7 @@
 #include "dlm/device.h"
 #include "dlm/doctor.h"
 #include "dlm/document.h"
+#include "dlm/image_size.h"
 #include "dlm/preprocess.h"
 #include "dlm/prompt.h"
 #include "dlm/score.h"

@@ -2,7 +2,10 @@
 #ifndef DLM_PREPROCESS_H
 #define DLM_PREPROCESS_H
 
+#include <stdint.h>
+
 #include "dlm/ctx.h"
+#include "dlm/image_size.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,6 +16,7 @@ struct dlm_preprocess_params {
     const char *base;  /* registry key, "hf:org/name" or "dir:PATH" */
     const char *image; /* PNG, JPEG or WebP file */
     const char *out;   /* .npz file to write: pixel_values [1, 3, H, W] f32 */
+    int64_t image_size; /* see dlm/image_size.h */
 };
 
 /* Decodes, resizes and normalises one image as the base's processor says, bit for bit as

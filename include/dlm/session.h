@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "dlm/compute.h"
+#include "dlm/image_size.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,6 +33,7 @@ struct dlm_session_params {
     const char *adapter;  /* folder of a PEFT adapter, instead of the document's */
     bool no_adapter;      /* the base alone; works before any training */
     bool is_adapter_optional; /* a document without an adapter is its base, not an error */
+    int64_t image_size;   /* 0: that of the adapter's training, else the document's, the base's */
     struct dlm_compute compute;
 };
 

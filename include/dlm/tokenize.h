@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "dlm/chat.h"
+#include "dlm/image_size.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,6 +23,7 @@ struct dlm_encoder_params {
     const char *system; /* system prompt; NULL: what the base's template says */
     const char *target; /* the answer, which follows the text; NULL: the input ends where it would
                          * begin */
+    int64_t image_size; /* see dlm/image_size.h */
 };
 
 struct dlm_encoder;

@@ -47,6 +47,7 @@ struct dlm_train_params {
     const char *document; /* path of the .dlm */
     const char *home;     /* NULL: $DLM_HOME, else ~/.dlm */
     struct dlm_compute compute; /* auto: what the document asks for, else chosen */
+    int64_t image_size; /* see dlm/image_size.h; 0: what the document asks for, else the base's */
     bool has_seed; /* seed is given; otherwise the document's */
     int64_t seed;
     int64_t max_steps;        /* 0: all epochs */

@@ -71,6 +71,7 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
     st = dlm_doc_load(ctx, &doc, params->document);
     if (st)
         return st;
+    out->image_size = doc->training.image_size;
     if (doc->system_prompt)
         out->system_prompt = dlm_strdup(ctx, doc->system_prompt);
     out->base = dlm_strdup(ctx, doc->base_model);

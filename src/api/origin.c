@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "dlm/image_size.h"
 
 #define MAX_BYTES ((size_t)4 << 20)
 
@@ -46,8 +47,13 @@ enum dlm_status dlm_origin_write(struct dlm_ctx *ctx, const char *dir,
                              "base_sha256", origin->base_sha256, "lora_alpha", origin->lora_alpha,
                              "lora_r", (json_int_t)origin->lora_r, "target_modules",
                              origin->target_modules);
-    enum dlm_status st = path && json ? dlm_json_replace(ctx, path, json) : DLM_ERR_MEMORY;
+    enum dlm_status st = path && json ? DLM_OK : DLM_ERR_MEMORY;
 
+    if (!st && origin->image_size &&
+        json_object_set_new(json, "image_size", json_integer(origin->image_size)))
+        st = DLM_ERR_MEMORY;
+    if (!st)
+        st = dlm_json_replace(ctx, path, json);
     json_decref(json);
     dlm_free(path);
     return st;
@@ -67,6 +73,9 @@ static enum dlm_status from_json(struct dlm_ctx *ctx, const char *path, const js
         st = dlm_json_int(ctx, json, path, "lora_r", 1, INT32_MAX, &origin->lora_r);
     if (!st)
         st = dlm_json_number(ctx, json, path, "lora_alpha", &origin->lora_alpha);
+    if (!st)
+        st = dlm_json_int(ctx, json, path, "image_size", DLM_IMAGE_SIZE_NATIVE,
+                          DLM_PROCESSOR_MAX_SIZE, &origin->image_size);
     if (!st && (!base || !targets || !sha || strlen(sha) != 64))
         st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': it does not say what was trained",
                       path);

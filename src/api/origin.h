@@ -12,6 +12,7 @@ struct dlm_origin {
     int64_t lora_r;
     double lora_alpha;
     char *target_modules; /* regex of exactly the modules, NULL: the form is not known */
+    int64_t image_size;   /* see dlm/image_size.h; 0: of a base with one size */
 };
 
 void dlm_origin_finish(struct dlm_origin *origin);

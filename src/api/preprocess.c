@@ -1,6 +1,7 @@
 /* `dlm preprocess`: pixel_values of one image, as a numpy archive. */
 #include "dlm/preprocess.h"
 
+#include "api/image_size.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -42,6 +43,8 @@ enum dlm_status dlm_preprocess_image(struct dlm_ctx *ctx,
     st = dlm_base_resolve(ctx, &base, params->base, NULL);
     if (!st)
         st = dlm_model_read_folder(ctx, &model, base.dir);
+    if (!st)
+        st = dlm_image_size_choose(model, &base, params->image_size);
     if (!st)
         st = dlm_image_load(ctx, &image, params->image);
     if (!st)

@@ -2,6 +2,7 @@
 #include "api/session_impl.h"
 
 #include "api/adapter_source.h"
+#include "api/image_size.h"
 #include "api/origin.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -76,6 +77,8 @@ static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_
         st = params->shape
                  ? dlm_model_open_shape(ctx, &s->model, s->device, params->shape, policy)
                  : dlm_model_open(ctx, &s->model, s->device, s->base.dir, policy);
+    if (!st && !params->shape)
+        st = dlm_image_size_choose(s->model, &s->base, params->image_size);
     return !st && !params->shape ? load_tokenizer(s) : st;
 }
 
@@ -96,6 +99,10 @@ enum dlm_status dlm_session_open_base(struct dlm_ctx *ctx, struct dlm_session **
     const struct dlm_device_info *info = &dlm_device_get_caps(s->device)->info;
     dlm_log(ctx, DLM_LOG_INFO, "device %s: %s (%s), precision %s", dlm_backend_name(info->kind),
             info->name, info->driver, dlm_dtype_name(s->model->policy));
+    const int64_t side = dlm_image_size_of(s->model);
+    if (side > 0)
+        dlm_log(ctx, DLM_LOG_INFO, "images are made %lld x %lld", (long long)side,
+                (long long)side);
     *out = s;
     return DLM_OK;
 }
@@ -107,6 +114,24 @@ static enum dlm_status check_version(const struct dlm_session *s, const char *di
 
     dlm_checkpoint_fingerprint(s->model->weights->checkpoint, now.base_sha256);
     return dlm_origin_check_base(s->ctx, dir, &now);
+}
+
+/* What the caller asks for, else what the version was trained with, else the document's. */
+static enum dlm_status find_image_size(struct dlm_ctx *ctx, const struct dlm_session_params *params,
+                                       const struct dlm_adapter_source *found, int64_t *size)
+{
+    struct dlm_origin origin = {0};
+    enum dlm_status st = DLM_OK;
+
+    *size = params->image_size;
+    if (!*size && found->is_version)
+        st = dlm_origin_read(ctx, found->adapter, &origin);
+    if (origin.base_model && !strcmp(origin.base_model, found->base))
+        *size = origin.image_size;
+    if (!*size)
+        *size = found->image_size;
+    dlm_origin_finish(&origin);
+    return st;
 }
 
 void dlm_session_warn_system_prompt(const struct dlm_session *s)
@@ -142,8 +167,10 @@ enum dlm_status dlm_session_open(struct dlm_ctx *ctx, struct dlm_session **out,
     *out = NULL;
     DLM_REQUIRE(ctx, !params->document != !params->base);
     st = dlm_adapter_source_find(ctx, &found, params);
-    const struct dlm_session_base base = {
+    struct dlm_session_base base = {
         .base = found.base, .dir = found.dir, .compute = params->compute};
+    if (!st)
+        st = find_image_size(ctx, params, &found, &base.image_size);
     if (!st)
         st = dlm_session_open_base(ctx, out, &base);
     if (!st && found.system_prompt)

@@ -33,6 +33,7 @@ struct dlm_session_base {
     const char *base; /* base_model text, or NULL with shape */
     const char *dir;  /* what dir: is relative to, or NULL */
     const char *shape;
+    int64_t image_size; /* see dlm/image_size.h */
     struct dlm_compute compute;
 };
 

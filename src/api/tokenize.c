@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "api/image_size.h"
 #include "api/request.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -35,6 +36,8 @@ static enum dlm_status load_from_base(struct dlm_ctx *ctx, struct dlm_encoder *e
     enum dlm_status st = dlm_base_resolve(ctx, &base, params->base, NULL);
     if (!st && !params->raw)
         st = dlm_model_read_folder(ctx, &encoder->model, base.dir);
+    if (!st && encoder->model)
+        st = dlm_image_size_choose(encoder->model, &base, params->image_size);
     if (!st)
         st = dlm_tokenizer_load_folder(ctx, &encoder->tok, base.dir);
     dlm_base_finish(&base);

@@ -1,6 +1,7 @@
 /* The adapter that a run trains: a new one as the document asks, one from disk, or the state's. */
 #include <strings.h>
 
+#include "api/image_size.h"
 #include "api/train_impl.h"
 #include "base/log.h"
 
@@ -66,6 +67,7 @@ static enum dlm_status note_origin(struct dlm_train_call *t, const struct dlm_lo
     if (!t->origin.base_model)
         return DLM_ERR_MEMORY;
     memcpy(t->origin.base_sha256, t->base_sha, sizeof(t->base_sha));
+    t->origin.image_size = dlm_image_size_of(t->s->model);
     return dlm_origin_set_form(t->ctx, &t->origin, asked);
 }
 

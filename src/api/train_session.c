@@ -1,4 +1,7 @@
 /* Where a run computes: in the caller's session, or in one of its own as the document asks. */
+#include <stdio.h>
+
+#include "api/image_size.h"
 #include "api/train_impl.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -27,10 +30,16 @@ static struct dlm_compute choose_compute(const struct dlm_train_call *t)
     return compute;
 }
 
+static int64_t choose_image_size(const struct dlm_train_call *t)
+{
+    return t->params->image_size ? t->params->image_size : t->doc->training.image_size;
+}
+
 static enum dlm_status open_session(struct dlm_train_call *t, const char *doc_dir)
 {
     const struct dlm_session_base params = {
-        .base = t->doc->base_model, .dir = doc_dir, .compute = choose_compute(t)};
+        .base = t->doc->base_model, .dir = doc_dir, .image_size = choose_image_size(t),
+        .compute = choose_compute(t)};
 
     enum dlm_status st = dlm_session_open_base(t->ctx, &t->own_session, &params);
     if (st)
@@ -38,6 +47,19 @@ static enum dlm_status open_session(struct dlm_train_call *t, const char *doc_di
     t->s = t->own_session;
     t->base = &t->s->base;
     return DLM_OK;
+}
+
+static void warn_of_image_size(const struct dlm_train_call *t)
+{
+    const int64_t asked = choose_image_size(t), is = dlm_image_size_of(t->s->model);
+    char side[32] = "native";
+
+    if (asked == is || !is || asked == DLM_IMAGE_SIZE_BASE || asked == DLM_IMAGE_SIZE_PINNED)
+        return;
+    if (is > 0)
+        snprintf(side, sizeof(side), "%lld", (long long)is);
+    dlm_log(t->ctx, DLM_LOG_WARNING, "the document asks for another image size; the session's is "
+            "%s", side);
 }
 
 /* The caller's session has the document's base open. */
@@ -61,6 +83,7 @@ static enum dlm_status check_session(struct dlm_train_call *t, const char *doc_d
     if (asked.precision != DLM_PRECISION_AUTO && asked.precision != precision)
         dlm_log(t->ctx, DLM_LOG_WARNING, "the document asks for %s; the session computes in %s",
                 dlm_precision_name(asked.precision), dlm_precision_name(precision));
+    warn_of_image_size(t);
     return DLM_OK;
 }
 

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "api/image_size.h"
 #include "api/train_impl.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -68,6 +69,9 @@ enum dlm_status dlm_train_hash(struct dlm_train_call *t)
                              "init %s", (long long)t->seed, (long long)p->max_steps,
                              dlm_dtype_name(t->s->model->policy), t->checkpoint,
                              p->init_adapter ? p->init_adapter : "");
+    if (!st && dlm_image_size_of(t->s->model))
+        st = dlm_str_appendf(t->ctx, &text, " image_size %lld",
+                             (long long)dlm_image_size_of(t->s->model));
     if (!st)
         dlm_sha256_of(text.data, text.len, t->options_sha);
     dlm_str_finish(&text);

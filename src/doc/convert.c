@@ -250,35 +250,63 @@ static void convert_id(struct dlm_schema_check *check, const struct dlm_yaml *va
     dlm_str_finish(&repr);
 }
 
+/* last: what is allowed besides the choices, or NULL. */
 static void report_choices(struct dlm_schema_check *check, const struct dlm_schema_place *place,
-                           const char *const *choices)
+                           const char *const *choices, const char *last)
 {
     struct dlm_str list = {0};
     enum dlm_status st = DLM_OK;
 
     for (size_t i = 0; !st && choices[i]; i++) {
-        const char *between = !i ? "" : choices[i + 1] ? ", " : " or ";
+        const char *between = !i ? "" : choices[i + 1] || last ? ", " : " or ";
         st = dlm_str_appendf(check->ctx, &list, "%s'%s'", between, choices[i]);
     }
+    if (!st && last)
+        st = dlm_str_appendf(check->ctx, &list, " or %s", last);
     if (st)
         set_memory_failure(check);
     dlm_schema_report(check, place, "Input should be %s", dlm_str_text(&list));
     dlm_str_finish(&list);
 }
 
+/* The choice that the value names; -1: none. */
+static int find_choice(const struct dlm_schema_field *field, const struct dlm_yaml *value)
+{
+    for (int i = 0; value->kind == DLM_YAML_STR && field->choices && field->choices[i]; i++) {
+        if (strlen(field->choices[i]) == value->text_len &&
+            !memcmp(field->choices[i], value->text, value->text_len))
+            return i;
+    }
+    return -1;
+}
+
 static void convert_choice(struct dlm_schema_check *check, const struct dlm_schema_field *field,
                            const struct dlm_yaml *value, const struct dlm_schema_place *place,
                            void *out)
 {
-    for (int i = 0; value->kind == DLM_YAML_STR && field->choices[i]; i++) {
-        if (strlen(field->choices[i]) == value->text_len &&
-            !memcmp(field->choices[i], value->text, value->text_len)) {
-            int choice = i + (field->can_be_null ? 1 : 0);
-            memcpy(out, &choice, sizeof(choice));
-            return;
-        }
+    int choice = find_choice(field, value);
+
+    if (choice < 0) {
+        report_choices(check, place, field->choices, NULL);
+        return;
     }
-    report_choices(check, place, field->choices);
+    choice += field->can_be_null ? 1 : 0;
+    memcpy(out, &choice, sizeof(choice));
+}
+
+/* A number, or one of the names that a field has besides. */
+static void convert_named_int(struct dlm_schema_check *check, const struct dlm_schema_field *field,
+                              const struct dlm_yaml *value, const struct dlm_schema_place *place,
+                              int64_t *out)
+{
+    const int choice = find_choice(field, value);
+
+    if (choice >= 0)
+        *out = -1 - choice;
+    else if (field->choices && value->kind == DLM_YAML_STR)
+        report_choices(check, place, field->choices, "a valid integer");
+    else
+        convert_int(check, field, value, place, out);
 }
 
 static bool is_auto(const struct dlm_yaml *value)
@@ -383,7 +411,7 @@ void dlm_schema_convert(struct dlm_schema_check *check, const struct dlm_schema_
         convert_bool(check, value, place, member);
         break;
     case DLM_SCHEMA_INT:
-        convert_int(check, field, value, place, member);
+        convert_named_int(check, field, value, place, member);
         break;
     case DLM_SCHEMA_AUTO_INT:
         convert_auto_int(check, field, value, place, member);

@@ -159,6 +159,7 @@ struct dlm_doc_training {
     enum dlm_doc_backend backend; /* not in the reference */
     const char *caption_prompt;   /* not in the reference; NULL: the family's own words */
     enum dlm_doc_loss_on loss_on; /* not in the reference */
+    int64_t image_size; /* not in the reference; as dlm/image_size.h, 0: the base's */
 };
 
 struct dlm_doc_export {

@@ -12,6 +12,7 @@ static const char *const scheduler_choices[] = {"cosine", "linear", "constant", 
 static const char *const precision_choices[] = {"bf16", "fp16", "fp32", NULL};
 static const char *const backend_choices[] = {"auto", "cpu", "opencl", "vulkan", NULL};
 static const char *const loss_on_choices[] = {"assistant", "all", NULL};
+static const char *const image_size_choices[] = {"pinned", "native", NULL};
 static const char *const method_choices[] = {"dpo", "orpo", NULL};
 static const char *const loss_choices[] = {"sigmoid", "hinge", "ipo", NULL};
 static const char *const reference_choices[] = {"base", "pre_adapter", NULL};
@@ -158,6 +159,9 @@ static const struct dlm_schema_field training_fields[] = {
     {MEMBER(struct dlm_doc_training, caption_prompt), .type = DLM_SCHEMA_STR,
      .can_be_null = true, .is_non_empty = true},
     CHOICE(struct dlm_doc_training, loss_on, loss_on_choices, DLM_DOC_LOSS_ON_ASSISTANT),
+    {MEMBER(struct dlm_doc_training, image_size), .type = DLM_SCHEMA_INT, .can_be_null = true,
+     .choices = image_size_choices, .has_min = true, .min = 1, .has_limit = true,
+     .limit = INT32_MAX},
 };
 const struct dlm_schema_map dlm_schema_training =
     TABLE(struct dlm_doc_training, training_fields, "TrainingConfig");

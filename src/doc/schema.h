@@ -11,7 +11,7 @@ enum dlm_schema_type {
     DLM_SCHEMA_ID,       /* const char *: a ULID */
     DLM_SCHEMA_STR,      /* const char * */
     DLM_SCHEMA_BOOL,     /* bool */
-    DLM_SCHEMA_INT,      /* int64_t; 0 stands for null where null is allowed */
+    DLM_SCHEMA_INT,      /* int64_t; 0 stands for null where null is allowed, -1 - i for a choice */
     DLM_SCHEMA_AUTO_INT, /* int64_t >= 1, or 0 for "auto" */
     DLM_SCHEMA_FLOAT,    /* double; 0 stands for null where null is allowed */
     DLM_SCHEMA_CHOICE,   /* an enum: index of the choice, plus 1 where null (0) is allowed */
@@ -32,7 +32,7 @@ struct dlm_schema_field {
     bool has_min, has_max, has_limit;
     double min, max; /* of the reference */
     double limit;    /* ours, checked after them: what the program can hold; not infinite */
-    const char *const *choices; /* NULL-terminated */
+    const char *const *choices; /* NULL-terminated; of an INT: names besides numbers, or NULL */
     const struct dlm_schema_map *map;
     double default_number; /* BOOL, INT, FLOAT, CHOICE (the stored index) */
     const char *default_item; /* STRINGS: the only item; NULL: an empty list */

@@ -131,6 +131,8 @@ static enum dlm_status write_value(const struct writer *w, const struct dlm_sche
             return dlm_str_appendz(w->ctx, w->out, "auto");
         /* fall through */
     case DLM_SCHEMA_INT:
+        if (field->choices && *(const int64_t *)member < 0)
+            return dlm_str_appendz(w->ctx, w->out, field->choices[-1 - *(const int64_t *)member]);
         return dlm_str_appendf(w->ctx, w->out, "%lld", (long long)*(const int64_t *)member);
     case DLM_SCHEMA_FLOAT:
         return write_float(w, *(const double *)member);

@@ -87,6 +87,7 @@ static const struct probe probes[] = {
     {"training.backend", "opencl", NULL},
     {"training.caption_prompt", "what is it", NULL},
     {"training.loss_on", "all", NULL},
+    {"training.image_size", "64", NULL},
     {"export.default_quant", "Q8_0", NULL},
     {"export.default_temperature", "0.5", NULL},
     {"export.default_top_p", "0.5", NULL},

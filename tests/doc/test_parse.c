@@ -1,5 +1,6 @@
 /* Parsing: text layer, front matter, sections and their ids, migration, scaffolds, ids of
  * documents. */
+#include "dlm/image_size.h"
 #include "doc_test.h"
 
 #define FRONT(yaml) "---\ndlm_id: " TEST_ID "\nbase_model: b\n" yaml "---\n"
@@ -106,7 +107,7 @@ static void test_front(struct dlm_ctx *ctx)
                    "  target_modules: '.*language_model.*q_proj'\n  gradient_checkpointing: true\n"
                    "  backend: vulkan\n  precision: bf16\n  seed: true\n"
                    "  preference: {enabled: false}\n  caption_prompt: what is it?\n"
-                   "  loss_on: all\n"));
+                   "  loss_on: all\n  image_size: native\n"));
     if (doc) {
         const struct dlm_doc_training *t = &doc->training;
         CHECK_STR(doc->id, TEST_ID);
@@ -125,6 +126,7 @@ static void test_front(struct dlm_ctx *ctx)
         CHECK_INT(t->precision, DLM_DOC_PRECISION_BF16);
         CHECK_STR(t->caption_prompt, "what is it?");
         CHECK_INT(t->loss_on, DLM_DOC_LOSS_ON_ALL);
+        CHECK_INT(t->image_size, DLM_IMAGE_SIZE_NATIVE);
         CHECK_INT(t->seed, 1);
         CHECK_INT(t->cache.max_bytes, INT64_C(10737418240));
         CHECK_INT(t->preference.reference, DLM_DOC_REFERENCE_PRE_ADAPTER);
@@ -162,6 +164,11 @@ static void test_front(struct dlm_ctx *ctx)
                "<text>:4:12: training.caption_prompt: String should have at least 1 character");
     test_fails(ctx, FRONT("training: {loss_on: answers}\n"),
                "<text>:4:12: training.loss_on: Input should be 'assistant' or 'all'");
+    test_fails(ctx, FRONT("training: {image_size: 0}\n"),
+               "<text>:4:12: training.image_size: Input should be greater than or equal to 1");
+    test_fails(ctx, FRONT("training: {image_size: large}\n"),
+               "<text>:4:12: training.image_size: Input should be 'pinned', 'native' or a valid "
+               "integer");
     test_fails(ctx, FRONT("training: {backend: cuda}\n"),
                "<text>:4:12: training.backend: Input should be 'auto', 'cpu', 'opencl' or "
                "'vulkan'");

@@ -44,7 +44,11 @@ static void test_values(struct dlm_ctx *ctx)
 {
     check_case("defaults are left out");
     check_front(ctx, "training: {lora_r: 8, lora_dropout: 0.05, cpt: {}, precision: null, "
-                     "caption_prompt: null, loss_on: assistant}\n", "");
+                     "caption_prompt: null, loss_on: assistant, image_size: null}\n", "");
+    check_case("numbers that have names");
+    check_front(ctx, "training: {image_size: pinned}\n", "training:\n  image_size: pinned\n");
+    check_front(ctx, "training: {image_size: native}\n", "training:\n  image_size: native\n");
+    check_front(ctx, "training: {image_size: 448}\n", "training:\n  image_size: 448\n");
     check_case("key order, numbers, lists");
     check_front(ctx,
                 "export: {default_top_p: 1}\ntraining: {seed: 0x10, warmup_ratio: 0, "

@@ -74,6 +74,7 @@ void dlm_print_json_string(FILE *file, const char *text);
 /* Rows for where a command computes: args is its struct, with a struct dlm_compute at member. */
 extern const char *const dlm_backend_choices[];
 extern const char *const dlm_precision_choices[];
+extern const char *const dlm_image_size_choices[]; /* -1 - i: DLM_IMAGE_SIZE_* */
 #define DLM_COMPUTE_OPTIONS(args, member)                                                          \
     DLM_DEVICE_OPTIONS(args, member),                                                              \
     {"precision", .type = DLM_OPTION_CHOICE, .choices = dlm_precision_choices,                     \
@@ -87,6 +88,13 @@ extern const char *const dlm_precision_choices[];
     {"device", .type = DLM_OPTION_INT, .value = "N", .min = 0, .max = 1023,                        \
      .offset = offsetof(args, member.device), .given = offsetof(args, member.has_device),          \
      .help = "which device of the backend", .otherwise = "the best"}
+
+/* A size as in dlm/image_size.h; without: what holds without it. */
+#define DLM_IMAGE_SIZE_OPTION(args, member, without)                                               \
+    {"image-size", .type = DLM_OPTION_INT64, .value = "pinned|native|N", .min = 1,                 \
+     .max = 1 << 14, .choices = dlm_image_size_choices, .offset = offsetof(args, member),          \
+     .help = "make images N x N, or native: in their proportions",                                 \
+     .otherwise = without}
 
 #define DLM_NUM_OPTIONS(options) (sizeof(options) / sizeof((options)[0]))
 

@@ -87,11 +87,15 @@ static bool is_in_range(const struct dlm_option *o, double x)
 static enum dlm_options_result wrong_number(const struct parser *p, const struct given *g,
                                             const char *kind)
 {
-    char range[96];
+    char range[96], names[64] = "";
 
     range_text(g->option, range, sizeof(range));
-    dlm_options_usage_error(command_of(p), "option '%s': '%s' is not a %s %s", g->label, g->value,
-                            kind, range);
+    for (int i = 0; g->option->choices && g->option->choices[i]; i++) {
+        const size_t len = strlen(names);
+        snprintf(names + len, sizeof(names) - len, "%s, ", g->option->choices[i]);
+    }
+    dlm_options_usage_error(command_of(p), "option '%s': '%s' is not %s%sa %s %s", g->label,
+                            g->value, names, *names ? "or " : "", kind, range);
     return DLM_OPTIONS_WRONG;
 }
 
@@ -99,6 +103,11 @@ static enum dlm_options_result set_integer(struct parser *p, const struct given 
 {
     char *end;
 
+    for (int i = 0; g->option->choices && g->option->choices[i]; i++)
+        if (!strcmp(g->option->choices[i], g->value)) {
+            *(int64_t *)place(g->args, g->option->offset) = -1 - i;
+            return DLM_OPTIONS_RUN;
+        }
     errno = 0;
     int64_t n = strtoll(g->value, &end, 10);
     if (end == g->value || *end || errno || !is_in_range(g->option, (double)n))

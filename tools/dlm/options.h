@@ -11,7 +11,7 @@ enum dlm_option_type {
     DLM_OPTION_STRING, /* const char * */
     DLM_OPTION_LIST,   /* struct dlm_option_list: given any number of times */
     DLM_OPTION_INT,    /* int in [min, max] */
-    DLM_OPTION_INT64,  /* int64_t in [min, max] */
+    DLM_OPTION_INT64,  /* int64_t in [min, max], or -1 - i for one of choices, if there are any */
     DLM_OPTION_NUMBER, /* double in [min, max] */
     DLM_OPTION_CHOICE, /* an enum: index in choices */
 };

@@ -8,6 +8,7 @@
 /* In the order of the enums. */
 const char *const dlm_backend_choices[] = {"auto", "cpu", "opencl", "vulkan", NULL};
 const char *const dlm_precision_choices[] = {"auto", "fp32", "bf16", "fp16", NULL};
+const char *const dlm_image_size_choices[] = {"pinned", "native", NULL};
 
 void dlm_print_number(FILE *file, double x)
 {

@@ -10,6 +10,7 @@ static const struct dlm_option options[] = {
     {"out", .type = DLM_OPTION_STRING, .value = "FILE",
      .offset = offsetof(struct dlm_preprocess_params, out),
      .help = ".npz file to write: pixel_values [1, 3, H, W]"},
+    DLM_IMAGE_SIZE_OPTION(struct dlm_preprocess_params, image_size, "the base's"),
 };
 
 static int run(struct dlm_cli *cli, const void *args)

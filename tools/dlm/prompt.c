@@ -54,6 +54,7 @@ static const struct dlm_option options[] = {
      .help = "a PEFT adapter instead of the document's"},
     {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = FROM(base),
      .help = "a base model instead of a document"},
+    DLM_IMAGE_SIZE_OPTION(struct args, from.image_size, "as trained, else the base's"),
     DLM_COMPUTE_OPTIONS(struct args, from.compute),
 };
 

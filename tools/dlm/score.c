@@ -38,6 +38,7 @@ static const struct dlm_option options[] = {
      .help = "safetensors file to write: the adapter's gradients"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
      .help = "print {\"loss\", \"ids\", \"logprobs\"}"},
+    DLM_IMAGE_SIZE_OPTION(struct args, from.image_size, "as trained, else the base's"),
     DLM_COMPUTE_OPTIONS(struct args, from.compute),
 };
 

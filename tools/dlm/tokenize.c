@@ -11,6 +11,7 @@ struct args {
     const char *base, *tokenizer;
     const char *system, *target, *chat;
     struct dlm_option_list images;
+    int64_t image_size;
     bool is_raw, is_json;
 };
 
@@ -31,6 +32,7 @@ static const struct dlm_option options[] = {
      .help = "system prompt", .otherwise = "the base's"},
     {"chat", .type = DLM_OPTION_STRING, .value = "FILE", .offset = offsetof(struct args, chat),
      .help = "a conversation as JSON messages, instead of text and images"},
+    DLM_IMAGE_SIZE_OPTION(struct args, image_size, "the base's"),
     {"raw", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_raw),
      .help = "the ids of the text alone, as the tokenizers library gives them"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
@@ -114,7 +116,8 @@ static int run(struct dlm_cli *cli, const void *args)
     const struct dlm_encoder_params params = {.base = a->base, .tokenizer = a->tokenizer,
                                               .raw = a->is_raw, .images = a->images.items,
                                               .num_images = a->images.len,
-                                              .system = a->system, .target = a->target};
+                                              .system = a->system, .target = a->target,
+                                              .image_size = a->image_size};
     const char *text = a->prompt ? a->prompt : a->text;
     struct dlm_encoder *encoder = NULL;
     const int32_t *ids;

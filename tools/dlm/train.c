@@ -53,6 +53,7 @@ static const struct dlm_option options[] = {
     {"adapter-names", .type = DLM_OPTION_CHOICE, .choices = adapter_names,
      .offset = offsetof(struct args, params.adapter_names),
      .help = "transformers' names of modules in the vision tower"},
+    DLM_IMAGE_SIZE_OPTION(struct args, params.image_size, "the document's, else the base's"),
     {"gradient-checkpointing", .type = DLM_OPTION_CHOICE, .choices = checkpointing,
      .offset = AT(checkpointing), .help = "recompute instead of keep"},
     DLM_COMPUTE_OPTIONS(struct args, params.compute),
