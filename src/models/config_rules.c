@@ -122,6 +122,32 @@ enum dlm_status dlm_config_read_act(struct dlm_ctx *ctx, const json_t *object, c
     return DLM_OK;
 }
 
+enum dlm_status dlm_config_read_layer_types(struct dlm_ctx *ctx, const json_t *object,
+                                            const char *path, int64_t layers, int64_t *full_every)
+{
+    const json_t *list = json_object_get(object, "layer_types");
+    int64_t every = 0;
+
+    if (!list || json_is_null(list))
+        return DLM_OK;
+    if ((int64_t)json_array_size(list) != layers)
+        return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'layer_types' is not a list of %lld",
+                        path, (long long)layers);
+    for (int64_t i = 0; i < layers; i++) {
+        const char *type = json_string_value(json_array_get(list, (size_t)i));
+        const bool is_full = type && !strcmp(type, "full_attention");
+        if (is_full && !every)
+            every = i + 1;
+        if ((!is_full && (!type || strcmp(type, "sliding_attention") != 0)) ||
+            is_full != (every && (i + 1) % every == 0))
+            return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot load '%s': 'layer_types' of layer "
+                            "%lld: not supported (sliding_attention is, and full_attention in each "
+                            "n-th layer)", path, (long long)i);
+    }
+    *full_every = every;
+    return DLM_OK;
+}
+
 enum dlm_status dlm_config_read_stops(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                       int64_t vocab, struct dlm_stops *stops)
 {

@@ -44,6 +44,13 @@ enum dlm_status dlm_config_read_rope_theta(struct dlm_ctx *ctx, const json_t *ob
 enum dlm_status dlm_config_read_act(struct dlm_ctx *ctx, const json_t *object, const char *path,
                                     const char *key, uint32_t *act) DLM_CHECK_RESULT;
 
+/* Which of the layers see a window of keys only, by "layer_types": *full_every as in struct
+ * dlm_decoder_config, and 1 where all see all; it holds the default. DLM_ERR_UNSUPPORTED: layers
+ * that see all are not each n-th. */
+enum dlm_status dlm_config_read_layer_types(struct dlm_ctx *ctx, const json_t *object,
+                                            const char *path, int64_t layers,
+                                            int64_t *full_every) DLM_CHECK_RESULT;
+
 /* Tokens that end an answer. */
 struct dlm_stops {
     int32_t ids[16];

@@ -1,15 +1,14 @@
-/* PaliGemma (Beyer et al., 2024): a SigLIP tower, one linear projector, a Gemma decoder. Agrees
- * with transformers' PaliGemmaForConditionalGeneration: image features enter unscaled, text
- * embeddings are multiplied by sqrt(hidden), positions count from 1, images and request see each
- * other both ways. */
-#include <math.h>
-
+/* PaliGemma (Beyer et al., 2024) and PaliGemma 2 (Steiner et al., 2024): a SigLIP tower, one linear
+ * projector, a Gemma or Gemma 2 decoder (paligemma_text.c). Agrees with transformers'
+ * PaliGemmaForConditionalGeneration: image features enter unscaled, text embeddings are multiplied
+ * by sqrt(hidden), positions count from 1, images and request see each other both ways. */
 #include "base/json.h"
 #include "base/log.h"
 #include "kernels/params.h"
 #include "models/config_rules.h"
 #include "models/model.h"
 #include "models/paligemma_input.h"
+#include "models/paligemma_text.h"
 #include "models/vit.h"
 
 struct dlm_paligemma {
@@ -63,27 +62,9 @@ static const struct dlm_vit_names tower_names = {
     .post_norm = "post_layernorm",
 };
 
-/* What transformers' Gemma, SigLIP and PaliGemma configurations can ask for beyond the graphs here,
- * and members by which a checkpoint of a younger family would be taken for one of these. */
+/* What transformers' SigLIP and PaliGemma configurations can ask for beyond the graphs here. */
 static const struct dlm_config_rule only[] = {
     {"", "quantization_config", "null"},
-    {"text_config", "model_type", "\"gemma\""},
-    {"text_config", "attention_bias", "false"},
-    {"text_config", "mlp_bias", "false"},
-    {"text_config", "attention_dropout", "0"},
-    {"text_config", "use_bidirectional_attention", "true"},
-    {"text_config", "sliding_window", "null"},
-    {"text_config", "attn_logit_softcapping", "null"},
-    {"text_config", "final_logit_softcapping", "null"},
-    {"text_config", "partial_rotary_factor", "1"},
-    {"text_config", "quantization_config", "null"},
-    {"text_config.rope_scaling", "type", "\"default\""},
-    {"text_config.rope_scaling", "rope_type", "\"default\""},
-    {"text_config.rope_parameters", "type", "\"default\""},
-    {"text_config.rope_parameters", "rope_type", "\"default\""},
-    {"text_config.rope_parameters", "partial_rotary_factor", "1"},
-    {"text_config.rope_parameters", "full_attention", "null"},
-    {"text_config.rope_parameters", "sliding_attention", "null"},
     {"vision_config", "model_type", "\"siglip_vision_model\""},
     {"vision_config", "attention_dropout", "0"},
     {"vision_config", "num_channels", "3"},
@@ -103,80 +84,6 @@ static const struct dlm_processor processor = {
     .mean = {0.5, 0.5, 0.5},
     .std = {0.5, 0.5, 0.5},
 };
-
-/* key: "hidden_act", or the name that Gemma's configs gave it for a while. */
-static enum dlm_status read_gemma_act(struct dlm_ctx *ctx, const json_t *text, const char *path,
-                                      const char *key, uint32_t *act)
-{
-    const char *name = json_string_value(json_object_get(text, key));
-
-    if (!name || strcmp(name, "gelu") != 0)
-        return dlm_config_read_act(ctx, text, path, key, act);
-    *act = DLM_ACT_GELU_TANH; /* old configs say gelu and mean tanh */
-    return DLM_OK;
-}
-
-/* Versions of transformers differ in which of the two goes first, so they must agree. */
-static enum dlm_status read_text_act(struct dlm_ctx *ctx, const json_t *text, const char *path,
-                                     uint32_t *act)
-{
-    *act = DLM_ACT_GELU_TANH;
-    enum dlm_status st = read_gemma_act(ctx, text, path, "hidden_act", act);
-    const uint32_t first = *act;
-
-    if (!st)
-        st = read_gemma_act(ctx, text, path, "hidden_activation", act);
-    if (!st && first != *act && json_is_string(json_object_get(text, "hidden_act")))
-        st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
-                      "cannot load '%s': 'hidden_act' and 'hidden_activation' disagree", path);
-    return st;
-}
-
-/* Scores are divided by sqrt(head_dim); some configs spell that out. */
-static enum dlm_status check_score_scale(struct dlm_ctx *ctx, const json_t *config,
-                                         const char *path, int64_t head_dim)
-{
-    char dim[32];
-    const struct dlm_config_rule rule = {"text_config", "query_pre_attn_scalar", dim};
-
-    snprintf(dim, sizeof(dim), "%lld", (long long)head_dim);
-    return dlm_config_check(ctx, config, path, &rule, 1);
-}
-
-static enum dlm_status read_text(struct dlm_ctx *ctx, const json_t *text, const char *path,
-                                 struct dlm_decoder_config *c)
-{
-    *c = (struct dlm_decoder_config){
-        .block = {.hidden = 2048, .intermediate = 16384, .heads = 8, .kv_heads = 1,
-                  .head_dim = 256, .norm = {.kind = DLM_NORM_RMS, .plus_one = true, .eps = 1e-6f},
-                  .mode = DLM_ATTENTION_PREFIX, .names = &dlm_decoder_block_names},
-        .layers = 18,
-        .vocab = 257216,
-        .rope_theta = 10000,
-    };
-    struct dlm_block_config *block = &c->block;
-    const struct dlm_config_int ints[] = {
-        {"hidden_size", 1, 1 << 16, &block->hidden},
-        {"intermediate_size", 1, 1 << 18, &block->intermediate},
-        {"num_hidden_layers", 1, 512, &c->layers},
-        {"num_attention_heads", 1, 512, &block->heads},
-        {"num_key_value_heads", 1, 512, &block->kv_heads},
-        {"head_dim", 2, DLM_ATTENTION_MAX_DIM, &block->head_dim},
-        {"vocab_size", 1, 1 << 22, &c->vocab},
-    };
-    enum dlm_status st = dlm_config_read_ints(ctx, text, path, ints, DLM_ARRAY_LEN(ints));
-    if (!st)
-        st = dlm_config_read_eps(ctx, text, path, "rms_norm_eps", &block->norm.eps);
-    if (!st)
-        st = dlm_config_read_rope_theta(ctx, text, path, &c->rope_theta);
-    if (!st)
-        st = read_text_act(ctx, text, path, &block->act);
-    if (!st && (block->heads % block->kv_heads || block->head_dim % 2))
-        st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': text_config has impossible heads",
-                      path);
-    c->embed_scale = sqrtf((float)block->hidden);
-    return st;
-}
 
 static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, const char *path,
                                    struct dlm_vit_config *c)
@@ -240,14 +147,11 @@ static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *
                                              const char *path, struct dlm_model *m)
 {
     struct dlm_vit_config *vit = &paligemma(m)->vit.config;
-    const json_t *text = json_object_get(config, "text_config");
     int64_t image = 257152;
 
     enum dlm_status st = dlm_config_check(ctx, config, path, only, DLM_ARRAY_LEN(only));
     if (!st)
-        st = read_text(ctx, text, path, &m->decoder.config);
-    if (!st)
-        st = check_score_scale(ctx, config, path, m->decoder.config.block.head_dim);
+        st = dlm_paligemma_read_text(ctx, config, path, &m->decoder.config);
     if (!st)
         st = read_vision(ctx, json_object_get(config, "vision_config"), path, vit);
     m->decoder.config.is_tied = true; /* whatever text_config says */
@@ -261,7 +165,8 @@ static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *
     /* the text section's holds where the top level has none */
     m->stops = (struct dlm_stops){.ids = {1}, .num = 1};
     if (!st)
-        st = dlm_config_read_stops(ctx, text, path, last + 1, &m->stops);
+        st = dlm_config_read_stops(ctx, json_object_get(config, "text_config"), path, last + 1,
+                                   &m->stops);
     if (!st)
         st = dlm_config_read_stops(ctx, config, path, last + 1, &m->stops);
     if (st)
@@ -346,7 +251,11 @@ static struct dlm_tensor *paligemma_project(struct dlm_build *b, const struct dl
     return dlm_linear_build(b, &const_paligemma(m)->projector, features, NULL);
 }
 
-static const struct dlm_model_shape shapes[] = {{"paligemma-3b-224", "{}"}, {0}};
+static const struct dlm_model_shape shapes[] = {
+    {"paligemma-3b-224", "{}"},
+    {"paligemma2-3b-224", "{\"text_config\": {\"model_type\": \"gemma2\"}}"},
+    {0},
+};
 
 const struct dlm_family dlm_family_paligemma = {
     .model_type = "paligemma",

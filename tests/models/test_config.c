@@ -88,7 +88,7 @@ static void test_refused(void)
         {TEXT, "final_logit_softcapping", "30.0"},
         {TEXT, "query_pre_attn_scalar", "256"},
         {TEXT, "partial_rotary_factor", "0.5"},
-        {TEXT, "model_type", "\"gemma2\""},
+        {TEXT, "model_type", "\"gemma3_text\""},
         {TEXT, "hidden_act", "\"relu\""},
         {TEXT, "hidden_activation", "\"relu\""},
         {TEXT, "hidden_activation", "\"silu\""},
@@ -141,6 +141,111 @@ static void test_accepted(void)
         if (!CHECK_INT(open_base(), DLM_OK))
             printf("     %s\n", dlm_ctx_last_error(ctx));
         CHECK(!num_warnings);
+    }
+}
+
+/* --- PaliGemma 2 --- */
+
+/* config.json of google/paligemma2-3b-mix-224 and -28b-pt-896, less what says nothing of sizes. */
+#define PUBLISHED(hidden, vision, text) \
+    "{\"_vocab_size\": 257152, \"architectures\": [\"PaliGemmaForConditionalGeneration\"]," \
+    " \"bos_token_id\": 2, \"eos_token_id\": 1, \"hidden_size\": " #hidden "," \
+    " \"image_token_index\": 257152, \"model_type\": \"paligemma\", \"pad_token_id\": 0," \
+    " \"projection_dim\": " #hidden ", \"torch_dtype\": \"bfloat16\"," \
+    " \"text_config\": {\"architectures\": [\"Gemma2ForCausalLM\"]," \
+    "  \"attn_logit_softcapping\": 50.0, \"cache_implementation\": \"hybrid\"," \
+    "  \"eos_token_id\": [1, 107], \"final_logit_softcapping\": 30.0," \
+    "  \"hidden_act\": \"gelu_pytorch_tanh\", \"hidden_activation\": \"gelu_pytorch_tanh\"," \
+    "  \"hidden_size\": " #hidden ", \"model_type\": \"gemma2\", \"sliding_window\": 4096," \
+    "  \"torch_dtype\": \"bfloat16\", \"vocab_size\": 257216, " text "}," \
+    " \"vision_config\": {\"hidden_size\": 1152, \"intermediate_size\": 4304," \
+    "  \"model_type\": \"siglip_vision_model\", \"num_attention_heads\": 16," \
+    "  \"num_hidden_layers\": 27, \"patch_size\": 14, \"projection_dim\": " #hidden "," \
+    "  \"torch_dtype\": \"bfloat16\", \"vision_use_head\": false, " vision "}}"
+
+static const char published_3b[] = PUBLISHED(
+    2304, "\"num_image_tokens\": 256, \"num_positions\": 256",
+    "\"intermediate_size\": 9216, \"num_hidden_layers\": 26, \"num_image_tokens\": 256,"
+    "\"num_key_value_heads\": 4, \"query_pre_attn_scalar\": 256");
+static const char published_28b[] = PUBLISHED(
+    4608, "\"image_size\": 896, \"num_image_tokens\": 4096, \"num_positions\": 4096",
+    "\"head_dim\": 128, \"intermediate_size\": 36864, \"num_attention_heads\": 32,"
+    "\"num_hidden_layers\": 46, \"num_image_tokens\": 4096, \"num_key_value_heads\": 16,"
+    "\"query_pre_attn_scalar\": 144");
+
+static void test_published(void)
+{
+    static const struct {
+        const char *what, *config;
+        int64_t layers, heads, kv_heads, head_dim, image_tokens;
+        double score_scale;
+    } list[] = {
+        {"paligemma2-3b-mix-224", published_3b, 26, 8, 4, 256, 256, 1.0 / 16},
+        {"paligemma2-28b-pt-896", published_28b, 46, 32, 16, 128, 4096, 1.0 / 12},
+    };
+    const struct dlm_device_params null = {.kind = DLM_BACKEND_CPU, .index = -1, .is_null = true};
+    struct dlm_device *nothing = NULL;
+
+    if (!CHECK(!dlm_device_open(ctx, &nothing, &null)))
+        return;
+    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++) {
+        struct dlm_model *m = NULL;
+        json_t *config = json_loads(list[i].config, 0, NULL);
+        check_case(list[i].what);
+        if (CHECK(config) && CHECK(!dlm_model_open_config(ctx, &m, nothing, config, list[i].what,
+                                                          DLM_DTYPE_COUNT))) {
+            const struct dlm_decoder_config *c = &m->decoder.config;
+            CHECK_INT(m->policy, DLM_DTYPE_BF16);
+            CHECK_INT(c->layers, list[i].layers);
+            CHECK_INT(c->block.heads, list[i].heads);
+            CHECK_INT(c->block.kv_heads, list[i].kv_heads);
+            CHECK_INT(c->block.head_dim, list[i].head_dim);
+            CHECK_INT(m->tower.max_patches, list[i].image_tokens);
+            CHECK_INT(m->image_id, 257152);
+            CHECK(fabs(c->block.score_scale - list[i].score_scale) < 1e-7);
+            CHECK(c->block.score_softcap == 50 && c->logit_softcap == 30);
+            CHECK(m->decoder.blocks[0].window == 4096 && m->decoder.blocks[1].window == 0);
+            CHECK(m->stops.num == 1 && m->stops.ids[0] == 1);
+        }
+        dlm_model_destroy(&m);
+        json_decref(config);
+    }
+    dlm_device_destroy(&nothing);
+}
+
+static void test_gemma2(void)
+{
+    static const struct {
+        struct change change;
+        enum dlm_status status;
+    } list[] = {
+        {{TEXT, "sliding_window", "0"}, DLM_ERR_PARSE},
+        {{TEXT, "query_pre_attn_scalar", "0"}, DLM_ERR_PARSE},
+        {{TEXT, "attn_logit_softcapping", "-1.0"}, DLM_ERR_PARSE},
+        {{TEXT, "final_logit_softcapping", "\"30\""}, DLM_ERR_PARSE},
+        {{TEXT, "layer_types", "[\"full_attention\"]"}, DLM_ERR_PARSE},
+        {{TEXT, "layer_types",
+          "[\"sliding_attention\", \"full_attention\", \"chunked_attention\"]"},
+         DLM_ERR_UNSUPPORTED},
+        {{TEXT, "layer_types", "[\"full_attention\", \"sliding_attention\", \"full_attention\"]"},
+         DLM_ERR_UNSUPPORTED},
+        {{TEXT, "attention_bias", "true"}, DLM_ERR_UNSUPPORTED},
+        {{TEXT, "attn_logit_softcapping", "null"}, DLM_OK},
+        {{TEXT, "layer_types", "null"}, DLM_OK},
+        {{TEXT, "layer_types", "[\"full_attention\", \"full_attention\", \"full_attention\"]"},
+         DLM_OK},
+        {{TEXT, "use_bidirectional_attention", "null"}, DLM_OK},
+    };
+
+    case_name = "paligemma2_f32_new";
+    copy_base();
+    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++) {
+        const struct change *c = &list[i].change;
+        check_case(c->key);
+        put_config(c->where, c->key, c->value);
+        if (!CHECK_INT(open_base(), list[i].status))
+            printf("     %s = %s: %s\n", c->key, c->value, dlm_ctx_last_error(ctx));
+        CHECK(!list[i].status || strstr(dlm_ctx_last_error(ctx), c->key));
     }
 }
 
@@ -373,6 +478,8 @@ int main(void)
         test_processor();
         test_tensors();
         test_head();
+        test_published();
+        test_gemma2();
     }
     dlm_device_destroy(&device);
     tmp_remove();

@@ -25,7 +25,7 @@ each. What a module has:
 """
 import importlib
 
-NAMES = ["paligemma", "qwen2_vl", "mistral3"]
+NAMES = ["paligemma", "paligemma2", "qwen2_vl", "mistral3"]
 
 
 def family(name):
