@@ -299,8 +299,8 @@ def random_spec(seed):
     wide = random_adapter(rng)
     if rng.random() < 0.5:
         wide["target_modules"] = rng.sample(
-            ["q_proj", "k_proj", "v_proj", "o_proj", "qkv", "proj", "fc1", "fc2", "mlp.0", "mlp.2",
-             "gate_proj", "up_proj", "down_proj"], 4)
+            ["q_proj", "k_proj", "v_proj", "o_proj", "qkv", "attn.proj", "fc1", "fc2", "mlp.0",
+             "mlp.2", "gate_proj", "up_proj", "down_proj"], 4)
     spelling = rng.choice([{"min_pixels": bounds[0], "max_pixels": bounds[1]},
                            {"size": {"shortest_edge": bounds[0], "longest_edge": bounds[1]}}])
     return Qwen2VLSpec(
