@@ -187,6 +187,67 @@ static void test_accepted(void)
     }
 }
 
+/* --- adapters --- */
+
+#define MAX_TENSORS 128
+
+/* Writes the case's adapter with the names of before transformers 4.52, which PEFT itself no longer
+ * reads for this family. */
+static void write_old_adapter(const char *dir)
+{
+    static const char *const rules[][2] = {{"model.language_model.layers", "model.layers"},
+                                           {"model.visual", "visual"}};
+    struct dlm_tensor_out out[MAX_TENSORS];
+    struct dlm_checkpoint *file = NULL;
+    char names[MAX_TENSORS][256], path[1400];
+    size_t num = 0;
+
+    snprintf(path, sizeof(path), "%s/adapter_config.json", dir);
+    CHECK(!dlm_dir_make(ctx, dir));
+    copy_file(case_path("adapter_wide/adapter_config.json"), path);
+    if (CHECK(!dlm_checkpoint_open(ctx, &file,
+                                   case_path("adapter_wide/adapter_model.safetensors"))))
+        num = dlm_checkpoint_num_tensors(file);
+    CHECK(num > 8 && num <= MAX_TENSORS);
+    for (size_t i = 0; i < num && i < MAX_TENSORS; i++) {
+        const struct dlm_tensor_info *t = dlm_checkpoint_tensor(file, i);
+        for (size_t k = 0; k < DLM_ARRAY_LEN(rules); k++) {
+            const char *at = strstr(t->name, rules[k][0]);
+            if (at)
+                snprintf(names[i], sizeof(names[i]), "%.*s%s%s", (int)(at - t->name), t->name,
+                         rules[k][1], at + strlen(rules[k][0]));
+        }
+        out[i] = (struct dlm_tensor_out){.name = names[i], .dtype = t->dtype, .ndim = t->ndim,
+                                         .data = t->data, .bytes = t->bytes};
+        memcpy(out[i].shape, t->shape, sizeof(out[i].shape));
+    }
+    snprintf(path, sizeof(path), "%s/adapter_model.safetensors", dir);
+    CHECK(!dlm_safetensors_write(ctx, path, out, num, NULL, 0));
+    dlm_checkpoint_destroy(&file);
+}
+
+static void test_old_adapter(void)
+{
+    const struct dlm_name_map *names = &dlm_family_qwen2_vl.names;
+    struct dlm_adapter *old = NULL, *now = NULL;
+
+    check_case("an adapter with older names");
+    write_old_adapter(tmp_path("old"));
+    if (CHECK(!dlm_adapter_open(ctx, &now, case_path("adapter_wide"), names)) &&
+        CHECK(!dlm_adapter_open(ctx, &old, tmp_path("old"), names)) &&
+        CHECK_INT(old->num_modules, now->num_modules)) {
+        for (size_t i = 0; i < now->num_modules; i++) {
+            const struct dlm_adapter_module *a = &old->modules[i], *b = &now->modules[i];
+            CHECK_STR(a->path, b->path);
+            CHECK(a->alpha == b->alpha && a->a->bytes == b->a->bytes &&
+                  !memcmp(a->a->data, b->a->data, b->a->bytes) &&
+                  !memcmp(a->b->data, b->b->data, b->b->bytes));
+        }
+    }
+    dlm_adapter_destroy(&old);
+    dlm_adapter_destroy(&now);
+}
+
 int main(void)
 {
     tmp_make();
@@ -199,6 +260,7 @@ int main(void)
         test_odd_positions();
         test_refused();
         test_accepted();
+        test_old_adapter();
     }
     dlm_ctx_destroy(&ctx);
     tmp_remove();
