@@ -2,6 +2,7 @@
 #ifndef DLM_BENCH_H
 #define DLM_BENCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dlm/compute.h"
@@ -20,11 +21,13 @@ extern "C" {
 struct dlm_bench_params {
     const char *base;  /* registry key, "hf:org/name" or "dir:PATH" */
     const char *shape; /* "paligemma-3b-224": random weights, no checkpoint */
+    int64_t layers;    /* with shape: that many of its decoder's, if it has more */
     int64_t prompt_tokens; /* text tokens of prefill and training step, beside the image's */
     int64_t decode_tokens; /* tokens generated */
     int64_t batch;         /* rows of the training step */
     int64_t repeat;        /* runs of each part, of which the best counts */
     bool profile;          /* log the seconds of each kernel, at debug level */
+    bool plan_only;        /* nothing is run: the result has the planned memory, whatever is free */
     struct dlm_compute compute;
 };
 

@@ -6,8 +6,8 @@
 extern "C" {
 #endif
 
-/* Values of an `image_size` besides the side, in pixels, of a square that images are resized to
- * whatever their proportions. */
+/* Values of an `image_size` besides the side, in pixels, of a square: images are resized to it
+ * whatever their proportions or, for bases that go by the longest edge, shrunk to fit into it. */
 enum dlm_image_size_kind {
     DLM_IMAGE_SIZE_NATIVE = -2, /* as the base's processor does: proportions are kept */
     DLM_IMAGE_SIZE_PINNED = -1, /* the base's pinned size */

@@ -13,13 +13,13 @@
 #include "train/update.h"
 
 #define SUFFIX_TOKENS 48 /* labelled tokens of a training row, after the prompt */
-#define IMAGE_SIZE 672   /* of a square image, where the family asks for a size */
+#define IMAGE_SIZE 672   /* of a square image, where the processor sets no size */
 #define SEED 1
 
 struct bench {
     struct dlm_ctx *ctx;
     int64_t prompt_tokens, decode_tokens, batch, repeat;
-    bool profile;
+    bool profile, plan_only;
     struct dlm_session *s;
     struct dlm_lora *lora;
     struct dlm_vision vision;
@@ -62,7 +62,7 @@ static void finish(struct bench *b)
 static enum dlm_status open_all(struct bench *b, const struct dlm_bench_params *p)
 {
     const struct dlm_session_base session = {
-        .base = p->base, .shape = p->shape, .compute = p->compute};
+        .base = p->base, .shape = p->shape, .layers = p->layers, .compute = p->compute};
     static const char *const targets[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
     const struct dlm_target_spec spec = {
         .kind = DLM_TARGET_LIST, .names = targets, .num_names = DLM_ARRAY_LEN(targets)};
@@ -77,7 +77,10 @@ static enum dlm_status open_all(struct bench *b, const struct dlm_bench_params *
 static enum dlm_status make_inputs(struct bench *b)
 {
     const struct dlm_model *m = b->s->model;
-    const struct dlm_image_size size = {IMAGE_SIZE, IMAGE_SIZE, "the shape's image"};
+    const struct dlm_processor *p = &m->processor;
+    const bool is_free = p->size_rule == DLM_SIZE_AREA && !p->pinned;
+    const struct dlm_image_size size = {is_free ? IMAGE_SIZE : p->width,
+                                        is_free ? IMAGE_SIZE : p->height, "the shape's image"};
     struct dlm_rng rng;
 
     enum dlm_status st = m->family->plan_image(b->ctx, m, &size, &b->plan);
@@ -133,7 +136,7 @@ static enum dlm_status make_plans(struct bench *b)
     return st ? st : dlm_update_init(&b->update, b->ctx, s->device, b->lora, 1.0f);
 }
 
-/* What the plans say, and the workspace that all of them share. */
+/* What the plans say, and unless that is all, the workspace that all of them share. */
 static enum dlm_status reserve(struct bench *b)
 {
     struct dlm_session *s = b->s;
@@ -157,6 +160,8 @@ static enum dlm_status reserve(struct bench *b)
     r->planned_cache = budget.cache;
     r->planned_total = dlm_budget_total(&budget);
     dlm_budget_say(b->ctx, &budget);
+    if (b->plan_only)
+        return DLM_OK;
     enum dlm_status st = dlm_budget_check(b->ctx, &budget, s->device);
     return st ? st
               : dlm_workspace_init(&b->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
@@ -198,12 +203,18 @@ static enum dlm_status profile_vision(struct bench *b)
     return dlm_program_profile(b->vision.largest.program);
 }
 
+/* Of a request of so many tokens, those that see each other both ways. */
+static int64_t both_ways_len(const struct bench *b, int64_t len)
+{
+    return b->s->model->family->has_prefix ? len : 0;
+}
+
 static enum dlm_status run_prefill(struct bench *b)
 {
     const float *features[] = {b->features};
     const int64_t len = b->plan.tokens + b->prompt_tokens;
     const struct dlm_example prompt = {
-        .ids = b->ids, .len = len, .bidirectional_len = len, .num_images = 1,
+        .ids = b->ids, .len = len, .bidirectional_len = both_ways_len(b, len), .num_images = 1,
         .plans = &b->plan, .features = features};
     const struct dlm_sampling greedy = {0};
     int32_t token;
@@ -246,7 +257,8 @@ static enum dlm_status run_step(struct bench *b)
         return DLM_ERR_MEMORY;
     for (int64_t i = 0; i < b->batch; i++)
         rows[i] = (struct dlm_example){.ids = b->ids, .is_label = b->is_label, .len = b->ids_len,
-                                       .bidirectional_len = b->ids_len - SUFFIX_TOKENS,
+                                       .bidirectional_len =
+                                           both_ways_len(b, b->ids_len - SUFFIX_TOKENS),
                                        .num_images = 1, .plans = &b->plan,
                                        .features = features};
     enum dlm_status st = dlm_pass_run(b->pass, &step);
@@ -340,6 +352,7 @@ enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *pa
         .batch = or_default(params->batch, DLM_BENCH_BATCH),
         .repeat = or_default(params->repeat, DLM_BENCH_REPEAT),
         .profile = params->profile,
+        .plan_only = params->plan_only,
         .result = result,
     };
     enum dlm_status st;
@@ -356,9 +369,9 @@ enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *pa
         st = make_plans(&b);
     if (!st)
         st = reserve(&b);
-    if (!st)
+    if (!st && !b.plan_only)
         st = bench_vision(&b);
-    if (!st)
+    if (!st && !b.plan_only)
         st = bench_decoder(&b);
     if (!st) {
         result->peak_device_bytes = dlm_device_peak_bytes(b.s->device);

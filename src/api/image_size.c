@@ -19,10 +19,15 @@ static enum dlm_status check_fixed(const struct dlm_model *m, const struct dlm_b
 static enum dlm_status check_side(const struct dlm_model *m, const struct dlm_base *base,
                                   int64_t asked)
 {
-    const int64_t step = (int64_t)m->processor.patch * m->processor.merge;
+    const bool is_longest = m->processor.size_rule == DLM_SIZE_LONGEST;
+    const int64_t step = is_longest ? 1 : (int64_t)m->processor.patch * m->processor.merge;
 
     if (asked >= step && asked <= DLM_PROCESSOR_MAX_SIZE && asked % step == 0)
         return DLM_OK;
+    if (is_longest)
+        return dlm_fail(m->ctx, DLM_ERR_INVALID, "cannot make images of at most %lld pixels a "
+                        "side: '%s' takes up to %d", (long long)asked, base->key,
+                        DLM_PROCESSOR_MAX_SIZE);
     return dlm_fail(m->ctx, DLM_ERR_INVALID, "cannot make images %lld x %lld: sides of '%s' are "
                     "multiples of %lld, up to %d", (long long)asked, (long long)asked, base->key,
                     (long long)step, DLM_PROCESSOR_MAX_SIZE);

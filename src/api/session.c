@@ -75,7 +75,8 @@ static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_
         st = dlm_session_open_device(ctx, &s->device, &params->compute);
     if (!st)
         st = params->shape
-                 ? dlm_model_open_shape(ctx, &s->model, s->device, params->shape, policy)
+                 ? dlm_model_open_shape(ctx, &s->model, s->device, params->shape,
+                                        params->layers, policy)
                  : dlm_model_open(ctx, &s->model, s->device, s->base.dir, policy);
     if (!st && !params->shape)
         st = dlm_image_size_choose(s->model, &s->base, params->image_size);
@@ -101,8 +102,9 @@ enum dlm_status dlm_session_open_base(struct dlm_ctx *ctx, struct dlm_session **
             info->name, info->driver, dlm_dtype_name(s->model->policy));
     const int64_t side = dlm_image_size_of(s->model);
     if (side > 0)
-        dlm_log(ctx, DLM_LOG_INFO, "images are made %lld x %lld", (long long)side,
-                (long long)side);
+        dlm_log(ctx, DLM_LOG_INFO, s->model->processor.size_rule == DLM_SIZE_LONGEST
+                    ? "images are made to fit into %lld x %lld"
+                    : "images are made %lld x %lld", (long long)side, (long long)side);
     *out = s;
     return DLM_OK;
 }

@@ -34,6 +34,7 @@ struct dlm_session_base {
     const char *dir;  /* what dir: is relative to, or NULL */
     const char *shape;
     int64_t image_size; /* see dlm/image_size.h */
+    int64_t layers; /* with shape: of its decoder at most; 0: all */
     struct dlm_compute compute;
 };
 

@@ -26,22 +26,14 @@ enum dlm_status dlm_train_make_rows(struct dlm_train_call *t)
 static enum dlm_status check_loss(struct dlm_train_call *t)
 {
     const struct dlm_family *family = t->s->model->family;
-    const struct dlm_part words = {.text = "a", .len = 1};
-    const struct dlm_turn turn = {DLM_TURN_USER, &words, 1};
-    struct dlm_input in = {0};
 
-    if (t->doc->training.loss_on != DLM_DOC_LOSS_ON_ALL)
+    if (t->doc->training.loss_on != DLM_DOC_LOSS_ON_ALL || !family->has_prefix)
         return DLM_OK;
-    enum dlm_status st = family->encode(t->ctx, t->s->model, t->s->tok,
-                                        &(struct dlm_conversation){&turn, 1}, NULL, &in);
-    if (!st && in.bidirectional_len) {
-        st = dlm_fail(t->ctx, DLM_ERR_UNSUPPORTED,
-                      "'training.loss_on: all' cannot be trained: %s reads a prompt both ways, so "
-                      "that only answers can be learned", family->model_type);
-        dlm_log(t->ctx, DLM_LOG_HINT, "leave the key out, or write `loss_on: assistant`");
-    }
-    dlm_input_finish(&in);
-    return st;
+    dlm_fail(t->ctx, DLM_ERR_UNSUPPORTED,
+             "'training.loss_on: all' cannot be trained: %s reads a prompt both ways, so that only "
+             "answers can be learned", family->model_type);
+    dlm_log(t->ctx, DLM_LOG_HINT, "leave the key out, or write `loss_on: assistant`");
+    return DLM_ERR_UNSUPPORTED;
 }
 
 static enum dlm_status fit_images(struct dlm_train_call *t)

@@ -33,7 +33,8 @@ struct dlm_processor {
     int64_t min_pixels, max_pixels; /* of DLM_SIZE_AREA */
     int patch, merge;    /* but for DLM_SIZE_FIXED, sides are multiples of patch * merge */
     int temporal_patch;  /* frames that a patch spans; 0: there are none */
-    int pinned;          /* pixel_values are pinned x pinned, whatever the rule; 0: they follow it.
+    int pinned;          /* pixel_values are pinned x pinned, whatever the rule, but for
+                          * DLM_SIZE_LONGEST, where they fit into that; 0: they follow the rule.
                           * Files say so by equal bounds of a square's area */
     enum dlm_resample resample;
     bool do_convert_rgb; /* the transparent colour of an image becomes white */

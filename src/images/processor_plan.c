@@ -46,7 +46,8 @@ static enum dlm_status plan_longest(struct dlm_ctx *ctx, const struct dlm_proces
                                     double *width)
 {
     const double side = (double)p->patch * p->merge;
-    const double ratio = fmax((double)size->height / p->height, (double)size->width / p->width);
+    const int high = p->pinned ? p->pinned : p->height, wide = p->pinned ? p->pinned : p->width;
+    const double ratio = fmax((double)size->height / high, (double)size->width / wide);
 
     *height = size->height;
     *width = size->width;
@@ -83,7 +84,7 @@ enum dlm_status dlm_processor_plan(struct dlm_ctx *ctx, const struct dlm_process
     double width = p->pinned ? p->pinned : p->width;
     enum dlm_status st = DLM_OK;
 
-    if (!p->pinned && p->size_rule != DLM_SIZE_FIXED)
+    if (p->size_rule == DLM_SIZE_LONGEST || (!p->pinned && p->size_rule == DLM_SIZE_AREA))
         st = !p->do_resize                     ? plan_as_is(ctx, p, size, &height, &width)
              : p->size_rule == DLM_SIZE_AREA ? plan_area(ctx, p, size, &height, &width)
                                                : plan_longest(ctx, p, size, &height, &width);
@@ -97,11 +98,10 @@ enum dlm_status dlm_processor_plan(struct dlm_ctx *ctx, const struct dlm_process
 int64_t dlm_processor_max_patches(const struct dlm_processor *p)
 {
     const int64_t side = (int64_t)p->patch * p->merge, area = (int64_t)p->patch * p->patch;
-    const int64_t high = (p->height + side - 1) / side * side;
-    const int64_t wide = (p->width + side - 1) / side * side;
+    const int64_t high = p->pinned ? p->pinned : p->height;
+    const int64_t wide = p->pinned ? p->pinned : p->width;
+    const int64_t box = (high + side - 1) / side * side * ((wide + side - 1) / side * side);
 
-    if (p->pinned)
-        return (int64_t)p->pinned * p->pinned / area;
     /* an image of extreme proportions may have more pixels than the bounds say */
-    return (p->size_rule == DLM_SIZE_AREA ? DLM_IMAGE_MAX_PIXELS : high * wide) / area;
+    return (p->size_rule == DLM_SIZE_AREA && !p->pinned ? DLM_IMAGE_MAX_PIXELS : box) / area;
 }

@@ -275,8 +275,8 @@ static enum dlm_status read_file_dtype(struct dlm_ctx *ctx, const json_t *config
 
 static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model **out,
                                           struct dlm_device *device, const json_t *config,
-                                          const char *path, enum dlm_dtype file,
-                                          enum dlm_dtype policy)
+                                          const char *path, int64_t layers,
+                                          enum dlm_dtype file, enum dlm_dtype policy)
 {
     struct dlm_model *m = NULL;
 
@@ -286,6 +286,8 @@ static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model 
         return st;
     m->device = device;
     m->policy = policy;
+    if (layers)
+        m->decoder.config.layers = DLM_MIN(layers, m->decoder.config.layers);
     st = dlm_weights_create(ctx, &m->weights, device, policy, NULL, &m->family->names);
     if (!st)
         m->weights->file_dtype = file < DLM_DTYPE_COUNT ? file : policy;
@@ -297,9 +299,10 @@ static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model 
     return st;
 }
 
-enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **out,
-                                      struct dlm_device *device, const json_t *config,
-                                      const char *path, enum dlm_dtype policy)
+/* With at most `layers` layers of the decoder, if not 0. */
+static enum dlm_status open_config(struct dlm_ctx *ctx, struct dlm_model **out,
+                                   struct dlm_device *device, const json_t *config,
+                                   const char *path, int64_t layers, enum dlm_dtype policy)
 {
     enum dlm_dtype file;
 
@@ -309,15 +312,22 @@ enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **ou
         return st;
     if (policy < DLM_DTYPE_COUNT || file != DLM_DTYPE_F32) {
         const enum dlm_dtype otherwise = file < DLM_DTYPE_COUNT ? file : DLM_DTYPE_BF16;
-        return open_without_files(ctx, out, device, config, path, file,
+        return open_without_files(ctx, out, device, config, path, layers, file,
                                   policy < DLM_DTYPE_COUNT ? policy : otherwise);
     }
     /* which policy f32 files get depends on their size */
-    st = open_without_files(ctx, out, device, config, path, file, DLM_DTYPE_F32);
+    st = open_without_files(ctx, out, device, config, path, layers, file, DLM_DTYPE_F32);
     if (st || dlm_weights_bytes((*out)->weights, DLM_WEIGHT_GROUPS_ALL) <= LARGE_F32_BYTES)
         return st;
     dlm_model_destroy(out);
-    return open_without_files(ctx, out, device, config, path, file, DLM_DTYPE_BF16);
+    return open_without_files(ctx, out, device, config, path, layers, file, DLM_DTYPE_BF16);
+}
+
+enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **out,
+                                      struct dlm_device *device, const json_t *config,
+                                      const char *path, enum dlm_dtype policy)
+{
+    return open_config(ctx, out, device, config, path, 0, policy);
 }
 
 /* The config.json of a shape; owned, NULL without memory. */
@@ -332,7 +342,7 @@ static json_t *shape_config(const struct dlm_family *family, const struct dlm_mo
 }
 
 enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
-                                     struct dlm_device *device, const char *shape,
+                                     struct dlm_device *device, const char *shape, int64_t layers,
                                      enum dlm_dtype policy)
 {
     *out = NULL;
@@ -342,7 +352,7 @@ enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out
                 continue;
             json_t *config = shape_config(families[i], s);
             enum dlm_status st =
-                config ? dlm_model_open_config(ctx, out, device, config, shape, policy)
+                config ? open_config(ctx, out, device, config, shape, layers, policy)
                        : DLM_ERR_MEMORY;
             json_decref(config);
             return st;

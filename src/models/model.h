@@ -89,6 +89,7 @@ struct dlm_family {
     bool has_one_image_size; /* plan_image does not ask for the size */
     bool has_one_image;   /* a document's row shows no more than one */
     bool has_system_turn; /* encode takes one */
+    bool has_prefix; /* images and request see each other both ways: they cannot be learned */
     /* What an image of this size becomes. No pixels, no weights: DLM_ERR_INVALID is a size that
      * the family refuses. */
     enum dlm_status (*plan_image)(struct dlm_ctx *ctx, const struct dlm_model *m,
@@ -147,9 +148,10 @@ enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **ou
 enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **out,
                                       const char *dir) DLM_CHECK_RESULT;
 
-/* Random weights in a known shape ("paligemma-3b-224"), for bench. */
+/* Random weights in a known shape ("paligemma-3b-224"), for bench. layers: of the decoder at most;
+ * 0: all. */
 enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
-                                     struct dlm_device *device, const char *shape,
+                                     struct dlm_device *device, const char *shape, int64_t layers,
                                      enum dlm_dtype policy) DLM_CHECK_RESULT;
 void dlm_model_destroy(struct dlm_model **model);
 

@@ -272,6 +272,7 @@ const struct dlm_family dlm_family_paligemma = {
     .add_tokens = dlm_paligemma_add_tokens,
     .has_one_image_size = true,
     .has_one_image = true,
+    .has_prefix = true,
     .plan_image = paligemma_plan_image,
     .fill_patches = paligemma_fill_patches,
     .encode = dlm_paligemma_encode,

@@ -83,6 +83,35 @@ static void profile(void)
     CHECK(num[1] > 0);
 }
 
+/* A shape of which no run is possible here is planned nevertheless, whole and with fewer layers; an
+ * image is as large as the processor takes it. */
+static void plan(struct dlm_ctx *ctx)
+{
+    const struct dlm_compute cpu = {.backend = DLM_BACKEND_CPU, .precision = DLM_PRECISION_BF16};
+    /* of a decoder layer: q and o, k and v, three of the MLP; its norms stay f32 */
+    const uint64_t layer = 2 * (2 * 5120 * 4096 + 2 * 5120 * 1024 + 3ull * 5120 * 32768);
+    struct dlm_bench_result whole, three, two;
+    struct dlm_bench_params params = {
+        .shape = "mistral-small-24b", .compute = cpu, .plan_only = true};
+
+    check_case("plans of 24 billion parameters");
+    CHECK_INT(dlm_bench(ctx, &params, &whole), DLM_OK);
+    params.layers = 3;
+    CHECK_INT(dlm_bench(ctx, &params, &three), DLM_OK);
+    params.layers = 2;
+    CHECK_INT(dlm_bench(ctx, &params, &two), DLM_OK);
+    CHECK_INT(whole.image_tokens, 3025);
+    /* the tower goes before the others come: layers, embedding and head; and a projector */
+    const uint64_t decoder = 40 * layer + 2 * 2 * 131072ull * 5120;
+    CHECK(whole.planned_weights > decoder && whole.planned_weights < decoder + (128 << 20));
+    const uint64_t more = three.planned_weights - two.planned_weights;
+    CHECK(more >= layer && more < layer + (layer >> 10));
+    CHECK(two.vision.seconds == 0 && two.train_step.seconds == 0 && !two.peak_device_bytes);
+    dlm_bench_result_finish(&whole);
+    dlm_bench_result_finish(&three);
+    dlm_bench_result_finish(&two);
+}
+
 static void refuse(struct dlm_ctx *ctx, const char *name, const struct dlm_bench_params *params,
                    enum dlm_status want)
 {
@@ -104,7 +133,10 @@ int main(void)
     bench_base(ctx, "f32_old");
     bench_base(ctx, "bf16_new");
     bench_base(ctx, "f16_patch7");
+    bench_base(ctx, "qwen2_vl_bf16_new");
+    bench_base(ctx, "mistral3_f16_merge3");
     profile();
+    plan(ctx);
     refuse(ctx, "nothing", &(struct dlm_bench_params){.compute = cpu}, DLM_ERR_INVALID);
     refuse(ctx, "two", &(struct dlm_bench_params){.base = "dir:.", .shape = "x", .compute = cpu},
            DLM_ERR_INVALID);

@@ -40,11 +40,33 @@ static void expect(const char *dir, const struct dlm_base_row *row, int64_t aske
     dlm_model_destroy(&m);
 }
 
+/* An image of 60 x 30, by a longest edge. */
+static void expect_shrunk(const char *dir, int64_t asked, int width, int height)
+{
+    char key[] = "the base";
+    const struct dlm_base base = {.key = key};
+    const struct dlm_image_size size = {60, 30, "x.png"};
+    struct dlm_model *m = NULL;
+    struct dlm_image_plan plan;
+
+    if (!CHECK(!dlm_model_read_folder(ctx, &m, dir)))
+        return;
+    CHECK(!dlm_image_size_choose(m, &base, asked));
+    CHECK_INT(dlm_image_size_of(m), asked);
+    CHECK(!m->family->plan_image(ctx, m, &size, &plan));
+    CHECK_INT(plan.pixels.width, width);
+    CHECK_INT(plan.pixels.height, height);
+    const int64_t most = (asked + 13) / 14 * 2;
+    CHECK_INT(m->tower.max_patches, most * most);
+    dlm_model_destroy(&m);
+}
+
 static void test_choice(void)
 {
     const struct dlm_base_row row = {.key = "a row", .target_height = 56, .target_width = 56};
-    char any[1024], one[1024];
+    char any[1024], one[1024], edge[1024];
 
+    snprintf(edge, sizeof(edge), "%s/golden/models/mistral3_f32_old/base", check_data_dir());
     snprintf(any, sizeof(any), "%s/golden/models/qwen2_vl_f32_old/base", check_data_dir());
     snprintf(one, sizeof(one), "%s/golden/models/f32_old/base", check_data_dir());
     check_case("a base without a size of its own");
@@ -59,6 +81,14 @@ static void test_choice(void)
     expect(any, &row, DLM_IMAGE_SIZE_PINNED, 56, NULL);
     expect(any, &row, DLM_IMAGE_SIZE_NATIVE, DLM_IMAGE_SIZE_NATIVE, NULL);
     expect(any, &row, 42, 42, NULL);
+    check_case("a base that goes by the longest edge");
+    expect(edge, NULL, DLM_IMAGE_SIZE_BASE, DLM_IMAGE_SIZE_NATIVE, NULL);
+    expect(edge, &row, DLM_IMAGE_SIZE_BASE, DLM_IMAGE_SIZE_NATIVE, NULL);
+    expect(edge, &row, DLM_IMAGE_SIZE_PINNED, 0, "'the base' has no pinned image size");
+    expect(edge, NULL, 1 << 15, 0, "takes up to 16384");
+    expect_shrunk(edge, 56, 56, 28); /* as its file says */
+    expect_shrunk(edge, 40, 42, 28); /* 40 x 20 in patches of 14 */
+    expect_shrunk(edge, 13, 14, 14);
     check_case("a base with images of one size");
     expect(one, NULL, DLM_IMAGE_SIZE_BASE, 0, NULL);
     expect(one, &row, DLM_IMAGE_SIZE_PINNED, 0, NULL);

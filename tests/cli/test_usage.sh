@@ -48,6 +48,15 @@ out_has "(0 to 100; default the base's generation_config.json, else 0)"
 run_ dlm bench --help
 out_has "tokens to generate (1 to 1048576; default 32)"
 
+case_ "bench: a plan runs nothing, layers are a shape's"
+run_ dlm bench --shape mistral-small-24b --layers 1 --plan --backend cpu
+status_is 0
+out_has "planned_total"
+holds_ sh -c "! grep -q prefill out"
+run_ dlm bench --base x --layers 1
+status_is 2
+err_is "dlm: --layers needs --shape" "try 'dlm bench --help'"
+
 case_ "unknown command"
 run_ dlm frobnicate
 status_is 2

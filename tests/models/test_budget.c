@@ -157,13 +157,15 @@ static void test_null(void)
     if (!CHECK(!dlm_device_open(ctx, &null, &params)))
         return;
     CHECK(!getrusage(RUSAGE_SELF, &before));
-    bool ok = CHECK(!dlm_model_open_shape(ctx, &m, null, "paligemma-3b-224", DLM_DTYPE_BF16)) &&
+    bool ok = CHECK(!dlm_model_open_shape(ctx, &m, null, "paligemma-3b-224", 0,
+                                          DLM_DTYPE_BF16)) &&
               measure_model(m, &of_null);
     CHECK(!getrusage(RUSAGE_SELF, &after));
     CHECK(after.ru_maxrss - before.ru_maxrss < 64 << 10); /* KiB */
     CHECK_INT(dlm_device_peak_bytes(null), 0);
     dlm_model_destroy(&m);
-    if (ok && CHECK(!dlm_model_open_shape(ctx, &m, cpu, "paligemma-3b-224", DLM_DTYPE_BF16)) &&
+    if (ok && CHECK(!dlm_model_open_shape(ctx, &m, cpu, "paligemma-3b-224", 0,
+                                          DLM_DTYPE_BF16)) &&
         measure_model(m, &of_cpu))
         CHECK(!memcmp(&of_cpu, &of_null, sizeof(of_cpu)));
     dlm_model_destroy(&m);

@@ -20,6 +20,8 @@ static const struct dlm_option options[] = {
      .help = "base model: a registry key, hf:org/name or dir:PATH"},
     {"shape", .type = DLM_OPTION_STRING, .value = "NAME", .offset = AT(shape),
      .help = "random weights in the shape of paligemma-3b-224, no checkpoint"},
+    {"layers", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 512, .offset = AT(layers),
+     .help = "that many of the shape's decoder layers", .otherwise = "all"},
     {"prompt-tokens", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 1 << 20,
      .offset = AT(prompt_tokens), .help = "text tokens beside the image's"},
     {"decode-tokens", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 1 << 20,
@@ -30,6 +32,8 @@ static const struct dlm_option options[] = {
      .help = "runs of each part; the best counts"},
     {"profile", .type = DLM_OPTION_FLAG, .offset = AT(profile),
      .help = "with --verbose: the seconds of each kernel"},
+    {"plan", .type = DLM_OPTION_FLAG, .offset = AT(plan_only),
+     .help = "print the planned memory, run nothing"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
      .help = "print JSON"},
     DLM_COMPUTE_OPTIONS(struct args, params.compute),
@@ -117,6 +121,10 @@ static int run(struct dlm_cli *cli, const void *args)
 
     if (!a->params.base == !a->params.shape) {
         dlm_options_usage_error("bench", "give either --base or --shape");
+        return DLM_EXIT_USAGE;
+    }
+    if (a->params.layers && !a->params.shape) {
+        dlm_options_usage_error("bench", "--layers needs --shape");
         return DLM_EXIT_USAGE;
     }
     enum dlm_status st = dlm_bench(cli->ctx, &a->params, &result);
