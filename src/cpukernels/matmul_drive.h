@@ -8,6 +8,9 @@
 #ifndef DLM_CPUKERNELS_MATMUL_DRIVE_H
 #define DLM_CPUKERNELS_MATMUL_DRIVE_H
 
+#include <stdbool.h>
+#include <string.h>
+
 #include "cpukernels/cpukernels.h"
 #include "cpukernels/matmul_tile.h"
 
@@ -137,7 +140,19 @@ DLM_INLINE struct drive_block drive_pack(const struct drive *d, const struct dri
     };
 }
 
-/* All rows of the item past one block of W. */
+/* All of x's rows [row, row + num) are marked as zeros. */
+DLM_INLINE bool drive_is_zero(const struct drive *d, uint32_t row, uint32_t num)
+{
+    const size_t stride = dlm_matmul_round_stride(d->depth, d->e->a_bytes);
+    const char *mark = d->x + row * stride + dlm_matmul_round_mark(stride);
+    uint32_t is_zero = 1;
+
+    for (uint32_t r = 0; r < num && is_zero; r++)
+        memcpy(&is_zero, mark + r * stride, sizeof(is_zero));
+    return is_zero;
+}
+
+/* All rows of the item past one block of W, which is not looked at for rows of zeros. */
 DLM_INLINE void drive_block_rows(const struct drive *d, const struct drive_source *s,
                                  const struct drive_block *b, const char *a, size_t stride,
                                  struct dlm_tile_ahead *ahead)
@@ -147,12 +162,16 @@ DLM_INLINE void drive_block_rows(const struct drive *d, const struct drive_sourc
     for (uint32_t g = 0; g < groups; g++) {
         const uint32_t r0 = dlm_matmul_part(d->rows, groups, g);
         const uint32_t rows = dlm_matmul_part(d->rows, groups, g + 1) - r0;
+        const bool is_zero = drive_is_zero(d, d->row0 + r0, rows);
+        if (is_zero)
+            memset(d->tile, 0, rows * DLM_MATMUL_TILE_COLS * sizeof(*d->tile));
         for (uint32_t i = 0; i < s->panels; i += 2) {
             const char *b0 = b->data + i * b->panel_bytes;
             const char *b1 = i + 1 < s->panels ? b0 + b->panel_bytes : b0;
             const uint32_t col = (s->panel0 + i) * DLM_PANEL_COLS;
             const uint32_t cols = DLM_MIN(d->cols - col, (uint32_t)DLM_MATMUL_TILE_COLS);
-            d->e->tile(rows, a + r0 * stride, stride, b0, b1, s->depth, ahead, d->tile);
+            if (!is_zero)
+                d->e->tile(rows, a + r0 * stride, stride, b0, b1, s->depth, ahead, d->tile);
             dlm_tile_write(&d->out, d->tile, d->row0 + r0, rows, col, cols, s->depth0 == 0);
         }
     }
@@ -237,12 +256,14 @@ DLM_INLINE void drive_item(const struct drive_engine *e, const struct dlm_cpu_ca
 
     drive_bind(&d, call);
     const size_t stride = dlm_matmul_round_stride(d.depth, e->a_bytes);
+    const bool is_zero = drive_is_zero(&d, d.row0, d.rows);
     for (uint32_t part = 0; part < d.parts; part++) {
         const char *a = d.x + d.row0 * stride + drive_part(&d, part) * e->a_bytes;
         for (uint32_t block = 0; block < d.blocks; block++) {
             const struct drive_source s = drive_source(&d, part, block);
             struct dlm_tile_ahead ahead = drive_next(&d, call, item, part, block);
-            const struct drive_block b = drive_pack(&d, &s);
+            const struct drive_block b = is_zero ? (struct drive_block){.data = d.w}
+                                                 : drive_pack(&d, &s);
             drive_block_rows(&d, &s, &b, a, stride, &ahead);
         }
     }

@@ -154,7 +154,17 @@ void DLM_CPU_KERNEL(matmul_panel_bwd_f16)(const struct dlm_cpu_call *call, int64
     drive_item(&engine, call, item);
 }
 
-/* x: [m, k] f32, rows of 16 an item; out: bf16 or f32, zeros after k. */
+static uint32_t is_zero_row(const float *x, uint32_t len)
+{
+    uint32_t bits = 0;
+
+#pragma omp simd reduction(| : bits)
+    for (uint32_t i = 0; i < len; i++)
+        bits |= dlm_as_u32_(x[i]) << 1; /* without the sign */
+    return bits == 0;
+}
+
+/* x: [m, k] f32, rows of 16 an item; out: bf16 or f32, zeros after k, then the row's mark. */
 void DLM_CPU_KERNEL(matmul_panel_round)(const struct dlm_cpu_call *call, int64_t item)
 {
     const struct dlm_matmul_panel_params *p = call->params;
@@ -166,14 +176,15 @@ void DLM_CPU_KERNEL(matmul_panel_round)(const struct dlm_cpu_call *call, int64_t
 
     for (uint32_t row = row0; row < row1; row++) {
         const float *x = (const float *)call->buffers[0] + (size_t)row * p->x_stride;
+        const uint32_t is_zero = is_zero_row(x, p->k);
         void *out = (char *)call->buffers[1] + row * stride;
-        if (is_wide) {
-            dlm_round_row(out, x, p->k, stride / elem_bytes, p->round_x);
-            continue;
-        }
         uint16_t *half = out;
-        for (uint32_t i = 0; i < p->k; i++)
+        if (is_wide)
+            dlm_round_row(out, x, p->k, stride / elem_bytes, p->round_x);
+        for (uint32_t i = 0; !is_wide && i < p->k; i++)
             half[i] = (uint16_t)dlm_f32_to_bf16(x[i]); /* 16 bits */
-        memset(half + p->k, 0, stride - p->k * elem_bytes);
+        if (!is_wide)
+            memset(half + p->k, 0, stride - p->k * elem_bytes);
+        memcpy((char *)out + dlm_matmul_round_mark(stride), &is_zero, sizeof(is_zero));
     }
 }

@@ -286,7 +286,8 @@ enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_
     memset(g->positions, 0, (size_t)g->prefill.tokens * sizeof(*g->positions));
     g->model->family->positions(g->model, prompt, g->positions, &g->next);
     int32_t *ids = dlm_slot_data(g->prefill.ids);
-    memset(ids, 0, (size_t)g->prefill.tokens * sizeof(*ids));
+    for (int64_t i = 0; i < g->prefill.tokens; i++)
+        ids[i] = DLM_NO_ID;
     dlm_image_room_place(g->model, &g->params.room, prompt, 0, ids, NULL, 0);
     memcpy(dlm_slot_data(g->prefill.keep), &last, sizeof(last));
     if (prompt->num_images)

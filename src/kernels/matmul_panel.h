@@ -16,7 +16,8 @@
  * x of fwd and bwd is what matmul_panel_round made of it (dlm_matmul_round_bytes()): bf16 for the
  * bf16 engines, and with DLM_MATMUL_ROUND_F32 f32, rounded as round_x says, for the f32 ones. One
  * copy serves all matmuls that read the same x. x of vec and of matmul_panel_round is f32 with row
- * stride x_stride.
+ * stride x_stride. Rows of zeros, as padding is, are marked in it: the products of a register tile
+ * of them are zeros that nobody computes.
  *
  * Dispatch: groups = {items, 1, 1}, scratch_bytes as given below. */
 #ifndef DLM_KERNELS_MATMUL_PANEL_H
@@ -116,6 +117,12 @@ static inline size_t dlm_matmul_vec_scratch(const struct dlm_matmul_panel_params
 static inline size_t dlm_matmul_round_stride(uint32_t k, size_t elem_bytes) /* in bytes */
 {
     return (size_t)dlm_panel_padded_k(k) * elem_bytes + DLM_MATMUL_ROW_PAD;
+}
+
+/* Where a copied row of `stride` bytes says, in the space behind it, whether all of x is zero. */
+static inline size_t dlm_matmul_round_mark(size_t stride)
+{
+    return stride - sizeof(uint32_t);
 }
 
 static inline size_t dlm_matmul_round_bytes(uint32_t m, uint32_t k, size_t elem_bytes)

@@ -40,10 +40,14 @@ void dlm_decoder_finish(struct dlm_decoder *d);
 enum dlm_status dlm_decoder_list_linears(struct dlm_ctx *ctx, struct dlm_decoder *d,
                                          struct dlm_linear_list *list) DLM_CHECK_RESULT;
 
+/* The id of padding: no token and no slot. Its rows are zeros through all blocks (norms without
+ * bias give none, attention leaves them out), which the CPU's products with weights pass over. */
+#define DLM_NO_ID INT32_MIN
+
 /* Inputs of a pass over B rows of T tokens, R = B * T. */
 struct dlm_decoder_inputs {
     int64_t batch, tokens;
-    struct dlm_tensor *ids;      /* i32 [R], negative: feature slot -1 - id */
+    struct dlm_tensor *ids;      /* i32 [R], negative: feature slot -1 - id, or DLM_NO_ID */
     struct dlm_tensor *features; /* f32 [F, hidden] or NULL */
     struct dlm_tensor *slot_rows; /* i32 [F]: for the features' gradient, or NULL */
     struct dlm_tensor *cos, *sin; /* f32 [R, head_dim / 2] */

@@ -214,6 +214,7 @@ static void begin_layout(const struct dlm_pass *p, struct layout *at)
 
     memset(p->slots.step_data, 0, p->slots.step_bytes);
     memset(p->positions, 0, (size_t)num_rows(p) * sizeof(*p->positions));
+    fill(at->views.ids, num_rows(p), DLM_NO_ID);
     fill(at->views.keep_back, num_rows(p), -1);
     fill(at->views.keep, p->params.labels, -1);
     fill(at->views.labels, p->params.labels, -1);

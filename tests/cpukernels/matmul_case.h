@@ -19,6 +19,7 @@ struct matmul_case {
     uint32_t x_pad, y_pad; /* added to the row strides */
     enum case_c c;
     bool has_bias; /* fwd only */
+    uint32_t zero, num_zero; /* x's rows of zeros, and one behind but for its last element */
     float alpha;
     uint32_t round_x;
 };
@@ -119,6 +120,11 @@ static inline struct matmul_data *case_create(const struct matmul_case *shape, b
     d->x = case_alloc((size_t)shape->m * d->x_stride * sizeof(float));
     for (size_t i = 0; i < (size_t)shape->m * d->x_stride; i++)
         d->x[i] = i % d->x_stride < d->depth ? case_random(&rng) : NAN;
+    for (size_t i = 0; shape->num_zero && i < (shape->num_zero + 1) * (size_t)d->depth; i++) {
+        const size_t row = shape->zero + i / d->depth, col = i % d->depth;
+        if (row < shape->zero + shape->num_zero || col + 1 < d->depth)
+            d->x[row * d->x_stride + col] = i % 2 ? -0.0f : 0.0f;
+    }
     d->c = case_alloc((size_t)shape->m * d->c_stride * sizeof(float));
     for (size_t i = 0; i < (size_t)shape->m * d->c_stride; i++)
         d->c[i] = case_random(&rng);

@@ -22,6 +22,9 @@ static const struct matmul_case cases[] = {
     {.m = 14, .n = 47, .k = 5001, .alpha = 3.0f, .c = CASE_C_IN_PLACE, .has_bias = true},
     {.m = 18, .n = 2600, .k = 50, .alpha = 0.5f, .y_pad = 2},
     {.m = 18, .n = 50, .k = 2400, .alpha = 0.5f, .y_pad = 2},
+    {.m = 300, .n = 100, .k = 95, .alpha = -2.0f, .has_bias = true, .zero = 3, .num_zero = 270},
+    {.m = 61, .n = 40, .k = 64, .alpha = 1.0f, .c = CASE_C_IN_PLACE, .zero = 30, .num_zero = 30},
+    {.m = 600, .n = 40, .k = 2400, .alpha = 1.0f, .c = CASE_C_OTHER, .zero = 10, .num_zero = 589},
     {.m = 2, .n = 2049, .k = 2050, .alpha = 1.0f, .has_bias = true, .c = CASE_C_OTHER},
     {.m = 4, .n = 77, .k = 130, .alpha = 1.5f, .c = CASE_C_IN_PLACE, .has_bias = true},
 };
@@ -284,6 +287,33 @@ static void test_all_halves(void)
     free(w);
 }
 
+/* Infinity times zero would be NaN: rows of zeros do not meet the weights. */
+static void test_zeros(void)
+{
+    const struct matmul_case shape = {.m = 64, .n = 40, .k = 48, .alpha = 1.0f};
+
+    check_case("rows of zeros are passed over");
+    for (size_t i = 0; i < DLM_ARRAY_LEN(isas) * 2; i++) {
+        struct machine machine;
+        struct matmul_data *d = case_create(&shape, i % 2, DLM_DTYPE_BF16);
+        float *y = case_alloc(d->y_len * sizeof(float));
+        bool is_zero = true;
+        if (!CHECK(machine_open(&machine, &isas[i / 2], 1)))
+            exit(1);
+        for (size_t at = 0; at < d->panel_bytes; at += 2)
+            memcpy((char *)d->panels + at, &(uint16_t){0x7f80}, 2);
+        memset(d->x + 32 * d->x_stride, 0, 32 * d->x_stride * sizeof(float));
+        run_case(&machine, d, d->is_bwd ? "matmul_panel_bwd_bf16" : "matmul_panel_fwd_bf16", false,
+                 y);
+        for (size_t at = 44 * d->y_stride; at < 64 * d->y_stride; at++) /* a tile is up to 12 */
+            is_zero = is_zero && y[at] == 0;
+        CHECK(is_zero && isnan(y[0]));
+        free(y);
+        case_destroy(d);
+        machine_close(&machine);
+    }
+}
+
 int main(void)
 {
     uint32_t seen = UINT32_MAX;
@@ -292,5 +322,6 @@ int main(void)
     for (size_t i = 0; i < DLM_ARRAY_LEN(isas); i++)
         check_isa(&isas[i], &seen);
     test_all_halves();
+    test_zeros();
     return check_summary();
 }

@@ -74,11 +74,18 @@ static inline void fixture_close(struct fixture *f)
     dlm_ctx_destroy(&f->ctx);
 }
 
-/* images/one.png and two.png, by turns, through the tower. */
+/* images/one.png and two.png, by turns. */
+static inline const char *fixture_image(const struct fixture *f, int i)
+{
+    return fixture_path(f, i % 2 ? "images/two.png" : "images/one.png");
+}
+
+/* The images through the tower. */
 static inline bool fixture_see(struct fixture *f)
 {
     struct dlm_workspace workspace = {0};
-    bool ok = CHECK(!dlm_vision_init(&f->vision, f->model, f->lora, f->plans[0].patches));
+    const int64_t patches = DLM_MAX(f->plans[0].patches, f->plans[1].patches);
+    bool ok = CHECK(!dlm_vision_init(&f->vision, f->model, f->lora, patches));
 
     f->has_vision = true;
     ok = ok && CHECK(!dlm_workspace_init(&workspace, f->device, &f->vision.largest.plan, 1)) &&
@@ -89,8 +96,7 @@ static inline bool fixture_see(struct fixture *f)
         float *features = calloc(dlm_image_plan_features_len(f->model, &f->plans[i]),
                                  sizeof(float));
         ok = CHECK(pixels && features) &&
-             CHECK(!dlm_image_load(f->ctx, &image,
-                                   fixture_path(f, i % 2 ? "images/two.png" : "images/one.png"))) &&
+             CHECK(!dlm_image_load(f->ctx, &image, fixture_image(f, i))) &&
              CHECK(!dlm_preprocess(f->ctx, &f->model->processor, &image, &f->plans[i].pixels,
                                    pixels)) &&
              CHECK(!dlm_vision_run(&f->vision, &f->plans[i], pixels, features));
@@ -127,7 +133,7 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
              CHECK(!dlm_model_read_lora(f->model, &f->lora, adapter));
     dlm_adapter_destroy(&adapter);
     for (int i = 0; ok && i < FIXTURE_MAX_IMAGES; i++)
-        ok = CHECK(!f->model->family->plan_image(f->ctx, f->model, NULL, &f->plans[i]));
+        ok = CHECK(!dlm_image_plan_file(f->model, fixture_image(f, i), "image", &f->plans[i]));
     ok = ok && CHECK(!dlm_weights_load(f->model->weights,
                                        params->no_tower ? DLM_WEIGHT_GROUPS_NO_TOWER
                                                         : DLM_WEIGHT_GROUPS_ALL));

@@ -1,5 +1,5 @@
 /* How rows are put into programs must not matter: padding, the size of a micro-batch and the order
- * of the rows in it, with dropout too; and the base alone is the base. */
+ * of its rows, which have unequal lengths, with dropout too; and the base alone is the base. */
 #include "tests/train/fixture.h"
 
 #define NUM 4
@@ -15,7 +15,7 @@ struct result {
 static bool run_all(struct fixture *f, const struct dlm_example *list, int64_t batch, int64_t extra,
                     bool backwards, bool with_tower, struct result *r)
 {
-    const int64_t labels = fixture_pass_params(f, list, NUM).labels;
+    const struct dlm_pass_params all = fixture_pass_params(f, list, NUM);
     bool ok = fixture_clear_grads(f);
 
     r->grads = NULL;
@@ -28,12 +28,13 @@ static bool run_all(struct fixture *f, const struct dlm_example *list, int64_t b
         params.tokens += extra;
         params.labels += extra;
         params.room.slices += extra > 0;
-        params.room.patches = f->model->tower.max_patches;
+        params.room.patches = all.room.patches;
         params.backward = true;
         params.dropout = f->lora->params.dropout > 0;
         params.with_tower = with_tower;
         const struct dlm_pass_step step = {.examples = part, .num = batch,
-                                           .weight = 1.0f / (float)labels, .seed = 11, .step = 2};
+                                           .weight = 1.0f / (float)all.labels, .seed = 11,
+                                           .step = 2};
         ok = fixture_run(f, &params, &step, false, got, NULL);
         for (int64_t i = 0, from = 0; ok && i < batch; i++) {
             const int64_t n = dlm_count_labels(part[i].is_label, part[i].len);
@@ -67,7 +68,9 @@ static void compare_ways(enum dlm_backend_kind backend, struct fixture *f, bool 
 
     /* text, image, image, image: an image's number is not its row's */
     for (size_t i = 0; i < NUM; i++)
-        list[i] = fixture_example(f, (i + 2) % NUM, 10);
+        list[i] = fixture_example(f, (i + 2) % NUM, 4 + 3 * (int64_t)i);
+    for (size_t i = 1; i < NUM; i++)
+        CHECK(list[i].len != list[i - 1].len);
     const int64_t labels = fixture_pass_params(f, list, NUM).labels;
     if (!run_all(f, list, ways[0].batch, ways[0].extra, false, with_tower, &first))
         return;
@@ -118,7 +121,12 @@ static void run_backend(enum dlm_backend_kind backend)
         const char *name, *adapter;
         bool with_tower;
     } cases[] = {
-        {"f16_patch7", "adapter", false}, {"bf16_new", "adapter_wide", true}};
+        {"f16_patch7", "adapter", false},
+        {"bf16_new", "adapter_wide", true},
+        {"qwen2_vl_f16_merge3", "adapter", false},
+        {"qwen2_vl_bf16_new", "adapter_wide", true},
+        {"mistral3_bf16_new", "adapter_wide", true},
+    };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fixture f;
