@@ -29,6 +29,21 @@ static const struct dlm_family *const families[] = {
 #undef FAMILY_ROW
 };
 
+static enum dlm_status fail_unknown(struct dlm_ctx *ctx, const char *path, const char *type)
+{
+    struct dlm_str known = {0};
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(families); i++)
+        st = dlm_str_appendf(ctx, &known, "%s%s", i ? ", " : "", families[i]->model_type);
+    if (!st)
+        st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
+                      "cannot load '%s': model_type '%s' is not supported (%s are)", path,
+                      type ? type : "(none)", dlm_str_text(&known));
+    dlm_str_finish(&known);
+    return st;
+}
+
 static enum dlm_status find_family(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    const struct dlm_family **family)
 {
@@ -45,9 +60,7 @@ static enum dlm_status find_family(struct dlm_ctx *ctx, const json_t *config, co
             *family = families[i];
             return DLM_OK;
         }
-    return dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
-                    "cannot load '%s': model_type '%s' is not supported (the first known is '%s')",
-                    path, type ? type : "(none)", families[0]->model_type);
+    return fail_unknown(ctx, path, type);
 }
 
 /* As transformers does: what ends an answer and how it is chosen is said by generation_config.json

@@ -119,6 +119,21 @@ static void test_refused(void)
                                           "(only false is)"));
 }
 
+/* Every family is named. */
+static void test_unknown(void)
+{
+#define FAMILY_TYPE(name) dlm_family_##name.model_type,
+    const char *const types[] = {DLM_FAMILY_LIST(FAMILY_TYPE)};
+#undef FAMILY_TYPE
+
+    check_case("a family that is not known");
+    put_config("", "model_type", "\"llava\"");
+    CHECK_INT(open_base(), DLM_ERR_UNSUPPORTED);
+    CHECK(strstr(dlm_ctx_last_error(ctx), "model_type 'llava' is not supported ("));
+    for (size_t i = 0; i < DLM_ARRAY_LEN(types); i++)
+        CHECK(strstr(dlm_ctx_last_error(ctx), types[i]));
+}
+
 static void test_accepted(void)
 {
     static const struct change list[] = {
@@ -473,7 +488,8 @@ int main(void)
     if (CHECK(!dlm_device_open(ctx, &device, &cpu))) {
         copy_base();
         test_refused();
-        test_accepted();
+        test_unknown();
+    test_accepted();
         test_stops();
         test_processor();
         test_tensors();
