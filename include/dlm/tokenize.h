@@ -13,17 +13,18 @@
 extern "C" {
 #endif
 
-/* Exactly one of base and tokenizer is given. Borrows everything until return. */
+/* Exactly one of base, document and tokenizer is given. Borrows everything until return. */
 struct dlm_encoder_params {
     const char *base;      /* registry key, "hf:org/name" or "dir:PATH" */
     const char *tokenizer; /* path of a tokenizer.json or tekken.json; no images then, unless raw */
     bool raw;              /* the ids of the text alone, as the `tokenizers` library gives them */
     const char *const *images; /* files shown with the text (they are not read, but must exist) */
     size_t num_images;
-    const char *system; /* system prompt; NULL: what the base's template says */
+    const char *system; /* system prompt; NULL: the document's, else what the template says */
     const char *target; /* the answer, which follows the text; NULL: the input ends where it would
                          * begin */
-    int64_t image_size; /* see dlm/image_size.h */
+    int64_t image_size; /* see dlm/image_size.h; DLM_IMAGE_SIZE_BASE: what the document says, too */
+    const char *document; /* path of a .dlm: its base */
 };
 
 struct dlm_encoder;

@@ -10,6 +10,14 @@ static struct dlm_part text_part(const char *text)
     return (struct dlm_part){.kind = DLM_PART_TEXT, .text = text, .len = strlen(text)};
 }
 
+bool dlm_request_can_say_system(const struct dlm_model *model)
+{
+    if (!model->family->has_system_turn)
+        dlm_log(model->ctx, DLM_LOG_WARNING, "%s has no system prompt: 'system_prompt' is not used",
+                model->family->model_type);
+    return model->family->has_system_turn;
+}
+
 /* --- turns --- */
 
 /* Room for the turns and the parts of all that is asked. */

@@ -29,6 +29,9 @@ struct dlm_request {
     int64_t patches;            /* of the longest slice */
 };
 
+/* Whether the family has a place for a document's system prompt; a warning says if it has none. */
+bool dlm_request_can_say_system(const struct dlm_model *model);
+
 /* Checks the conversation and plans its images. Borrows model and all that is asked until finish.
  * DLM_ERR_USAGE: messages that are none, or a system prompt that the family has no place for. */
 enum dlm_status dlm_request_init(struct dlm_request *r, const struct dlm_model *model,

@@ -136,18 +136,10 @@ static enum dlm_status find_image_size(struct dlm_ctx *ctx, const struct dlm_ses
     return st;
 }
 
-void dlm_session_warn_system_prompt(const struct dlm_session *s)
-{
-    dlm_log(s->ctx, DLM_LOG_WARNING, "%s has no system prompt: 'system_prompt' is not used",
-            s->model->family->model_type);
-}
-
 static enum dlm_status take_system_prompt(struct dlm_session *s, const char *text)
 {
-    if (!s->model->family->has_system_turn) {
-        dlm_session_warn_system_prompt(s);
+    if (!dlm_request_can_say_system(s->model))
         return DLM_OK;
-    }
     s->system_prompt = dlm_strdup(s->ctx, text);
     return s->system_prompt ? DLM_OK : DLM_ERR_MEMORY;
 }

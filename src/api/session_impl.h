@@ -50,9 +50,6 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
 /* What it computes in; never DLM_PRECISION_AUTO. */
 enum dlm_precision dlm_session_precision(const struct dlm_session *s);
 
-/* Says that a document's system_prompt does nothing: the family has no place for one. */
-void dlm_session_warn_system_prompt(const struct dlm_session *s);
-
 /* Reads the PEFT adapter in dir; *lora is owned by the caller, NULL on failure. */
 enum dlm_status dlm_session_read_adapter(const struct dlm_session *s, const char *dir,
                                          struct dlm_lora **lora) DLM_CHECK_RESULT;

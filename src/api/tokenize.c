@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "doc/doc.h"
 #include "registry/registry.h"
 
 struct dlm_encoder {
@@ -28,16 +29,17 @@ static enum dlm_status check_images(struct dlm_ctx *ctx, const struct dlm_encode
     return DLM_OK;
 }
 
+/* dir: what the PATH of a base is relative to, or NULL. */
 static enum dlm_status load_from_base(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
-                                      const struct dlm_encoder_params *params)
+                                      const char *name, const char *dir, int64_t image_size)
 {
     struct dlm_base base = {0};
 
-    enum dlm_status st = dlm_base_resolve(ctx, &base, params->base, NULL);
-    if (!st && !params->raw)
+    enum dlm_status st = dlm_base_resolve(ctx, &base, name, dir);
+    if (!st && !encoder->raw)
         st = dlm_model_read_folder(ctx, &encoder->model, base.dir);
     if (!st && encoder->model)
-        st = dlm_image_size_choose(encoder->model, &base, params->image_size);
+        st = dlm_image_size_choose(encoder->model, &base, image_size);
     if (!st)
         st = dlm_tokenizer_load_folder(ctx, &encoder->tok, base.dir);
     dlm_base_finish(&base);
@@ -51,12 +53,44 @@ static enum dlm_status copy(struct dlm_ctx *ctx, const char *text, char **to)
     return !*to == !text ? DLM_OK : DLM_ERR_MEMORY;
 }
 
+/* The document's base, and what it says of system prompt and size where the caller does not. */
+static enum dlm_status load_from_document(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
+                                          const struct dlm_encoder_params *params)
+{
+    struct dlm_doc *doc = NULL;
+    char *dir = dlm_path_dirname(ctx, params->document);
+
+    enum dlm_status st = dir ? dlm_doc_load(ctx, &doc, params->document) : DLM_ERR_MEMORY;
+    if (!st)
+        st = load_from_base(ctx, encoder, doc->base_model, dir,
+                            params->image_size ? params->image_size : doc->training.image_size);
+    if (!st && doc->system_prompt && !params->system && encoder->model &&
+        dlm_request_can_say_system(encoder->model))
+        st = copy(ctx, doc->system_prompt, &encoder->system);
+    dlm_doc_destroy(&doc);
+    dlm_free(dir);
+    return st;
+}
+
+static enum dlm_status load(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
+                            const struct dlm_encoder_params *params)
+{
+    if (params->document)
+        return load_from_document(ctx, encoder, params);
+    if (params->base)
+        return load_from_base(ctx, encoder, params->base, NULL, params->image_size);
+    enum dlm_status st = dlm_tokenizer_load(ctx, &encoder->tok, params->tokenizer);
+    return st || encoder->raw ? st : dlm_model_read_folder(ctx, &encoder->model, NULL);
+}
+
 /* What is said around each text. */
 static enum dlm_status take_request(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
                                     const struct dlm_encoder_params *params)
 {
-    enum dlm_status st = copy(ctx, params->system, &encoder->system);
+    enum dlm_status st = DLM_OK;
 
+    if (params->system)
+        st = copy(ctx, params->system, &encoder->system);
     if (!st)
         st = copy(ctx, params->target, &encoder->target);
     const struct dlm_asked asked = {.system = encoder->system, .target = encoder->target,
@@ -71,7 +105,7 @@ enum dlm_status dlm_encoder_create(struct dlm_ctx *ctx, struct dlm_encoder **out
     enum dlm_status st;
 
     *out = NULL;
-    DLM_REQUIRE(ctx, !params->base != !params->tokenizer);
+    DLM_REQUIRE(ctx, !!params->base + !!params->document + !!params->tokenizer == 1);
     DLM_REQUIRE(ctx, !params->num_images || params->images);
     if (params->tokenizer && params->num_images && !params->raw) {
         st = dlm_fail(ctx, DLM_ERR_USAGE, "a tokenizer alone does not say how many tokens an image "
@@ -87,10 +121,7 @@ enum dlm_status dlm_encoder_create(struct dlm_ctx *ctx, struct dlm_encoder **out
         goto done;
     }
     encoder->raw = params->raw;
-    st = params->base ? load_from_base(ctx, encoder, params)
-                      : dlm_tokenizer_load(ctx, &encoder->tok, params->tokenizer);
-    if (!st && !encoder->model && !encoder->raw)
-        st = dlm_model_read_folder(ctx, &encoder->model, NULL);
+    st = load(ctx, encoder, params);
     if (!st && !encoder->raw)
         st = take_request(ctx, encoder, params);
     if (!st && !encoder->raw)

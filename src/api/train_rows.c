@@ -57,10 +57,8 @@ static enum dlm_status fit_images(struct dlm_train_call *t)
 
 enum dlm_status dlm_train_check_rows(struct dlm_train_call *t)
 {
-    if (t->doc->system_prompt && !t->s->model->family->has_system_turn) {
-        dlm_session_warn_system_prompt(t->s);
+    if (t->doc->system_prompt && !dlm_request_can_say_system(t->s->model))
         dlm_rows_drop_system(&t->rows);
-    }
     enum dlm_status st = check_loss(t);
     return st ? st : fit_images(t);
 }

@@ -222,6 +222,13 @@ run_ $ask_ $base --adapter "$adapter" --image images/one.png --system "be brief"
 same_ out answer
 run_ $ask_ $base --adapter "$adapter" --image images/one.png "is it?"
 differs_ out answer
+run_ dlm tokenize --base brief.dlm "is it?"
+status_is 0
+cp out ids
+run_ dlm tokenize $base --system "be brief" "is it?"
+same_ out ids
+run_ dlm tokenize --base brief.dlm --system "be long" "is it?"
+differs_ out ids
 run_ dlm -q --home brief prompt $compute_ --max-tokens 8 --image images/one.png brief.dlm "is it?" \
     --system "You are a helpful assistant."
 differs_ out answer
@@ -254,7 +261,8 @@ was_said_ --image images/two.png && fail_ "the first image makes no difference"
 
 case_ "an image that cannot be read takes every question about it with it, and is named once"
 head -c 100 images/two.png > cut.png
-sed 's/^::instruction::/::image path="cut.png"::\n\n&/; s/^::prose::/&\nwords\n\n&/' doc.dlm > cut.dlm
+sed 's/^::instruction::/::image path="cut.png"::\n\n&/; s/^::prose::/&\nwords\n\n&/' doc.dlm \
+    > cut.dlm
 run_ dlm -q --home cut train $compute_ --max-steps 1 --ask 0 cut.dlm
 fails_ 1 "cut.png" "the image file is truncated"
 run_ dlm --home cut train $compute_ --max-steps 1 --ask 0 --skip-bad-images cut.dlm

@@ -64,6 +64,9 @@ void dlm_cli_say(struct dlm_cli *cli, const char *fmt, ...) __attribute__((forma
 /* Reads "v2", "v0002" or "2". False: it is no version, and that is said as the command's usage. */
 bool dlm_cli_version_number(const char *command, const char *text, int64_t *number);
 
+/* True for the name of a .dlm file, where a base may stand, too. NULL is none. */
+bool dlm_cli_is_document(const char *base);
+
 /* A number as the shortest decimal that reads back as it, "1.0" rather than "1"; NaN and infinity
  * as JSON's null. */
 void dlm_print_number(FILE *file, double x);

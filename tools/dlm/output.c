@@ -1,4 +1,4 @@
-/* Printing of numbers and JSON strings, and names that several commands choose from. */
+/* Printing of numbers and JSON strings, and names that several commands choose from or read. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,4 +40,12 @@ void dlm_print_json_string(FILE *file, const char *text)
             fputc(*c, file);
     }
     fputc('"', file);
+}
+
+bool dlm_cli_is_document(const char *base)
+{
+    const size_t len = base ? strlen(base) : 0;
+
+    return len > 4 && !strcmp(base + len - 4, ".dlm") && strncmp(base, "dir:", 4) &&
+           strncmp(base, "hf:", 3);
 }

@@ -64,14 +64,6 @@ static void print_lines(const struct dlm_score_result *r)
         printf("%8" PRId32 "  %.6f\n", r->ids[i], r->logprobs[i]);
 }
 
-static bool is_document(const char *base)
-{
-    const size_t len = base ? strlen(base) : 0;
-
-    return len > 4 && !strcmp(base + len - 4, ".dlm") && strncmp(base, "dir:", 4) &&
-           strncmp(base, "hf:", 3);
-}
-
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
@@ -80,7 +72,7 @@ static int run(struct dlm_cli *cli, const void *args)
     struct dlm_score_result result = {0};
     struct dlm_chat *chat = NULL;
 
-    if (!from.document && is_document(from.base)) {
+    if (!from.document && dlm_cli_is_document(from.base)) {
         from.document = from.base;
         from.base = NULL;
     }

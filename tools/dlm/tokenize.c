@@ -17,7 +17,7 @@ struct args {
 
 static const struct dlm_option options[] = {
     {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = offsetof(struct args, base),
-     .help = "base model: a registry key, hf:org/name or dir:PATH"},
+     .help = "base model: a registry key, hf:org/name, dir:PATH, or a .dlm file's"},
     {"tokenizer", .type = DLM_OPTION_STRING, .value = "FILE",
      .offset = offsetof(struct args, tokenizer),
      .help = "a tokenizer.json or tekken.json instead of a base"},
@@ -29,7 +29,7 @@ static const struct dlm_option options[] = {
      .help = "the answer, with its end token",
      .otherwise = "the input ends where the answer would begin"},
     {"system", .type = DLM_OPTION_STRING, .value = "TEXT", .offset = offsetof(struct args, system),
-     .help = "system prompt", .otherwise = "the base's"},
+     .help = "system prompt", .otherwise = "the document's, else the base's"},
     {"chat", .type = DLM_OPTION_STRING, .value = "FILE", .offset = offsetof(struct args, chat),
      .help = "a conversation as JSON messages, instead of text and images"},
     DLM_IMAGE_SIZE_OPTION(struct args, image_size, "the base's"),
@@ -113,7 +113,10 @@ static bool check_args(const struct args *a)
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
-    const struct dlm_encoder_params params = {.base = a->base, .tokenizer = a->tokenizer,
+    const bool is_document = dlm_cli_is_document(a->base);
+    const struct dlm_encoder_params params = {.base = is_document ? NULL : a->base,
+                                              .document = is_document ? a->base : NULL,
+                                              .tokenizer = a->tokenizer,
                                               .raw = a->is_raw, .images = a->images.items,
                                               .num_images = a->images.len,
                                               .system = a->system, .target = a->target,
