@@ -1,8 +1,6 @@
 /* What is Qwen2-VL's own and no case shows whole: positions of several images of any grid, against
  * transformers (tools/dev/make_qwen2_vl_goldens.py); what its config.json may ask for. */
-#include "base/json.h"
-#include "models/model.h"
-#include "models_test.h"
+#include "changes.h"
 
 #define IMAGE_ID 9
 #define MAX_LEN 512
@@ -84,46 +82,11 @@ static void test_odd_positions(void)
 
 /* --- config.json --- */
 
-struct change {
-    const char *where, *key, *value; /* value NULL: the member goes */
-};
-
-/* The case's config.json with a member of the object at `where` ("" the whole) changed. */
-static enum dlm_status open_changed(const struct change *c, struct dlm_model **m)
-{
-    json_t *config = json_load_file(case_path("base/config.json"), 0, NULL);
-    json_t *object = *c->where ? json_object_get(config, c->where) : config;
-
-    if (c->value)
-        CHECK(!json_object_set_new(object, c->key, json_loads(c->value, JSON_DECODE_ANY, NULL)));
-    else
-        CHECK(!json_object_del(object, c->key));
-    CHECK(!dlm_json_replace(ctx, tmp_path("base/config.json"), config));
-    json_decref(config);
-    return dlm_model_read_folder(ctx, m, tmp_path("base"));
-}
-
-static void quiet(void *user, enum dlm_log_level level, const char *text)
-{
-    (void)user, (void)level, (void)text;
-}
-
-static void copy_base(void)
-{
-    CHECK(!dlm_dir_make(ctx, tmp_path("base")));
-    copy_file(case_path("base/preprocessor_config.json"),
-              tmp_path("base/preprocessor_config.json"));
-}
-
 #define VISION "vision_config"
 
 static void test_refused(void)
 {
-    static const struct {
-        struct change change;
-        enum dlm_status status;
-        const char *part; /* of the message */
-    } list[] = {
+    static const struct refusal list[] = {
         {{"", "use_sliding_window", "true"}, DLM_ERR_UNSUPPORTED, "use_sliding_window"},
         {{"", "attention_dropout", "0.1"}, DLM_ERR_UNSUPPORTED, "attention_dropout"},
         {{"", "quantization_config", "{}"}, DLM_ERR_UNSUPPORTED, "quantization_config"},
@@ -156,15 +119,8 @@ static void test_refused(void)
         {{VISION, "temporal_patch_size", "1"}, DLM_ERR_INVALID, "not the tower's 7, 1, 2"},
     };
 
-    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++) {
-        struct dlm_model *m = NULL;
-        check_case(list[i].part);
-        CHECK_INT(open_changed(&list[i].change, &m), list[i].status);
-        const char *error = dlm_ctx_last_error(ctx);
-        if (!CHECK(strstr(error, list[i].part) && strstr(error, "base/config.json'")))
-            printf("     %s = %s: %s\n", list[i].change.key, list[i].change.value, error);
-        dlm_model_destroy(&m);
-    }
+    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++)
+        check_refused(ctx, &list[i]);
 }
 
 static void test_accepted(void)
@@ -179,74 +135,13 @@ static void test_accepted(void)
         {VISION, "model_type", "\"qwen2_vl\""},
     };
 
-    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++) {
-        struct dlm_model *m = NULL;
-        check_case(list[i].key);
-        CHECK_INT(open_changed(&list[i], &m), DLM_OK);
-        dlm_model_destroy(&m);
-    }
+    for (size_t i = 0; i < DLM_ARRAY_LEN(list); i++)
+        check_accepted(ctx, &list[i]);
 }
 
-/* --- adapters --- */
-
-#define MAX_TENSORS 128
-
-/* Writes the case's adapter with the names of before transformers 4.52, which PEFT itself no longer
- * reads for this family. */
-static void write_old_adapter(const char *dir)
-{
-    static const char *const rules[][2] = {{"model.language_model.layers", "model.layers"},
-                                           {"model.visual", "visual"}};
-    struct dlm_tensor_out out[MAX_TENSORS];
-    struct dlm_checkpoint *file = NULL;
-    char names[MAX_TENSORS][256], path[1400];
-    size_t num = 0;
-
-    snprintf(path, sizeof(path), "%s/adapter_config.json", dir);
-    CHECK(!dlm_dir_make(ctx, dir));
-    copy_file(case_path("adapter_wide/adapter_config.json"), path);
-    if (CHECK(!dlm_checkpoint_open(ctx, &file,
-                                   case_path("adapter_wide/adapter_model.safetensors"))))
-        num = dlm_checkpoint_num_tensors(file);
-    CHECK(num > 8 && num <= MAX_TENSORS);
-    for (size_t i = 0; i < num && i < MAX_TENSORS; i++) {
-        const struct dlm_tensor_info *t = dlm_checkpoint_tensor(file, i);
-        for (size_t k = 0; k < DLM_ARRAY_LEN(rules); k++) {
-            const char *at = strstr(t->name, rules[k][0]);
-            if (at)
-                snprintf(names[i], sizeof(names[i]), "%.*s%s%s", (int)(at - t->name), t->name,
-                         rules[k][1], at + strlen(rules[k][0]));
-        }
-        out[i] = (struct dlm_tensor_out){.name = names[i], .dtype = t->dtype, .ndim = t->ndim,
-                                         .data = t->data, .bytes = t->bytes};
-        memcpy(out[i].shape, t->shape, sizeof(out[i].shape));
-    }
-    snprintf(path, sizeof(path), "%s/adapter_model.safetensors", dir);
-    CHECK(!dlm_safetensors_write(ctx, path, out, num, NULL, 0));
-    dlm_checkpoint_destroy(&file);
-}
-
-static void test_old_adapter(void)
-{
-    const struct dlm_name_map *names = &dlm_family_qwen2_vl.names;
-    struct dlm_adapter *old = NULL, *now = NULL;
-
-    check_case("an adapter with older names");
-    write_old_adapter(tmp_path("old"));
-    if (CHECK(!dlm_adapter_open(ctx, &now, case_path("adapter_wide"), names)) &&
-        CHECK(!dlm_adapter_open(ctx, &old, tmp_path("old"), names)) &&
-        CHECK_INT(old->num_modules, now->num_modules)) {
-        for (size_t i = 0; i < now->num_modules; i++) {
-            const struct dlm_adapter_module *a = &old->modules[i], *b = &now->modules[i];
-            CHECK_STR(a->path, b->path);
-            CHECK(a->alpha == b->alpha && a->a->bytes == b->a->bytes &&
-                  !memcmp(a->a->data, b->a->data, b->a->bytes) &&
-                  !memcmp(a->b->data, b->b->data, b->b->bytes));
-        }
-    }
-    dlm_adapter_destroy(&old);
-    dlm_adapter_destroy(&now);
-}
+/* Names of before transformers 4.52, which PEFT itself no longer reads for this family. */
+static const struct dlm_name_rule old_names[] = {{"model.language_model.layers", "model.layers"},
+                                                 {"model.visual", "visual"}};
 
 int main(void)
 {
@@ -255,12 +150,12 @@ int main(void)
     ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = quiet});
     check_case("set up");
     if (CHECK(ctx)) {
-        copy_base();
+        copy_processor(ctx);
         test_positions();
         test_odd_positions();
         test_refused();
         test_accepted();
-        test_old_adapter();
+        check_old_adapter(ctx, &dlm_family_qwen2_vl.names, old_names, DLM_ARRAY_LEN(old_names));
     }
     dlm_ctx_destroy(&ctx);
     tmp_remove();
