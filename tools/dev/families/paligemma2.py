@@ -8,7 +8,7 @@ import torch
 from families import paligemma
 from families.common import text_shape, vision_shape
 from families.paligemma import (ATTENTION, CAPTION, MODEL, SEVERAL_IMAGES, TOWER, Encoder,
-                                PaliGemmaSpec, disk_name, write_files)
+                                PaliGemmaSpec, disk_name, rewrite_config, write_files)
 
 
 def gemma2_shape(*shape, window, scalar, score_cap=50.0, logit_cap=30.0):
