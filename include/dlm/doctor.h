@@ -3,6 +3,7 @@
 #define DLM_DOCTOR_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "dlm/compute.h"
 
@@ -31,6 +32,25 @@ struct dlm_try_params {
 };
 DLM_API enum dlm_status dlm_doctor_try(struct dlm_ctx *ctx,
                                        const struct dlm_try_params *params) DLM_CHECK_RESULT;
+
+/* All zero but base. Borrows everything until return. */
+struct dlm_verify_params {
+    const char *base;    /* registry key, "hf:org/name" or "dir:PATH" */
+    const char *image;   /* path, or NULL: text alone */
+    const char *prompt;  /* NULL: a question of dlm's own */
+    int64_t image_size;  /* see dlm/image_size.h */
+    struct dlm_compute compute;
+    bool json;
+};
+
+/* Computes an answer's first two tokens on a device, node by node, and each node on a reference
+ * from what the device's node read: plain C, and the CPU's kernels without vector instructions
+ * where that would take long. Then the same once more as an answer is computed otherwise. *text
+ * (lines, or JSON) says which tensor is the first that differs, or that none does, and *agrees
+ * which of the two; *text is owned by the caller, NULL on failure. */
+DLM_API enum dlm_status dlm_doctor_verify(struct dlm_ctx *ctx,
+                                          const struct dlm_verify_params *params, char **text,
+                                          bool *agrees) DLM_CHECK_RESULT;
 
 /* For a dlm_try_fn: the device's driver crashed, or hung, on a kernel. */
 DLM_API enum dlm_status dlm_trial_add(struct dlm_trial *trial, const char *kernel,

@@ -70,8 +70,10 @@ static enum dlm_status make_plans(struct prompt *x)
     if (!s->is_asking_itself)
         dlm_budget_say(s->ctx, &budget);
     st = dlm_budget_check(s->ctx, &budget, s->device);
-    return st ? st
-              : dlm_workspace_init(&x->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
+    if (!st)
+        st = dlm_workspace_init(&x->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
+    x->workspace.watch = s->watch;
+    return st;
 }
 
 static enum dlm_status see_images(struct prompt *x)

@@ -27,6 +27,7 @@ struct dlm_session {
     struct dlm_lora *lora; /* of the adapter in use; NULL: the base alone */
     char *system_prompt;   /* of the document, if the family has a place for it; or NULL */
     bool is_asking_itself; /* for a training: nobody wants to read of memory each time */
+    const struct dlm_program_watch *watch; /* of what answers; borrowed, NULL: none */
 };
 
 struct dlm_session_base {
@@ -77,6 +78,12 @@ const char *dlm_session_system(const struct dlm_session *s, const char *system,
 /* prompt.c: answers what is asked; of request only how counts, not what. */
 enum dlm_status dlm_session_answer(struct dlm_session *s, const struct dlm_asked *asked,
                                    const struct dlm_prompt_request *request) DLM_CHECK_RESULT;
+
+/* verify.c: fills v, of which the caller may have set fault and user; nothing of it is owned. */
+struct dlm_verify;
+struct dlm_verify_params;
+enum dlm_status dlm_session_verify(struct dlm_session *s, const struct dlm_verify_params *params,
+                                   struct dlm_verify *v) DLM_CHECK_RESULT;
 
 /* What a vision program, which is prepared, makes of them: [plan->patches, width], owned. */
 enum dlm_status dlm_session_see(const struct dlm_session *s, struct dlm_vision *vision,

@@ -63,7 +63,7 @@ struct dlm_device_params {
     uint64_t max_free_bytes; /* no more counts as free, whatever the device has; 0: no limit */
     size_t max_alloc_bytes; /* test option: pretend that buffers and ranges are no larger; 0 off */
     uint64_t max_work;      /* test option: struct dlm_device_caps.max_work; 0: the device's own */
-    uint32_t hide_caps;     /* test option: enum dlm_cap that the device does not show */
+    uint32_t hide_caps;     /* enum dlm_cap that the device does not show */
     bool use_library;       /* test option: DLM_CAP_GEMM_F32 wherever there is a library for it */
 };
 enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,

@@ -239,9 +239,52 @@ void dlm_program_destroy(struct dlm_program **program)
     *program = NULL;
 }
 
+const struct dlm_plan *dlm_program_plan(const struct dlm_program *program)
+{
+    return program->plan;
+}
+
+/* The dispatches [begin, end), alone. */
+static enum dlm_status run_dispatches(struct dlm_program *p, size_t begin, size_t end)
+{
+    struct dlm_recording *recording = NULL;
+
+    enum dlm_status st =
+        dlm_recording_create(p->device, &recording, p->list + begin, end - begin);
+    if (!st)
+        st = dlm_recording_run(recording);
+    if (!st)
+        st = dlm_device_wait(p->device);
+    dlm_recording_destroy(&recording);
+    return st;
+}
+
+static enum dlm_status run_nodes(struct dlm_program *p, const struct dlm_program_watch *watch)
+{
+    const struct dlm_planned_call *calls = p->plan->calls;
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0, end = 0; !st && i < p->num; i = end) {
+        while (end < p->num && calls[end].node == calls[i].node)
+            end++;
+        st = watch->before(watch->user, p, calls[i].node);
+        if (!st)
+            st = run_dispatches(p, i, end);
+        if (!st)
+            st = watch->after(watch->user, p, calls[i].node);
+    }
+    return st;
+}
+
 enum dlm_status dlm_program_run(struct dlm_program *program)
 {
-    return dlm_recording_run(program->recording);
+    const struct dlm_program_watch *watch = program->workspace ? program->workspace->watch : NULL;
+
+    if (!watch)
+        return dlm_recording_run(program->recording);
+    enum dlm_status st = watch->before ? run_nodes(program, watch)
+                                       : dlm_recording_run(program->recording);
+    return st || !watch->done ? st : watch->done(watch->user, program);
 }
 
 const struct dlm_dispatch *dlm_program_dispatches(const struct dlm_program *program, size_t *num)

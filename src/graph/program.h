@@ -4,9 +4,22 @@
 
 #include "graph/plan.h"
 
+struct dlm_program;
+
+/* Sees programs run. With before and after they run node by node, in the memory that they have
+ * anyway, and each call may read what its node reads or wrote; the device waits meanwhile. done is
+ * called behind every run, node by node or whole. A call that fails ends the run. */
+struct dlm_program_watch {
+    enum dlm_status (*before)(void *user, struct dlm_program *program, const struct dlm_node *node);
+    enum dlm_status (*after)(void *user, struct dlm_program *program, const struct dlm_node *node);
+    enum dlm_status (*done)(void *user, struct dlm_program *program);
+    void *user;
+};
+
 /* The arenas that several programs share, each sized for the largest of them. */
 struct dlm_workspace {
     struct dlm_buffer *arenas[DLM_MAX_ARENAS];
+    const struct dlm_program_watch *watch; /* of the programs, borrowed; NULL: none */
 };
 
 /* Bytes of a workspace that fits every plan; NULLs are passed over. */
@@ -20,8 +33,6 @@ void dlm_workspace_finish(struct dlm_workspace *w);
 /* True when the workspace, made for other plans, holds this one too. */
 bool dlm_workspace_fits(const struct dlm_workspace *w, const struct dlm_plan *plan);
 
-struct dlm_program;
-
 /* Binds the plan's temporaries to the workspace and records it. Every leaf of the graph must be
  * bound. Borrows plan, its graph and the workspace until the program is destroyed.
  * workspace NULL: the test mode that gives every tensor its own buffer with guards, NaN-filled. */
@@ -29,6 +40,8 @@ enum dlm_status dlm_program_create(struct dlm_ctx *ctx, struct dlm_program **out
                                    struct dlm_device *device, struct dlm_plan *plan,
                                    struct dlm_workspace *workspace) DLM_CHECK_RESULT;
 void dlm_program_destroy(struct dlm_program **program);
+
+const struct dlm_plan *dlm_program_plan(const struct dlm_program *program);
 
 /* Submits one replay. */
 enum dlm_status dlm_program_run(struct dlm_program *program) DLM_CHECK_RESULT;

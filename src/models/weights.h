@@ -102,6 +102,11 @@ enum dlm_status dlm_weights_load(struct dlm_weights *weights, uint32_t groups) D
 /* Frees the device memory of what dlm_weights_load() loaded; no program may use it any more. */
 void dlm_weights_unload(struct dlm_weights *weights, uint32_t groups);
 
+/* Rows [row, row + n) in the resident type, row-major, as the checkpoint has them, whatever is on
+ * the device. out: n * cols elements. */
+enum dlm_status dlm_weight_read(struct dlm_ctx *ctx, const struct dlm_weight *weight, int64_t row,
+                                int64_t n, void *out) DLM_CHECK_RESULT;
+
 /* The leaf of a slab in a graph; made anew for each graph. */
 struct dlm_tensor *dlm_weight_leaf(struct dlm_graph *graph, const struct dlm_weight *weight,
                                    int slab);

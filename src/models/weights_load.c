@@ -65,6 +65,22 @@ static bool make_rows(const struct dlm_weight *w, int64_t row, int64_t n, void *
     return dlm_dtype_from_f32(w->dtype, scratch, out, len);
 }
 
+enum dlm_status dlm_weight_read(struct dlm_ctx *ctx, const struct dlm_weight *weight, int64_t row,
+                                int64_t n, void *out)
+{
+    float *wide = dlm_alloc_array(ctx, BLOCK_ROWS * (size_t)weight->cols, sizeof(*wide));
+
+    for (int64_t i = 0; wide && i < n; i += BLOCK_ROWS) {
+        const bool converts = make_rows(weight, row + i, DLM_MIN(BLOCK_ROWS, n - i),
+                                        (uint8_t *)out + (size_t)i * row_bytes(weight),
+                                        wide);
+        assert(converts); /* as in load_block() */
+        (void)converts;
+    }
+    dlm_free(wide);
+    return wide ? DLM_OK : DLM_ERR_MEMORY;
+}
+
 /* Rows [begin, end) of the slab, in the resident type, to where they belong. */
 static void put_rows(const struct load *l, const void *rows, int64_t begin, int64_t end)
 {

@@ -31,6 +31,27 @@ status_is 0
 out_has '"op": "attention_backward",'
 out_has '"cpu:0": true'
 
+case_ "each tensor of an answer beside a reference"
+golden=$data/golden/models/f32_old
+run_ dlm doctor --verify --base "dir:$golden/base" --backend cpu --image "$golden/images/one.png"
+status_is 0
+out_has "base:       dir:$golden/base"
+out_has "reference:  plain C for 100 of 100 tensors"
+out_has "no tensor differs: 100 compared, each from what the device's own had given it"
+run_ dlm doctor --verify --base "dir:$golden/base" --backend cpu --precision bf16 --json
+status_is 0
+out_has '"differ": 0,'
+out_has '"first": null,'
+out_has '"precision": "bf16",'
+
+case_ "what --verify needs, and what needs it"
+run_ dlm doctor --verify
+status_is 2
+err_is "dlm: --verify needs --base"
+run_ dlm doctor --image x.png
+status_is 2
+err_is "dlm: --base, --image and --prompt need --verify"
+
 # no folder can be made below /dev/null, not even by root
 pocl=/etc/OpenCL/vendors/pocl.icd
 if [ -f "$pocl" ] && "$dlm" doctor | grep -q -- '--backend opencl'; then
@@ -106,7 +127,7 @@ status_is 0
 out_is "done"
 run_ dlm doctor --try --ops
 status_is 2
-err_is "dlm: --ops and --try are mutually exclusive"
+err_is "dlm: --ops, --try and --verify are mutually exclusive"
 run_ dlm doctor --after x
 status_is 2
 err_is "dlm: --after needs --try"
