@@ -8,9 +8,13 @@
 
 static struct dlm_ctx *ctx;
 
-static void quiet(void *user, enum dlm_log_level level, const char *text)
+static char warning[256]; /* the last of the image size */
+
+static void keep_warning(void *user, enum dlm_log_level level, const char *text)
 {
-    (void)user, (void)level, (void)text;
+    (void)user;
+    if (level == DLM_LOG_WARNING && strstr(text, "image size"))
+        snprintf(warning, sizeof(warning), "%s", text);
 }
 
 /* --- what a base takes --- */
@@ -190,15 +194,72 @@ static void test_adapter(void)
     CHECK(strstr(dlm_ctx_last_error(ctx), "cannot make images 30 x 30"));
 }
 
+/* --- runs that go on, and sessions --- */
+
+static void cancel(void *user, const struct dlm_train_progress *progress)
+{
+    (void)user, (void)progress;
+    dlm_ctx_cancel(ctx);
+}
+
+static enum dlm_status train_part(int64_t image_size, bool resume, bool cancels)
+{
+    const struct dlm_train_params params = {
+        .document = tmp_path("sized.dlm"), .home = tmp_path("resumed"), .image_size = image_size,
+        .resume = resume, .progress = cancels ? cancel : NULL, .compute = compute,
+        .num_questions = -1};
+    struct dlm_train_result result = {0};
+
+    enum dlm_status st = dlm_train(ctx, &params, &result);
+    dlm_train_result_finish(&result);
+    dlm_ctx_clear_cancel(ctx);
+    return st;
+}
+
+static void test_resume(void)
+{
+    check_case("a run goes on with images of the size it began with");
+    write_document("");
+    CHECK_INT(train_part(SIDE, false, true), DLM_ERR_CANCELLED);
+    CHECK_INT(train_part(SIDE + 14, true, false), DLM_ERR_INVALID);
+    CHECK(strstr(dlm_ctx_last_error(ctx), "options"));
+    CHECK_INT(train_part(SIDE, true, false), DLM_OK);
+}
+
+static void test_session(void)
+{
+    const struct dlm_session_params from = {.base = case_base(), .image_size = SIDE,
+                                            .compute = compute};
+    struct dlm_train_params params = {.document = tmp_path("sized.dlm"),
+                                      .home = tmp_path("session"), .num_questions = -1};
+    struct dlm_session *s = NULL;
+    struct dlm_train_result result = {0};
+
+    check_case("a session's size counts, and a document that asks for another is told");
+    CHECK(!dlm_session_open(ctx, &s, &from));
+    write_document("  image_size: 42\n");
+    warning[0] = '\0';
+    CHECK(s && !dlm_session_train(s, &params, &result));
+    CHECK_STR(warning, "");
+    dlm_train_result_finish(&result);
+    write_document("  image_size: native\n");
+    CHECK(s && !dlm_session_train(s, &params, &result));
+    CHECK_STR(warning, "the document asks for another image size; the session's is 42");
+    dlm_train_result_finish(&result);
+    dlm_session_close(&s);
+}
+
 int main(void)
 {
     tmp_make();
-    ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = quiet});
+    ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = keep_warning});
     check_case("set up");
     if (CHECK(ctx)) {
         test_choice();
         test_file();
         test_adapter();
+        test_resume();
+        test_session();
     }
     dlm_ctx_destroy(&ctx);
     tmp_remove();

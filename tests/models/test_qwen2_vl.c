@@ -1,5 +1,6 @@
 /* What is Qwen2-VL's own and no case shows whole: positions of several images of any grid, against
  * transformers (tools/dev/make_qwen2_vl_goldens.py); what its config.json may ask for. */
+#include "backend/backend.h"
 #include "changes.h"
 
 #define IMAGE_ID 9
@@ -143,6 +144,33 @@ static void test_accepted(void)
 static const struct dlm_name_rule old_names[] = {{"model.language_model.layers", "model.layers"},
                                                  {"model.visual", "visual"}};
 
+/* --- shapes --- */
+
+/* As many numbers as the hub's checkpoints have, which make_qwen2_vl_goldens.py counts. */
+static void test_shapes(void)
+{
+    static const struct {
+        const char *name;
+        int64_t numbers;
+    } list[] = {{"qwen2-vl-2b", 2208985600}, {"qwen2-vl-7b", 8291375616}};
+    const struct dlm_device_params params = {
+        .kind = DLM_BACKEND_CPU, .index = -1, .is_null = true};
+    struct dlm_device *device = NULL;
+
+    check_case("shapes");
+    CHECK(!dlm_device_open(ctx, &device, &params));
+    for (size_t i = 0; device && i < DLM_ARRAY_LEN(list); i++) {
+        struct dlm_model *m = NULL;
+        int64_t numbers = 0;
+        if (CHECK(!dlm_model_open_shape(ctx, &m, device, list[i].name, 0, DLM_DTYPE_BF16)))
+            for (size_t k = 0; k < m->weights->num; k++)
+                numbers += m->weights->list[k]->rows * m->weights->list[k]->cols;
+        CHECK_INT(numbers, list[i].numbers);
+        dlm_model_destroy(&m);
+    }
+    dlm_device_destroy(&device);
+}
+
 int main(void)
 {
     tmp_make();
@@ -155,6 +183,7 @@ int main(void)
         test_odd_positions();
         test_refused();
         test_accepted();
+        test_shapes();
         check_old_adapter(ctx, &dlm_family_qwen2_vl.names, old_names, DLM_ARRAY_LEN(old_names));
     }
     dlm_ctx_destroy(&ctx);
