@@ -1,5 +1,8 @@
 /* What is Mistral 3's own and no case shows: what its config.json may ask for and leave out, a head
- * that is there or not, the released model's plan. */
+ * that is there or not, the released model's plan; and an image of as many patches as one of
+ * 1540 x 1540 is to that, on the CPU, against transformers (tools/dev/make_mistral3_goldens.py). */
+#include <sys/resource.h>
+
 #include "backend/backend.h"
 #include "changes.h"
 
@@ -204,6 +207,68 @@ static void test_released(void)
     json_decref(config);
 }
 
+/* --- many patches --- */
+
+#define SIDE 901
+#define LINE_BYTES (SIDE * 3 + 1) /* of a bitmap: a multiple of 4 */
+#define SCORES_BYTES (12100ll * 12100 * 4) /* of all pairs of patches, for one head */
+
+/* The formula's picture as a bitmap of 24 bits, from the last line up. */
+static bool write_large(const char *path)
+{
+    const uint32_t bytes = 54 + LINE_BYTES * SIDE;
+    uint8_t *file = calloc(1, bytes);
+    const uint32_t fields[] = {bytes, 0, 54, 40, SIDE, SIDE, 1 | 24 << 16};
+
+    if (!CHECK(file))
+        return false;
+    memcpy(file, "BM", 2);
+    for (size_t i = 0; i < DLM_ARRAY_LEN(fields); i++)
+        for (int k = 0; k < 4; k++)
+            file[2 + 4 * i + k] = (uint8_t)(fields[i] >> 8 * k);
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++) {
+            uint8_t *bgr = file + 54 + (SIDE - 1 - y) * LINE_BYTES + 3 * x;
+            bgr[2] = (uint8_t)(3 * x + y);
+            bgr[1] = (uint8_t)(x / 8 ^ y / 4);
+            bgr[0] = (uint8_t)(x * y / 700);
+        }
+    const bool ok = CHECK(put_file(path, file, bytes));
+    free(file);
+    return ok;
+}
+
+static void test_many_patches(void)
+{
+    char path[1024];
+
+    snprintf(path, sizeof(path), "%s/golden/models/mistral3_large.json", check_data_dir());
+    json_t *want = json_load_file(path, 0, NULL);
+    const json_t *logprobs = json_object_get(want, "logprobs");
+    const char *images[] = {tmp_path("large.bmp")};
+    const struct dlm_session_params from = {
+        .base = case_base(), .home = tmp_path("home"),
+        .image_size = json_integer_value(json_object_get(want, "image_size")),
+        .compute = {.backend = DLM_BACKEND_CPU, .precision = DLM_PRECISION_FP32}};
+    const struct dlm_score_request request = {
+        .prompt = json_string_value(json_object_get(want, "prompt")),
+        .target = json_string_value(json_object_get(want, "target")),
+        .images = images, .num_images = 1};
+    struct dlm_score_result result = {0};
+    struct rusage usage;
+
+    check_case("an image of 12,100 patches");
+    if (CHECK(want) && write_large(images[0]) &&
+        CHECK(!dlm_score(ctx, &from, &request, &result)) &&
+        CHECK_INT(result.len, json_array_size(logprobs)))
+        for (size_t i = 0; i < result.len; i++)
+            check_near(result.logprobs[i], json_number_value(json_array_get(logprobs, i)), 1e-4,
+                       "log-probability");
+    CHECK(!getrusage(RUSAGE_SELF, &usage) && usage.ru_maxrss * 1024ll < SCORES_BYTES);
+    dlm_score_result_finish(&result);
+    json_decref(want);
+}
+
 static const struct dlm_name_rule old_names[] = {
     {"model.language_model", "language_model.model"},
     {"model.vision_tower", "vision_tower"},
@@ -223,6 +288,7 @@ int main(void)
         test_left_out();
         test_head();
         test_released();
+        test_many_patches();
         check_old_adapter(ctx, &dlm_family_mistral3.names, old_names, DLM_ARRAY_LEN(old_names));
     }
     dlm_ctx_destroy(&ctx);
