@@ -104,8 +104,8 @@ static enum dlm_status make_data(struct round *r)
 
     *d = (struct dlm_train_data){.ctx = r->ctx, .model = r->model};
     d->train = dlm_alloc_array(r->ctx, 2, sizeof(*d->train));
-    for (; d->train && d->num_train < 2; d->num_train++) {
-        struct dlm_train_example *e = &d->train[d->num_train];
+    while (d->train && d->num_train < 2) {
+        struct dlm_train_example *e = &d->train[d->num_train++];
         *e = (struct dlm_train_example){.input.bidirectional_len = 4, .num_labels = NUM_IDS - 4};
         e->input.ids.ids = dlm_alloc(r->ctx, sizeof(ids));
         e->input.is_label = dlm_alloc(r->ctx, (size_t)NUM_IDS);
