@@ -80,7 +80,8 @@ static enum dlm_status make_inputs(struct bench *b)
     const struct dlm_processor *p = &m->processor;
     const bool is_free = p->size_rule == DLM_SIZE_AREA && !p->pinned;
     const struct dlm_image_size size = {is_free ? IMAGE_SIZE : p->width,
-                                        is_free ? IMAGE_SIZE : p->height, "the shape's image"};
+                                        is_free ? IMAGE_SIZE : p->height,
+                                        {"the shape's image", 0}};
     struct dlm_rng rng;
 
     enum dlm_status st = m->family->plan_image(b->ctx, m, &size, &b->plan);

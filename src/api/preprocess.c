@@ -12,7 +12,7 @@
 static enum dlm_status write_pixels(const struct dlm_model *m, const struct dlm_image *image,
                                     const char *name, const char *out)
 {
-    const struct dlm_image_size size = {image->width, image->height, name};
+    const struct dlm_image_size size = {image->width, image->height, {name, 0}};
     struct dlm_ctx *ctx = m->ctx;
     struct dlm_image_plan plan;
 

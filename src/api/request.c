@@ -159,7 +159,9 @@ static enum dlm_status plan_images(struct dlm_request *r)
         const struct dlm_image_source source = {
             .data = image->data, .bytes = image->bytes, .name = image->image};
         st = image->data ? dlm_image_plan_source(r->model, &source, &r->plans[i])
-                         : dlm_image_plan_file(r->model, image->image, image->image, &r->plans[i]);
+                         : dlm_image_plan_file(r->model, image->image,
+                                               (struct dlm_image_name){image->image, 0},
+                                               &r->plans[i]);
         if (!st)
             r->patches = DLM_MAX(r->patches, dlm_image_plan_slice(&r->plans[i]));
     }

@@ -3,6 +3,7 @@
 #include "images/decoders.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -106,9 +107,9 @@ enum dlm_status dlm_image_allocate(struct dlm_ctx *ctx, struct dlm_image *image,
         return dlm_image_damaged(ctx, source, "the image has no pixels");
     if (width > max / height)
         return dlm_fail(ctx, DLM_ERR_INVALID,
-                        "cannot read '%s': %" PRId64 " x %" PRId64 " pixels, the limit is %" PRId64
-                        " in all",
-                        source->name, width, height, max);
+                        "cannot read '%s'%s: %" PRId64 " x %" PRId64
+                        " pixels, the limit is %" PRId64 " in all",
+                        source->name, dlm_image_line(source->line).text, width, height, max);
     /* Both fit int and the product fits size_t: they are at most max, far below 2^31. */
     image->width = (int)width;
     image->height = (int)height;
@@ -118,10 +119,20 @@ enum dlm_status dlm_image_allocate(struct dlm_ctx *ctx, struct dlm_image *image,
     return image->rgb ? DLM_OK : DLM_ERR_MEMORY;
 }
 
+struct dlm_image_line dlm_image_line(int64_t line)
+{
+    struct dlm_image_line out = {""};
+
+    if (line > 0)
+        snprintf(out.text, sizeof(out.text), " (line %" PRId64 ")", line);
+    return out;
+}
+
 enum dlm_status dlm_image_damaged(struct dlm_ctx *ctx, const struct dlm_image_source *source,
                                   const char *reason)
 {
-    return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': %s", source->name, reason);
+    return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s'%s: %s", source->name,
+                    dlm_image_line(source->line).text, reason);
 }
 
 static const struct format *find_format(const struct dlm_image_source *source)
@@ -154,11 +165,13 @@ static const char *find_text_format(const struct dlm_image_source *source)
 static enum dlm_status refuse(struct dlm_ctx *ctx, const struct dlm_image_source *source,
                               const char *format)
 {
+    const struct dlm_image_line line = dlm_image_line(source->line);
     enum dlm_status st =
-        format ? dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s': %s files are not read%s",
-                          source->name, format,
+        format ? dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s'%s: %s files are not read%s",
+                          source->name, line.text, format,
                           !strcmp(format, "GIF") || !strcmp(format, "TIFF") ? " by this build" : "")
-               : dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': not an image", source->name);
+               : dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s'%s: not an image", source->name,
+                          line.text);
     dlm_log(ctx, DLM_LOG_HINT, "convert the image to PNG, JPEG or WebP");
     return st;
 }
@@ -186,7 +199,7 @@ enum dlm_status dlm_image_decode(struct dlm_ctx *ctx, struct dlm_image *out,
 
 enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out, const char *path)
 {
-    enum dlm_status st = dlm_image_load_as(ctx, out, path, path);
+    enum dlm_status st = dlm_image_load_as(ctx, out, path, (struct dlm_image_name){path, 0});
 
     if (!st && out->is_saturated) {
         dlm_log(ctx, DLM_LOG_WARNING, "'%s': grey levels of 16 bits above 255 are read as white",
@@ -197,14 +210,15 @@ enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out, const
 }
 
 static enum dlm_status load(struct dlm_ctx *ctx, struct dlm_image *out, const char *path,
-                            const char *name, bool size_only)
+                            struct dlm_image_name name, bool size_only)
 {
     struct dlm_str file = {0};
 
     *out = (struct dlm_image){0};
     enum dlm_status st = dlm_file_read(ctx, path, MAX_FILE_BYTES, &file);
     const struct dlm_image_source source = {
-        .data = dlm_str_text(&file), .bytes = file.len, .name = name, .size_only = size_only};
+        .data = dlm_str_text(&file), .bytes = file.len, .name = name.file, .line = name.line,
+        .size_only = size_only};
     if (!st)
         st = dlm_image_decode(ctx, out, &source);
     dlm_str_finish(&file);
@@ -212,13 +226,13 @@ static enum dlm_status load(struct dlm_ctx *ctx, struct dlm_image *out, const ch
 }
 
 enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, const char *path,
-                                  const char *name)
+                                  struct dlm_image_name name)
 {
     return load(ctx, out, path, name, false);
 }
 
-enum dlm_status dlm_image_read_size(struct dlm_ctx *ctx, const char *path, const char *name,
-                                    int *width, int *height)
+enum dlm_status dlm_image_read_size(struct dlm_ctx *ctx, const char *path,
+                                    struct dlm_image_name name, int *width, int *height)
 {
     struct dlm_image image;
 

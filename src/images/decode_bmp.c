@@ -56,8 +56,8 @@ static enum dlm_status truncated(const struct bmp_reader *r)
 static enum dlm_status unsupported(const struct bmp_reader *r, const char *what, uint32_t value)
 {
     return dlm_fail(r->ctx, DLM_ERR_UNSUPPORTED,
-                    "cannot read '%s': a BMP file with %s %u is not read", r->source->name, what,
-                    value);
+                    "cannot read '%s'%s: a BMP file with %s %u is not read", r->source->name,
+                    dlm_image_line(r->source->line).text, what, value);
 }
 
 static bool is_rle(const struct bmp_reader *r)

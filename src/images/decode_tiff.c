@@ -125,7 +125,8 @@ static enum dlm_status damaged(const struct tiff_reader *r)
 static enum dlm_status unsupported(const struct tiff_reader *r, const char *what)
 {
     return dlm_fail(r->ctx, DLM_ERR_UNSUPPORTED,
-                    "cannot read '%s': TIFF files with %s are not read", r->source->name, what);
+                    "cannot read '%s'%s: TIFF files with %s are not read", r->source->name,
+                    dlm_image_line(r->source->line).text, what);
 }
 
 static uint16_t read_u16(struct tiff_reader *r, uint32_t tag, uint16_t missing)

@@ -25,11 +25,24 @@ struct dlm_image {
     bool is_saturated; /* 16-bit grey above 255 has become white, as in Pillow */
 };
 
+/* What messages call an image. */
+struct dlm_image_name {
+    const char *file;
+    int64_t line; /* of the document that shows it; 0: none does */
+};
+
+/* " (line 12)", or nothing for 0: stands behind an image's file in messages. */
+struct dlm_image_line {
+    char text[32];
+};
+struct dlm_image_line dlm_image_line(int64_t line);
+
 /* An encoded image in memory. Everything is borrowed. */
 struct dlm_image_source {
     const void *data;
     size_t bytes;
-    const char *name;   /* for messages: the file's path */
+    const char *name;   /* for messages: the file's path, and the document's line as above */
+    int64_t line;
     int64_t max_pixels; /* 0: DLM_IMAGE_MAX_PIXELS */
     bool size_only;     /* the image gets its size and no pixels */
 };
@@ -60,14 +73,15 @@ enum dlm_status dlm_image_decode(struct dlm_ctx *ctx, struct dlm_image *out,
 /* Reads and decodes the file `path`. name is what failures of decoding name. dlm_image_load names
  * the path, and warns of an image that has been saturated. */
 enum dlm_status dlm_image_load_as(struct dlm_ctx *ctx, struct dlm_image *out, const char *path,
-                                  const char *name) DLM_CHECK_RESULT;
+                                  struct dlm_image_name name) DLM_CHECK_RESULT;
 enum dlm_status dlm_image_load(struct dlm_ctx *ctx, struct dlm_image *out,
                                const char *path) DLM_CHECK_RESULT;
 
 /* The size of the image file `path`, as dlm_image_load_as() gives it, from its header as far as the
  * format goes: what follows may be damaged. */
-enum dlm_status dlm_image_read_size(struct dlm_ctx *ctx, const char *path, const char *name,
-                                    int *width, int *height) DLM_CHECK_RESULT;
+enum dlm_status dlm_image_read_size(struct dlm_ctx *ctx, const char *path,
+                                    struct dlm_image_name name, int *width,
+                                    int *height) DLM_CHECK_RESULT;
 
 /* Resizes `in` (borrowed) to width x height with Pillow's 8-bit fixed-point arithmetic. *out is
  * owned by the caller, empty on failure. Runs on the context's pool; the bytes do not depend on the

@@ -60,7 +60,7 @@ enum dlm_status dlm_processor_load_folder(struct dlm_ctx *ctx, struct dlm_proces
 /* What an image is before any pixel of it is read. */
 struct dlm_image_size {
     int width, height;
-    const char *name; /* for messages: the file's path */
+    struct dlm_image_name name; /* for messages */
 };
 
 /* The shape of the pixel_values of such an image. DLM_ERR_INVALID: there are none of it; the

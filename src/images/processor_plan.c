@@ -11,8 +11,9 @@
 static enum dlm_status fail_image(struct dlm_ctx *ctx, const struct dlm_image_size *size,
                                   const char *what)
 {
-    return dlm_fail(ctx, DLM_ERR_INVALID, "cannot use '%s': the image is %d x %d, %s", size->name,
-                    size->width, size->height, what);
+    return dlm_fail(ctx, DLM_ERR_INVALID, "cannot use '%s'%s: the image is %d x %d, %s",
+                    size->name.file, dlm_image_line(size->name.line).text, size->width,
+                    size->height, what);
 }
 
 /* smart_resize(): both sides to the nearest multiple, ties to the even one; then down or up to the

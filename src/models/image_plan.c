@@ -8,7 +8,8 @@ size_t dlm_image_plan_features_len(const struct dlm_model *m, const struct dlm_i
     return (size_t)plan->patches * (size_t)m->tower.width;
 }
 
-enum dlm_status dlm_image_plan_file(const struct dlm_model *m, const char *path, const char *name,
+enum dlm_status dlm_image_plan_file(const struct dlm_model *m, const char *path,
+                                    struct dlm_image_name name,
                                     struct dlm_image_plan *plan)
 {
     struct dlm_image_size size = {.name = name};
@@ -31,7 +32,8 @@ enum dlm_status dlm_image_plan_source(const struct dlm_model *m,
     if (!m->family->has_one_image_size)
         st = dlm_image_decode(m->ctx, &image, &head);
     const struct dlm_image_size size = {
-        .width = image.width, .height = image.height, .name = source->name};
+        .width = image.width, .height = image.height,
+        .name = {source->name, source->line}};
     dlm_image_finish(&image);
     return st ? st : m->family->plan_image(m->ctx, m, &size, plan);
 }

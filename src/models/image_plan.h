@@ -26,7 +26,8 @@ size_t dlm_image_plan_features_len(const struct dlm_model *m, const struct dlm_i
 
 /* Plans the image file at path, which messages call `name`: its size is read unless the family
  * does not ask for one. */
-enum dlm_status dlm_image_plan_file(const struct dlm_model *m, const char *path, const char *name,
+enum dlm_status dlm_image_plan_file(const struct dlm_model *m, const char *path,
+                                    struct dlm_image_name name,
                                     struct dlm_image_plan *plan) DLM_CHECK_RESULT;
 
 /* The same of an image in memory. */

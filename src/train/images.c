@@ -21,31 +21,22 @@ struct pixel_store {
     bool no_cache;
 };
 
-/* "/x/images/a.png (line 12)"; owned. */
-static char *image_name(struct dlm_ctx *ctx, const struct dlm_row_image *shown)
+static struct dlm_image_name image_name(const struct dlm_row_image *shown)
 {
-    char line[40] = "";
-
-    if (shown->line > 0)
-        snprintf(line, sizeof(line), " (line %lld)", (long long)shown->line);
-    return dlm_strf(ctx, "%s%s", shown->file, line);
+    return (struct dlm_image_name){shown->file, shown->line};
 }
 
 static enum dlm_status plan_image(const struct pixel_store *s, const struct dlm_row_image *shown,
                                   struct dlm_image_plan *plan)
 {
-    struct dlm_ctx *ctx = s->model->ctx;
-    char *blob = NULL, *name = NULL;
+    char *blob = NULL;
     enum dlm_status st = DLM_OK;
 
-    if (!s->model->family->has_one_image_size) {
-        name = image_name(ctx, shown);
-        st = name ? dlm_blob_get(ctx, s->store, shown->sha, &blob) : DLM_ERR_MEMORY;
-    }
+    if (!s->model->family->has_one_image_size)
+        st = dlm_blob_get(s->model->ctx, s->store, shown->sha, &blob);
     if (!st)
-        st = dlm_image_plan_file(s->model, blob, name, plan);
+        st = dlm_image_plan_file(s->model, blob, image_name(shown), plan);
     dlm_free(blob);
-    dlm_free(name);
     return st;
 }
 
@@ -73,18 +64,16 @@ static enum dlm_status cache_pixels(const struct pixel_store *s,
 {
     struct dlm_ctx *ctx = s->model->ctx;
     struct dlm_image image = {0};
-    char *blob = NULL, *name = image_name(ctx, shown);
+    char *blob = NULL;
 
-    enum dlm_status st = name ? dlm_blob_get(ctx, s->store, shown->sha, &blob)
-                              : DLM_ERR_MEMORY;
+    enum dlm_status st = dlm_blob_get(ctx, s->store, shown->sha, &blob);
     if (!st)
-        st = dlm_image_load_as(ctx, &image, blob, name);
+        st = dlm_image_load_as(ctx, &image, blob, image_name(shown));
     if (!st)
         st = dlm_preprocess(ctx, &s->model->processor, &image, shape, pixels);
     *is_saturated = image.is_saturated;
     dlm_image_finish(&image);
     dlm_free(blob);
-    dlm_free(name);
     return st || s->no_cache ? st : dlm_vl_cache_put(ctx, path, shape, pixels);
 }
 

@@ -24,7 +24,7 @@ static void expect(const char *dir, const struct dlm_base_row *row, int64_t aske
 {
     char key[] = "the base";
     const struct dlm_base base = {.key = key, .row = row};
-    const struct dlm_image_size size = {60, 30, "x.png"};
+    const struct dlm_image_size size = {60, 30, {"x.png", 0}};
     struct dlm_model *m = NULL;
     struct dlm_image_plan plan;
 
@@ -49,7 +49,7 @@ static void expect_shrunk(const char *dir, int64_t asked, int width, int height)
 {
     char key[] = "the base";
     const struct dlm_base base = {.key = key};
-    const struct dlm_image_size size = {60, 30, "x.png"};
+    const struct dlm_image_size size = {60, 30, {"x.png", 0}};
     struct dlm_model *m = NULL;
     struct dlm_image_plan plan;
 

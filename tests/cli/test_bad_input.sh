@@ -34,7 +34,7 @@ case_ "an image of a document"
 run_ dlm init m.dlm --multimodal --base tiny-shapes
 sed 's/^base_model: .*/base_model: "dir:base"/; s/figures.your-image/cut/' m.dlm > cut.dlm
 run_ dlm -q train --take-over --backend cpu cut.dlm
-fails_ 1 "'$dir/cut.png (line "
+fails_ 1 "'$dir/cut.png' (line "
 err_has "hint: --skip-bad-images trains without it"
 holds_ test ! -e "$DLM_HOME"/store/*/runs/000001 # nothing was begun
 sed 's/^base_model: .*/base_model: "dir:base"/; s/figures.your-image/nowhere/' m.dlm > none.dlm
@@ -90,8 +90,8 @@ out_is
 grep -v '^warning: ' err > errors
 cut -d: -f1-3 errors > heads
 printf '%s\n' "train: cannot open image 'nowhere.png' (line 12): no such file in '$dir'" \
-    "train: cannot read '$dir/cut.png (line 21)': the image file is truncated" \
-    "train: cannot read '$dir/photo.heic (line 24)': HEIC files are not read" \
+    "train: cannot read '$dir/cut.png' (line 21): the image file is truncated" \
+    "train: cannot read '$dir/photo.heic' (line 24): HEIC files are not read" \
     "hint: convert the image to PNG, JPEG or WebP" \
     "train: cannot read '$dir/pics/cut.png': the image file is truncated" \
     "train: 4 of 6 images cannot be read" "hint: --skip-bad-images trains without them" > want

@@ -115,14 +115,17 @@ static void test_sizes(struct dlm_ctx *ctx, const json_t *expected)
             continue;
         last = name;
         num++;
-        CHECK(!dlm_image_read_size(ctx, golden_path(name), name, &width, &height));
+        CHECK(!dlm_image_read_size(ctx, golden_path(name), (struct dlm_image_name){name, 0},
+                                   &width, &height));
         if (!CHECK_INT(width, image.width) || !CHECK_INT(height, image.height))
             printf("     %s\n", name);
         dlm_image_finish(&image);
     }
     CHECK(num > 60);
-    CHECK_INT(dlm_image_read_size(ctx, golden_path("empty.png"), "empty.png", &(int){0},
-                                  &(int){0}), DLM_ERR_PARSE);
+    CHECK_INT(dlm_image_read_size(ctx, golden_path("empty.png"),
+                                  (struct dlm_image_name){"empty.png", 7}, &(int){0}, &(int){0}),
+              DLM_ERR_PARSE);
+    CHECK_STR(dlm_ctx_last_error(ctx), "cannot read 'empty.png' (line 7): the file is empty");
 }
 
 /* Files cut at many places: an error exactly where transformers has one, else the same pixels. */

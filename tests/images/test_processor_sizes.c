@@ -74,7 +74,7 @@ static void test_sizes(struct dlm_ctx *ctx)
     int num = 0, num_errors = 0;
 
     while (CHECK(file) && fgets(line, sizeof(line), file)) {
-        struct dlm_image_size size = {.name = "x.png"};
+        struct dlm_image_size size = {.name = {"x.png", 0}};
         struct dlm_pixel_shape got = {0};
         int width, height, at = 0;
         if (is_settings(ctx, line, &p))
@@ -108,7 +108,7 @@ static void check_pixels(struct dlm_ctx *ctx, const struct dlm_processor *p, con
         return;
     snprintf(path, sizeof(path), "%s/golden/images/%s", check_data_dir(), name);
     CHECK(!dlm_image_load(ctx, &image, path));
-    const struct dlm_image_size size = {image.width, image.height, path};
+    const struct dlm_image_size size = {image.width, image.height, {path, 0}};
     CHECK(!dlm_processor_plan(ctx, p, &size, &shape));
     CHECK_INT(shape.width, width);
     CHECK_INT(shape.height, height);
@@ -219,7 +219,7 @@ static void test_refused(struct dlm_ctx *ctx)
 /* Plans that no golden has: ours alone, and what has no pixels. */
 static void test_plans(struct dlm_ctx *ctx)
 {
-    struct dlm_image_size size = {300, 100, "x.png"};
+    struct dlm_image_size size = {300, 100, {"x.png", 0}};
     struct dlm_pixel_shape shape = {0};
     struct dlm_processor p;
 
@@ -236,7 +236,7 @@ static void test_plans(struct dlm_ctx *ctx)
     default_of("area", &p);
     p.do_resize = false;
     CHECK_INT(dlm_processor_plan(ctx, &p, &size, &shape), DLM_ERR_INVALID);
-    size = (struct dlm_image_size){280, 56, "x.png"};
+    size = (struct dlm_image_size){280, 56, {"x.png", 0}};
     CHECK(!dlm_processor_plan(ctx, &p, &size, &shape));
     CHECK(shape.width == 280 && shape.height == 56);
     check_case("more pixels than an image may have");

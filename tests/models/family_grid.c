@@ -209,7 +209,7 @@ static enum dlm_status grid_plan_image(struct dlm_ctx *ctx, const struct dlm_mod
     const int32_t side = (int32_t)const_grid(m)->vit.config.patch * MERGE;
 
     if ((int64_t)high * wide * MERGE * MERGE > MAX_PATCHES)
-        return dlm_fail(ctx, DLM_ERR_INVALID, "'%s' is too large", size->name);
+        return dlm_fail(ctx, DLM_ERR_INVALID, "'%s' is too large", size->name.file);
     *plan = (struct dlm_image_plan){.pixels = {1, high * side, wide * side},
                                     .grid_t = 1, .grid_h = high * MERGE, .grid_w = wide * MERGE,
                                     .patches = high * wide * MERGE * MERGE,

@@ -182,7 +182,7 @@ static void check_released(const struct dlm_model *m)
     const size_t bytes = dlm_weights_bytes(m->weights, DLM_WEIGHT_GROUPS_ALL);
     CHECK(bytes > 48022400000u && bytes < 48027000000u);
     for (size_t i = 0; i < DLM_ARRAY_LEN(images); i++) {
-        const struct dlm_image_size size = {images[i].width, images[i].height, "x.png"};
+        const struct dlm_image_size size = {images[i].width, images[i].height, {"x.png", 0}};
         struct dlm_image_plan plan;
         CHECK(!m->family->plan_image(ctx, m, &size, &plan));
         CHECK_INT(plan.grid_w, 2 * images[i].grid_w);

@@ -133,7 +133,8 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
              CHECK(!dlm_model_read_lora(f->model, &f->lora, adapter));
     dlm_adapter_destroy(&adapter);
     for (int i = 0; ok && i < FIXTURE_MAX_IMAGES; i++)
-        ok = CHECK(!dlm_image_plan_file(f->model, fixture_image(f, i), "image", &f->plans[i]));
+        ok = CHECK(!dlm_image_plan_file(f->model, fixture_image(f, i),
+                                        (struct dlm_image_name){"image", 0}, &f->plans[i]));
     ok = ok && CHECK(!dlm_weights_load(f->model->weights,
                                        params->no_tower ? DLM_WEIGHT_GROUPS_NO_TOWER
                                                         : DLM_WEIGHT_GROUPS_ALL));
