@@ -51,7 +51,7 @@ int main(void)
     check_case("every row keeps the schema");
     for (size_t i = 0; i < dlm_registry_num_rows(); i++)
         check_row(dlm_registry_row(i));
-    CHECK_INT(dlm_registry_num_rows(), 5 + 2 + 21 + 1 + 2);
+    CHECK_INT(dlm_registry_num_rows(), 5 + 3 + 21 + 1 + 2);
 
     check_case("PaliGemma's row");
     const struct dlm_base_row *row = dlm_registry_find("paligemma-3b-mix-224");
@@ -62,7 +62,8 @@ int main(void)
         CHECK_INT(row->num_image_tokens, 256);
     }
     check_case("the bundled rows");
-    static const char *const bundled[] = {"tiny-shapes", "tiny-shapes-qwen2-vl"};
+    static const char *const bundled[] = {"tiny-shapes", "tiny-shapes-qwen2-vl",
+                                         "tiny-shapes-mistral3"};
     for (size_t i = 0; i < DLM_ARRAY_LEN(bundled); i++) {
         row = dlm_registry_find(bundled[i]);
         if (!CHECK(row))
