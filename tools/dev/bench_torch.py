@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
-"""Times PaliGemma in torch (transformers + PEFT, CPU, bf16) with random weights, and beside it
-`dlm bench` doing the same work.
+"""Times a model of a family in torch (transformers + PEFT, CPU, bf16) with random weights, and
+beside it `dlm bench` doing the same work.
 
-    bench_torch.py [--shape paligemma-3b-224|tiny] [--dlm PROGRAM] [--threads 2] [--repeat 3]
-                   [PART ...]
+    bench_torch.py [--shape paligemma-3b-224] [--layers N] [--dlm PROGRAM] [--threads 2]
+                   [--repeat 3] [PART ...]
+
+Shapes are those of bench_families.py; the tiny ones try this script, with --torch-only. --layers
+leaves so many of the decoder's.
 
 Parts: vision (one image through tower and projector), prefill (image + --prompt-tokens of text),
 decode (--decode-tokens one after another, behind the prefill's KV cache), train_step (forward and
 backward of one row of image, --prompt-tokens and 48 labelled tokens, LoRA r=8 on q, k, v, o of the
 language model, clipping, AdamW), train_step_checkpointed (the same), train_step_with_vision (what
-torch really does: the tower runs again in each step). Like dlm, whose vision features are cached,
+torch really does: the tower runs again in each step). A decoder alone has no image. Like dlm, whose vision features are cached,
 prefill and the other steps get the image's features. Weights bf16, adapters f32, as PEFT has them;
 the best of --repeat runs counts.
 
 Prints one JSON object: {"torch": {...}, "dlm": {...}, "ratio": {part: tokens a second of dlm / of
-torch}, "memory_ratio": peak of dlm / of torch}. torch runs in a process of its own, which has ended
+torch}, "memory_ratio": peak of dlm / of torch}; "ratio" has the epochs of a training, too: in the
+first dlm sees each image once and then steps, in later ones it steps alone, and torch does
+train_step_with_vision in all. torch runs in a process of its own, which has ended
 when dlm begins, so that the two never share memory. paligemma-3b-224 takes about 6 GB for the
 weights and up to 9 GB in all.
 """
@@ -27,30 +32,17 @@ import subprocess
 import sys
 import time
 
+from bench_families import SHAPES
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 PARTS = ["vision", "prefill", "decode", "train_step", "train_step_with_vision",
          "train_step_checkpointed"]  # checkpointing stays on, so it comes last
 SUFFIX_TOKENS = 48  # labelled tokens of a training row, as in `dlm bench`
 
-SHAPES = {
-    "paligemma-3b-224": {
-        "text": {"hidden_size": 2048, "intermediate_size": 16384, "num_hidden_layers": 18,
-                 "num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256,
-                 "vocab_size": 257216},
-        "vision": {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27,
-                   "num_attention_heads": 16, "image_size": 224, "patch_size": 14}},
-    "tiny": {
-        "text": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-                 "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 16,
-                 "vocab_size": 640},
-        "vision": {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2,
-                   "num_attention_heads": 4, "image_size": 56, "patch_size": 14}},
-}
-
-
 def parse_args():
     parser = argparse.ArgumentParser()
     parser.add_argument("--shape", default="paligemma-3b-224", choices=SHAPES)
+    parser.add_argument("--layers", type=int, help="of the decoder, instead of all")
     parser.add_argument("--dlm", help="program to time beside torch")
     parser.add_argument("--backend", default="cpu", help="of dlm")
     parser.add_argument("--threads", type=int, default=2)
@@ -77,22 +69,14 @@ def cpu_name():
 
 # --- torch ---------------------------------------------------------------------------------------
 
-def make_model(shape):
+def make_model(family, text, vision):
     """Weights are made in place, in bf16, layer by layer: no f32 copy of the whole ever exists."""
     import torch
-    from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 
-    text, vision = SHAPES[shape]["text"], SHAPES[shape]["vision"]
-    config = PaliGemmaConfig(
-        text_config={"model_type": "gemma", "pad_token_id": 0, "bos_token_id": 2,
-                     "eos_token_id": 1, **text},
-        vision_config={"model_type": "siglip_vision_model", "vision_use_head": False,
-                       "projection_dim": text["hidden_size"], **vision},
-        projection_dim=text["hidden_size"], image_token_index=text["vocab_size"] - 1,
-        pad_token_id=0)
-    config._attn_implementation = "sdpa"
+    config, model_class = family.make(text, vision)
+    config._attn_implementation = family.attention
     with torch.device("meta"):
-        model = PaliGemmaForConditionalGeneration(config)
+        model = model_class(config)
     buffers = {n: b.clone() if b.device.type != "meta" else None for n, b in model.named_buffers()}
     model = model.to(torch.bfloat16).to_empty(device="cpu")
     model.tie_weights()
@@ -118,8 +102,9 @@ def restore_buffers(model, config, buffers):
                 continue
             full = f"{name}.{key}" if name else key
             if "inv_freq" in key:
-                half = torch.arange(0, config.text_config.head_dim, 2, dtype=torch.float32)
-                value = 10000.0 ** (-half / config.text_config.head_dim)
+                compute = getattr(module, "compute_axial_rope_parameters", None) or \
+                    module.compute_default_rope_parameters
+                value, _ = compute(module.config)
             elif key == "position_ids":
                 value = torch.arange(buffer.shape[-1]).expand(buffer.shape).clone()
             elif key == "embed_scale":
@@ -141,18 +126,17 @@ def best(call, repeat, what):
     return min(seconds[1:])
 
 
-def token_inputs(config, num_image, num_text, num_suffix=0):
+def token_inputs(family, image_id, num_image, num_text, num_suffix=0):
     import torch
 
-    ids = [config.image_token_id] * num_image + [3 + i % 400 for i in range(num_text)]
-    types = torch.zeros(1, len(ids), dtype=torch.long)
-    if num_suffix:
-        types[:, -num_suffix:] = 1
-    return {"input_ids": torch.tensor([ids]), "token_type_ids": types,
-            "attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
+    words = [3 + i % 400 for i in range(num_text)]
+    ids = [image_id] * num_image + [w if w != image_id else 2 for w in words]
+    ids = torch.tensor([ids])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids),
+            **family.text(ids, num_suffix, image_id)}
 
 
-def time_decode(model, inputs, count, repeat):
+def time_decode(family, model, inputs, count, repeat):
     import torch
 
     seconds = []
@@ -164,7 +148,7 @@ def time_decode(model, inputs, count, repeat):
         for i in range(count):
             mask = torch.cat([mask, mask.new_ones(1, 1)], 1)
             out = model(input_ids=token, attention_mask=mask, past_key_values=cache, use_cache=True,
-                        position_ids=torch.tensor([[length + i + 1]]))
+                        **family.next_token(length + i))
             cache, token = out.past_key_values, out.logits[:, -1:].argmax(-1)
         seconds.append(time.perf_counter() - begin)
         print(f"torch decode: {seconds[-1]:.3f} s", file=sys.stderr, flush=True)
@@ -192,17 +176,17 @@ def time_steps(model, inputs, image, pixels, parts, repeat):
     from peft import LoraConfig, get_peft_model
 
     lora = LoraConfig(r=8, lora_alpha=16, lora_dropout=0.0,
-                      target_modules=r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj)")
+                      target_modules=r"(?!.*vision).*\.(q_proj|k_proj|v_proj|o_proj)")
     peft_model = get_peft_model(model, lora)
     labels = inputs["input_ids"].clone()
-    labels[inputs["token_type_ids"] == 0] = -100
+    labels[:, :-SUFFIX_TOKENS] = -100
     out = {}
     for part in parts:
         if part == "train_step_checkpointed":
             peft_model.enable_input_require_grads()
             peft_model.gradient_checkpointing_enable({"use_reentrant": False})
             peft_model.train()  # transformers checkpoints only in training mode
-        seen = {"pixel_values": pixels} if part == "train_step_with_vision" else image
+        seen = pixels if part == "train_step_with_vision" else image
         out[part] = best(make_step(peft_model, {**inputs, **seen}, labels), repeat, part)
     return out
 
@@ -213,28 +197,37 @@ def bench_torch(args):
     import transformers
 
     torch.set_num_threads(args.threads)
+    family, text, vision = SHAPES[args.shape]
+    if args.layers:
+        text = {**text, "num_hidden_layers": min(args.layers, text["num_hidden_layers"])}
     begin = time.perf_counter()
-    model, config = make_model(args.shape)
+    model, config = make_model(family, text, vision)
     print(f"torch weights: {time.perf_counter() - begin:.1f} s", file=sys.stderr, flush=True)
-    vision = SHAPES[args.shape]["vision"]
-    size, num_image = vision["image_size"], (vision["image_size"] // vision["patch_size"]) ** 2
-    pixels = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    pixels = pixels.to(torch.bfloat16)
-    prompt = token_inputs(config, num_image, args.prompt_tokens)
-    row = token_inputs(config, num_image, args.prompt_tokens + SUFFIX_TOKENS, SUFFIX_TOKENS)
+    noise = torch.Generator().manual_seed(2)
+    num_image = family.num_image_tokens(vision) if vision else 0
+    pixels = family.image(vision, lambda shape: (torch.rand(shape, generator=noise) * 2 - 1).to(
+        torch.bfloat16)) if vision else {}
+    image_id = config.image_token_id if vision else -1
+    prompt = token_inputs(family, image_id, num_image, args.prompt_tokens)
+    row = token_inputs(family, image_id, num_image, args.prompt_tokens + SUFFIX_TOKENS,
+                       SUFFIX_TOKENS)
     seconds = {}
     with torch.no_grad():
-        image = {"mm_encoder_outputs": {"image": model.get_image_features(pixels)}}
-        if "vision" in args.parts:
-            seconds["vision"] = best(lambda: model.get_image_features(pixels), args.repeat,
+        image = {}
+        if vision:
+            image = {"mm_encoder_outputs": {"image": model.get_image_features(**pixels)},
+                     **family.sees(pixels)}
+        if vision and "vision" in args.parts:
+            seconds["vision"] = best(lambda: model.get_image_features(**pixels), args.repeat,
                                      "vision")
         if "prefill" in args.parts:
             seconds["prefill"] = best(lambda: model(**prompt, **image, use_cache=True,
                                                     logits_to_keep=1), args.repeat, "prefill")
         if "decode" in args.parts:
-            seconds["decode"] = time_decode(model, {**prompt, **image}, args.decode_tokens,
-                                            args.repeat)
-    steps = [p for p in PARTS if p.startswith("train_step") and p in args.parts]
+            seconds["decode"] = time_decode(family, model, {**prompt, **image},
+                                            args.decode_tokens, args.repeat)
+    steps = [p for p in PARTS if p.startswith("train_step") and p in args.parts and
+             (vision or p != "train_step_with_vision")]
     if steps:
         seconds.update(time_steps(model, row, image, pixels, steps, args.repeat))
     tokens = {"vision": num_image, "prefill": prompt["input_ids"].numel(),
@@ -257,7 +250,8 @@ def bench_dlm(args):
     return run_json([args.dlm, "--threads", str(args.threads), "bench", "--shape", args.shape,
                      "--backend", args.backend, "--precision", "bf16", "--json",
                      "--repeat", str(args.repeat), "--prompt-tokens", str(args.prompt_tokens),
-                     "--decode-tokens", str(args.decode_tokens)])
+                     "--decode-tokens", str(args.decode_tokens),
+                     *(["--layers", str(args.layers)] if args.layers else [])])
 
 
 def ratios(torch_result, dlm_result):
@@ -267,6 +261,11 @@ def ratios(torch_result, dlm_result):
         ours, theirs = dlm_result.get(part), torch_result.get(part)
         if ours and theirs and ours["seconds"] > 0:
             out[part] = ours["tokens_per_sec"] / theirs["tokens_per_sec"]
+    whole, step, vision = (torch_result.get("train_step_with_vision"), dlm_result.get("train_step"),
+                           dlm_result.get("vision"))
+    if whole and step and vision:
+        out["first_epoch"] = whole["seconds"] / (vision["seconds"] + step["seconds"])
+        out["later_epochs"] = whole["seconds"] / step["seconds"]
     return out
 
 
