@@ -27,7 +27,8 @@ struct bench {
     struct dlm_pass *pass;
     struct dlm_update update;
     struct dlm_workspace workspace;
-    struct dlm_image_plan plan;
+    int64_t num_images; /* of a request: 1, or 0 of a decoder alone */
+    struct dlm_image_plan plan; /* all zero without one */
     int32_t *ids;    /* image, prompt and suffix */
     uint8_t *is_label; /* [ids_len] */
     int64_t ids_len;   /* of a training row */
@@ -84,7 +85,9 @@ static enum dlm_status make_inputs(struct bench *b)
                                         {"the shape's image", 0}};
     struct dlm_rng rng;
 
-    enum dlm_status st = m->family->plan_image(b->ctx, m, &size, &b->plan);
+    b->num_images = m->is_text ? 0 : 1;
+    enum dlm_status st =
+        b->num_images ? m->family->plan_image(b->ctx, m, &size, &b->plan) : DLM_OK;
     if (st)
         return st;
     const size_t num_pixels = dlm_pixels_len(&b->plan.pixels);
@@ -93,8 +96,8 @@ static enum dlm_status make_inputs(struct bench *b)
     b->ids_len = b->plan.tokens + b->prompt_tokens + SUFFIX_TOKENS;
     b->ids = dlm_alloc_array(b->ctx, (size_t)b->ids_len, sizeof(*b->ids));
     b->is_label = dlm_alloc_array(b->ctx, (size_t)b->ids_len, sizeof(*b->is_label));
-    b->pixels = dlm_alloc_array(b->ctx, num_pixels, sizeof(*b->pixels));
-    b->features = dlm_alloc_array(b->ctx, num_features, sizeof(*b->features));
+    b->pixels = dlm_alloc_array(b->ctx, num_pixels + 1, sizeof(*b->pixels));
+    b->features = dlm_alloc_array(b->ctx, num_features + 1, sizeof(*b->features));
     if (!b->ids || !b->is_label || !b->pixels || !b->features)
         return DLM_ERR_MEMORY;
     dlm_rng_init(&rng, SEED, 0);
@@ -115,9 +118,9 @@ static enum dlm_status make_plans(struct bench *b)
     struct dlm_session *s = b->s;
     struct dlm_image_room one = {0}, all = {0};
 
-    dlm_image_room_add(s->model, &one, &b->plan, 1);
+    dlm_image_room_add(s->model, &one, &b->plan, b->num_images);
     for (int64_t i = 0; i < b->batch; i++)
-        dlm_image_room_add(s->model, &all, &b->plan, 1);
+        dlm_image_room_add(s->model, &all, &b->plan, b->num_images);
     const struct dlm_generator_params generator = {
         .prompt_len = b->plan.tokens + b->prompt_tokens,
         .max_tokens = b->decode_tokens + 1, /* prefill gives the first */
@@ -128,8 +131,9 @@ static enum dlm_status make_plans(struct bench *b)
                                          .room = all,
                                          .backward = true};
 
-    enum dlm_status st =
-        dlm_vision_init(&b->vision, s->model, NULL, dlm_image_plan_slice(&b->plan));
+    enum dlm_status st = DLM_OK;
+    if (b->num_images)
+        st = dlm_vision_init(&b->vision, s->model, NULL, dlm_image_plan_slice(&b->plan));
     if (!st)
         st = dlm_generator_create(b->ctx, &b->generator, s->model, NULL, &generator);
     if (!st)
@@ -148,8 +152,9 @@ static enum dlm_status reserve(struct bench *b)
     dlm_generator_plans(b->generator, plans + 3);
     /* the tower's weights are gone before the others come */
     dlm_session_add_to_budget(s, b->lora, false, DLM_LORA_MOMENTS, &budget);
-    budget.weights = DLM_MAX(
-        budget.weights, dlm_weights_bytes(s->model->weights, DLM_WEIGHT_GROUP_TOWER));
+    if (b->num_images)
+        budget.weights = DLM_MAX(
+            budget.weights, dlm_weights_bytes(s->model->weights, DLM_WEIGHT_GROUP_TOWER));
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
     dlm_generator_add_to_budget(b->generator, &budget);
     dlm_budget_add_slots(&budget, &b->pass->slots);
@@ -215,8 +220,8 @@ static enum dlm_status run_prefill(struct bench *b)
     const float *features[] = {b->features};
     const int64_t len = b->plan.tokens + b->prompt_tokens;
     const struct dlm_example prompt = {
-        .ids = b->ids, .len = len, .bidirectional_len = both_ways_len(b, len), .num_images = 1,
-        .plans = &b->plan, .features = features};
+        .ids = b->ids, .len = len, .bidirectional_len = both_ways_len(b, len),
+        .num_images = b->num_images, .plans = &b->plan, .features = features};
     const struct dlm_sampling greedy = {0};
     int32_t token;
 
@@ -260,7 +265,7 @@ static enum dlm_status run_step(struct bench *b)
         rows[i] = (struct dlm_example){.ids = b->ids, .is_label = b->is_label, .len = b->ids_len,
                                        .bidirectional_len =
                                            both_ways_len(b, b->ids_len - SUFFIX_TOKENS),
-                                       .num_images = 1, .plans = &b->plan,
+                                       .num_images = b->num_images, .plans = &b->plan,
                                        .features = features};
     enum dlm_status st = dlm_pass_run(b->pass, &step);
     dlm_free(rows);
@@ -370,7 +375,7 @@ enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *pa
         st = make_plans(&b);
     if (!st)
         st = reserve(&b);
-    if (!st && !b.plan_only)
+    if (!st && !b.plan_only && b.num_images)
         st = bench_vision(&b);
     if (!st && !b.plan_only)
         st = bench_decoder(&b);

@@ -354,6 +354,18 @@ static json_t *shape_config(const struct dlm_family *family, const struct dlm_mo
     return NULL;
 }
 
+static enum dlm_status unknown_shape(struct dlm_ctx *ctx, const char *shape)
+{
+    char list[256] = "";
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++)
+        for (const struct dlm_model_shape *s = families[i]->shapes; s->name; s++) {
+            const size_t len = strlen(list); /* names of a dozen letters */
+            snprintf(list + len, sizeof(list) - len, "%s%s", len ? ", " : "", s->name);
+        }
+    return dlm_fail(ctx, DLM_ERR_USAGE, "unknown shape '%s': there are %s", shape, list);
+}
+
 enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
                                      struct dlm_device *device, const char *shape, int64_t layers,
                                      enum dlm_dtype policy)
@@ -368,10 +380,11 @@ enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out
                 config ? open_config(ctx, out, device, config, shape, layers, policy)
                        : DLM_ERR_MEMORY;
             json_decref(config);
+            if (!st)
+                (*out)->is_text = s->is_text;
             return st;
         }
-    return dlm_fail(ctx, DLM_ERR_USAGE, "unknown shape '%s' (the first known is '%s')", shape,
-                    families[0]->shapes->name);
+    return unknown_shape(ctx, shape);
 }
 
 /* Each name of a list is one of the model's. */

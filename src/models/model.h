@@ -50,6 +50,7 @@ struct dlm_model {
     struct dlm_processor processor;
     struct dlm_tower_shape tower;
     struct dlm_decoder decoder;
+    bool is_text;         /* a shape that is shown no image */
     int32_t image_id;     /* stands in the input for a row that the projector gives */
     struct dlm_stops stops;
     struct dlm_sampling_config sampling; /* what answers are chosen by unless a caller says */
@@ -60,6 +61,7 @@ struct dlm_model {
 struct dlm_model_shape {
     const char *name;
     const char *config; /* what config.json says besides "model_type", as JSON */
+    bool is_text;       /* its decoder alone counts: it is shown no image */
 };
 
 /* What one model family says about itself; the rest of dlm names no family. */

@@ -462,6 +462,13 @@ static const struct dlm_model_shape shapes[] = {
      "{\"hidden_size\": 3584, \"intermediate_size\": 18944, \"num_hidden_layers\": 28,"
      " \"num_attention_heads\": 28, \"num_key_value_heads\": 4, \"vocab_size\": 152064,"
      " \"rms_norm_eps\": 1e-6}"},
+    /* Qwen2, whose decoder this is; the tower is as small as can be */
+    {"qwen2-1.5b",
+     "{\"hidden_size\": 1536, \"intermediate_size\": 8960, \"num_hidden_layers\": 28,"
+     " \"num_attention_heads\": 12, \"num_key_value_heads\": 2, \"vocab_size\": 151936,"
+     " \"rms_norm_eps\": 1e-6, \"tie_word_embeddings\": true,"
+     " \"vision_config\": {\"depth\": 1, \"embed_dim\": 32, \"num_heads\": 2,"
+     " \"hidden_size\": 1536}}", true},
     {0},
 };
 

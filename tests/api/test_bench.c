@@ -112,6 +112,40 @@ static void plan(struct dlm_ctx *ctx)
     dlm_bench_result_finish(&two);
 }
 
+static struct dlm_bench_result plan_shape(struct dlm_ctx *ctx, const char *shape)
+{
+    const struct dlm_bench_params params = {
+        .shape = shape, .plan_only = true,
+        .compute = {.backend = DLM_BACKEND_CPU, .precision = DLM_PRECISION_BF16}};
+    struct dlm_bench_result r;
+
+    check_case(shape);
+    CHECK_INT(dlm_bench(ctx, &params, &r), DLM_OK);
+    return r;
+}
+
+/* Parameters of the decoders, counted from their published sizes. */
+static void plan_shapes(struct dlm_ctx *ctx)
+{
+    const uint64_t gemma2 = 257216ull * 2304 + 26ull * (2 * 2304 * 2048 + 2 * 2304 * 1024 +
+                                                        3 * 2304 * 9216);
+    const uint64_t qwen2 = 151936ull * 1536 + 28ull * (2 * 1536 * 1536 + 2 * 1536 * 256 +
+                                                       3 * 1536 * 8960);
+
+    struct dlm_bench_result r = plan_shape(ctx, "paligemma2-3b-224");
+    CHECK_INT(r.image_tokens, 256);
+    CHECK(r.planned_weights > 2 * gemma2 && r.planned_weights < 2 * gemma2 + (8 << 20));
+    dlm_bench_result_finish(&r);
+    r = plan_shape(ctx, "qwen2-1.5b");
+    CHECK_INT(r.image_tokens, 0);
+    CHECK(r.planned_weights > 2 * qwen2 && r.planned_weights < 2 * qwen2 + (2 << 20));
+    dlm_bench_result_finish(&r);
+    r = plan_shape(ctx, "qwen2-vl-2b");
+    CHECK_INT(r.image_tokens, 576);
+    CHECK(r.planned_weights > 2 * qwen2 + (50 << 20));
+    dlm_bench_result_finish(&r);
+}
+
 static void refuse(struct dlm_ctx *ctx, const char *name, const struct dlm_bench_params *params,
                    enum dlm_status want)
 {
@@ -137,11 +171,14 @@ int main(void)
     bench_base(ctx, "mistral3_f16_merge3");
     profile();
     plan(ctx);
+    plan_shapes(ctx);
     refuse(ctx, "nothing", &(struct dlm_bench_params){.compute = cpu}, DLM_ERR_INVALID);
     refuse(ctx, "two", &(struct dlm_bench_params){.base = "dir:.", .shape = "x", .compute = cpu},
            DLM_ERR_INVALID);
     refuse(ctx, "shape", &(struct dlm_bench_params){.shape = "paligemma-4b", .compute = cpu},
            DLM_ERR_USAGE);
+    CHECK(strstr(dlm_ctx_last_error(ctx), "unknown shape 'paligemma-4b': there are "
+                                          "paligemma-3b-224, paligemma2-3b-224, "));
     refuse(ctx, "repeat",
            &(struct dlm_bench_params){.shape = "paligemma-3b-224", .repeat = -1, .compute = cpu},
            DLM_ERR_INVALID);

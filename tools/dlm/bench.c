@@ -19,7 +19,7 @@ static const struct dlm_option options[] = {
     {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = AT(base),
      .help = "base model: a registry key, hf:org/name or dir:PATH"},
     {"shape", .type = DLM_OPTION_STRING, .value = "NAME", .offset = AT(shape),
-     .help = "random weights in the shape of paligemma-3b-224, no checkpoint"},
+     .help = "random weights in the shape of a base; a wrong name tells which there are"},
     {"layers", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 512, .offset = AT(layers),
      .help = "that many of the shape's decoder layers", .otherwise = "all"},
     {"prompt-tokens", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 1 << 20,

@@ -77,8 +77,9 @@ static int run(struct dlm_cli *cli, const void *args)
         return dlm_cli_wrong(cli, "--ops, --try and --verify are mutually exclusive");
     if (a->is_verify && !a->verify.base)
         return dlm_cli_wrong(cli, "--verify needs --base");
-    if (!a->is_verify && (a->verify.base || a->verify.image || a->verify.prompt))
-        return dlm_cli_wrong(cli, "--base, --image and --prompt need --verify");
+    if (!a->is_verify &&
+        (a->verify.base || a->verify.image || a->verify.prompt || a->verify.image_size))
+        return dlm_cli_wrong(cli, "--base, --image, --image-size and --prompt need --verify");
     if (a->is_verify)
         return verify(cli, a);
     if (a->after && !a->is_try)
