@@ -249,6 +249,11 @@ const struct dlm_device_caps *dlm_device_get_caps(const struct dlm_device *devic
     return &device->caps;
 }
 
+size_t dlm_device_max_tensor(const struct dlm_device *device)
+{
+    return DLM_MIN(device->caps.max_alloc_bytes, device->caps.max_range_bytes);
+}
+
 uint64_t dlm_device_used_bytes(const struct dlm_device *device)
 {
     return device->used_bytes;

@@ -72,6 +72,9 @@ void dlm_device_destroy(struct dlm_device **device);
 
 const struct dlm_device_caps *dlm_device_get_caps(const struct dlm_device *device);
 
+/* Bytes of the largest tensor: it lies in one buffer, and one binding covers it. */
+size_t dlm_device_max_tensor(const struct dlm_device *device);
+
 /* Bytes in buffers of this device now, and the most at any time. */
 uint64_t dlm_device_used_bytes(const struct dlm_device *device);
 uint64_t dlm_device_peak_bytes(const struct dlm_device *device);

@@ -7,7 +7,7 @@ void DLM_CPU_KERNEL(dropout)(const struct dlm_cpu_call *call, int64_t item)
     const struct dlm_dropout_params *p = call->params;
     if (item >= p->rows)
         return;
-    const uint32_t row = (uint32_t)item; /* below p->rows */
+    const uint32_t row = p->first_row + (uint32_t)item; /* below 2^32 */
     const float *x = (const float *)call->buffers[0] + item * p->cols;
     const uint32_t *rng = call->buffers[1];
     const uint32_t id = ((const uint32_t *)call->buffers[2])[row / p->rows_per_batch];

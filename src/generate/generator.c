@@ -110,7 +110,8 @@ static enum dlm_status build_half(struct dlm_generator *g, struct half *h)
     if (st)
         return st;
     struct dlm_build b = {.g = h->graph, .policy = g->model->policy, .lora = g->lora,
-                          .adapter_on = dlm_slot_leaf(h->graph, h->adapter_on)};
+                          .adapter_on = dlm_slot_leaf(h->graph, h->adapter_on),
+                          .max_bytes = dlm_device_max_tensor(g->model->device)};
     struct dlm_tensor **caches = dlm_arena_alloc(g->ctx, &h->graph->arena,
                                                  2 * (size_t)layers * sizeof(*caches));
     if (!caches)

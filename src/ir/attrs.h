@@ -57,7 +57,8 @@ struct dlm_sum_attrs {
 struct dlm_dropout_attrs {
     float p;
     uint32_t module;         /* hash of the module path: names the stream */
-    uint32_t rows_per_batch; /* T: row r of x belongs to batch row r / T, token r % T */
+    uint32_t rows_per_batch; /* T: row r belongs to batch row r / T, token r % T */
+    uint32_t first_row;      /* r of x's first row: x may be some rows of a tensor */
 };
 
 struct dlm_grad_norm_attrs {

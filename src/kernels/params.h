@@ -151,6 +151,7 @@ struct dlm_dropout_params {
     DLM_U32 rows;
     DLM_U32 cols;
     DLM_U32 rows_per_batch;
+    DLM_U32 first_row;
     DLM_U32 module;
     DLM_F32 p;
 };

@@ -204,6 +204,46 @@ static struct dlm_tensor *add_branch(struct dlm_build *b, const struct dlm_block
     return dlm_add(b->g, y, x);
 }
 
+/* x + scale2 * post_norm2(down(act(gate(n)) * up(n))), n = norm2(x) */
+static struct dlm_tensor *feed(struct dlm_build *b, const struct dlm_block *l,
+                               struct dlm_tensor *x)
+{
+    const struct dlm_block_config *c = l->config;
+    const struct dlm_linear *inner = l->gate.path ? &l->gate : &l->up;
+
+    struct dlm_tensor *n = dlm_norm_build(b, &l->norm2, &c->norm, x);
+    struct dlm_tensor *y = dlm_activation(b->g, dlm_linear_build(b, inner, n, NULL), c->act);
+    if (l->gate.path)
+        y = dlm_mul(b->g, y, dlm_linear_build(b, &l->up, n, NULL));
+    return add_branch(b, l, &l->down, y, x, &l->post_norm2, l->scale2);
+}
+
+/* The same in tiles of rows, where what is `intermediate` wide would be larger than a buffer. */
+static struct dlm_tensor *feed_tiles(struct dlm_build *b, const struct dlm_block *l,
+                                     struct dlm_tensor *x)
+{
+    const size_t row_bytes = (size_t)l->config->intermediate * sizeof(float);
+    const int64_t rows = x ? x->desc.shape[0] : 0;
+    const int64_t most = (int64_t)DLM_MAX(b->max_bytes / row_bytes, (size_t)1);
+
+    if (!b->max_bytes || rows <= most)
+        return feed(b, l, x);
+    const int num = (int)((rows + most - 1) / most), len = (int)((rows + num - 1) / num);
+    struct dlm_tensor **parts =
+        dlm_arena_alloc(b->g->ctx, &b->g->arena, (size_t)num * sizeof(struct dlm_tensor *));
+    struct dlm_tensor *out = dlm_graph_buffer(b->g, &x->desc);
+    struct dlm_build tile = *b;
+
+    tile.all_rows = rows;
+    for (int i = 0; parts && i < num; i++) {
+        const int64_t at = tile.first_row = (int64_t)i * len, n = DLM_MIN(len, rows - at);
+        struct dlm_tensor *some = dlm_view_slice(b->g, x, 0, at, n);
+        struct dlm_tensor *y = feed(&tile, l, dlm_copy(b->g, some, DLM_DTYPE_F32));
+        parts[i] = dlm_copy_into(b->g, y, dlm_view_slice(b->g, out, 0, at, n));
+    }
+    return parts ? dlm_graph_join(b->g, out, parts, num, 0) : NULL;
+}
+
 struct dlm_tensor *dlm_block_build(struct dlm_build *b, const struct dlm_block *l,
                                    const struct dlm_block_inputs *in, struct dlm_tensor *x)
 {
@@ -218,10 +258,5 @@ struct dlm_tensor *dlm_block_build(struct dlm_build *b, const struct dlm_block *
         b = &kept;
     }
     x = add_branch(b, l, &l->o, a, x, &l->post_norm1, l->scale1);
-    struct dlm_tensor *n = dlm_norm_build(b, &l->norm2, &c->norm, x);
-    const struct dlm_linear *inner = l->gate.path ? &l->gate : &l->up;
-    struct dlm_tensor *y = dlm_activation(b->g, dlm_linear_build(b, inner, n, NULL), c->act);
-    if (l->gate.path)
-        y = dlm_mul(b->g, y, dlm_linear_build(b, &l->up, n, NULL));
-    return add_branch(b, l, &l->down, y, x, &l->post_norm2, l->scale2);
+    return feed_tiles(b, l, x);
 }

@@ -72,10 +72,12 @@ static struct dlm_tensor *add_adapter(struct dlm_build *b, const struct dlm_lora
     struct dlm_tensor *lb = dlm_lora_leaf_b(b->g, m, b->for_training);
 
     if (x && b->rng && b->row_ids && b->lora->params.dropout > 0) {
+        const int64_t rows = b->all_rows ? b->all_rows : x->desc.shape[0];
         /* rows of a pass are far below 2^32 */
         struct dlm_dropout_attrs attrs = {
             .p = b->lora->params.dropout, .module = m->hash,
-            .rows_per_batch = (uint32_t)(x->desc.shape[0] / b->row_ids->desc.shape[0])};
+            .rows_per_batch = (uint32_t)(rows / b->row_ids->desc.shape[0]),
+            .first_row = (uint32_t)b->first_row};
         x = dlm_dropout(b->g, x, b->rng, b->row_ids, &attrs);
     }
     struct dlm_tensor *u = dlm_matmul(b->g, x, dlm_view_transpose(b->g, la), NULL, NULL, &exact);

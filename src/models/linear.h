@@ -16,6 +16,8 @@ struct dlm_build {
     /* dropout in the adapters; rng NULL: none. row_ids u32 [B]: each names the stream of an equal
      * share of x's rows */
     struct dlm_tensor *rng, *row_ids;
+    size_t max_bytes; /* of an activation: wide ones come in tiles of rows; 0: any */
+    int64_t first_row, all_rows; /* of which tensor x has some rows; 0: it has all */
 };
 
 /* y = x W^T + bias (+ adapter) (+ addend) */

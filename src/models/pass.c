@@ -87,13 +87,14 @@ static enum dlm_status build(struct dlm_pass *p)
         .adapter_on = dlm_slot_leaf(g, p->adapter_on),
         .rng = p->params.dropout ? dlm_slot_leaf(g, p->rng) : NULL,
         .row_ids = p->params.dropout ? dlm_slot_leaf(g, p->row_ids) : NULL,
+        .max_bytes = dlm_device_max_tensor(p->model->device),
     };
     struct dlm_build tower = b;
     const struct dlm_device_caps *caps = dlm_device_get_caps(p->model->device);
     const bool unified = caps->info.is_software || caps->info.kind == DLM_BACKEND_CPU;
     /* a tile is two tensors, each no larger than a buffer */
-    const size_t budget = 2 * DLM_MIN((unified ? TILE_BYTES_UNIFIED : TILE_BYTES_CARD) / 2,
-                                      DLM_MIN(caps->max_alloc_bytes, caps->max_range_bytes));
+    const size_t budget =
+        2 * DLM_MIN((unified ? TILE_BYTES_UNIFIED : TILE_BYTES_CARD) / 2, b.max_bytes);
     struct dlm_tensor *dhidden = NULL;
 
     /* batch rows of the tower and the projector are slices */

@@ -8,7 +8,8 @@ static enum dlm_status plan_program(const struct dlm_vision *v, struct dlm_visio
 {
     const struct dlm_model *m = v->model;
     const struct dlm_image_room room = {.slices = 1, .patches = patches};
-    struct dlm_build b = {.policy = m->policy, .lora = v->lora};
+    struct dlm_build b = {.policy = m->policy, .lora = v->lora,
+                          .max_bytes = dlm_device_max_tensor(m->device)};
 
     p->slots = (struct dlm_slots){.ctx = m->ctx, .device = m->device};
     enum dlm_status st = dlm_tower_add_slots(&p->tower, m, &room, &p->slots);

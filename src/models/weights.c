@@ -135,8 +135,7 @@ static size_t resident_bytes(const struct dlm_weight *w, int64_t rows)
 /* Rows that a slab may have: what a kernel can reach, in whole panels. */
 static int64_t slab_rows(const struct dlm_weights *w, const struct dlm_weight *weight)
 {
-    const struct dlm_device_caps *caps = dlm_device_get_caps(w->device);
-    size_t limit = DLM_MIN(caps->max_alloc_bytes, caps->max_range_bytes);
+    size_t limit = dlm_device_max_tensor(w->device);
     size_t per_16 = resident_bytes(weight, 16);
 
     if (resident_bytes(weight, weight->rows) <= limit)

@@ -20,7 +20,7 @@ static enum dlm_status dropout_infer(struct dlm_ctx *ctx, const union dlm_attrs 
                 !dlm_desc_is_contiguous(&in[1])))
         st = dlm_infer_fail(ctx, "dropout", "rng must be u32 [4]", &in[1]);
     if (!st && (in[2].dtype != DLM_DTYPE_U32 || !dlm_desc_is_contiguous(&in[2]) ||
-                dlm_desc_len(&in[2]) * a->rows_per_batch < in[0].shape[0]))
+                dlm_desc_len(&in[2]) * a->rows_per_batch < a->first_row + in[0].shape[0]))
         st = dlm_infer_fail(ctx, "dropout", "row_ids must be u32 [B]", &in[2]);
     if (!st)
         out[0] = dlm_desc_make(DLM_DTYPE_F32, 2, in[0].shape);
@@ -36,10 +36,11 @@ static void dropout_reference(const struct dlm_reference_call *call)
     for (int i = 0; i < 3; i++)
         rng[i] = (uint32_t)dlm_host_get_flat(&call->inputs[1], i);
     for (int64_t r = 0; r < rows; r++) {
-        uint32_t id = (uint32_t)dlm_host_get_flat(&call->inputs[2], r / a->rows_per_batch);
+        const int64_t row = a->first_row + r;
+        uint32_t id = (uint32_t)dlm_host_get_flat(&call->inputs[2], row / a->rows_per_batch);
         for (int64_t c = 0; c < cols; c++) {
             /* within a batch row there are fewer than 2^32 elements */
-            uint32_t element = (uint32_t)(r % a->rows_per_batch * cols + c);
+            uint32_t element = (uint32_t)(row % a->rows_per_batch * cols + c);
             uint32_t word = dlm_philox(element, id, a->module, rng[2], rng[0], rng[1]);
             double x = dlm_host_get_flat(&call->inputs[0], r * cols + c);
             dlm_host_set_flat(&call->outputs[0], r * cols + c,
@@ -57,6 +58,7 @@ static enum dlm_status dropout_lower(struct dlm_lowering *l)
         .rows = (uint32_t)l->inputs[0].shape[0],
         .cols = (uint32_t)l->inputs[0].shape[1],
         .rows_per_batch = l->attrs->dropout.rows_per_batch,
+        .first_row = l->attrs->dropout.first_row,
         .module = l->attrs->dropout.module,
         .p = l->attrs->dropout.p,
     };

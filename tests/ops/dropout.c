@@ -14,6 +14,7 @@ static const int32_t row_ids[5] = {17, 2, 2000000000, 0, 5};
 
 static const union dlm_attrs half = {.dropout = {0.5f, 77, 5}};
 static const union dlm_attrs other_module = {.dropout = {0.5f, 78, 5}};
+static const union dlm_attrs from_start = {.dropout = {0.5f, 77, 10, 0}};
 static const union dlm_attrs other_rows = {.dropout = {0.5f, 77, 25}};
 
 static const struct op_row rows[] = {
@@ -31,6 +32,8 @@ static const struct op_row rows[] = {
      {X(25, 67), RNG(seed_c), ROW_IDS(5)}, TOL_ELEMENTWISE, &half, 0},
     {"a batch row cut short", &dlm_op_dropout, {.dropout = {0.5f, 77, 10}}, 3,
      {X(25, 33), RNG(seed_a), ROW_IDS(3)}, TOL_ELEMENTWISE, NULL, 0},
+    {"later rows", &dlm_op_dropout, {.dropout = {0.5f, 77, 10, 13}}, 3,
+     {X(12, 33), RNG(seed_a), ROW_IDS(3)}, TOL_ELEMENTWISE, &from_start, 0},
     {"many rows", &dlm_op_dropout, {.dropout = {0.5f, 77, 14000}}, 3,
      {X(70000, 2), RNG(seed_a), ROW_IDS(5)}, TOL_ELEMENTWISE, NULL, 0},
 };

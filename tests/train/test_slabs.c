@@ -1,5 +1,6 @@
 /* A device whose largest buffer is too small for the weights: embedding, head and MLP are split
- * into slabs of rows, and nothing but the last bits may show it. */
+ * into slabs of rows, wide activations come in tiles of rows, and nothing but the last bits may
+ * show it. */
 #include "tests/train/fixture.h"
 
 #define NUM_TOKENS 12
@@ -13,13 +14,15 @@ struct result {
 
 static const struct split {
     const char *what, *name, *adapter;
-    size_t max_alloc_bytes; /* activations fit; of the weights at least the embedding does not */
+    size_t max_alloc_bytes; /* of the weights at least the embedding does not fit */
     bool no_tower;          /* text only */
-    bool has_mlp;           /* the MLP does not fit either */
+    bool has_mlp;           /* weights of the MLP do not fit either */
+    int64_t tokens;         /* of a pass; 0: what the rows need, and activations fit */
 } splits[] = {
-    {"f32 in slabs", "f32_old", "adapter", 38 << 10, true, true},
-    {"f16 in slabs", "f16_patch7", "adapter", 64 << 10, true, false},
-    {"with images", "bf16_new", "adapter_wide", 104 << 10, false, false},
+    {"f32 in slabs", "f32_old", "adapter", 38 << 10, true, true, 0},
+    {"f16 in slabs", "f16_patch7", "adapter", 64 << 10, true, false, 0},
+    {"with images", "bf16_new", "adapter_wide", 104 << 10, false, false, 0},
+    {"wide activations in tiles", "f32_old", "adapter_wide", 84 << 10, true, false, 160},
 };
 
 /* Weights that are split, so that a test that splits nothing is seen. */
@@ -44,7 +47,15 @@ static void check_slabs(const struct fixture *f, bool has_mlp)
     }
 }
 
-static bool compute(const struct fixture_params *params, bool has_mlp, struct result *r)
+/* What the MLP of a block makes in between would not fit for so many tokens. */
+static void check_tiles(const struct fixture *f, int64_t tokens)
+{
+    const size_t width = (size_t)f->model->decoder.config.block.intermediate;
+
+    CHECK((size_t)tokens * width * sizeof(float) > f->params.max_alloc_bytes);
+}
+
+static bool compute(const struct fixture_params *params, const struct split *s, struct result *r)
 {
     struct fixture f;
 
@@ -57,7 +68,14 @@ static bool compute(const struct fixture_params *params, bool has_mlp, struct re
         const struct dlm_pass_step step = {.examples = one, .num = 1, .weight = 0.1f};
         pass.backward = pass.checkpoint = true;
         if (params->max_alloc_bytes)
-            check_slabs(&f, has_mlp);
+            check_slabs(&f, s->has_mlp);
+        if (params->max_alloc_bytes && s->tokens)
+            check_tiles(&f, s->tokens);
+        if (s->tokens) {
+            pass.tokens = s->tokens;
+            pass.dropout = true;
+            f.lora->params.dropout = 0.3f;
+        }
         ok = fixture_clear_grads(&f) &&
              fixture_run(&f, &pass, &step, false, r->logprobs, NULL) &&
              fixture_generate(&f, one, 1, 0, &(struct dlm_sampling){0}, NUM_TOKENS,
@@ -76,9 +94,9 @@ static void run_split(enum dlm_backend_kind backend, const struct split *s)
     struct result whole, parts;
 
     fixture_case(backend, s->name, s->what);
-    bool ok = compute(&params, false, &whole);
+    bool ok = compute(&params, s, &whole);
     params.max_alloc_bytes = s->max_alloc_bytes;
-    if (compute(&params, s->has_mlp, &parts) && ok) {
+    if (compute(&params, s, &parts) && ok) {
         const double logprob = largest_difference(parts.logprobs, whole.logprobs, 6);
         const double grad = relative_difference(parts.grads, whole.grads, whole.len);
         if (!CHECK(logprob <= TOLERANCE) || !CHECK(grad <= TOLERANCE))
