@@ -190,13 +190,28 @@ static enum dlm_status run_plain(struct dlm_verify *v, const struct dlm_node *no
 
 /* --- comparing --- */
 
-/* Row r of a tensor, widened. */
+/* Where row r of a tensor begins, in elements. */
+static int64_t row_start(const struct dlm_desc *d, int64_t r)
+{
+    int64_t at = d->lead;
+
+    for (int i = d->ndim - 2; i >= 0; i--) {
+        at += r % d->shape[i] * d->stride[i];
+        r /= d->shape[i];
+    }
+    return at;
+}
+
+/* Row r, widened. */
 static void get_row(const struct dlm_host_tensor *t, int64_t r, double *out)
 {
-    const int64_t cols = dlm_desc_cols(&t->desc);
+    const struct dlm_desc *d = &t->desc;
+    const int64_t cols = dlm_desc_cols(d), step = d->stride[d->ndim - 1];
+    const float *wide = (const float *)t->data + row_start(d, r);
 
     for (int64_t i = 0; i < cols; i++)
-        out[i] = dlm_host_get_flat(t, r * cols + i);
+        out[i] = d->dtype == DLM_DTYPE_F32 ? wide[i * step]
+                                           : dlm_host_get_flat(t, r * cols + i);
 }
 
 static double largest_of(const double *row, int64_t cols)
@@ -230,6 +245,7 @@ static enum dlm_status find_worst(struct dlm_verify *v, const struct dlm_host_te
 {
     const int64_t rows = dlm_desc_rows(&want->desc), cols = dlm_desc_cols(&want->desc);
     double *a = dlm_alloc_array(v->ctx, (size_t)cols, 2 * sizeof(*a));
+    int64_t worst = -1;
 
     for (int64_t r = 0; a && r < rows; r++) {
         double *b = a + cols;
@@ -240,16 +256,19 @@ static enum dlm_status find_worst(struct dlm_verify *v, const struct dlm_host_te
             const bool both = isfinite(a[i]) && isfinite(b[i]);
             const double d = both ? fabs(a[i] - b[i]) / scale
                              : isfinite(a[i]) || isfinite(b[i]) ? INFINITY : 0;
-            if (f->index[0] && d <= f->difference)
+            if (worst >= 0 && d <= f->difference)
                 continue;
             f->difference = d;
             f->got = a[i];
             f->want = b[i];
-            index_text(&want->desc, r * cols + i, f->index, sizeof(f->index));
+            worst = r * cols + i;
         }
     }
     dlm_free(a);
-    return a ? DLM_OK : DLM_ERR_MEMORY;
+    if (!a)
+        return DLM_ERR_MEMORY;
+    index_text(&want->desc, worst, f->index, sizeof(f->index));
+    return DLM_OK;
 }
 
 static void take(struct dlm_verify *v, const struct dlm_verify_finding *f)
