@@ -57,6 +57,7 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
 {
     struct dlm_doc *doc = NULL;
     enum dlm_status st = DLM_OK;
+    size_t len;
 
     if (params->adapter && !params->no_adapter) {
         out->adapter = dlm_strdup(ctx, params->adapter);
@@ -72,11 +73,12 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
     if (st)
         return st;
     out->image_size = doc->training.image_size;
-    if (doc->system_prompt)
-        out->system_prompt = dlm_strdup(ctx, doc->system_prompt);
+    const char *system = dlm_doc_system_prompt(doc, &len);
+    if (system)
+        out->system_prompt = dlm_strndup(ctx, system, len);
     out->base = dlm_strdup(ctx, doc->base_model);
     out->dir = dlm_path_dirname(ctx, params->document);
-    st = out->base && out->dir && !out->system_prompt == !doc->system_prompt
+    st = out->base && out->dir && !out->system_prompt == !system
              ? find_in_store(ctx, out, params, doc->id) : DLM_ERR_MEMORY;
     dlm_doc_destroy(&doc);
     return st;

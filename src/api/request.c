@@ -20,7 +20,7 @@ bool dlm_request_can_say_system(const struct dlm_model *model)
 
 /* --- turns --- */
 
-/* Room for the turns and the parts of all that is asked. */
+/* A request that is being made, with room for all that is asked. */
 struct builder {
     struct dlm_request *r;
     struct dlm_turn *turns;

@@ -59,14 +59,17 @@ static enum dlm_status load_from_document(struct dlm_ctx *ctx, struct dlm_encode
 {
     struct dlm_doc *doc = NULL;
     char *dir = dlm_path_dirname(ctx, params->document);
+    size_t len;
 
     enum dlm_status st = dir ? dlm_doc_load(ctx, &doc, params->document) : DLM_ERR_MEMORY;
     if (!st)
         st = load_from_base(ctx, encoder, doc->base_model, dir,
                             params->image_size ? params->image_size : doc->training.image_size);
-    if (!st && doc->system_prompt && !params->system && encoder->model &&
-        dlm_request_can_say_system(encoder->model))
-        st = copy(ctx, doc->system_prompt, &encoder->system);
+    const char *system = st || params->system ? NULL : dlm_doc_system_prompt(doc, &len);
+    if (system && encoder->model && dlm_request_can_say_system(encoder->model)) {
+        encoder->system = dlm_strndup(ctx, system, len);
+        st = encoder->system ? DLM_OK : DLM_ERR_MEMORY;
+    }
     dlm_doc_destroy(&doc);
     dlm_free(dir);
     return st;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "doc/doc_impl.h"
 #include "doc/schema.h"
+#include "doc/text.h"
 
 #define MAX_DOC_BYTES ((size_t)256 << 20)
 
@@ -82,6 +83,16 @@ bool dlm_doc_is_written(const struct dlm_doc *doc, const char *dotted_key)
         map = field->map;
         key += len + 1;
     }
+}
+
+const char *dlm_doc_system_prompt(const struct dlm_doc *doc, size_t *len)
+{
+    const char *text = doc->system_prompt;
+
+    *len = text ? strlen(text) : 0;
+    if (text)
+        dlm_text_strip(&text, len);
+    return text;
 }
 
 bool dlm_doc_wants_preference(const struct dlm_doc *doc)

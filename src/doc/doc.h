@@ -238,6 +238,10 @@ void dlm_doc_destroy(struct dlm_doc **doc);
  * exist is false. */
 bool dlm_doc_is_written(const struct dlm_doc *doc, const char *dotted_key);
 
+/* The system prompt, stripped as the other texts of a document are where they are used: a YAML
+ * block ends with a newline that nobody means. NULL: none. */
+const char *dlm_doc_system_prompt(const struct dlm_doc *doc, size_t *len);
+
 /* preference.enabled, or preference sections present and the key not written. */
 bool dlm_doc_wants_preference(const struct dlm_doc *doc);
 

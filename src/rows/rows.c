@@ -253,9 +253,13 @@ done:
 static struct dlm_part caption_request(const struct builder *b)
 {
     const char *words = b->doc->training.caption_prompt;
+    struct dlm_part part = {.kind = DLM_PART_CAPTION_REQUEST};
 
-    return words ? text_part(words, strlen(words))
-                 : (struct dlm_part){.kind = DLM_PART_CAPTION_REQUEST};
+    if (words)
+        part = text_part(words, strlen(words));
+    if (words)
+        dlm_text_strip(&part.text, &part.len);
+    return part;
 }
 
 /* Stores the image, and adds the row of its caption. */
@@ -305,11 +309,6 @@ static enum dlm_status add_instruction(struct builder *b, const struct dlm_doc_s
 
 /* --- sections ------------------------------------------------------------------------------ */
 
-static bool is_of(const struct dlm_doc_section *section, enum dlm_doc_section_type type)
-{
-    return section->type == type;
-}
-
 /* Gathers what the instruction sections[at], the first after other sections, is about: the images
  * that stand directly before it, with the prose between them. images: by section. */
 static enum dlm_status find_subject(struct builder *b, const struct dlm_doc_section *sections,
@@ -320,17 +319,17 @@ static enum dlm_status find_subject(struct builder *b, const struct dlm_doc_sect
     size_t first = at;
 
     *about = (struct subject){0};
-    if (!at || !is_of(&sections[at - 1], DLM_DOC_SECTION_IMAGE))
+    if (!at || sections[at - 1].type != DLM_DOC_SECTION_IMAGE)
         return DLM_OK;
     for (size_t i = at; i-- > 0;) {
-        if (is_of(&sections[i], DLM_DOC_SECTION_IMAGE))
+        if (sections[i].type == DLM_DOC_SECTION_IMAGE)
             first = i;
-        else if (!is_of(&sections[i], DLM_DOC_SECTION_PROSE))
+        else if (sections[i].type != DLM_DOC_SECTION_PROSE)
             break;
     }
     for (size_t i = first; !st && i < at; i++) {
         const struct dlm_part text = stripped(&sections[i]);
-        if (is_of(&sections[i], DLM_DOC_SECTION_PROSE))
+        if (sections[i].type == DLM_DOC_SECTION_PROSE)
             st = add_subject_prose(b, about, &text);
         else if (images[i].file)
             st = add_subject_image(b, about, &images[i]);
@@ -354,7 +353,7 @@ static enum dlm_status add_sections(struct builder *b, const struct dlm_doc_sect
             st = add_prose(b, section);
             break;
         case DLM_DOC_SECTION_INSTRUCTION:
-            if (!i || !is_of(&sections[i - 1], DLM_DOC_SECTION_INSTRUCTION))
+            if (!i || sections[i - 1].type != DLM_DOC_SECTION_INSTRUCTION)
                 st = find_subject(b, sections, i, images, &about);
             if (!st)
                 st = add_instruction(b, section, &about);
@@ -372,7 +371,8 @@ static enum dlm_status add_sections(struct builder *b, const struct dlm_doc_sect
 
 static enum dlm_status take_system(struct builder *b)
 {
-    const char *words = b->doc->system_prompt;
+    size_t len;
+    const char *words = dlm_doc_system_prompt(b->doc, &len);
     struct dlm_part *part;
 
     if (!words)
@@ -380,7 +380,7 @@ static enum dlm_status take_system(struct builder *b)
     part = dlm_arena_alloc(b->ctx, &b->out->arena, sizeof(*part));
     if (!part)
         return DLM_ERR_MEMORY;
-    *part = text_part(words, strlen(words));
+    *part = text_part(words, len);
     b->system = part;
     return copy_text(b, part);
 }

@@ -211,7 +211,7 @@ train_()
 train_ none ''
 train_ default 's/^training:/system_prompt: You are a helpful assistant.\ntraining:/'
 same_ none.bytes default.bytes
-train_ brief 's/^training:/system_prompt: be brief\ntraining:/'
+train_ brief 's/^training:/system_prompt: |\n  be brief\ntraining:/'
 err_is
 differs_ none.bytes brief.bytes
 adapter=$(echo brief/store/*/adapter/versions/v0001)

@@ -10,7 +10,7 @@ static void check_messages(const struct dlm_chat *chat)
 {
     size_t num;
     const struct dlm_message *messages = dlm_chat_messages(chat, &num);
-    volatile uint8_t last;
+    volatile uint8_t last = 0;
 
     if (!num)
         __builtin_trap();

@@ -189,7 +189,7 @@ static void test_keys(struct dlm_ctx *ctx)
     int num_put;
 
     check_case("the system prompt stands before what is asked, and not before prose");
-    static const char system[] = FRONT "system_prompt: be brief\n---\nwords\n"
+    static const char system[] = FRONT "system_prompt: |\n  be brief\n---\nwords\n"
                                  "::image path=\"a.png\"::\ncap\n" ASK(1);
     check_rows(ctx, system,
                "P: words\n--\nS: be brief\nU: <a.png> <caption>\nA: cap\n--\n"
@@ -205,7 +205,7 @@ static void test_keys(struct dlm_ctx *ctx)
 
     check_case("words for the request of a caption");
     check_rows(ctx,
-               FRONT "training: {caption_prompt: What is it?}\n---\n"
+               FRONT "training: {caption_prompt: ' What is it?'}\n---\n"
                      "::image path=\"a.png\"::\ncap\n",
                "U: <a.png> What is it?\nA: cap\n--\n");
     check_case("what is learned");
