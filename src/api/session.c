@@ -60,7 +60,7 @@ static enum dlm_status load_tokenizer(struct dlm_session *s)
 {
     enum dlm_status st = dlm_tokenizer_load_folder(s->ctx, &s->tok, s->base.dir);
 
-    return st ? st : s->model->family->add_tokens(s->ctx, s->tok);
+    return st ? st : dlm_model_add_tokens(s->model, s->tok);
 }
 
 static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_base *params)

@@ -128,7 +128,7 @@ enum dlm_status dlm_encoder_create(struct dlm_ctx *ctx, struct dlm_encoder **out
     if (!st && !encoder->raw)
         st = take_request(ctx, encoder, params);
     if (!st && !encoder->raw)
-        st = encoder->model->family->add_tokens(ctx, encoder->tok);
+        st = dlm_model_add_tokens(encoder->model, encoder->tok);
     if (st)
         goto done;
     *out = encoder;

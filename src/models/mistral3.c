@@ -249,8 +249,8 @@ static enum dlm_status mistral3_read_config(struct dlm_ctx *ctx, const json_t *c
         st = read_vision(ctx, json_object_get(config, "vision_config"), path, mistral3(m));
     if (!st)
         st = read_projector(ctx, config, path, m);
-    /* Older files say nothing and hold a head, for which transformers 5 makes no difference: tied
-     * is a head that is not there. */
+    /* The released file says nothing, which transformers 5 takes for true; a head in the files is
+     * the model's nevertheless, see dlm_decoder_declare(). */
     decoder->is_tied = m->dir != NULL;
     if (!st)
         st = dlm_json_bool(ctx, config, path, "tie_word_embeddings", &decoder->is_tied);
@@ -388,14 +388,6 @@ static struct dlm_tensor *mistral3_project(struct dlm_build *b, const struct dlm
 
 /* --- input --- */
 
-/* The family's processor adds none. */
-static enum dlm_status mistral3_add_tokens(struct dlm_ctx *ctx, struct dlm_tokenizer *tok)
-{
-    (void)ctx;
-    (void)tok;
-    return DLM_OK;
-}
-
 static void mistral3_positions(const struct dlm_model *m, const struct dlm_example *e,
                                int32_t (*at)[3], int32_t *next)
 {
@@ -424,7 +416,6 @@ const struct dlm_family dlm_family_mistral3 = {
     .read_config = mistral3_read_config,
     .declare = mistral3_declare,
     .finish = mistral3_finish,
-    .add_tokens = mistral3_add_tokens,
     .has_system_turn = true,
     .plan_image = mistral3_plan_image,
     .encode = dlm_mistral3_encode,

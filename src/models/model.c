@@ -155,6 +155,11 @@ enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **ou
     return st;
 }
 
+enum dlm_status dlm_model_add_tokens(const struct dlm_model *m, struct dlm_tokenizer *tok)
+{
+    return m->family->add_tokens ? m->family->add_tokens(m->ctx, tok) : DLM_OK;
+}
+
 bool dlm_model_is_stop(const struct dlm_model *m, int32_t id)
 {
     for (size_t i = 0; i < m->stops.num; i++)

@@ -86,7 +86,7 @@ struct dlm_family {
     enum dlm_status (*declare)(struct dlm_model *m);
     /* Frees what its struct holds besides the base; m may be half built. */
     void (*finish)(struct dlm_model *m);
-    /* Adds the tokens that the family's processor adds to a tokenizer without them. */
+    /* Adds the tokens that the family's processor adds to a tokenizer without them. NULL: none. */
     enum dlm_status (*add_tokens)(struct dlm_ctx *ctx, struct dlm_tokenizer *tok);
     bool has_one_image_size; /* plan_image does not ask for the size */
     bool has_one_image;   /* a document's row shows no more than one */
@@ -156,6 +156,10 @@ enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out
                                      struct dlm_device *device, const char *shape, int64_t layers,
                                      enum dlm_dtype policy) DLM_CHECK_RESULT;
 void dlm_model_destroy(struct dlm_model **model);
+
+/* Adds the tokens that the family's processor adds, if any. */
+enum dlm_status dlm_model_add_tokens(const struct dlm_model *m,
+                                     struct dlm_tokenizer *tok) DLM_CHECK_RESULT;
 
 /* The linear of a canonical module path, NULL if adapters cannot name it. */
 const struct dlm_linear *dlm_model_find_linear(const struct dlm_model *m, const char *path);

@@ -418,14 +418,6 @@ static struct dlm_tensor *qwen2_vl_project(struct dlm_build *b, const struct dlm
 
 /* --- input --- */
 
-/* The family's processor adds none. */
-static enum dlm_status qwen2_vl_add_tokens(struct dlm_ctx *ctx, struct dlm_tokenizer *tok)
-{
-    (void)ctx;
-    (void)tok;
-    return DLM_OK;
-}
-
 /* Text counts on on all axes; the tokens of an image have its place as time, and their own row and
  * column from there. */
 static void qwen2_vl_positions(const struct dlm_model *m, const struct dlm_example *e,
@@ -484,7 +476,6 @@ const struct dlm_family dlm_family_qwen2_vl = {
     .read_config = qwen2_vl_read_config,
     .declare = qwen2_vl_declare,
     .finish = qwen2_vl_finish,
-    .add_tokens = qwen2_vl_add_tokens,
     .has_system_turn = true,
     .plan_image = qwen2_vl_plan_image,
     .encode = dlm_qwen2_vl_encode,

@@ -74,7 +74,7 @@ static bool open_session(enum dlm_backend_kind backend)
                                     &dlm_family_grid)) &&
            CHECK(!dlm_tokenizer_load(s->ctx, &s->tok,
                                      data_path("models/f32_old/base/tokenizer.json"))) &&
-           CHECK(!s->model->family->add_tokens(s->ctx, s->tok));
+           CHECK(!dlm_model_add_tokens(s->model, s->tok));
 }
 
 static void close_session(void)
@@ -194,7 +194,7 @@ static bool open_shipped(struct shipped *x, const char *name)
     snprintf(base, sizeof(base), "%s/%s/base", data_path("models"), name);
     return CHECK(!dlm_model_read_folder(session.ctx, &x->model, base)) &&
            CHECK(!dlm_tokenizer_load_folder(session.ctx, &x->tok, base)) &&
-           CHECK(!x->model->family->add_tokens(session.ctx, x->tok));
+           CHECK(!dlm_model_add_tokens(x->model, x->tok));
 }
 
 /* A conversation as a chat file of the case's folder would hold it. */

@@ -109,7 +109,7 @@ static bool open_rig(struct rig *r, enum dlm_backend_kind backend)
                                     &dlm_family_grid)) &&
            CHECK_INT(r->model->policy, DLM_DTYPE_F32) &&
            CHECK(!dlm_tokenizer_load(r->ctx, &r->tok, tokenizer)) &&
-           CHECK(!r->model->family->add_tokens(r->ctx, r->tok)) &&
+           CHECK(!dlm_model_add_tokens(r->model, r->tok)) &&
            CHECK(!dlm_store_open(r->ctx, &r->store, tmp_path(home),
                                  "01HZ4X7TGZM3J1A2B3C4D5E6F7")) &&
            CHECK(!dlm_store_prepare(r->ctx, r->store)) && make_rows(r) &&

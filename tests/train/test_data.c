@@ -46,7 +46,7 @@ static bool bench_open(struct bench *b)
     return CHECK(b->ctx) && CHECK(!dlm_device_open(b->ctx, &b->device, &device)) &&
            CHECK(!dlm_model_open(b->ctx, &b->model, b->device, dir, DLM_DTYPE_F32)) &&
            CHECK(!dlm_tokenizer_load(b->ctx, &b->tok, tokenizer)) &&
-           CHECK(!b->model->family->add_tokens(b->ctx, b->tok));
+           CHECK(!dlm_model_add_tokens(b->model, b->tok));
 }
 
 static void bench_close(struct bench *b)
