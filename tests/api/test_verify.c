@@ -48,16 +48,16 @@ static void check_clean(bool plain)
 struct fault {
     const struct dlm_op *op;
     int countdown;
+    float value;
 };
 
 static enum dlm_status spoil(void *user, struct dlm_program *program, const struct dlm_node *node)
 {
-    const float wrong = 3e4f;
     struct fault *f = user;
 
     if (node->op != f->op || f->countdown-- != 0)
         return DLM_OK;
-    return dlm_program_write(program, node->outputs[0], &wrong, sizeof(wrong));
+    return dlm_program_write(program, node->outputs[0], &f->value, sizeof(f->value));
 }
 
 /* What is wrong is named, and but for the ends of programs it is all. */
@@ -70,7 +70,7 @@ static void check_first(const struct dlm_verify *v, const char *name, const char
 
 static void check_spoilt(const struct dlm_op *op, int which, const char *name, const char *index)
 {
-    struct fault fault = {op, which};
+    struct fault fault = {op, which, 3e4f};
     struct dlm_verify v = {.fault = spoil, .user = &fault};
     struct dlm_session *s = NULL;
 
@@ -80,6 +80,21 @@ static void check_spoilt(const struct dlm_op *op, int which, const char *name, c
         CHECK(v.first.got == 3e4f);
         /* the same answer without the fault has other features and logits */
         CHECK(v.num_wrong > 1 && v.num_wrong <= 4);
+    }
+    dlm_session_close(&s);
+}
+
+/* An answer that fails because something is no number. */
+static void check_no_number(void)
+{
+    struct fault fault = {&dlm_op_attention, 0, NAN};
+    struct dlm_verify v = {.fault = spoil, .user = &fault};
+    struct dlm_session *s = NULL;
+
+    check_model_case("what is no number is named");
+    if (open_session(&s) && verify(s, &v)) {
+        check_first(&v, "vision tower, block 0, attention output", "[0, 0, 0, 0]");
+        CHECK(isnan(v.first.got) && isinf(v.first.difference));
     }
     dlm_session_close(&s);
 }
@@ -124,6 +139,7 @@ static void run_backend(void)
                  "[0, 0, 0, 0]");
     check_spoilt(&dlm_op_rope, 1, "decoder, block 0, rope of self_attn.k_proj", "[0, 0, 0]");
     check_spoilt(&dlm_op_layer_norm, 4, "vision tower, post_layernorm output", "[0, 0]");
+    check_no_number();
     check_weight("model.vision_tower.encoder.layers.1.mlp.fc1.weight",
                  "vision tower, block 1, mlp.fc1 output");
     check_weight("model.multi_modal_projector.linear.weight", "projector, linear output");
