@@ -21,7 +21,7 @@ extern "C" {
 struct dlm_bench_params {
     const char *base;  /* registry key, "hf:org/name" or "dir:PATH" */
     const char *shape; /* "paligemma-3b-224": random weights, no checkpoint */
-    int64_t layers;    /* with shape: that many of its decoder's, if it has more */
+    int64_t layers;    /* with shape: that many of its decoder's; 0: all */
     int64_t prompt_tokens; /* text tokens of prefill and training step, beside the image's */
     int64_t decode_tokens; /* tokens generated */
     int64_t batch;         /* rows of the training step */

@@ -304,9 +304,13 @@ static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model 
         return st;
     m->device = device;
     m->policy = policy;
-    if (layers)
-        m->decoder.config.layers = DLM_MIN(layers, m->decoder.config.layers);
-    st = dlm_weights_create(ctx, &m->weights, device, policy, NULL, &m->family->names);
+    if (layers > m->decoder.config.layers)
+        st = dlm_fail(ctx, DLM_ERR_USAGE, "the decoder of shape '%s' has %lld layers, not %lld",
+                      path, (long long)m->decoder.config.layers, (long long)layers);
+    else if (layers)
+        m->decoder.config.layers = layers;
+    if (!st)
+        st = dlm_weights_create(ctx, &m->weights, device, policy, NULL, &m->family->names);
     if (!st)
         m->weights->file_dtype = file < DLM_DTYPE_COUNT ? file : policy;
     if (!st)
@@ -317,7 +321,7 @@ static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model 
     return st;
 }
 
-/* With at most `layers` layers of the decoder, if not 0. */
+/* With `layers` layers of the decoder, if not 0. */
 static enum dlm_status open_config(struct dlm_ctx *ctx, struct dlm_model **out,
                                    struct dlm_device *device, const json_t *config,
                                    const char *path, int64_t layers, enum dlm_dtype policy)

@@ -150,8 +150,8 @@ enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **ou
 enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **out,
                                       const char *dir) DLM_CHECK_RESULT;
 
-/* Random weights in a known shape ("paligemma-3b-224"), for bench. layers: of the decoder at most;
- * 0: all. */
+/* Random weights in a known shape ("paligemma-3b-224"), for bench. layers: so many of the
+ * decoder's; 0: all. DLM_ERR_USAGE: no such shape, or it has fewer. */
 enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
                                      struct dlm_device *device, const char *shape, int64_t layers,
                                      enum dlm_dtype policy) DLM_CHECK_RESULT;

@@ -54,10 +54,13 @@ static enum dlm_status show_images(struct dlm_train_data *d, struct dlm_train_ex
 static enum dlm_status fail_row(const struct dlm_train_data *d, const struct dlm_row *row,
                                 const char *what, int64_t tokens, int64_t sequence_len)
 {
-    return dlm_fail(d->ctx, DLM_ERR_INVALID,
-                    "section %s (line %lld): %s %lld tokens, but sequence_len is %lld",
-                    row->section_id, (long long)row->line, what, (long long)tokens,
-                    (long long)sequence_len);
+    dlm_fail(d->ctx, DLM_ERR_INVALID,
+             "section %s (line %lld): %s %lld tokens, but sequence_len is %lld", row->section_id,
+             (long long)row->line, what, (long long)tokens, (long long)sequence_len);
+    dlm_log(d->ctx, DLM_LOG_HINT, "a larger training.sequence_len%s makes room",
+            row->num_images && !d->model->family->has_one_image_size
+                ? ", or a smaller training.image_size," : "");
+    return DLM_ERR_INVALID;
 }
 
 /* Cuts the example to sequence_len tokens: something to learn and every image must be in them. */

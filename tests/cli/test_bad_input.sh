@@ -455,6 +455,7 @@ case_ "a prompt that leaves no room for an answer"
 sed 's/sequence_len: 256/sequence_len: 64/; s/^blue an?/& & & & & & & & & & & & & & & & & & &/' \
     doc.dlm > bad.dlm
 document_fails_ "section " "sequence_len is 64"
+err_has "hint: a larger training.sequence_len makes room"
 
 case_ "a document whose path is not UTF-8"
 odd=$(printf 'caf\351.dlm')

@@ -53,6 +53,9 @@ run_ dlm bench --shape mistral-small-24b --layers 1 --plan --backend cpu
 status_is 0
 out_has "planned_total"
 holds_ sh -c "! grep -q prefill out"
+run_ dlm bench --shape mistral-small-24b --layers 41 --plan --backend cpu
+status_is 2
+err_has "dlm: the decoder of shape 'mistral-small-24b' has 40 layers, not 41"
 run_ dlm bench --base x --layers 1
 status_is 2
 err_is "dlm: --layers needs --shape" "try 'dlm bench --help'"

@@ -24,6 +24,7 @@ struct cpu_recording {
 
 /* What the workers of one call share. */
 struct job {
+    struct dlm_ctx *ctx;
     const struct prepared_call *call;
     void *const *scratch;
     int num_workers;
@@ -126,6 +127,9 @@ static void run_item(void *user, int64_t item, int worker)
 {
     const struct job *job = user;
     const struct prepared_call *p = job->call;
+
+    if (dlm_ctx_is_cancelled(job->ctx)) /* one call may take minutes */
+        return;
     const struct dlm_cpu_call call = {
         .buffers = p->buffers,
         .params = p->params,
@@ -140,15 +144,15 @@ static void run_item(void *user, int64_t item, int worker)
 static enum dlm_status run_call(struct dlm_cpu_device *device, const struct prepared_call *call)
 {
     struct job job = {
+        .ctx = device->base.ctx,
         .call = call,
         .scratch = device->scratch,
         .num_workers = device->num_workers,
     };
 
-    if (dlm_ctx_is_cancelled(device->base.ctx))
-        return dlm_fail(device->base.ctx, DLM_ERR_CANCELLED, "interrupted");
     dlm_pool_run(device->pool, run_item, &job, call->num_items);
-    return DLM_OK;
+    return dlm_ctx_is_cancelled(job.ctx) ? dlm_fail(job.ctx, DLM_ERR_CANCELLED, "interrupted")
+                                         : DLM_OK;
 }
 
 enum dlm_status dlm_cpu_recording_run(struct dlm_recording *recording)
