@@ -17,8 +17,8 @@
 
 static const char image_part[] =
     "::image path=\"figures/your-image.png\" alt=\"short description\"::\n"
-    "Caption text describing the image. Training rows bundle the image\n"
-    "with this caption as `<image>\\n<caption>`.\n"
+    "Caption text describing the image. A training row shows the image, asks\n"
+    "for its caption and learns this text.\n"
     "\n";
 
 static const char instruction_part[] = "::instruction::\n"
