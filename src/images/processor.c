@@ -299,6 +299,9 @@ enum dlm_status dlm_processor_load_folder(struct dlm_ctx *ctx, struct dlm_proces
     if (!st)
         st = dlm_processor_load(ctx, out,
                                 json_object_get(root, "image_processor") ? nested : plain);
+    if (st && !root && !dlm_path_is_file(plain))
+        dlm_log(ctx, DLM_LOG_HINT, "what a base does to images stands beside its weights, in "
+                "preprocessor_config.json");
     json_decref(root);
     dlm_free(nested);
     dlm_free(plain);

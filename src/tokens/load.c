@@ -249,8 +249,12 @@ enum dlm_status dlm_tokenizer_load_folder(struct dlm_ctx *ctx, struct dlm_tokeni
 
     *out = NULL;
     if (json && tekken) {
-        const bool is_tekken = !dlm_path_is_file(json) && dlm_path_is_file(tekken);
+        const bool is_json = dlm_path_is_file(json);
+        const bool is_tekken = !is_json && dlm_path_is_file(tekken);
         st = dlm_tokenizer_load(ctx, out, is_tekken ? tekken : json);
+        if (st && !is_json && !is_tekken)
+            dlm_log(ctx, DLM_LOG_HINT, "a base's vocabulary lies beside its weights, as "
+                    "tokenizer.json or tekken.json");
     }
     dlm_free(json);
     dlm_free(tekken);

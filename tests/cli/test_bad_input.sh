@@ -139,6 +139,14 @@ for name in config.json tokenizer.json model.safetensors; do
     base_fails_ bad
 done
 damage_
+rm bad/tokenizer.json
+base_fails_ "bad/tokenizer.json'"
+err_has "as tokenizer.json or tekken.json"
+damage_
+rm bad/preprocessor_config.json
+base_fails_ "bad/preprocessor_config.json'"
+err_has "what a base does to images stands beside its weights"
+damage_
 rm -r bad
 base_fails_ "'dir:bad'"
 
