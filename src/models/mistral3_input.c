@@ -4,7 +4,7 @@
 #include "models/mistral3_input.h"
 
 #include "base/log.h"
-#include "base/str.h"
+#include "models/input_writer.h"
 
 #define TEXT_BEGIN "<s>"
 #define TEXT_END "</s>"
@@ -15,31 +15,17 @@
 #define IMAGE_TOKEN "[IMG]"
 #define IMAGE_ROW_END "[IMG_BREAK]"
 #define IMAGE_END "[IMG_END]"
-#define CAPTION_REQUEST "Describe this image."
 
-/* What is being written, and the text since the last special token: its pieces may merge. */
 struct writer {
-    struct dlm_ctx *ctx;
-    const struct dlm_tokenizer *tok;
+    struct dlm_input_writer out;
     const struct dlm_image_plan *plans; /* of the next image */
     int64_t merge;
-    struct dlm_input *in;
-    struct dlm_str text;
     bool is_label; /* of what is written */
 };
 
-static enum dlm_status flush(struct writer *w)
-{
-    enum dlm_status st = dlm_input_add_text(w->ctx, w->in, w->tok, dlm_str_text(&w->text),
-                                            w->text.len, w->is_label);
-    w->text.len = 0;
-    return st;
-}
-
 static enum dlm_status add_token(struct writer *w, const char *content)
 {
-    enum dlm_status st = flush(w);
-    return st ? st : dlm_input_add_token(w->ctx, w->in, w->tok, content, 1, w->is_label);
+    return dlm_input_writer_add_token(&w->out, content, w->is_label);
 }
 
 /* An image is never learned. */
@@ -48,11 +34,12 @@ static enum dlm_status add_image(struct writer *w)
     const struct dlm_image_plan *plan = w->plans++;
     const int64_t high = plan->grid_h / w->merge, wide = plan->grid_w / w->merge;
 
-    enum dlm_status st = flush(w);
+    struct dlm_input_writer *out = &w->out;
+    enum dlm_status st = dlm_input_writer_flush(out, w->is_label);
     for (int64_t row = 0; !st && row < high; row++) {
-        st = dlm_input_add_token(w->ctx, w->in, w->tok, IMAGE_TOKEN, wide, false);
+        st = dlm_input_add_token(out->ctx, out->in, out->tok, IMAGE_TOKEN, wide, false);
         if (!st)
-            st = dlm_input_add_token(w->ctx, w->in, w->tok,
+            st = dlm_input_add_token(out->ctx, out->in, out->tok,
                                      row + 1 < high ? IMAGE_ROW_END : IMAGE_END, 1, false);
     }
     return st;
@@ -64,12 +51,8 @@ static enum dlm_status add_parts(struct writer *w, const struct dlm_turn *turn)
 
     for (size_t i = 0; !st && i < turn->num_parts; i++) {
         const struct dlm_part *part = &turn->parts[i];
-        if (part->kind == DLM_PART_IMAGE)
-            st = add_image(w);
-        else if (part->kind == DLM_PART_CAPTION_REQUEST)
-            st = dlm_str_appendz(w->ctx, &w->text, CAPTION_REQUEST);
-        else
-            st = dlm_str_append(w->ctx, &w->text, part->text, part->len);
+        st = part->kind == DLM_PART_IMAGE ? add_image(w)
+                                          : dlm_input_writer_add_words(&w->out, part);
     }
     return st;
 }
@@ -100,8 +83,8 @@ enum dlm_status dlm_mistral3_encode(struct dlm_ctx *ctx, const struct dlm_model 
                                     const struct dlm_conversation *conversation,
                                     const struct dlm_image_plan *plans, struct dlm_input *in)
 {
-    struct writer w = {.ctx = ctx, .tok = tok, .plans = plans, .merge = m->processor.merge,
-                       .in = in};
+    struct writer w = {.out = {.ctx = ctx, .tok = tok, .in = in}, .plans = plans,
+                       .merge = m->processor.merge};
 
     dlm_input_clear(in);
     enum dlm_status st = add_token(&w, TEXT_BEGIN);
@@ -111,6 +94,6 @@ enum dlm_status dlm_mistral3_encode(struct dlm_ctx *ctx, const struct dlm_model 
         else
             st = add_turn(&w, &conversation->turns[i]);
     }
-    dlm_str_finish(&w.text);
+    dlm_str_finish(&w.out.text);
     return st;
 }
