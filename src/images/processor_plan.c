@@ -8,6 +8,13 @@
 
 #define MAX_RATIO 200 /* of a longer side to the shorter, of DLM_SIZE_AREA */
 
+/* The pinned square, or the sides that the processor names. */
+static struct dlm_pixel_shape box_of(const struct dlm_processor *p)
+{
+    return p->pinned ? (struct dlm_pixel_shape){1, p->pinned, p->pinned}
+                     : (struct dlm_pixel_shape){1, p->height, p->width};
+}
+
 static enum dlm_status fail_image(struct dlm_ctx *ctx, const struct dlm_image_size *size,
                                   const char *what)
 {
@@ -47,8 +54,8 @@ static enum dlm_status plan_longest(struct dlm_ctx *ctx, const struct dlm_proces
                                     double *width)
 {
     const double side = (double)p->patch * p->merge;
-    const int high = p->pinned ? p->pinned : p->height, wide = p->pinned ? p->pinned : p->width;
-    const double ratio = fmax((double)size->height / high, (double)size->width / wide);
+    const struct dlm_pixel_shape box = box_of(p);
+    const double ratio = fmax((double)size->height / box.height, (double)size->width / box.width);
 
     *height = size->height;
     *width = size->width;
@@ -81,8 +88,8 @@ enum dlm_status dlm_processor_plan(struct dlm_ctx *ctx, const struct dlm_process
                                    const struct dlm_image_size *size,
                                    struct dlm_pixel_shape *shape)
 {
-    double height = p->pinned ? p->pinned : p->height;
-    double width = p->pinned ? p->pinned : p->width;
+    const struct dlm_pixel_shape box = box_of(p);
+    double height = box.height, width = box.width;
     enum dlm_status st = DLM_OK;
 
     if (p->size_rule == DLM_SIZE_LONGEST || (!p->pinned && p->size_rule == DLM_SIZE_AREA))
@@ -99,10 +106,10 @@ enum dlm_status dlm_processor_plan(struct dlm_ctx *ctx, const struct dlm_process
 int64_t dlm_processor_max_patches(const struct dlm_processor *p)
 {
     const int64_t side = (int64_t)p->patch * p->merge, area = (int64_t)p->patch * p->patch;
-    const int64_t high = p->pinned ? p->pinned : p->height;
-    const int64_t wide = p->pinned ? p->pinned : p->width;
-    const int64_t box = (high + side - 1) / side * side * ((wide + side - 1) / side * side);
+    const struct dlm_pixel_shape box = box_of(p);
+    const int64_t box_area = (box.height + side - 1) / side * side *
+                             ((box.width + side - 1) / side * side);
 
     /* an image of extreme proportions may have more pixels than the bounds say */
-    return (p->size_rule == DLM_SIZE_AREA && !p->pinned ? DLM_IMAGE_MAX_PIXELS : box) / area;
+    return (p->size_rule == DLM_SIZE_AREA && !p->pinned ? DLM_IMAGE_MAX_PIXELS : box_area) / area;
 }
