@@ -73,6 +73,21 @@ enum dlm_status dlm_config_read_ints(struct dlm_ctx *ctx, const json_t *object, 
     return st;
 }
 
+enum dlm_status dlm_config_read_decoder_sizes(struct dlm_ctx *ctx, const json_t *object,
+                                              const char *path, struct dlm_decoder_config *c)
+{
+    const struct dlm_config_int ints[] = {
+        {"hidden_size", 1, 1 << 16, &c->block.hidden},
+        {"intermediate_size", 1, 1 << 18, &c->block.intermediate},
+        {"num_hidden_layers", 1, 512, &c->layers},
+        {"num_attention_heads", 1, 512, &c->block.heads},
+        {"num_key_value_heads", 1, 512, &c->block.kv_heads},
+        {"vocab_size", 1, 1 << 22, &c->vocab},
+    };
+
+    return dlm_config_read_ints(ctx, object, path, ints, DLM_ARRAY_LEN(ints));
+}
+
 enum dlm_status dlm_config_read_eps(struct dlm_ctx *ctx, const json_t *object, const char *path,
                                     const char *key, float *eps)
 {

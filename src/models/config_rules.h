@@ -8,6 +8,7 @@
 
 #include "base/attr.h"
 #include "base/json.h"
+#include "models/decoder.h"
 
 struct dlm_config_rule {
     const char *where; /* the object: "" or "text_config" or "text_config.rope_parameters" */
@@ -29,6 +30,12 @@ struct dlm_config_int {
 enum dlm_status dlm_config_read_ints(struct dlm_ctx *ctx, const json_t *object, const char *path,
                                      const struct dlm_config_int *list,
                                      size_t num) DLM_CHECK_RESULT;
+
+/* Sizes of a decoder that most families' configs name alike, all but a head's; *c holds the
+ * defaults. */
+enum dlm_status dlm_config_read_decoder_sizes(struct dlm_ctx *ctx, const json_t *object,
+                                              const char *path,
+                                              struct dlm_decoder_config *c) DLM_CHECK_RESULT;
 
 /* The epsilon of a norm, 0 <= eps < 1; *eps holds the default. */
 enum dlm_status dlm_config_read_eps(struct dlm_ctx *ctx, const json_t *object, const char *path,

@@ -102,16 +102,10 @@ static enum dlm_status read_common(struct dlm_ctx *ctx, const json_t *text, cons
                                    struct dlm_decoder_config *c)
 {
     struct dlm_block_config *block = &c->block;
-    const struct dlm_config_int ints[] = {
-        {"hidden_size", 1, 1 << 16, &block->hidden},
-        {"intermediate_size", 1, 1 << 18, &block->intermediate},
-        {"num_hidden_layers", 1, 512, &c->layers},
-        {"num_attention_heads", 1, 512, &block->heads},
-        {"num_key_value_heads", 1, 512, &block->kv_heads},
-        {"head_dim", 2, DLM_ATTENTION_MAX_DIM, &block->head_dim},
-        {"vocab_size", 1, 1 << 22, &c->vocab},
-    };
-    enum dlm_status st = dlm_config_read_ints(ctx, text, path, ints, DLM_ARRAY_LEN(ints));
+
+    enum dlm_status st = dlm_config_read_decoder_sizes(ctx, text, path, c);
+    if (!st)
+        st = dlm_json_int(ctx, text, path, "head_dim", 2, DLM_ATTENTION_MAX_DIM, &block->head_dim);
     if (!st)
         st = dlm_config_read_eps(ctx, text, path, "rms_norm_eps", &block->norm.eps);
     if (!st)
