@@ -1,0 +1,67 @@
+/* What the matmul shaders share: bindings, params, a work-group's place, and how a result is made.
+ * A shader whose bindings are others defines PACK or FINISH before the include. */
+#include "prelude.glsl"
+
+layout(local_size_x = LANES) in;
+
+#define PASTE_(x, y) x##y
+#define PASTE(x, y) PASTE_(x, y)
+
+#if defined(PACK)
+DLM_IN(0, float, a)
+DLM_OUT(1, float, packed)
+#elif defined(FINISH)
+DLM_IN(0, float, partial)
+DLM_IN(1, float, c)
+DLM_IN(2, float, bias)
+DLM_OUT(3, float, result)
+#else
+#define LOAD_B(i) PASTE(DLM_LOAD_, DLM_B)(b, i)
+DLM_IN(0, float, a)
+DLM_IN(1, PASTE(DLM_T_, DLM_B), b)
+DLM_IN(2, float, c)
+DLM_IN(3, float, bias)
+DLM_OUT(4, float, result)
+#endif
+DLM_PARAMS(dlm_matmul_params)
+
+/* An element of a as the product takes it. */
+float round_a(float x)
+{
+    if ((p.flags & DLM_MATMUL_A_BF16) != 0u)
+        return dlm_bf16_to_f32(dlm_f32_to_bf16(x));
+    return (p.flags & DLM_MATMUL_A_F16) != 0u ? dlm_f16_to_f32(dlm_f32_to_f16(x)) : x;
+}
+
+/* Where a work-group works: element 0 of each operand of its part of the sum, and its length. */
+struct place {
+    uint a, b, c, result, k;
+};
+
+place find_place(uint z)
+{
+    const uint split = z % p.splits, batch = z / p.splits, k0 = split * p.split_k;
+    const uint i0 = batch / p.batch1, i1 = batch % p.batch1;
+    place at;
+
+    at.a = p.a_lead + i0 * p.a_stride[0] + i1 * p.a_stride[1] + k0 * p.a_stride[3];
+    at.b = p.b_lead + i0 * p.b_stride[0] + i1 * p.b_stride[1] + k0 * p.b_stride[2];
+    at.c = p.c_lead + i0 * p.c_stride[0] + i1 * p.c_stride[1];
+    at.result = p.out_lead + i0 * p.out_stride[0] + i1 * p.out_stride[1] + split * p.split_stride;
+    at.k = min(p.split_k, p.k - k0);
+    return at;
+}
+
+#ifndef PACK
+/* Writes one result: sum times alpha, plus what is to be added. */
+void put(place at, float sum, uint m, uint n)
+{
+    float value = p.alpha * sum;
+
+    if ((p.flags & DLM_MATMUL_HAS_C) != 0u)
+        value += c[at.c + m * p.c_stride[2] + n * p.c_stride[3]];
+    if ((p.flags & DLM_MATMUL_HAS_BIAS) != 0u)
+        value += bias[n];
+    result[at.result + m * p.out_stride[2] + n] = value;
+}
+#endif

@@ -1,0 +1,27 @@
+/* matmul on GPUs: who makes a product, and the kernels with tiles in shared memory. */
+#include "ops/matmul_impl.h"
+#include "ops/matmul_library.h"
+
+enum { A };
+
+static struct dlm_matmul_tiling choose_tiling(const struct dlm_matmul_params *p)
+{
+    if (p->m <= DLM_MATMUL_SMALL_TILE || p->n <= DLM_MATMUL_SMALL_TILE)
+        return (struct dlm_matmul_tiling){"matmul_small_*", DLM_MATMUL_SMALL_TILE,
+                                          DLM_MATMUL_SMALL_TILE, false};
+    return (struct dlm_matmul_tiling){"matmul_*", DLM_MATMUL_TILE, DLM_MATMUL_TILE, false};
+}
+
+enum dlm_status dlm_matmul_lower_gpu(struct dlm_lowering *l)
+{
+    struct dlm_matmul_params p = dlm_matmul_make_params(l);
+
+    if (dlm_matmul_is_for_library(l, &p))
+        return dlm_matmul_lower_library(l, &p);
+    if (dlm_matmul_is_for_vec(l, &p))
+        return dlm_matmul_lower_vec(l, &p);
+    if (l->caps->bits & DLM_CAP_NO_LOCAL)
+        return dlm_matmul_lower_nolocal(l, &p);
+    const struct dlm_matmul_tiling t = choose_tiling(&p);
+    return dlm_matmul_lower_tiles(l, &t, &p, DLM_INPUT(A));
+}

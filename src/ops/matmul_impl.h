@@ -1,0 +1,70 @@
+/* What the files of matmul share. Each lowering takes nodes that matmul_infer() has accepted and
+ * dlm_lower_check_sizes() too.
+ *
+ * matmul.c is the definition; matmul_cpu.c lowers to the CPU; matmul_gpu.c to GPUs, where it asks
+ * matmul_library.c, matmul_vec.c and matmul_nolocal.c whether a product is theirs. */
+#ifndef DLM_OPS_MATMUL_IMPL_H
+#define DLM_OPS_MATMUL_IMPL_H
+
+#include "ops/op.h"
+
+/* matmul_params.c */
+
+/* d seen as [batch0, batch1, rows, cols]. */
+void dlm_matmul_as_4d(const struct dlm_desc *d, int64_t shape[4], uint32_t stride[4]);
+double dlm_matmul_alpha(const union dlm_attrs *attrs);
+bool dlm_matmul_has_c(const struct dlm_lowering *l);
+bool dlm_matmul_has_bias(const struct dlm_lowering *l);
+uint32_t dlm_matmul_addend_flags(const struct dlm_lowering *l);
+
+/* Strides of the operands for the kernels with any strides. */
+struct dlm_matmul_params dlm_matmul_make_params(const struct dlm_lowering *l);
+/* Multiply-adds of a product. */
+uint64_t dlm_matmul_work(const struct dlm_matmul_params *p);
+
+/* Neighbours along k (n) are neighbours in memory. */
+bool dlm_matmul_is_a_along_k(const struct dlm_matmul_params *p);
+bool dlm_matmul_is_b_along_k(const struct dlm_matmul_params *p);
+bool dlm_matmul_is_b_along_n(const struct dlm_matmul_params *p);
+
+/* matmul_cpu.c */
+
+/* b in panel form. */
+enum dlm_status dlm_matmul_lower_panel(struct dlm_lowering *l) DLM_CHECK_RESULT;
+/* Operands with any strides. */
+enum dlm_status dlm_matmul_lower_general(struct dlm_lowering *l) DLM_CHECK_RESULT;
+
+/* matmul_split.c */
+
+/* A kernel for operands with any strides on GPUs: bindings a, b, c, bias (a where they are absent),
+ * out; params struct dlm_matmul_params; a work-group makes a tile of out. */
+struct dlm_matmul_tiling {
+    const char *kernel; /* pattern, by b's type */
+    uint32_t tile_m, tile_n;
+    bool can_fold; /* the kernel knows a one-dimensional grid that was folded */
+};
+
+/* Appends the product p of `a` (input A, or what it was packed to) and the other inputs by the
+ * kernel of t, in parts along k where there are few tiles. */
+enum dlm_status dlm_matmul_lower_tiles(struct dlm_lowering *l, const struct dlm_matmul_tiling *t,
+                                       struct dlm_matmul_params *p,
+                                       struct dlm_operand a) DLM_CHECK_RESULT;
+
+/* matmul_vec.c */
+
+/* Few rows, as of one decoded token: the kernels that read b once and as fast as they can. */
+bool dlm_matmul_is_for_vec(const struct dlm_lowering *l, const struct dlm_matmul_params *p);
+enum dlm_status dlm_matmul_lower_vec(struct dlm_lowering *l,
+                                     struct dlm_matmul_params *p) DLM_CHECK_RESULT;
+
+/* matmul_nolocal.c */
+
+/* Devices without local memory (DLM_CAP_NO_LOCAL). */
+enum dlm_status dlm_matmul_lower_nolocal(struct dlm_lowering *l,
+                                         struct dlm_matmul_params *p) DLM_CHECK_RESULT;
+
+/* matmul_gpu.c */
+
+enum dlm_status dlm_matmul_lower_gpu(struct dlm_lowering *l) DLM_CHECK_RESULT;
+
+#endif
