@@ -1,0 +1,259 @@
+/* The compiler's view of the shaders: what the driver of an AMD GPU makes of every Vulkan kernel of
+ * this build, told by the compiler itself, so that no such GPU is needed.
+ *
+ *     shader_stats [--isa] [--goals] [PART OF A KERNEL'S NAME]...
+ *
+ * One row of a table a kernel: registers, spills, shared memory, waves, and what an iteration of
+ * its main loop is made of. Kernels are made by the backend itself, with the features, constants
+ * and subgroup sizes that it chooses on the device; only the calls of Vulkan that the linker wraps
+ * (--wrap) ask for more, or for less. --goals: only kernels that have a goal (isa_goal.c). --isa
+ * prints the machine code before each row. Exit: 0; 1 where a kernel spills or is not made.
+ *
+ * tools/dev/shader_stats runs this for several families, on RADV's null device. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/vulkan/vk.h"
+#include "base/mem.h"
+#include "isa.h"
+
+/* The last pipeline that was made: vkCreateComputePipelines has no room for a pointer of ours. */
+static struct {
+    struct isa_stats stats;
+    bool has_stats, show_isa;
+} made;
+
+/* Entry points of VK_KHR_pipeline_executable_properties. */
+static PFN_vkGetPipelineExecutableStatisticsKHR get_statistics;
+static PFN_vkGetPipelineExecutablePropertiesKHR get_properties;
+static PFN_vkGetPipelineExecutableInternalRepresentationsKHR get_texts;
+
+VkResult __real_vkCreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
+                               const VkAllocationCallbacks *alloc, VkDevice *device);
+VkResult __wrap_vkCreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
+                               const VkAllocationCallbacks *alloc, VkDevice *device);
+VkResult __wrap_vkCreateSemaphore(VkDevice device, const VkSemaphoreCreateInfo *info,
+                                  const VkAllocationCallbacks *alloc, VkSemaphore *semaphore);
+VkResult __real_vkCreateComputePipelines(VkDevice device, VkPipelineCache cache, uint32_t num,
+                                         const VkComputePipelineCreateInfo *infos,
+                                         const VkAllocationCallbacks *alloc, VkPipeline *out);
+VkResult __wrap_vkCreateComputePipelines(VkDevice device, VkPipelineCache cache, uint32_t num,
+                                         const VkComputePipelineCreateInfo *infos,
+                                         const VkAllocationCallbacks *alloc, VkPipeline *out);
+
+VkResult __wrap_vkCreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
+                               const VkAllocationCallbacks *alloc, VkDevice *device)
+{
+    const char *names[64];
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR feature = {
+        .sType =
+            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR,
+        .pNext = (void *)(uintptr_t)info->pNext, /* the chain is only read */
+        .pipelineExecutableInfo = VK_TRUE,
+    };
+    VkDeviceCreateInfo more = *info;
+
+    if (info->enabledExtensionCount >= DLM_ARRAY_LEN(names))
+        return VK_ERROR_TOO_MANY_OBJECTS;
+    for (uint32_t i = 0; i < info->enabledExtensionCount; i++)
+        names[i] = info->ppEnabledExtensionNames[i];
+    names[more.enabledExtensionCount++] = VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME;
+    more.ppEnabledExtensionNames = names;
+    more.pNext = &feature;
+    const VkResult r = __real_vkCreateDevice(physical, &more, alloc, device);
+    if (r)
+        return r;
+    get_statistics = (PFN_vkGetPipelineExecutableStatisticsKHR)vkGetDeviceProcAddr(
+        *device, "vkGetPipelineExecutableStatisticsKHR");
+    get_properties = (PFN_vkGetPipelineExecutablePropertiesKHR)vkGetDeviceProcAddr(
+        *device, "vkGetPipelineExecutablePropertiesKHR");
+    get_texts = (PFN_vkGetPipelineExecutableInternalRepresentationsKHR)vkGetDeviceProcAddr(
+        *device, "vkGetPipelineExecutableInternalRepresentationsKHR");
+    return VK_SUCCESS;
+}
+
+/* The null device has none, and nothing here is run that would wait for one. */
+VkResult __wrap_vkCreateSemaphore(VkDevice device, const VkSemaphoreCreateInfo *info,
+                                  const VkAllocationCallbacks *alloc, VkSemaphore *semaphore)
+{
+    (void)device;
+    (void)info;
+    (void)alloc;
+    *semaphore = VK_NULL_HANDLE;
+    return VK_SUCCESS;
+}
+
+static void read_numbers(VkDevice device, const VkPipelineExecutableInfoKHR *which,
+                         struct isa_stats *s)
+{
+    VkPipelineExecutableStatisticKHR list[64];
+    uint32_t num = DLM_ARRAY_LEN(list);
+    const struct {
+        const char *name;
+        uint64_t *value;
+    } wanted[] = {
+        {"VGPRs", &s->vgprs},         {"Spilled VGPRs", &s->spilled_vgprs},
+        {"SGPRs", &s->sgprs},         {"Spilled SGPRs", &s->spilled_sgprs},
+        {"LDS size", &s->lds_bytes},  {"Scratch size", &s->scratch_bytes},
+        {"Subgroups per SIMD", &s->waves},
+        {"Inverse Throughput", &s->cycles},
+    };
+
+    for (uint32_t i = 0; i < num; i++)
+        list[i] = (VkPipelineExecutableStatisticKHR){
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
+    if (get_statistics(device, which, &num, list) < 0)
+        return;
+    for (uint32_t i = 0; i < num; i++) {
+        for (size_t w = 0; w < DLM_ARRAY_LEN(wanted); w++) {
+            if (!strcmp(list[i].name, wanted[w].name) &&
+                list[i].format == VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR) {
+                *wanted[w].value = list[i].value.u64;
+                s->num_numbers++;
+            }
+        }
+    }
+    made.has_stats = s->num_numbers == DLM_ARRAY_LEN(wanted);
+}
+
+static void read_code(VkDevice device, const VkPipelineExecutableInfoKHR *which,
+                      struct isa_stats *s)
+{
+    VkPipelineExecutableInternalRepresentationKHR list[8];
+    uint32_t num = DLM_ARRAY_LEN(list);
+
+    for (uint32_t i = 0; i < num; i++)
+        list[i] = (VkPipelineExecutableInternalRepresentationKHR){
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR};
+    if (get_texts(device, which, &num, list) < 0)
+        return;
+    for (uint32_t i = 0; i < num; i++)
+        list[i].pData = calloc(1, list[i].dataSize + 1);
+    if (!get_texts(device, which, &num, list)) {
+        for (uint32_t i = 0; i < num; i++) {
+            if (!list[i].pData || strcmp(list[i].name, "Assembly"))
+                continue;
+            if (made.show_isa)
+                puts(list[i].pData);
+            isa_count(list[i].pData, s);
+        }
+    }
+    for (uint32_t i = 0; i < num; i++)
+        free(list[i].pData);
+}
+
+VkResult __wrap_vkCreateComputePipelines(VkDevice device, VkPipelineCache cache, uint32_t num,
+                                         const VkComputePipelineCreateInfo *infos,
+                                         const VkAllocationCallbacks *alloc, VkPipeline *out)
+{
+    VkComputePipelineCreateInfo info = infos[0];
+
+    (void)cache; /* what it holds may lack the texts */
+    info.flags |= VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR |
+                  VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR;
+    const VkResult r = __real_vkCreateComputePipelines(device, VK_NULL_HANDLE, num, &info, alloc,
+                                                       out);
+    if (r || num != 1)
+        return r;
+    const VkPipelineInfoKHR pipeline = {.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR,
+                                        .pipeline = out[0]};
+    const VkPipelineExecutableInfoKHR which = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = out[0]};
+    VkPipelineExecutablePropertiesKHR props = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR};
+    uint32_t one = 1;
+    made.stats = (struct isa_stats){0};
+    if (get_properties(device, &pipeline, &one, &props) >= 0)
+        made.stats.wave = props.subgroupSize;
+    read_numbers(device, &which, &made.stats);
+    read_code(device, &which, &made.stats);
+    return VK_SUCCESS;
+}
+
+/* SPIR-V, "Execution Mode" */
+static uint32_t count_lanes(const struct dlm_vk_kernel *kernel)
+{
+    enum { HEADER_WORDS = 5, OP_EXECUTION_MODE = 16, MODE_LOCAL_SIZE = 17 };
+
+    for (size_t i = HEADER_WORDS; i + 5 < kernel->num_words;) {
+        const uint32_t *w = kernel->words + i;
+        if ((w[0] & 0xffff) == OP_EXECUTION_MODE && w[2] == MODE_LOCAL_SIZE)
+            return w[3] * w[4] * w[5];
+        if (!(w[0] >> 16))
+            break;
+        i += w[0] >> 16;
+    }
+    return 0;
+}
+
+/* Makes a kernel and prints its row. Returns false where it spills or is not made. */
+static bool show(struct dlm_vk_device *d, const struct dlm_vk_kernel *kernel, const char *family,
+                 bool only_goals)
+{
+    struct isa_stats *s = &made.stats;
+    struct dlm_vk_pipeline *pipeline = NULL;
+    const struct dlm_dispatch dispatch = {.kernel = kernel->name,
+                                          .num_bindings = DLM_MAX_BINDINGS};
+    char verdict[160];
+
+    made.has_stats = false;
+    if (made.show_isa)
+        printf("%s on %s\n", kernel->name, family);
+    if (dlm_vk_pipelines_get(d, &dispatch, 1, &pipeline) || !made.has_stats) {
+        fprintf(stderr, "%s: '%s': no statistics\n", family, kernel->name);
+        return false;
+    }
+    s->lanes = count_lanes(kernel);
+    const bool has_goal = isa_goal(kernel->name, s, verdict, sizeof(verdict));
+    if (has_goal || !only_goals) {
+        isa_print_row(family, kernel->name, s, has_goal ? verdict : "");
+        fflush(stdout);
+    }
+    const bool spills = s->spilled_vgprs || s->spilled_sgprs || s->scratch_bytes;
+    if (spills)
+        fprintf(stderr, "%s: '%s' spills\n", family, kernel->name);
+    return !spills;
+}
+
+static bool is_asked(const char *name, int num, char **parts)
+{
+    bool found = !num;
+
+    for (int i = 0; i < num && !found; i++)
+        found = strstr(name, parts[i]) != NULL;
+    return found;
+}
+
+int main(int argc, char **argv)
+{
+    const struct dlm_device_params params = {.kind = DLM_BACKEND_VULKAN};
+    /* one thread, since `made` is one */
+    struct dlm_ctx *ctx = dlm_ctx_create(&(struct dlm_ctx_params){.num_threads = 1});
+    struct dlm_device *device = NULL;
+    bool only_goals = false;
+    int first = 1, num = 0, num_bad = 0;
+
+    for (; first < argc && !strncmp(argv[first], "--", 2); first++) {
+        made.show_isa |= !strcmp(argv[first], "--isa");
+        only_goals |= !strcmp(argv[first], "--goals");
+    }
+    if (!ctx || dlm_device_open(ctx, &device, &params)) {
+        fprintf(stderr, "no device: %s\n", ctx ? dlm_ctx_last_error(ctx) : "no memory");
+        return 1;
+    }
+    const char *family = getenv("RADV_FORCE_FAMILY");
+    if (!family)
+        family = dlm_device_get_caps(device)->info.name;
+    for (const struct dlm_vk_kernel *kernel = dlm_vk_kernels; kernel->name; kernel++) {
+        if (!is_asked(kernel->name, argc - first, argv + first) ||
+            !dlm_device_has_kernel(device, kernel->name))
+            continue;
+        num++;
+        num_bad += !show(dlm_vk_device_of(device), kernel, family, only_goals);
+    }
+    fprintf(stderr, "%s: %d kernels, %d of them spill or are not made\n", family, num, num_bad);
+    dlm_device_destroy(&device);
+    dlm_ctx_destroy(&ctx);
+    return num_bad > 0;
+}
