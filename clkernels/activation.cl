@@ -7,11 +7,9 @@ DLM_MAP_KERNEL(activation, dlm_act(p.kind, x))
 __kernel DLM_LOCAL(64) void activation_backward(__global const float *x, __global const float *dy,
                                                 __global float *dx, const struct dlm_map_params p)
 {
-    const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;
-    for (uint k = DLM_LOCAL_ID(); k < DLM_GROUP_ELEMS; k += 64u) {
-        const uint at = begin + k;
-        if (at >= p.total)
-            return;
-        dx[at] = dlm_act_grad(p.kind, x[at]) * dy[at];
+    DLM_FOR_RUNS(at, p.total) {
+        const uint num = DLM_RUN_LEN(at, p.total);
+        const dlm_vec slope = dlm_act_grad(p.kind, dlm_load_run_f32(x, at, num));
+        dlm_store_run_f32(dx, at, num, slope * dlm_load_run_f32(dy, at, num));
     }
 }

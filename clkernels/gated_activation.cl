@@ -8,31 +8,27 @@
 __kernel DLM_LOCAL(64) void gated_activation(__global const float *gate, __global const float *up,
                                              __global float *y, const struct dlm_map_params p)
 {
-    const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;
-    for (uint k = DLM_LOCAL_ID(); k < DLM_GROUP_ELEMS; k += 64u) {
-        const uint at = begin + k;
-        if (at >= p.total)
-            return;
-        y[at] = dlm_act(p.kind, gate[at]) * up[at];
+    DLM_FOR_RUNS(at, p.total) {
+        const uint num = DLM_RUN_LEN(at, p.total);
+        const dlm_vec g = dlm_load_run_f32(gate, at, num), u = dlm_load_run_f32(up, at, num);
+        dlm_store_run_f32(y, at, num, dlm_act(p.kind, g) * u);
     }
 }
 
-#define BACKWARD_KERNEL(name, X, LOAD)                                                             \
+#define BACKWARD_KERNEL(name, X, LOAD_RUN)                                                         \
     __kernel DLM_LOCAL(64) void name(__global const X *gate, __global const X *up,                 \
                                      __global const float *dy, __global float *dgate,              \
                                      __global float *dup, const struct dlm_map_params p)           \
     {                                                                                              \
-        const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;                                       \
-        for (uint k = DLM_LOCAL_ID(); k < DLM_GROUP_ELEMS; k += 64u) {                             \
-            const uint at = begin + k;                                                             \
-            if (at >= p.total)                                                                     \
-                return;                                                                            \
-            const float g = LOAD(gate, at), d = dy[at];                                            \
-            dgate[at] = d * LOAD(up, at) * dlm_act_grad(p.kind, g);                                \
-            dup[at] = d * dlm_act(p.kind, g);                                                      \
+        DLM_FOR_RUNS(at, p.total) {                                                                \
+            const uint num = DLM_RUN_LEN(at, p.total);                                             \
+            const dlm_vec g = LOAD_RUN(gate, at, num), d = dlm_load_run_f32(dy, at, num);          \
+            dlm_store_run_f32(dgate, at, num,                                                      \
+                              d * LOAD_RUN(up, at, num) * dlm_act_grad(p.kind, g));                \
+            dlm_store_run_f32(dup, at, num, d * dlm_act(p.kind, g));                               \
         }                                                                                          \
     }
 
-BACKWARD_KERNEL(gated_activation_backward_f32, DLM_T_F32, DLM_LOAD_F32)
-BACKWARD_KERNEL(gated_activation_backward_f16, DLM_T_F16, DLM_LOAD_F16)
-BACKWARD_KERNEL(gated_activation_backward_bf16, DLM_T_BF16, DLM_LOAD_BF16)
+BACKWARD_KERNEL(gated_activation_backward_f32, DLM_T_F32, dlm_load_run_f32)
+BACKWARD_KERNEL(gated_activation_backward_f16, DLM_T_F16, dlm_load_run_f16)
+BACKWARD_KERNEL(gated_activation_backward_bf16, DLM_T_BF16, dlm_load_run_bf16)

@@ -1,5 +1,6 @@
 /* What every OpenCL kernel starts with; base/dialect.h, base/scalar.h and kernels/params.h are put
- * before it. A kernel file names its kernels in lines `//! NAME ENTRY [-Dname=value ...]`. */
+ * before it, and after it base/activation.h once more, of vectors. A kernel file names its kernels
+ * in lines `//! NAME ENTRY [-Dname=value ...]`. */
 
 /* Work-group size of a kernel: one dimension, known at compile time. */
 #define DLM_LOCAL(n) __attribute__((reqd_work_group_size(n, 1, 1)))
@@ -58,26 +59,125 @@ DLM_INLINE float dlm_group_max(float v, __local float *tree)
     return tree[0];
 }
 
+/* What a lane of an elementwise kernel takes at once: DLM_WIDTH floats, which the host sets: 4 (16
+ * bytes) where lanes share a vector unit, as many as fit a register where each has one. */
+#define DLM_PASTE_(x, y) x##y
+#define DLM_PASTE(x, y) DLM_PASTE_(x, y)
+typedef DLM_PASTE(float, DLM_WIDTH) dlm_vec;
+typedef DLM_PASTE(uint, DLM_WIDTH) dlm_uvec;
+typedef DLM_PASTE(ushort, DLM_WIDTH) dlm_hvec;
+#define DLM_TO_UVEC DLM_PASTE(convert_uint, DLM_WIDTH)
+#define DLM_TO_HVEC DLM_PASTE(convert_ushort, DLM_WIDTH)
+#define DLM_AS_VEC DLM_PASTE(as_float, DLM_WIDTH)
+#define DLM_AS_UVEC DLM_PASTE(as_uint, DLM_WIDTH)
+#define DLM_VLOAD DLM_PASTE(vload, DLM_WIDTH)
+#define DLM_VSTORE DLM_PASTE(vstore, DLM_WIDTH)
+
+/* DLM_WIDTH elements from element i on, a multiple of DLM_WIDTH from where memory is aligned. */
+#define DLM_LOADV_F32(p, i) (*(__global const dlm_vec *)((p) + (i)))
+#define DLM_LOADV_BF16(p, i) DLM_AS_VEC(DLM_TO_UVEC(*(__global const dlm_hvec *)((p) + (i))) << 16)
+#define DLM_LOADV_F16(p, i) DLM_PASTE(vloada_half, DLM_WIDTH)(0, (__global const half *)((p) + (i)))
+#define DLM_STOREV_F32(p, i, v) (*(__global dlm_vec *)((p) + (i)) = (v))
+#define DLM_STOREV_BF16(p, i, v) (*(__global dlm_hvec *)((p) + (i)) = dlm_vec_to_bf16(v))
+#define DLM_STOREV_F16(p, i, v)                                                                    \
+    DLM_PASTE(DLM_PASTE(vstorea_half, DLM_WIDTH), _rte)(v, 0, (__global half *)((p) + (i)))
+
+/* dlm_f32_to_bf16 of each. */
+static dlm_hvec dlm_vec_to_bf16(dlm_vec v)
+{
+    const dlm_uvec u = DLM_AS_UVEC(v);
+    const dlm_uvec rounded = u + 0x7fffu + ((u >> 16) & 1u), quiet = u | 0x400000u;
+    return DLM_TO_HVEC(((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded) >> 16);
+}
+
+/* `num` <= DLM_WIDTH elements of a contiguous array from `at` on, zeros behind; and their store. */
+#define DLM_RUN_FUNCTIONS(load_name, store_name, T, LOAD, LOADV, STORE, STOREV)                    \
+    static dlm_vec load_name(__global const T *p, uint at, uint num)                               \
+    {                                                                                              \
+        float part[DLM_WIDTH];                                                                     \
+        if (num == DLM_WIDTH)                                                                      \
+            return LOADV(p, at);                                                                   \
+        for (uint i = 0; i < DLM_WIDTH; i++)                                                       \
+            part[i] = i < num ? LOAD(p, at + i) : 0.0f;                                            \
+        return DLM_VLOAD(0, part);                                                                 \
+    }                                                                                              \
+    static void store_name(__global T *p, uint at, uint num, dlm_vec v)                            \
+    {                                                                                              \
+        float part[DLM_WIDTH];                                                                     \
+        if (num == DLM_WIDTH) {                                                                    \
+            STOREV(p, at, v);                                                                      \
+            return;                                                                                \
+        }                                                                                          \
+        DLM_VSTORE(v, 0, part);                                                                    \
+        for (uint i = 0; i < num; i++)                                                             \
+            STORE(p, at + i, part[i]);                                                             \
+    }
+DLM_RUN_FUNCTIONS(dlm_load_run_f32, dlm_store_run_f32, float, DLM_LOAD_F32, DLM_LOADV_F32,
+                  DLM_STORE_F32, DLM_STOREV_F32)
+DLM_RUN_FUNCTIONS(dlm_load_run_f16, dlm_store_run_f16, ushort, DLM_LOAD_F16, DLM_LOADV_F16,
+                  DLM_STORE_F16, DLM_STOREV_F16)
+DLM_RUN_FUNCTIONS(dlm_load_run_bf16, dlm_store_run_bf16, ushort, DLM_LOAD_BF16, DLM_LOADV_BF16,
+                  DLM_STORE_BF16, DLM_STOREV_BF16)
+
+/* The loop of an elementwise kernel over contiguous arrays: `num` elements from `at` on, of which
+ * there are DLM_WIDTH but at the end of all `total`. */
+#define DLM_FOR_RUNS(at, total)                                                                    \
+    for (uint at = DLM_GROUP_ID() * DLM_GROUP_ELEMS + DLM_LOCAL_ID() * DLM_WIDTH;                  \
+         at < min(DLM_GROUP_ID() * DLM_GROUP_ELEMS + DLM_GROUP_ELEMS, total);                      \
+         at += 64u * DLM_WIDTH)
+#define DLM_RUN_LEN(at, total) min((uint)DLM_WIDTH, (total) - (at))
+
+/* Where element `at` of a walk of four dimensions lies. */
+static uint dlm_walk(uint at, const uint *shape, const uint *stride, uint lead)
+{
+    if (at < shape[3]) /* all of it when there is one dimension */
+        return lead + at * stride[3];
+    for (int d = 3; d >= 0; d--) {
+        lead += at % shape[d] * stride[d];
+        at /= shape[d];
+    }
+    return lead;
+}
+
+/* True when DLM_WIDTH neighbours of such a walk, from a multiple of DLM_WIDTH on, are aligned
+ * neighbours in memory, or all the same element. */
+static bool dlm_walks_in_runs(uint total, const uint *shape, const uint *stride, uint lead)
+{
+    const uint row = shape[3] == total ? 0u : shape[3];
+    const uint places = stride[3] ? lead | stride[0] | stride[1] | stride[2] : 0u;
+    return stride[3] <= 1u && (row | places) % DLM_WIDTH == 0u;
+}
+
+static dlm_vec dlm_load_walked(__global const float *x, uint at, uint num, uint stride)
+{
+    return stride ? dlm_load_run_f32(x, at, num) : (dlm_vec)(x[at]);
+}
+
 /* The broadcasting kernel `name`: out = expression in x and y. */
 #define DLM_BROADCAST_KERNEL(name, expression)                                                     \
     __kernel DLM_LOCAL(64) void name(__global const float *xs, __global const float *ys,           \
                                      __global float *out, const struct dlm_broadcast_params p)     \
     {                                                                                              \
-        const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;                                       \
-        for (uint k = DLM_LOCAL_ID(); k < DLM_GROUP_ELEMS; k += 64u) {                             \
-            const uint at = begin + k;                                                             \
-            if (at >= p.total)                                                                     \
-                return;                                                                            \
-            uint rest = at, ix = p.x_lead, iy = p.y_lead, io = p.out_lead;                         \
-            for (int d = 3; d >= 0; d--) {                                                         \
-                const uint i = rest % p.shape[d];                                                  \
-                rest /= p.shape[d];                                                                \
-                ix += i * p.x_stride[d];                                                           \
-                iy += i * p.y_stride[d];                                                           \
-                io += i * p.out_stride[d];                                                         \
+        if (dlm_walks_in_runs(p.total, p.shape, p.x_stride, p.x_lead) &&                           \
+            dlm_walks_in_runs(p.total, p.shape, p.y_stride, p.y_lead) &&                           \
+            dlm_walks_in_runs(p.total, p.shape, p.out_stride, p.out_lead)) {                       \
+            DLM_FOR_RUNS(at, p.total) {                                                            \
+                const uint num = DLM_RUN_LEN(at, p.total);                                         \
+                const dlm_vec x = dlm_load_walked(                                                 \
+                    xs, dlm_walk(at, p.shape, p.x_stride, p.x_lead), num, p.x_stride[3]);          \
+                const dlm_vec y = dlm_load_walked(                                                 \
+                    ys, dlm_walk(at, p.shape, p.y_stride, p.y_lead), num, p.y_stride[3]);          \
+                dlm_store_run_f32(out, dlm_walk(at, p.shape, p.out_stride, p.out_lead), num,       \
+                                  expression);                                                     \
             }                                                                                      \
-            const float x = xs[ix], y = ys[iy];                                                    \
-            out[io] = expression;                                                                  \
+            return;                                                                                \
+        }                                                                                          \
+        const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;                                       \
+        for (uint at = begin + DLM_LOCAL_ID(); at < min(begin + DLM_GROUP_ELEMS, p.total);         \
+             at += 64u) {                                                                          \
+            const float x = xs[dlm_walk(at, p.shape, p.x_stride, p.x_lead)];                       \
+            const float y = ys[dlm_walk(at, p.shape, p.y_stride, p.y_lead)];                       \
+            out[dlm_walk(at, p.shape, p.out_stride, p.out_lead)] = expression;                     \
         }                                                                                          \
     }
 
@@ -86,12 +186,9 @@ DLM_INLINE float dlm_group_max(float v, __local float *tree)
     __kernel DLM_LOCAL(64) void name(__global const float *xs, __global float *out,                \
                                      const struct dlm_map_params p)                                \
     {                                                                                              \
-        const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;                                       \
-        for (uint k = DLM_LOCAL_ID(); k < DLM_GROUP_ELEMS; k += 64u) {                             \
-            const uint at = begin + k;                                                             \
-            if (at >= p.total)                                                                     \
-                return;                                                                            \
-            const float x = xs[at];                                                                \
-            out[at] = expression;                                                                  \
+        DLM_FOR_RUNS(at, p.total) {                                                                \
+            const uint num = DLM_RUN_LEN(at, p.total);                                             \
+            const dlm_vec x = dlm_load_run_f32(xs, at, num);                                       \
+            dlm_store_run_f32(out, at, num, expression);                                           \
         }                                                                                          \
     }

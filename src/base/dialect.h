@@ -22,7 +22,7 @@
 #define DLM_TO_U32(x) uint(x)
 #define DLM_TO_F32(x) float(x)
 #elif defined(DLM_DIALECT_OPENCL)
-#define DLM_FN static inline
+#define DLM_FN static inline __attribute__((overloadable)) /* of float and of vectors of it */
 #define DLM_U32 uint
 #define DLM_I32 int
 #define DLM_F32 float

@@ -56,10 +56,15 @@ squeeze() {
 
 {
     echo '#define DLM_DIALECT_OPENCL 1'
-    for header in src/base/dialect.h src/base/scalar.h src/kernels/params.h \
+    for header in src/base/dialect.h src/base/activation.h src/base/scalar.h src/kernels/params.h \
         src/kernels/attention_mask.h clkernels/prelude.cl; do
         squeeze "$root/$header"
     done
+    # once more, of vectors
+    echo '#undef DLM_BASE_ACTIVATION_H'
+    echo '#undef DLM_F32'
+    echo '#define DLM_F32 dlm_vec'
+    squeeze "$root/src/base/activation.h"
 } > "$head"
 
 {

@@ -174,6 +174,14 @@ static uint64_t free_memory(cl_device_id id, const struct dlm_device_info *info)
     return DLM_MIN(host.free_bytes, info->memory_bytes);
 }
 
+/* Floats in a register where a work-item has registers of vectors, else what 16 bytes hold. */
+static cl_uint get_vector_width(cl_device_id id)
+{
+    const cl_uint native = get_device_uint(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
+
+    return native >= 16 ? 16 : native >= 8 ? 8 : 4;
+}
+
 static void fill_caps(struct dlm_ocl_device *device)
 {
     struct dlm_device_caps *caps = &device->base.caps;
@@ -210,6 +218,7 @@ void dlm_ocl_device_describe(struct dlm_ocl_device *device,
 {
     device->id = candidate->id;
     dlm_ocl_device_info(candidate, index, &device->base.caps.info);
+    device->vector_width = get_vector_width(device->id);
     fill_caps(device);
     make_driver_key(device, candidate->platform);
 }

@@ -126,7 +126,8 @@ static enum dlm_status build(struct dlm_ocl_device *device, const struct dlm_ocl
 {
     enum dlm_status st = DLM_OK;
 
-    char *options = dlm_strf(device->base.ctx, "%s %s", BUILD_OPTIONS, row->options);
+    char *options = dlm_strf(device->base.ctx, "%s -DDLM_WIDTH=%u %s", BUILD_OPTIONS,
+                             (unsigned)device->vector_width, row->options);
     if (!options)
         return DLM_ERR_MEMORY;
     *out = dlm_ocl_cache_load(device, row, options);

@@ -42,6 +42,7 @@ struct dlm_ocl_device {
     cl_command_queue profile_queue; /* in order, with profiling; made when first asked for */
     char *cache_dir;                /* owned; NULL: no cache */
     char driver_key[512];           /* names and versions that a cached binary depends on */
+    cl_uint vector_width;           /* DLM_WIDTH of clkernels/prelude.cl */
     cl_program *programs;           /* [rows of dlm_ocl_kernels], built when first needed */
     cl_event in_flight[DLM_OCL_MAX_IN_FLIGHT]; /* ends of the last slices, oldest first */
     size_t num_in_flight;
