@@ -28,7 +28,7 @@ static enum dlm_status declare_head(const struct dlm_weight_scope *scope, struct
     const struct dlm_tensor_info *own = dlm_weights_find(scope->weights, weight.path);
 
     d->head = d->embed;
-    if (d->config.is_tied && (!own || is_equal(own, d->embed->source)))
+    if (d->config.is_tied && (!own || is_equal(own, d->embed->parts[0].source)))
         return DLM_OK;
     return dlm_weights_add_matrix(scope, "weight", d->config.vocab, d->config.block.hidden,
                                   &d->head);

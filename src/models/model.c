@@ -202,8 +202,9 @@ static bool is_spare(const struct dlm_family *family, const char *name)
 static bool is_used(const struct dlm_weights *w, const struct dlm_tensor_info *t)
 {
     for (size_t i = 0; i < w->num; i++)
-        if (w->list[i]->source == t)
-            return true;
+        for (int k = 0; k < w->list[i]->num_parts; k++)
+            if (w->list[i]->parts[k].source == t)
+                return true;
     return false;
 }
 

@@ -49,6 +49,9 @@ void dlm_weights_destroy(struct dlm_weights **weights)
     for (size_t i = 0; i < w->num; i++) {
         for (int s = 0; s < w->list[i]->num_slabs; s++)
             dlm_buffer_destroy(&w->list[i]->slabs[s].storage.buffer);
+        for (int k = 0; k < w->list[i]->num_parts; k++)
+            dlm_free(w->list[i]->parts[k].name);
+        dlm_free(w->list[i]->parts);
         dlm_free(w->list[i]->slabs);
         dlm_free(w->list[i]->name);
         dlm_free(w->list[i]);
@@ -102,23 +105,25 @@ static enum dlm_status fail_missing(const struct dlm_weights *w, const char *nam
                     num ? num - 1 : 0, name);
 }
 
-static enum dlm_status check_source(struct dlm_weights *w, const struct dlm_weight *weight)
+/* The part's tensor holds what the part takes, as rows x cols. */
+static enum dlm_status check_source(struct dlm_weights *w, const struct dlm_weight_part *part,
+                                    int64_t rows, int64_t cols)
 {
-    const struct dlm_tensor_info *t = weight->source;
+    const struct dlm_tensor_info *t = part->source;
 
     if (!t)
-        return fail_missing(w, weight->name);
+        return fail_missing(w, part->name);
     enum dlm_status st = dlm_tensor_check_dtype(w->ctx, t);
     if (st)
         return st;
     if (!dlm_dtype_is_float(t->dtype))
         return dlm_fail(w->ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s': tensor '%s' is %s, not "
                         "f32, f16 or bf16", t->file, t->name, t->st_type);
-    if (!fits(t, weight->rows, weight->cols))
+    if (!fits(t, rows, cols))
         return dlm_fail(w->ctx, DLM_ERR_INVALID,
                         "cannot read '%s': tensor '%s' does not have the shape that config.json "
                         "asks for (%lld x %lld)",
-                        t->file, t->name, (long long)weight->rows, (long long)weight->cols);
+                        t->file, t->name, (long long)rows, (long long)cols);
     return DLM_OK;
 }
 
@@ -180,12 +185,69 @@ struct dlm_weight_scope dlm_weight_scope_below(const struct dlm_weight_scope *sc
     return below;
 }
 
+/* A row alone: its elements are what a piece counts. */
+static bool is_row(const struct dlm_weight *weight)
+{
+    return weight->kind == DLM_WEIGHT_VECTOR && weight->rows == 1;
+}
+
+static char *full_name(const struct dlm_weight_scope *scope, const char *name)
+{
+    struct dlm_ctx *ctx = scope->weights->ctx;
+
+    return scope->path[0] ? dlm_strf(ctx, "%s.%s", scope->path, name) : dlm_strdup(ctx, name);
+}
+
+static enum dlm_status add_part(const struct dlm_weight_scope *scope, struct dlm_weight *weight,
+                                const struct dlm_weight_piece *piece)
+{
+    struct dlm_weights *w = scope->weights;
+    struct dlm_weight_part *part = &weight->parts[weight->num_parts];
+    const struct dlm_weight_part *before = weight->num_parts ? part - 1 : NULL;
+    const int64_t cols = is_row(weight) ? 1 : weight->cols;
+
+    *part = (struct dlm_weight_part){.name = full_name(scope, piece->name),
+                                     .begin = before ? before->begin + before->len : 0,
+                                     .len = piece->rows * cols};
+    if (!part->name)
+        return DLM_ERR_MEMORY;
+    weight->num_parts++;
+    char *name = before ? dlm_strf(w->ctx, "%s|%s", weight->name, piece->name)
+                        : dlm_strdup(w->ctx, part->name);
+    if (!name)
+        return DLM_ERR_MEMORY;
+    dlm_free(weight->name);
+    weight->name = name;
+    if (!w->checkpoint)
+        return DLM_OK;
+    part->source = dlm_weights_find(w, part->name);
+    return is_row(weight) ? check_source(w, part, 1, piece->rows)
+                          : check_source(w, part, piece->rows, cols);
+}
+
+/* The resident type: that of every part, or f32. */
+static enum dlm_dtype choose_dtype(const struct dlm_weights *w, const struct dlm_weight *weight)
+{
+    enum dlm_dtype dtype = DLM_DTYPE_F32;
+
+    for (int i = 0; weight->kind == DLM_WEIGHT_MATRIX && i < weight->num_parts; i++) {
+        const struct dlm_tensor_info *t = weight->parts[i].source;
+        const enum dlm_dtype own =
+            dlm_precision_weight(w->policy, t ? t->dtype : w->file_dtype);
+        if (i && own != dtype)
+            return DLM_DTYPE_F32;
+        dtype = own;
+    }
+    return dtype;
+}
+
 static enum dlm_status add_weight(const struct dlm_weight_scope *scope, enum dlm_weight_kind kind,
-                                  const char *name, int64_t rows, int64_t cols,
-                                  struct dlm_weight **out)
+                                  const struct dlm_weight_piece *pieces, int num, int64_t rows,
+                                  int64_t cols, struct dlm_weight **out)
 {
     struct dlm_weights *weights = scope->weights;
     struct dlm_weight *weight = dlm_alloc(weights->ctx, sizeof(*weight));
+    enum dlm_status st = DLM_OK;
 
     *out = NULL;
     if (!weight)
@@ -195,46 +257,65 @@ static enum dlm_status add_weight(const struct dlm_weight_scope *scope, enum dlm
         return DLM_ERR_MEMORY;
     }
     weights->list[weights->num++] = weight;
-    weight->name = scope->path[0] ? dlm_strf(weights->ctx, "%s.%s", scope->path, name)
-                                  : dlm_strdup(weights->ctx, name);
-    if (!weight->name)
-        return DLM_ERR_MEMORY;
     weight->kind = kind;
     weight->group = scope->group;
     weight->rows = rows;
     weight->cols = cols;
-    enum dlm_status st = DLM_OK;
-    if (weights->checkpoint) {
-        weight->source = dlm_weights_find(weights, weight->name);
-        st = check_source(weights, weight);
-    }
+    weight->parts = dlm_alloc_array(weights->ctx, (size_t)num, sizeof(*weight->parts));
+    if (!weight->parts)
+        return DLM_ERR_MEMORY;
+    for (int i = 0; !st && i < num; i++)
+        st = add_part(scope, weight, &pieces[i]);
     if (st)
         return st;
-    bool is_matrix = kind == DLM_WEIGHT_MATRIX;
-    bool has_panels = dlm_device_get_caps(weights->device)->bits & DLM_CAP_PANELS;
-    enum dlm_dtype file = weight->source ? weight->source->dtype : weights->file_dtype;
-    weight->dtype = is_matrix ? dlm_precision_weight(weights->policy, file) : DLM_DTYPE_F32;
-    weight->layout = is_matrix && has_panels ? DLM_LAYOUT_PANEL : DLM_LAYOUT_STRIDED;
+    const bool has_panels = dlm_device_get_caps(weights->device)->bits & DLM_CAP_PANELS;
+    weight->dtype = choose_dtype(weights, weight);
+    weight->layout =
+        kind == DLM_WEIGHT_MATRIX && has_panels ? DLM_LAYOUT_PANEL : DLM_LAYOUT_STRIDED;
     *out = weight;
     return make_slabs(weights, weight);
+}
+
+static int64_t sum_rows(const struct dlm_weight_piece *pieces, int num)
+{
+    int64_t rows = 0;
+
+    for (int i = 0; i < num; i++)
+        rows += pieces[i].rows;
+    return rows;
+}
+
+enum dlm_status dlm_weights_join_matrix(const struct dlm_weight_scope *scope,
+                                        const struct dlm_weight_piece *pieces, int num,
+                                        int64_t cols, struct dlm_weight **out)
+{
+    return add_weight(scope, DLM_WEIGHT_MATRIX, pieces, num, sum_rows(pieces, num), cols, out);
+}
+
+enum dlm_status dlm_weights_join_vector(const struct dlm_weight_scope *scope,
+                                        const struct dlm_weight_piece *pieces, int num,
+                                        struct dlm_weight **out)
+{
+    return add_weight(scope, DLM_WEIGHT_VECTOR, pieces, num, 1, sum_rows(pieces, num), out);
 }
 
 enum dlm_status dlm_weights_add_matrix(const struct dlm_weight_scope *scope, const char *name,
                                        int64_t rows, int64_t cols, struct dlm_weight **out)
 {
-    return add_weight(scope, DLM_WEIGHT_MATRIX, name, rows, cols, out);
+    return dlm_weights_join_matrix(scope, &(struct dlm_weight_piece){name, rows}, 1, cols, out);
 }
 
 enum dlm_status dlm_weights_add_vector(const struct dlm_weight_scope *scope, const char *name,
                                        int64_t len, struct dlm_weight **out)
 {
-    return add_weight(scope, DLM_WEIGHT_VECTOR, name, 1, len, out);
+    return dlm_weights_join_vector(scope, &(struct dlm_weight_piece){name, len}, 1, out);
 }
 
 enum dlm_status dlm_weights_add_table(const struct dlm_weight_scope *scope, const char *name,
                                       int64_t rows, int64_t cols, struct dlm_weight **out)
 {
-    return add_weight(scope, DLM_WEIGHT_VECTOR, name, rows, cols, out);
+    return add_weight(scope, DLM_WEIGHT_VECTOR, &(struct dlm_weight_piece){name, rows}, 1, rows,
+                      cols, out);
 }
 
 size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups)
@@ -270,9 +351,9 @@ struct dlm_tensor *dlm_weight_leaf(struct dlm_graph *graph, const struct dlm_wei
                                    int slab)
 {
     const struct dlm_weight_slab *s = &weight->slabs[slab];
-    const bool is_row = weight->kind == DLM_WEIGHT_VECTOR && weight->rows == 1;
-    int64_t shape[] = {s->rows, weight->cols};
-    struct dlm_desc desc = dlm_desc_make(weight->dtype, is_row ? 1 : 2, is_row ? shape + 1 : shape);
+    const int skip = is_row(weight);
+    const int64_t shape[] = {s->rows, weight->cols};
+    struct dlm_desc desc = dlm_desc_make(weight->dtype, 2 - skip, shape + skip);
 
     desc.layout = weight->layout;
     struct dlm_tensor *t = dlm_graph_leaf(graph, DLM_ROLE_WEIGHT, weight->name, &desc);

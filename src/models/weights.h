@@ -31,14 +31,23 @@ struct dlm_weight_slab {
     struct dlm_storage storage;
 };
 
-struct dlm_weight {
+/* What a tensor of the checkpoint gives to a weight: elements [begin, begin + len), whole
+ * rows of a matrix. */
+struct dlm_weight_part {
     char *name; /* canonical, as the family declares it */
+    const struct dlm_tensor_info *source; /* NULL: random numbers (bench) */
+    int64_t begin, len;
+};
+
+struct dlm_weight {
+    char *name; /* its part's, or all of them: "a.weight|b.weight" */
     enum dlm_weight_kind kind;
     enum dlm_weight_group group;
     int64_t rows, cols;   /* a vector: 1 row, or the rows of a table of positions */
     enum dlm_dtype dtype; /* resident */
     enum dlm_layout layout;
-    const struct dlm_tensor_info *source; /* NULL: random weights (bench) */
+    int num_parts; /* more than one: several tensors as one operand, one below the other */
+    struct dlm_weight_part *parts;
     int num_slabs;
     struct dlm_weight_slab *slabs;
 };
@@ -84,6 +93,21 @@ enum dlm_status dlm_weights_add_vector(const struct dlm_weight_scope *scope, con
 enum dlm_status dlm_weights_add_table(const struct dlm_weight_scope *scope, const char *name,
                                       int64_t rows, int64_t cols,
                                       struct dlm_weight **out) DLM_CHECK_RESULT;
+
+/* A tensor that becomes part of a weight: rows of a matrix, or elements of a vector. */
+struct dlm_weight_piece {
+    const char *name;
+    int64_t rows;
+};
+
+/* As above, from several tensors one below the other: a matrix [sum of rows, cols], a vector
+ * [sum of rows]. Where their types differ under the policy, the weight is f32. */
+enum dlm_status dlm_weights_join_matrix(const struct dlm_weight_scope *scope,
+                                        const struct dlm_weight_piece *pieces, int num,
+                                        int64_t cols, struct dlm_weight **out) DLM_CHECK_RESULT;
+enum dlm_status dlm_weights_join_vector(const struct dlm_weight_scope *scope,
+                                        const struct dlm_weight_piece *pieces, int num,
+                                        struct dlm_weight **out) DLM_CHECK_RESULT;
 
 /* The checkpoint's tensor of this canonical name, NULL if there is none. */
 const struct dlm_tensor_info *dlm_weights_find(const struct dlm_weights *weights,

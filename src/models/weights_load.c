@@ -20,7 +20,7 @@ struct load {
     uint8_t *staging; /* other layouts: rows in the resident type */
     int64_t staged;   /* first row in staging, in the slab */
     uint8_t *scratch; /* where rows are converted: a block as f32 and one in the resident type for
-                         each worker; NULL: the file's rows are what is resident */
+                         each worker; NULL: the files' rows are what is resident */
 };
 
 static size_t row_bytes(const struct dlm_weight *w)
@@ -50,19 +50,62 @@ static void fill_random(float *out, size_t len, uint32_t seed)
     }
 }
 
-/* Rows [row, row + n) of the weight in the resident type, row-major, into out. scratch: n rows.
- * False when the file's type or the resident one is not f32, f16 or bf16. */
+/* The part that element `at` belongs to. */
+static const struct dlm_weight_part *find_part(const struct dlm_weight *w, int64_t at)
+{
+    const struct dlm_weight_part *part = w->parts;
+
+    while (at >= part->begin + part->len)
+        part++;
+    return part;
+}
+
+/* Where the file has element `at` of the part. */
+static const uint8_t *find_source(const struct dlm_weight_part *part, int64_t at)
+{
+    return part->source->data + dlm_dtype_size(part->source->dtype, at - part->begin);
+}
+
+/* True when rows [row, row + n) lie in one tensor of the file, in the resident type. */
+static bool is_as_filed(const struct dlm_weight *w, int64_t row, int64_t n)
+{
+    const struct dlm_weight_part *part = find_part(w, row * w->cols);
+
+    return part->source && part->source->dtype == w->dtype &&
+           (row + n) * w->cols <= part->begin + part->len;
+}
+
+/* Elements [at, at + len) of one part in the resident type, into out. scratch: len elements. False
+ * when the file's type or the resident one is not f32, f16 or bf16. */
+static bool make_elems(const struct dlm_weight *w, const struct dlm_weight_part *part, int64_t at,
+                       int64_t len, void *out, float *scratch)
+{
+    const struct dlm_tensor_info *t = part->source;
+
+    if (t && t->dtype == w->dtype) {
+        memcpy(out, find_source(part, at), dlm_dtype_size(w->dtype, len));
+        return true;
+    }
+    if (!t) /* any 32 bits will do */
+        fill_random(scratch, (size_t)len, (uint32_t)(at / w->cols * 7919 + w->rows));
+    else if (!dlm_dtype_to_f32(t->dtype, find_source(part, at), scratch, (size_t)len))
+        return false;
+    return dlm_dtype_from_f32(w->dtype, scratch, out, (size_t)len);
+}
+
+/* Rows [row, row + n) of the weight in the resident type, row-major, into out. scratch: n rows. */
 static bool make_rows(const struct dlm_weight *w, int64_t row, int64_t n, void *out, float *scratch)
 {
-    const struct dlm_tensor_info *t = w->source;
-    const size_t len = (size_t)(n * w->cols);
+    const int64_t begin = row * w->cols, end = begin + n * w->cols;
+    bool ok = true;
 
-    if (!t)
-        fill_random(scratch, len, (uint32_t)(row * 7919 + w->rows)); /* any 32 bits will do */
-    else if (!dlm_dtype_to_f32(t->dtype, t->data + dlm_dtype_size(t->dtype, row * w->cols), scratch,
-                               len))
-        return false;
-    return dlm_dtype_from_f32(w->dtype, scratch, out, len);
+    for (int64_t at = begin, next; ok && at < end; at = next) {
+        const struct dlm_weight_part *part = find_part(w, at);
+        next = DLM_MIN(part->begin + part->len, end);
+        ok = make_elems(w, part, at, next - at,
+                        (uint8_t *)out + dlm_dtype_size(w->dtype, at - begin), scratch);
+    }
+    return ok;
 }
 
 enum dlm_status dlm_weight_read(struct dlm_ctx *ctx, const struct dlm_weight *weight, int64_t row,
@@ -101,8 +144,8 @@ static void load_block(void *user, int64_t item, int worker)
     const int64_t end = DLM_MIN(begin + BLOCK_ROWS, l->slab->rows);
     const int64_t row = l->slab->row0 + begin;
 
-    if (!l->scratch) {
-        put_rows(l, w->source->data + (size_t)row * row_bytes(w), begin, end);
+    if (is_as_filed(w, row, end - begin)) {
+        put_rows(l, find_source(find_part(w, row * w->cols), row * w->cols), begin, end);
         return;
     }
     uint8_t *wide = l->scratch + (size_t)worker * scratch_bytes(w);
@@ -151,7 +194,7 @@ static enum dlm_status fill_slab(struct load *l)
     l->pool = dlm_ctx_pool(ctx);
     if (!l->pool)
         return DLM_ERR_MEMORY;
-    if (!w->source || w->source->dtype != w->dtype) {
+    if (w->num_parts > 1 || !is_as_filed(w, 0, w->rows)) {
         l->scratch =
             dlm_alloc_array(ctx, (size_t)dlm_pool_num_workers(l->pool), scratch_bytes(w));
         if (!l->scratch)
@@ -196,8 +239,9 @@ enum dlm_status dlm_weights_load(struct dlm_weights *weights, uint32_t groups)
             if (st)
                 return st;
         }
-        if (w->source)
-            dlm_checkpoint_drop(weights->checkpoint, w->source);
+        for (int k = 0; k < w->num_parts; k++)
+            if (w->parts[k].source)
+                dlm_checkpoint_drop(weights->checkpoint, w->parts[k].source);
     }
     return DLM_OK;
 }

@@ -243,7 +243,7 @@ static void change_tower(const char *dir)
         const struct dlm_weights *w = r.model->weights;
         for (size_t i = w->num; i-- > 0;)
             if (w->list[i]->group == DLM_WEIGHT_GROUP_TOWER)
-                t = w->list[i]->source;
+                t = w->list[i]->parts[0].source;
         if (CHECK(t))
             snprintf(path, sizeof(path), "%s", t->file);
         char *data = get_file(path, &bytes);

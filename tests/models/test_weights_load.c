@@ -2,6 +2,7 @@
  * that loading again gives the bytes that an undisturbed load gives. */
 #include "models_test.h"
 
+#include "kernels/panel.h"
 #include "models/model.h"
 #include "tests/countdown.h"
 
@@ -96,6 +97,67 @@ static void test_cancel(void)
     side_close(&s);
 }
 
+/* Up to `max` matrices of that many columns, as pieces of a larger one. */
+static int find_pieces(const struct dlm_weights *w, int64_t cols, struct dlm_weight_piece *pieces,
+                       const struct dlm_weight **found, int max)
+{
+    int num = 0;
+
+    for (size_t i = 0; i < w->num && num < max; i++) {
+        const struct dlm_weight *one = w->list[i];
+        if (one->kind != DLM_WEIGHT_MATRIX || one->num_parts != 1 || one->cols != cols)
+            continue;
+        found[num] = one;
+        pieces[num++] = (struct dlm_weight_piece){one->name, one->rows};
+    }
+    return num;
+}
+
+/* Rows of the resident form, row-major. */
+static void resident_rows(const struct dlm_weight *w, uint8_t *out)
+{
+    const void *data = dlm_buffer_host_data(w->slabs[0].storage.buffer);
+
+    if (w->layout == DLM_LAYOUT_PANEL)
+        dlm_panel_unpack_rows(w->dtype, data, out, 0, w->rows, w->cols);
+    else
+        memcpy(out, data, dlm_dtype_size(w->dtype, w->rows * w->cols));
+}
+
+/* One weight of several tensors holds their rows, one below the other. */
+static void test_joined(uint32_t hide_caps, enum dlm_dtype policy)
+{
+    struct dlm_weight_piece pieces[3];
+    const struct dlm_weight *apart[3];
+    struct dlm_weight *joined = NULL;
+    struct side s;
+
+    check_case(hide_caps ? "tensors joined to one weight, in rows"
+                         : "tensors joined to one weight, in panels");
+    if (side_open(&s, hide_caps, policy) &&
+        CHECK_INT(find_pieces(s.model->weights, s.model->decoder.config.block.hidden, pieces, apart,
+                              3), 3)) {
+        const struct dlm_weight_scope scope = {.weights = s.model->weights,
+                                               .group = DLM_WEIGHT_GROUP_TOWER};
+        CHECK(!dlm_weights_join_matrix(&scope, pieces, 3, apart[0]->cols, &joined));
+        CHECK(!dlm_weights_load(s.model->weights, DLM_WEIGHT_GROUPS_ALL));
+        const size_t row_bytes = joined ? dlm_dtype_size(joined->dtype, joined->cols) : 0;
+        uint8_t *a = calloc((size_t)joined->rows, row_bytes), *at = a;
+        uint8_t *b = calloc((size_t)joined->rows, row_bytes);
+        for (int i = 0; a && b && i < 3; at += (size_t)apart[i++]->rows * row_bytes)
+            resident_rows(apart[i], at);
+        CHECK_INT(joined->rows, apart[0]->rows + apart[1]->rows + apart[2]->rows);
+        CHECK(apart[0]->rows % 16 || apart[1]->rows % 16); /* a block of rows has some of two */
+        resident_rows(joined, b);
+        CHECK(!memcmp(a, b, (size_t)joined->rows * row_bytes));
+        CHECK(!dlm_weight_read(s.ctx, joined, 0, joined->rows, b));
+        CHECK(!memcmp(a, b, (size_t)joined->rows * row_bytes));
+        free(a);
+        free(b);
+    }
+    side_close(&s);
+}
+
 static void test_null_device(void)
 {
     const struct dlm_device_params params = {.is_null = true};
@@ -121,6 +183,8 @@ int main(void)
     test_allocations(0, DLM_DTYPE_BF16);
     test_allocations(DLM_CAP_PANELS, DLM_DTYPE_BF16);
     test_allocations(DLM_CAP_PANELS, DLM_DTYPE_F32);
+    test_joined(0, DLM_DTYPE_BF16);
+    test_joined(DLM_CAP_PANELS, DLM_DTYPE_F32);
     test_cancel();
     test_null_device();
     return check_summary();
