@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/quant.h"
 #include "base/scalar.h"
 
 static const struct {
@@ -28,6 +29,12 @@ bool dlm_dtype_bytes(enum dlm_dtype dtype, int64_t len, size_t *bytes)
     uint64_t blocks = (uint64_t)len / rows[dtype].len;
     if (blocks > (uint64_t)(SIZE_MAX / rows[dtype].bytes))
         return false;
+    if (dtype == DLM_DTYPE_NF4_DQ) {
+        if (len > INT64_MAX / 2)
+            return false;
+        *bytes = dlm_quant_layout(dtype, len).bytes;
+        return true;
+    }
     *bytes = (size_t)blocks * rows[dtype].bytes;
     return true;
 }
@@ -60,6 +67,11 @@ int64_t dlm_dtype_aligned_len(enum dlm_dtype dtype, size_t align_bytes)
         rest = next;
     }
     return (int64_t)(align_bytes / blocks * rows[dtype].len);
+}
+
+bool dlm_dtype_is_quant(enum dlm_dtype dtype)
+{
+    return dtype == DLM_DTYPE_Q8_0 || dtype == DLM_DTYPE_NF4 || dtype == DLM_DTYPE_NF4_DQ;
 }
 
 bool dlm_dtype_is_float(enum dlm_dtype dtype)

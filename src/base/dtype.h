@@ -16,7 +16,9 @@
     X(DLM_DTYPE_I32, "i32", 1, 4)                                                                  \
     X(DLM_DTYPE_U32, "u32", 1, 4)                                                                  \
     X(DLM_DTYPE_U8, "u8", 1, 1)                                                                    \
-    X(DLM_DTYPE_Q8_0, "q8_0", 32, 34) /* an f16 factor and 32 signed bytes; no op takes it yet */
+    X(DLM_DTYPE_Q8_0, "q8_0", 32, 34) /* this and what follows: base/quant.h */                    \
+    X(DLM_DTYPE_NF4, "nf4", 64, 36)                                                                \
+    X(DLM_DTYPE_NF4_DQ, "nf4_dq", 64, 33) /* and the second level, which is not in blocks */
 
 enum dlm_dtype {
 #define DLM_DTYPE_ENUM(name, text, len, bytes) name,
@@ -39,6 +41,9 @@ bool dlm_f32_is_finite(const float *x, size_t len);
 
 /* Elements between two places that both begin a block and are multiples of align_bytes. */
 int64_t dlm_dtype_aligned_len(enum dlm_dtype dtype, size_t align_bytes);
+
+/* Weights in blocks that share a scale: q8_0, nf4, nf4_dq. */
+bool dlm_dtype_is_quant(enum dlm_dtype dtype);
 
 /* f32, f16 or bf16: what has elements of its own that are numbers. */
 bool dlm_dtype_is_float(enum dlm_dtype dtype);

@@ -1,6 +1,7 @@
 /* Element access for the C references. */
 #include "ops/reference.h"
 
+#include "base/quant.h"
 #include "base/scalar.h"
 
 static int64_t host_offset(const struct dlm_host_tensor *t, const int64_t *idx)
@@ -25,6 +26,8 @@ static int64_t host_offset_flat(const struct dlm_host_tensor *t, int64_t flat)
 
 static double get_at(const struct dlm_host_tensor *t, int64_t at)
 {
+    float value = 0;
+
     switch (t->desc.dtype) {
     case DLM_DTYPE_F32:
         return ((const float *)t->data)[at];
@@ -38,11 +41,15 @@ static double get_at(const struct dlm_host_tensor *t, int64_t at)
         return ((const uint32_t *)t->data)[at];
     case DLM_DTYPE_U8:
         return ((const uint8_t *)t->data)[at];
-    case DLM_DTYPE_Q8_0: /* no op takes it */
+    case DLM_DTYPE_Q8_0: /* a whole weight or a transpose of one: no view has fewer elements */
+    case DLM_DTYPE_NF4:
+    case DLM_DTYPE_NF4_DQ:
+        dlm_dequantize(t->desc.dtype, t->data, dlm_desc_len(&t->desc), at, 1, &value);
+        break;
     case DLM_DTYPE_COUNT:
         break;
     }
-    return 0;
+    return value;
 }
 
 static void set_at(const struct dlm_host_tensor *t, int64_t at, double value)
@@ -68,7 +75,9 @@ static void set_at(const struct dlm_host_tensor *t, int64_t at, double value)
     case DLM_DTYPE_U8:
         ((uint8_t *)t->data)[at] = (uint8_t)value;
         break;
-    case DLM_DTYPE_Q8_0: /* no op takes it */
+    case DLM_DTYPE_Q8_0: /* no op writes them */
+    case DLM_DTYPE_NF4:
+    case DLM_DTYPE_NF4_DQ:
     case DLM_DTYPE_COUNT:
         break;
     }
