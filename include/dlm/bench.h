@@ -3,6 +3,7 @@
 #define DLM_BENCH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "dlm/compute.h"
@@ -17,6 +18,20 @@ extern "C" {
 #define DLM_BENCH_BATCH 1
 #define DLM_BENCH_REPEAT 3
 
+/* What a device can do at most, in bytes and operations a second (a multiply-add is two); 0: it has
+ * no such units, or no loop was written for them. */
+struct dlm_limits {
+    double copy; /* bytes, read and written */
+    double read;
+    double f32, f16, bf16, int8;      /* by type of the operands, outside of matrix units */
+    double matrix_f16, matrix_bf16; /* in matrix units */
+};
+
+/* Opens a device and measures its limits. */
+DLM_API enum dlm_status dlm_bench_limits(struct dlm_ctx *ctx, const struct dlm_compute *compute,
+                                         struct dlm_device_info *device,
+                                         struct dlm_limits *limits) DLM_CHECK_RESULT;
+
 /* Exactly one of base and shape is given; zeros are defaults. Borrows everything until return. */
 struct dlm_bench_params {
     const char *base;  /* registry key, "hf:org/name" or "dir:PATH" */
@@ -26,15 +41,32 @@ struct dlm_bench_params {
     int64_t decode_tokens; /* tokens generated */
     int64_t batch;         /* rows of the training step */
     int64_t repeat;        /* runs of each part, of which the best counts */
-    bool profile;          /* log the seconds of each kernel, at debug level */
+    bool explain;          /* measure the limits, and each op of each part beside them */
     bool plan_only;        /* nothing is run: the result has the planned memory, whatever is free */
     struct dlm_compute compute;
+};
+
+/* What the nodes of an op with the same shapes took in a part, one after the other. */
+struct dlm_bench_op {
+    char op[32];
+    char kernel[64]; /* of the node's kernels the slowest */
+    char shapes[96]; /* "f32[4,8] bf16[16,8] -> f32[4,16]": of two inputs and an output at most */
+    double nodes;
+    double seconds;
+    double bytes;         /* of inputs and outputs, each once */
+    double flops;         /* of products; a multiply-add counts two */
+    double limit_seconds; /* what they would take at the device's limits */
 };
 
 /* A part that was not run has seconds 0. */
 struct dlm_bench_part {
     double seconds;        /* best of the runs: of one image, prefill, decode, step */
     double tokens_per_sec; /* vision: image tokens */
+    /* With explain, owned: slowest first. The rest of seconds is the host and what lies between
+     * kernels. */
+    struct dlm_bench_op *ops;
+    size_t num_ops;
+    double kernel_seconds; /* of all of them */
 };
 
 struct dlm_bench_result {
@@ -44,6 +76,7 @@ struct dlm_bench_result {
     enum dlm_precision precision;
     int64_t image_tokens, prompt_tokens, decode_tokens, batch;
     struct dlm_bench_part vision, prefill, decode, train_step;
+    struct dlm_limits limits; /* with explain */
     /* Planned device memory by class, in bytes, before any weight was read. */
     uint64_t planned_weights, planned_adapter, planned_optimizer, planned_activations;
     uint64_t planned_cache, planned_total;

@@ -4,10 +4,12 @@
 
 #include <sys/resource.h>
 
+#include "api/bench_explain.h"
 #include "api/session_impl.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "doctor/limits.h"
 #include "generate/generator.h"
 #include "models/pass.h"
 #include "train/update.h"
@@ -19,7 +21,7 @@
 struct bench {
     struct dlm_ctx *ctx;
     int64_t prompt_tokens, decode_tokens, batch, repeat;
-    bool profile, plan_only;
+    bool explain, plan_only;
     struct dlm_session *s;
     struct dlm_lora *lora;
     struct dlm_vision vision;
@@ -37,12 +39,12 @@ struct bench {
     struct dlm_bench_result *result;
 };
 
-/* One part: what is run before the clock starts (may be NULL), and what is timed. */
+/* One part: what is run before the clock starts (may be NULL), what is timed, and its programs. */
 struct part {
     const char *name;
     enum dlm_status (*before)(struct bench *b);
     enum dlm_status (*run)(struct bench *b);
-    enum dlm_status (*profile)(struct bench *b);
+    enum dlm_status (*explain)(struct bench *b, struct dlm_explain *e);
 };
 
 static void finish(struct bench *b)
@@ -173,8 +175,19 @@ static enum dlm_status reserve(struct bench *b)
               : dlm_workspace_init(&b->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
 }
 
-/* Once to warm up, then `repeat` times; the best counts. The seconds of each kernel are logged at
- * debug level if asked for. */
+static enum dlm_status explain(struct bench *b, const struct part *part,
+                               struct dlm_bench_part *result)
+{
+    struct dlm_explain e = {.ctx = b->ctx, .limits = &b->result->limits, .times = 1};
+
+    enum dlm_status st = part->explain(b, &e);
+    if (!st)
+        st = dlm_explain_give(&e, result);
+    dlm_explain_finish(&e);
+    return st;
+}
+
+/* Once to warm up, then `repeat` times; the best counts. */
 static enum dlm_status measure(struct bench *b, const struct part *part, int64_t tokens,
                                struct dlm_bench_part *best)
 {
@@ -196,7 +209,7 @@ static enum dlm_status measure(struct bench *b, const struct part *part, int64_t
         return st;
     dlm_log(b->ctx, DLM_LOG_INFO, "%s: %.4f s, %.1f tokens/s", part->name, best->seconds,
             best->tokens_per_sec);
-    return b->profile ? part->profile(b) : DLM_OK;
+    return b->explain ? explain(b, part, best) : DLM_OK;
 }
 
 static enum dlm_status run_vision(struct bench *b)
@@ -204,9 +217,9 @@ static enum dlm_status run_vision(struct bench *b)
     return dlm_vision_run(&b->vision, &b->plan, b->pixels, b->features);
 }
 
-static enum dlm_status profile_vision(struct bench *b)
+static enum dlm_status explain_vision(struct bench *b, struct dlm_explain *e)
 {
-    return dlm_program_profile(b->vision.largest.program);
+    return dlm_explain_program(e, b->vision.largest.program);
 }
 
 /* Of a request of so many tokens, those that see each other both ways. */
@@ -228,9 +241,9 @@ static enum dlm_status run_prefill(struct bench *b)
     return dlm_generator_prefill(b->generator, &prompt, &greedy, &token);
 }
 
-static enum dlm_status profile_prefill(struct bench *b)
+static enum dlm_status explain_prefill(struct bench *b, struct dlm_explain *e)
 {
-    return dlm_generator_profile(b->generator, true);
+    return dlm_explain_program(e, dlm_generator_program(b->generator, true));
 }
 
 static enum dlm_status run_decode(struct bench *b)
@@ -243,9 +256,11 @@ static enum dlm_status run_decode(struct bench *b)
     return st;
 }
 
-static enum dlm_status profile_decode(struct bench *b)
+/* The last token's run stands for all. */
+static enum dlm_status explain_decode(struct bench *b, struct dlm_explain *e)
 {
-    return dlm_generator_profile(b->generator, false);
+    e->times = (double)b->decode_tokens;
+    return dlm_explain_program(e, dlm_generator_program(b->generator, false));
 }
 
 static enum dlm_status run_step(struct bench *b)
@@ -272,17 +287,17 @@ static enum dlm_status run_step(struct bench *b)
     return st ? st : dlm_update_run(&b->update, &update, &grad_norm);
 }
 
-static enum dlm_status profile_step(struct bench *b)
+static enum dlm_status explain_step(struct bench *b, struct dlm_explain *e)
 {
-    enum dlm_status st = dlm_program_profile(b->pass->program);
+    enum dlm_status st = dlm_explain_program(e, b->pass->program);
 
-    return st ? st : dlm_program_profile(b->update.program);
+    return st ? st : dlm_explain_program(e, b->update.program);
 }
 
-static const struct part vision_part = {"vision", NULL, run_vision, profile_vision};
-static const struct part prefill_part = {"prefill", NULL, run_prefill, profile_prefill};
-static const struct part decode_part = {"decode", run_prefill, run_decode, profile_decode};
-static const struct part step_part = {"training step", NULL, run_step, profile_step};
+static const struct part vision_part = {"vision", NULL, run_vision, explain_vision};
+static const struct part prefill_part = {"prefill", NULL, run_prefill, explain_prefill};
+static const struct part decode_part = {"decode", run_prefill, run_decode, explain_decode};
+static const struct part step_part = {"training step", NULL, run_step, explain_step};
 
 /* The tower, which is loaded for this alone. */
 static enum dlm_status bench_vision(struct bench *b)
@@ -348,6 +363,21 @@ static int64_t or_default(int64_t value, int64_t otherwise)
     return value ? value : otherwise;
 }
 
+enum dlm_status dlm_bench_limits(struct dlm_ctx *ctx, const struct dlm_compute *compute,
+                                 struct dlm_device_info *device, struct dlm_limits *limits)
+{
+    struct dlm_device *opened = NULL;
+
+    *limits = (struct dlm_limits){0};
+    enum dlm_status st = dlm_session_open_device(ctx, &opened, compute);
+    if (!st) {
+        *device = dlm_device_get_caps(opened)->info;
+        st = dlm_limits_measure(opened, limits);
+    }
+    dlm_device_destroy(&opened);
+    return st;
+}
+
 enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *params,
                           struct dlm_bench_result *result)
 {
@@ -357,7 +387,7 @@ enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *pa
         .decode_tokens = or_default(params->decode_tokens, DLM_BENCH_DECODE_TOKENS),
         .batch = or_default(params->batch, DLM_BENCH_BATCH),
         .repeat = or_default(params->repeat, DLM_BENCH_REPEAT),
-        .profile = params->profile,
+        .explain = params->explain,
         .plan_only = params->plan_only,
         .result = result,
     };
@@ -366,6 +396,12 @@ enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *pa
     *result = (struct dlm_bench_result){0};
     DLM_REQUIRE(ctx, !params->base != !params->shape);
     DLM_REQUIRE(ctx, b.prompt_tokens > 0 && b.decode_tokens > 0 && b.batch > 0 && b.repeat > 0);
+    if (b.explain && !b.plan_only) {
+        struct dlm_device_info device;
+        st = dlm_bench_limits(ctx, &params->compute, &device, &result->limits);
+        if (st)
+            goto done;
+    }
     st = open_all(&b, params);
     if (!st)
         st = describe(&b, params);
@@ -390,6 +426,11 @@ done:
 
 void dlm_bench_result_finish(struct dlm_bench_result *result)
 {
+    struct dlm_bench_part *parts[] = {&result->vision, &result->prefill, &result->decode,
+                                      &result->train_step};
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(parts); i++)
+        dlm_free(parts[i]->ops);
     dlm_free(result->model);
     dlm_free(result->device);
     *result = (struct dlm_bench_result){0};

@@ -24,6 +24,7 @@ enum dlm_cap {
                                       kernels/attention_cpu.h, not what 64 lanes do */
     DLM_CAP_NO_LOCAL = 1u << 7,    /* barriers and shared tiles are slow: register tiles instead */
     DLM_CAP_VECTOR_TILES = 1u << 8, /* and with explicit vectors, where operands lie so */
+    DLM_CAP_AVX512_VNNI = 1u << 16, /* CPU: vpdpbusd, products of bytes */
 };
 
 struct dlm_device_caps {

@@ -20,6 +20,7 @@
 
 #define X(name) void DLM_CPU_KERNEL(name)(const struct dlm_cpu_call *call, int64_t item);
 #define X_AVX512BF16(name) void dlm_cpu_##name(const struct dlm_cpu_call *call, int64_t item);
+#define X_AVX512VNNI(name) void dlm_cpu_##name(const struct dlm_cpu_call *call, int64_t item);
 #define X_AMX(name) void dlm_cpu_##name(const struct dlm_cpu_call *call, int64_t item);
 #include "cpukernels/kernel_list.h"
 

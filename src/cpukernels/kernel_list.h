@@ -1,10 +1,14 @@
-/* The CPU kernels, one row each: X(name) is built for every instruction set; X_AVX512BF16(name) and
- * X_AMX(name) once, with those instructions, and stand in the v4 table. The name of such a variant
- * ends in _avx512bf16 or _amx: the device offers it only with that capability.
+/* The CPU kernels, one row each: X(name) is built for every instruction set; X_AVX512BF16(name),
+ * X_AVX512VNNI(name) and X_AMX(name) once, with those instructions, and stand in the v4 table. The
+ * name of such a variant ends in _avx512bf16, _avx512vnni or _amx: the device offers it only with
+ * that capability.
  *
  * No guard: included once for each use, after defining X (the others default to nothing). */
 #ifndef X_AVX512BF16
 #define X_AVX512BF16(name)
+#endif
+#ifndef X_AVX512VNNI
+#define X_AVX512VNNI(name)
 #endif
 #ifndef X_AMX
 #define X_AMX(name)
@@ -51,6 +55,9 @@ X(grad_norm_final)
 X(grad_norm_partial)
 X(layer_norm)
 X(layer_norm_backward)
+X(limit_copy)
+X(limit_f32)
+X(limit_read)
 X(mul)
 X(rms_norm)
 X(rms_norm_backward)
@@ -76,9 +83,13 @@ X(matmul_panel_vec_bf16)
 X(matmul_panel_vec_f16)
 X_AVX512BF16(matmul_panel_fwd_bf16_avx512bf16)
 X_AVX512BF16(matmul_panel_bwd_bf16_avx512bf16)
+X_AVX512BF16(limit_bf16_avx512bf16)
+X_AVX512VNNI(limit_int8_avx512vnni)
+X_AMX(limit_bf16_amx)
 X_AMX(matmul_panel_fwd_bf16_amx)
 X_AMX(matmul_panel_bwd_bf16_amx)
 
 #undef X
 #undef X_AVX512BF16
+#undef X_AVX512VNNI
 #undef X_AMX

@@ -1,31 +1,12 @@
 /* fwd and bwd with AMX: x rounded to bf16, register tiles of 32 x 32 as 2 x 2 hardware tiles.
- * A block of panels is a row of B tiles as it stands (panel.h), rows of x are the A tiles. */
+ * A block of panels is a row of B tiles as it stands (panel.h), rows of x are the A tiles. Tiles
+ * 0..3 are sums (two rows of two), 4 and 5 A, 6 and 7 B. */
 #include <immintrin.h>
 
+#include "cpukernels/amx.h"
 #include "cpukernels/matmul_bf16.h"
 
 #define MAX_ROWS 32
-
-/* The operand of ldtilecfg, palette 1: tiles of `rows` rows of `row_bytes`. */
-struct tile_config {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-};
-
-/* Tiles 0..3: sums (two rows of two), 4 and 5: A, 6 and 7: B; all of 16 rows of 64 bytes. */
-static void configure(void)
-{
-    struct tile_config config DLM_ALIGNED(64) = {.palette = 1};
-
-    for (int i = 0; i < 8; i++) {
-        config.row_bytes[i] = 64;
-        config.rows[i] = 16;
-    }
-    /* gcc 12 believes that the intrinsic reads 8 bytes only, and drops the stores above */
-    __asm__ volatile("" : : "r"(&config) : "memory");
-    _tile_loadconfig(&config);
-}
 
 /* Up to 16 rows of 32 columns. */
 static void tile_16(const char *a, size_t stride, const char *b0, const char *b1, size_t depth,
@@ -89,7 +70,7 @@ static void tile(uint32_t rows, const char *a, size_t stride, const char *b0, co
 static void run_item(const struct drive_engine *engine, const struct dlm_cpu_call *call,
                      int64_t item)
 {
-    configure();
+    dlm_amx_configure();
     drive_item(engine, call, item);
     _tile_release();
 }

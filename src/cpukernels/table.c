@@ -6,6 +6,7 @@ const struct dlm_cpu_kernel DLM_CPU_KERNEL(kernels)[] = {
 #define X(name) {#name, DLM_CPU_KERNEL(name)},
 #ifdef DLM_CPU_HAVE_VARIANTS
 #define X_AVX512BF16(name) {#name, dlm_cpu_##name},
+#define X_AVX512VNNI(name) {#name, dlm_cpu_##name},
 #define X_AMX(name) {#name, dlm_cpu_##name},
 #endif
 #include "cpukernels/kernel_list.h"

@@ -308,12 +308,7 @@ enum dlm_status dlm_generator_next(struct dlm_generator *g, int32_t *token)
     return st;
 }
 
-const struct dlm_program *dlm_generator_program(const struct dlm_generator *g, bool prefill)
+struct dlm_program *dlm_generator_program(struct dlm_generator *g, bool prefill)
 {
     return prefill ? g->prefill.program : g->decode.program;
-}
-
-enum dlm_status dlm_generator_profile(struct dlm_generator *g, bool prefill)
-{
-    return dlm_program_profile(prefill ? g->prefill.program : g->decode.program);
 }

@@ -44,10 +44,7 @@ enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_
 /* Feeds the token chosen last and chooses the next. */
 enum dlm_status dlm_generator_next(struct dlm_generator *g, int32_t *token) DLM_CHECK_RESULT;
 
-/* The prefill or the decode program, for tests. */
-const struct dlm_program *dlm_generator_program(const struct dlm_generator *g, bool prefill);
-
-/* Runs prefill, or decode for the last token, once more; logs seconds a kernel at debug level. */
-enum dlm_status dlm_generator_profile(struct dlm_generator *g, bool prefill) DLM_CHECK_RESULT;
+/* The prefill or the decode program, for tests and profiles: the last run's inputs are there. */
+struct dlm_program *dlm_generator_program(struct dlm_generator *g, bool prefill);
 
 #endif

@@ -340,59 +340,18 @@ enum dlm_status dlm_program_write(struct dlm_program *program, const struct dlm_
     return dlm_buffer_write(b.buffer, at, data, bytes);
 }
 
-/* Seconds of all dispatches of one kernel that read and write the same shapes. */
-struct kernel_time {
-    const char *kernel;
-    char shapes[64];
-    double seconds;
-    size_t calls;
-};
-
-static int compare_times(const void *a, const void *b)
-{
-    const struct kernel_time *x = a, *y = b;
-
-    return x->seconds < y->seconds ? 1 : x->seconds > y->seconds ? -1 : 0;
-}
-
-static void add_time(struct kernel_time *times, size_t *num, const struct dlm_planned_call *pc,
-                     double seconds)
-{
-    const struct dlm_node *node = pc->node;
-    struct kernel_time one = {.kernel = pc->call.kernel};
-    char in[31] = "", out[31] = "";
-    size_t k = 0;
-
-    if (node->num_inputs)
-        dlm_desc_text(&node->inputs[0]->desc, in, sizeof(in));
-    if (node->num_outputs)
-        dlm_desc_text(&node->outputs[0]->desc, out, sizeof(out));
-    snprintf(one.shapes, sizeof(one.shapes), "%s %s", in, out);
-    while (k < *num && (strcmp(times[k].kernel, one.kernel) || strcmp(times[k].shapes, one.shapes)))
-        k++;
-    if (k == *num)
-        times[(*num)++] = one;
-    times[k].seconds += seconds;
-    times[k].calls++;
-}
-
-enum dlm_status dlm_program_profile(struct dlm_program *program)
+enum dlm_status dlm_program_profile(struct dlm_program *program, dlm_program_time_fn add,
+                                    void *user)
 {
     double *seconds = dlm_alloc_array(program->ctx, program->num + 1, sizeof(*seconds));
-    struct kernel_time *times = dlm_alloc_array(program->ctx, program->num + 1, sizeof(*times));
-    enum dlm_status st = seconds && times ? DLM_OK : DLM_ERR_MEMORY;
-    size_t num = 0;
+    enum dlm_status st = seconds ? DLM_OK : DLM_ERR_MEMORY;
 
     if (!st)
         st = dlm_recording_profile(program->recording, seconds);
-    for (size_t i = 0; !st && i < program->num; i++)
-        add_time(times, &num, &program->plan->calls[i], seconds[i]);
-    if (!st)
-        qsort(times, num, sizeof(*times), compare_times);
-    for (size_t k = 0; !st && k < num; k++)
-        dlm_log(program->ctx, DLM_LOG_DEBUG, "%10.3f ms %6zu calls  %s %s", times[k].seconds * 1e3,
-                times[k].calls, times[k].kernel, times[k].shapes);
+    for (size_t i = 0; !st && i < program->num; i++) {
+        const struct dlm_planned_call *c = &program->plan->calls[i];
+        st = add(user, c->node, c->call.kernel, seconds[i]);
+    }
     dlm_free(seconds);
-    dlm_free(times);
     return st;
 }

@@ -46,9 +46,12 @@ const struct dlm_plan *dlm_program_plan(const struct dlm_program *program);
 /* Submits one replay. */
 enum dlm_status dlm_program_run(struct dlm_program *program) DLM_CHECK_RESULT;
 
-/* Runs once and prints the seconds of each kernel by the shapes of its node's first input and
- * output, largest first, at debug level. */
-enum dlm_status dlm_program_profile(struct dlm_program *program) DLM_CHECK_RESULT;
+/* Runs once, one dispatch after the other, and gives the seconds of each to `add`: with the node
+ * that it is of, in the plan's order, and its kernel. */
+typedef enum dlm_status (*dlm_program_time_fn)(void *user, const struct dlm_node *node,
+                                               const char *kernel, double seconds);
+enum dlm_status dlm_program_profile(struct dlm_program *program, dlm_program_time_fn add,
+                                    void *user) DLM_CHECK_RESULT;
 
 /* The dispatches, as they are recorded: for tests of hazards and of what runs where. */
 const struct dlm_dispatch *dlm_program_dispatches(const struct dlm_program *program, size_t *num);

@@ -71,6 +71,11 @@ struct dlm_matmul_params {
 #define DLM_MATMUL_A_F16 8u
 #define DLM_MATMUL_ROUND_F32 16u /* matmul_panel_round: write f32, for the f32 engines */
 
+/* The loops that reach a device's limits: how often a group turns. */
+struct dlm_limit_params {
+    DLM_U32 rounds;
+};
+
 /* Elementwise over contiguous arrays: scale (factor), activations (kind). */
 struct dlm_map_params {
     DLM_U32 total;

@@ -1,6 +1,7 @@
 /* dlm_bench on the small bases: every part ran, rates follow from seconds, and the memory that was
  * planned before anything was allocated is the memory that the device then counted. */
 #include <math.h>
+#include <string.h>
 
 #include "check.h"
 #include "dlm/dlm.h"
@@ -55,32 +56,73 @@ static void bench_base(struct dlm_ctx *ctx, const char *name)
     dlm_bench_result_finish(&r);
 }
 
-static void count_kernels(void *user, enum dlm_log_level level, const char *text)
+/* Of a part: its ops in order, each with what it costs and a time; they are most of it. */
+static void check_explained(const char *name, const struct dlm_bench_part *part)
 {
-    *(int *)user += level == DLM_LOG_DEBUG && strstr(text, "matmul") != NULL;
+    double seconds = 0, flops = 0;
+
+    check_case(name);
+    CHECK(part->num_ops > 3);
+    for (size_t i = 0; i < part->num_ops; i++) {
+        const struct dlm_bench_op *op = &part->ops[i];
+        CHECK(*op->op && *op->kernel && *op->shapes && op->nodes >= 1 && op->bytes > 0);
+        CHECK(op->seconds > 0 && op->limit_seconds > 0);
+        CHECK((op->flops > 0) == (!strcmp(op->op, "matmul") || !strncmp(op->op, "attention", 9)));
+        CHECK(!i || op->seconds <= op[-1].seconds);
+        seconds += op->seconds;
+        flops += op->flops;
+    }
+    CHECK(is_near(part->kernel_seconds, seconds));
+    CHECK(flops > 0);
 }
 
-/* The seconds of kernels are logged when they are asked for, and only then. */
-static void profile(void)
+/* Where the time goes is told when it is asked for, and only then. */
+static void explain(struct dlm_ctx *ctx)
 {
-    int num[2] = {0, 0};
+    char base[1100];
+    struct dlm_bench_result r;
+    struct dlm_bench_params params = {
+        .base = base, .repeat = 1, .decode_tokens = 2, .compute = {.backend = DLM_BACKEND_CPU}};
 
-    check_case("profile");
-    for (int i = 0; i < 2; i++) {
-        struct dlm_ctx *ctx = dlm_ctx_create(
-            &(struct dlm_ctx_params){.log = count_kernels, .log_user = &num[i]});
-        char base[1100];
-        struct dlm_bench_result r;
-        snprintf(base, sizeof(base), "dir:%s/golden/models/f32_old/base", check_data_dir());
-        const struct dlm_bench_params params = {
-            .base = base, .repeat = 1, .decode_tokens = 2, .profile = i,
-            .compute = {.backend = DLM_BACKEND_CPU}};
-        CHECK(ctx && !dlm_bench(ctx, &params, &r));
-        dlm_bench_result_finish(&r);
-        dlm_ctx_destroy(&ctx);
+    snprintf(base, sizeof(base), "dir:%s/golden/models/f32_old/base", check_data_dir());
+    check_case("not explained");
+    if (CHECK_INT(dlm_bench(ctx, &params, &r), DLM_OK))
+        CHECK(!r.prefill.ops && !r.prefill.num_ops && r.limits.read == 0);
+    dlm_bench_result_finish(&r);
+    params.explain = true;
+    if (CHECK_INT(dlm_bench(ctx, &params, &r), DLM_OK)) {
+        check_explained("vision explained", &r.vision);
+        check_explained("prefill explained", &r.prefill);
+        check_explained("decode explained", &r.decode);
+        check_explained("step explained", &r.train_step);
+        check_case("the head's product, once for each of two tokens");
+        size_t i = 0;
+        while (i < r.decode.num_ops && !strstr(r.decode.ops[i].shapes, "-> f32[1,367]"))
+            i++;
+        if (CHECK(i < r.decode.num_ops)) {
+            CHECK(r.decode.ops[i].nodes == 2);
+            CHECK(r.decode.ops[i].flops == 2 * 2.0 * 367 * 72);
+        }
+        check_memory(&r); /* the loops of limits had their own */
+        check_case("limits of the CPU");
+        CHECK(r.limits.read > 1e8 && r.limits.copy > 1e8 && r.limits.f32 > 1e8);
     }
-    CHECK_INT(num[0], 0);
-    CHECK(num[1] > 0);
+    dlm_bench_result_finish(&r);
+}
+
+/* Every device that is asked for has these. */
+static void limits(struct dlm_ctx *ctx)
+{
+    const struct dlm_compute cpu = {.backend = DLM_BACKEND_CPU};
+    struct dlm_device_info device;
+    struct dlm_limits l;
+
+    check_case("limits alone");
+    CHECK_INT(dlm_bench_limits(ctx, &cpu, &device, &l), DLM_OK);
+    CHECK(device.kind == DLM_BACKEND_CPU && *device.name);
+    CHECK(l.read > 1e8 && l.copy > 1e8 && l.f32 > 1e8);
+    const struct dlm_compute none = {.backend = DLM_BACKEND_CPU, .has_device = true, .device = 9};
+    CHECK_INT(dlm_bench_limits(ctx, &none, &device, &l), DLM_ERR_NO_DEVICE);
 }
 
 /* A shape of which no run is possible here is planned nevertheless, whole and with fewer layers; an
@@ -169,7 +211,8 @@ int main(void)
     bench_base(ctx, "f16_patch7");
     bench_base(ctx, "qwen2_vl_bf16_new");
     bench_base(ctx, "mistral3_f16_merge3");
-    profile();
+    explain(ctx);
+    limits(ctx);
     plan(ctx);
     plan_shapes(ctx);
     refuse(ctx, "nothing", &(struct dlm_bench_params){.compute = cpu}, DLM_ERR_INVALID);

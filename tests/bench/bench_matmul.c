@@ -6,15 +6,15 @@
  *
  * --cpu-time counts the process's CPU time instead of the wall clock: with --threads 1 it gives
  * useful figures on a busy machine. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "backend/backend.h"
-#include "base/pool.h"
+#include "doctor/limits.h"
 #include "kernels/matmul_general.h"
-#include "peak_probe.h"
 
 static const struct {
     uint32_t n, k;
@@ -96,75 +96,37 @@ static struct result time_calls(const struct bench *b, const struct dlm_dispatch
     return r;
 }
 
-/* One pool item: a slice of a probe; the work of a slice is the same on every worker. */
-struct probe {
-    void (*run)(struct probe *p, int64_t item);
-    const char *data;
-    size_t bytes;
-};
-
-static void probe_vdp(struct probe *p, int64_t item)
+/* G operations, or GB, a second of a limit's loop; 0: the CPU has none. */
+static double probe(const struct bench *b, enum dlm_limit limit)
 {
-    (void)p;
-    (void)item;
-    peak_vdp_loop();
-}
+    struct dlm_limit_loop loop;
+    double best = INFINITY;
 
-static void probe_fma(struct probe *p, int64_t item)
-{
-    (void)p;
-    (void)item;
-    peak_fma_loop();
-}
-
-static void probe_read(struct probe *p, int64_t item)
-{
-    peak_read(p->data + (size_t)item * p->bytes, p->bytes);
-}
-
-static void run_probe(void *user, int64_t item, int worker)
-{
-    struct probe *p = user;
-
-    (void)worker;
-    p->run(p, item);
-}
-
-/* Best seconds of `items` slices over the pool. */
-static double time_probe(struct bench *b, struct probe *p, int64_t items, int reps)
-{
-    double best = 1e30;
-
-    for (int i = 0; i < reps; i++) {
+    if (!dlm_limit_exists(b->device, limit))
+        return 0;
+    if (dlm_limit_loop_init(&loop, b->device, limit))
+        die(b, "cannot make a loop");
+    for (int i = 0; i < 4; i++) {
         const double start = now(b);
-        dlm_pool_run(dlm_ctx_pool(b->ctx), run_probe, p, items);
-        const double seconds = now(b) - start;
-        best = seconds < best ? seconds : best;
+        if (dlm_limit_loop_run(&loop, NULL))
+            die(b, "cannot run a loop");
+        best = fmin(best, now(b) - start);
     }
-    return best;
+    const double rate = loop.amount / best / 1e9;
+    dlm_limit_loop_finish(&loop);
+    return rate;
 }
 
 /* The peaks now: the clock wanders, so they are probed around every measurement. */
 static void probe_peaks(struct bench *b)
 {
-    const int64_t items = 16 * (int64_t)dlm_device_get_caps(b->device)->num_units;
-    struct probe vdp = {.run = probe_vdp}, fma = {.run = probe_fma};
-
-    if (peak_has_vdp())
-        b->vdp = (double)items * PEAK_VDP_FLOPS / time_probe(b, &vdp, items, 3) / 1e9;
-    b->fma = (double)items * PEAK_FMA_FLOPS / time_probe(b, &fma, items, 3) / 1e9;
+    b->vdp = probe(b, DLM_LIMIT_BF16);
+    b->fma = probe(b, DLM_LIMIT_F32);
 }
 
 static void probe_memory(struct bench *b)
 {
-    const size_t bytes = (size_t)256 << 20;
-    struct dlm_binding buffer = make_buffer(b, bytes);
-    struct probe read = {
-        .run = probe_read, .data = dlm_buffer_host_data(buffer.buffer), .bytes = 1 << 20,
-    };
-
-    b->read = (double)bytes / time_probe(b, &read, 256, 10) / 1e9;
-    dlm_buffer_destroy(&buffer.buffer);
+    b->read = probe(b, DLM_LIMIT_READ);
 }
 
 /* Calls of one kernel over copies of W; fwd and bwd read an x that counts as rounded before. */

@@ -60,6 +60,20 @@ run_ dlm bench --base x --layers 1
 status_is 2
 err_is "dlm: --layers needs --shape" "try 'dlm bench --help'"
 
+case_ "bench: one thing at a time"
+run_ dlm bench
+status_is 2
+err_is "dlm: give one of --base, --shape and --limits" "try 'dlm bench --help'"
+run_ dlm bench --limits --base x
+status_is 2
+run_ dlm bench --limits --backend cpu
+status_is 0
+out_has "cpu: "
+out_has "read  "
+run_ dlm bench --limits --backend cpu --json
+out_has '{"backend": "cpu", "device": '
+out_has '"limits": {"copy_bytes_per_sec": '
+
 case_ "unknown command"
 run_ dlm frobnicate
 status_is 2

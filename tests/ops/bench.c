@@ -1,20 +1,17 @@
 /* The --bench mode of the op tests: the rows' own shapes, timed; nothing is compared.
  *
- * Copy and FMA limits are measured on the device just before: what a large copy moves, and what
- * bench_fma says (or, on the CPU, its probe). Bytes count every input and output once, so that what
- * a kernel reads twice, or finds in a cache, moves its share above or below the truth. */
+ * The device's limits are measured just before. Bytes count every input and output once, so that
+ * what a kernel reads twice, or finds in a cache, moves its share above or below the truth. */
 #include "bench.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/pool.h"
-#include "tests/bench/peak_probe.h"
+#include "graph/cost.h"
 
 enum { BATCHES = 7 };
 
 #define BATCH_SECONDS 0.02
-#define COPY_LEN (16 << 20) /* floats of the copy that is the limit */
 
 static int compare_seconds(const void *a, const void *b)
 {
@@ -67,106 +64,28 @@ double bench_node(struct dlm_ctx *ctx, struct dlm_device *device, struct dlm_gra
     return seconds;
 }
 
-/* Bytes that a copy moves in a second, to and from. */
-static double measure_copy(struct dlm_ctx *ctx, struct dlm_device *device)
+void bench_print_head(const struct dlm_device_info *info, const struct dlm_limits *limits)
 {
-    const struct dlm_desc desc = dlm_desc_make(DLM_DTYPE_F32, 1, (const int64_t[]){COPY_LEN});
-    struct dlm_storage place = {0};
-    struct dlm_graph *g = NULL;
-    double seconds = NAN;
-
-    if (!dlm_graph_create(ctx, &g) &&
-        !dlm_buffer_create(device, &place.buffer, COPY_LEN * sizeof(float)) &&
-        !dlm_buffer_fill(place.buffer, 0, COPY_LEN * sizeof(float), 0)) {
-        struct dlm_tensor *x = dlm_graph_leaf(g, DLM_ROLE_INPUT, "x", &desc);
-        dlm_tensor_bind(x, &place);
-        if (dlm_copy(g, x, DLM_DTYPE_F32))
-            seconds = bench_node(ctx, device, g);
-    }
-    dlm_graph_destroy(&g);
-    dlm_buffer_destroy(&place.buffer);
-    return 2.0 * COPY_LEN * sizeof(float) / seconds;
+    printf("device %s %d: %s (%s)\n", dlm_backend_name(info->kind), info->index, info->name,
+           info->driver);
+    printf("limits: copy %.1f GB/s, read %.1f GB/s, products of f32 %.0f, f16 %.0f, bf16 %.0f "
+           "GFLOP/s\n", limits->copy / 1e9, limits->read / 1e9,
+           dlm_limits_product(limits, DLM_DTYPE_F32) / 1e9,
+           dlm_limits_product(limits, DLM_DTYPE_F16) / 1e9,
+           dlm_limits_product(limits, DLM_DTYPE_BF16) / 1e9);
+    printf("%12s %10s %8s %10s %9s %6s\n", "us", "MB", "GB/s", "MFLOP", "GFLOP/s", "limit");
 }
 
-static void probe_fma(void *user, int64_t item, int worker)
-{
-    (void)user;
-    (void)item;
-    (void)worker;
-    peak_fma_loop();
-}
-
-/* Floating point operations a second of all the CPU's threads. */
-static double measure_cpu_fma(struct dlm_ctx *ctx)
-{
-    const int64_t items = 16 * (int64_t)dlm_pool_num_workers(dlm_ctx_pool(ctx));
-    double best = INFINITY;
-
-    for (int i = 0; i < 3; i++) {
-        const double begin = dlm_now();
-        dlm_pool_run(dlm_ctx_pool(ctx), probe_fma, NULL, items);
-        best = fmin(best, dlm_now() - begin);
-    }
-    return (double)items * PEAK_FMA_FLOPS / best;
-}
-
-void bench_limits_init(struct bench_limits *limits, struct dlm_ctx *ctx, struct dlm_device *device,
-                       double fma)
-{
-    limits->copy = measure_copy(ctx, device);
-    limits->fma = fma;
-    if (!(fma > 0) && dlm_device_get_caps(device)->info.kind == DLM_BACKEND_CPU)
-        limits->fma = measure_cpu_fma(ctx);
-    printf("limits: copy %.1f GB/s, FMA ", limits->copy / 1e9);
-    if (limits->fma > 0)
-        printf("%.0f GFLOP/s\n", limits->fma / 1e9);
-    else
-        printf("not known: --fma GFLOPS, see bench_fma\n");
-    printf("%12s %10s %6s %10s %6s\n", "us", "GB/s", "copy", "GFLOP/s", "FMA");
-}
-
-static double node_bytes(const struct dlm_node *node)
-{
-    double bytes = 0;
-
-    for (int i = 0; i < node->num_inputs; i++)
-        if (node->inputs[i])
-            bytes += (double)dlm_dtype_size(node->inputs[i]->desc.dtype,
-                                            dlm_desc_len(&node->inputs[i]->desc));
-    for (int i = 0; i < node->num_outputs; i++)
-        bytes += (double)dlm_dtype_size(node->outputs[i]->desc.dtype,
-                                        dlm_desc_len(&node->outputs[i]->desc));
-    return bytes;
-}
-
-/* Of the products, by which an op is bound if it has any: two for a multiplication and an addition.
- * Attention counts every key for every query, allowed or not. 0: none. */
-static double node_flops(const struct dlm_node *node)
-{
-    if (node->op == &dlm_op_matmul)
-        return 2.0 * (double)dlm_desc_len(&node->outputs[0]->desc) *
-               (double)dlm_desc_cols(&node->inputs[0]->desc);
-    if (node->op != &dlm_op_attention && node->op != &dlm_op_attention_backward)
-        return 0;
-    const int num_products = node->op == &dlm_op_attention ? 2 : 5;
-    return 2.0 * num_products * (double)dlm_desc_len(&node->inputs[0]->desc) *
-           (double)node->inputs[1]->desc.shape[1];
-}
-
-void bench_print(const struct bench_limits *limits, const struct dlm_node *node, const char *name,
+void bench_print(const struct dlm_limits *limits, const struct dlm_node *node, const char *name,
                  double seconds)
 {
-    const double bytes = node_bytes(node) / seconds, flops = node_flops(node) / seconds;
+    const struct dlm_cost cost = dlm_node_cost(node);
 
-    printf("%12.2f %10.2f %5.1f%%", seconds * 1e6, bytes / 1e9, 100 * bytes / limits->copy);
-    if (flops > 0)
-        printf(" %10.2f", flops / 1e9);
+    printf("%12.2f %10.3f %8.2f", seconds * 1e6, cost.bytes / 1e6, cost.bytes / seconds / 1e9);
+    if (cost.flops > 0)
+        printf(" %10.2f %9.2f", cost.flops / 1e6, cost.flops / seconds / 1e9);
     else
-        printf(" %10s", "");
-    if (flops > 0 && limits->fma > 0)
-        printf(" %5.1f%%", 100 * flops / limits->fma);
-    else
-        printf(" %6s", "");
-    printf("  %s\n", name);
+        printf(" %10s %9s", "", "");
+    printf(" %5.1f%%  %s\n", 100 * dlm_limits_seconds(limits, &cost) / seconds, name);
     fflush(stdout);
 }

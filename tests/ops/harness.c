@@ -510,22 +510,21 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         run_whole_and_parts(ctx, info, &library, rows, num);
 }
 
-/* fma: operations a second that the device is known to do, or 0. */
 static void bench_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
-                       const struct op_row *rows, size_t num, double fma)
+                       const struct op_row *rows, size_t num)
 {
     const struct dlm_device_params params = {.kind = info->kind, .index = info->index,
                                              .cache_dir = getenv("DLM_TEST_KERNEL_CACHE")};
     struct dlm_device *device = NULL;
-    struct bench_limits limits;
+    struct dlm_limits limits;
 
     check_case("device opens");
     if (!CHECK(!dlm_device_open(ctx, &device, &params)))
         return;
-    printf("device %s %d: %s (%s)\n", dlm_backend_name(info->kind), info->index, info->name,
-           info->driver);
-    bench_limits_init(&limits, ctx, device, fma);
-    for (size_t i = 0; i < num; i++) {
+    bool is_measured = CHECK(!dlm_limits_measure(device, &limits));
+    if (is_measured)
+        bench_print_head(info, &limits);
+    for (size_t i = 0; is_measured && i < num; i++) {
         struct host_row h;
         struct device_row d = {0};
         char name[96];
@@ -539,24 +538,14 @@ static void bench_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     dlm_device_destroy(&device);
 }
 
-/* Command line: is_bench and fma. False after a usage message. */
-static bool parse(int argc, char **argv, bool *is_bench, double *fma)
-{
-    *is_bench = argc > 1 && !strcmp(argv[1], "--bench");
-    *fma = argc == 4 && !strcmp(argv[2], "--fma") ? atof(argv[3]) * 1e9 : 0;
-    if (argc == 1 || (*is_bench && (argc == 2 || *fma > 0)))
-        return true;
-    fprintf(stderr, "usage: %s [--bench [--fma GFLOPS]]\n", argv[0]);
-    return false;
-}
-
 int op_rows_main(int argc, char **argv, const struct op_row *rows, size_t num)
 {
-    bool is_bench;
-    double fma;
+    const bool is_bench = argc > 1 && !strcmp(argv[1], "--bench");
 
-    if (!parse(argc, argv, &is_bench, &fma))
+    if (argc > 1 + is_bench) {
+        fprintf(stderr, "usage: %s [--bench]\n", argv[0]);
         return 2;
+    }
     struct dlm_ctx *ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = print_log});
     struct dlm_device_info *list = NULL;
     int num_devices = 0;
@@ -569,7 +558,7 @@ int op_rows_main(int argc, char **argv, const struct op_row *rows, size_t num)
             continue;
         seen[list[d].kind] = true;
         if (is_bench)
-            bench_rows(ctx, &list[d], rows, num, list[d].kind == DLM_BACKEND_CPU ? 0 : fma);
+            bench_rows(ctx, &list[d], rows, num);
         else
             run_rows(ctx, &list[d], rows, num);
     }

@@ -70,7 +70,7 @@ struct op_row {
 
 /* Runs the rows on the C reference and every device; returns the exit status. Where a device has
  * DLM_CAP_NO_LOCAL, small rows of ops with kernels for local memory run once more without it.
- * With `--bench [--fma GFLOPS]` the rows are timed instead (bench.c). */
+ * With `--bench` the rows are timed instead (bench.c). */
 int op_rows_main(int argc, char **argv, const struct op_row *rows, size_t num);
 
 /* Deterministic test data. */

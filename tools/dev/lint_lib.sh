@@ -83,7 +83,7 @@ models      base kernels backend ir ops graph weights images tokens registry row
 train       base backend ir ops graph weights doc images tokens registry rows store models
 generate    base backend ir ops graph weights images tokens registry models
 export      base weights tokens registry models
-doctor      base backend ir ops graph weights registry models
+doctor      base kernels backend ir ops graph weights registry models
 api         *
 TABLE
 }

@@ -1,11 +1,12 @@
-/* dlm bench: speed and memory of a base, or of a shape with random weights. */
+/* dlm bench: speed and memory of a base or shape, where the time goes, what a device can do. */
 #include <inttypes.h>
+#include <math.h>
 
 #include "cli.h"
 
 struct args {
     struct dlm_bench_params params;
-    bool is_json;
+    bool is_json, only_limits;
 };
 
 #define AT(member) offsetof(struct args, params.member)
@@ -30,8 +31,10 @@ static const struct dlm_option options[] = {
      .help = "rows of a training step"},
     {"repeat", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 1000, .offset = AT(repeat),
      .help = "runs of each part; the best counts"},
-    {"profile", .type = DLM_OPTION_FLAG, .offset = AT(profile),
-     .help = "with --verbose: the seconds of each kernel"},
+    {"explain", .type = DLM_OPTION_FLAG, .offset = AT(explain),
+     .help = "where the time goes: each op beside the device's limits"},
+    {"limits", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, only_limits),
+     .help = "measure what the device can do at most, and nothing else"},
     {"plan", .type = DLM_OPTION_FLAG, .offset = AT(plan_only),
      .help = "print the planned memory, run nothing"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
@@ -39,13 +42,28 @@ static const struct dlm_option options[] = {
     DLM_COMPUTE_OPTIONS(struct args, params.compute),
 };
 
-/* The parts and the sizes of a result, by name. */
+/* The parts, sizes and limits of a result, by name. */
 struct part {
     const char *name;
     size_t offset;
 };
 
 #define RESULT(member) offsetof(struct dlm_bench_result, member)
+#define LIMIT(member) offsetof(struct dlm_limits, member)
+
+/* Bytes first, then operations. */
+static const struct part limits[] = {
+    {"copy", LIMIT(copy)},
+    {"read", LIMIT(read)},
+    {"f32", LIMIT(f32)},
+    {"f16", LIMIT(f16)},
+    {"bf16", LIMIT(bf16)},
+    {"int8", LIMIT(int8)},
+    {"matrix_f16", LIMIT(matrix_f16)},
+    {"matrix_bf16", LIMIT(matrix_bf16)},
+};
+
+enum { NUM_BYTE_LIMITS = 2 };
 
 static const struct part parts[] = {
     {"vision", RESULT(vision)},
@@ -72,12 +90,51 @@ static const struct part sizes[] = {
     {"peak_host", RESULT(peak_host_bytes)},
 };
 
-static const void *field(const struct dlm_bench_result *r, const struct part *part)
+static const void *field(const void *of, const struct part *part)
 {
-    return (const char *)r + part->offset;
+    return (const char *)of + part->offset;
 }
 
-static void print_json(const struct dlm_bench_result *r)
+/* A member, with its comma before it: no object here begins with one. */
+static void print_json_number(const char *name, double x)
+{
+    printf(", \"%s\": ", name);
+    dlm_print_number(stdout, x);
+}
+
+static void print_json_limits(const struct dlm_limits *l)
+{
+    for (size_t i = 0; i < DLM_NUM_OPTIONS(limits); i++) {
+        const double x = *(const double *)field(l, &limits[i]);
+        printf("%s\"%s_%s\": ", i ? ", " : "", limits[i].name,
+               i < NUM_BYTE_LIMITS ? "bytes_per_sec" : "flops");
+        dlm_print_number(stdout, x > 0 ? x : NAN);
+    }
+}
+
+static void print_json_ops(const struct dlm_bench_part *p)
+{
+    print_json_number("kernel_seconds", p->kernel_seconds);
+    fputs(", \"ops\": [", stdout);
+    for (size_t i = 0; i < p->num_ops; i++) {
+        const struct dlm_bench_op *op = &p->ops[i];
+        fputs(i ? ", {\"op\": " : "{\"op\": ", stdout);
+        dlm_print_json_string(stdout, op->op);
+        fputs(", \"kernel\": ", stdout);
+        dlm_print_json_string(stdout, op->kernel);
+        fputs(", \"shapes\": ", stdout);
+        dlm_print_json_string(stdout, op->shapes);
+        print_json_number("nodes", op->nodes);
+        print_json_number("seconds", op->seconds);
+        print_json_number("bytes", op->bytes);
+        print_json_number("flops", op->flops);
+        print_json_number("limit_seconds", op->limit_seconds);
+        fputs("}", stdout);
+    }
+    fputs("]", stdout);
+}
+
+static void print_json(const struct dlm_bench_result *r, bool is_explained)
 {
     fputs("{\"model\": ", stdout);
     dlm_print_json_string(stdout, r->model);
@@ -90,28 +147,91 @@ static void print_json(const struct dlm_bench_result *r)
         const struct dlm_bench_part *p = field(r, &parts[i]);
         printf(", \"%s\": {\"seconds\": ", parts[i].name);
         dlm_print_number(stdout, p->seconds);
-        fputs(", \"tokens_per_sec\": ", stdout);
-        dlm_print_number(stdout, p->tokens_per_sec);
+        print_json_number("tokens_per_sec", p->tokens_per_sec);
+        if (p->ops)
+            print_json_ops(p);
         fputs("}", stdout);
     }
     for (size_t i = 0; i < DLM_NUM_OPTIONS(sizes); i++)
         printf(", \"%s_bytes\": %" PRIu64, sizes[i].name, *(const uint64_t *)field(r, &sizes[i]));
+    if (is_explained) {
+        fputs(", \"limits\": {", stdout);
+        print_json_limits(&r->limits);
+        fputs("}", stdout);
+    }
     puts("}");
 }
 
-static void print_lines(const struct dlm_bench_result *r)
+static void print_limits(const struct dlm_limits *l)
+{
+    for (size_t i = 0; i < DLM_NUM_OPTIONS(limits); i++) {
+        const double x = *(const double *)field(l, &limits[i]) / 1e9;
+        const char *unit = i < NUM_BYTE_LIMITS ? "GB/s" : "GFLOP/s";
+        if (x > 0)
+            printf("  %-28s %10.1f %s\n", limits[i].name, x, unit);
+        else
+            printf("  %-28s %10s\n", limits[i].name, "none");
+    }
+}
+
+/* Where the time of a part went; limit: what the device could do in it, of the time taken. */
+static void print_ops(const struct dlm_bench_part *p)
+{
+    double limit_seconds = 0;
+
+    for (size_t i = 0; i < p->num_ops; i++)
+        limit_seconds += p->ops[i].limit_seconds;
+    printf("    kernels take %.1f %% of it, %.1f %% at the device's limits\n",
+           100 * p->kernel_seconds / p->seconds, 100 * limit_seconds / p->seconds);
+    printf("    %9s %6s %6s %8s %9s %6s\n", "seconds", "share", "limit", "GB/s", "GFLOP/s",
+           "nodes");
+    for (size_t i = 0; i < p->num_ops; i++) {
+        const struct dlm_bench_op *op = &p->ops[i];
+        printf("    %9.6f %5.1f%% %5.1f%% %8.2f %9.1f %6.0f  %s %s (%s)\n", op->seconds,
+               100 * op->seconds / p->seconds, 100 * op->limit_seconds / op->seconds,
+               op->bytes / op->seconds / 1e9, op->flops / op->seconds / 1e9, op->nodes, op->op,
+               op->shapes, op->kernel);
+    }
+}
+
+static void print_lines(const struct dlm_bench_result *r, bool is_explained)
 {
     printf("%s on %s (%s), %s\n", r->model, dlm_backend_name(r->backend), r->device,
            dlm_precision_name(r->precision));
+    if (is_explained)
+        print_limits(&r->limits);
     for (size_t i = 0; i < DLM_NUM_OPTIONS(parts); i++) {
         const struct dlm_bench_part *p = field(r, &parts[i]);
         if (p->seconds > 0)
             printf("  %-28s %10.4f s  %10.1f tokens/s\n", parts[i].name, p->seconds,
                    p->tokens_per_sec);
+        if (p->ops)
+            print_ops(p);
     }
     for (size_t i = 0; i < DLM_NUM_OPTIONS(sizes); i++)
         printf("  %-28s %10.1f MB\n", sizes[i].name,
                (double)*(const uint64_t *)field(r, &sizes[i]) / 1e6);
+}
+
+static int run_limits(struct dlm_cli *cli, const struct args *a)
+{
+    struct dlm_device_info device;
+    struct dlm_limits found;
+
+    enum dlm_status st = dlm_bench_limits(cli->ctx, &a->params.compute, &device, &found);
+    if (!st && a->is_json) {
+        printf("{\"backend\": \"%s\", \"device\": ", dlm_backend_name(device.kind));
+        dlm_print_json_string(stdout, device.name);
+        fputs(", \"driver\": ", stdout);
+        dlm_print_json_string(stdout, device.driver);
+        fputs(", \"limits\": {", stdout);
+        print_json_limits(&found);
+        puts("}}");
+    } else if (!st) {
+        printf("%s: %s (%s)\n", dlm_backend_name(device.kind), device.name, device.driver);
+        print_limits(&found);
+    }
+    return dlm_exit_of(st);
 }
 
 static int run(struct dlm_cli *cli, const void *args)
@@ -119,19 +239,21 @@ static int run(struct dlm_cli *cli, const void *args)
     const struct args *a = args;
     struct dlm_bench_result result = {0};
 
-    if (!a->params.base == !a->params.shape) {
-        dlm_options_usage_error("bench", "give either --base or --shape");
+    if (!!a->params.base + !!a->params.shape + a->only_limits != 1) {
+        dlm_options_usage_error("bench", "give one of --base, --shape and --limits");
         return DLM_EXIT_USAGE;
     }
     if (a->params.layers && !a->params.shape) {
         dlm_options_usage_error("bench", "--layers needs --shape");
         return DLM_EXIT_USAGE;
     }
+    if (a->only_limits)
+        return run_limits(cli, a);
     enum dlm_status st = dlm_bench(cli->ctx, &a->params, &result);
     if (!st && a->is_json)
-        print_json(&result);
+        print_json(&result, a->params.explain);
     else if (!st)
-        print_lines(&result);
+        print_lines(&result, a->params.explain);
     dlm_bench_result_finish(&result);
     return dlm_exit_of(st);
 }

@@ -22,7 +22,7 @@ struct cpuid {
     uint32_t max_leaf;
     char vendor[13];
     uint32_t l1_ecx;            /* leaf 1 */
-    uint32_t l7_ebx, l7_edx;    /* leaf 7.0 */
+    uint32_t l7_ebx, l7_ecx, l7_edx; /* leaf 7.0 */
     uint32_t l7_1_eax;          /* leaf 7.1 */
     uint32_t ext_ecx;           /* leaf 0x80000001 */
     uint64_t xcr0;              /* register state that the system saves */
@@ -35,6 +35,7 @@ struct cpuid {
 #define L7_EBX_V3 (BIT(3) | BIT(5) | BIT(8))
 /* AVX-512 F, DQ, CD, BW, VL */
 #define L7_EBX_V4 (BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31))
+#define L7_ECX_AVX512_VNNI BIT(11)
 /* AMX-BF16, AMX-TILE */
 #define L7_EDX_AMX (BIT(22) | BIT(24))
 #define L7_1_EAX_AVX512_BF16 BIT(5)
@@ -62,6 +63,7 @@ static void read_cpuid(struct cpuid *id)
         id->l1_ecx = c;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         id->l7_ebx = b;
+        id->l7_ecx = c;
         id->l7_edx = d;
         if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
             id->l7_1_eax = a;
@@ -109,6 +111,8 @@ static uint32_t detect_caps(uint32_t allowed)
     caps |= DLM_CAP_AVX512;
     if (has_all(id.l7_1_eax, L7_1_EAX_AVX512_BF16) && is_vdpbf16_fast(&id))
         caps |= DLM_CAP_AVX512_BF16;
+    if (has_all(id.l7_ecx, L7_ECX_AVX512_VNNI))
+        caps |= DLM_CAP_AVX512_VNNI;
     if ((allowed & DLM_CAP_AMX_BF16) && has_all(id.l7_edx, L7_EDX_AMX) &&
         has_all(id.l7_1_eax, L7_1_EAX_AVX512_BF16) && has_all(id.xcr0, XCR0_AMX) && request_amx())
         caps |= DLM_CAP_AMX_BF16;

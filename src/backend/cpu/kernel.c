@@ -11,6 +11,7 @@ struct variant {
 
 static const struct variant variants[] = {
     {"_avx512bf16", DLM_CAP_AVX512_BF16},
+    {"_avx512vnni", DLM_CAP_AVX512_VNNI},
     {"_amx", DLM_CAP_AMX_BF16},
 };
 
