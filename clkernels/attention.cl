@@ -39,7 +39,7 @@
 struct shared {
     float slices[OTHER * (CHUNK + 2u)]; /* of rows, of keys; or [OTHER][CHUNK] */
     float weights[OWN][OTHER + 1u];             /* scores, then what they become */
-    uint row_at[32];                            /* of the rows of the tile; NONE past the end */
+    uint q_at[32], dout_at[32];                 /* of the rows of the tile; NONE past the end */
     float max[32], rescale[32];                 /* forward */
     float lse[32], delta[32];                   /* backward: of the rows of the tile */
     uint begin[32], num[32]; /* the keys that a row sees: [begin, begin + num) */
@@ -58,11 +58,11 @@ struct shared {
 #endif
 
 /* Elements [c0, c0 + width) of the tile's rows, zeros past the ends. */
-static void stage_rows(__local struct shared *l, __local float *to, uint stride, uint width,
+static void stage_rows(__local const uint *x_at, __local float *to, uint stride, uint width,
                        __global const float *x, uint c0, uint dim)
 {
     for (uint e = DLM_LOCAL_ID(); e < TILE_ROWS * width; e += LANES) {
-        const uint i = e / width, d = e % width, at = l->row_at[i];
+        const uint i = e / width, d = e % width, at = x_at[i];
         to[i * stride + d] = at != NONE && c0 + d < dim ? x[at + c0 + d] : 0.0f;
     }
 }
@@ -84,8 +84,9 @@ static void stage_keys(const struct dlm_attention_params *p, const struct head *
 /* sums[i][j] = x . y for the lane's own rows (keys) and the others, x of the tile's rows and y of
  * keys from s0 on. */
 DLM_INLINE void multiply(const struct dlm_attention_params *p, const struct head *h,
-                         __local struct shared *l, __global const float *x,
-                         __global const TYPE_KV *y, uint s0, float (*sums)[PER_OTHER])
+                         __local struct shared *l, __local const uint *x_at,
+                         __global const float *x, __global const TYPE_KV *y, uint s0,
+                         float (*sums)[PER_OTHER])
 {
     const uint own = DLM_LOCAL_ID() / 16u, other = DLM_LOCAL_ID() % 16u;
     __local float *const row_slice = l->slices;
@@ -99,7 +100,7 @@ DLM_INLINE void multiply(const struct dlm_attention_params *p, const struct head
     FOR(i, PER) FOR(j, PER_OTHER) sums[i][j] = 0.0f;
     for (uint c0 = 0; c0 < p->dim; c0 += SLICE) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        stage_rows(l, row_slice, SLICE + 1u, SLICE, x, c0, p->dim);
+        stage_rows(x_at, row_slice, SLICE + 1u, SLICE, x, c0, p->dim);
         stage_keys(p, h, key_slice, SLICE + 1u, SLICE, y, s0, c0);
         barrier(CLK_LOCAL_MEM_FENCE);
         for (uint d = 0; d < SLICE; d++) {
@@ -122,8 +123,8 @@ DLM_INLINE void scale_scores(const struct dlm_attention_params *p, float (*score
 
 /* sums += weights times x of the tile's others: keys from s0 on, in dkv rows. */
 DLM_INLINE void accumulate(const struct dlm_attention_params *p, const struct head *h,
-                           __local struct shared *l, __global const TYPE_OTHER *x, uint s0,
-                           float (*sums)[PER][PER_CHUNK])
+                           __local struct shared *l, __local const uint *x_at,
+                           __global const TYPE_OTHER *x, uint s0, float (*sums)[PER][PER_CHUNK])
 {
     const uint own = DLM_LOCAL_ID() / 16u, col = DLM_LOCAL_ID() % 16u;
 
@@ -132,7 +133,7 @@ DLM_INLINE void accumulate(const struct dlm_attention_params *p, const struct he
         barrier(CLK_LOCAL_MEM_FENCE);
 #ifdef DKV
         if (others > 0u)
-            stage_rows(l, l->slices, CHUNK, CHUNK, x, c * CHUNK, p->dim);
+            stage_rows(x_at, l->slices, CHUNK, CHUNK, x, c * CHUNK, p->dim);
 #else
         if (others > 0u)
             stage_keys(p, h, l->slices, CHUNK, CHUNK, x, s0, c * CHUNK);
@@ -172,7 +173,8 @@ DLM_INLINE void enter_rows(const struct dlm_attention_params *p, const struct he
     const uint lane = DLM_LOCAL_ID(), r = r0 + lane;
 
     if (lane < TILE_ROWS) {
-        l->row_at[lane] = r < NUM_ROWS(p, h) ? find_row(p, h, r) : NONE;
+        l->q_at[lane] = r < NUM_ROWS(p, h) ? find_q(p, h, r) : NONE;
+        l->dout_at[lane] = r < NUM_ROWS(p, h) ? find_dout(p, h, r) : NONE;
         l->begin[lane] = find_begin(h, r);
         l->num[lane] = find_limit(h, r) - l->begin[lane];
     }
@@ -234,14 +236,14 @@ __kernel DLM_LOCAL(LANES) void attention(FORWARD_ARGS)
     enter_rows(&p, &h, &l, r0);
     clear(sums);
     FOR(i, PER) {
-        at[i] = l.row_at[own + 8u * i];
+        at[i] = r0 + own + 8u * i < NUM_ROWS(&p, &h) ? find_out(&p, &h, r0 + own + 8u * i) : NONE;
         begin[i] = l.begin[own + 8u * i];
         num[i] = l.num[own + 8u * i];
         total[i] = 0.0f;
     }
     for (uint s0 = find_start(&h, r0); s0 < end; s0 += OTHER) {
         float scores[PER][PER_OTHER];
-        multiply(&p, &h, &l, q, k, s0, scores);
+        multiply(&p, &h, &l, l.q_at, q, k + p.k_lead, s0, scores);
         scale_scores(&p, scores);
         soften(&l, begin, num, s0, scores);
         FOR(i, PER) {
@@ -251,7 +253,7 @@ __kernel DLM_LOCAL(LANES) void attention(FORWARD_ARGS)
                 total[i] += l.weights[own + 8u * i][o];
             FOR(c, CHUNKS) FOR(j, PER_CHUNK) sums[c][i][j] *= rescale;
         }
-        accumulate(&p, &h, &l, v, s0, sums);
+        accumulate(&p, &h, &l, l.q_at, v + p.v_lead, s0, sums);
     }
     FOR(i, PER) {
         factor[i] = num[i] > 0u ? 1.0f / total[i] : 0.0f;
@@ -276,7 +278,7 @@ __kernel DLM_LOCAL(LANES) void attention_dq(BACKWARD_ARGS, __global float *dq,
     enter_rows(&p, &h, &l, r0);
     clear(sums);
     FOR(i, PER) {
-        at[i] = l.row_at[own + 8u * i];
+        at[i] = r0 + own + 8u * i < NUM_ROWS(&p, &h) ? find_out(&p, &h, r0 + own + 8u * i) : NONE;
         begin[i] = l.begin[own + 8u * i];
         num[i] = l.num[own + 8u * i];
         factor[i] = p.scale;
@@ -286,9 +288,9 @@ __kernel DLM_LOCAL(LANES) void attention_dq(BACKWARD_ARGS, __global float *dq,
     }
     for (uint s0 = find_start(&h, r0); s0 < end; s0 += OTHER) {
         float scores[PER][PER_OTHER], dscores[PER][PER_OTHER];
-        multiply(&p, &h, &l, q, k, s0, scores);
+        multiply(&p, &h, &l, l.q_at, q, k + p.k_lead, s0, scores);
         scale_scores(&p, scores);
-        multiply(&p, &h, &l, dout, v, s0, dscores);
+        multiply(&p, &h, &l, l.dout_at, dout, v + p.v_lead, s0, dscores);
         FOR(i, PER) FOR(j, PER_OTHER) {
             const uint o = DLM_LOCAL_ID() % 16u + 16u * j;
             /* Of what is not seen too, which may overflow and is dropped: LLVM 18 (PoCL 6) gives up
@@ -298,7 +300,7 @@ __kernel DLM_LOCAL(LANES) void attention_dq(BACKWARD_ARGS, __global float *dq,
                             dlm_attention_uncap(p.softcap, scores[i][j]);
             l.weights[own + 8u * i][o] = s0 + o - begin[i] < num[i] ? e * d : 0.0f;
         }
-        accumulate(&p, &h, &l, k, s0, sums);
+        accumulate(&p, &h, &l, l.q_at, k + p.k_lead, s0, sums);
     }
     write_sums(&p, sums, at, factor, dq);
 }
@@ -327,9 +329,9 @@ __kernel DLM_LOCAL(LANES) void attention_dkv(BACKWARD_ARGS, __global float *dk,
             l.delta[lane] = delta[find_stat(&p, &h, r0 + lane)];
         }
         enter_rows(&p, &h, &l, r0);
-        multiply(&p, &h, &l, q, k, s0, scores);
+        multiply(&p, &h, &l, l.q_at, q, k + p.k_lead, s0, scores);
         scale_scores(&p, scores);
-        multiply(&p, &h, &l, dout, v, s0, dscores);
+        multiply(&p, &h, &l, l.dout_at, dout, v + p.v_lead, s0, dscores);
         FOR(i, PER) FOR(j, PER_OTHER) {
             const uint o = lane % 16u + 16u * j, s = s0 + own + 8u * i;
             float e = 0.0f, d = 0.0f;
@@ -341,19 +343,19 @@ __kernel DLM_LOCAL(LANES) void attention_dkv(BACKWARD_ARGS, __global float *dk,
             dscores[i][j] = d;
             l.weights[own + 8u * i][o] = e;
         }
-        accumulate(&p, &h, &l, dout, s0, dv_sums);
+        accumulate(&p, &h, &l, l.dout_at, dout, s0, dv_sums);
         barrier(CLK_LOCAL_MEM_FENCE);
         FOR(i, PER) FOR(j, PER_OTHER)
             l.weights[own + 8u * i][lane % 16u + 16u * j] = dscores[i][j];
-        accumulate(&p, &h, &l, q, s0, dk_sums);
+        accumulate(&p, &h, &l, l.q_at, q, s0, dk_sums);
     }
     FOR(i, PER) {
         const uint s = s0 + own + 8u * i;
-        at[i] = s < p.keys ? find_key(&p, &h, s) : NONE;
+        at[i] = s < p.keys ? find_dkey(&p, &h, s) : NONE;
         one[i] = 1.0f;
         scale[i] = p.scale;
     }
-    write_sums(&p, dk_sums, at, scale, dk);
-    write_sums(&p, dv_sums, at, one, dv);
+    write_sums(&p, dk_sums, at, scale, dk + p.out_lead);
+    write_sums(&p, dv_sums, at, one, dv + p.out2_lead);
 }
 #endif

@@ -63,16 +63,34 @@ static uint find_end_row(const struct head *h, uint s)
     return dlm_attention_end_query(h->mask, s) * h->group;
 }
 
-/* Element 0 of row r in q, out and their gradients; of key s in k and v; and r in lse, delta. */
-static uint find_row(const struct dlm_attention_params *p, const struct head *h, uint r)
+/* Element 0 of row r in q, dout, and out or dq; of key s in k and v, and in dk and dv, but for
+ * their leads; and r in lse, delta. */
+static uint find_q(const struct dlm_attention_params *p, const struct head *h, uint r)
+{
+    return p->q_lead + h->batch * p->q_stride[0] + r / h->group * p->q_stride[1] +
+           (h->kv_head * h->group + r % h->group) * p->q_stride[2];
+}
+
+static uint find_dout(const struct dlm_attention_params *p, const struct head *h, uint r)
 {
     const uint t = h->batch * p->queries + r / h->group;
     return (t * p->heads + h->kv_head * h->group + r % h->group) * p->dim;
 }
 
+static uint find_out(const struct dlm_attention_params *p, const struct head *h, uint r)
+{
+    return p->out_lead + h->batch * p->out_stride[0] + r / h->group * p->out_stride[1] +
+           (h->kv_head * h->group + r % h->group) * p->out_stride[2];
+}
+
 static uint find_key(const struct dlm_attention_params *p, const struct head *h, uint s)
 {
-    return ((h->batch * p->keys + s) * p->kv_heads + h->kv_head) * p->dim;
+    return h->batch * p->kv_stride[0] + s * p->kv_stride[1] + h->kv_head * p->kv_stride[2];
+}
+
+static uint find_dkey(const struct dlm_attention_params *p, const struct head *h, uint s)
+{
+    return h->batch * p->out_stride[0] + s * p->out_stride[1] + h->kv_head * p->out_stride[2];
 }
 
 static uint find_stat(const struct dlm_attention_params *p, const struct head *h, uint r)

@@ -82,7 +82,7 @@ __kernel DLM_LOCAL(64) void attention_nolocal(FORWARD_ARGS)
     const uint r = DLM_GROUP(0) * 64u + DLM_LOCAL_ID();
     if (r >= p.queries * h.group)
         return;
-    const uint at = find_row(&p, &h, r);
+    const uint at = find_out(&p, &h, r);
     const uint begin = find_begin(&h, r), limit = find_limit(&h, r);
     float most = LOWEST, total = 0.0f;
 
@@ -93,7 +93,7 @@ __kernel DLM_LOCAL(64) void attention_nolocal(FORWARD_ARGS)
         uint key_at[TILE];
         const float before = most;
         find_keys(&p, &h, s0, key_at);
-        dot_keys(q + at, k, key_at, p.dim, weights);
+        dot_keys(q + find_q(&p, &h, r), k + p.k_lead, key_at, p.dim, weights);
         FOR_TILE(j) {
             weights[j] = dlm_attention_cap(p.softcap, p.scale * weights[j]);
             most = s0 + j < limit ? fmax(most, weights[j]) : most;
@@ -104,7 +104,7 @@ __kernel DLM_LOCAL(64) void attention_nolocal(FORWARD_ARGS)
             weights[j] = s0 + j < limit ? exp(weights[j] - most) : 0.0f;
             total += weights[j];
         }
-        add_keys(out + at, s0 > begin ? rescale : 0.0f, weights, v, key_at, p.dim);
+        add_keys(out + at, s0 > begin ? rescale : 0.0f, weights, v + p.v_lead, key_at, p.dim);
     }
     for (uint d = 0; limit > begin && d < p.dim; d++)
         out[at + d] /= total;
@@ -118,7 +118,7 @@ __kernel DLM_LOCAL(64) void attention_dq_nolocal(BACKWARD_ARGS, __global float *
     const uint r = DLM_GROUP(0) * 64u + DLM_LOCAL_ID();
     if (r >= p.queries * h.group)
         return;
-    const uint at = find_row(&p, &h, r), stat = find_stat(&p, &h, r);
+    const uint at = find_out(&p, &h, r), stat = find_stat(&p, &h, r);
     const uint begin = find_begin(&h, r), limit = find_limit(&h, r);
 
     if (begin == limit)
@@ -127,15 +127,15 @@ __kernel DLM_LOCAL(64) void attention_dq_nolocal(BACKWARD_ARGS, __global float *
         float weights[TILE], dscores[TILE];
         uint key_at[TILE];
         find_keys(&p, &h, s0, key_at);
-        dot_keys(q + at, k, key_at, p.dim, weights);
-        dot_keys(dout + at, v, key_at, p.dim, dscores);
+        dot_keys(q + find_q(&p, &h, r), k + p.k_lead, key_at, p.dim, weights);
+        dot_keys(dout + find_dout(&p, &h, r), v + p.v_lead, key_at, p.dim, dscores);
         FOR_TILE(j) {
             const float score = dlm_attention_cap(p.softcap, p.scale * weights[j]);
             const float e = exp(score - lse[stat]) * (dscores[j] - delta[stat]);
             const float ds = p.scale * e * dlm_attention_uncap(p.softcap, score);
             weights[j] = s0 + j < limit ? ds : 0.0f;
         }
-        add_keys(dq + at, s0 > begin ? 1.0f : 0.0f, weights, k, key_at, p.dim);
+        add_keys(dq + at, s0 > begin ? 1.0f : 0.0f, weights, k + p.k_lead, key_at, p.dim);
     }
 }
 
@@ -148,18 +148,21 @@ __kernel DLM_LOCAL(64) void attention_dkv_nolocal(BACKWARD_ARGS, __global float 
     if (s >= p.keys)
         return;
     const uint at = find_key(&p, &h, s);
+    __global float *dkey = dk + p.out_lead + find_dkey(&p, &h, s);
+    __global float *dvalue = dv + p.out2_lead + find_dkey(&p, &h, s);
     const uint first = find_first_row(&h, s), end = find_end_row(&h, s);
 
     if (first >= end) {
-        clear_row(dk + at, p.dim);
-        clear_row(dv + at, p.dim);
+        clear_row(dkey, p.dim);
+        clear_row(dvalue, p.dim);
     }
     for (uint r0 = first; r0 < end; r0 += TILE) {
         float weights[TILE], dscores[TILE];
-        uint row_at[TILE];
-        FOR_TILE(j) row_at[j] = find_row(&p, &h, min(r0 + j, h.num_rows - 1u));
-        dot_rows(k + at, q, row_at, p.dim, weights);
-        dot_rows(v + at, dout, row_at, p.dim, dscores);
+        uint q_at[TILE], dout_at[TILE];
+        FOR_TILE(j) q_at[j] = find_q(&p, &h, min(r0 + j, h.num_rows - 1u));
+        FOR_TILE(j) dout_at[j] = find_dout(&p, &h, min(r0 + j, h.num_rows - 1u));
+        dot_rows(k + p.k_lead + at, q, q_at, p.dim, weights);
+        dot_rows(v + p.v_lead + at, dout, dout_at, p.dim, dscores);
         FOR_TILE(j) {
             const uint r = min(r0 + j, h.num_rows - 1u), stat = find_stat(&p, &h, r);
             const bool is_seen = r0 + j < end && s < find_limit(&h, r);
@@ -169,8 +172,8 @@ __kernel DLM_LOCAL(64) void attention_dkv_nolocal(BACKWARD_ARGS, __global float 
                                        dlm_attention_uncap(p.softcap, score)
                                  : 0.0f;
         }
-        add_rows(dv + at, r0 > first ? 1.0f : 0.0f, weights, dout, row_at, p.dim);
-        add_rows(dk + at, r0 > first ? 1.0f : 0.0f, dscores, q, row_at, p.dim);
+        add_rows(dvalue, r0 > first ? 1.0f : 0.0f, weights, dout, dout_at, p.dim);
+        add_rows(dkey, r0 > first ? 1.0f : 0.0f, dscores, q, q_at, p.dim);
     }
 }
 

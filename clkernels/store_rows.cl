@@ -14,7 +14,7 @@
         if (to >= p.capacity)                                                                      \
             return;                                                                                \
         for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u)                                        \
-            STORE(dst, to * p.cols + c, x[row * p.cols + c]);                                      \
+            STORE(dst, to * p.cols + c, x[p.x_lead + row * p.x_stride + c]);                       \
     }
 
 STORE_ROWS_KERNEL(store_rows_f32, DLM_T_F32, DLM_STORE_F32)

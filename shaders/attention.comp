@@ -38,7 +38,7 @@
 
 shared float slices[OTHER * (CHUNK + 2u)]; /* of rows, of keys; or [OTHER][CHUNK] */
 shared float weights[OWN][OTHER + 1u];             /* scores, then what they become */
-shared uint row_at[32]; /* of the rows of the tile; NONE past the end */
+shared uint q_at[32], dout_at[32]; /* of the rows of the tile; NONE past the end */
 shared uint row_begin[32], row_num[32]; /* the keys that a row sees: how many from where */
 #ifdef FORWARD
 shared float row_max[OWN], row_rescale[OWN];
@@ -61,7 +61,7 @@ uint own = DLM_LOCAL_ID() / 16u, other = DLM_LOCAL_ID() % 16u;
 void stage_rows(uint which, uint to, uint stride, uint width, uint c0)
 {
     for (uint e = DLM_LOCAL_ID(); e < TILE_ROWS * width; e += LANES) {
-        const uint i = e / width, d = e % width, at = row_at[i];
+        const uint i = e / width, d = e % width, at = which == X_Q ? q_at[i] : dout_at[i];
         slices[to + i * stride + d] =
             at != NONE && c0 + d < p.dim ? load_x(which, at + c0 + d) : 0.0;
     }
@@ -136,7 +136,8 @@ void enter_rows(kv_head h, uint r0)
     const uint lane = DLM_LOCAL_ID(), r = r0 + lane;
 
     if (lane < TILE_ROWS) {
-        row_at[lane] = r < NUM_ROWS(h) ? find_row(h, r) : NONE;
+        q_at[lane] = r < NUM_ROWS(h) ? find_q(h, r) : NONE;
+        dout_at[lane] = r < NUM_ROWS(h) ? find_dout(h, r) : NONE;
         row_begin[lane] = find_begin(h, r);
         row_num[lane] = find_limit(h, r) - row_begin[lane];
     }
@@ -156,13 +157,16 @@ uint find_end(kv_head h, uint r0)
 }
 
 #ifndef DKV
-/* factor[i] times the sums to own row i. */
-void write_sums(float sums[CHUNKS][PER][PER_CHUNK], float factor[PER])
+/* factor[i] times the sums to own row i of those from r0 on. */
+void write_sums(kv_head h, uint r0, float sums[CHUNKS][PER][PER_CHUNK], float factor[PER])
 {
-    FOR(c, CHUNKS) FOR(i, PER) FOR(j, PER_CHUNK) {
-        const uint d = c * CHUNK + other + 16 * j, at = row_at[own + 8 * i];
-        if (at != NONE && d < p.dim)
-            result[at + d] = factor[i] * sums[c][i][j];
+    FOR(i, PER) {
+        const uint r = r0 + own + 8 * i, at = find_out(h, r);
+        FOR(c, CHUNKS) FOR(j, PER_CHUNK) {
+            const uint d = c * CHUNK + other + 16 * j;
+            if (r < NUM_ROWS(h) && d < p.dim)
+                result[at + d] = factor[i] * sums[c][i][j];
+        }
     }
 }
 #endif
@@ -228,11 +232,11 @@ void main()
     }
     FOR(i, PER) {
         factor[i] = num[i] > 0u ? 1.0 / total[i] : 0.0;
-        if (row_at[own + 8 * i] != NONE && other == 0u)
+        if (q_at[own + 8 * i] != NONE && other == 0u)
             lse[find_stat(h, r0 + own + 8 * i)] =
                 num[i] > 0u ? row_max[own + 8 * i] + log(total[i]) : 0.0;
     }
-    write_sums(sums, factor);
+    write_sums(h, r0, sums, factor);
 }
 #endif
 
@@ -247,7 +251,7 @@ void main()
     enter_rows(h, r0);
     clear(sums);
     FOR(i, PER) {
-        const uint stat = row_at[own + 8 * i] != NONE ? find_stat(h, r0 + own + 8 * i) : 0u;
+        const uint stat = q_at[own + 8 * i] != NONE ? find_stat(h, r0 + own + 8 * i) : 0u;
         begin[i] = row_begin[own + 8 * i];
         num[i] = row_num[own + 8 * i];
         own_lse[i] = lse[stat];
@@ -269,7 +273,7 @@ void main()
         }
         accumulate(h, Y_K, s0, sums);
     }
-    write_sums(sums, factor);
+    write_sums(h, r0, sums, factor);
 }
 #endif
 
@@ -312,8 +316,8 @@ void main()
     FOR(c, CHUNKS) FOR(i, PER) FOR(j, PER_CHUNK) {
         const uint d = c * CHUNK + other + 16 * j, s = s0 + own + 8 * i;
         if (s < p.keys && d < p.dim) {
-            dk[find_key(h, s) + d] = p.scale * dk_sums[c][i][j];
-            dv[find_key(h, s) + d] = dv_sums[c][i][j];
+            dk[p.out_lead + find_dkey(h, s) + d] = p.scale * dk_sums[c][i][j];
+            dv[p.out2_lead + find_dkey(h, s) + d] = dv_sums[c][i][j];
         }
     }
 }

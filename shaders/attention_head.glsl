@@ -57,8 +57,8 @@ float load_x(uint which, uint at)
 float load_y(uint which, uint at)
 {
     if (which == Y_K)
-        return PASTE(DLM_LOAD_, DLM_KV)(k, at);
-    return PASTE(DLM_LOAD_, DLM_KV)(v, at);
+        return PASTE(DLM_LOAD_, DLM_KV)(k, p.k_lead + at);
+    return PASTE(DLM_LOAD_, DLM_KV)(v, p.v_lead + at);
 }
 
 /* The kv head of a work-group, and the mask of its batch row. */
@@ -118,16 +118,34 @@ float slope_of(float score)
     return dlm_attention_uncap(p.softcap, score);
 }
 
-/* Element 0 of row r in q, out and their gradients; of key s in k and v; and r in lse, delta. */
-uint find_row(kv_head h, uint r)
+/* Element 0 of row r in q, dout, and out or dq; of key s in k and v, and in dk and dv, but for
+ * their leads; and r in lse, delta. */
+uint find_q(kv_head h, uint r)
+{
+    return p.q_lead + h.batch * p.q_stride[0] + r / h.group * p.q_stride[1] +
+           (h.index * h.group + r % h.group) * p.q_stride[2];
+}
+
+uint find_dout(kv_head h, uint r)
 {
     const uint t = h.batch * p.queries + r / h.group;
     return (t * p.heads + h.index * h.group + r % h.group) * p.dim;
 }
 
+uint find_out(kv_head h, uint r)
+{
+    return p.out_lead + h.batch * p.out_stride[0] + r / h.group * p.out_stride[1] +
+           (h.index * h.group + r % h.group) * p.out_stride[2];
+}
+
 uint find_key(kv_head h, uint s)
 {
-    return ((h.batch * p.keys + s) * p.kv_heads + h.index) * p.dim;
+    return h.batch * p.kv_stride[0] + s * p.kv_stride[1] + h.index * p.kv_stride[2];
+}
+
+uint find_dkey(kv_head h, uint s)
+{
+    return h.batch * p.out_stride[0] + s * p.out_stride[1] + h.index * p.out_stride[2];
 }
 
 uint find_stat(kv_head h, uint r)

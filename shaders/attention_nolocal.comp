@@ -56,13 +56,13 @@ void main()
     const uint r = gl_WorkGroupID.x * LANES + DLM_LOCAL_ID();
     if (r >= p.queries * h.group)
         return;
-    const uint at = find_row(h, r), begin = find_begin(h, r), limit = find_limit(h, r);
+    const uint at = find_out(h, r), begin = find_begin(h, r), limit = find_limit(h, r);
     float most = LOWEST, total = 0.0;
 
     [[dont_unroll]] for (uint s0 = begin; s0 < limit; s0 += TILE) {
         float weights[TILE];
         const float before = most;
-        multiply(h, X_Q, at, Y_K, s0, weights);
+        multiply(h, X_Q, find_q(h, r), Y_K, s0, weights);
         FOR_TILE(j) {
             weights[j] = score_of(weights[j]);
             most = s0 + j < limit ? max(most, weights[j]) : most;
@@ -88,15 +88,15 @@ void main()
     const uint r = gl_WorkGroupID.x * LANES + DLM_LOCAL_ID();
     if (r >= p.queries * h.group)
         return;
-    const uint at = find_row(h, r), stat = find_stat(h, r);
+    const uint at = find_out(h, r), stat = find_stat(h, r);
     const uint begin = find_begin(h, r), limit = find_limit(h, r);
 
     for (uint d = 0u; limit == begin && d < p.dim; d++)
         result[at + d] = 0.0;
     [[dont_unroll]] for (uint s0 = begin; s0 < limit; s0 += TILE) {
         float weights[TILE], dscores[TILE];
-        multiply(h, X_Q, at, Y_K, s0, weights);
-        multiply(h, X_DOUT, at, Y_V, s0, dscores);
+        multiply(h, X_Q, find_q(h, r), Y_K, s0, weights);
+        multiply(h, X_DOUT, find_dout(h, r), Y_V, s0, dscores);
         FOR_TILE(j) {
             const float score = score_of(weights[j]);
             const float e = exp(score - lse[stat]) * (dscores[j] - delta[stat]) * slope_of(score);
@@ -115,22 +115,24 @@ void main()
     const uint s0 = gl_WorkGroupID.x * LANES, s = s0 + DLM_LOCAL_ID();
     if (s >= p.keys)
         return;
-    const uint at = find_key(h, s), end = find_end_row(h, s);
+    const uint at = find_key(h, s), end = find_end_row(h, s), to = find_dkey(h, s);
+    const uint dk_at = p.out_lead + to, dv_at = p.out2_lead + to;
 
     for (uint d = 0u; d < p.dim; d++)
-        dk[at + d] = dv[at + d] = 0.0;
+        dk[dk_at + d] = dv[dv_at + d] = 0.0;
     [[dont_unroll]] for (uint r0 = find_first_row(h, s0); r0 < end; r0 += TILE) {
         float weights[TILE], dscores[TILE];
-        uint row_at[TILE];
+        uint q_at[TILE], dout_at[TILE];
         FOR_TILE(j) {
-            row_at[j] = find_row(h, min(r0 + j, h.num_rows - 1u));
+            q_at[j] = find_q(h, min(r0 + j, h.num_rows - 1u));
+            dout_at[j] = find_dout(h, min(r0 + j, h.num_rows - 1u));
             weights[j] = dscores[j] = 0.0;
         }
         [[dont_unroll]] for (uint d = 0u; d < p.dim; d++) {
             const float a = load_y(Y_K, at + d), b = load_y(Y_V, at + d);
             FOR_TILE(j) {
-                weights[j] = fma(a, load_x(X_Q, row_at[j] + d), weights[j]);
-                dscores[j] = fma(b, load_x(X_DOUT, row_at[j] + d), dscores[j]);
+                weights[j] = fma(a, load_x(X_Q, q_at[j] + d), weights[j]);
+                dscores[j] = fma(b, load_x(X_DOUT, dout_at[j] + d), dscores[j]);
             }
         }
         FOR_TILE(j) {
@@ -142,13 +144,13 @@ void main()
             dscores[j] = is_seen ? ds * slope_of(score) : 0.0;
         }
         [[dont_unroll]] for (uint d = 0u; d < p.dim; d++) {
-            float dk_sum = dk[at + d], dv_sum = dv[at + d];
+            float dk_sum = dk[dk_at + d], dv_sum = dv[dv_at + d];
             FOR_TILE(j) {
-                dk_sum = fma(dscores[j], load_x(X_Q, row_at[j] + d), dk_sum);
-                dv_sum = fma(weights[j], load_x(X_DOUT, row_at[j] + d), dv_sum);
+                dk_sum = fma(dscores[j], load_x(X_Q, q_at[j] + d), dk_sum);
+                dv_sum = fma(weights[j], load_x(X_DOUT, dout_at[j] + d), dv_sum);
             }
-            dk[at + d] = dk_sum;
-            dv[at + d] = dv_sum;
+            dk[dk_at + d] = dk_sum;
+            dv[dv_at + d] = dv_sum;
         }
     }
 }

@@ -26,7 +26,7 @@ void main()
     const uint to = uint(start[0]) + row; /* below 0: above any capacity */
     if (to >= p.capacity)
         return;
-    const uint at = row * p.cols;
+    const uint at = p.x_lead + row * p.x_stride;
 #ifdef PACK
     for (uint c = 2u * DLM_LOCAL_ID(); c < p.cols; c += 128u)
         dst[(to * p.cols + c) >> 1] = PACK(x[at + c], x[at + c + 1u]);

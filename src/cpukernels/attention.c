@@ -67,24 +67,31 @@ static bool find_item(const struct dlm_cpu_call *call, int64_t index, const int3
     return true;
 }
 
-static struct matrix keys_of(const struct item *x, const void *data, enum dlm_dtype dtype,
+/* keys: element 0 of k or v. */
+static struct matrix keys_of(const struct item *x, const void *keys, enum dlm_dtype dtype,
                              uint32_t first, uint32_t num)
 {
-    const size_t at = (((size_t)x->batch * x->p->keys + first) * x->p->kv_heads + x->kv_head) *
-                      x->p->dim;
+    const size_t at = dlm_attention_place(x->p->kv_stride, x->batch, first, x->kv_head);
 
-    return (struct matrix){(const char *)data + at * (dtype == DLM_DTYPE_F32 ? 4 : 2), dtype,
-                           (size_t)x->p->kv_heads * x->p->dim, num, x->p->dim};
+    return (struct matrix){(const char *)keys + at * (dtype == DLM_DTYPE_F32 ? 4 : 2), dtype,
+                           x->p->kv_stride[1], num, x->p->dim};
 }
 
-/* Element 0 of query t, head g of the group, in q, out and their gradients. */
-static size_t query_at(const struct item *x, uint32_t t, uint32_t g)
+static size_t query_at(const struct item *x, const uint32_t *stride, uint32_t t, uint32_t g)
 {
-    return (((size_t)x->batch * x->p->queries + t) * x->p->heads + x->kv_head * x->group + g) *
-           x->p->dim;
+    return dlm_attention_place(stride, x->batch, t, x->kv_head * x->group + g);
 }
 
-/* The same in lse and delta [B, H, T]. */
+/* Element 0 of k (binding 1) or v. */
+static const void *key_data(const struct dlm_cpu_call *call, int binding, enum dlm_dtype dtype)
+{
+    const struct dlm_attention_params *p = call->params;
+    const size_t lead = binding == 1 ? p->k_lead : p->v_lead;
+
+    return (const char *)call->buffers[binding] + lead * (dtype == DLM_DTYPE_F32 ? 4 : 2);
+}
+
+/* The place of query t, head g in lse and delta [B, H, T]. */
 static size_t stat_at(const struct item *x, uint32_t t, uint32_t g)
 {
     return ((size_t)x->batch * x->p->heads + x->kv_head * x->group + g) * x->p->queries + t;
@@ -212,9 +219,9 @@ static bool find_rows(const struct dlm_cpu_call *call, int64_t index, const int3
     return true;
 }
 
-static size_t row_query_at(const struct row_block *w, uint32_t r)
+static size_t row_query_at(const struct row_block *w, const uint32_t *stride, uint32_t r)
 {
-    return query_at(&w->x, (w->x.first + r) / w->x.group, (w->x.first + r) % w->x.group);
+    return query_at(&w->x, stride, (w->x.first + r) / w->x.group, (w->x.first + r) % w->x.group);
 }
 
 static size_t row_stat_at(const struct row_block *w, uint32_t r)
@@ -223,14 +230,15 @@ static size_t row_stat_at(const struct row_block *w, uint32_t r)
 }
 
 /* Rows of q or dout times factor, as an operand in scratch. */
-static float *copy_queries(struct row_block *w, const float *from, float factor)
+static float *copy_queries(struct row_block *w, const float *from, const uint32_t *stride,
+                           float factor)
 {
     const uint32_t dim = w->x.p->dim;
     float *block = take(&w->x, w->x.num * w->dim_stride);
 
     for (uint32_t r = 0; r < w->x.num; r++) {
         float *to = block + r * w->dim_stride;
-        const float *row = from + row_query_at(w, r);
+        const float *row = from + row_query_at(w, stride, r);
         DLM_SIMD for (uint32_t d = 0; d < dim; d++)
             to[d] = factor * row[d];
         memset(to + dim, 0, (w->padded_dim - dim) * sizeof(*to));
@@ -245,7 +253,7 @@ static void write_queries(const struct row_block *w, float *out, const float *su
     const uint32_t dim = w->x.p->dim;
 
     for (uint32_t r = 0; r < w->x.num; r++) {
-        float *to = out + row_query_at(w, r);
+        float *to = out + row_query_at(w, w->x.p->out_stride, r);
         const float *row = sums + r * w->dim_stride, factor = factors[r];
         DLM_SIMD for (uint32_t d = 0; d < dim; d++)
             to[d] = factor * row[d];
@@ -345,15 +353,17 @@ static float soften(float *scores, uint32_t n, float *lse)
 static void forward(const struct dlm_cpu_call *call, int64_t index, enum dlm_dtype dtype)
 {
     struct row_block w;
-    float inverse[BLOCK], *out = call->buffers[4], *lse = call->buffers[5];
+    const struct dlm_attention_params *p = call->params;
+    const float *q = (const float *)call->buffers[0] + p->q_lead;
+    float inverse[BLOCK], *out = (float *)call->buffers[4] + p->out_lead, *lse = call->buffers[5];
 
     if (!find_rows(call, index, call->buffers[3], &w))
         return;
-    float *queries = copy_queries(&w, call->buffers[0], w.x.p->scale);
+    float *queries = copy_queries(&w, q, p->q_stride, p->scale);
     float *scores = take(&w.x, w.x.num * w.score_stride);
     float *sums = queries; /* no longer needed when the sums begin */
 
-    score_keys(&w, scores, queries, call->buffers[1], dtype);
+    score_keys(&w, scores, queries, key_data(call, 1, dtype), dtype);
     for (uint32_t r = 0; r < w.x.num; r++) {
         float *row = scores + r * w.score_stride;
         const uint32_t begin = w.begins[r], num = w.limits[r] - begin;
@@ -362,7 +372,7 @@ static void forward(const struct dlm_cpu_call *call, int64_t index, enum dlm_dty
         inverse[r] = num ? 1.0f / sum : 0.0f;
         clear_ends(&w, row, r);
     }
-    sum_values(&w, sums, scores, call->buffers[2], dtype);
+    sum_values(&w, sums, scores, key_data(call, 2, dtype), dtype);
     write_queries(&w, out, sums, inverse);
 }
 
@@ -393,18 +403,22 @@ void DLM_CPU_KERNEL(attention_delta)(const struct dlm_cpu_call *call, int64_t it
 static void backward_queries(const struct dlm_cpu_call *call, int64_t index, enum dlm_dtype dtype)
 {
     struct row_block w;
+    const struct dlm_attention_params *p = call->params;
+    const float *q = (const float *)call->buffers[0] + p->q_lead;
     const float *lse = call->buffers[4], *delta = call->buffers[5];
-    float factors[BLOCK];
+    float factors[BLOCK], *dq = (float *)call->buffers[7] + p->out_lead;
+    uint32_t dout_stride[3];
 
+    dlm_attention_dout_strides(p, dout_stride);
     if (!find_rows(call, index, call->buffers[6], &w))
         return;
-    float *queries = copy_queries(&w, call->buffers[0], w.x.p->scale);
-    float *douts = copy_queries(&w, call->buffers[3], 1.0f);
+    float *queries = copy_queries(&w, q, p->q_stride, p->scale);
+    float *douts = copy_queries(&w, call->buffers[3], dout_stride, 1.0f);
     float *scores = take(&w.x, w.x.num * w.score_stride);
     float *dscores = take(&w.x, w.x.num * w.score_stride);
 
-    score_keys(&w, scores, queries, call->buffers[1], dtype);
-    score_keys(&w, dscores, douts, call->buffers[2], dtype);
+    score_keys(&w, scores, queries, key_data(call, 1, dtype), dtype);
+    score_keys(&w, dscores, douts, key_data(call, 2, dtype), dtype);
     for (uint32_t r = 0; r < w.x.num; r++) {
         const float row_lse = lse[row_stat_at(&w, r)], row_delta = delta[row_stat_at(&w, r)];
         const uint32_t begin = w.begins[r], num = w.limits[r] - begin;
@@ -415,10 +429,10 @@ static void backward_queries(const struct dlm_cpu_call *call, int64_t index, enu
             ds[i] = DLM_EXPF(s[i] - row_lse) * (ds[i] - row_delta);
         uncap_scores(w.x.p, ds, s, num);
         clear_ends(&w, ds - begin, r);
-        factors[r] = w.x.p->scale;
+        factors[r] = p->scale;
     }
-    sum_values(&w, queries, dscores, call->buffers[1], dtype);
-    write_queries(&w, call->buffers[7], queries, factors);
+    sum_values(&w, queries, dscores, key_data(call, 1, dtype), dtype);
+    write_queries(&w, dq, queries, factors);
 }
 
 /* A dkv item: operands and sums [keys][dim_stride], scores [keys][STEP + a gap]. */
@@ -512,8 +526,9 @@ static bool find_keys(const struct dlm_cpu_call *call, int64_t index, enum dlm_d
     w->padded_dim = dlm_attention_pad16(p->dim);
     w->score_stride = STEP + DLM_ATTENTION_CPU_GAP;
     const size_t operand = w->x.num * w->dim_stride;
-    const struct matrix k = keys_of(&w->x, call->buffers[1], dtype, w->x.first, w->x.num);
-    const struct matrix v = keys_of(&w->x, call->buffers[2], dtype, w->x.first, w->x.num);
+    const void *keys = key_data(call, 1, dtype), *values = key_data(call, 2, dtype);
+    const struct matrix k = keys_of(&w->x, keys, dtype, w->x.first, w->x.num);
+    const struct matrix v = keys_of(&w->x, values, dtype, w->x.first, w->x.num);
     w->panels = take(&w->x, STEP * w->padded_dim);
     w->keys = take(&w->x, operand);
     w->values = take(&w->x, operand);
@@ -529,30 +544,33 @@ static bool find_keys(const struct dlm_cpu_call *call, int64_t index, enum dlm_d
 /* Bindings q, k, v, dout, lse, delta, rows, dk, dv. */
 static void backward_keys(const struct dlm_cpu_call *call, int64_t index, enum dlm_dtype dtype)
 {
-    const float *q = call->buffers[0], *dout = call->buffers[3];
+    const struct dlm_attention_params *p = call->params;
+    const float *q = (const float *)call->buffers[0] + p->q_lead, *dout = call->buffers[3];
     const float *lse = call->buffers[4], *delta = call->buffers[5];
-    float *dk = call->buffers[7], *dv = call->buffers[8];
+    float *dk = (float *)call->buffers[7] + p->out_lead;
+    float *dv = (float *)call->buffers[8] + p->out2_lead;
+    uint32_t dout_stride[3];
     struct key_block w;
 
+    dlm_attention_dout_strides(p, dout_stride);
     if (!find_keys(call, index, dtype, &w))
         return;
-    const struct dlm_attention_params *p = w.x.p;
     const uint32_t dim = p->dim;
     const float scale = p->scale;
     const uint32_t end = dlm_attention_end_query(w.x.mask, w.x.first + w.x.num - 1);
     for (uint32_t g = 0; g < w.x.group; g++) {
         for (uint32_t t = dlm_attention_first_query(w.x.mask, w.x.first); t < end; t += STEP) {
-            const size_t at = query_at(&w.x, t, g), stat = stat_at(&w.x, t, g);
-            const struct matrix m = {q + at, DLM_DTYPE_F32, (size_t)p->heads * p->dim,
-                                     DLM_MIN(end - t, (uint32_t)STEP), p->dim};
-            struct matrix dm = m;
-            dm.data = dout + at;
+            const size_t stat = stat_at(&w.x, t, g);
+            const uint32_t num = DLM_MIN(end - t, (uint32_t)STEP);
+            const struct matrix m = {q + query_at(&w.x, p->q_stride, t, g), DLM_DTYPE_F32,
+                                     p->q_stride[1], num, p->dim};
+            const struct matrix dm = {dout + query_at(&w.x, dout_stride, t, g), DLM_DTYPE_F32,
+                                      dout_stride[1], num, p->dim};
             add_queries(&w, &m, &dm, t, lse + stat, delta + stat);
         }
     }
     for (uint32_t i = 0; i < w.x.num; i++) {
-        const size_t at = (((size_t)w.x.batch * p->keys + w.x.first + i) * p->kv_heads +
-                           w.x.kv_head) * p->dim;
+        const size_t at = dlm_attention_place(p->out_stride, w.x.batch, w.x.first + i, w.x.kv_head);
         const float *dkey = w.dkeys + i * w.dim_stride, *dvalue = w.dvalues + i * w.dim_stride;
         DLM_SIMD for (uint32_t d = 0; d < dim; d++) {
             dk[at + d] = scale * dkey[d];

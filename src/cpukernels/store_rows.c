@@ -10,7 +10,8 @@
         const int64_t to = start[0] + item;                                                        \
         if (item >= p->rows || item >= start[1] || to < 0 || to >= p->capacity)                    \
             return;                                                                                \
-        const float *x = (const float *)call->buffers[0] + item * p->cols;                         \
+        const size_t at = p->x_lead + (size_t)item * p->x_stride;                                  \
+        const float *x = (const float *)call->buffers[0] + at;                                     \
         DLM_T_##Y *dst = (DLM_T_##Y *)call->buffers[2] + to * p->cols;                             \
         DLM_SIMD for (uint32_t c = 0; c < p->cols; c++)                                            \
             DLM_STORE_##Y(dst, c, x[c]);                                                           \

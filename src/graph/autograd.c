@@ -13,6 +13,8 @@ struct backward {
     size_t num_nodes;           /* nodes of the forward graph */
     struct dlm_tensor **grads;  /* [num], by tensor index */
     struct dlm_tensor **copies; /* [num]: what stands for a tensor in the backward pass */
+    struct dlm_tensor **slices; /* [num]: the first slice of a tensor that has a gradient */
+    struct dlm_tensor **next;   /* [num]: the next slice of the same tensor, further up */
     int recomputed;             /* lowest block whose copies are made */
     bool checkpoint;
 };
@@ -25,20 +27,95 @@ static void accumulate(struct backward *b, struct dlm_tensor *t, struct dlm_tens
     *sum = *sum ? dlm_add(b->g, *sum, grad) : grad;
 }
 
-/* The parent's gradient where it is not under the slice: zeros. */
-static struct dlm_tensor *unslice(struct backward *b, const struct dlm_tensor *v,
-                                  struct dlm_tensor *grad)
+/* True when slices from `first` on lie along one dimension, one behind the other; *covers: they
+ * leave no gap in the parent. */
+static bool are_disjoint(const struct backward *b, const struct dlm_tensor *first, bool *covers)
 {
-    const struct dlm_desc *p = &v->parent->desc;
-    struct dlm_desc desc = dlm_desc_make(DLM_DTYPE_F32, p->ndim, p->shape);
-    struct dlm_tensor *whole = dlm_fill_into(b->g, dlm_graph_buffer(b->g, &desc), 0.0f);
-    struct dlm_tensor *part = dlm_view_slice(b->g, whole, v->view_dim, v->view_begin,
-                                             v->desc.shape[v->view_dim]);
-    struct dlm_tensor *written = dlm_copy_into(b->g, grad, part);
-    if (!written)
-        return NULL;
-    /* the copy wrote into whole's storage: read it from there, after the copy */
-    return dlm_graph_join(b->g, whole, &written, 1, v->view_dim);
+    int64_t len = 0;
+
+    for (const struct dlm_tensor *v = first; v; v = b->next[v->index]) {
+        len += v->desc.shape[v->view_dim];
+        for (const struct dlm_tensor *w = b->next[v->index]; w; w = b->next[w->index])
+            if (w->view_dim != v->view_dim ||
+                (w->view_begin < v->view_begin + v->desc.shape[v->view_dim] &&
+                 v->view_begin < w->view_begin + w->desc.shape[w->view_dim]))
+                return false;
+    }
+    *covers = len == first->parent->desc.shape[first->view_dim];
+    return true;
+}
+
+/* The buffer of the parent's shape, if gradients of all slices were written into it, each into its
+ * own. */
+static struct dlm_tensor *common_buffer(const struct backward *b, const struct dlm_tensor *first)
+{
+    struct dlm_tensor *whole = NULL;
+
+    for (const struct dlm_tensor *v = first; v; v = b->next[v->index]) {
+        const struct dlm_tensor *grad = b->grads[v->index], *into = grad->parent;
+        if (grad->view != DLM_VIEW_ALIAS || into->view != DLM_VIEW_SLICE ||
+            into->view_dim != v->view_dim || into->view_begin != v->view_begin ||
+            (whole && into->parent != whole) ||
+            !dlm_desc_same_shape(&into->parent->desc, &v->parent->desc) ||
+            !dlm_desc_same_shape(&into->desc, &v->desc))
+            return NULL;
+        whole = into->parent;
+    }
+    return whole;
+}
+
+/* Adds the gradient of slices from `first` on, their sizes not in each other's way, to their
+ * parent's: in one buffer, with zeros where no slice is. num: of the slices. */
+static void join_slices(struct backward *b, struct dlm_tensor *first, bool covers, int num)
+{
+    struct dlm_tensor *p = first->parent;
+    struct dlm_desc desc = dlm_desc_make(DLM_DTYPE_F32, p->desc.ndim, p->desc.shape);
+    struct dlm_tensor *whole = covers ? common_buffer(b, first) : NULL;
+    struct dlm_tensor **parts = dlm_alloc_array(b->g->ctx, (size_t)num, sizeof(*parts));
+    const bool is_written = whole != NULL;
+    int n = 0;
+
+    if (!parts) {
+        dlm_graph_fail(b->g, DLM_ERR_MEMORY);
+        return;
+    }
+    if (!whole)
+        whole = dlm_graph_buffer(b->g, &desc);
+    if (!covers)
+        whole = dlm_fill_into(b->g, whole, 0.0f);
+    for (struct dlm_tensor *v = first; v && n < num; v = b->next[v->index]) {
+        struct dlm_tensor *grad = b->grads[v->index];
+        struct dlm_tensor *part = is_written ? NULL
+                                             : dlm_view_slice(b->g, whole, v->view_dim,
+                                                              v->view_begin,
+                                                              v->desc.shape[v->view_dim]);
+        parts[n++] = is_written ? grad : dlm_copy_into(b->g, grad, part);
+    }
+    /* the parts were written into whole's storage: it is read after them */
+    accumulate(b, p, dlm_graph_join(b->g, whole, parts, n, first->view_dim));
+    dlm_free(parts);
+}
+
+/* Adds what the slices of t give to its gradient, once all of theirs are complete. */
+static void add_slices(struct backward *b, const struct dlm_tensor *t)
+{
+    struct dlm_tensor *first = b->slices[t->index];
+    bool covers = false;
+    int num = 0;
+
+    if (!first)
+        return;
+    for (const struct dlm_tensor *v = first; v; v = b->next[v->index])
+        num++;
+    if (are_disjoint(b, first, &covers)) {
+        join_slices(b, first, covers, num);
+        return;
+    }
+    for (struct dlm_tensor *v = first, *next; v; v = next) {
+        next = b->next[v->index];
+        b->next[v->index] = NULL;
+        join_slices(b, v, false, 1);
+    }
 }
 
 /* t, or a copy of it where it has gaps. */
@@ -63,8 +140,9 @@ static void backward_view(struct backward *b, struct dlm_tensor *v, struct dlm_t
     case DLM_VIEW_PERMUTE:
         accumulate(b, p, dlm_view_unpermute(b->g, grad, v->order));
         break;
-    case DLM_VIEW_SLICE:
-        accumulate(b, p, unslice(b, v, grad));
+    case DLM_VIEW_SLICE: /* see add_slices() */
+        b->next[v->index] = b->slices[p->index];
+        b->slices[p->index] = v;
         break;
     case DLM_VIEW_EXPAND:
         accumulate(b, p, dlm_reduce_to(b->g, grad, &p->desc));
@@ -202,6 +280,7 @@ static void walk(struct backward *b)
 {
     for (int i = b->num - 1; i >= 0 && !b->g->status; i--) {
         struct dlm_tensor *t = b->g->tensors[i];
+        add_slices(b, t);
         struct dlm_tensor *grad = b->grads[i];
         bool is_output = t->producer && t->producer->outputs[0] == t;
         if (!grad && !is_output)
@@ -234,7 +313,9 @@ enum dlm_status dlm_graph_backward(struct dlm_graph *graph, struct dlm_tensor *c
         return graph->status;
     b.grads = dlm_alloc_array(graph->ctx, graph->num_tensors, sizeof(*b.grads));
     b.copies = dlm_alloc_array(graph->ctx, graph->num_tensors, sizeof(*b.copies));
-    if (!b.grads || !b.copies) {
+    b.slices = dlm_alloc_array(graph->ctx, graph->num_tensors, sizeof(*b.slices));
+    b.next = dlm_alloc_array(graph->ctx, graph->num_tensors, sizeof(*b.next));
+    if (!b.grads || !b.copies || !b.slices || !b.next) {
         dlm_graph_fail(graph, DLM_ERR_MEMORY);
         goto done;
     }
@@ -248,5 +329,7 @@ enum dlm_status dlm_graph_backward(struct dlm_graph *graph, struct dlm_tensor *c
 done:
     dlm_free(b.grads);
     dlm_free(b.copies);
+    dlm_free(b.slices);
+    dlm_free(b.next);
     return graph->status;
 }

@@ -42,7 +42,8 @@ struct dlm_attention_attrs {
 };
 
 struct dlm_rope_attrs {
-    bool inverse; /* turn back: the backward rule */
+    bool inverse;   /* turn back: the backward rule */
+    int64_t turned; /* heads that are turned, the first ones; 0: all */
 };
 
 struct dlm_embedding_attrs {

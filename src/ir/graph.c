@@ -148,14 +148,15 @@ static bool any_needs_grad(const struct dlm_node *node)
     return false;
 }
 
-/* Gives the node its outputs and appends it. into: existing tensor for output 0, or NULL. */
+/* Gives the node its outputs and appends it. into: existing tensors for the first num_into. */
 static struct dlm_tensor *finish_node(struct dlm_graph *g, struct dlm_node *node,
-                                      const struct dlm_desc *descs, struct dlm_tensor *into)
+                                      const struct dlm_desc *descs,
+                                      struct dlm_tensor *const *into, int num_into)
 {
     const struct dlm_op *op = node->op;
 
     for (int i = 0; i < node->num_outputs; i++) {
-        struct dlm_tensor *source = i ? NULL : into;
+        struct dlm_tensor *source = i < num_into ? into[i] : NULL;
         if (!source && op->alias[i])
             source = node->inputs[op->alias[i] - 1];
         struct dlm_tensor *t;
@@ -180,11 +181,34 @@ struct dlm_tensor *dlm_graph_emit(struct dlm_graph *g, const struct dlm_op *op,
     struct dlm_desc descs[DLM_MAX_OUTPUTS];
     struct dlm_node *node = new_node(g, op, attrs, inputs, num_inputs, descs);
 
-    if (!node || !finish_node(g, node, descs, NULL))
+    if (!node || !finish_node(g, node, descs, NULL, 0))
         return NULL;
     for (int i = 0; outputs && i < node->num_outputs; i++)
         outputs[i] = node->outputs[i];
     return node->outputs[0];
+}
+
+static struct dlm_tensor *emit_into(struct dlm_graph *g, const struct dlm_op *op,
+                                    const union dlm_attrs *attrs, struct dlm_tensor *const *inputs,
+                                    int num_inputs, struct dlm_tensor *const *into, int num_into)
+{
+    struct dlm_desc descs[DLM_MAX_OUTPUTS];
+
+    for (int i = 0; i < num_into; i++)
+        if (!into[i])
+            return NULL;
+    struct dlm_node *node = new_node(g, op, attrs, inputs, num_inputs, descs);
+    if (!node)
+        return NULL;
+    for (int i = 0; i < num_into; i++)
+        if (!dlm_desc_same_shape(&descs[i], &into[i]->desc) ||
+            descs[i].dtype != into[i]->desc.dtype) {
+            dlm_graph_fail(g, dlm_infer_fail(g->ctx, op->name,
+                                             "the destination must have the result's shape and "
+                                             "dtype", &into[i]->desc));
+            return NULL;
+        }
+    return finish_node(g, node, descs, into, num_into);
 }
 
 struct dlm_tensor *dlm_graph_emit_into(struct dlm_graph *g, const struct dlm_op *op,
@@ -192,20 +216,19 @@ struct dlm_tensor *dlm_graph_emit_into(struct dlm_graph *g, const struct dlm_op 
                                        struct dlm_tensor *const *inputs, int num_inputs,
                                        struct dlm_tensor *into)
 {
-    struct dlm_desc descs[DLM_MAX_OUTPUTS];
+    return emit_into(g, op, attrs, inputs, num_inputs, &into, 1);
+}
 
-    if (!into)
-        return NULL;
-    struct dlm_node *node = new_node(g, op, attrs, inputs, num_inputs, descs);
-    if (!node)
-        return NULL;
-    if (!dlm_desc_same_shape(&descs[0], &into->desc) || descs[0].dtype != into->desc.dtype) {
-        dlm_graph_fail(g, dlm_infer_fail(g->ctx, op->name,
-                                         "the destination must have the result's shape and dtype",
-                                         &into->desc));
-        return NULL;
-    }
-    return finish_node(g, node, descs, into);
+bool dlm_graph_emit_into_all(struct dlm_graph *g, const struct dlm_op *op,
+                             const union dlm_attrs *attrs, struct dlm_tensor *const *inputs,
+                             int num_inputs, struct dlm_tensor *const *into,
+                             struct dlm_tensor **outputs)
+{
+    if (!emit_into(g, op, attrs, inputs, num_inputs, into, op->num_outputs))
+        return false;
+    for (int i = 0; i < op->num_outputs; i++)
+        outputs[i] = dlm_graph_last_output(g, i);
+    return true;
 }
 
 struct dlm_tensor *dlm_graph_last_output(struct dlm_graph *g, int index)

@@ -51,6 +51,12 @@ struct dlm_tensor *dlm_graph_emit_into(struct dlm_graph *g, const struct dlm_op 
                                        struct dlm_tensor *const *inputs, int num_inputs,
                                        struct dlm_tensor *into);
 
+/* The same of every output: into, outputs [num_outputs]. */
+bool dlm_graph_emit_into_all(struct dlm_graph *g, const struct dlm_op *op,
+                             const union dlm_attrs *attrs, struct dlm_tensor *const *inputs,
+                             int num_inputs, struct dlm_tensor *const *into,
+                             struct dlm_tensor **outputs);
+
 /* Output `index` of the node appended last. */
 struct dlm_tensor *dlm_graph_last_output(struct dlm_graph *g, int index);
 

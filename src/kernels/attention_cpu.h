@@ -1,4 +1,4 @@
-/* attention on the CPU: how much an item does, and the scratch it needs.
+/* attention on the CPU: how much an item does, the scratch it needs, where operands lie.
  *
  * A kv head's queries are rows r = t * G + g, G query heads to a kv head: forward and dq items take
  * p->block rows of a kv head and all their keys, dkv items p->block keys and all their queries.
@@ -55,6 +55,22 @@ static inline size_t dlm_attention_keys_scratch(const struct dlm_attention_param
     const size_t step = DLM_ATTENTION_CPU_STEP + DLM_ATTENTION_CPU_GAP;
     return sizeof(float) * (p->block * (2 * step + 4 * dlm_attention_dim_stride(p)) +
                             DLM_ATTENTION_CPU_STEP * dlm_attention_pad16(p->dim));
+}
+
+/* Distance to a row (query or key) and head of an operand. */
+static inline size_t dlm_attention_place(const uint32_t *stride, uint32_t batch, uint32_t row,
+                                         uint32_t head)
+{
+    return (size_t)batch * stride[0] + (size_t)row * stride[1] + (size_t)head * stride[2];
+}
+
+/* Strides of dout, which has no gaps. */
+static inline void dlm_attention_dout_strides(const struct dlm_attention_params *p,
+                                              uint32_t stride[3])
+{
+    stride[2] = p->dim;
+    stride[1] = p->heads * stride[2];
+    stride[0] = p->queries * stride[1];
 }
 
 #endif

@@ -99,7 +99,9 @@ struct dlm_cross_entropy_params {
     DLM_U32 logprob_lead;
 };
 
-/* q, out [B, T, H, D]; k, v [B, S, Hkv, D]; rows [B, 4]; lse, delta [B, H, T] */
+/* q, out, dq [B, T, H, D]; k, v, dk, dv [B, S, Hkv, D]; rows [B, 4]; lse, delta [B, H, T]. Strides:
+ * of a batch row, a query or key, a head; elements of a head are neighbours. dout is contiguous,
+ * and so is out where attention_delta reads it. */
 struct dlm_attention_params {
     DLM_U32 batch;
     DLM_U32 queries; /* T */
@@ -112,6 +114,14 @@ struct dlm_attention_params {
     DLM_F32 softcap; /* 0: none */
     DLM_U32 window;  /* 0: none; at most DLM_ATTENTION_MAX_WINDOW */
     DLM_U32 block;   /* CPU: rows or keys of an item */
+    DLM_U32 q_lead;
+    DLM_U32 q_stride[3];
+    DLM_U32 k_lead;
+    DLM_U32 v_lead;
+    DLM_U32 kv_stride[3];
+    DLM_U32 out_lead;  /* of out, dq or dk */
+    DLM_U32 out2_lead; /* of dv */
+    DLM_U32 out_stride[3];
 };
 
 #define DLM_ATTENTION_QUERIES 16u /* of a head that an item of attention_delta takes */
@@ -120,12 +130,17 @@ struct dlm_attention_params {
 #define DLM_ATTENTION_MAX_DIM 256u /* GPU: of the kernels with local memory, and on the CPU */
 #define DLM_ATTENTION_SMALL_DIM 128u /* GPU: of attention_128_<kv> */
 
-/* x [rows, heads, 2 * half_dim]; cos, sin [rows, half_dim] */
+/* x, y [rows, heads, 2 * half_dim]; cos, sin [rows, half_dim]. Strides: of a row, a head. */
 struct dlm_rope_params {
     DLM_U32 rows;
     DLM_U32 heads;
+    DLM_U32 turned; /* heads that are turned, the first ones; the others are copied */
     DLM_U32 half_dim;
     DLM_U32 inverse;
+    DLM_U32 x_lead;
+    DLM_U32 x_stride[2];
+    DLM_U32 y_lead;
+    DLM_U32 y_stride[2];
 };
 
 struct dlm_embedding_params {
@@ -193,6 +208,8 @@ struct dlm_store_rows_params {
     DLM_U32 rows; /* of x */
     DLM_U32 cols;
     DLM_U32 capacity; /* rows of dst */
+    DLM_U32 x_lead;
+    DLM_U32 x_stride; /* of a row */
 };
 
 #endif

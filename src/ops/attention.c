@@ -3,7 +3,8 @@
  *     out[b,t,h] = softmax_s(scale q[b,t,h] . k[b,s,h / (H/Hkv)]) v,    over the allowed keys s
  *     lse[b,h,t] = log sum_s exp(scale q . k)
  *
- * q, out f32 [B, T, H, D]; k, v f32|f16|bf16 [B, S, Hkv, D]; rows i32 [B, 4]: q_start, kv_len,
+ * q, out f32 [B, T, H, D]; k, v f32|f16|bf16 [B, S, Hkv, D], k and v of the same strides, which
+ * only within a head must be 1: all may be slices of one product; rows i32 [B, 4]: q_start, kv_len,
  * prefix_len, num_q. Query t stands at position P = q_start + t; with s counted from 0 a key is
  * allowed when s < kv_len and (full, or s <= P, or (P < prefix_len and s < prefix_len)). A window
  * lets a causal query see its last keys only, P - window < s <= P; the prefix stays whole, as
@@ -23,13 +24,27 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "kernels/attention_cpu.h"
-#include "ops/op.h"
+#include "ops/attention_lower.h"
 #include "ops/row_ops.h"
 
-enum { Q, K, V };
+enum { Q = DLM_ATTENTION_Q, K = DLM_ATTENTION_K, V = DLM_ATTENTION_V };
 
 _Static_assert(DLM_ATTENTION_PREFIX == DLM_ATTENTION_PREFIX_MODE, "kernels know it by number");
+
+/* [B, T, H, D] with the elements of a head side by side. */
+static bool is_heads(const struct dlm_desc *d)
+{
+    return d->layout == DLM_LAYOUT_STRIDED && d->ndim == 4 &&
+           (d->stride[3] == 1 || d->shape[3] == 1);
+}
+
+static bool same_strides(const struct dlm_desc *a, const struct dlm_desc *b)
+{
+    for (int i = 0; i < 3; i++)
+        if (a->shape[i] > 1 && a->stride[i] != b->stride[i])
+            return false;
+    return true;
+}
 
 static enum dlm_status infer_qkv(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                  const struct dlm_desc *in, const struct dlm_desc *rows)
@@ -37,18 +52,18 @@ static enum dlm_status infer_qkv(struct dlm_ctx *ctx, const union dlm_attrs *att
     const struct dlm_attention_attrs *a = &attrs->attention;
     const char *op = "attention";
 
-    enum dlm_status st = dlm_infer_plain(ctx, op, "q", &in[Q]);
-    if (!st && in[Q].ndim != 4)
-        st = dlm_infer_fail(ctx, op, "q must be [B, T, H, D]", &in[Q]);
+    enum dlm_status st = DLM_OK;
+    if (in[Q].dtype != DLM_DTYPE_F32 || !is_heads(&in[Q]))
+        st = dlm_infer_fail(ctx, op, "q must be f32 [B, T, H, D], heads without gaps", &in[Q]);
     for (int i = K; !st && i <= V; i++) {
         const struct dlm_desc *d = &in[i];
-        if (!dlm_dtype_is_float(d->dtype) || d->ndim != 4 || !dlm_desc_is_contiguous(d) ||
-            d->shape[0] != in[Q].shape[0] || d->shape[3] != in[Q].shape[3] ||
-            in[Q].shape[2] % d->shape[2])
+        if (!dlm_dtype_is_float(d->dtype) || !is_heads(d) || d->shape[0] != in[Q].shape[0] ||
+            d->shape[3] != in[Q].shape[3] || in[Q].shape[2] % d->shape[2])
             st = dlm_infer_fail(ctx, op, "k and v must be f32, f16 or bf16 [B, S, Hkv, D], "
-                                "Hkv dividing H", d);
+                                "Hkv dividing H, heads without gaps", d);
     }
-    if (!st && (in[K].dtype != in[V].dtype || !dlm_desc_same_shape(&in[K], &in[V])))
+    if (!st && (in[K].dtype != in[V].dtype || !dlm_desc_same_shape(&in[K], &in[V]) ||
+                !same_strides(&in[K], &in[V])))
         st = dlm_infer_fail(ctx, op, "v must be like k", &in[V]);
     if (!st && (rows->dtype != DLM_DTYPE_I32 || rows->ndim != 2 || rows->shape[1] != 4 ||
                 rows->shape[0] != in[Q].shape[0] || !dlm_desc_is_contiguous(rows)))
@@ -160,118 +175,54 @@ static void attention_reference(const struct dlm_reference_call *call)
             }
 }
 
-static struct dlm_attention_params make_params(const struct dlm_lowering *l)
-{
-    const struct dlm_desc *q = &l->inputs[Q], *k = &l->inputs[K];
-
-    return (struct dlm_attention_params){
-        .batch = (uint32_t)q->shape[0],
-        .queries = (uint32_t)q->shape[1],
-        .keys = (uint32_t)k->shape[1],
-        .heads = (uint32_t)q->shape[2],
-        .kv_heads = (uint32_t)k->shape[2],
-        .dim = (uint32_t)q->shape[3],
-        .mode = l->attrs->attention.mode,
-        .scale = l->attrs->attention.scale,
-        .softcap = l->attrs->attention.softcap,
-        .window = l->attrs->attention.window,
-    };
-}
-
-/* Multiply-adds of so many products of all queries with all keys: what a full mask takes. */
-static uint64_t products_work(const struct dlm_attention_params *p, uint32_t products)
-{
-    return (uint64_t)products * p->batch * p->queries * p->heads * p->dim * p->keys;
-}
-
-static uint32_t blocks(uint32_t n, uint32_t block)
-{
-    return (n + block - 1) / block;
-}
-
-/* A kernel with work-groups: its name, by head size and type of k and v, and what one of them
- * keeps; its grid. */
-enum kernel_size { SIZE_SMALL, SIZE_LARGE, SIZE_NO_LOCAL, NUM_SIZES };
-
-struct group_kernel {
-    const char *pattern[NUM_SIZES];
-    uint32_t own[NUM_SIZES]; /* rows or keys */
-};
-
-static const struct group_kernel forward_kernel = {
-    {"attention_128_*", "attention_*", "attention_*_nolocal"}, {32, 32, 64},
-};
-
-static const struct group_kernel dq_kernel = {
-    {"attention_dq_128_*", "attention_dq_*", "attention_dq_*_nolocal"}, {32, 32, 64},
-};
-
-static const struct group_kernel dkv_kernel = {
-    {"attention_dkv_128_*", "attention_dkv_*", "attention_dkv_*_nolocal"}, {32, 16, 64},
-};
-
-static bool has_groups(const struct dlm_lowering *l)
-{
-    return !(l->caps->bits & DLM_CAP_BLOCK_ITEMS);
-}
-
-/* num: rows (keys) of a kv head. */
-static enum dlm_status lower_groups(struct dlm_lowering *l, const struct group_kernel *kernel,
-                                    struct dlm_kernel_call *call,
-                                    const struct dlm_attention_params *p, uint32_t num)
-{
-    const uint32_t most = l->caps->max_groups; /* beyond, one dimension would be folded into two */
-    const enum kernel_size size =
-        l->caps->bits & DLM_CAP_NO_LOCAL || p->dim > DLM_ATTENTION_MAX_DIM ? SIZE_NO_LOCAL
-        : p->dim > DLM_ATTENTION_SMALL_DIM                                 ? SIZE_LARGE
-                                                                           : SIZE_SMALL;
-
-    dlm_kernel_for(call, kernel->pattern[size], &l->inputs[K].dtype);
-    call->groups[0] = blocks(num, kernel->own[size]);
-    if (call->groups[0] > most || p->kv_heads > most || p->batch > most)
-        return dlm_lower_unsupported(l, "grid of that size");
-    return dlm_lower_call(l, call, p, sizeof(*p));
-}
-
-/* Bindings q, k, v, rows, out, lse. CPU: an item takes p.block rows of a kv head, see
- * kernels/attention_cpu.h. */
 static enum dlm_status attention_lower(struct dlm_lowering *l)
 {
-    enum dlm_status st = dlm_lower_check_plain(l);
+    enum dlm_status st = dlm_lower_check_sizes(l);
     if (st)
         return st;
-    struct dlm_attention_params p = make_params(l);
-    p.block = dlm_attention_cpu_rows(&p, DLM_ATTENTION_CPU_FORWARD_KEYS);
-    const uint32_t num_rows = p.queries * (p.heads / p.kv_heads);
-    struct dlm_kernel_call call = {
-        .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(3), DLM_OUTPUT(0),
-                 DLM_OUTPUT(1)},
-        .num_args = 6,
-        .writes = 1u << 4 | 1u << 5,
-        .groups = {blocks(num_rows, p.block), p.kv_heads, p.batch},
-        .work = products_work(&p, 2),
-        .scratch_bytes = dlm_attention_rows_scratch(&p, 1, 1),
-    };
-    dlm_kernel_for(&call, "attention_*", &l->inputs[K].dtype);
-    if (has_groups(l))
-        return lower_groups(l, &forward_kernel, &call, &p, num_rows);
-    if (p.dim > DLM_ATTENTION_MAX_DIM)
-        return dlm_lower_unsupported(l, "head size over 256");
-    return dlm_lower_call(l, &call, &p, sizeof(p));
+    return l->caps->bits & DLM_CAP_BLOCK_ITEMS ? dlm_attention_lower_cpu(l)
+                                               : dlm_attention_lower_gpu(l);
 }
 
+/* True when q, k and v are all of one tensor, in slices along its heads. */
+static bool is_joined(struct dlm_tensor *const *qkv)
+{
+    const struct dlm_tensor *whole = qkv[Q]->parent;
+    int64_t at = 0;
+
+    for (int i = Q; i <= V; i++) {
+        const struct dlm_tensor *t = qkv[i];
+        if (t->view != DLM_VIEW_SLICE || t->parent != whole || t->view_dim != 2 ||
+            t->view_begin != at)
+            return false;
+        at += t->desc.shape[2];
+    }
+    return at == whole->desc.shape[2] && whole->desc.dtype == DLM_DTYPE_F32;
+}
+
+/* The gradients of q, k and v are slices of one buffer where those are slices of one tensor. */
 static void attention_backward_rule(struct dlm_graph *g, const struct dlm_node *node,
                                     struct dlm_tensor *const *grads,
                                     struct dlm_tensor **input_grads)
 {
-    struct dlm_tensor *outputs[DLM_MAX_OUTPUTS];
+    struct dlm_tensor *outputs[DLM_MAX_OUTPUTS], *into[DLM_MAX_OUTPUTS];
     struct dlm_tensor *inputs[] = {node->inputs[Q],  node->inputs[K],  node->inputs[V],
                                    node->outputs[0], node->outputs[1], grads[0],
                                    node->inputs[3]};
+    const struct dlm_op *op = &dlm_op_attention_backward;
+    bool ok;
 
-    if (!dlm_graph_emit(g, &dlm_op_attention_backward, &node->attrs, inputs, 7, outputs))
-        return;
-    for (int i = Q; i <= V; i++)
+    if (is_joined(inputs)) {
+        const struct dlm_desc *d = &inputs[Q]->parent->desc;
+        const struct dlm_desc plain = dlm_desc_make(DLM_DTYPE_F32, d->ndim, d->shape);
+        struct dlm_tensor *whole = dlm_graph_buffer(g, &plain);
+        for (int i = Q; i <= V; i++)
+            into[i] = dlm_view_slice(g, whole, 2, inputs[i]->view_begin, inputs[i]->desc.shape[2]);
+        ok = dlm_graph_emit_into_all(g, op, &node->attrs, inputs, 7, into, outputs);
+    } else {
+        ok = dlm_graph_emit(g, op, &node->attrs, inputs, 7, outputs) != NULL;
+    }
+    for (int i = Q; ok && i <= V; i++)
         input_grads[i] = outputs[i];
 }
 
@@ -296,7 +247,12 @@ struct dlm_tensor *dlm_attention(struct dlm_graph *g, struct dlm_tensor *q, stru
 }
 
 /* Inputs q, k, v, out, lse, dout, rows; outputs dq, dk, dv. */
-enum { OUT = 3, LSE, DOUT, ROWS };
+enum {
+    OUT = DLM_ATTENTION_OUT,
+    LSE = DLM_ATTENTION_LSE,
+    DOUT = DLM_ATTENTION_DOUT,
+    ROWS = DLM_ATTENTION_BACKWARD_ROWS
+};
 
 static enum dlm_status attention_backward_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                                 const struct dlm_desc *in, struct dlm_desc *out)
@@ -368,67 +324,13 @@ static void attention_backward_reference(const struct dlm_reference_call *call)
     free(dv);
 }
 
-/* delta[b,h,t] (bindings dout, out, delta). */
-static enum dlm_status lower_delta(struct dlm_lowering *l, const struct dlm_attention_params *p,
-                                   struct dlm_operand *delta)
-{
-    *delta = dlm_lower_temp(l, (size_t)p->batch * p->heads * p->queries * sizeof(float));
-    struct dlm_kernel_call call = {
-        .kernel = "attention_delta",
-        .args = {DLM_INPUT(DOUT), DLM_INPUT(OUT), *delta},
-        .num_args = 3,
-        .writes = 1u << 2,
-        .groups = {blocks(p->queries, DLM_ATTENTION_QUERIES), p->heads, p->batch},
-    };
-    if (has_groups(l)) {
-        call.groups[0] = blocks(p->batch * p->queries * p->heads, 64);
-        call.groups[1] = call.groups[2] = 1;
-    }
-    return dlm_lower_call(l, &call, p, sizeof(*p));
-}
-
-/* delta, then dq (bindings q, k, v, dout, lse, delta, rows, dq), then dk and dv (the same, dk, dv).
- * CPU: an item takes p.block rows (dkv: keys) of a kv head. */
 static enum dlm_status attention_backward_lower(struct dlm_lowering *l)
 {
-    struct dlm_operand delta;
-    enum dlm_status st = dlm_lower_check_plain(l);
+    enum dlm_status st = dlm_lower_check_sizes(l);
     if (st)
         return st;
-    struct dlm_attention_params p = make_params(l);
-    if (!has_groups(l) && p.dim > DLM_ATTENTION_MAX_DIM)
-        return dlm_lower_unsupported(l, "head size over 256");
-    st = lower_delta(l, &p, &delta);
-    p.block = dlm_attention_cpu_rows(&p, DLM_ATTENTION_CPU_MANY_KEYS);
-    const uint32_t num_rows = p.queries * (p.heads / p.kv_heads);
-    struct dlm_kernel_call dq = {
-        .args = {DLM_INPUT(Q), DLM_INPUT(K), DLM_INPUT(V), DLM_INPUT(DOUT), DLM_INPUT(LSE), delta,
-                 DLM_INPUT(ROWS), DLM_OUTPUT(0)},
-        .num_args = 8,
-        .writes = 1u << 7,
-        .groups = {blocks(num_rows, p.block), p.kv_heads, p.batch},
-        .work = products_work(&p, 3),
-        .scratch_bytes = dlm_attention_rows_scratch(&p, 2, 2),
-    };
-    struct dlm_kernel_call dkv = dq;
-    dlm_kernel_for(&dq, "attention_dq_*", &l->inputs[K].dtype);
-    dlm_kernel_for(&dkv, "attention_dkv_*", &l->inputs[K].dtype);
-    dkv.args[7] = DLM_OUTPUT(1);
-    dkv.args[8] = DLM_OUTPUT(2);
-    dkv.num_args = 9;
-    dkv.writes = 1u << 7 | 1u << 8;
-    dkv.groups[0] = blocks(p.keys, p.block);
-    dkv.work = products_work(&p, 4);
-    dkv.scratch_bytes = dlm_attention_keys_scratch(&p);
-    if (!st && has_groups(l))
-        st = lower_groups(l, &dq_kernel, &dq, &p, num_rows);
-    else if (!st)
-        st = dlm_lower_call(l, &dq, &p, sizeof(p));
-    if (!st && has_groups(l))
-        st = lower_groups(l, &dkv_kernel, &dkv, &p, p.keys);
-    else if (!st)
-        st = dlm_lower_call(l, &dkv, &p, sizeof(p));
-    return st;
+    return l->caps->bits & DLM_CAP_BLOCK_ITEMS ? dlm_attention_backward_lower_cpu(l)
+                                               : dlm_attention_backward_lower_gpu(l);
 }
 
 const struct dlm_op dlm_op_attention_backward = {

@@ -28,13 +28,18 @@ struct dlm_tensor *dlm_rms_norm(struct dlm_graph *g, struct dlm_tensor *x,
 struct dlm_tensor *dlm_layer_norm(struct dlm_graph *g, struct dlm_tensor *x,
                                   struct dlm_tensor *weight, struct dlm_tensor *bias,
                                   const struct dlm_norm_attrs *attrs);
-/* q [B, T, H, D] f32; k, v [B, S, Hkv, D]; rows i32 [B, 4]: q_start, kv_len, prefix_len, num_q */
+/* q [B, T, H, D] f32; k, v [B, S, Hkv, D]; rows i32 [B, 4]: q_start, kv_len, prefix_len, num_q. q,
+ * k and v may be slices of one tensor along its heads; when they are all of it, their gradient is
+ * one tensor, too. */
 struct dlm_tensor *dlm_attention(struct dlm_graph *g, struct dlm_tensor *q, struct dlm_tensor *k,
                                  struct dlm_tensor *v, struct dlm_tensor *rows,
                                  const struct dlm_attention_attrs *attrs);
-/* x [R, H, D]; cos, sin f32 [R, D/2] */
+/* x [R, H, D], maybe a slice along R or H; cos, sin f32 [R, D/2] */
 struct dlm_tensor *dlm_rope(struct dlm_graph *g, struct dlm_tensor *x, struct dlm_tensor *cos,
                             struct dlm_tensor *sin, bool inverse);
+/* The same of the first `turned` heads; the others are copied. */
+struct dlm_tensor *dlm_rope_some(struct dlm_graph *g, struct dlm_tensor *x, struct dlm_tensor *cos,
+                                 struct dlm_tensor *sin, int64_t turned);
 /* ids i32 [R]; table [V, C]; features f32 [F, C] or NULL; base f32 [R, C] or NULL */
 struct dlm_tensor *dlm_embedding(struct dlm_graph *g, struct dlm_tensor *ids,
                                  struct dlm_tensor *table, struct dlm_tensor *features,

@@ -1,6 +1,7 @@
 /* dst[start[0] + t] = x[t] for t < start[1], in place: how keys and values enter the cache. dst
- * [S, W] f32|f16|bf16 contiguous; x f32 [T, W]; start i32 [2]: first row and number of rows. Rows
- * outside dst are dropped. 16-bit rows have an even W: two elements share a word. */
+ * [S, W] f32|f16|bf16 contiguous; x f32 [T, W], rows of any stride; start i32 [2]: first row and
+ * number of rows. Rows outside dst are dropped. 16-bit rows have an even W: two elements share a
+ * word. */
 #include "ops/op.h"
 #include "ops/row_ops.h"
 
@@ -8,12 +9,15 @@ static enum dlm_status store_rows_infer(struct dlm_ctx *ctx, const union dlm_att
                                         const struct dlm_desc *in, struct dlm_desc *out)
 {
     (void)attrs;
-    enum dlm_status st = dlm_infer_plain(ctx, "store_rows", "x", &in[1]);
+    enum dlm_status st = DLM_OK;
+    if (in[1].dtype != DLM_DTYPE_F32 || in[1].layout != DLM_LAYOUT_STRIDED || in[1].ndim != 2 ||
+        (in[1].stride[1] != 1 && in[1].shape[1] > 1))
+        st = dlm_infer_fail(ctx, "store_rows", "x must be f32 [T, W], rows without gaps", &in[1]);
     if (!st && (!dlm_dtype_is_float(in[0].dtype) || in[0].ndim != 2 ||
                 !dlm_desc_is_contiguous(&in[0])))
         st = dlm_infer_fail(ctx, "store_rows", "dst must be contiguous f32, f16 or bf16 [S, W]",
                             &in[0]);
-    if (!st && (in[1].ndim != 2 || in[1].shape[1] != in[0].shape[1]))
+    if (!st && in[1].shape[1] != in[0].shape[1])
         st = dlm_infer_fail(ctx, "store_rows", "x must have dst's columns", &in[1]);
     if (!st && in[0].dtype != DLM_DTYPE_F32 && in[0].shape[1] % 2)
         st = dlm_infer_fail(ctx, "store_rows", "16-bit rows must have an even length", &in[0]);
@@ -49,6 +53,8 @@ static enum dlm_status store_rows_lower(struct dlm_lowering *l)
         .rows = (uint32_t)l->inputs[1].shape[0],
         .cols = (uint32_t)l->inputs[1].shape[1],
         .capacity = (uint32_t)l->inputs[0].shape[0],
+        .x_lead = (uint32_t)l->inputs[1].lead,
+        .x_stride = (uint32_t)l->inputs[1].stride[0],
     };
     struct dlm_kernel_call call = {
         .args = {DLM_INPUT(1), DLM_INPUT(2), DLM_OUTPUT(0)},

@@ -110,6 +110,42 @@ static struct dlm_tensor *build_joined_rows(struct dlm_graph *g, struct dlm_tens
     return join_products(g, a, b, 0);
 }
 
+/* Slices that are all of a tensor, and one that is used twice. */
+static struct dlm_tensor *build_parts(struct dlm_graph *g, struct dlm_tensor *a,
+                                      struct dlm_tensor *b)
+{
+    struct dlm_tensor *x = dlm_mul(g, a, b), *first = dlm_view_slice(g, x, 0, 0, 3);
+    return dlm_mul(g, dlm_mul(g, first, dlm_view_slice(g, x, 0, 3, 3)), first);
+}
+
+/* Attention whose q, k and v are all of one tensor [1, T, H + 2 Hkv, D]: 3, 1 and 1 heads. other: a
+ * use of them beside it. */
+static struct dlm_tensor *attend(struct dlm_graph *g, struct dlm_tensor *a, struct dlm_tensor *b,
+                                 bool other)
+{
+    const struct dlm_attention_attrs attrs = {.scale = 2, .mode = DLM_ATTENTION_PREFIX};
+    const struct dlm_desc rows = dlm_desc_make(DLM_DTYPE_I32, 2, (int64_t[]){1, 4});
+    struct dlm_tensor *x = dlm_view_reshape(g, dlm_mul(g, a, b), 4, (int64_t[]){1, 6, 5, 1});
+    struct dlm_tensor *q = dlm_view_slice(g, x, 2, 0, 3), *k = dlm_view_slice(g, x, 2, 3, 1);
+    struct dlm_tensor *v = dlm_view_slice(g, x, 2, 4, 1);
+    struct dlm_tensor *out =
+        dlm_attention(g, q, k, v, dlm_graph_leaf(g, DLM_ROLE_INPUT, "rows", &rows), &attrs);
+
+    return other ? dlm_mul(g, out, dlm_view_expand(g, v, 4, (int64_t[]){1, 6, 3, 1})) : out;
+}
+
+static struct dlm_tensor *build_joined_heads(struct dlm_graph *g, struct dlm_tensor *a,
+                                             struct dlm_tensor *b)
+{
+    return attend(g, a, b, false);
+}
+
+static struct dlm_tensor *build_joined_heads_used_twice(struct dlm_graph *g, struct dlm_tensor *a,
+                                                        struct dlm_tensor *b)
+{
+    return attend(g, a, b, true);
+}
+
 /* Blocks, for checkpoints: the interior of each is made of views of its own tensors. */
 static struct dlm_tensor *build_blocks(struct dlm_graph *g, struct dlm_tensor *a,
                                        struct dlm_tensor *b)
@@ -133,7 +169,9 @@ static const struct {
     {"transposes", build_transposes},         {"expansions", build_expansions},
     {"reshapes", build_reshapes},             {"joined columns", build_joined_columns},
     {"joined rows", build_joined_rows},       {"blocks", build_blocks},
-    {"permutes", build_permutes},
+    {"permutes", build_permutes},             {"parts", build_parts},
+    {"joined heads", build_joined_heads},
+    {"joined heads, used twice", build_joined_heads_used_twice},
 };
 
 static bool make_toy(struct dlm_ctx *ctx, struct toy *t, build_fn build, bool checkpoint)
@@ -161,6 +199,17 @@ static bool make_toy(struct dlm_ctx *ctx, struct toy *t, build_fn build, bool ch
 static float value_at(int which, int64_t i)
 {
     return (float)(0.7 * sin(1.7 * (double)i + 2.3 * which) + 0.2 * which);
+}
+
+/* The leaf of attention's rows, if there is one, and what is in it. */
+static const int32_t mask_rows[4] = {0, 6, 2, 6};
+
+static struct dlm_tensor *find_rows(const struct toy *t)
+{
+    for (size_t i = 0; i < t->g->num_tensors; i++)
+        if (t->g->tensors[i]->desc.dtype == DLM_DTYPE_I32)
+            return t->g->tensors[i];
+    return NULL;
 }
 
 static double loss_of(const struct interpreter *it, const struct toy *t)
@@ -193,6 +242,8 @@ static void check_host(struct dlm_ctx *ctx, build_fn build, float want[NUM_PARAM
         for (int i = 0; i < NUM_PARAMS; i++)
             fill(&it, t.params[i], i);
         fill(&it, t.dout, 3);
+        if (find_rows(&t))
+            memcpy(interpreter_tensor(&it, find_rows(&t)).data, mask_rows, sizeof(mask_rows));
         interpreter_run(&it);
         for (int i = 0; i < NUM_PARAMS; i++)
             for (int k = 0; k < LEN; k++) {
@@ -226,7 +277,7 @@ done:
 static void check_device(struct dlm_ctx *ctx, struct dlm_device *device, build_fn build,
                          bool checkpoint, bool guarded, float want[NUM_PARAMS][LEN])
 {
-    struct dlm_storage places[2 * NUM_PARAMS + 1] = {0};
+    struct dlm_storage places[2 * NUM_PARAMS + 2] = {0};
     struct dlm_workspace workspace = {0};
     struct dlm_plan *plan = NULL;
     struct dlm_program *program = NULL;
@@ -249,6 +300,12 @@ static void check_device(struct dlm_ctx *ctx, struct dlm_device *device, build_f
              CHECK(!dlm_buffer_write(places[i].buffer, 0, values, bytes));
         dlm_tensor_bind(leaf, &places[i]);
     }
+    if (ok && find_rows(&t)) {
+        struct dlm_storage *place = &places[2 * NUM_PARAMS + 1];
+        ok = CHECK(!dlm_buffer_create(device, &place->buffer, sizeof(mask_rows))) &&
+             CHECK(!dlm_buffer_write(place->buffer, 0, mask_rows, sizeof(mask_rows)));
+        dlm_tensor_bind(find_rows(&t), place);
+    }
     ok = ok && CHECK(!dlm_plan_create(ctx, &plan, t.g, device)) &&
          (guarded || CHECK(!dlm_workspace_init(&workspace, device, &plan, 1))) &&
          CHECK(!dlm_program_create(ctx, &program, device, plan, guarded ? NULL : &workspace)) &&
@@ -262,7 +319,7 @@ static void check_device(struct dlm_ctx *ctx, struct dlm_device *device, build_f
     dlm_plan_destroy(&plan);
     dlm_graph_destroy(&t.g);
     dlm_workspace_finish(&workspace);
-    for (int i = 0; i < 2 * NUM_PARAMS + 1; i++)
+    for (int i = 0; i < 2 * NUM_PARAMS + 2; i++)
         dlm_buffer_destroy(&places[i].buffer);
 }
 

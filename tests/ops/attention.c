@@ -26,6 +26,19 @@
      TOL_PRODUCT, other, 0}
 #define BOTH(...) FORWARD(__VA_ARGS__), BACKWARD(__VA_ARGS__)
 
+/* Both directions with q, k and v in slices of larger tensors: other strides of batch rows, queries
+ * or keys, and heads. */
+#define SLICE(type, b, t, h, d)                                                                    \
+    {.dtype = (type), .ndim = 4, .shape = {b, t, h, d}, .view = VIEW_SLICED}
+#define SLICED(name, scale, mode, other, type, b, t, s, h, hk, d, ...)                             \
+    {name, &dlm_op_attention, {.attention = {scale, mode}}, 4,                                     \
+     {SLICE(F32, b, t, h, d), SLICE(type, b, s, hk, d), SLICE(type, b, s, hk, d),                  \
+      MASK(b, __VA_ARGS__)}, TOL_PRODUCT, other, 0},                                               \
+        {name, &dlm_op_attention_backward, {.attention = {scale, mode}}, 7,                        \
+         {SLICE(F32, b, t, h, d), SLICE(type, b, s, hk, d), SLICE(type, b, s, hk, d),              \
+          Q(b, t, h, d), {.ndim = 3, .shape = {b, h, t}}, Q(b, t, h, d), MASK(b, __VA_ARGS__)},    \
+         TOL_PRODUCT, other, 0}
+
 /* Both directions of PREFIX with a soft cap and a window. */
 #define MORE(name, cap, window, other, type, b, t, s, h, hk, d, ...)                               \
     {name, &dlm_op_attention, {.attention = {0.25f, PREFIX, cap, window}}, 4,                      \
@@ -100,6 +113,12 @@ static const struct op_row rows[] = {
          0, 60),
     MORE("one query, window", 0.5f, 33, NULL, BF16, 2, 1, 300, 8, 2, 16, 250, 251, 100, 1, 299,
          300, 0, 1),
+
+    SLICED("slices", 0.25f, PREFIX, &full, F32, 2, 35, 37, 4, 2, 16, 0, 35, 20, 35, 0, 35, 0, 35),
+    SLICED("slices, bf16, odd head", 0.25f, PREFIX, &full, BF16, 2, 19, 40, 3, 1, 7, 20, 39, 0, 19,
+           0, 19, 0, 18),
+    SLICED("slices, f16, head of 256", 0.0625f, PREFIX, &full, F16, 1, 21, 33, 2, 1, 256, 12, 33,
+           0, 21),
 
     {"large logits", &dlm_op_attention, {.attention = {1, PREFIX}}, 4,
      {{.ndim = 4, .shape = {1, 20, 2, 16}, .scale = 40},

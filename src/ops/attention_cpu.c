@@ -1,0 +1,82 @@
+/* Lowering of attention to the CPU: an item takes p.block rows (dkv: keys) of a kv head, see
+ * kernels/attention_cpu.h. */
+#include "kernels/attention_cpu.h"
+#include "ops/attention_lower.h"
+
+static uint32_t blocks(uint32_t n, uint32_t block)
+{
+    return (n + block - 1) / block;
+}
+
+static enum dlm_status check_dim(const struct dlm_lowering *l)
+{
+    if (l->inputs[DLM_ATTENTION_Q].shape[3] > DLM_ATTENTION_MAX_DIM)
+        return dlm_lower_unsupported(l, "head size over 256");
+    return DLM_OK;
+}
+
+static uint32_t rows_of(const struct dlm_attention_params *p)
+{
+    return p->queries * (p->heads / p->kv_heads);
+}
+
+enum dlm_status dlm_attention_lower_cpu(struct dlm_lowering *l)
+{
+    struct dlm_attention_params p = dlm_attention_params_of(l);
+    enum dlm_status st = check_dim(l);
+    if (st)
+        return st;
+    dlm_attention_write_rows(&p, l);
+    p.block = dlm_attention_cpu_rows(&p, DLM_ATTENTION_CPU_FORWARD_KEYS);
+    struct dlm_kernel_call call = {
+        .args = {DLM_INPUT(DLM_ATTENTION_Q), DLM_INPUT(DLM_ATTENTION_K),
+                 DLM_INPUT(DLM_ATTENTION_V), DLM_INPUT(DLM_ATTENTION_ROWS), DLM_OUTPUT(0),
+                 DLM_OUTPUT(1)},
+        .num_args = 6,
+        .writes = 1u << 4 | 1u << 5,
+        .groups = {blocks(rows_of(&p), p.block), p.kv_heads, p.batch},
+        .work = dlm_attention_work(&p, 2),
+        .scratch_bytes = dlm_attention_rows_scratch(&p, 1, 1),
+    };
+    dlm_kernel_for(&call, "attention_*", &l->inputs[DLM_ATTENTION_K].dtype);
+    return dlm_lower_call(l, &call, &p, sizeof(p));
+}
+
+static enum dlm_status lower_delta(struct dlm_lowering *l, const struct dlm_attention_params *p,
+                                   struct dlm_operand *delta)
+{
+    *delta = dlm_lower_temp(l, (size_t)p->batch * p->heads * p->queries * sizeof(float));
+    struct dlm_kernel_call call = {
+        .kernel = "attention_delta",
+        .args = {DLM_INPUT(DLM_ATTENTION_DOUT), DLM_INPUT(DLM_ATTENTION_OUT), *delta},
+        .num_args = 3,
+        .writes = 1u << 2,
+        .groups = {blocks(p->queries, DLM_ATTENTION_QUERIES), p->heads, p->batch},
+    };
+    return dlm_lower_call(l, &call, p, sizeof(*p));
+}
+
+enum dlm_status dlm_attention_backward_lower_cpu(struct dlm_lowering *l)
+{
+    struct dlm_attention_params p = dlm_attention_params_of(l);
+    struct dlm_operand delta;
+    enum dlm_status st = check_dim(l);
+
+    if (!st)
+        st = lower_delta(l, &p, &delta);
+    if (st)
+        return st;
+    p.block = dlm_attention_cpu_rows(&p, DLM_ATTENTION_CPU_MANY_KEYS);
+    struct dlm_kernel_call dq = dlm_attention_dq_call(l, delta, &p);
+    dq.groups[0] = blocks(rows_of(&p), p.block);
+    dq.scratch_bytes = dlm_attention_rows_scratch(&p, 2, 2);
+    struct dlm_kernel_call dkv = dlm_attention_dkv_call(l, delta, &p);
+    dkv.groups[0] = blocks(p.keys, p.block);
+    dkv.scratch_bytes = dlm_attention_keys_scratch(&p);
+    dq.groups[1] = dkv.groups[1] = p.kv_heads;
+    dq.groups[2] = dkv.groups[2] = p.batch;
+    dlm_attention_write_rows(&p, l);
+    st = dlm_lower_call(l, &dq, &p, sizeof(p));
+    dlm_attention_write_keys(&p, l);
+    return st ? st : dlm_lower_call(l, &dkv, &p, sizeof(p));
+}
