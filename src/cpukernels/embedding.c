@@ -54,7 +54,8 @@ static void embed_panel(const struct dlm_cpu_call *call, int64_t item, enum dlm_
     const int64_t row = other_row(call, item, out);
     if (row < 0)
         return;
-    dlm_panel_row_to_f32(dtype, call->buffers[1], row, p->cols, out);
+    dlm_panel_row_to_f32(dtype, call->buffers[1], row, p->table_rows, p->cols,
+                         out);
     DLM_SIMD for (uint32_t c = 0; c < p->cols; c++)
         out[c] *= p->scale;
 }
@@ -72,4 +73,19 @@ void DLM_CPU_KERNEL(embedding_panel_f16)(const struct dlm_cpu_call *call, int64_
 void DLM_CPU_KERNEL(embedding_panel_bf16)(const struct dlm_cpu_call *call, int64_t item)
 {
     embed_panel(call, item, DLM_DTYPE_BF16);
+}
+
+void DLM_CPU_KERNEL(embedding_panel_nf4)(const struct dlm_cpu_call *call, int64_t item)
+{
+    embed_panel(call, item, DLM_DTYPE_NF4);
+}
+
+void DLM_CPU_KERNEL(embedding_panel_nf4_dq)(const struct dlm_cpu_call *call, int64_t item)
+{
+    embed_panel(call, item, DLM_DTYPE_NF4_DQ);
+}
+
+void DLM_CPU_KERNEL(embedding_panel_q8_0)(const struct dlm_cpu_call *call, int64_t item)
+{
+    embed_panel(call, item, DLM_DTYPE_Q8_0);
 }

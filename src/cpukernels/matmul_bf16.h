@@ -1,11 +1,12 @@
-/* What the two bf16 engines share: the repacking of W for bwd with AVX-512. */
+/* What the two bf16 engines share: the repacking of W with AVX-512, transposed for bwd, or out of 4
+ * and 8 bits. */
 #ifndef DLM_CPUKERNELS_MATMUL_BF16_H
 #define DLM_CPUKERNELS_MATMUL_BF16_H
 
 #include <immintrin.h>
 #include <string.h>
 
-#include "cpukernels/matmul_drive.h"
+#include "cpukernels/matmul_quant.h"
 
 /* v[i] holds pair i of k for 16 n: [16 n][2 k]. Afterwards v[j] holds pair j of n for 16 k:
  * [16 k][2 n]. In 64-bit units: swap the two middle 16-bit values of each, then transpose 8 x 8. */
@@ -41,7 +42,7 @@ static void repack_transposed(void *dst, const struct drive_source *s)
     const size_t num = s->depth / DLM_PANEL_COLS;
 
     for (size_t n = 0; n < num; n++) {
-        const char *src = drive_word(s, first + n, (size_t)s->panel0 * DLM_PANEL_COLS, 2);
+        const char *src = drive_word(s, first + n, (size_t)s->panel0 * DLM_PANEL_COLS);
         for (size_t c = 0; c < s->panels; c++, src += 512) {
             char *out = (char *)dst + c * panel_bytes + n * 512;
             __m512i v[8];
@@ -59,5 +60,73 @@ static void repack_transposed(void *dst, const struct drive_source *s)
         }
     }
 }
+
+#if defined(__AVX512F__) /* vectors of f32 have 16 lanes */
+
+/* A square of a quantised W, its values rounded to bf16: v[i] is pair i of k, [16 n][2 k]. */
+DLM_INLINE void round_square(enum dlm_dtype dtype, __m512i v[8], const char *codes,
+                             const float *scales)
+{
+    const struct dlm_nf4_lookup table = dlm_nf4_lookup_load();
+    const dlm_vec scale = dlm_vec_load(scales);
+    const dlm_vec low = DLM_SHUFFLE(scale, scale, DLM_LOW_TWICE);
+    const dlm_vec high = DLM_SHUFFLE(scale, scale, DLM_HIGH_TWICE);
+
+#pragma GCC unroll 8
+    for (int pair = 0; pair < 8; pair++) {
+        const struct dlm_quant_pair w = dlm_quant_pair(dtype, &table, codes, 0, pair);
+        v[pair] = (__m512i)_mm512_cvtne2ps_pbh((__m512)(w.v * high), (__m512)(w.u * low));
+    }
+}
+
+/* The same, stored for fwd or, transposed, for bwd. */
+DLM_INLINE void store_square(enum dlm_dtype dtype, bool is_bwd, void *out, const char *codes,
+                             const float *scales)
+{
+    __m512i v[8];
+
+    round_square(dtype, v, codes, scales);
+    if (is_bwd)
+        transpose_pairs(v);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        _mm512_store_si512((char *)out + 64 * i, v[i]);
+}
+
+static void store_fwd_q8_0(void *out, const char *codes, const float *scales)
+{
+    store_square(DLM_DTYPE_Q8_0, false, out, codes, scales);
+}
+
+static void store_fwd_nf4(void *out, const char *codes, const float *scales)
+{
+    store_square(DLM_DTYPE_NF4, false, out, codes, scales);
+}
+
+static void store_bwd_q8_0(void *out, const char *codes, const float *scales)
+{
+    store_square(DLM_DTYPE_Q8_0, true, out, codes, scales);
+}
+
+static void store_bwd_nf4(void *out, const char *codes, const float *scales)
+{
+    store_square(DLM_DTYPE_NF4, true, out, codes, scales);
+}
+
+#define SQUARE_BYTES (DLM_PANEL_COLS * DLM_PANEL_COLS * 2)
+
+static void repack_quant_fwd(void *dst, const struct drive_source *s)
+{
+    quant_repack_fwd(dst, s, SQUARE_BYTES,
+                     s->dtype == DLM_DTYPE_Q8_0 ? store_fwd_q8_0 : store_fwd_nf4);
+}
+
+static void repack_quant_bwd(void *dst, const struct drive_source *s)
+{
+    quant_repack_bwd(dst, s, SQUARE_BYTES,
+                     s->dtype == DLM_DTYPE_Q8_0 ? store_bwd_q8_0 : store_bwd_nf4);
+}
+
+#endif
 
 #endif

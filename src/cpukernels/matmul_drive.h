@@ -24,8 +24,10 @@ struct drive_block {
  * y and [depth0, depth0 + depth) of the sum. */
 struct drive_source {
     const char *w;
+    enum dlm_dtype dtype;
+    uint32_t n, k;     /* of W */
     uint32_t n_panels; /* of W */
-    size_t padded_k;
+    size_t padded_k, panel_bytes, k_bytes;
     uint32_t panel0, panels;
     size_t depth0, depth;
 };
@@ -34,7 +36,7 @@ struct drive_source {
 struct drive_engine {
     uint32_t max_rows; /* of a register tile */
     uint32_t a_bytes;  /* of an element of the rounded x: 2 (bf16) or 4 (f32) */
-    uint32_t w_bytes;  /* of an element of W */
+    enum dlm_dtype dtype; /* of W */
     uint32_t b_bytes;  /* of an element of the block that the tiles read */
     bool is_bwd;
     /* writes the block to dst as panels [depth][16] (b_bytes 4) or [depth/2][16][2]; NULL: W's own
@@ -77,8 +79,13 @@ DLM_INLINE struct drive_source drive_source(const struct drive *d, uint32_t part
     const uint32_t out_panels = (uint32_t)(dlm_panel_padded_n(d->cols) / DLM_PANEL_COLS);
     struct drive_source s = {
         .w = d->w,
+        .dtype = d->e->dtype,
+        .n = d->p->n,
+        .k = d->p->k,
         .n_panels = (uint32_t)(dlm_panel_padded_n(d->p->n) / DLM_PANEL_COLS),
         .padded_k = (size_t)dlm_panel_padded_k(d->p->k),
+        .panel_bytes = dlm_panel_stride(d->e->dtype, d->p->k),
+        .k_bytes = dlm_panel_k_bytes(d->e->dtype),
         .panel0 = 2 * tile0,
         .panels = DLM_MIN(2 * tile1, out_panels) - 2 * tile0,
         .depth0 = drive_part(d, part),
@@ -88,18 +95,16 @@ DLM_INLINE struct drive_source drive_source(const struct drive *d, uint32_t part
     return s;
 }
 
-/* Start of the words of panel `panel` of W from k on. */
-DLM_INLINE const char *drive_word(const struct drive_source *s, size_t panel, size_t k,
-                                  uint32_t w_bytes)
+/* Start of the elements (codes) of panel `panel` of W from k on. */
+DLM_INLINE const char *drive_word(const struct drive_source *s, size_t panel, size_t k)
 {
-    return s->w + (panel * s->padded_k + k) * DLM_PANEL_COLS * w_bytes;
+    return s->w + panel * s->panel_bytes + k * s->k_bytes;
 }
 
-/* The memory that repack or the tiles will read for a source. */
+/* The memory that repack or the tiles will read for a source, in runs of whole KiB: those of
+ * quantised weights are rounded down, and scales are left to the hardware. */
 DLM_INLINE struct dlm_tile_ahead drive_ahead(const struct drive *d, const struct drive_source *s)
 {
-    const uint32_t w_bytes = d->e->w_bytes;
-    const size_t panel_bytes = s->padded_k * DLM_PANEL_COLS * w_bytes;
     struct dlm_tile_ahead a = {0};
     size_t runs;
 
@@ -108,16 +113,17 @@ DLM_INLINE struct dlm_tile_ahead drive_ahead(const struct drive *d, const struct
         const size_t last = DLM_MIN((s->depth0 + s->depth) / DLM_PANEL_COLS, (size_t)s->n_panels);
         const size_t k = (size_t)s->panel0 * DLM_PANEL_COLS;
         const size_t len = DLM_MIN((size_t)s->panels * DLM_PANEL_COLS, s->padded_k - k);
-        a.at = drive_word(s, first, k, w_bytes);
-        a.run_units = len * DLM_PANEL_COLS * w_bytes / 1024;
+        a.at = drive_word(s, first, k);
+        a.run_units = len * s->k_bytes / 1024;
         runs = last - first;
     } else {
-        a.at = drive_word(s, s->panel0, s->depth0, w_bytes);
-        a.run_units = s->depth * DLM_PANEL_COLS * w_bytes / 1024;
+        a.at = drive_word(s, s->panel0, s->depth0);
+        a.run_units = s->depth * s->k_bytes / 1024;
         runs = s->panels;
     }
+    a.run_units = DLM_MAX(a.run_units, (size_t)1);
     a.run_left = a.run_units;
-    a.skip = panel_bytes - a.run_units * 1024;
+    a.skip = s->panel_bytes - a.run_units * 1024;
     a.units_left = a.run_units * runs;
     return a;
 }
@@ -129,8 +135,8 @@ DLM_INLINE struct drive_block drive_pack(const struct drive *d, const struct dri
 
     if (!e->repack) {
         return (struct drive_block){
-            .data = drive_word(s, s->panel0, s->depth0, e->w_bytes),
-            .panel_bytes = s->padded_k * DLM_PANEL_COLS * e->w_bytes,
+            .data = drive_word(s, s->panel0, s->depth0),
+            .panel_bytes = s->panel_bytes,
         };
     }
     e->repack(d->w_block, s);

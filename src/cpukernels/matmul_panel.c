@@ -1,8 +1,7 @@
 /* fwd and bwd in f32: W is widened (fwd) or transposed (bwd) block by block into scratch, where all
  * rows of x pass it. Also the rounding of x for the bf16 engines. */
 #include "base/scalar.h"
-#include "cpukernels/matmul_drive.h"
-#include "cpukernels/matmul_widen.h"
+#include "cpukernels/matmul_quant.h"
 
 static void tile(uint32_t rows, const char *a, size_t stride, const char *b0, const char *b1,
                  size_t depth, struct dlm_tile_ahead *ahead, float *out)
@@ -25,10 +24,10 @@ DLM_INLINE void widen_panel(enum dlm_dtype dtype, float *out, const uint32_t *wo
     }
 }
 
-DLM_INLINE void repack_fwd(enum dlm_dtype dtype, float *dst, const struct drive_source *s)
+DLM_INLINE void widen_panels(enum dlm_dtype dtype, float *dst, const struct drive_source *s)
 {
     for (size_t i = 0; i < s->panels; i++, dst += s->depth * DLM_PANEL_COLS) {
-        const char *words = drive_word(s, s->panel0 + i, s->depth0, 2);
+        const char *words = drive_word(s, s->panel0 + i, s->depth0);
         widen_panel(dtype, dst, (const uint32_t *)(const void *)words, s->depth);
     }
 }
@@ -43,9 +42,8 @@ DLM_INLINE void transpose_block(float *out, const float *in)
 }
 
 /* Panels of W^T: [k/16][depth n][16 k] for the block. n past W's last panel becomes zero. */
-DLM_INLINE void repack_bwd(enum dlm_dtype dtype, float *dst, const struct drive_source *s)
+DLM_INLINE void transpose_panels(enum dlm_dtype dtype, float *dst, const struct drive_source *s)
 {
-    const uint32_t w_bytes = dtype == DLM_DTYPE_F32 ? 4 : 2;
     const size_t first = s->depth0 / DLM_PANEL_COLS;
     const size_t num = s->depth / DLM_PANEL_COLS;
     const size_t block_len = (size_t)DLM_PANEL_COLS * DLM_PANEL_COLS;
@@ -58,7 +56,7 @@ DLM_INLINE void repack_bwd(enum dlm_dtype dtype, float *dst, const struct drive_
                 memset(out, 0, block_len * sizeof(*out));
                 continue;
             }
-            const void *src = drive_word(s, first + n, (s->panel0 + c) * DLM_PANEL_COLS, w_bytes);
+            const void *src = drive_word(s, first + n, (s->panel0 + c) * DLM_PANEL_COLS);
             if (dtype == DLM_DTYPE_F32) {
                 transpose_block(out, src);
             } else {
@@ -69,90 +67,98 @@ DLM_INLINE void repack_bwd(enum dlm_dtype dtype, float *dst, const struct drive_
     }
 }
 
-static void repack_fwd_bf16(void *dst, const struct drive_source *s)
+/* Squares of a quantised W (matmul_quant.h) to f32 [16 k][16 n]. */
+DLM_INLINE void widen_square(enum dlm_dtype dtype, float *out, const char *codes,
+                             const float *scales)
 {
-    repack_fwd(DLM_DTYPE_BF16, dst, s);
+    const struct dlm_nf4_lookup table = dlm_nf4_lookup_load();
+
+    for (int n = 0; n < DLM_PANEL_COLS; n += DLM_TILE_LANES) {
+        const dlm_vec scale = dlm_vec_load(scales + n);
+        for (int pair = 0; pair < DLM_PANEL_COLS / 2; pair++) {
+            const struct dlm_quant_pair w = dlm_quant_pair(dtype, &table, codes, 2 * n, pair);
+            const dlm_vec even = DLM_SHUFFLE(w.u, w.v, DLM_EVEN_LANES) * scale;
+            const dlm_vec odd = DLM_SHUFFLE(w.u, w.v, DLM_ODD_LANES) * scale;
+            memcpy(out + 2 * pair * DLM_PANEL_COLS + n, &even, sizeof(even));
+            memcpy(out + (2 * pair + 1) * DLM_PANEL_COLS + n, &odd, sizeof(odd));
+        }
+    }
 }
 
-static void repack_fwd_f16(void *dst, const struct drive_source *s)
+static void widen_square_q8_0(void *out, const char *codes, const float *scales)
 {
-    repack_fwd(DLM_DTYPE_F16, dst, s);
+    widen_square(DLM_DTYPE_Q8_0, out, codes, scales);
 }
 
-static void repack_bwd_f32(void *dst, const struct drive_source *s)
+static void widen_square_nf4(void *out, const char *codes, const float *scales)
 {
-    repack_bwd(DLM_DTYPE_F32, dst, s);
+    widen_square(DLM_DTYPE_NF4, out, codes, scales);
 }
 
-static void repack_bwd_bf16(void *dst, const struct drive_source *s)
+static void transpose_square_q8_0(void *out, const char *codes, const float *scales)
 {
-    repack_bwd(DLM_DTYPE_BF16, dst, s);
+    float wide[DLM_PANEL_COLS * DLM_PANEL_COLS] DLM_ALIGNED(64);
+
+    widen_square(DLM_DTYPE_Q8_0, wide, codes, scales);
+    transpose_block(out, wide);
 }
 
-static void repack_bwd_f16(void *dst, const struct drive_source *s)
+static void transpose_square_nf4(void *out, const char *codes, const float *scales)
 {
-    repack_bwd(DLM_DTYPE_F16, dst, s);
+    float wide[DLM_PANEL_COLS * DLM_PANEL_COLS] DLM_ALIGNED(64);
+
+    widen_square(DLM_DTYPE_NF4, wide, codes, scales);
+    transpose_block(out, wide);
 }
 
-void DLM_CPU_KERNEL(matmul_panel_fwd_f32)(const struct dlm_cpu_call *call, int64_t item)
-{
-    static const struct drive_engine engine = {
-        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 4, .b_bytes = 4,
-        .tile = tile,
-    };
+#define SQUARE_BYTES (DLM_PANEL_COLS * DLM_PANEL_COLS * sizeof(float))
 
-    drive_item(&engine, call, item);
+static void repack_fwd(void *dst, const struct drive_source *s)
+{
+    if (dlm_dtype_is_quant(s->dtype))
+        quant_repack_fwd(dst, s, SQUARE_BYTES,
+                         s->dtype == DLM_DTYPE_Q8_0 ? widen_square_q8_0 : widen_square_nf4);
+    else if (s->dtype == DLM_DTYPE_BF16)
+        widen_panels(DLM_DTYPE_BF16, dst, s);
+    else
+        widen_panels(DLM_DTYPE_F16, dst, s);
 }
 
-void DLM_CPU_KERNEL(matmul_panel_fwd_bf16)(const struct dlm_cpu_call *call, int64_t item)
+static void repack_bwd(void *dst, const struct drive_source *s)
 {
-    static const struct drive_engine engine = {
-        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4,
-        .repack = repack_fwd_bf16, .tile = tile,
-    };
-
-    drive_item(&engine, call, item);
+    if (dlm_dtype_is_quant(s->dtype))
+        quant_repack_bwd(dst, s, SQUARE_BYTES, s->dtype == DLM_DTYPE_Q8_0 ? transpose_square_q8_0
+                                                                          : transpose_square_nf4);
+    else if (s->dtype == DLM_DTYPE_F32)
+        transpose_panels(DLM_DTYPE_F32, dst, s);
+    else if (s->dtype == DLM_DTYPE_BF16)
+        transpose_panels(DLM_DTYPE_BF16, dst, s);
+    else
+        transpose_panels(DLM_DTYPE_F16, dst, s);
 }
 
-void DLM_CPU_KERNEL(matmul_panel_fwd_f16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    static const struct drive_engine engine = {
-        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4,
-        .repack = repack_fwd_f16, .tile = tile,
-    };
+#define PANEL_KERNEL(name, DTYPE, IS_BWD, REPACK)                                                  \
+    void DLM_CPU_KERNEL(name)(const struct dlm_cpu_call *call, int64_t item)                       \
+    {                                                                                              \
+        static const struct drive_engine engine = {                                                \
+            .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .b_bytes = 4, .dtype = (DTYPE),               \
+            .is_bwd = (IS_BWD), .repack = (REPACK), .tile = tile,                                  \
+        };                                                                                         \
+        drive_item(&engine, call, item);                                                           \
+    }
 
-    drive_item(&engine, call, item);
-}
-
-void DLM_CPU_KERNEL(matmul_panel_bwd_f32)(const struct dlm_cpu_call *call, int64_t item)
-{
-    static const struct drive_engine engine = {
-        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 4, .b_bytes = 4, .is_bwd = true,
-        .repack = repack_bwd_f32, .tile = tile,
-    };
-
-    drive_item(&engine, call, item);
-}
-
-void DLM_CPU_KERNEL(matmul_panel_bwd_bf16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    static const struct drive_engine engine = {
-        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4, .is_bwd = true,
-        .repack = repack_bwd_bf16, .tile = tile,
-    };
-
-    drive_item(&engine, call, item);
-}
-
-void DLM_CPU_KERNEL(matmul_panel_bwd_f16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    static const struct drive_engine engine = {
-        .max_rows = DLM_TILE_ROWS, .a_bytes = 4, .w_bytes = 2, .b_bytes = 4, .is_bwd = true,
-        .repack = repack_bwd_f16, .tile = tile,
-    };
-
-    drive_item(&engine, call, item);
-}
+PANEL_KERNEL(matmul_panel_fwd_f32, DLM_DTYPE_F32, false, NULL)
+PANEL_KERNEL(matmul_panel_fwd_bf16, DLM_DTYPE_BF16, false, repack_fwd)
+PANEL_KERNEL(matmul_panel_fwd_f16, DLM_DTYPE_F16, false, repack_fwd)
+PANEL_KERNEL(matmul_panel_fwd_q8_0, DLM_DTYPE_Q8_0, false, repack_fwd)
+PANEL_KERNEL(matmul_panel_fwd_nf4, DLM_DTYPE_NF4, false, repack_fwd)
+PANEL_KERNEL(matmul_panel_fwd_nf4_dq, DLM_DTYPE_NF4_DQ, false, repack_fwd)
+PANEL_KERNEL(matmul_panel_bwd_f32, DLM_DTYPE_F32, true, repack_bwd)
+PANEL_KERNEL(matmul_panel_bwd_bf16, DLM_DTYPE_BF16, true, repack_bwd)
+PANEL_KERNEL(matmul_panel_bwd_f16, DLM_DTYPE_F16, true, repack_bwd)
+PANEL_KERNEL(matmul_panel_bwd_q8_0, DLM_DTYPE_Q8_0, true, repack_bwd)
+PANEL_KERNEL(matmul_panel_bwd_nf4, DLM_DTYPE_NF4, true, repack_bwd)
+PANEL_KERNEL(matmul_panel_bwd_nf4_dq, DLM_DTYPE_NF4_DQ, true, repack_bwd)
 
 static uint32_t is_zero_row(const float *x, uint32_t len)
 {

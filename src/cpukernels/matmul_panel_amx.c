@@ -75,22 +75,21 @@ static void run_item(const struct drive_engine *engine, const struct dlm_cpu_cal
     _tile_release();
 }
 
-void dlm_cpu_matmul_panel_fwd_bf16_amx(const struct dlm_cpu_call *call, int64_t item)
-{
-    static const struct drive_engine engine = {
-        .max_rows = MAX_ROWS, .a_bytes = 2, .w_bytes = 2, .b_bytes = 2,
-        .tile = tile,
-    };
+#define BF16_KERNEL(name, DTYPE, IS_BWD, REPACK)                                                   \
+    void dlm_cpu_##name(const struct dlm_cpu_call *call, int64_t item)                             \
+    {                                                                                              \
+        static const struct drive_engine engine = {                                                \
+            .max_rows = MAX_ROWS, .a_bytes = 2, .b_bytes = 2, .dtype = (DTYPE), .is_bwd = (IS_BWD),\
+            .repack = (REPACK), .tile = tile,                                                      \
+        };                                                                                         \
+        run_item(&engine, call, item);                                                             \
+    }
 
-    run_item(&engine, call, item);
-}
-
-void dlm_cpu_matmul_panel_bwd_bf16_amx(const struct dlm_cpu_call *call, int64_t item)
-{
-    static const struct drive_engine engine = {
-        .max_rows = MAX_ROWS, .a_bytes = 2, .w_bytes = 2, .b_bytes = 2, .is_bwd = true,
-        .repack = repack_transposed, .tile = tile,
-    };
-
-    run_item(&engine, call, item);
-}
+BF16_KERNEL(matmul_panel_fwd_bf16_amx, DLM_DTYPE_BF16, false, NULL)
+BF16_KERNEL(matmul_panel_bwd_bf16_amx, DLM_DTYPE_BF16, true, repack_transposed)
+BF16_KERNEL(matmul_panel_fwd_q8_0_amx, DLM_DTYPE_Q8_0, false, repack_quant_fwd)
+BF16_KERNEL(matmul_panel_bwd_q8_0_amx, DLM_DTYPE_Q8_0, true, repack_quant_bwd)
+BF16_KERNEL(matmul_panel_fwd_nf4_amx, DLM_DTYPE_NF4, false, repack_quant_fwd)
+BF16_KERNEL(matmul_panel_bwd_nf4_amx, DLM_DTYPE_NF4, true, repack_quant_bwd)
+BF16_KERNEL(matmul_panel_fwd_nf4_dq_amx, DLM_DTYPE_NF4_DQ, false, repack_quant_fwd)
+BF16_KERNEL(matmul_panel_bwd_nf4_dq_amx, DLM_DTYPE_NF4_DQ, true, repack_quant_bwd)

@@ -70,22 +70,21 @@ static void tile(uint32_t rows, const char *a, size_t stride, const char *b0, co
     tiles[rows](a, stride, b0, b1, depth, ahead, out);
 }
 
-void dlm_cpu_matmul_panel_fwd_bf16_avx512bf16(const struct dlm_cpu_call *call, int64_t item)
-{
-    static const struct drive_engine engine = {
-        .max_rows = 12, .a_bytes = 2, .w_bytes = 2, .b_bytes = 2,
-        .tile = tile,
-    };
+#define BF16_KERNEL(name, DTYPE, IS_BWD, REPACK)                                                   \
+    void dlm_cpu_##name(const struct dlm_cpu_call *call, int64_t item)                             \
+    {                                                                                              \
+        static const struct drive_engine engine = {                                                \
+            .max_rows = 12, .a_bytes = 2, .b_bytes = 2, .dtype = (DTYPE), .is_bwd = (IS_BWD),      \
+            .repack = (REPACK), .tile = tile,                                                      \
+        };                                                                                         \
+        drive_item(&engine, call, item);                                                           \
+    }
 
-    drive_item(&engine, call, item);
-}
-
-void dlm_cpu_matmul_panel_bwd_bf16_avx512bf16(const struct dlm_cpu_call *call, int64_t item)
-{
-    static const struct drive_engine engine = {
-        .max_rows = 12, .a_bytes = 2, .w_bytes = 2, .b_bytes = 2, .is_bwd = true,
-        .repack = repack_transposed, .tile = tile,
-    };
-
-    drive_item(&engine, call, item);
-}
+BF16_KERNEL(matmul_panel_fwd_bf16_avx512bf16, DLM_DTYPE_BF16, false, NULL)
+BF16_KERNEL(matmul_panel_bwd_bf16_avx512bf16, DLM_DTYPE_BF16, true, repack_transposed)
+BF16_KERNEL(matmul_panel_fwd_q8_0_avx512bf16, DLM_DTYPE_Q8_0, false, repack_quant_fwd)
+BF16_KERNEL(matmul_panel_bwd_q8_0_avx512bf16, DLM_DTYPE_Q8_0, true, repack_quant_bwd)
+BF16_KERNEL(matmul_panel_fwd_nf4_avx512bf16, DLM_DTYPE_NF4, false, repack_quant_fwd)
+BF16_KERNEL(matmul_panel_bwd_nf4_avx512bf16, DLM_DTYPE_NF4, true, repack_quant_bwd)
+BF16_KERNEL(matmul_panel_fwd_nf4_dq_avx512bf16, DLM_DTYPE_NF4_DQ, false, repack_quant_fwd)
+BF16_KERNEL(matmul_panel_bwd_nf4_dq_avx512bf16, DLM_DTYPE_NF4_DQ, true, repack_quant_bwd)

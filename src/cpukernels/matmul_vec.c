@@ -1,13 +1,6 @@
 /* matmul_panel_vec_*: y = x W^T for a few rows of x, as in decoding. Reads W once, at the speed of
  * memory: W is widened in registers, x stays f32 (rounded first where the policy asks for it). */
-#include "cpukernels/cpukernels.h"
-#include "cpukernels/matmul_widen.h"
-
-/* X(row) */
-#define ROWS_1(X) X(0)
-#define ROWS_2(X) ROWS_1(X) X(1)
-#define ROWS_3(X) ROWS_2(X) X(2)
-#define ROWS_4(X) ROWS_3(X) X(3)
+#include "cpukernels/matmul_vec.h"
 
 /* A function below goes through one panel, two vectors u and v of words at a time: with 16 lanes
  * two pairs of k (V_DEPTH further on), with fewer two parts of a row of the panel. Even and odd k
@@ -57,15 +50,15 @@
     static void vec_##type##_##rows(const float *x, size_t stride, const uint32_t *w,              \
                                     size_t depth, float *out)                                      \
     {                                                                                              \
-        ROWS_##rows(DECLARE_ROW)                                                                   \
+        DLM_VEC_ROWS_##rows(DECLARE_ROW)                                                           \
         for (size_t k = 0; k < depth; k += 2 + V_DEPTH) {                                          \
             LOAD(w, k, u_even, u_odd)                                                              \
             LOAD(w + V_LANES, k + V_DEPTH, v_even, v_odd)                                          \
             DLM_PREFETCH_L1(w + k * (words) + AHEAD_WORDS);                                        \
             DLM_PREFETCH_L1(w + (k + V_DEPTH) * (words) + AHEAD_WORDS);                            \
-            ROWS_##rows(STEP_ROW)                                                                  \
+            DLM_VEC_ROWS_##rows(STEP_ROW)                                                          \
         }                                                                                          \
-        ROWS_##rows(STORE_ROW)                                                                     \
+        DLM_VEC_ROWS_##rows(STORE_ROW)                                                             \
     }
 
 #define DEFINE_TYPE(type, words, LOAD)                                                             \
@@ -83,36 +76,15 @@ typedef void (*vec_fn)(const float *x, size_t stride, const uint32_t *w, size_t 
 DLM_INLINE void run_item(const struct dlm_cpu_call *call, int64_t item, const vec_fn fns[],
                          size_t w_bytes)
 {
-    const struct dlm_matmul_panel_params *p = call->params;
-    const size_t depth = (size_t)dlm_panel_padded_k(p->k);
-    const size_t panel_words = depth * DLM_PANEL_COLS * w_bytes / sizeof(uint32_t);
-    const uint32_t panels = (uint32_t)(dlm_panel_padded_n(p->n) / DLM_PANEL_COLS);
-    const uint32_t panel0 = (uint32_t)item * DLM_MATMUL_VEC_PANELS;
-    const uint32_t panel1 = DLM_MIN(panel0 + DLM_MATMUL_VEC_PANELS, panels);
-    const uint32_t *w = call->buffers[1];
-    float *x = call->scratch;
-    float tile[DLM_MATMUL_VEC_ROWS * DLM_MATMUL_TILE_COLS] DLM_ALIGNED(64);
-    struct dlm_tile_out out = {
-        .y = call->buffers[2], .y_stride = p->y_stride, .alpha = p->alpha,
-    };
-    uint32_t next = 3;
+    struct dlm_vec_item v;
 
-    if (p->flags & DLM_MATMUL_HAS_C) {
-        out.c = call->buffers[next++];
-        out.c_stride = p->c_stride;
-    }
-    if (p->flags & DLM_MATMUL_HAS_BIAS)
-        out.bias = call->buffers[next];
-    for (uint32_t r = 0; r < p->m; r++) {
-        const float *row = (const float *)call->buffers[0] + (size_t)r * p->x_stride;
-        dlm_round_row(x + r * depth, row, p->k, depth, p->round_x);
-    }
-    for (uint32_t panel = panel0; panel < panel1; panel++) {
-        const uint32_t col = panel * DLM_PANEL_COLS;
+    dlm_vec_start(&v, call, item);
+    const size_t panel_words = v.stride * DLM_PANEL_COLS * w_bytes / sizeof(uint32_t);
+    for (uint32_t panel = v.panel0; panel < v.panel1; panel++) {
+        const uint32_t *w = (const uint32_t *)call->buffers[1] + panel * panel_words;
         for (int i = 0; i < DLM_PANEL_COLS; i += DLM_TILE_LANES + V_LANES)
-            fns[p->m](x, depth, w + panel * panel_words + i, depth, tile + i);
-        dlm_tile_write(&out, tile, 0, p->m, col, DLM_MIN(p->n - col, (uint32_t)DLM_PANEL_COLS),
-                       true);
+            fns[v.p->m](v.x, v.stride, w + i, v.stride, v.tile + i);
+        dlm_vec_write(&v, panel);
     }
 }
 

@@ -2,6 +2,7 @@
 #ifndef DLM_CPUKERNELS_TABLE_H
 #define DLM_CPUKERNELS_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,7 @@ struct dlm_cpu_call {
     const void *params;
     int64_t num_items; /* of the dispatch: item is 0..num_items-1 */
     void *scratch; /* scratch_bytes of the dispatch, aligned to 64, private to the worker */
+    bool is_first; /* of this worker's items: to the later ones scratch is as it was left */
     uint32_t num_workers; /* items that run at a time: a hint for prefetching, never for results */
 };
 typedef void (*dlm_cpu_kernel_fn)(const struct dlm_cpu_call *call, int64_t item);

@@ -6,7 +6,8 @@
  *   matmul_panel_round   x rounded and laid out for fwd and bwd, once for all that read it
  *
  * Names end in W's type and, where there is one, the engine: fwd_bf16 and bwd_bf16 widen W and use
- * f32 FMA; fwd_bf16_avx512bf16 and fwd_bf16_amx round x to bf16. All sums are f32. The result
+ * f32 FMA; fwd_bf16_avx512bf16 and fwd_bf16_amx round x to bf16, and a quantised W's values too,
+ * which every other kernel takes in f32. All sums are f32. The result
  * depends on shapes and the kernel, never on the number of threads.
  *
  * Bindings: 0 x, 1 W (panels), 2 y (f32, row stride y_stride), then c (f32, row stride c_stride)
@@ -106,10 +107,12 @@ static inline uint32_t dlm_matmul_vec_items(const struct dlm_matmul_panel_params
     return dlm_matmul_div_up_(p->n, DLM_PANEL_COLS * DLM_MATMUL_VEC_PANELS);
 }
 
-/* vec: a padded copy of x. */
+/* vec: a padded copy of x, and scales of a panel of a quantised W. */
 static inline size_t dlm_matmul_vec_scratch(const struct dlm_matmul_panel_params *p)
 {
-    return (size_t)dlm_panel_padded_k(p->k) * sizeof(float) * DLM_MATMUL_VEC_ROWS;
+    const size_t row = (size_t)dlm_panel_padded_k(p->k) * sizeof(float);
+
+    return row * DLM_MATMUL_VEC_ROWS + row / 2;
 }
 
 /* matmul_panel_round: x[m, k] f32 (stride x_stride) to rows of elem_bytes 2 (bf16) or 4 (f32) with

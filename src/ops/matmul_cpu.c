@@ -19,7 +19,9 @@ enum panel_engine { ENGINE_F32, ENGINE_AVX512_BF16, ENGINE_AMX_BF16, NUM_ENGINES
 
 static enum panel_engine choose_engine(const struct dlm_lowering *l, bool is_vec)
 {
-    if (is_vec || l->inputs[B].dtype != DLM_DTYPE_BF16 ||
+    const enum dlm_dtype b = l->inputs[B].dtype;
+
+    if (is_vec || (b != DLM_DTYPE_BF16 && !dlm_dtype_is_quant(b)) ||
         l->attrs->matmul.round != DLM_DTYPE_BF16)
         return ENGINE_F32;
     if (l->caps->bits & DLM_CAP_AMX_BF16)

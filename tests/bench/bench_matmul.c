@@ -23,6 +23,9 @@ static const struct {
 
 static const uint32_t rows[] = {16, 64, 256, 320, 512};
 
+static const enum dlm_dtype types[] = {DLM_DTYPE_BF16, DLM_DTYPE_F32, DLM_DTYPE_F16,
+                                       DLM_DTYPE_Q8_0, DLM_DTYPE_NF4, DLM_DTYPE_NF4_DQ};
+
 struct options {
     int threads, reps, copies_mb;
     bool use_cpu_time;
@@ -177,9 +180,13 @@ static bool is_wanted(const struct bench *b, const char *kernel)
            dlm_device_has_kernel(b->device, kernel);
 }
 
-static void bench_products(struct bench *b, const char *kernel, enum dlm_dtype dtype, bool is_bwd,
-                           bool is_vdp)
+static void bench_engine(struct bench *b, const char *engine, enum dlm_dtype dtype, bool is_bwd)
 {
+    const bool is_vdp = *engine;
+    char kernel[64];
+
+    snprintf(kernel, sizeof(kernel), "matmul_panel_%s_%s%s", is_bwd ? "bwd" : "fwd",
+             dlm_dtype_name(dtype), engine);
     if (!is_wanted(b, kernel))
         return;
     printf("%s: GFLOP/s best (median), %% of the %s peak\n", kernel, is_vdp ? "vdpbf16ps" : "FMA");
@@ -204,11 +211,22 @@ static void bench_products(struct bench *b, const char *kernel, enum dlm_dtype d
     }
 }
 
-static void bench_vec(struct bench *b, const char *kernel, enum dlm_dtype dtype)
+static void bench_products(struct bench *b, enum dlm_dtype dtype)
 {
+    static const char *const engines[] = {"_avx512bf16", "_amx", ""};
+
+    for (size_t i = 0; i < 2 * DLM_ARRAY_LEN(engines); i++)
+        bench_engine(b, engines[i / 2], dtype, i % 2);
+}
+
+static void bench_vec(struct bench *b, enum dlm_dtype dtype)
+{
+    char kernel[64];
+
+    snprintf(kernel, sizeof(kernel), "matmul_panel_vec_%s", dlm_dtype_name(dtype));
     if (!is_wanted(b, kernel))
         return;
-    printf("%s: GB/s best (median), ratio to a plain read\n", kernel);
+    printf("%s: us best, GB/s, ratio to a plain read (median)\n", kernel);
     for (size_t s = 0; s < DLM_ARRAY_LEN(shapes); s++) {
         printf("  %5u,%5u", shapes[s].n, shapes[s].k);
         for (uint32_t m = 1; m <= DLM_MATMUL_VEC_ROWS; m++) {
@@ -218,8 +236,8 @@ static void bench_vec(struct bench *b, const char *kernel, enum dlm_dtype dtype)
             const double bytes = (double)dlm_panel_bytes(dtype, p.n, p.k) / 1e9;
             const struct result r = bench_kernel(b, kernel, dtype, p, false, true);
             probe_memory(b);
-            printf(" | m %u: %5.1f %.2f (%.2f)", m, bytes / r.best, bytes / r.best / b->read,
-                   bytes / r.median / b->read);
+            printf(" | m %u: %5.0f %5.1f %.2f (%.2f)", m, 1e6 * r.best, bytes / r.best,
+                   bytes / r.best / b->read, bytes / r.median / b->read);
             fflush(stdout);
         }
         printf("\n");
@@ -352,18 +370,10 @@ int main(int argc, char **argv)
     probe_memory(&b);
     printf("%s, %s, %u threads: vdpbf16ps %.0f GFLOP/s, FMA %.0f GFLOP/s, read %.1f GB/s\n",
            caps->info.name, caps->info.driver, (unsigned)caps->num_units, b.vdp, b.fma, b.read);
-    bench_products(&b, "matmul_panel_fwd_bf16_avx512bf16", DLM_DTYPE_BF16, false, true);
-    bench_products(&b, "matmul_panel_bwd_bf16_avx512bf16", DLM_DTYPE_BF16, true, true);
-    bench_products(&b, "matmul_panel_fwd_bf16_amx", DLM_DTYPE_BF16, false, true);
-    bench_products(&b, "matmul_panel_bwd_bf16_amx", DLM_DTYPE_BF16, true, true);
-    bench_products(&b, "matmul_panel_fwd_bf16", DLM_DTYPE_BF16, false, false);
-    bench_products(&b, "matmul_panel_bwd_bf16", DLM_DTYPE_BF16, true, false);
-    bench_products(&b, "matmul_panel_fwd_f32", DLM_DTYPE_F32, false, false);
-    bench_products(&b, "matmul_panel_bwd_f32", DLM_DTYPE_F32, true, false);
-    bench_products(&b, "matmul_panel_fwd_f16", DLM_DTYPE_F16, false, false);
-    bench_vec(&b, "matmul_panel_vec_bf16", DLM_DTYPE_BF16);
-    bench_vec(&b, "matmul_panel_vec_f32", DLM_DTYPE_F32);
-    bench_vec(&b, "matmul_panel_vec_f16", DLM_DTYPE_F16);
+    for (size_t t = 0; t < DLM_ARRAY_LEN(types); t++)
+        bench_products(&b, types[t]);
+    for (size_t t = 0; t < DLM_ARRAY_LEN(types); t++)
+        bench_vec(&b, types[t]);
     bench_round(&b);
     bench_general(&b);
     dlm_device_destroy(&b.device);

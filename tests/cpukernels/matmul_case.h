@@ -2,7 +2,7 @@
 #ifndef DLM_TESTS_CPUKERNELS_MATMUL_CASE_H
 #define DLM_TESTS_CPUKERNELS_MATMUL_CASE_H
 
-#include "base/dtype.h"
+#include "base/quant.h"
 #include "base/rng.h"
 #include "base/scalar.h"
 #include "kernels/matmul_panel.h"
@@ -22,6 +22,7 @@ struct matmul_case {
     uint32_t zero, num_zero; /* x's rows of zeros, and one behind but for its last element */
     float alpha;
     uint32_t round_x;
+    bool rounds_w; /* to bf16, as an engine does with a quantised w */
 };
 
 /* The operands of a case for one direction and one type of W, and the f64 result. */
@@ -33,7 +34,8 @@ struct matmul_data {
     uint32_t x_stride, y_stride, c_stride;
     size_t y_len;  /* elements with guards */
     float *x, *c, *bias;
-    void *w;       /* row-major [n, k] */
+    void *w;       /* row-major [n, k], or base/quant.h's form */
+    float *values; /* what w stands for */
     void *panels;
     size_t panel_bytes;
     double *want;  /* [m][cols] */
@@ -55,13 +57,54 @@ static inline float case_random(struct dlm_rng *rng)
     return 2.0f * dlm_rng_uniform(rng) - 1.0f;
 }
 
+/* Makes w and its panels of values, and values what they are after rounding. */
+static inline void case_fill_w(struct matmul_data *d)
+{
+    const uint32_t n = d->shape.n, k = d->shape.k;
+    const size_t len = (size_t)n * k;
+
+    d->w = case_alloc(dlm_dtype_size(d->dtype, (int64_t)len) + 4 * len / 64); /* room for nf4 */
+    d->panel_bytes = dlm_panel_bytes(d->dtype, n, k);
+    d->panels = aligned_alloc(64, (d->panel_bytes + 63) / 64 * 64);
+    if (!d->panels)
+        exit(1);
+    memset(d->panels, 0xff, d->panel_bytes); /* NaN: packing must write everything */
+    if (!dlm_dtype_is_quant(d->dtype)) {
+        CHECK(dlm_dtype_from_f32(d->dtype, d->values, d->w, len));
+        CHECK(dlm_dtype_to_f32(d->dtype, d->w, d->values, len));
+        for (uint32_t n0 = 0; n0 < n; n0 += 48)
+            dlm_panel_pack_rows(d->dtype, d->panels,
+                                (char *)d->w + dlm_dtype_size(d->dtype, (int64_t)n0 * k), n0,
+                                (int64_t)n0 + 48, n, k);
+        return;
+    }
+    const struct dlm_quant_layout l = dlm_quant_layout(d->dtype, (int64_t)len);
+    uint8_t *codes = d->w, *scales = codes + l.scales;
+    float *wide = case_alloc((size_t)l.blocks * sizeof(*wide));
+    CHECK(dlm_quantize(d->dtype, d->values, (int64_t)len, codes,
+                       d->dtype == DLM_DTYPE_NF4_DQ ? (void *)wide : scales));
+    if (d->dtype == DLM_DTYPE_NF4_DQ) {
+        const float offset = dlm_quantize_offset(wide, l.blocks);
+        float *nested = (float *)(void *)(codes + l.nested);
+        dlm_quantize_absmax(wide, l.blocks, offset, scales, nested);
+        dlm_panel_pack_nested(d->panels, nested, n, k);
+    }
+    dlm_dequantize(d->dtype, d->w, (int64_t)len, 0, (int64_t)len, d->values);
+    for (uint32_t n0 = 0; n0 < n; n0 += 48) {
+        const struct dlm_quant_layout before = dlm_quant_layout(d->dtype, (int64_t)n0 * k);
+        const size_t each = d->dtype == DLM_DTYPE_NF4 ? 4 : d->dtype == DLM_DTYPE_Q8_0 ? 2 : 1;
+        dlm_panel_pack_quant(d->dtype, d->panels, codes + before.scales,
+                             scales + (size_t)before.blocks * each, n0, (int64_t)n0 + 48, n, k);
+    }
+    free(wide);
+}
+
+/* An element of w as the engine multiplies it. */
 static inline float case_w(const struct matmul_data *d, size_t at)
 {
-    float out = 0.0f;
+    const float value = d->values[at];
 
-    CHECK(dlm_dtype_to_f32(d->dtype, (const char *)d->w + at * dlm_dtype_size(d->dtype, 1), &out,
-                           1));
-    return out;
+    return d->shape.rounds_w ? dlm_bf16_to_f32(dlm_f32_to_bf16(value)) : value;
 }
 
 static inline float case_round(float x, uint32_t round_x)
@@ -133,22 +176,10 @@ static inline struct matmul_data *case_create(const struct matmul_case *shape, b
         for (uint32_t i = 0; i < d->cols; i++)
             d->bias[i] = case_random(&rng);
     }
-    const size_t w_len = (size_t)shape->n * shape->k;
-    const size_t elem = dlm_dtype_size(dtype, 1);
-    d->w = case_alloc(w_len * elem);
-    for (size_t i = 0; i < w_len; i++) {
-        const float value = case_random(&rng);
-        CHECK(dlm_dtype_from_f32(dtype, &value, (char *)d->w + i * elem, 1));
-    }
-    d->panel_bytes = dlm_panel_bytes(dtype, shape->n, shape->k);
-    d->panels = aligned_alloc(64, (d->panel_bytes + 63) / 64 * 64);
-    if (!d->panels)
-        exit(1);
-    memset(d->panels, 0xff, d->panel_bytes); /* NaN: packing must write everything */
-    for (uint32_t n0 = 0; n0 < shape->n; n0 += 48) {
-        dlm_panel_pack_rows(dtype, d->panels, (const char *)d->w + (size_t)n0 * shape->k * elem, n0,
-                            (int64_t)n0 + 48, shape->n, shape->k);
-    }
+    d->values = case_alloc((size_t)shape->n * shape->k * sizeof(float));
+    for (size_t i = 0; i < (size_t)shape->n * shape->k; i++)
+        d->values[i] = case_random(&rng) * (float)(1 + i / 64 % 7); /* scales differ */
+    case_fill_w(d);
     d->want = case_alloc((size_t)shape->m * d->cols * sizeof(double));
     d->scale = case_alloc((size_t)shape->m * d->cols * sizeof(double));
     case_reference(d);
@@ -161,6 +192,7 @@ static inline void case_destroy(struct matmul_data *d)
     free(d->c);
     free(d->bias);
     free(d->w);
+    free(d->values);
     free(d->panels);
     free(d->want);
     free(d->scale);

@@ -82,8 +82,14 @@ static void emulated_config(const void *config)
 #define _tile_dpbf16ps(c, a, b) emulated_dp(c, a, b)
 
 /* the kernels under other names: the library has them too */
-#define dlm_cpu_matmul_panel_fwd_bf16_amx emulated_fwd
-#define dlm_cpu_matmul_panel_bwd_bf16_amx emulated_bwd
+#define dlm_cpu_matmul_panel_fwd_bf16_amx emulated_fwd_bf16
+#define dlm_cpu_matmul_panel_bwd_bf16_amx emulated_bwd_bf16
+#define dlm_cpu_matmul_panel_fwd_q8_0_amx emulated_fwd_q8_0
+#define dlm_cpu_matmul_panel_bwd_q8_0_amx emulated_bwd_q8_0
+#define dlm_cpu_matmul_panel_fwd_nf4_amx emulated_fwd_nf4
+#define dlm_cpu_matmul_panel_bwd_nf4_amx emulated_bwd_nf4
+#define dlm_cpu_matmul_panel_fwd_nf4_dq_amx emulated_fwd_nf4_dq
+#define dlm_cpu_matmul_panel_bwd_nf4_dq_amx emulated_bwd_nf4_dq
 #include "cpukernels/matmul_panel_amx.c"
 
 #include "matmul_case.h"
@@ -101,13 +107,27 @@ static const struct matmul_case cases[] = {
     {.m = 300, .n = 40, .k = 64, .alpha = 1.0f},
 };
 
-static void check_direction(const struct matmul_case *shape, bool is_bwd)
+static const struct {
+    enum dlm_dtype dtype;
+    dlm_cpu_kernel_fn run[2]; /* fwd, bwd */
+} kernels[] = {
+    {DLM_DTYPE_BF16, {emulated_fwd_bf16, emulated_bwd_bf16}},
+    {DLM_DTYPE_Q8_0, {emulated_fwd_q8_0, emulated_bwd_q8_0}},
+    {DLM_DTYPE_NF4, {emulated_fwd_nf4, emulated_bwd_nf4}},
+    {DLM_DTYPE_NF4_DQ, {emulated_fwd_nf4_dq, emulated_bwd_nf4_dq}},
+};
+
+static void check_direction(const struct matmul_case *shape, bool is_bwd, enum dlm_dtype dtype,
+                            dlm_cpu_kernel_fn run)
 {
     struct matmul_case plain = *shape;
+    const uint32_t block = (uint32_t)dlm_panel_block(dtype); /* at most 64 */
 
     plain.round_x = DLM_MATMUL_ROUND_BF16;
     plain.has_bias = shape->has_bias && !is_bwd;
-    struct matmul_data *d = case_create(&plain, is_bwd, DLM_DTYPE_BF16);
+    plain.k = (plain.k + block - 1) / block * block;
+    plain.rounds_w = dlm_dtype_is_quant(dtype);
+    struct matmul_data *d = case_create(&plain, is_bwd, dtype);
     const struct dlm_matmul_panel_params p = case_params(d);
     uint32_t *y = case_alloc(d->y_len * sizeof(*y));
     const size_t round_bytes = dlm_matmul_round_bytes(p.m, d->depth, 2);
@@ -137,12 +157,8 @@ static void check_direction(const struct matmul_case *shape, bool is_bwd)
         .buffers = buffers, .params = &p, .num_items = items, .scratch = scratch,
         .num_workers = 1,
     };
-    for (uint32_t item = 0; item < items; item++) {
-        if (is_bwd)
-            emulated_bwd(&call, item);
-        else
-            emulated_fwd(&call, item);
-    }
+    for (uint32_t item = 0; item < items; item++)
+        run(&call, item);
     case_check_y(d, (const float *)(const void *)y, TOLERANCE, is_bwd ? "bwd" : "fwd");
     free(scratch);
     free(rounded);
@@ -157,7 +173,8 @@ int main(void)
         return check_summary();
     }
     check_case("emulated tiles");
-    for (size_t i = 0; i < DLM_ARRAY_LEN(cases) * 2; i++)
-        check_direction(&cases[i / 2], i & 1);
+    for (size_t t = 0; t < DLM_ARRAY_LEN(kernels); t++)
+        for (size_t i = 0; i < DLM_ARRAY_LEN(cases) * 2; i++)
+            check_direction(&cases[i / 2], i & 1, kernels[t].dtype, kernels[t].run[i & 1]);
     return check_summary();
 }

@@ -169,12 +169,14 @@ static void check_case_on(struct machine machines[], const struct matmul_case *s
                           enum dlm_dtype dtype)
 {
     static const char *const engines[] = {"", "_avx512bf16", "_amx"};
+    const uint32_t block = (uint32_t)dlm_panel_block(dtype); /* at most 64 */
     struct matmul_case plain = *shape;
     char kernel[64];
 
     if (is_bwd)
         plain.has_bias = false;
     plain.round_x = (shape->m + (uint32_t)dtype) % 3; /* every mode somewhere */
+    plain.k = (plain.k + block - 1) / block * block;
     struct matmul_data *d = case_create(&plain, is_bwd, dtype);
     snprintf(kernel, sizeof(kernel), "matmul_panel_%s_%s", is_bwd ? "bwd" : "fwd",
              dlm_dtype_name(dtype));
@@ -183,13 +185,14 @@ static void check_case_on(struct machine machines[], const struct matmul_case *s
     if (!is_bwd && shape->m <= DLM_MATMUL_VEC_ROWS)
         check_kernel(machines, d, kernel, true);
     case_destroy(d);
-    if (dtype != DLM_DTYPE_BF16)
+    if (dtype == DLM_DTYPE_F32 || dtype == DLM_DTYPE_F16)
         return;
     plain.round_x = DLM_MATMUL_ROUND_BF16;
+    plain.rounds_w = dlm_dtype_is_quant(dtype);
     d = case_create(&plain, is_bwd, dtype);
     for (size_t e = 1; e < DLM_ARRAY_LEN(engines); e++) {
-        snprintf(kernel, sizeof(kernel), "matmul_panel_%s_bf16%s", is_bwd ? "bwd" : "fwd",
-                 engines[e]);
+        snprintf(kernel, sizeof(kernel), "matmul_panel_%s_%s%s", is_bwd ? "bwd" : "fwd",
+                 dlm_dtype_name(dtype), engines[e]);
         if (!dlm_device_has_kernel(machines[0].device, kernel))
             continue;
         check_kernel(machines, d, kernel, false);
@@ -199,7 +202,8 @@ static void check_case_on(struct machine machines[], const struct matmul_case *s
 
 static void check_isa(const struct test_isa *isa, uint32_t *seen)
 {
-    static const enum dlm_dtype dtypes[] = {DLM_DTYPE_F32, DLM_DTYPE_BF16, DLM_DTYPE_F16};
+    static const enum dlm_dtype dtypes[] = {DLM_DTYPE_F32,  DLM_DTYPE_BF16, DLM_DTYPE_F16,
+                                            DLM_DTYPE_Q8_0, DLM_DTYPE_NF4,  DLM_DTYPE_NF4_DQ};
     struct machine machines[MAX_THREADS];
     bool ok = true;
 
@@ -213,8 +217,13 @@ static void check_isa(const struct test_isa *isa, uint32_t *seen)
         check_state_.open = false; /* nothing was checked */
         check_skip(isa->name, "this machine does not have it");
     } else {
-        for (size_t i = 0; i < DLM_ARRAY_LEN(cases) * DLM_ARRAY_LEN(dtypes) * 2; i++)
-            check_case_on(machines, &cases[i / 6], i % 2, dtypes[i / 2 % 3]);
+        for (size_t i = 0; i < DLM_ARRAY_LEN(cases) * DLM_ARRAY_LEN(dtypes) * 2; i++) {
+            const struct matmul_case *shape = &cases[i / 2 / DLM_ARRAY_LEN(dtypes)];
+            const enum dlm_dtype dtype = dtypes[i / 2 % DLM_ARRAY_LEN(dtypes)];
+            /* but for its scales, nf4 is nf4_dq: small cases show them */
+            if (dtype != DLM_DTYPE_NF4 || (size_t)shape->m * shape->n * shape->k < 1000000)
+                check_case_on(machines, shape, i % 2, dtype);
+        }
     }
     *seen = bits;
     for (int t = 0; t < MAX_THREADS; t++)
@@ -241,13 +250,58 @@ static void test_panels(void)
         dlm_panel_unpack_rows(dtypes[t], d->panels, back, 19, 37, 71);
         CHECK(!memcmp(back, (char *)d->w + 19 * 71 * elem, 18 * 71 * elem));
         for (uint32_t n = 0; n < 53; n++) {
-            dlm_panel_row_to_f32(dtypes[t], d->panels, n, 71, row);
+            dlm_panel_row_to_f32(dtypes[t], d->panels, n, 53, 71, row);
             for (uint32_t k = 0; k < 71; k++)
                 same = same && row[k] == case_w(d, n * 71 + k);
         }
         CHECK(same);
         free(back);
         case_destroy(d);
+    }
+}
+
+/* Quantised weights come back as they were, row by row, through every kernel that does not round:
+ * a column of the unit matrix picks each value. */
+static void test_quant_values(void)
+{
+    static const enum dlm_dtype dtypes[] = {DLM_DTYPE_Q8_0, DLM_DTYPE_NF4, DLM_DTYPE_NF4_DQ};
+    const uint32_t n = 70, k = 320; /* scales of nf4_dq in two groups */
+    const struct matmul_case shape = {.m = 1, .n = n, .k = k, .alpha = 1.0f};
+    char kernel[2][64];
+    float row[320];
+
+    check_case("quantised values are exact");
+    CHECK(dlm_panel_bytes(DLM_DTYPE_NF4, 17, 64) == 2 * (512 + 64));
+    CHECK(dlm_panel_bytes(DLM_DTYPE_NF4_DQ, 17, 64) == 2 * (512 + 64) + 8);
+    CHECK(dlm_panel_bytes(DLM_DTYPE_Q8_0, 17, 32) == 2 * (512 + 64));
+    CHECK(dlm_panel_bytes(DLM_DTYPE_NF4, 17, 96) == 0);
+    for (size_t i = 0; i < 3 * DLM_ARRAY_LEN(dtypes); i++) {
+        const enum dlm_dtype dtype = dtypes[i % 3];
+        struct machine machine;
+        struct matmul_data *d = case_create(&shape, false, dtype);
+        float *y = case_alloc(d->y_len * sizeof(float));
+        bool same = true;
+        if (!CHECK(machine_open(&machine, &isas[i / 3], 1)))
+            exit(1);
+        snprintf(kernel[0], sizeof(kernel[0]), "matmul_panel_fwd_%s", dlm_dtype_name(dtype));
+        snprintf(kernel[1], sizeof(kernel[1]), "matmul_panel_vec_%s", dlm_dtype_name(dtype));
+        for (uint32_t col = 0; col < k; col += 3) {
+            memset(d->x, 0, k * sizeof(float));
+            d->x[col] = 1.0f;
+            for (int is_vec = 0; is_vec < 2; is_vec++) {
+                run_case(&machine, d, kernel[is_vec], is_vec, y);
+                for (uint32_t r = 0; r < n; r++)
+                    same = same && y[r] == d->values[r * k + col];
+            }
+        }
+        for (uint32_t r = 0; r < n; r++) {
+            dlm_panel_row_to_f32(dtype, d->panels, r, n, k, row);
+            same = same && !memcmp(row, d->values + (size_t)r * k, sizeof(row));
+        }
+        CHECK(same);
+        free(y);
+        case_destroy(d);
+        machine_close(&machine);
     }
 }
 
@@ -321,6 +375,7 @@ int main(void)
     test_panels();
     for (size_t i = 0; i < DLM_ARRAY_LEN(isas); i++)
         check_isa(&isas[i], &seen);
+    test_quant_values();
     test_all_halves();
     test_zeros();
     return check_summary();

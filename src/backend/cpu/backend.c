@@ -19,7 +19,7 @@ static void close_device(struct dlm_device *device)
     struct dlm_cpu_device *cpu = (struct dlm_cpu_device *)device;
 
     dlm_cpu_scratch_free(cpu);
-    dlm_free(cpu->scratch);
+    dlm_free(cpu->workers);
     dlm_free(cpu);
 }
 
@@ -37,8 +37,8 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
     if (!cpu->pool)
         goto done;
     dlm_cpu_device_describe(cpu, params->hide_caps);
-    cpu->scratch = dlm_alloc_array(ctx, (size_t)cpu->num_workers, sizeof(*cpu->scratch));
-    if (!cpu->scratch)
+    cpu->workers = dlm_alloc_array(ctx, (size_t)cpu->num_workers, sizeof(*cpu->workers));
+    if (!cpu->workers)
         goto done;
     *out = &cpu->base;
     cpu = NULL;

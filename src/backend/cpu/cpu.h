@@ -5,11 +5,19 @@
 #include "backend/backend_impl.h"
 #include "cpukernels/table.h"
 
+/* What belongs to one worker; 64 bytes, so that workers do not write to the same line. */
+struct dlm_cpu_worker {
+    void *scratch;   /* scratch_bytes of the device */
+    uint64_t serial; /* of the call that it ran an item of last */
+    char padding[48];
+};
+
 struct dlm_cpu_device {
     struct dlm_device base;
     const struct dlm_cpu_kernel *kernels; /* the table in use, ends with a NULL name */
     struct dlm_pool *pool;                /* the context's */
-    void **scratch;                       /* [num_workers], each scratch_bytes */
+    struct dlm_cpu_worker *workers;       /* [num_workers] */
+    uint64_t serial;                      /* of the last call that ran */
     size_t scratch_bytes;                 /* grows with the recordings, never shrinks */
     int num_workers;
 };

@@ -26,15 +26,16 @@ struct cpu_recording {
 struct job {
     struct dlm_ctx *ctx;
     const struct prepared_call *call;
-    void *const *scratch;
+    struct dlm_cpu_worker *workers;
+    uint64_t serial; /* of the call */
     int num_workers;
 };
 
 void dlm_cpu_scratch_free(struct dlm_cpu_device *device)
 {
-    for (int i = 0; device->scratch && i < device->num_workers; i++) {
-        dlm_cpu_pages_free(device->scratch[i], device->scratch_bytes);
-        device->scratch[i] = NULL;
+    for (int i = 0; device->workers && i < device->num_workers; i++) {
+        dlm_cpu_pages_free(device->workers[i].scratch, device->scratch_bytes);
+        device->workers[i].scratch = NULL;
     }
     device->scratch_bytes = 0;
 }
@@ -47,8 +48,8 @@ static enum dlm_status reserve_scratch(struct dlm_cpu_device *device, size_t byt
     dlm_cpu_scratch_free(device);
     device->scratch_bytes = bytes;
     for (int i = 0; i < device->num_workers; i++) {
-        device->scratch[i] = dlm_cpu_pages_alloc(bytes);
-        if (device->scratch[i])
+        device->workers[i].scratch = dlm_cpu_pages_alloc(bytes);
+        if (device->workers[i].scratch)
             continue;
         dlm_cpu_scratch_free(device);
         return dlm_fail(device->base.ctx, DLM_ERR_MEMORY,
@@ -127,6 +128,7 @@ static void run_item(void *user, int64_t item, int worker)
 {
     const struct job *job = user;
     const struct prepared_call *p = job->call;
+    struct dlm_cpu_worker *w = &job->workers[worker];
 
     if (dlm_ctx_is_cancelled(job->ctx)) /* one call may take minutes */
         return;
@@ -134,10 +136,12 @@ static void run_item(void *user, int64_t item, int worker)
         .buffers = p->buffers,
         .params = p->params,
         .num_items = p->all_items,
-        .scratch = job->scratch[worker],
+        .scratch = w->scratch,
+        .is_first = w->serial != job->serial,
         .num_workers = (uint32_t)job->num_workers, /* at least 1 */
     };
 
+    w->serial = job->serial;
     p->run(&call, p->first + item);
 }
 
@@ -146,7 +150,8 @@ static enum dlm_status run_call(struct dlm_cpu_device *device, const struct prep
     struct job job = {
         .ctx = device->base.ctx,
         .call = call,
-        .scratch = device->scratch,
+        .workers = device->workers,
+        .serial = ++device->serial,
         .num_workers = device->num_workers,
     };
 
