@@ -29,14 +29,43 @@
 #define DLM_STORE_BF16(p, i, v) ((p)[i] = (ushort)dlm_f32_to_bf16(v))
 #define DLM_STORE_F16(p, i, v) vstore_half_rte(v, i, (__global half *)(p))
 
-/* Sum (maximum) of v over the 64 lanes of a work-group, in every lane; the order is fixed. tree:
- * 64 floats of local memory. Every lane must come here. */
-DLM_INLINE float dlm_group_sum(float v, __local float *tree)
+/* Elements i..i+3 (i a multiple of 4) of the len of x, `rest` for those past the end; and written.
+ * A row whose length and start are multiples of 4 takes 16 bytes at a time. */
+#define DLM_HAS_QUADS(x, len) ((((uintptr_t)(x) >> 2 | (len)) & 3u) == 0u)
+DLM_INLINE float4 dlm_quad_at(__global const float *x, uint i, uint len, float rest)
+{
+    if (DLM_HAS_QUADS(x, len))
+        return *(__global const float4 *)(x + i);
+    return (float4)(x[i], i + 1u < len ? x[i + 1u] : rest, i + 2u < len ? x[i + 2u] : rest,
+                    i + 3u < len ? x[i + 3u] : rest);
+}
+
+DLM_INLINE void dlm_quad_put(__global float *x, uint i, uint len, float4 v)
+{
+    if (DLM_HAS_QUADS(x, len)) {
+        *(__global float4 *)(x + i) = v;
+        return;
+    }
+    x[i] = v.x;
+    if (i + 1u < len)
+        x[i + 1u] = v.y;
+    if (i + 2u < len)
+        x[i + 2u] = v.z;
+    if (i + 3u < len)
+        x[i + 3u] = v.w;
+}
+
+#define DLM_QUAD_SUM(v) ((v.x + v.y) + (v.z + v.w))
+#define DLM_QUAD_MAX(v) fmax(fmax(v.x, v.y), fmax(v.z, v.w))
+
+/* Sum (maximum) of v over the lanes of a work-group, a power of two, in every lane; the order is
+ * fixed. tree: as many floats of local memory. Every lane must come here. */
+DLM_INLINE float dlm_lanes_sum(float v, __local float *tree, uint lanes)
 {
     const uint lane = DLM_LOCAL_ID();
     barrier(CLK_LOCAL_MEM_FENCE);
     tree[lane] = v;
-    for (uint half_len = 32u; half_len > 0u; half_len >>= 1) {
+    for (uint half_len = lanes / 2u; half_len > 0u; half_len >>= 1) {
         barrier(CLK_LOCAL_MEM_FENCE);
         if (lane < half_len)
             tree[lane] += tree[lane + half_len];
@@ -45,12 +74,12 @@ DLM_INLINE float dlm_group_sum(float v, __local float *tree)
     return tree[0];
 }
 
-DLM_INLINE float dlm_group_max(float v, __local float *tree)
+DLM_INLINE float dlm_lanes_max(float v, __local float *tree, uint lanes)
 {
     const uint lane = DLM_LOCAL_ID();
     barrier(CLK_LOCAL_MEM_FENCE);
     tree[lane] = v;
-    for (uint half_len = 32u; half_len > 0u; half_len >>= 1) {
+    for (uint half_len = lanes / 2u; half_len > 0u; half_len >>= 1) {
         barrier(CLK_LOCAL_MEM_FENCE);
         if (lane < half_len)
             tree[lane] = fmax(tree[lane], tree[lane + half_len]);
@@ -58,6 +87,9 @@ DLM_INLINE float dlm_group_max(float v, __local float *tree)
     barrier(CLK_LOCAL_MEM_FENCE);
     return tree[0];
 }
+
+#define dlm_group_sum(v, tree) dlm_lanes_sum(v, tree, 64u)
+#define dlm_group_max(v, tree) dlm_lanes_max(v, tree, 64u)
 
 /* What a lane of an elementwise kernel takes at once: DLM_WIDTH floats, which the host sets: 4 (16
  * bytes) where lanes share a vector unit, as many as fit a register where each has one. */

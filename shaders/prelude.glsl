@@ -34,17 +34,59 @@
 #define DLM_PACK_BF16(lo, hi) (dlm_f32_to_bf16(lo) | (dlm_f32_to_bf16(hi) << 16))
 #define DLM_PACK_F16(lo, hi) (dlm_f32_to_f16(lo) | (dlm_f32_to_f16(hi) << 16))
 
-/* Sum (maximum) of v over the 64 lanes of a work-group, in every lane; the order is fixed. Every
- * lane must come here. A shader that wants them defines DLM_GROUP_REDUCE before the include. */
+/* Rows of f32 at binding n, read and written in quads: NAME_at() gives elements i..i+3 (i a
+ * multiple of 4) of the len that begin at `first`, and `rest` for those past the end; NAME_put()
+ * writes them. A row whose length and start are multiples of 4 takes 16 bytes at a time. NAME is
+ * the array. */
+#define DLM_QUADS_AT(n, name, access)                                                              \
+    layout(std430, set = 0, binding = n) access buffer DlmBuffer##n { float name[]; };             \
+    layout(std430, set = 0, binding = n) access buffer DlmQuads##n { vec4 name##_quads[]; };
+#define DLM_IN_QUADS(n, name)                                                                      \
+    DLM_QUADS_AT(n, name, readonly)                                                                \
+    vec4 name##_at(uint first, uint i, uint len, float rest)                                       \
+    {                                                                                              \
+        if (((first | len) & 3u) == 0u)                                                            \
+            return name##_quads[(first + i) >> 2];                                                 \
+        const uint at = first + i, last = first + len - 1u;                                        \
+        const vec4 v = vec4(name[at], name[min(at + 1u, last)], name[min(at + 2u, last)],          \
+                            name[min(at + 3u, last)]);                                             \
+        return mix(vec4(rest), v, lessThanEqual(uvec4(at) + uvec4(0, 1, 2, 3), uvec4(last)));      \
+    }
+#define DLM_OUT_QUADS(n, name)                                                                     \
+    DLM_QUADS_AT(n, name, )                                                                        \
+    void name##_put(uint first, uint i, uint len, vec4 v)                                          \
+    {                                                                                              \
+        if (((first | len) & 3u) == 0u) {                                                          \
+            name##_quads[(first + i) >> 2] = v;                                                    \
+            return;                                                                                \
+        }                                                                                          \
+        name[first + i] = v.x;                                                                     \
+        if (i + 1u < len)                                                                          \
+            name[first + i + 1u] = v.y;                                                            \
+        if (i + 2u < len)                                                                          \
+            name[first + i + 2u] = v.z;                                                            \
+        if (i + 3u < len)                                                                          \
+            name[first + i + 3u] = v.w;                                                            \
+    }
+#define DLM_QUAD_SUM(v) ((v.x + v.y) + (v.z + v.w))
+#define DLM_QUAD_MAX(v) max(max(v.x, v.y), max(v.z, v.w))
+
+/* Lanes of a work-group; a shader that has others defines it before the include. */
+#ifndef DLM_LANES
+#define DLM_LANES 64u
+#endif
+
+/* Sum (maximum) of v over the lanes of a work-group, in every lane; the order is fixed. Every lane
+ * must come here. A shader that wants them defines DLM_GROUP_REDUCE before the include. */
 #ifdef DLM_GROUP_REDUCE
-shared float dlm_tree[64];
+shared float dlm_tree[DLM_LANES];
 
 float dlm_group_sum(float v)
 {
     const uint lane = DLM_LOCAL_ID();
     barrier();
     dlm_tree[lane] = v;
-    for (uint half_len = 32u; half_len > 0u; half_len >>= 1) {
+    for (uint half_len = DLM_LANES / 2u; half_len > 0u; half_len >>= 1) {
         barrier();
         if (lane < half_len)
             dlm_tree[lane] += dlm_tree[lane + half_len];
@@ -58,7 +100,7 @@ float dlm_group_max(float v)
     const uint lane = DLM_LOCAL_ID();
     barrier();
     dlm_tree[lane] = v;
-    for (uint half_len = 32u; half_len > 0u; half_len >>= 1) {
+    for (uint half_len = DLM_LANES / 2u; half_len > 0u; half_len >>= 1) {
         barrier();
         if (lane < half_len)
             dlm_tree[lane] = max(dlm_tree[lane], dlm_tree[lane + half_len]);

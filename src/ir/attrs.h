@@ -66,6 +66,10 @@ struct dlm_grad_norm_attrs {
     float max_norm; /* 0: no clipping, the coefficient is 1 */
 };
 
+struct dlm_cross_entropy_attrs {
+    bool no_gradient; /* dlogits is absent */
+};
+
 struct dlm_fill_attrs {
     float value;
 };
@@ -81,6 +85,7 @@ union dlm_attrs {
     struct dlm_sum_attrs sum;
     struct dlm_dropout_attrs dropout;
     struct dlm_grad_norm_attrs grad_norm;
+    struct dlm_cross_entropy_attrs cross_entropy;
     struct dlm_fill_attrs fill;
     enum dlm_dtype copy_dtype;
 };

@@ -14,7 +14,8 @@ enum dlm_layout {
                            then only say which dimension is K (stride 1) */
 };
 
-/* A tensor as an op sees it. dtype DLM_DTYPE_COUNT: an optional input that is absent. */
+/* A tensor as an op sees it. dtype DLM_DTYPE_COUNT: an optional input or output
+ * that is absent. */
 struct dlm_desc {
     enum dlm_dtype dtype;
     enum dlm_layout layout;

@@ -133,7 +133,9 @@ static struct dlm_node *new_node(struct dlm_graph *g, const struct dlm_op *op,
     }
     node->op = op;
     node->num_inputs = num_inputs;
-    node->num_outputs = op->num_outputs;
+    while (node->num_outputs < op->num_outputs &&
+           !dlm_desc_is_absent(&outputs[node->num_outputs]))
+        node->num_outputs++;
     for (int i = 0; i < num_inputs; i++)
         node->inputs[i] = inputs[i];
     node->block = g->block;

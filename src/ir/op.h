@@ -18,7 +18,7 @@ struct dlm_tensor;
 struct dlm_op {
     const char *name;
     int num_inputs; /* at most; trailing and optional ones may be absent */
-    int num_outputs;
+    int num_outputs; /* at most: infer may say that trailing ones are absent */
 
     /* Shape rule: checks the inputs and fills outputs[num_outputs]. Logs what is wrong. */
     enum dlm_status (*infer)(struct dlm_ctx *ctx, const union dlm_attrs *attrs,

@@ -182,8 +182,8 @@ struct dlm_tensor *dlm_decoder_loss(struct dlm_build *b, const struct dlm_decode
         return NULL;
     const int64_t rows = hidden->desc.shape[0];
     /* logits and their gradient; with a cap, as much again */
-    const size_t row_bytes =
-        (size_t)d->config.vocab * sizeof(float) * (d->config.logit_softcap != 0 ? 4 : 2);
+    const size_t row_bytes = (size_t)d->config.vocab * sizeof(float) * (dhidden ? 2 : 1) *
+                             (d->config.logit_softcap != 0 ? 2 : 1);
     const int64_t tile = DLM_MIN(rows, DLM_MAX((int64_t)(budget_bytes / row_bytes), 1));
     const int num = (int)((rows + tile - 1) / tile);
     struct dlm_tensor **parts =
@@ -200,7 +200,8 @@ struct dlm_tensor *dlm_decoder_loss(struct dlm_build *b, const struct dlm_decode
         struct dlm_tensor *raw = raw_logits(b, d, x), *logits = cap_logits(b, d, raw);
         parts[i] = dlm_cross_entropy(b->g, logits, dlm_view_slice(b->g, labels, 0, at, n),
                                      dlm_view_slice(b->g, weights, 0, at, n),
-                                     dlm_view_slice(b->g, logprob, 0, at, n), &dlogits);
+                                     dlm_view_slice(b->g, logprob, 0, at, n),
+                                     gradient ? &dlogits : NULL);
         if (gradient)
             parts[num + i] = tile_gradient(b, d->head, uncap_gradient(b, d, raw, dlogits),
                                            dlm_view_slice(b->g, gradient, 0, at, n));

@@ -54,7 +54,7 @@ struct dlm_tensor *dlm_sum(struct dlm_graph *g, struct dlm_tensor *x, uint32_t a
 struct dlm_tensor *dlm_reduce_to(struct dlm_graph *g, struct dlm_tensor *grad,
                                  const struct dlm_desc *to);
 /* logits f32 [R, V], labels i32 [R], weights f32 [R] -> logprob f32 [R] (into `logprob` unless
- * NULL), dlogits f32 [R, V] */
+ * NULL), dlogits f32 [R, V], which is not made where dlogits is NULL */
 struct dlm_tensor *dlm_cross_entropy(struct dlm_graph *g, struct dlm_tensor *logits,
                                      struct dlm_tensor *labels, struct dlm_tensor *weights,
                                      struct dlm_tensor *logprob, struct dlm_tensor **dlogits);

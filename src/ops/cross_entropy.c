@@ -6,7 +6,7 @@
  * so that sum_r -weights[r] logprob[r] is the loss and dlogits its gradient:
  * torch.nn.functional.cross_entropy with per-row weights. logits f32 [R, V] contiguous; labels i32
  * [R], a label outside 0..V-1 gives logprob 0 and a zero gradient; weights f32 [R]. dlogits, as
- * large as the logits, is written and has a place in memory whether it is used or not. */
+ * large as the logits, is absent where attrs.no_gradient says so: scoring and validation. */
 #include <math.h>
 
 #include "ops/op.h"
@@ -15,7 +15,6 @@
 static enum dlm_status cross_entropy_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                            const struct dlm_desc *in, struct dlm_desc *out)
 {
-    (void)attrs;
     enum dlm_status st = dlm_infer_plain(ctx, "cross_entropy", "logits", &in[0]);
     if (!st && in[0].ndim != 2)
         st = dlm_infer_fail(ctx, "cross_entropy", "logits must be [R, V]", &in[0]);
@@ -26,7 +25,8 @@ static enum dlm_status cross_entropy_infer(struct dlm_ctx *ctx, const union dlm_
                                 &in[i]);
     if (!st) {
         out[0] = dlm_desc_make(DLM_DTYPE_F32, 1, in[0].shape);
-        out[1] = dlm_desc_make(DLM_DTYPE_F32, 2, in[0].shape);
+        out[1] = dlm_desc_make(attrs->cross_entropy.no_gradient ? DLM_DTYPE_COUNT : DLM_DTYPE_F32,
+                               2, in[0].shape);
     }
     return st;
 }
@@ -47,7 +47,7 @@ static void cross_entropy_reference(const struct dlm_reference_call *call)
         dlm_host_set_flat(
             &call->outputs[0], r,
             counts ? dlm_host_get_flat(&call->inputs[0], r * vocab + label) - lse : 0);
-        for (int64_t v = 0; v < vocab; v++) {
+        for (int64_t v = 0; v < vocab && !call->attrs->cross_entropy.no_gradient; v++) {
             double p = exp(dlm_host_get_flat(&call->inputs[0], r * vocab + v) - lse);
             dlm_host_set_flat(&call->outputs[1], r * vocab + v,
                               counts ? weight * (p - (v == label ? 1 : 0)) : 0);
@@ -55,7 +55,7 @@ static void cross_entropy_reference(const struct dlm_reference_call *call)
     }
 }
 
-/* Bindings logits, labels, weights, logprob, dlogits. */
+/* Bindings logits, labels, weights, logprob and, but for the loss alone, dlogits. */
 static enum dlm_status cross_entropy_lower(struct dlm_lowering *l)
 {
     enum dlm_status st = dlm_lower_check_sizes(l);
@@ -68,13 +68,14 @@ static enum dlm_status cross_entropy_lower(struct dlm_lowering *l)
         .weight_lead = (uint32_t)l->inputs[2].lead,
         .logprob_lead = (uint32_t)l->outputs[0].lead,
     };
+    const bool has_gradient = !l->attrs->cross_entropy.no_gradient;
     struct dlm_kernel_call call = {
-        .kernel = "cross_entropy",
         .args = {DLM_INPUT(0), DLM_INPUT(1), DLM_INPUT(2), DLM_OUTPUT(0), DLM_OUTPUT(1)},
-        .num_args = 5,
-        .writes = 1u << 3 | 1u << 4,
+        .num_args = has_gradient ? 5 : 4,
+        .writes = 1u << 3 | (has_gradient ? 1u << 4 : 0),
         .groups = {p.rows},
     };
+    dlm_row_kernel(l, &call, has_gradient ? "cross_entropy" : "cross_entropy_loss");
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 
@@ -91,20 +92,15 @@ struct dlm_tensor *dlm_cross_entropy(struct dlm_graph *g, struct dlm_tensor *log
                                      struct dlm_tensor *labels, struct dlm_tensor *weights,
                                      struct dlm_tensor *logprob, struct dlm_tensor **dlogits)
 {
-    struct dlm_tensor *outputs[DLM_MAX_OUTPUTS];
+    const union dlm_attrs attrs = {.cross_entropy = {.no_gradient = !dlogits}};
     struct dlm_tensor *inputs[] = {logits, labels, weights};
 
     if (!logits || !labels || !weights)
         return NULL;
-    if (!logprob) {
-        if (!dlm_graph_emit(g, &dlm_op_cross_entropy, NULL, inputs, 3, outputs))
-            return NULL;
-    } else {
-        outputs[0] = dlm_graph_emit_into(g, &dlm_op_cross_entropy, NULL, inputs, 3, logprob);
-        if (!outputs[0])
-            return NULL;
-        outputs[1] = dlm_graph_last_output(g, 1);
-    }
-    *dlogits = outputs[1];
-    return outputs[0];
+    struct dlm_tensor *out =
+        logprob ? dlm_graph_emit_into(g, &dlm_op_cross_entropy, &attrs, inputs, 3, logprob)
+                : dlm_graph_emit(g, &dlm_op_cross_entropy, &attrs, inputs, 3, NULL);
+    if (out && dlogits)
+        *dlogits = dlm_graph_last_output(g, 1);
+    return out;
 }

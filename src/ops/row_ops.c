@@ -2,6 +2,7 @@
 #include "ops/row_ops.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum dlm_status dlm_infer_plain(struct dlm_ctx *ctx, const char *op, const char *input,
                                 const struct dlm_desc *x)
@@ -24,6 +25,13 @@ enum dlm_status dlm_infer_row_vector(struct dlm_ctx *ctx, const char *op, const 
         return DLM_OK;
     snprintf(what, sizeof(what), "%s must be a contiguous f32 row", input);
     return dlm_infer_fail(ctx, op, what, v);
+}
+
+void dlm_row_kernel(const struct dlm_lowering *l, struct dlm_kernel_call *call, const char *name)
+{
+    dlm_kernel_for(call, name, NULL);
+    if (l->caps->bits & DLM_CAP_NO_LOCAL)
+        strcat(call->kernel, "_nolocal");
 }
 
 enum dlm_status dlm_rows_lower(struct dlm_lowering *l, const char *kernel, float eps, bool plus_one)

@@ -13,6 +13,10 @@ enum dlm_status dlm_infer_row_vector(struct dlm_ctx *ctx, const char *op, const 
                                      const struct dlm_desc *x,
                                      const struct dlm_desc *v) DLM_CHECK_RESULT;
 
+/* Names the call's kernel, whose work-group does a row: `name`, or where barriers are slow
+ * name_nolocal, with fewer lanes. */
+void dlm_row_kernel(const struct dlm_lowering *l, struct dlm_kernel_call *call, const char *name);
+
 /* Lowers `kernel` with struct dlm_rows_params over the rows of input 0: the inputs in order, then
  * the outputs. */
 enum dlm_status dlm_rows_lower(struct dlm_lowering *l, const char *kernel, float eps,

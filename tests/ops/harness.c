@@ -144,8 +144,7 @@ static bool make_host_row(struct dlm_ctx *ctx, struct host_row *h, const struct 
     struct dlm_desc descs[DLM_MAX_INPUTS], outs[DLM_MAX_OUTPUTS];
     struct dlm_graph *g = NULL;
 
-    *h = (struct host_row){
-        .row = row, .num_outputs = op->num_outputs, .has_reference = with_reference};
+    *h = (struct host_row){.row = row, .has_reference = with_reference};
     for (int i = 0; i < row->num_inputs; i++)
         if (row->inputs[i].ndim)
             describe_input(&row->inputs[i], &h->stored[i]);
@@ -166,7 +165,8 @@ static bool make_host_row(struct dlm_ctx *ctx, struct host_row *h, const struct 
         in[i].desc.lead = inputs[i]->offset;
     }
     bool ok = !op->infer(ctx, attrs, descs, outs);
-    for (int i = 0; ok && i < op->num_outputs; i++) {
+    for (int i = 0; ok && i < op->num_outputs && !dlm_desc_is_absent(&outs[i]); i++) {
+        h->num_outputs++;
         h->outputs[i] = (struct dlm_host_tensor){outs[i], calloc(1, desc_bytes(&outs[i]) + 16)};
         if (op->alias[i]) {
             const struct dlm_host_tensor *from = &in[op->alias[i] - 1];
@@ -174,7 +174,7 @@ static bool make_host_row(struct dlm_ctx *ctx, struct host_row *h, const struct 
                 dlm_host_set_flat(&h->outputs[i], k, dlm_host_get_flat(from, k));
         }
     }
-    struct dlm_reference_call call = {attrs, row->num_inputs, op->num_outputs, in, h->outputs};
+    struct dlm_reference_call call = {attrs, row->num_inputs, h->num_outputs, in, h->outputs};
     if (ok && with_reference)
         op->reference(&call);
     dlm_graph_destroy(&g);
@@ -383,7 +383,7 @@ static bool is_wanted(const struct dlm_device_info *info)
 static bool has_local_variant(const struct op_row *row)
 {
     return row->op == &dlm_op_matmul || row->op == &dlm_op_attention ||
-           row->op == &dlm_op_attention_backward;
+           row->op == &dlm_op_attention_backward || row->op == &dlm_op_cross_entropy;
 }
 
 /* Such a device only pretends that barriers are fast: larger rows take long and say nothing new. */
@@ -419,7 +419,8 @@ static bool is_for(const struct variant *v, const struct op_row *row)
 {
     if (v->max_work && !v->use_library && !is_small(row))
         return false;
-    if (v->max_work && v->hide_caps && row->inputs[1].dtype != DLM_DTYPE_F32)
+    if (v->max_work && v->hide_caps && dlm_dtype_is_float(row->inputs[1].dtype) &&
+        row->inputs[1].dtype != DLM_DTYPE_F32)
         return false; /* the same source: compiling it takes long */
     return !*v->label || (v->use_library ? row->op == &dlm_op_matmul
                                          : has_local_variant(row) && is_small(row));
