@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Times a model of a family in torch (transformers + PEFT, CPU, bf16) with random weights, and
-beside it `dlm bench` doing the same work.
+"""Times a model of a family in torch (transformers + PEFT, bf16, CPU or CUDA) with random weights,
+and beside it `dlm bench` doing the same work.
 
     bench_torch.py [--shape paligemma-3b-224] [--layers N] [--dlm PROGRAM] [--threads 2]
-                   [--repeat 3] [PART ...]
+                   [--torch-device cuda] [--repeat 3] [PART ...]
 
-Shapes are those of bench_families.py; the tiny ones try this script, with --torch-only. --layers
-leaves so many of the decoder's.
+Shapes are those of bench_families.py; the tiny ones try this script, with --torch-only, which also
+leaves dlm out. --layers leaves so many of the decoder's.
 
 Parts: vision (one image through tower and projector), prefill (image + --prompt-tokens of text),
 decode (--decode-tokens one after another, behind the prefill's KV cache), train_step (forward and
@@ -49,7 +49,8 @@ def parse_args():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--prompt-tokens", type=int, default=16)
     parser.add_argument("--decode-tokens", type=int, default=32)
-    parser.add_argument("--torch-only", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--torch-device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--torch-only", action="store_true", help="in this process; no dlm")
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; none: all")
     args = parser.parse_args()
     unknown = set(args.parts) - set(PARTS)
@@ -69,7 +70,7 @@ def cpu_name():
 
 # --- torch ---------------------------------------------------------------------------------------
 
-def make_model(family, text, vision):
+def make_model(family, text, vision, device):
     """Weights are made in place, in bf16, layer by layer: no f32 copy of the whole ever exists."""
     import torch
 
@@ -78,10 +79,11 @@ def make_model(family, text, vision):
     with torch.device("meta"):
         model = model_class(config)
     buffers = {n: b.clone() if b.device.type != "meta" else None for n, b in model.named_buffers()}
-    model = model.to(torch.bfloat16).to_empty(device="cpu")
+    model = model.to(torch.bfloat16).to_empty(device=device)
     model.tie_weights()
     # A random block, repeated: drawing three thousand million numbers would take minutes.
-    block = torch.randn(1 << 20, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
+    block = torch.randn(1 << 20, generator=torch.Generator().manual_seed(1))
+    block = block.to(device, torch.bfloat16)
     with torch.no_grad():
         for name, p in model.named_parameters():
             flat, scale = p.view(-1), 0.02 if p.dim() > 1 else 0.1
@@ -112,16 +114,29 @@ def restore_buffers(model, config, buffers):
             else:
                 value = buffers.get(full)
                 assert value is not None, f"buffer {full} is not known to this script"
-            module._buffers[key] = value
+            module._buffers[key] = value.to(buffer.device)
+
+
+def to_device(inputs, device):
+    return {k: v.to(device) if hasattr(v, "to") else v for k, v in inputs.items()}
+
+
+def clock():
+    """Seconds, when all that was asked of a device is done."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def best(call, repeat, what):
     """Seconds of the fastest of `repeat` calls, after one that does not count."""
     seconds = []
     for i in range(repeat + 1):
-        begin = time.perf_counter()
+        begin = clock()
         call()
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(clock() - begin)
         print(f"torch {what}: {seconds[-1]:.3f} s", file=sys.stderr, flush=True)
     return min(seconds[1:])
 
@@ -144,13 +159,13 @@ def time_decode(family, model, inputs, count, repeat):
         out = model(**inputs, use_cache=True, logits_to_keep=1)
         cache, token = out.past_key_values, out.logits[:, -1:].argmax(-1)
         mask = inputs["attention_mask"]
-        length, begin = mask.shape[1], time.perf_counter()
+        length, begin = mask.shape[1], clock()
         for i in range(count):
             mask = torch.cat([mask, mask.new_ones(1, 1)], 1)
             out = model(input_ids=token, attention_mask=mask, past_key_values=cache, use_cache=True,
-                        **family.next_token(length + i))
+                        **to_device(family.next_token(length + i), mask.device))
             cache, token = out.past_key_values, out.logits[:, -1:].argmax(-1)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(clock() - begin)
         print(f"torch decode: {seconds[-1]:.3f} s", file=sys.stderr, flush=True)
     return min(seconds)
 
@@ -192,25 +207,27 @@ def time_steps(model, inputs, image, pixels, parts, repeat):
 
 
 def bench_torch(args):
-    import peft
+    import importlib.metadata
+
     import torch
-    import transformers
 
     torch.set_num_threads(args.threads)
     family, text, vision = SHAPES[args.shape]
     if args.layers:
         text = {**text, "num_hidden_layers": min(args.layers, text["num_hidden_layers"])}
     begin = time.perf_counter()
-    model, config = make_model(family, text, vision)
+    model, config = make_model(family, text, vision, args.torch_device)
     print(f"torch weights: {time.perf_counter() - begin:.1f} s", file=sys.stderr, flush=True)
     noise = torch.Generator().manual_seed(2)
     num_image = family.num_image_tokens(vision) if vision else 0
     pixels = family.image(vision, lambda shape: (torch.rand(shape, generator=noise) * 2 - 1).to(
         torch.bfloat16)) if vision else {}
+    pixels = to_device(pixels, args.torch_device)
     image_id = config.image_token_id if vision else -1
-    prompt = token_inputs(family, image_id, num_image, args.prompt_tokens)
-    row = token_inputs(family, image_id, num_image, args.prompt_tokens + SUFFIX_TOKENS,
-                       SUFFIX_TOKENS)
+    prompt = to_device(token_inputs(family, image_id, num_image, args.prompt_tokens),
+                       args.torch_device)
+    row = to_device(token_inputs(family, image_id, num_image, args.prompt_tokens + SUFFIX_TOKENS,
+                                 SUFFIX_TOKENS), args.torch_device)
     seconds = {}
     with torch.no_grad():
         image = {}
@@ -232,9 +249,12 @@ def bench_torch(args):
         seconds.update(time_steps(model, row, image, pixels, steps, args.repeat))
     tokens = {"vision": num_image, "prefill": prompt["input_ids"].numel(),
               "decode": args.decode_tokens, **dict.fromkeys(steps, row["input_ids"].numel())}
+    on_cuda = args.torch_device.startswith("cuda")
     return {"model": args.shape, "precision": "bf16", "threads": torch.get_num_threads(),
-            "versions": {"torch": torch.__version__, "transformers": transformers.__version__,
-                         "peft": peft.__version__},
+            "device": torch.cuda.get_device_name() if on_cuda else cpu_name(),
+            "peak_device_bytes": torch.cuda.max_memory_allocated() if on_cuda else 0,
+            "versions": {name: importlib.metadata.version(name) for name in
+                         ["torch", "transformers"] + (["peft"] if steps else [])},
             "peak_host_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             **{p: {"seconds": s, "tokens_per_sec": tokens[p] / s} for p, s in seconds.items()}}
 
