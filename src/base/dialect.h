@@ -4,12 +4,10 @@
 #ifndef DLM_BASE_DIALECT_H
 #define DLM_BASE_DIALECT_H
 
+#include "base/words.h"
+
 #if defined(DLM_DIALECT_GLSL)
 #define DLM_FN
-#define DLM_U32 uint
-#define DLM_I32 int
-#define DLM_F32 float
-#define DLM_STRUCT
 #define DLM_AS_F32(u) uintBitsToFloat(u)
 #define DLM_AS_U32(f) floatBitsToUint(f)
 #define DLM_EXPF(x) exp(x)
@@ -23,10 +21,6 @@
 #define DLM_TO_F32(x) float(x)
 #elif defined(DLM_DIALECT_OPENCL)
 #define DLM_FN static inline __attribute__((overloadable)) /* of float and of vectors of it */
-#define DLM_U32 uint
-#define DLM_I32 int
-#define DLM_F32 float
-#define DLM_STRUCT struct
 #define DLM_AS_F32(u) as_float(u)
 #define DLM_AS_U32(f) as_uint(f)
 #define DLM_EXPF(x) exp(x)
@@ -47,10 +41,6 @@
 #ifndef DLM_FN
 #define DLM_FN static inline
 #endif
-#define DLM_U32 uint32_t
-#define DLM_I32 int32_t
-#define DLM_F32 float
-#define DLM_STRUCT struct
 #define DLM_AS_F32(u) dlm_as_f32_(u)
 #define DLM_AS_U32(f) dlm_as_u32_(f)
 #ifndef DLM_EXPF

@@ -56,8 +56,9 @@ squeeze() {
 
 {
     echo '#define DLM_DIALECT_OPENCL 1'
-    for header in src/base/dialect.h src/base/activation.h src/base/scalar.h src/kernels/params.h \
-        src/kernels/attention_mask.h clkernels/prelude.cl; do
+    for header in src/base/words.h src/base/dialect.h src/base/activation.h src/base/scalar.h \
+        src/kernels/matmul_params.h src/kernels/params.h src/kernels/attention_mask.h \
+        clkernels/prelude.cl; do
         squeeze "$root/$header"
     done
     # once more, of vectors
