@@ -224,6 +224,7 @@ enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
     if (params->is_null && params->null_caps)
         (*out)->caps = *params->null_caps;
     limit_caps(&(*out)->caps, params);
+    (*out)->caps.bits |= (*out)->all_bits & params->show_caps;
     (*out)->caps.bits &= ~params->hide_caps;
     if (params->use_library && dlm_device_has_kernel(*out, "gemm_f32"))
         (*out)->caps.bits |= DLM_CAP_GEMM_F32;
@@ -455,7 +456,8 @@ static enum dlm_status check_dispatch(struct dlm_device *device, const struct dl
     const char *fault = dlm_device_kernel_fault(device, d->kernel);
     if (fault)
         return fail_banned(device, d->kernel, fault);
-    if (d->num_bindings > DLM_MAX_BINDINGS || d->params_bytes > DLM_MAX_PARAMS_BYTES)
+    if (d->num_bindings > DLM_MAX_BINDINGS || d->params_bytes > DLM_MAX_PARAMS_BYTES ||
+        d->num_specs > DLM_MAX_SPECS)
         return dlm_fail(device->ctx, DLM_ERR_INVALID, "kernel '%s': too many arguments", d->kernel);
     for (int i = 0; i < 3; i++) {
         if (!d->groups[i] || d->groups[i] > device->caps.max_groups)

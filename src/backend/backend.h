@@ -24,8 +24,17 @@ enum dlm_cap {
                                       kernels/attention_cpu.h, not what 64 lanes do */
     DLM_CAP_NO_LOCAL = 1u << 7,    /* barriers and shared tiles are slow: register tiles instead */
     DLM_CAP_VECTOR_TILES = 1u << 8, /* and with explicit vectors, where operands lie so */
+    /* Subgroups of one size, with votes, ballots, shuffles and sums. */
+    DLM_CAP_SUBGROUP = 1u << 9,
+    DLM_CAP_F16 = 1u << 10,         /* arithmetic in f16 */
+    DLM_CAP_STORAGE_16 = 1u << 11,  /* 16-bit elements in buffers */
+    DLM_CAP_MATRIX_F16 = 1u << 12,  /* matrix units: f16 operands, f32 sums */
+    DLM_CAP_MATRIX_BF16 = 1u << 13, /* matrix units: bf16 operands, f32 sums */
+    DLM_CAP_MATRIX_ATTENTION = 1u << 14, /* and the driver compiles attention for them rightly */
     DLM_CAP_AVX512_VNNI = 1u << 16, /* CPU: vpdpbusd, products of bytes */
 };
+#define DLM_CAPS_MATRIX                                                                            \
+    ((uint32_t)(DLM_CAP_MATRIX_F16 | DLM_CAP_MATRIX_BF16 | DLM_CAP_MATRIX_ATTENTION))
 
 struct dlm_device_caps {
     struct dlm_device_info info;
@@ -33,6 +42,7 @@ struct dlm_device_caps {
     size_t max_alloc_bytes;   /* largest buffer */
     size_t max_range_bytes;   /* largest range one binding may cover */
     size_t align_bytes;       /* binding offsets are multiples of this; at most DLM_ALIGN_BYTES */
+    size_t shared_bytes;      /* GPUs: local memory of a work-group */
     uint32_t max_groups;      /* in each dimension, at least 65535 */
     uint32_t num_units;       /* compute units, or CPU threads */
     uint64_t max_work;        /* of a dispatch before it is cut in parts; 0: no limit */
@@ -64,7 +74,9 @@ struct dlm_device_params {
     uint64_t max_free_bytes; /* no more counts as free, whatever the device has; 0: no limit */
     size_t max_alloc_bytes; /* test option: pretend that buffers and ranges are no larger; 0 off */
     uint64_t max_work;      /* test option: struct dlm_device_caps.max_work; 0: the device's own */
+    bool no_matrix;         /* no matrix units: the driver is not even asked for them */
     uint32_t hide_caps;     /* enum dlm_cap that the device does not show */
+    uint32_t show_caps;     /* test option: those that it has, but shows only when asked */
     bool use_library;       /* test option: DLM_CAP_GEMM_F32 wherever there is a library for it */
 };
 enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
@@ -100,7 +112,11 @@ enum dlm_status dlm_buffer_fill(struct dlm_buffer *buffer, size_t offset, size_t
 void *dlm_buffer_host_data(struct dlm_buffer *buffer);
 
 #define DLM_MAX_BINDINGS 10
+#define DLM_MAX_SPECS 8
 #define DLM_MAX_PARAMS_BYTES 128
+
+/* The constants before it are the backend's: lanes of a subgroup and of a work-group. */
+#define DLM_FIRST_SPEC 2
 
 /* A range of a buffer bound to a kernel's argument. offset is a multiple of align_bytes. */
 struct dlm_binding {
@@ -123,6 +139,11 @@ struct dlm_dispatch {
     uint32_t base[3], whole[3];
     uint32_t params_bytes;
     uint8_t params[DLM_MAX_PARAMS_BYTES];
+    /* Vulkan: values of the kernel's specialisation constants from DLM_FIRST_SPEC on. Kernels of
+     * the other backends take none. */
+    uint32_t specs[DLM_MAX_SPECS];
+    uint32_t num_specs;
+    uint32_t subgroups; /* Vulkan: of a work-group whose size is open; 0: the most it may have */
     size_t scratch_bytes; /* CPU: private memory of a worker */
     bool barrier;         /* must see the writes of (or not overtake) earlier dispatches */
 };
@@ -139,7 +160,7 @@ struct dlm_gemm_params {
 size_t dlm_device_gemm_scratch(const struct dlm_device *device,
                                const struct dlm_gemm_params *params);
 
-/* True when the device's kernel list has the name. */
+/* True when the device's kernel list has the name, and the device what that kernel needs. */
 bool dlm_device_has_kernel(const struct dlm_device *device, const char *kernel);
 
 /* A kernel that crashed the device's driver, or on which it hung (`fault` is "crashed" or "hung"),

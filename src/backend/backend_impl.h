@@ -52,6 +52,7 @@ struct dlm_device {
     const struct dlm_backend *backend;
     struct dlm_ctx *ctx;
     struct dlm_device_caps caps;
+    uint32_t all_bits; /* caps.bits and those that are shown only when asked for */
     uint64_t used_bytes, peak_bytes;
     struct dlm_banned_kernel *banned; /* list, owned by backend.c */
     bool lost;
@@ -107,6 +108,10 @@ struct dlm_vk_kernel {
     const char *name;
     const uint32_t *words;
     size_t num_words;
+    uint32_t needs;     /* enum dlm_cap: what the device must have */
+    uint8_t shape[3];   /* m, n, k of the matrices it is compiled for; 0: none. A name has a row for
+                           each shape */
+    uint32_t subgroups; /* most of a work-group, whose size is a constant; 0: the module says it */
 };
 extern const struct dlm_vk_kernel dlm_vk_kernels[]; /* ends with a NULL name */
 

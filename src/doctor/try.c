@@ -52,11 +52,13 @@ static enum dlm_status run_call(struct tries *t, const struct dlm_lowering *l,
     struct dlm_recording *recording = NULL;
     struct dlm_dispatch d = {.kernel = call->kernel, .num_bindings = call->num_args,
                              .params_bytes = call->params_bytes, .units = call->units,
+                             .num_specs = call->num_specs, .subgroups = call->subgroups,
                              .scratch_bytes = call->scratch_bytes};
     enum dlm_status st = DLM_OK;
 
     memcpy(d.groups, call->groups, sizeof(d.groups));
     memcpy(d.params, call->params, sizeof(d.params));
+    memcpy(d.specs, call->specs, sizeof(d.specs));
     for (uint32_t i = 0; !st && i < call->num_args; i++) {
         const size_t bytes = (operand_bytes(l, call->args[i]) + 3) / 4 * 4;
         struct dlm_binding *b = &d.bindings[i];

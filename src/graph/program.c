@@ -168,6 +168,9 @@ static enum dlm_status make_dispatch(struct dlm_program *p, const struct dlm_pla
     d->units = c->units;
     d->work = c->work;
     memcpy(d->params, c->params, sizeof(d->params));
+    d->num_specs = c->num_specs;
+    d->subgroups = c->subgroups;
+    memcpy(d->specs, c->specs, sizeof(d->specs));
     for (uint32_t i = 0; i < c->num_args; i++) {
         struct dlm_operand a = c->args[i];
         enum dlm_status st = DLM_OK;

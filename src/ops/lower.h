@@ -31,6 +31,9 @@ struct dlm_kernel_call {
     uint64_t work;  /* multiply-adds; 0: a few for each element of the arguments */
     uint32_t params_bytes;
     uint8_t params[DLM_MAX_PARAMS_BYTES];
+    uint32_t specs[DLM_MAX_SPECS]; /* these three as in struct dlm_dispatch */
+    uint32_t num_specs;
+    uint32_t subgroups;
     size_t scratch_bytes; /* CPU only */
 };
 

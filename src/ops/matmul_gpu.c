@@ -20,6 +20,8 @@ enum dlm_status dlm_matmul_lower_gpu(struct dlm_lowering *l)
         return dlm_matmul_lower_library(l, &p);
     if (dlm_matmul_is_for_vec(l, &p))
         return dlm_matmul_lower_vec(l, &p);
+    if (dlm_matmul_is_for_mma(l, &p))
+        return dlm_matmul_lower_mma(l, &p);
     if (l->caps->bits & DLM_CAP_NO_LOCAL)
         return dlm_matmul_lower_nolocal(l, &p);
     const struct dlm_matmul_tiling t = choose_tiling(&p);

@@ -2,7 +2,7 @@
  * dlm_lower_check_sizes() too.
  *
  * matmul.c is the definition; matmul_cpu.c lowers to the CPU; matmul_gpu.c to GPUs, where it asks
- * matmul_library.c, matmul_vec.c and matmul_nolocal.c whether a product is theirs. */
+ * matmul_library.c, matmul_vec.c, matmul_mma.c and matmul_nolocal.c whether a product is theirs. */
 #ifndef DLM_OPS_MATMUL_IMPL_H
 #define DLM_OPS_MATMUL_IMPL_H
 
@@ -42,6 +42,10 @@ struct dlm_matmul_tiling {
     const char *kernel; /* pattern, by b's type */
     uint32_t tile_m, tile_n;
     bool can_fold; /* the kernel knows a one-dimensional grid that was folded */
+    uint32_t split_unit; /* parts of k are multiples of it; 0: any length */
+    uint32_t specs[DLM_MAX_SPECS]; /* of struct dlm_kernel_call, as the next two */
+    uint32_t num_specs;
+    uint32_t subgroups;
 };
 
 /* Appends the product p of `a` (input A, or what it was packed to) and the other inputs by the
@@ -55,6 +59,13 @@ enum dlm_status dlm_matmul_lower_tiles(struct dlm_lowering *l, const struct dlm_
 /* Few rows, as of one decoded token: the kernels that read b once and as fast as they can. */
 bool dlm_matmul_is_for_vec(const struct dlm_lowering *l, const struct dlm_matmul_params *p);
 enum dlm_status dlm_matmul_lower_vec(struct dlm_lowering *l,
+                                     struct dlm_matmul_params *p) DLM_CHECK_RESULT;
+
+/* matmul_mma.c */
+
+/* Products whose operands a device's matrix units take. */
+bool dlm_matmul_is_for_mma(const struct dlm_lowering *l, const struct dlm_matmul_params *p);
+enum dlm_status dlm_matmul_lower_mma(struct dlm_lowering *l,
                                      struct dlm_matmul_params *p) DLM_CHECK_RESULT;
 
 /* matmul_nolocal.c */

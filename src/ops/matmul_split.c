@@ -7,7 +7,7 @@ enum { A, B, C, BIAS };
 
 /* Long sums of few tiles leave most of a GPU idle: those are cut into parts. By shape alone, so
  * that the order of a sum is the same on every device of a kind. */
-static void choose_splits(struct dlm_matmul_params *p, uint64_t tiles)
+static void choose_splits(struct dlm_matmul_params *p, uint64_t tiles, uint32_t unit)
 {
     enum { MIN_K = 1024, MIN_PART = 256, WANTED_TILES = 128, MAX_SPLITS = 16 };
 
@@ -17,6 +17,8 @@ static void choose_splits(struct dlm_matmul_params *p, uint64_t tiles)
         p->splits = (uint32_t)DLM_MIN(splits, (uint64_t)MAX_SPLITS);
     }
     p->split_k = (p->k + p->splits - 1) / p->splits;
+    if (unit)
+        p->split_k = (p->split_k + unit - 1) / unit * unit;
     p->splits = (p->k + p->split_k - 1) / p->split_k;
 }
 
@@ -63,10 +65,13 @@ enum dlm_status dlm_matmul_lower_tiles(struct dlm_lowering *l, const struct dlm_
         .groups = {(p->n + t->tile_n - 1) / t->tile_n, (p->m + t->tile_m - 1) / t->tile_m,
                    p->batch0 * p->batch1},
         .work = dlm_matmul_work(p),
+        .num_specs = t->num_specs,
+        .subgroups = t->subgroups,
     };
 
+    memcpy(call.specs, t->specs, sizeof(call.specs));
     dlm_kernel_for(&call, t->kernel, &l->inputs[B].dtype);
-    choose_splits(p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2]);
+    choose_splits(p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2], t->split_unit);
     const uint32_t most = l->caps->max_groups; /* beyond, one dimension would be folded into two */
     if ((call.groups[0] > most && !(t->can_fold && call.groups[2] == 1)) ||
         call.groups[1] > most || (uint64_t)call.groups[2] * p->splits > most)

@@ -277,6 +277,7 @@ static void compare_outputs(struct dlm_program *program, const struct dlm_node *
 }
 
 static int num_library_calls; /* products that the device's library did */
+static int num_matrix_calls;  /* that matrix units do */
 static int num_cut;           /* kernel calls that were cut in parts */
 
 static void count_calls(const struct dlm_plan *plan, const struct dlm_device_caps *caps)
@@ -284,6 +285,7 @@ static void count_calls(const struct dlm_plan *plan, const struct dlm_device_cap
     for (size_t i = 0; i < plan->num_calls; i++) {
         const struct dlm_kernel_call *c = &plan->calls[i].call;
         num_library_calls += !strcmp(c->kernel, "gemm_f32");
+        num_matrix_calls += strstr(c->kernel, "_mma_") != NULL;
         num_cut += caps->max_work && c->work > caps->max_work &&
                    (uint64_t)c->groups[0] * c->groups[1] * c->groups[2] > 1;
     }
@@ -407,20 +409,25 @@ struct variant {
     uint32_t hide_caps;
     bool use_library;
     uint64_t max_work; /* dispatches with more come in parts; 0: the device's own limit */
+    uint32_t show_caps;
 };
 
 #define PARTS_WORK 20000 /* parts of one group and of several */
-static const struct variant as_it_is = {"", 0, false, 0};
-static const struct variant local_memory = {", local", DLM_CAP_NO_LOCAL, false, 0};
-static const struct variant library = {", library", 0, true, 0};
+static const struct variant as_it_is = {"", 0, false, 0, 0};
+static const struct variant local_memory = {", local", DLM_CAP_NO_LOCAL, false, 0, 0};
+static const struct variant library = {", library", 0, true, 0, 0};
+static const struct variant matrix_units = {", matrix units", DLM_CAP_NO_LOCAL, false, 0,
+                                            DLM_CAPS_MATRIX};
 
 /* A variant runs the rows that may take another kernel. */
 static bool is_for(const struct variant *v, const struct op_row *row)
 {
     if (v->max_work && !v->use_library && !is_small(row))
         return false;
-    if (v->max_work && v->hide_caps && dlm_dtype_is_float(row->inputs[1].dtype) &&
-        row->inputs[1].dtype != DLM_DTYPE_F32)
+    if (v->show_caps && row->op == &dlm_op_matmul && row->inputs[1].dtype == DLM_DTYPE_F32)
+        return false; /* no engine for it */
+    if (v->max_work && v->hide_caps && !v->show_caps &&
+        dlm_dtype_is_float(row->inputs[1].dtype) && row->inputs[1].dtype != DLM_DTYPE_F32)
         return false; /* the same source: compiling it takes long */
     return !*v->label || (v->use_library ? row->op == &dlm_op_matmul
                                          : has_local_variant(row) && is_small(row));
@@ -437,7 +444,7 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     struct dlm_device_params params = {.kind = info->kind, .index = info->index,
                                        .cache_dir = getenv("DLM_TEST_KERNEL_CACHE"),
                                        .hide_caps = v->hide_caps, .use_library = v->use_library,
-                                       .max_work = v->max_work};
+                                       .max_work = v->max_work, .show_caps = v->show_caps};
     const char *parts = v->max_work ? ", parts" : "";
 
     check_case("device opens");
@@ -445,7 +452,7 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         return;
     printf("device %s %d: %s (%s)%s%s\n", dlm_backend_name(info->kind), info->index, info->name,
            info->driver, v->label, parts);
-    num_library_calls = num_cut = 0;
+    num_library_calls = num_matrix_calls = num_cut = 0;
     for (size_t i = 0; i < num; i++) {
         struct host_row h;
         char *name = names[num_names++ % DLM_ARRAY_LEN(names)];
@@ -466,6 +473,10 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     if (v->use_library) {
         check_case("the library did products");
         CHECK(num_library_calls >= 8);
+    }
+    if (v->show_caps) {
+        check_case("matrix units did products");
+        CHECK(num_matrix_calls >= 8);
     }
     if (v->max_work) {
         check_case("dispatches came in parts");
@@ -493,7 +504,8 @@ static void run_whole_and_parts(struct dlm_ctx *ctx, const struct dlm_device_inf
 static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
                      const struct op_row *rows, size_t num)
 {
-    const struct dlm_device_params params = {.kind = info->kind, .index = info->index};
+    const struct dlm_device_params params = {.kind = info->kind, .index = info->index,
+                                             .show_caps = DLM_CAPS_MATRIX};
     struct dlm_device *device = NULL;
 
     run_whole_and_parts(ctx, info, &as_it_is, rows, num);
@@ -507,6 +519,8 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     dlm_device_destroy(&device);
     if (caps & DLM_CAP_NO_LOCAL)
         run_whole_and_parts(ctx, info, &local_memory, rows, num);
+    if (caps & DLM_CAPS_MATRIX && rows[0].op == &dlm_op_matmul)
+        run_whole_and_parts(ctx, info, &matrix_units, rows, num);
     if (has_library && rows[0].op == &dlm_op_matmul && !(caps & DLM_CAP_GEMM_F32))
         run_whole_and_parts(ctx, info, &library, rows, num);
 }

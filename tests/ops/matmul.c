@@ -21,6 +21,8 @@
 #define ROW_WITH(name, num, attributes, other, tolerance, ...)                                     \
     {name, &dlm_op_matmul, {.matmul = attributes}, num, {__VA_ARGS__}, tolerance, other, 0}
 #define ATTRS(...) {__VA_ARGS__}
+#define MATRIX(name, type, ...)                                                                    \
+    {name, &dlm_op_matmul, {.matmul = {.round = (type)}}, 2, {__VA_ARGS__}, TOL_PRODUCT, NULL, 0}
 
 static const union dlm_attrs plain = {.matmul = {0}};
 
@@ -121,6 +123,28 @@ static const struct op_row rows[] = {
              X_T(2, 33, 20), W(BF16, 2, 20, 35)),
     ROW_WITH("round long sums", 2, ATTRS(.round = BF16), NULL, TOL_PRODUCT, X(5, 1030),
              W_T(BF16, 1030, 35)),
+
+    /* Those that matrix units may do: both operands of one 16-bit type, chunks of 8 along b. */
+    MATRIX("matrix units, one slice", F16, X(33, 32), W_T(F16, 32, 40)),
+    MATRIX("matrix units, short last slice", F16, X(35, 72), W_T(F16, 72, 45)),
+    MATRIX("matrix units, b along n", F16, X(35, 72), W(F16, 72, 48)),
+    MATRIX("matrix units, b along n, odd k", F16, X(37, 75), W(F16, 75, 72)),
+    MATRIX("matrix units, few rows", F16, X(5, 64), W_T(F16, 64, 130)),
+    MATRIX("matrix units, few columns", F16, X(70, 64), W_T(F16, 64, 3)),
+    MATRIX("matrix units, whole tiles", F16, X(128, 64), W_T(F16, 64, 128)),
+    MATRIX("matrix units, many tiles", F16, X(300, 40), W(F16, 40, 280)),
+    MATRIX("matrix units, a transposed", F16, X_T(70, 96), W_T(F16, 96, 66)),
+    MATRIX("matrix units, sliced a", F16, SLICE(F32, 70, 96), W_T(F16, 96, 66)),
+    MATRIX("matrix units, batch", F16, X(3, 33, 40), W_T(F16, 3, 40, 35)),
+    MATRIX("matrix units, b for all of a", F16, X(3, 33, 40), W(F16, 40, 64)),
+    MATRIX("matrix units, a for all of b", F16, X(33, 40), W_T(F16, 2, 40, 35)),
+    MATRIX("matrix units, long sums", F16, X(9, 2104), W_T(F16, 2104, 40)),
+    MATRIX("matrix units, long sums along n", F16, X(9, 2101), W(F16, 2101, 40)),
+    ROW_WITH("matrix units, alpha", 2, ATTRS(.round = F16, .alpha = -0.5f), &plain, TOL_PRODUCT,
+             X(33, 32), W_T(F16, 32, 40)),
+    ROW_WITH("matrix units, addends", 4, ATTRS(.round = F16, .alpha = 3), &plain, TOL_PRODUCT,
+             X(2, 35, 40), W_T(F16, 2, 40, 41), SLICE(F32, 2, 35, 41), X(41)),
+
     ROW_WITH("round f32", 2, ATTRS(.round = BF16), &plain, TOL_PRODUCT,
              X(40, 33), W(F32, 33, 35)),
 };

@@ -40,17 +40,17 @@ check_white_space() {
 
 vendors='nvidia|geforce|radeon|amdgpu|amd|intel|adreno|qualcomm|mali|powervr|llvmpipe|pocl'
 
-# A vendor is asked about once, in device.c, which turns it into a capability. Names of the Vulkan
+# A vendor is asked about once, in device*.c, which turns it into a capability. Names of the Vulkan
 # API itself may carry a vendor's tag.
 check_vendors() {
-    find src clkernels shaders -type f ! -path 'src/backend/*/device.c' \( -name '*.[ch]' \
+    find src clkernels shaders -type f ! -path 'src/backend/*/device*.c' \( -name '*.[ch]' \
         -o -name '*.cl' -o -name '*.comp' -o -name '*.glsl' \) | sort |
         xargs awk -f "$lint_dir/lint_strip.awk" | awk -v vendors="$vendors" '
     {
         code = $0
         gsub(/VK_[A-Z0-9_]+|Vk[A-Za-z0-9]+/, "", code)
         if (tolower(code) ~ "(^|[^a-z])(" vendors ")([^a-z]|$)|0x(10de|1002|8086)([^0-9a-f]|$)")
-            print $0 "  <- a vendor outside backend/*/device.c"
+            print $0 "  <- a vendor outside backend/*/device*.c"
     }'
 }
 

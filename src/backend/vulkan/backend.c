@@ -67,6 +67,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
                       candidates.num);
     } else {
         dlm_vk_device_describe(d, &candidates.list[index], index);
+        dlm_vk_features_choose(d, params->no_matrix);
         st = dlm_vk_device_create(d);
     }
     if (!st)

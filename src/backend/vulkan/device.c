@@ -104,7 +104,7 @@ void dlm_vk_candidates_find(struct dlm_ctx *ctx, struct dlm_vk_candidates *c)
         dlm_log(ctx, DLM_LOG_DEBUG, "vulkan: no device: %s", c->why);
 }
 
-static bool has_extension(VkPhysicalDevice physical, const char *name)
+bool dlm_vk_has_extension(VkPhysicalDevice physical, const char *name)
 {
     VkExtensionProperties *list = NULL;
     uint32_t num = 0;
@@ -192,9 +192,9 @@ static uint32_t count_units(VkPhysicalDevice physical, bool is_software)
 
     if (is_software)
         return (uint32_t)DLM_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
-    if (has_extension(physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME))
+    if (dlm_vk_has_extension(physical, VK_NV_SHADER_SM_BUILTINS_EXTENSION_NAME))
         props.pNext = &nv;
-    else if (has_extension(physical, VK_AMD_SHADER_CORE_PROPERTIES_2_EXTENSION_NAME))
+    else if (dlm_vk_has_extension(physical, VK_AMD_SHADER_CORE_PROPERTIES_2_EXTENSION_NAME))
         props.pNext = &amd;
     if (props.pNext)
         vkGetPhysicalDeviceProperties2(physical, &props);
@@ -217,13 +217,15 @@ static void set_limits(struct dlm_device_caps *caps, VkPhysicalDevice physical,
     const VkPhysicalDeviceLimits *limits = &props->limits;
 
     if (props->apiVersion >= VK_API_VERSION_1_3 ||
-        has_extension(physical, VK_KHR_MAINTENANCE_4_EXTENSION_NAME))
+        dlm_vk_has_extension(physical, VK_KHR_MAINTENANCE_4_EXTENSION_NAME))
         vkGetPhysicalDeviceProperties2(physical, &more);
     uint64_t max_alloc = DLM_MIN(max_allocation, maintenance4.maxBufferSize);
     caps->max_alloc_bytes = (size_t)(DLM_MIN(max_alloc, SIZE_MAX) / DLM_ALIGN_BYTES) *
                             DLM_ALIGN_BYTES;
     caps->max_range_bytes = limits->maxStorageBufferRange / DLM_ALIGN_BYTES * DLM_ALIGN_BYTES;
-    caps->align_bytes = (size_t)DLM_MAX(limits->minStorageBufferOffsetAlignment, 4);
+    /* at least what the widest load wants, so that a lead tells what is aligned */
+    caps->align_bytes = (size_t)DLM_MAX(limits->minStorageBufferOffsetAlignment, 16);
+    caps->shared_bytes = limits->maxComputeSharedMemorySize;
     caps->max_groups = DLM_MIN(limits->maxComputeWorkGroupCount[0],
                                limits->maxComputeWorkGroupCount[1]);
     caps->info.max_alloc_bytes = caps->max_alloc_bytes;
@@ -265,7 +267,10 @@ void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candida
     d->main_heap = largest_device_heap(&d->memory);
     d->is_unified =
         c->type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU || c->type == VK_PHYSICAL_DEVICE_TYPE_CPU;
-    d->has_budget = has_extension(c->physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    d->has_budget = dlm_vk_has_extension(c->physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    d->max_lanes = DLM_MIN(base->limits.maxComputeWorkGroupInvocations,
+                           base->limits.maxComputeWorkGroupSize[0]);
+    d->api_version = base->apiVersion;
     d->max_allocations = base->limits.maxMemoryAllocationCount;
     d->max_bindings = DLM_MIN(base->limits.maxPerStageDescriptorStorageBuffers, DLM_MAX_BINDINGS);
 
@@ -300,10 +305,6 @@ static void set_timestamps(struct dlm_vk_device *d)
 enum dlm_status dlm_vk_device_create(struct dlm_vk_device *d)
 {
     const float priority = 1;
-    const VkPhysicalDeviceVulkan12Features features = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-        .timelineSemaphore = VK_TRUE, /* every 1.2 device has it */
-    };
     const VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueFamilyIndex = d->family,
@@ -312,9 +313,11 @@ enum dlm_status dlm_vk_device_create(struct dlm_vk_device *d)
     };
     const VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-        .pNext = &features,
+        .pNext = &d->features.vulkan11,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
+        .enabledExtensionCount = d->features.num_extensions,
+        .ppEnabledExtensionNames = d->features.extensions,
     };
 
     VkResult r = vkCreateDevice(d->physical, &info, NULL, &d->device);

@@ -1,5 +1,5 @@
-/* Kernels: a pipeline a row of dlm_vk_kernels, made when first needed, and the driver's pipeline
- * cache kept in a file.
+/* Kernels: the rows of dlm_vk_kernels that the device can run, a pipeline for each set of constants
+ * that is asked for, made when first needed, and the driver's pipeline cache kept in a file.
  *
  * The file is named after the driver's cache id and version. It holds a line with a magic word and
  * the SHA-256 of the rest, because drivers trust what they wrote: a damaged file must not reach
@@ -26,17 +26,25 @@
 
 static int compare_rows(const void *a, const void *b)
 {
-    const struct dlm_vk_pipeline *x = a, *y = b;
+    const struct dlm_vk_row *x = a, *y = b;
 
     return strcmp(x->kernel->name, y->kernel->name);
 }
 
-static struct dlm_vk_pipeline *find_row(const struct dlm_vk_device *d, const char *name)
+static struct dlm_vk_row *find_row(const struct dlm_vk_device *d, const char *name)
 {
     const struct dlm_vk_kernel kernel = {.name = name};
-    const struct dlm_vk_pipeline key = {.kernel = &kernel};
+    const struct dlm_vk_row key = {.kernel = &kernel};
 
-    return bsearch(&key, d->pipelines, d->num_pipelines, sizeof(key), compare_rows);
+    return bsearch(&key, d->rows, d->num_rows, sizeof(key), compare_rows);
+}
+
+/* The device has all that the kernel needs, and its matrix units are those it is compiled for. */
+static bool can_run(const struct dlm_vk_device *d, const struct dlm_vk_kernel *kernel)
+{
+    return !(kernel->needs & ~d->base.all_bits) &&
+           (!kernel->shape[0] || !memcmp(kernel->shape, d->shape, sizeof(d->shape))) &&
+           kernel->subgroups * d->subgroup <= d->max_lanes;
 }
 
 void dlm_vk_hash_kernels(struct dlm_sha256 *hash)
@@ -49,7 +57,9 @@ void dlm_vk_hash_kernels(struct dlm_sha256 *hash)
 
 bool dlm_vk_has_kernel(const struct dlm_device *device, const char *kernel)
 {
-    return find_row(dlm_vk_device_of(device), kernel) != NULL;
+    const struct dlm_vk_row *row = find_row(dlm_vk_device_of(device), kernel);
+
+    return row && !(row->kernel->needs & ~device->caps.bits);
 }
 
 /* One more than the highest binding that the module names. */
@@ -200,15 +210,17 @@ enum dlm_status dlm_vk_kernels_open(struct dlm_vk_device *d, const char *cache_d
 
     while (dlm_vk_kernels[num].name)
         num++;
-    d->pipelines = dlm_alloc_array(d->base.ctx, num, sizeof(*d->pipelines));
-    if (!d->pipelines)
+    d->rows = dlm_alloc_array(d->base.ctx, num, sizeof(*d->rows));
+    if (!d->rows)
         return DLM_ERR_MEMORY;
-    d->num_pipelines = num;
     for (size_t i = 0; i < num; i++) {
-        d->pipelines[i].kernel = &dlm_vk_kernels[i];
-        d->pipelines[i].num_bindings = count_bindings(&dlm_vk_kernels[i]);
+        if (can_run(d, &dlm_vk_kernels[i]))
+            d->rows[d->num_rows++] = (struct dlm_vk_row){
+                .kernel = &dlm_vk_kernels[i],
+                .num_bindings = count_bindings(&dlm_vk_kernels[i]),
+            };
     }
-    qsort(d->pipelines, num, sizeof(*d->pipelines), compare_rows);
+    qsort(d->rows, d->num_rows, sizeof(*d->rows), compare_rows);
 
     if (cache_dir && !dlm_dir_make(NULL, cache_dir)) { /* no context: without it, no cache */
         d->cache_path = make_cache_path(d, cache_dir);
@@ -222,56 +234,105 @@ void dlm_vk_kernels_close(struct dlm_vk_device *d)
 {
     if (d->cache)
         save_cache(d);
-    for (size_t i = 0; i < d->num_pipelines; i++)
-        vkDestroyPipeline(d->device, d->pipelines[i].pipeline, NULL);
+    for (size_t i = 0; i < d->num_rows; i++) {
+        while (d->rows[i].pipelines) {
+            struct dlm_vk_pipeline *next = d->rows[i].pipelines->next;
+            vkDestroyPipeline(d->device, d->rows[i].pipelines->pipeline, NULL);
+            dlm_free(d->rows[i].pipelines);
+            d->rows[i].pipelines = next;
+        }
+    }
     vkDestroyPipelineCache(d->device, d->cache, NULL);
     for (uint32_t i = 0; i <= DLM_MAX_BINDINGS; i++) {
         vkDestroyPipelineLayout(d->device, d->layouts[i], NULL);
         vkDestroyDescriptorSetLayout(d->device, d->set_layouts[i], NULL);
     }
-    dlm_free(d->pipelines);
+    dlm_free(d->rows);
     dlm_free(d->cache_path);
 }
 
 /* The pipelines to make, for the pool. */
 struct build {
     struct dlm_vk_device *device;
-    struct dlm_vk_pipeline **rows;
+    struct dlm_vk_pipeline **list;
     size_t num;
 };
 
-static void build_pipeline(void *user, int64_t item, int worker)
+/* Constants of a pipeline: those of the backend, then the dispatch's. */
+struct specs {
+    uint32_t values[DLM_FIRST_SPEC + DLM_MAX_SPECS];
+    VkSpecializationMapEntry entries[DLM_FIRST_SPEC + DLM_MAX_SPECS];
+    VkSpecializationInfo info;
+};
+
+static void set_specs(const struct dlm_vk_device *d, const struct dlm_vk_pipeline *p,
+                      struct specs *s)
 {
-    const struct build *build = user;
-    struct dlm_vk_device *d = build->device;
-    struct dlm_vk_pipeline *row = build->rows[item];
-    const VkShaderModuleCreateInfo module_info = {
-        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-        .codeSize = row->kernel->num_words * 4,
-        .pCode = row->kernel->words,
+    const uint32_t num = DLM_FIRST_SPEC + p->num_specs;
+
+    s->values[0] = d->subgroup;
+    s->values[1] = d->subgroup * p->subgroups;
+    memcpy(s->values + DLM_FIRST_SPEC, p->specs, sizeof(p->specs));
+    for (uint32_t i = 0; i < num; i++)
+        s->entries[i] = (VkSpecializationMapEntry){i, i * 4, 4};
+    s->info = (VkSpecializationInfo){num, s->entries, num * 4, s->values};
+}
+
+static VkResult compile(struct dlm_vk_device *d, struct dlm_vk_pipeline *p, VkShaderModule module)
+{
+    const struct dlm_vk_kernel *kernel = p->row->kernel;
+    const bool has_subgroups = kernel->needs & (DLM_CAP_SUBGROUP | DLM_CAPS_MATRIX);
+    const VkPipelineShaderStageRequiredSubgroupSizeCreateInfoEXT size = {
+        .sType =
+            VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT,
+        .requiredSubgroupSize = d->subgroup,
     };
+    struct specs specs;
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .flags = VK_PIPELINE_CREATE_DISPATCH_BASE, /* for parts: recording.c */
         .stage = {
             .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+            .pNext = has_subgroups && d->is_subgroup_required ? &size : NULL,
             .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+            .module = module,
             .pName = "main",
         },
-        .layout = d->layouts[row->num_bindings],
+        .layout = d->layouts[p->row->num_bindings],
     };
 
-    (void)worker; /* nothing is kept by worker */
-    row->result = vkCreateShaderModule(d->device, &module_info, NULL, &info.stage.module);
-    if (row->result)
-        return;
-    row->result = vkCreateComputePipelines(d->device, d->cache, 1, &info, NULL, &row->pipeline);
-    if (row->result)
-        row->pipeline = VK_NULL_HANDLE;
-    vkDestroyShaderModule(d->device, info.stage.module, NULL);
+    if (has_subgroups && d->features.sizes.computeFullSubgroups)
+        info.stage.flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
+    if (has_subgroups || p->num_specs) {
+        set_specs(d, p, &specs);
+        info.stage.pSpecializationInfo = &specs.info;
+    }
+    return vkCreateComputePipelines(d->device, d->cache, 1, &info, NULL, &p->pipeline);
 }
 
-/* Compiles build->rows, on the context's threads when there are several. */
+static void build_pipeline(void *user, int64_t item, int worker)
+{
+    const struct build *build = user;
+    struct dlm_vk_device *d = build->device;
+    struct dlm_vk_pipeline *p = build->list[item];
+    const VkShaderModuleCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+        .codeSize = p->row->kernel->num_words * 4,
+        .pCode = p->row->kernel->words,
+    };
+    VkShaderModule module;
+
+    (void)worker; /* nothing is kept by worker */
+    p->result = vkCreateShaderModule(d->device, &info, NULL, &module);
+    if (p->result)
+        return;
+    p->result = compile(d, p, module);
+    if (p->result)
+        p->pipeline = VK_NULL_HANDLE;
+    vkDestroyShaderModule(d->device, module, NULL);
+}
+
+/* Compiles build->list, on the context's threads when there are several. */
 static enum dlm_status build_pipelines(struct build *build)
 {
     struct dlm_vk_device *d = build->device;
@@ -285,15 +346,15 @@ static enum dlm_status build_pipelines(struct build *build)
         dlm_pool_run(pool, build_pipeline, build, (int64_t)build->num);
     }
     for (size_t i = 0; i < build->num; i++) {
-        const struct dlm_vk_pipeline *row = build->rows[i];
-        if (row->result)
-            return dlm_vk_fail(d, row->result, "compile kernel '%s'", row->kernel->name);
+        const struct dlm_vk_pipeline *p = build->list[i];
+        if (p->result)
+            return dlm_vk_fail(d, p->result, "compile kernel '%s'", p->row->kernel->name);
     }
     return DLM_OK;
 }
 
 static enum dlm_status check_dispatch(struct dlm_vk_device *d, const struct dlm_dispatch *dispatch,
-                                      const struct dlm_vk_pipeline *row)
+                                      const struct dlm_vk_row *row)
 {
     if (!row)
         return dlm_fail(d->base.ctx, DLM_ERR_UNSUPPORTED, "vulkan has no kernel '%s'",
@@ -302,10 +363,38 @@ static enum dlm_status check_dispatch(struct dlm_vk_device *d, const struct dlm_
         return dlm_fail(d->base.ctx, DLM_ERR_UNSUPPORTED,
                         "kernel '%s' needs %u buffers, '%s' allows %u", dispatch->kernel,
                         row->num_bindings, d->base.caps.info.name, d->max_bindings);
+    if (dispatch->subgroups > row->kernel->subgroups)
+        return dlm_fail(d->base.ctx, DLM_ERR_INVALID, "kernel '%s' has at most %u subgroups",
+                        dispatch->kernel, row->kernel->subgroups);
     if (row->num_bindings > dispatch->num_bindings)
         return dlm_fail(d->base.ctx, DLM_ERR_INVALID, "kernel '%s' has %u buffers, %u were given",
                         dispatch->kernel, row->num_bindings, dispatch->num_bindings);
     return DLM_OK;
+}
+
+/* The pipeline of a row with the dispatch's constants, not yet compiled if it is new; NULL: no
+ * memory. */
+static struct dlm_vk_pipeline *find_pipeline(struct dlm_vk_device *d, struct dlm_vk_row *row,
+                                             const struct dlm_dispatch *dispatch)
+{
+    const size_t bytes = dispatch->num_specs * sizeof(dispatch->specs[0]);
+    const uint32_t subgroups = dispatch->subgroups ? dispatch->subgroups : row->kernel->subgroups;
+
+    for (struct dlm_vk_pipeline *p = row->pipelines; p; p = p->next) {
+        if (p->num_specs == dispatch->num_specs && p->subgroups == subgroups &&
+            !memcmp(p->specs, dispatch->specs, bytes))
+            return p;
+    }
+    struct dlm_vk_pipeline *p = dlm_alloc(d->base.ctx, sizeof(*p));
+    if (!p)
+        return NULL;
+    p->row = row;
+    p->num_specs = dispatch->num_specs;
+    p->subgroups = subgroups;
+    memcpy(p->specs, dispatch->specs, bytes);
+    p->next = row->pipelines;
+    row->pipelines = p;
+    return p;
 }
 
 enum dlm_status dlm_vk_pipelines_get(struct dlm_vk_device *d, const struct dlm_dispatch *list,
@@ -314,25 +403,30 @@ enum dlm_status dlm_vk_pipelines_get(struct dlm_vk_device *d, const struct dlm_d
     struct build build = {.device = d};
     enum dlm_status st = DLM_OK;
 
-    build.rows = dlm_alloc_array(d->base.ctx, d->num_pipelines, sizeof(*build.rows));
-    if (!build.rows)
+    build.list = dlm_alloc_array(d->base.ctx, num, sizeof(*build.list));
+    if (!build.list)
         return DLM_ERR_MEMORY;
     for (size_t i = 0; i < num; i++) {
-        out[i] = find_row(d, list[i].kernel);
-        st = check_dispatch(d, &list[i], out[i]);
+        struct dlm_vk_row *row = find_row(d, list[i].kernel);
+        st = check_dispatch(d, &list[i], row);
         if (!st)
-            st = make_layouts(d, out[i]->num_bindings);
+            st = make_layouts(d, row->num_bindings);
         if (st)
             goto done;
+        out[i] = find_pipeline(d, row, &list[i]);
+        if (!out[i]) {
+            st = DLM_ERR_MEMORY;
+            goto done;
+        }
         if (!out[i]->pipeline && !out[i]->is_wanted) {
             out[i]->is_wanted = true;
-            build.rows[build.num++] = out[i];
+            build.list[build.num++] = out[i];
         }
     }
     st = build_pipelines(&build);
 done:
     for (size_t i = 0; i < build.num; i++)
-        build.rows[i]->is_wanted = false;
-    dlm_free(build.rows);
+        build.list[i]->is_wanted = false;
+    dlm_free(build.list);
     return st;
 }

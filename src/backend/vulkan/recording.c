@@ -56,7 +56,7 @@ static enum dlm_status create_sets(struct dlm_vk_device *d, struct recording *r)
     uint64_t num_descriptors = 0;
 
     for (size_t i = 0; i < r->base.num; i++)
-        num_descriptors += r->kernels[i]->num_bindings;
+        num_descriptors += r->kernels[i]->row->num_bindings;
     if (r->base.num > UINT32_MAX / 2 || num_descriptors > UINT32_MAX)
         return dlm_fail(d->base.ctx, DLM_ERR_UNSUPPORTED,
                         "a recording of %zu dispatches is too long", r->base.num);
@@ -76,7 +76,7 @@ static enum dlm_status create_sets(struct dlm_vk_device *d, struct recording *r)
             .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
             .descriptorPool = r->pool,
             .descriptorSetCount = 1,
-            .pSetLayouts = &d->set_layouts[r->kernels[i]->num_bindings],
+            .pSetLayouts = &d->set_layouts[r->kernels[i]->row->num_bindings],
         };
         result = vkAllocateDescriptorSets(d->device, &allocate, &r->sets[i]);
     }
@@ -169,7 +169,7 @@ enum dlm_status dlm_vk_recording_create(struct dlm_device *device, struct dlm_re
     for (size_t i = 0; i < num; i++)
         r->seconds[i] = guess_seconds(d, &r->list[i]);
     for (size_t i = 0; i < num; i++)
-        write_set(d, r->sets[i], &r->list[i], r->kernels[i]->num_bindings);
+        write_set(d, r->sets[i], &r->list[i], r->kernels[i]->row->num_bindings);
     *out = &r->base;
     r = NULL;
 done:
@@ -227,7 +227,7 @@ static void write_dispatch(struct dlm_vk_device *d, const struct recording *r, V
 {
     const struct dlm_dispatch *dispatch = &r->list[i];
     const struct dlm_vk_pipeline *kernel = r->kernels[i];
-    VkPipelineLayout layout = d->layouts[kernel->num_bindings];
+    VkPipelineLayout layout = d->layouts[kernel->row->num_bindings];
     uint32_t params_bytes = (dispatch->params_bytes + 3) / 4 * 4; /* at most the whole array */
 
     vkCmdBindPipeline(cmd, VK_PIPELINE_BIND_POINT_COMPUTE, kernel->pipeline);

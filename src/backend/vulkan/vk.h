@@ -3,14 +3,13 @@
  * One queue, one timeline semaphore: every submission signals the next value, and "wait" means
  * "wait until the semaphore has a value". At most DLM_VK_MAX_IN_FLIGHT submissions are pending.
  *
- * Files, each calling only those before it: jobs, error, device, queue, chunk, memory, copy,
- * buffer, kernel, slice, recording, backend. */
+ * Files, each calling only those before it: jobs, error, device, device_features, queue, chunk,
+ * memory, copy, buffer, kernel, slice, recording, backend. */
 #ifndef DLM_BACKEND_VULKAN_VK_H
 #define DLM_BACKEND_VULKAN_VK_H
 
-#include <vulkan/vulkan.h>
-
 #include "backend/backend_impl.h"
+#include "backend/vulkan/vk_compat.h"
 
 #define DLM_VK_MAX_DEVICES 16
 #define DLM_VK_HOST_FLAGS                                                                          \
@@ -40,13 +39,34 @@ struct dlm_vk_job {
     size_t first_index, last_index;
 };
 
-/* A row of dlm_vk_kernels with its pipeline, made when first needed. */
+/* Optional features as they are enabled, with sType 0 where the extension is missing. */
+struct dlm_vk_features {
+    VkPhysicalDeviceVulkan11Features vulkan11; /* the first of the chain */
+    VkPhysicalDeviceVulkan12Features vulkan12;
+    VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes;
+    VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix;
+    VkPhysicalDeviceShaderBfloat16FeaturesKHR bfloat16;
+    const char *extensions[4];
+    uint32_t num_extensions;
+};
+
+/* A kernel with values for its specialisation constants, compiled when first needed. */
 struct dlm_vk_pipeline {
-    const struct dlm_vk_kernel *kernel;
-    uint32_t num_bindings;
+    struct dlm_vk_pipeline *next; /* of the same row */
+    const struct dlm_vk_row *row;
+    uint32_t specs[DLM_MAX_SPECS];
+    uint32_t num_specs;
+    uint32_t subgroups; /* of a work-group */
     VkPipeline pipeline; /* VK_NULL_HANDLE: not made yet */
     VkResult result;     /* of making it */
     bool is_wanted;
+};
+
+/* A kernel that this device can run. */
+struct dlm_vk_row {
+    const struct dlm_vk_kernel *kernel;
+    uint32_t num_bindings;
+    struct dlm_vk_pipeline *pipelines;
 };
 
 /* Bytes of an allocation that a buffer has. */
@@ -93,6 +113,12 @@ struct dlm_vk_device {
     bool is_unified;    /* host and device share their memory */
     bool has_budget;    /* VK_EXT_memory_budget */
     uint32_t max_bindings;
+    uint32_t max_lanes; /* of a work-group */
+    uint32_t api_version;
+    struct dlm_vk_features features;
+    uint32_t subgroup;         /* lanes of one, for kernels that need it; 0: not known */
+    bool is_subgroup_required; /* pipelines must ask for that size */
+    uint8_t shape[3];          /* m, n, k of the matrix units */
     double tick_seconds; /* of a timestamp */
     uint64_t tick_mask;  /* valid bits of a timestamp; 0: there are none */
 
@@ -117,8 +143,8 @@ struct dlm_vk_device {
     unsigned next_block;
 
     /* kernel.c */
-    struct dlm_vk_pipeline *pipelines; /* sorted by name */
-    size_t num_pipelines;
+    struct dlm_vk_row *rows; /* sorted by name */
+    size_t num_rows;
     VkDescriptorSetLayout set_layouts[DLM_MAX_BINDINGS + 1]; /* by number of bindings */
     VkPipelineLayout layouts[DLM_MAX_BINDINGS + 1];
     VkPipelineCache cache;
@@ -161,11 +187,19 @@ void dlm_vk_candidates_find(struct dlm_ctx *ctx, struct dlm_vk_candidates *c);
 /* Fills what can be known without opening the device: d->base.caps and the memory fields. */
 void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candidate *c, int index);
 
+bool dlm_vk_has_extension(VkPhysicalDevice physical, const char *name);
+
 /* Makes the VkDevice of a described device and gets its queue. */
 enum dlm_status dlm_vk_device_create(struct dlm_vk_device *d) DLM_CHECK_RESULT;
 
 /* Device memory free now, as far as known. */
 uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d);
+
+/* device_features.c */
+
+/* Chooses the features of a described device: d->features, subgroups, matrix units and their bits.
+ * no_matrix: the driver is not asked for those. */
+void dlm_vk_features_choose(struct dlm_vk_device *d, bool no_matrix);
 
 /* queue.c */
 

@@ -1,0 +1,113 @@
+/* matmul by matrix units (DLM_CAP_MATRIX_*): operands of 16 bits, sums of f32. a is rounded and
+ * padded once, then tiles are made of whole fragments. */
+#include "ops/matmul_impl.h"
+
+#include "ops/broadcast.h"
+
+enum { A, B };
+
+/* A work-group's tile, and what of it a subgroup makes. */
+struct tile {
+    uint32_t m, n, sub_m, sub_n;
+};
+
+static const struct tile large = {128, 128, 32, 64};
+static const struct tile medium = {64, 64, 32, 32};
+static const struct tile small = {32, 32, 16, 16};
+
+/* Two slices of both operands, rows 16 bytes apart from whole ones, and a fragment a subgroup. */
+static size_t shared_bytes(const struct tile *t)
+{
+    const size_t row = DLM_MATMUL_MMA_SLICE * 2 + 16, fragment = 16 * 16 * 4;
+
+    return 2 * (t->m + t->n) * row + t->m / t->sub_m * (t->n / t->sub_n) * fragment;
+}
+
+/* The largest tile of which there are enough for all compute units, and for which there is room. */
+static const struct tile *choose_tile(const struct dlm_lowering *l,
+                                      const struct dlm_matmul_params *p)
+{
+    const uint64_t batch = (uint64_t)p->batch0 * p->batch1;
+    const uint64_t num_large = ((uint64_t)p->m + large.m - 1) / large.m *
+                               (((uint64_t)p->n + large.n - 1) / large.n) * batch;
+
+    if (p->m <= small.m || p->n <= small.n)
+        return &small;
+    return p->m > medium.m && p->n > medium.n && num_large >= l->caps->num_units &&
+                   shared_bytes(&large) <= l->caps->shared_bytes
+               ? &large
+               : &medium;
+}
+
+/* Rows or columns of b are contiguous, and 16 bytes of them are 16 bytes in memory. */
+static bool is_b_in_chunks(const struct dlm_matmul_params *p)
+{
+    const uint32_t all = p->b_lead | p->b_stride[0] | p->b_stride[1];
+
+    if (p->b_stride[2] == 1)
+        return !((all | p->b_stride[3] | p->k) % 8);
+    return p->b_stride[3] == 1 && !((all | p->b_stride[2] | p->n) % 8);
+}
+
+bool dlm_matmul_is_for_mma(const struct dlm_lowering *l, const struct dlm_matmul_params *p)
+{
+    const enum dlm_dtype round = l->attrs->matmul.round, type = l->inputs[B].dtype;
+    const uint32_t needed = type == DLM_DTYPE_F16 ? DLM_CAP_MATRIX_F16 : DLM_CAP_MATRIX_BF16;
+
+    return (type == DLM_DTYPE_F16 || type == DLM_DTYPE_BF16) && round == type &&
+           l->caps->bits & needed && p->k >= DLM_MATMUL_MMA_SLICE && is_b_in_chunks(p);
+}
+
+/* a as a contiguous temporary of b's type: whole slices of k, whole tiles of m, zeros past both. */
+static enum dlm_status pack(struct dlm_lowering *l, const struct tile *t,
+                            struct dlm_matmul_params *p, struct dlm_operand *packed)
+{
+    const uint32_t slice = DLM_MATMUL_MMA_SLICE;
+    struct dlm_matmul_pack_params pack = {
+        .m = p->m,
+        .k = p->k,
+        .batch0 = p->a_stride[0] ? p->batch0 : 1, /* what repeats is stored once */
+        .batch1 = p->a_stride[1] ? p->batch1 : 1,
+        .a_lead = p->a_lead,
+        .rows = (p->m + t->m - 1) / t->m * t->m,
+        .cols = (p->k + slice - 1) / slice * slice,
+    };
+    const uint64_t matrix = (uint64_t)pack.rows * pack.cols;
+    const uint64_t len = matrix * pack.batch0 * pack.batch1;
+
+    if (len > UINT32_MAX)
+        return dlm_lower_unsupported(l, "packed operand of that size");
+    memcpy(pack.a_stride, p->a_stride, sizeof(pack.a_stride));
+    p->a_lead = 0;
+    p->a_stride[0] = p->a_stride[0] ? pack.batch1 * (uint32_t)matrix : 0;
+    p->a_stride[1] = p->a_stride[1] ? (uint32_t)matrix : 0;
+    p->a_stride[2] = pack.cols;
+    p->a_stride[3] = 1;
+    *packed = dlm_lower_temp(l, (size_t)len * 2);
+    struct dlm_kernel_call call = {
+        .args = {DLM_INPUT(A), *packed},
+        .num_args = 2,
+        .writes = 1u << 1,
+        .groups = {(uint32_t)((len / 8 + 63) / 64)},
+    };
+    dlm_kernel_for(&call, "matmul_mma_pack_*", &l->inputs[B].dtype);
+    return dlm_lower_call(l, &call, &pack, sizeof(pack));
+}
+
+enum dlm_status dlm_matmul_lower_mma(struct dlm_lowering *l, struct dlm_matmul_params *p)
+{
+    const struct tile *t = choose_tile(l, p);
+    const struct dlm_matmul_tiling tiling = {
+        .kernel = "matmul_mma_*",
+        .tile_m = t->m,
+        .tile_n = t->n,
+        .split_unit = DLM_MATMUL_MMA_SLICE,
+        .specs = {t->m, t->n, t->sub_m, t->sub_n, dlm_matmul_is_b_along_k(p) ? 0 : 1},
+        .num_specs = 5,
+        .subgroups = t->m / t->sub_m * (t->n / t->sub_n),
+    };
+    struct dlm_operand packed;
+
+    enum dlm_status st = pack(l, t, p, &packed);
+    return st ? st : dlm_matmul_lower_tiles(l, &tiling, p, packed);
+}
