@@ -105,11 +105,9 @@ static struct dlm_tensor *same_view(struct dlm_graph *g, const struct dlm_tensor
 /* True when the node takes all that it may take in 16 bits from narrow copies. */
 static bool reads_half(const struct narrowing *n, const struct dlm_node *node, uint32_t half)
 {
-    const int64_t align = dlm_dtype_aligned_len(n->dtype, DLM_ALIGN_BYTES);
-
     for (int i = 0; i < node->num_inputs; i++) {
         const struct dlm_tensor *t = node->inputs[i];
-        if ((half >> i & 1) && (!t || saved_of(n, t)->is_fixed || t->offset % align))
+        if ((half >> i & 1) && (!t || saved_of(n, t)->is_fixed))
             return false;
     }
     return half != 0;

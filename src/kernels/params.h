@@ -55,6 +55,24 @@ struct dlm_map_params {
     DLM_F32 factor;
 };
 
+/* gated_activation: rows of gate, up and their gradients a stride apart; y and dy contiguous. A
+ * work-group or CPU work item does up to DLM_GROUP_ELEMS elements of one row. */
+struct dlm_gated_params {
+    DLM_U32 rows;
+    DLM_U32 cols;
+    DLM_U32 kind;
+    DLM_U32 gate_lead;
+    DLM_U32 gate_stride;
+    DLM_U32 up_lead;
+    DLM_U32 up_stride;
+    DLM_U32 dgate_lead;
+    DLM_U32 dgate_stride;
+    DLM_U32 dup_lead;
+    DLM_U32 dup_stride;
+};
+/* Pieces of a row that work-groups do. */
+#define DLM_ROW_PIECES(cols) (((cols) + DLM_GROUP_ELEMS - 1u) / DLM_GROUP_ELEMS)
+
 /* Row-wise ops over contiguous [rows, cols]: norms. */
 struct dlm_rows_params {
     DLM_U32 rows;
