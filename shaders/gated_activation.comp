@@ -1,19 +1,27 @@
 /* gated_activation and its backward, for gate and up of each type; a work-group does up to 4096
  * elements of a row, four at a time where all rows lie in whole fours. */
-//! gated_activation -DTYPE=DLM_T_F32 -DLOAD=DLM_LOAD_F32 -DWIDE=vec4 -DWIDEN=
-//! gated_activation_backward_f32 -DBACKWARD -DTYPE=DLM_T_F32 -DLOAD=DLM_LOAD_F32 -DWIDE=vec4 -DWIDEN=
-//! gated_activation_backward_f16 -DBACKWARD -DTYPE=DLM_T_F16 -DLOAD=DLM_LOAD_F16 -DWIDE=uvec2 -DWIDEN=widen_f16
-//! gated_activation_backward_bf16 -DBACKWARD -DTYPE=DLM_T_BF16 -DLOAD=DLM_LOAD_BF16 -DWIDE=uvec2 -DWIDEN=widen_bf16
+//! gated_activation -DX=F32
+//! gated_activation_backward_f32 -DBACKWARD -DX=F32
+//! gated_activation_backward_f16 -DBACKWARD -DX=F16
+//! gated_activation_backward_bf16 -DBACKWARD -DX=BF16
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "prelude.glsl"
 
 layout(local_size_x = 64) in;
 
-DLM_IN(0, TYPE, gate)
-DLM_IN(1, TYPE, up)
-layout(std430, set = 0, binding = 0) readonly buffer WideGate { WIDE wide_gate[]; };
-layout(std430, set = 0, binding = 1) readonly buffer WideUp { WIDE wide_up[]; };
+#define PASTE_(x, y) x##y
+#define PASTE(x, y) PASTE_(x, y)
+#define LOAD PASTE(DLM_LOAD_, X)
+#define WIDEN PASTE(widen_, X)
+#define WIDE_F32 vec4
+#define WIDE_F16 uvec2
+#define WIDE_BF16 uvec2
+
+DLM_IN(0, PASTE(DLM_T_, X), gate)
+DLM_IN(1, PASTE(DLM_T_, X), up)
+layout(std430, set = 0, binding = 0) readonly buffer WideGate { PASTE(WIDE_, X) wide_gate[]; };
+layout(std430, set = 0, binding = 1) readonly buffer WideUp { PASTE(WIDE_, X) wide_up[]; };
 #ifdef BACKWARD
 DLM_IN(2, float, dy)
 DLM_OUT(3, float, dgate)
@@ -27,12 +35,17 @@ layout(std430, set = 0, binding = 2) buffer WideY { vec4 wide_y[]; };
 #endif
 DLM_PARAMS(dlm_gated_params)
 
-vec4 widen_f16(uvec2 x)
+vec4 widen_F32(vec4 x)
+{
+    return x;
+}
+
+vec4 widen_F16(uvec2 x)
 {
     return vec4(unpackHalf2x16(x.x), unpackHalf2x16(x.y));
 }
 
-vec4 widen_bf16(uvec2 x)
+vec4 widen_BF16(uvec2 x)
 {
     return uintBitsToFloat(uvec4(x.x << 16, x.x & 0xffff0000u, x.y << 16, x.y & 0xffff0000u));
 }

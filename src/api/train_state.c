@@ -32,6 +32,9 @@ static void hash_rows(const struct dlm_train_data *d, char hex[65])
 }
 
 /* What a base says beside its weights about rows and images. */
+/* Of state.json and the tensors beside it: another order of the parameters is another version. */
+#define STATE_VERSION 2
+
 static const char *const base_files[] = {
     "config.json",           "preprocessor_config.json", "processor_config.json",
     "tokenizer.json",        "tokenizer_config.json",    "special_tokens_map.json",
@@ -105,7 +108,7 @@ static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t
     return json_pack(
         "{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:s, s:s, s:o, s:I, s:s, s:I,"
         " s:{s:s, s:s, s:s, s:s, s:O}, s:{s:I, s:f, s:f, s:b}, s:o}",
-        "state_version", 1, "step", (json_int_t)step, "steps",
+        "state_version", STATE_VERSION, "step", (json_int_t)step, "steps",
         (json_int_t)dlm_trainer_num_steps(t->trainer), "seed", (json_int_t)t->seed,
         "micro_batch_size", (json_int_t)p->micro_batch, "grad_accum", (json_int_t)p->grad_accum,
         "num_epochs", (json_int_t)p->epochs, "learning_rate", p->lr, "gradient_checkpointing",
@@ -250,6 +253,16 @@ static enum dlm_status check_files(struct dlm_train_call *t, const json_t *then)
     return DLM_OK;
 }
 
+static enum dlm_status check_version(struct dlm_train_call *t, const json_t *state)
+{
+    if (json_integer_value(json_object_get(state, "state_version")) == STATE_VERSION)
+        return DLM_OK;
+    dlm_fail(t->ctx, DLM_ERR_UNSUPPORTED, "cannot resume: '%s/state.json' was saved by another "
+             "version of dlm", dlm_run_dir(t->run));
+    dlm_log(t->ctx, DLM_LOG_HINT, "`dlm train --fresh` starts a new run");
+    return DLM_ERR_UNSUPPORTED;
+}
+
 static enum dlm_status check_hashes(struct dlm_train_call *t, const json_t *state)
 {
     const json_t *hashes = json_object_get(state, "hashes");
@@ -283,7 +296,7 @@ static bool has_linear(const struct dlm_model *model, const char *path, int64_t 
 {
     const struct dlm_linear *l = path ? dlm_model_find_linear(model, path) : NULL;
 
-    return l && l->weight->cols == in && l->weight->rows == out;
+    return l && l->weight->cols == in && l->out == out;
 }
 
 static enum dlm_status read_modules(struct dlm_train_call *t, const json_t *state)
@@ -295,7 +308,6 @@ static enum dlm_status read_modules(struct dlm_train_call *t, const json_t *stat
         .dropout = (float)json_number_value(json_object_get(lora, "dropout")),
         .use_rslora = json_is_true(json_object_get(lora, "rslora")),
     };
-    struct dlm_lora_module *unused;
 
     if (!json_array_size(list) || params.r < 1)
         return damaged(t);
@@ -309,8 +321,8 @@ static enum dlm_status read_modules(struct dlm_train_call *t, const json_t *stat
         if (r < 1 || r > 65536 || !has_linear(t->s->model, path, in, out) ||
             dlm_lora_find(t->lora, path))
             return damaged(t);
-        st = dlm_lora_add(t->lora, path, in, out, r,
-                          (float)json_number_value(json_object_get(m, "alpha")), &unused);
+        st = dlm_lora_add(t->lora, path, dlm_model_find_linear(t->s->model, path)->weight, in, out,
+                          r, (float)json_number_value(json_object_get(m, "alpha")));
     }
     return st;
 }
@@ -322,6 +334,8 @@ enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkp
     const char *log;
 
     enum dlm_status st = dlm_run_load(t->ctx, t->run, &state, tensors);
+    if (!st)
+        st = check_version(t, state);
     if (!st)
         st = check_hashes(t, state);
     if (!st)

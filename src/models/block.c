@@ -27,33 +27,36 @@ static enum dlm_status declare_norms(const struct dlm_weight_scope *s, struct dl
     return st;
 }
 
-static enum dlm_status declare_linears(const struct dlm_weight_scope *s, struct dlm_block *l)
+static enum dlm_status declare_one(const struct dlm_weight_scope *s, struct dlm_linear *linear,
+                                   const char *name, int64_t out, int64_t in, bool has_bias)
+{
+    return name ? dlm_linear_declare(s, linear, name, out, in, has_bias) : DLM_OK;
+}
+
+static enum dlm_status declare_attention(const struct dlm_weight_scope *s, struct dlm_block *l)
 {
     const struct dlm_block_config *c = l->config;
     const struct dlm_block_names *n = c->names;
     const int64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
-    const struct {
-        struct dlm_linear *linear;
-        const char *name;
-        int64_t out, in;
-        bool has_bias;
-    } list[] = {
-        {&l->qkv, n->qkv, q + 2 * kv, c->hidden, c->qkv_bias},
-        {&l->q, n->q, q, c->hidden, c->qkv_bias},
-        {&l->k, n->k, kv, c->hidden, c->qkv_bias},
-        {&l->v, n->v, kv, c->hidden, c->qkv_bias},
-        {&l->o, n->o, c->hidden, q, c->o_bias},
-        {&l->gate, n->gate, c->intermediate, c->hidden, c->mlp_bias},
-        {&l->up, n->up, c->intermediate, c->hidden, c->mlp_bias},
-        {&l->down, n->down, c->hidden, c->intermediate, c->mlp_bias},
-    };
-    enum dlm_status st = DLM_OK;
+    const struct dlm_siblings qkv = {3, {{&l->q, n->q, q}, {&l->k, n->k, kv}, {&l->v, n->v, kv}}};
 
-    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(list); i++)
-        if (list[i].name)
-            st = dlm_linear_declare(s, list[i].linear, list[i].name, list[i].out, list[i].in,
-                                    list[i].has_bias);
-    return st;
+    enum dlm_status st = declare_one(s, &l->qkv, n->qkv, q + 2 * kv, c->hidden, c->qkv_bias);
+    if (!st && n->q)
+        st = dlm_siblings_declare(s, &qkv, c->hidden, c->qkv_bias);
+    return st ? st : declare_one(s, &l->o, n->o, c->hidden, q, c->o_bias);
+}
+
+static enum dlm_status declare_mlp(const struct dlm_weight_scope *s, struct dlm_block *l)
+{
+    const struct dlm_block_config *c = l->config;
+    const struct dlm_block_names *n = c->names;
+    const int64_t inner = c->intermediate;
+    const struct dlm_siblings gated = {2, {{&l->gate, n->gate, inner}, {&l->up, n->up, inner}}};
+
+    enum dlm_status st =
+        n->gate ? dlm_siblings_declare(s, &gated, c->hidden, c->mlp_bias)
+                : declare_one(s, &l->up, n->up, inner, c->hidden, c->mlp_bias);
+    return st ? st : declare_one(s, &l->down, n->down, c->hidden, inner, c->mlp_bias);
 }
 
 enum dlm_status dlm_block_declare(const struct dlm_weight_scope *scope, struct dlm_block *l,
@@ -65,7 +68,9 @@ enum dlm_status dlm_block_declare(const struct dlm_weight_scope *scope, struct d
     l->window = config->window;
     enum dlm_status st = declare_norms(scope, l);
     if (!st)
-        st = declare_linears(scope, l);
+        st = declare_attention(scope, l);
+    if (!st)
+        st = declare_mlp(scope, l);
     if (!st && n->scale1)
         st = dlm_weights_add_vector(scope, n->scale1, config->hidden, &l->scale1);
     if (!st && n->scale2)
@@ -105,19 +110,20 @@ enum dlm_status dlm_block_list_linears(struct dlm_ctx *ctx, struct dlm_block *l,
     return st;
 }
 
-/* Of packed heads [R, groups, heads a group, D] those from `first` on, `num` of each group:
- * [R, groups * num * D], contiguous. */
-static struct dlm_tensor *take_heads(struct dlm_build *b, const struct dlm_block_config *c,
-                                     const struct dlm_block_inputs *in, struct dlm_tensor *packed,
+/* Of the product [R, (heads + 2 kv_heads) * D] the heads from `first` on, `num` of them, each group
+ * of packed ones giving its share: [R, num * D], contiguous. */
+static struct dlm_tensor *take_heads(struct dlm_build *b, const struct dlm_block *l,
+                                     const struct dlm_block_inputs *in, struct dlm_tensor *product,
                                      int64_t first, int64_t num)
 {
-    const int64_t groups = c->packing == DLM_QKV_GROUPS ? c->kv_heads : 1;
-    const int64_t rows = in->batch * in->tokens;
+    const struct dlm_block_config *c = l->config;
+    const bool is_packed = l->qkv.path && c->packing == DLM_QKV_GROUPS;
+    const int64_t groups = is_packed ? c->kv_heads : 1, rows = in->batch * in->tokens;
     const int64_t heads = (c->heads + 2 * c->kv_heads) / groups;
 
-    packed = dlm_view_reshape(b->g, packed, 4, (int64_t[]){rows, groups, heads, c->head_dim});
-    packed = dlm_view_slice(b->g, packed, 2, first / groups, num / groups);
-    return dlm_view_reshape(b->g, dlm_copy(b->g, packed, DLM_DTYPE_F32), 2,
+    product = dlm_view_reshape(b->g, product, 4, (int64_t[]){rows, groups, heads, c->head_dim});
+    product = dlm_view_slice(b->g, product, 2, first / groups, num / groups);
+    return dlm_view_reshape(b->g, dlm_copy(b->g, product, DLM_DTYPE_F32), 2,
                             (int64_t[]){rows, num * c->head_dim});
 }
 
@@ -137,28 +143,69 @@ static struct dlm_tensor *place(struct dlm_build *b, const struct dlm_block *l,
     return in->cos ? dlm_rope(b->g, x, in->cos, in->sin, false) : x;
 }
 
-/* Keys or values for attention: this pass's own, or the cache after it took them in. */
-static struct dlm_tensor *keys(struct dlm_build *b, const struct dlm_block_config *c,
-                               const struct dlm_block_inputs *in, struct dlm_tensor *x,
-                               struct dlm_tensor *cache)
+/* The cache after it took in keys or values x [T, kv_heads * D]: [1, S, kv_heads, D]. */
+static struct dlm_tensor *store(struct dlm_build *b, const struct dlm_block_config *c,
+                                const struct dlm_block_inputs *in, struct dlm_tensor *x,
+                                struct dlm_tensor *cache)
 {
-    const int64_t heads = c->kv_heads, dim = c->head_dim;
+    const int64_t shape[] = {1, cache->desc.shape[0], c->kv_heads, c->head_dim};
 
-    if (!cache)
-        return dlm_view_reshape(b->g, x, 4, (int64_t[]){in->batch, in->tokens, heads, dim});
-    x = dlm_view_reshape(b->g, x, 2, (int64_t[]){in->tokens, heads * dim});
     x = dlm_store_rows(b->g, cache, x, in->cache_start);
-    return dlm_view_reshape(b->g, x, 4, (int64_t[]){1, cache->desc.shape[0], heads, dim});
+    return dlm_view_reshape(b->g, x, 4, shape);
 }
 
-/* One of the three inputs of attention: a linear's result, or heads of the packed one. */
-static struct dlm_tensor *project(struct dlm_build *b, const struct dlm_block *l,
-                                  const struct dlm_block_inputs *in,
-                                  const struct dlm_linear *linear, struct dlm_tensor *x,
-                                  int64_t first, int64_t num)
+/* What attention takes: q [B, T, heads, D], and k and v of this pass, or the caches after it. */
+struct heads {
+    struct dlm_tensor *q, *k, *v;
+};
+
+/* Slices of the product itself, whose heads lie in three blocks and want no norm. */
+static struct heads slice_heads(struct dlm_build *b, const struct dlm_block_config *c,
+                                const struct dlm_block_inputs *in, struct dlm_tensor *x)
 {
-    return l->qkv.path ? take_heads(b, l->config, in, x, first, num)
-                       : dlm_linear_build(b, linear, x, NULL);
+    const int64_t heads = c->heads, kv = c->kv_heads, all = heads + 2 * kv, dim = c->head_dim;
+    const int64_t rows = in->batch * in->tokens;
+    struct heads h;
+
+    if (in->cos) {
+        x = dlm_view_reshape(b->g, x, 3, (int64_t[]){rows, all, dim});
+        x = dlm_rope_some(b->g, x, in->cos, in->sin, heads + kv);
+    }
+    struct dlm_tensor *apart = dlm_view_reshape(
+        b->g, x, 4, (int64_t[]){in->batch, in->tokens, all, dim});
+    h.q = dlm_view_slice(b->g, apart, 2, 0, heads);
+    if (!in->cache_k) {
+        h.k = dlm_view_slice(b->g, apart, 2, heads, kv);
+        h.v = dlm_view_slice(b->g, apart, 2, heads + kv, kv);
+        return h;
+    }
+    x = dlm_view_reshape(b->g, x, 2, (int64_t[]){rows, all * dim});
+    struct dlm_tensor *k = dlm_view_slice(b->g, x, 1, heads * dim, kv * dim);
+    struct dlm_tensor *v = dlm_view_slice(b->g, x, 1, (heads + kv) * dim, kv * dim);
+    h.k = store(b, c, in, k, in->cache_k);
+    h.v = store(b, c, in, v, in->cache_v);
+    return h;
+}
+
+static struct heads copy_heads(struct dlm_build *b, const struct dlm_block *l,
+                               const struct dlm_block_inputs *in, struct dlm_tensor *x)
+{
+    const int64_t heads = l->config->heads, kv = l->config->kv_heads, dim = l->config->head_dim;
+    const int64_t kept[] = {in->batch, in->tokens, kv, dim};
+    struct dlm_tensor *q = take_heads(b, l, in, x, 0, heads);
+    struct dlm_tensor *k = take_heads(b, l, in, x, heads, kv);
+    struct dlm_tensor *v = take_heads(b, l, in, x, heads + kv, kv);
+
+    k = place(b, l, in, k, kv, &l->k_norm);
+    k = dlm_view_reshape(b->g, k, 2, (int64_t[]){in->batch * in->tokens, kv * dim});
+    q = place(b, l, in, q, heads, &l->q_norm);
+    return (struct heads){
+        .q = dlm_view_reshape(b->g, q, 4, (int64_t[]){in->batch, in->tokens, heads, dim}),
+        .k = in->cache_k ? store(b, l->config, in, k, in->cache_k)
+                         : dlm_view_reshape(b->g, k, 4, kept),
+        .v = in->cache_v ? store(b, l->config, in, v, in->cache_v)
+                         : dlm_view_reshape(b->g, v, 4, kept),
+    };
 }
 
 /* x [R, hidden] -> [R, heads * D] */
@@ -166,26 +213,21 @@ static struct dlm_tensor *attend(struct dlm_build *b, const struct dlm_block *l,
                                  const struct dlm_block_inputs *in, struct dlm_tensor *x)
 {
     const struct dlm_block_config *c = l->config;
-    const int64_t heads = c->heads, kv_heads = c->kv_heads, dim = c->head_dim;
+    const struct dlm_linear *const apart[] = {&l->q, &l->k, &l->v}, *const packed[] = {&l->qkv};
     const struct dlm_attention_attrs attrs = {
-        .scale = c->score_scale != 0 ? c->score_scale : 1.0f / sqrtf((float)dim),
+        .scale = c->score_scale != 0 ? c->score_scale : 1.0f / sqrtf((float)c->head_dim),
         .mode = c->mode,
         .softcap = c->score_softcap,
         .window = l->window,
     };
+    const bool is_plain = !l->q_norm.weight && !l->k_norm.weight &&
+                          (!l->qkv.path || c->packing == DLM_QKV_BLOCKS);
 
-    if (l->qkv.path)
-        x = dlm_linear_build(b, &l->qkv, x, NULL);
-    struct dlm_tensor *q = project(b, l, in, &l->q, x, 0, heads);
-    q = place(b, l, in, q, heads, &l->q_norm);
-    struct dlm_tensor *k = project(b, l, in, &l->k, x, heads, kv_heads);
-    k = place(b, l, in, k, kv_heads, &l->k_norm);
-    struct dlm_tensor *v = project(b, l, in, &l->v, x, heads + kv_heads, kv_heads);
-    q = dlm_view_reshape(b->g, q, 4, (int64_t[]){in->batch, in->tokens, heads, dim});
-    k = keys(b, c, in, k, in->cache_k);
-    v = keys(b, c, in, v, in->cache_v);
-    struct dlm_tensor *a = dlm_attention(b->g, q, k, v, in->rows, &attrs);
-    return dlm_view_reshape(b->g, a, 2, (int64_t[]){in->batch * in->tokens, heads * dim});
+    x = l->qkv.path ? dlm_siblings_build(b, packed, 1, x) : dlm_siblings_build(b, apart, 3, x);
+    struct heads h = is_plain ? slice_heads(b, c, in, x) : copy_heads(b, l, in, x);
+    struct dlm_tensor *a = dlm_attention(b->g, h.q, h.k, h.v, in->rows, &attrs);
+    return dlm_view_reshape(b->g, a, 2,
+                            (int64_t[]){in->batch * in->tokens, c->heads * c->head_dim});
 }
 
 /* x + scale * post_norm(linear(y)) */
@@ -209,22 +251,30 @@ static struct dlm_tensor *feed(struct dlm_build *b, const struct dlm_block *l,
                                struct dlm_tensor *x)
 {
     const struct dlm_block_config *c = l->config;
-    const struct dlm_linear *inner = l->gate.path ? &l->gate : &l->up;
+    const struct dlm_linear *const gated[] = {&l->gate, &l->up};
+    const int64_t inner = c->intermediate;
 
-    struct dlm_tensor *n = dlm_norm_build(b, &l->norm2, &c->norm, x);
-    struct dlm_tensor *y = dlm_activation(b->g, dlm_linear_build(b, inner, n, NULL), c->act);
-    if (l->gate.path)
-        y = dlm_mul(b->g, y, dlm_linear_build(b, &l->up, n, NULL));
+    struct dlm_tensor *n = dlm_norm_build(b, &l->norm2, &c->norm, x), *y;
+    if (l->gate.path) {
+        y = dlm_siblings_build(b, gated, 2, n);
+        y = dlm_gated_activation(b->g, dlm_view_slice(b->g, y, 1, 0, inner),
+                                 dlm_view_slice(b->g, y, 1, inner, inner), c->act);
+    } else {
+        y = dlm_activation(b->g, dlm_linear_build(b, &l->up, n, NULL), c->act);
+    }
     return add_branch(b, l, &l->down, y, x, &l->post_norm2, l->scale2);
 }
 
-/* The same in tiles of rows, where what is `intermediate` wide would be larger than a buffer. */
+/* The same in tiles of rows, where what is `intermediate` wide, or twice that, would be larger than
+ * a buffer. */
 static struct dlm_tensor *feed_tiles(struct dlm_build *b, const struct dlm_block *l,
                                      struct dlm_tensor *x)
 {
-    const size_t row_bytes = (size_t)l->config->intermediate * sizeof(float);
+    const size_t row_bytes =
+        (size_t)l->config->intermediate * (l->gate.path ? 2 : 1) * sizeof(float);
     const int64_t rows = x ? x->desc.shape[0] : 0;
-    const int64_t most = (int64_t)DLM_MAX(b->max_bytes / row_bytes, (size_t)1);
+    /* half of a buffer, because products round and pad what they read */
+    const int64_t most = (int64_t)DLM_MAX(b->max_bytes / 2 / row_bytes, (size_t)1);
 
     if (!b->max_bytes || rows <= most)
         return feed(b, l, x);

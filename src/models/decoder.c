@@ -123,7 +123,7 @@ static struct dlm_tensor *raw_logits(struct dlm_build *b, const struct dlm_decod
 {
     const float cap = d->config.logit_softcap;
 
-    return dlm_weight_product(b, d->head, hidden, NULL, cap != 0 ? 1 / cap : 1);
+    return dlm_weight_product(b, d->head, hidden, NULL, NULL, cap != 0 ? 1 / cap : 1);
 }
 
 static struct dlm_tensor *cap_logits(struct dlm_build *b, const struct dlm_decoder *d,

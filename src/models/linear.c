@@ -1,17 +1,64 @@
 /* Linear layers with slabs and adapters. */
 #include "models/linear.h"
+
+#include <assert.h>
+#include <stdio.h>
+
 #include "models/precision.h"
+
+/* The weight (or bias) of the siblings, one below the other. */
+static enum dlm_status declare_rows(const struct dlm_weight_scope *scope,
+                                    const struct dlm_siblings *s, const char *what, int64_t in,
+                                    struct dlm_weight **out)
+{
+    struct dlm_weight_piece pieces[DLM_MAX_SIBLINGS];
+    char names[DLM_MAX_SIBLINGS][96]; /* families' own names, far shorter */
+
+    for (int i = 0; i < s->num; i++) {
+        const int len = snprintf(names[i], sizeof(names[i]), "%s.%s", s->list[i].name, what);
+        assert(len > 0 && (size_t)len < sizeof(names[i]));
+        (void)len; /* with assertions off */
+        pieces[i] = (struct dlm_weight_piece){names[i], s->list[i].out};
+    }
+    return in ? dlm_weights_join_matrix(scope, pieces, s->num, in, out)
+              : dlm_weights_join_vector(scope, pieces, s->num, out);
+}
+
+enum dlm_status dlm_siblings_declare(const struct dlm_weight_scope *scope,
+                                     const struct dlm_siblings *siblings, int64_t in,
+                                     bool has_bias)
+{
+    struct dlm_weight *weight = NULL, *bias = NULL;
+    int64_t row0 = 0;
+
+    for (int i = 0; i < siblings->num; i++) {
+        struct dlm_linear *l = siblings->list[i].linear;
+        const struct dlm_weight_scope own =
+            dlm_weight_scope_below(scope, "%s", siblings->list[i].name);
+        l->path = dlm_strdup(scope->weights->ctx, own.path);
+        if (!l->path)
+            return DLM_ERR_MEMORY;
+    }
+    enum dlm_status st = declare_rows(scope, siblings, "weight", in, &weight);
+    if (!st && has_bias)
+        st = declare_rows(scope, siblings, "bias", 0, &bias);
+    for (int i = 0; i < siblings->num; i++) {
+        struct dlm_linear *l = siblings->list[i].linear;
+        l->weight = weight;
+        l->bias = bias;
+        l->row0 = row0;
+        l->out = siblings->list[i].out;
+        row0 += l->out;
+    }
+    return st;
+}
 
 enum dlm_status dlm_linear_declare(const struct dlm_weight_scope *scope, struct dlm_linear *l,
                                    const char *name, int64_t out, int64_t in, bool has_bias)
 {
-    const struct dlm_weight_scope own = dlm_weight_scope_below(scope, "%s", name);
+    const struct dlm_siblings alone = {.num = 1, .list = {{l, name, out}}};
 
-    l->path = dlm_strdup(scope->weights->ctx, own.path);
-    if (!l->path)
-        return DLM_ERR_MEMORY;
-    enum dlm_status st = dlm_weights_add_matrix(&own, "weight", out, in, &l->weight);
-    return st || !has_bias ? st : dlm_weights_add_vector(&own, "bias", out, &l->bias);
+    return dlm_siblings_declare(scope, &alone, in, has_bias);
 }
 
 void dlm_linear_finish(struct dlm_linear *l)
@@ -35,8 +82,16 @@ void dlm_linear_list_finish(struct dlm_linear_list *list)
     *list = (struct dlm_linear_list){0};
 }
 
+/* Columns [begin, begin + len) of t, if there is one. */
+static struct dlm_tensor *columns(struct dlm_build *b, struct dlm_tensor *t, int64_t begin,
+                                  int64_t len)
+{
+    return t ? dlm_view_slice(b->g, t, 1, begin, len) : NULL;
+}
+
 struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weight *w,
-                                      struct dlm_tensor *x, struct dlm_tensor *bias, float alpha)
+                                      struct dlm_tensor *x, struct dlm_tensor *bias,
+                                      struct dlm_tensor *addend, float alpha)
 {
     const struct dlm_matmul_attrs attrs = {.alpha = alpha,
                                            .round = dlm_precision_operand(b->policy, w->dtype)};
@@ -45,7 +100,7 @@ struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weig
     if (!x)
         return NULL;
     if (w->num_slabs == 1)
-        return dlm_matmul(b->g, x, dlm_view_transpose(b->g, dlm_weight_leaf(b->g, w, 0)), NULL,
+        return dlm_matmul(b->g, x, dlm_view_transpose(b->g, dlm_weight_leaf(b->g, w, 0)), addend,
                           bias, &attrs);
     struct dlm_tensor **parts =
         dlm_arena_alloc(b->g->ctx, &b->g->arena, (size_t)w->num_slabs * sizeof(*parts));
@@ -53,39 +108,119 @@ struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weig
         dlm_desc_make(DLM_DTYPE_F32, 2, (int64_t[]){dlm_desc_rows(&x->desc), w->rows});
     struct dlm_tensor *out = dlm_graph_buffer(b->g, &desc);
     for (int s = 0; parts && s < w->num_slabs; s++) {
+        const struct dlm_weight_slab *slab = &w->slabs[s];
         struct dlm_tensor *leaf = dlm_weight_leaf(b->g, w, s);
-        struct dlm_tensor *inputs[] = {x, dlm_view_transpose(b->g, leaf)};
-        parts[s] = dlm_graph_emit_into(
-            b->g, &dlm_op_matmul, &node_attrs, inputs, 2,
-            dlm_view_slice(b->g, out, 1, w->slabs[s].row0, w->slabs[s].rows));
+        struct dlm_tensor *inputs[] = {x, dlm_view_transpose(b->g, leaf),
+                                       columns(b, addend, slab->row0, slab->rows)};
+        parts[s] = dlm_graph_emit_into(b->g, &dlm_op_matmul, &node_attrs, inputs, 3,
+                                       columns(b, out, slab->row0, slab->rows));
     }
     out = parts ? dlm_graph_join(b->g, out, parts, w->num_slabs, 1) : NULL;
     return bias ? dlm_add(b->g, out, bias) : out;
 }
 
-/* on * scaling * B (A dropout(x)), added to y. */
-static struct dlm_tensor *add_adapter(struct dlm_build *b, const struct dlm_lora_module *m,
-                                      struct dlm_tensor *x, struct dlm_tensor *y)
+static struct dlm_tensor *drop(struct dlm_build *b, const struct dlm_lora_module *m,
+                               struct dlm_tensor *x)
+{
+    const int64_t rows = b->all_rows ? b->all_rows : x->desc.shape[0];
+    /* rows of a pass are far below 2^32 */
+    struct dlm_dropout_attrs attrs = {
+        .p = b->lora->params.dropout, .module = m->hash,
+        .rows_per_batch = (uint32_t)(rows / b->row_ids->desc.shape[0]),
+        .first_row = (uint32_t)b->first_row};
+
+    return dlm_dropout(b->g, x, b->rng, b->row_ids, &attrs);
+}
+
+/* on * A dropout(x) of the modules of one input, each [R, its rank]. Without dropout one product
+ * makes those whose A are one matrix. */
+static void build_ranks(struct dlm_build *b, const struct dlm_lora_module *const *modules, int num,
+                        struct dlm_tensor *x, struct dlm_tensor **ranks)
 {
     const struct dlm_matmul_attrs exact = {0};
-    struct dlm_tensor *la = dlm_lora_leaf_a(b->g, m, b->for_training);
-    struct dlm_tensor *lb = dlm_lora_leaf_b(b->g, m, b->for_training);
+    const bool drops = b->rng && b->row_ids && b->lora->params.dropout > 0;
+    struct dlm_tensor *leaves[DLM_MAX_SIBLINGS], *products[DLM_MAX_SIBLINGS];
 
-    if (x && b->rng && b->row_ids && b->lora->params.dropout > 0) {
-        const int64_t rows = b->all_rows ? b->all_rows : x->desc.shape[0];
-        /* rows of a pass are far below 2^32 */
-        struct dlm_dropout_attrs attrs = {
-            .p = b->lora->params.dropout, .module = m->hash,
-            .rows_per_batch = (uint32_t)(rows / b->row_ids->desc.shape[0]),
-            .first_row = (uint32_t)b->first_row};
-        x = dlm_dropout(b->g, x, b->rng, b->row_ids, &attrs);
+    for (int i = 0; x && i < num; i++) {
+        const struct dlm_lora_module *m = modules[i];
+        int same = 0; /* the module before this one whose matrix is the same, or this one */
+        while (modules[same]->first != m->first)
+            same++;
+        leaves[i] = same < i ? leaves[same] : dlm_lora_leaf_a(b->g, m, b->for_training);
+        struct dlm_tensor *a = leaves[i], *in = x;
+        if (drops) {
+            a = m->first->all_rows > m->r ? dlm_view_slice(b->g, a, 0, m->row0, m->r) : a;
+            in = drop(b, m, x);
+        }
+        products[i] = products[same];
+        if (drops || same == i) {
+            products[i] = dlm_matmul(b->g, in, dlm_view_transpose(b->g, a), NULL, NULL, &exact);
+            if (b->adapter_on)
+                products[i] = dlm_scale(b->g, products[i], 1, b->adapter_on);
+            if (products[i])
+                products[i]->is_exact = true; /* adapters are f32 throughout */
+        }
+        ranks[i] = drops || m->first->all_rows == m->r ? products[i]
+                                                       : columns(b, products[i], m->row0, m->r);
     }
-    struct dlm_tensor *u = dlm_matmul(b->g, x, dlm_view_transpose(b->g, la), NULL, NULL, &exact);
-    u = dlm_scale(b->g, u, m->scaling, b->adapter_on);
-    if (u)
-        u->is_exact = true; /* adapters are f32 throughout */
-    return dlm_add(b->g, y,
-                   dlm_matmul(b->g, u, dlm_view_transpose(b->g, lb), NULL, NULL, &exact));
+}
+
+/* scaling * B u, added to y (NULL: nothing), into `into` (NULL: a tensor of its own). */
+static struct dlm_tensor *build_update(struct dlm_build *b, const struct dlm_lora_module *m,
+                                       struct dlm_tensor *u, struct dlm_tensor *y,
+                                       struct dlm_tensor *into)
+{
+    const union dlm_attrs attrs = {.matmul = {.alpha = m->scaling}};
+    struct dlm_tensor *lb = dlm_lora_leaf_b(b->g, m, b->for_training);
+    struct dlm_tensor *inputs[] = {u, dlm_view_transpose(b->g, lb), y};
+
+    if (!u || !inputs[1])
+        return NULL;
+    return into ? dlm_graph_emit_into(b->g, &dlm_op_matmul, &attrs, inputs, 3, into)
+                : dlm_graph_emit(b->g, &dlm_op_matmul, &attrs, inputs, 3, NULL);
+}
+
+/* What the adapters add to the siblings' results, side by side; NULL: no sibling has one. */
+static struct dlm_tensor *build_updates(struct dlm_build *b, const struct dlm_linear *const *list,
+                                        int num, struct dlm_tensor *x)
+{
+    const struct dlm_lora_module *modules[DLM_MAX_SIBLINGS];
+    struct dlm_tensor *ranks[DLM_MAX_SIBLINGS] = {0}, *parts[DLM_MAX_SIBLINGS];
+    int num_modules = 0;
+
+    for (int i = 0; x && i < num; i++) {
+        const struct dlm_lora_module *m = dlm_lora_find(b->lora, list[i]->path);
+        if (m)
+            modules[num_modules++] = m;
+    }
+    if (!num_modules)
+        return NULL;
+    build_ranks(b, modules, num_modules, x, ranks);
+    const struct dlm_desc desc = dlm_desc_make(
+        DLM_DTYPE_F32, 2, (int64_t[]){x->desc.shape[0], list[0]->weight->rows});
+    struct dlm_tensor *buffer = dlm_graph_buffer(b->g, &desc);
+    if (num_modules < num)
+        buffer = dlm_fill_into(b->g, buffer, 0);
+    for (int i = 0, k = 0; i < num; i++) {
+        parts[i] = columns(b, buffer, list[i]->row0, list[i]->out);
+        if (k == num_modules || strcmp(modules[k]->path, list[i]->path))
+            continue;
+        parts[i] = build_update(b, modules[k], ranks[k], NULL, parts[i]);
+        k++;
+    }
+    return dlm_graph_join(b->g, buffer, parts, num, 1);
+}
+
+struct dlm_tensor *dlm_siblings_build(struct dlm_build *b, const struct dlm_linear *const *list,
+                                      int num, struct dlm_tensor *x)
+{
+    const struct dlm_linear *first = list[0];
+    struct dlm_tensor *bias = first->bias ? dlm_weight_leaf(b->g, first->bias, 0) : NULL;
+
+    if (num == 1)
+        return dlm_linear_build(b, first, x, NULL);
+    struct dlm_tensor *updates = build_updates(b, list, num, x);
+    return dlm_weight_product(b, first->weight, x, bias, updates, 1);
 }
 
 struct dlm_tensor *dlm_linear_build(struct dlm_build *b, const struct dlm_linear *l,
@@ -93,9 +228,10 @@ struct dlm_tensor *dlm_linear_build(struct dlm_build *b, const struct dlm_linear
 {
     const struct dlm_lora_module *m = dlm_lora_find(b->lora, l->path);
     struct dlm_tensor *bias = l->bias ? dlm_weight_leaf(b->g, l->bias, 0) : NULL;
-    struct dlm_tensor *y = dlm_weight_product(b, l->weight, x, bias, 1);
+    struct dlm_tensor *y = dlm_weight_product(b, l->weight, x, bias, addend, 1), *u = NULL;
 
-    if (addend)
-        y = dlm_add(b->g, y, addend);
-    return m ? add_adapter(b, m, x, y) : y;
+    if (!m)
+        return y;
+    build_ranks(b, &m, 1, x, &u);
+    return build_update(b, m, u, y, NULL);
 }

@@ -23,8 +23,9 @@ struct dlm_build {
 /* y = x W^T + bias (+ adapter) (+ addend) */
 struct dlm_linear {
     char *path; /* canonical module path: the weight's name without ".weight" */
-    struct dlm_weight *weight; /* [out, in] */
-    struct dlm_weight *bias;   /* [out] or NULL */
+    struct dlm_weight *weight; /* [rows, in]: linears of one input share one, and a bias */
+    struct dlm_weight *bias;   /* [rows] or NULL */
+    int64_t row0, out;         /* which rows of weight are its own */
 };
 
 /* Declares the module <scope's path>.<name>: its weight and, if has_bias, its bias. */
@@ -32,6 +33,27 @@ enum dlm_status dlm_linear_declare(const struct dlm_weight_scope *scope, struct 
                                    const char *name, int64_t out, int64_t in,
                                    bool has_bias) DLM_CHECK_RESULT;
 void dlm_linear_finish(struct dlm_linear *l);
+
+/* Linears of one input, which one product computes side by side. */
+#define DLM_MAX_SIBLINGS 3
+struct dlm_siblings {
+    int num;
+    struct {
+        struct dlm_linear *linear;
+        const char *name;
+        int64_t out;
+    } list[DLM_MAX_SIBLINGS];
+};
+
+/* Declares the siblings below a scope; each is a linear that adapters may name. */
+enum dlm_status dlm_siblings_declare(const struct dlm_weight_scope *scope,
+                                     const struct dlm_siblings *siblings, int64_t in,
+                                     bool has_bias) DLM_CHECK_RESULT;
+
+/* x [R, in] -> [R, out of all], in the order of the list. */
+struct dlm_tensor *dlm_siblings_build(struct dlm_build *b,
+                                      const struct dlm_linear *const *list, int num,
+                                      struct dlm_tensor *x);
 
 /* Linears that adapters may name. Borrows them. */
 struct dlm_linear_list {
@@ -46,9 +68,10 @@ void dlm_linear_list_finish(struct dlm_linear_list *list);
 struct dlm_tensor *dlm_linear_build(struct dlm_build *b, const struct dlm_linear *l,
                                     struct dlm_tensor *x, struct dlm_tensor *addend);
 
-/* alpha x W^T + bias without adapter, slab by slab into one tensor. x [R, in]; bias [out] or
- * NULL. */
+/* alpha x W^T + bias + addend without adapter, slab by slab into one tensor. x [R, in]; bias [out]
+ * and addend [R, out], or NULL. */
 struct dlm_tensor *dlm_weight_product(struct dlm_build *b, const struct dlm_weight *w,
-                                      struct dlm_tensor *x, struct dlm_tensor *bias, float alpha);
+                                      struct dlm_tensor *x, struct dlm_tensor *bias,
+                                      struct dlm_tensor *addend, float alpha);
 
 #endif

@@ -40,16 +40,37 @@ void dlm_lora_destroy(struct dlm_lora **lora)
     *lora = NULL;
 }
 
-static int64_t take(struct dlm_lora *l, int64_t len)
+static int64_t align_up(int64_t len)
 {
-    int64_t at = l->len;
-
-    l->len += (len + ALIGN_ELEMS - 1) / ALIGN_ELEMS * ALIGN_ELEMS;
-    return at;
+    return (len + ALIGN_ELEMS - 1) / ALIGN_ELEMS * ALIGN_ELEMS;
 }
 
-enum dlm_status dlm_lora_add(struct dlm_lora *lora, const char *path, int64_t in, int64_t out,
-                             int64_t r, float alpha, struct dlm_lora_module **module)
+/* Lays out the last modules, those whose A are one matrix: first that, then each B. */
+static void lay_out(struct dlm_lora *l)
+{
+    struct dlm_lora_module *first = l->modules[l->num - 1]->first;
+    size_t begin = l->num - 1;
+    int64_t rows = 0;
+
+    while (l->modules[begin] != first)
+        begin--;
+    for (size_t i = begin; i < l->num; i++) {
+        struct dlm_lora_module *m = l->modules[i];
+        m->row0 = rows;
+        m->a_at = first->a_at + rows * m->in;
+        rows += m->r;
+    }
+    first->all_rows = rows;
+    l->len = align_up(first->a_at + rows * first->in);
+    for (size_t i = begin; i < l->num; i++) {
+        struct dlm_lora_module *m = l->modules[i];
+        m->b_at = l->len;
+        l->len = align_up(m->b_at + m->out * m->r);
+    }
+}
+
+enum dlm_status dlm_lora_add(struct dlm_lora *lora, const char *path, const void *input,
+                             int64_t in, int64_t out, int64_t r, float alpha)
 {
     struct dlm_lora_module *m = dlm_alloc(lora->ctx, sizeof(*m));
 
@@ -62,16 +83,18 @@ enum dlm_status dlm_lora_add(struct dlm_lora *lora, const char *path, int64_t in
         dlm_free(m);
         return DLM_ERR_MEMORY;
     }
+    struct dlm_lora_module *before = lora->num ? lora->modules[lora->num - 1] : NULL;
     m->hash = dlm_hash(DLM_HASH_START, path, strlen(path));
     m->r = r ? r : lora->params.r;
     m->alpha = alpha != 0 ? alpha : lora->params.alpha;
     m->in = in;
     m->out = out;
     m->scaling = m->alpha / (lora->params.use_rslora ? sqrtf((float)m->r) : (float)m->r);
-    m->a_at = take(lora, m->r * in);
-    m->b_at = take(lora, out * m->r);
+    m->input = input;
+    m->first = input && before && before->input == input ? before->first : m;
+    m->a_at = lora->len;
     lora->modules[lora->num++] = m;
-    *module = m;
+    lay_out(lora);
     return DLM_OK;
 }
 
@@ -153,7 +176,7 @@ enum dlm_status dlm_lora_upload(struct dlm_lora *lora, struct dlm_device *device
                               (size_t)lora->len * sizeof(float));
     for (size_t i = 0; !st && i < lora->num; i++) {
         struct dlm_lora_module *m = lora->modules[i];
-        size_t a = (size_t)m->a_at * sizeof(float), b = (size_t)m->b_at * sizeof(float);
+        size_t a = (size_t)m->first->a_at * sizeof(float), b = (size_t)m->b_at * sizeof(float);
         m->a = (struct dlm_storage){lora->flat.buffer, a};
         m->b = (struct dlm_storage){lora->flat.buffer, b};
         m->grad_a = (struct dlm_storage){lora->grads.buffer, a};
@@ -207,7 +230,8 @@ static struct dlm_tensor *leaf(struct dlm_graph *g, const char *name, int64_t ro
 struct dlm_tensor *dlm_lora_leaf_a(struct dlm_graph *g, const struct dlm_lora_module *m,
                                    bool for_training)
 {
-    return leaf(g, m->path, m->r, m->in, &m->a, for_training ? &m->grad_a : NULL);
+    m = m->first;
+    return leaf(g, m->path, m->all_rows, m->in, &m->a, for_training ? &m->grad_a : NULL);
 }
 
 struct dlm_tensor *dlm_lora_leaf_b(struct dlm_graph *g, const struct dlm_lora_module *m,

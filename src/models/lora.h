@@ -15,7 +15,11 @@ struct dlm_lora_module {
     int64_t r, in, out;
     float alpha, scaling;
     int64_t a_at, b_at; /* offsets in the flat vectors, in elements */
-    struct dlm_storage a, b, grad_a, grad_b; /* where they lie on the device */
+    const void *input; /* what modules of one input have in common; NULL: nothing */
+    struct dlm_lora_module *first; /* of those whose A are one matrix; maybe itself */
+    int64_t row0;                  /* of its A in that matrix */
+    int64_t all_rows;              /* of that matrix; in the first module */
+    struct dlm_storage a, b, grad_a, grad_b; /* where they lie on the device; a: the first's */
 };
 
 struct dlm_lora_params {
@@ -38,10 +42,11 @@ enum dlm_status dlm_lora_create(struct dlm_ctx *ctx, struct dlm_lora **out,
                                 const struct dlm_lora_params *params) DLM_CHECK_RESULT;
 void dlm_lora_destroy(struct dlm_lora **lora);
 
-/* Adds a module of the given rank (0: the params') and alpha (0: the params'). */
-enum dlm_status dlm_lora_add(struct dlm_lora *lora, const char *path, int64_t in, int64_t out,
-                             int64_t r, float alpha, struct dlm_lora_module **module)
-    DLM_CHECK_RESULT;
+/* Adds a module of the given rank (0: the params') and alpha (0: the params'). Modules that are
+ * added one after the other with the same input (a pointer that is compared only; NULL: none) have
+ * their A one below the other, as one matrix. */
+enum dlm_status dlm_lora_add(struct dlm_lora *lora, const char *path, const void *input,
+                             int64_t in, int64_t out, int64_t r, float alpha) DLM_CHECK_RESULT;
 
 /* The module of a path, NULL if it is not adapted. lora may be NULL. */
 struct dlm_lora_module *dlm_lora_find(const struct dlm_lora *lora, const char *path);
@@ -75,7 +80,8 @@ uint64_t dlm_lora_loaded_bytes(const struct dlm_lora *lora);
 enum dlm_status dlm_lora_download(struct dlm_lora *lora, const struct dlm_storage *flat,
                                   float *out) DLM_CHECK_RESULT;
 
-/* Leaves of a module in a graph: A and B, with gradients when for_training. */
+/* Leaves of a module in a graph, with gradients when for_training: the matrix that its A is rows
+ * of [first->all_rows, in], and B. */
 struct dlm_tensor *dlm_lora_leaf_a(struct dlm_graph *g, const struct dlm_lora_module *m,
                                    bool for_training);
 struct dlm_tensor *dlm_lora_leaf_b(struct dlm_graph *g, const struct dlm_lora_module *m,

@@ -433,7 +433,6 @@ enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
 {
     struct dlm_lora_matcher *matcher = NULL;
     struct dlm_target_spec where = *spec;
-    struct dlm_lora_module *unused;
     bool hit;
 
     if (!where.under)
@@ -447,7 +446,7 @@ enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
         const struct dlm_linear *l = m->linears.items[i];
         st = dlm_lora_matches(m->ctx, matcher, l->path, &hit);
         if (!st && hit)
-            st = dlm_lora_add(*out, l->path, l->weight->cols, l->weight->rows, 0, 0, &unused);
+            st = dlm_lora_add(*out, l->path, l->weight, l->weight->cols, l->out, 0, 0);
     }
     if (!st && !(*out)->num) /* a list has matched */
         st = fail_no_target(m, &where);
@@ -474,18 +473,22 @@ enum dlm_status dlm_model_read_lora(struct dlm_model *m, struct dlm_lora **out,
         .dropout = (float)adapter->config.dropout,
         .use_rslora = adapter->config.use_rslora,
     };
-    struct dlm_lora_module *unused;
 
     enum dlm_status st = dlm_lora_create(m->ctx, out, &params);
     for (size_t i = 0; !st && i < adapter->num_modules; i++) {
         const struct dlm_adapter_module *a = &adapter->modules[i];
         const struct dlm_linear *l = dlm_model_find_linear(m, a->path);
-        if (!l || l->weight->rows != a->out || l->weight->cols != a->in)
+        if (!l || l->out != a->out || l->weight->cols != a->in)
             st = dlm_fail(m->ctx, DLM_ERR_INVALID,
                           "the adapter does not fit the base: it has no linear '%s' of %lld x %lld",
                           a->path, (long long)a->out, (long long)a->in);
-        else
-            st = dlm_lora_add(*out, a->path, a->in, a->out, a->r, (float)a->alpha, &unused);
+    }
+    /* in the model's order, in which those of one input follow each other */
+    for (size_t i = 0; !st && i < m->linears.num; i++) {
+        const struct dlm_linear *l = m->linears.items[i];
+        const struct dlm_adapter_module *a = dlm_adapter_find(adapter, l->path);
+        if (a)
+            st = dlm_lora_add(*out, a->path, l->weight, a->in, a->out, a->r, (float)a->alpha);
     }
     if (!st)
         st = dlm_lora_read(*out, adapter);

@@ -84,7 +84,7 @@ static enum dlm_status build(struct dlm_pass *p)
         .policy = p->model->policy,
         .lora = p->lora,
         .for_training = p->params.backward,
-        .adapter_on = dlm_slot_leaf(g, p->adapter_on),
+        .adapter_on = p->params.backward ? NULL : dlm_slot_leaf(g, p->adapter_on),
         .rng = p->params.dropout ? dlm_slot_leaf(g, p->rng) : NULL,
         .row_ids = p->params.dropout ? dlm_slot_leaf(g, p->row_ids) : NULL,
         .max_bytes = dlm_device_max_tensor(p->model->device),
@@ -332,7 +332,7 @@ static enum dlm_status check_step(const struct dlm_pass *p, const struct dlm_pas
     }
     if (!st && (step->num > p->params.batch || labels > p->params.labels ||
                 needed.slices > room->slices || needed.patches > room->patches ||
-                step->logprobs_at < 0 ||
+                step->logprobs_at < 0 || (step->adapter_off && p->params.backward) ||
                 step->logprobs_at + labels > p->logprobs->desc.shape[0]))
         st = dlm_fail(p->model->ctx, DLM_ERR_INVALID, "the examples do not fit the program");
     return st;

@@ -50,7 +50,7 @@ struct dlm_pass_step {
     float weight;     /* of each label in the loss */
     uint64_t seed;    /* of dropout */
     uint32_t step;
-    bool adapter_off; /* the base alone */
+    bool adapter_off; /* the base alone; not with backward */
     int64_t logprobs_at; /* where the labels' log-probabilities go among those of other runs */
 };
 

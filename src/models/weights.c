@@ -198,6 +198,20 @@ static char *full_name(const struct dlm_weight_scope *scope, const char *name)
     return scope->path[0] ? dlm_strf(ctx, "%s.%s", scope->path, name) : dlm_strdup(ctx, name);
 }
 
+/* "a.q.weight" and "a.k.weight": "a.q|k.weight" */
+static char *join_names(struct dlm_ctx *ctx, const char *name, const char *next)
+{
+    const char *end = strrchr(name, '.'), *stop = strrchr(next, '.');
+    const char *begin = stop;
+
+    if (!end || !stop)
+        return dlm_strf(ctx, "%s|%s", name, next);
+    while (begin > next && begin[-1] != '.')
+        begin--;
+    return dlm_strf(ctx, "%.*s|%.*s%s", (int)(end - name), name, (int)(stop - begin), begin,
+                    end); /* names are short */
+}
+
 static enum dlm_status add_part(const struct dlm_weight_scope *scope, struct dlm_weight *weight,
                                 const struct dlm_weight_piece *piece)
 {
@@ -212,7 +226,7 @@ static enum dlm_status add_part(const struct dlm_weight_scope *scope, struct dlm
     if (!part->name)
         return DLM_ERR_MEMORY;
     weight->num_parts++;
-    char *name = before ? dlm_strf(w->ctx, "%s|%s", weight->name, piece->name)
+    char *name = before ? join_names(w->ctx, weight->name, piece->name)
                         : dlm_strdup(w->ctx, part->name);
     if (!name)
         return DLM_ERR_MEMORY;

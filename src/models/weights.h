@@ -40,7 +40,7 @@ struct dlm_weight_part {
 };
 
 struct dlm_weight {
-    char *name; /* its part's, or all of them: "a.weight|b.weight" */
+    char *name; /* its part's; of several: "a.q|k|v.weight" */
     enum dlm_weight_kind kind;
     enum dlm_weight_group group;
     int64_t rows, cols;   /* a vector: 1 row, or the rows of a table of positions */

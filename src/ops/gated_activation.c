@@ -1,7 +1,7 @@
 /* y = act(gate) * up (GLU variants improve transformer, Shazeer 2020): all f32, of one shape. gate
- * and up may be slices along the last dimension, as of one product that makes both; y is contiguous.
- * Backward: dgate = dy up act'(gate), dup = dy act(gate), both in one pass, with gate and up of f32,
- * f16 or bf16. */
+ * and up may be slices along the last dimension, as of one product that makes both; y has no gaps.
+ * Backward: dgate = dy up act'(gate), dup = dy act(gate), both in one pass, with gate and up of
+ * f32, f16 or bf16. */
 #include "ops/activation.h"
 #include "ops/row_ops.h"
 

@@ -32,7 +32,7 @@ static void check_clean(bool plain)
 
     check_model_case(plain ? "agrees with plain C" : "agrees with the CPU's kernels");
     if (open_session(&s) && verify(s, &v)) {
-        CHECK(v.num_tensors >= 90);
+        CHECK(v.num_tensors >= 75);
         CHECK_INT(v.num_plain, plain ? v.num_tensors : 0);
         if (!CHECK_INT(v.num_wrong, 0))
             printf("     %s at %s: got %.9g, want %.9g\n", v.first.name, v.first.index,
@@ -77,7 +77,7 @@ static void check_spoilt(const struct dlm_op *op, int which, const char *name, c
     check_model_case(name);
     if (open_session(&s) && verify(s, &v)) {
         check_first(&v, name, index);
-        CHECK(v.first.got == 3e4f);
+        CHECK(v.first.got == fault.value);
         /* the same answer without the fault has other features and logits */
         CHECK(v.num_wrong > 1 && v.num_wrong <= 4);
     }
@@ -137,7 +137,8 @@ static void run_backend(void)
     check_spoilt(&dlm_op_attention, 2, "decoder, block 0, attention output", "[0, 0, 0, 0]");
     check_spoilt(&dlm_op_attention, 4, "decoder, block 0, attention output, next token",
                  "[0, 0, 0, 0]");
-    check_spoilt(&dlm_op_rope, 1, "decoder, block 0, rope of self_attn.k_proj", "[0, 0, 0]");
+    check_spoilt(&dlm_op_rope, 0, "decoder, block 0, rope of self_attn.q_proj|k_proj|v_proj",
+                 "[0, 0, 0]");
     check_spoilt(&dlm_op_layer_norm, 4, "vision tower, post_layernorm output", "[0, 0]");
     check_no_number();
     check_weight("model.vision_tower.encoder.layers.1.mlp.fc1.weight",

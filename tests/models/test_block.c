@@ -99,17 +99,16 @@ static const struct dlm_tensor_info *golden_of(const struct rig *r, const char *
 static bool prepare(struct rig *r)
 {
     const struct dlm_lora_params params = {.r = RANK, .alpha = SCALING * RANK};
-    struct dlm_lora_module *m = NULL;
 
     bool ok = CHECK(!dlm_weights_load(r->weights, DLM_WEIGHT_GROUPS_ALL)) &&
               CHECK(!dlm_lora_create(r->ctx, &r->lora, &params));
     for (size_t i = 0; ok && i < r->linears.num; i++) {
         const struct dlm_linear *l = r->linears.items[i];
-        ok = CHECK(!dlm_lora_add(r->lora, l->path, l->weight->cols, l->weight->rows, 0, 0, &m));
+        ok = CHECK(!dlm_lora_add(r->lora, l->path, l->weight, l->weight->cols, l->out, 0, 0));
     }
     ok = ok && CHECK(r->lora->num > 0) && CHECK(!dlm_lora_init(r->lora, 1));
     for (size_t i = 0; ok && i < r->lora->num; i++) {
-        m = r->lora->modules[i];
+        const struct dlm_lora_module *m = r->lora->modules[i];
         const struct dlm_tensor_info *a = golden_of(r, m->path, "lora_A");
         const struct dlm_tensor_info *b = golden_of(r, m->path, "lora_B");
         ok = a && b && CHECK(a->bytes == (size_t)(m->r * m->in) * sizeof(float)) &&
