@@ -196,14 +196,14 @@ DLM_INLINE struct drive drive_start(const struct drive_engine *e, const struct d
         .cols = e->is_bwd ? p->k : p->n,
         .depth = e->is_bwd ? p->n : p->k,
     };
-    const struct dlm_matmul_split split = dlm_matmul_split(p->m, d.cols);
-    const uint32_t row_item = (uint32_t)(item % split.row_items);
-    const uint32_t col_item = (uint32_t)(item / split.row_items);
+    const uint32_t tiles = dlm_matmul_div_up_(d.cols, DLM_MATMUL_TILE_COLS);
+    const uint32_t row_item = (uint32_t)(item % p->row_items);
+    const uint32_t col_item = (uint32_t)(item / p->row_items);
 
-    d.row0 = dlm_matmul_part(p->m, split.row_items, row_item);
-    d.rows = dlm_matmul_part(p->m, split.row_items, row_item + 1) - d.row0;
-    d.tile0 = dlm_matmul_part(split.tiles, split.col_items, col_item);
-    d.tiles = dlm_matmul_part(split.tiles, split.col_items, col_item + 1) - d.tile0;
+    d.row0 = dlm_matmul_part(p->m, p->row_items, row_item);
+    d.rows = dlm_matmul_part(p->m, p->row_items, row_item + 1) - d.row0;
+    d.tile0 = dlm_matmul_part(tiles, p->col_items, col_item);
+    d.tiles = dlm_matmul_part(tiles, p->col_items, col_item + 1) - d.tile0;
     d.blocks = dlm_matmul_div_up_(d.tiles, DLM_MATMUL_BLOCK_TILES);
     d.parts = dlm_matmul_div_up_((uint32_t)dlm_panel_padded_k(d.depth),
                                  DLM_MATMUL_DEPTH_BYTES / e->a_bytes);

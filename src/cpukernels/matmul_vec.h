@@ -1,4 +1,4 @@
-/* What the matrix-vector kernels share: an item of four panels, the rows of x, where it writes. */
+/* What the matrix-vector kernels share: an item of some panels, the rows of x, where it writes. */
 #ifndef DLM_CPUKERNELS_MATMUL_VEC_H
 #define DLM_CPUKERNELS_MATMUL_VEC_H
 
@@ -29,8 +29,8 @@ DLM_INLINE void dlm_vec_start(struct dlm_vec_item *v, const struct dlm_cpu_call 
     v->p = p;
     v->x = call->scratch;
     v->stride = (size_t)dlm_panel_padded_k(p->k);
-    v->panel0 = (uint32_t)item * DLM_MATMUL_VEC_PANELS;
-    v->panel1 = DLM_MIN(v->panel0 + DLM_MATMUL_VEC_PANELS, panels);
+    v->panel0 = dlm_matmul_part(panels, p->col_items, (uint32_t)item); /* fewer than 2^32 */
+    v->panel1 = dlm_matmul_part(panels, p->col_items, (uint32_t)item + 1);
     v->out = (struct dlm_tile_out){
         .y = call->buffers[2], .y_stride = p->y_stride, .alpha = p->alpha,
     };

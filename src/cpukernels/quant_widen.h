@@ -60,22 +60,23 @@ DLM_INLINE struct dlm_nf4_lookup dlm_nf4_lookup_load(void)
     };
 }
 
-/* The value of the code in bits `shift` to shift + 3 of each lane. */
-DLM_INLINE dlm_vec dlm_nf4_values(const struct dlm_nf4_lookup *table, dlm_uvec codes, int shift)
+/* Values of pair `pair` of eight: codes in bits 4 pair to 4 pair + 3 of each word. */
+DLM_INLINE dlm_vec dlm_nf4_values(const struct dlm_nf4_lookup *table, const char *words, int pair)
 {
+    const dlm_uvec codes = dlm_uvec_load((const uint32_t *)(const void *)words);
 #if defined(__AVX512F__)
-    return (dlm_vec)_mm512_permutexvar_ps((__m512i)(codes >> shift), (__m512)table->low);
+    return (dlm_vec)_mm512_permutexvar_ps((__m512i)(codes >> (4 * pair)), (__m512)table->low);
 #elif defined(__AVX2__)
     /* a lookup reads three bits, the sign chooses between two: the fourth */
-    const __m256i index = (__m256i)(codes >> shift);
+    const __m256i index = (__m256i)(codes >> (4 * pair));
     const __m256 low = _mm256_permutevar8x32_ps((__m256)table->low, index);
     const __m256 high = _mm256_permutevar8x32_ps((__m256)table->high, index);
-    return (dlm_vec)_mm256_blendv_ps(low, high, (__m256)(codes << (28 - shift)));
+    return (dlm_vec)_mm256_blendv_ps(low, high, (__m256)(codes << (28 - 4 * pair)));
 #else
     dlm_vec out;
     (void)table;
     for (int lane = 0; lane < DLM_TILE_LANES; lane++)
-        out[lane] = nf4_table[codes[lane] >> shift & 15u];
+        out[lane] = nf4_table[codes[lane] >> (4 * pair) & 15u];
     return out;
 #endif
 }
@@ -110,10 +111,9 @@ DLM_INLINE struct dlm_quant_pair dlm_quant_pair(enum dlm_dtype dtype,
         const int8_t *q = (const int8_t *)codes + 2 * DLM_PANEL_COLS * pair + lane;
         return (struct dlm_quant_pair){dlm_bytes_values(q), dlm_bytes_values(q + DLM_TILE_LANES)};
     }
-    const uint32_t *words = (const uint32_t *)(const void *)codes + lane;
     return (struct dlm_quant_pair){
-        dlm_nf4_values(table, dlm_uvec_load(words), 4 * pair),
-        dlm_nf4_values(table, dlm_uvec_load(words + DLM_TILE_LANES), 4 * pair),
+        dlm_nf4_values(table, codes + 4 * lane, pair),
+        dlm_nf4_values(table, codes + 4 * (lane + DLM_TILE_LANES), pair),
     };
 }
 
@@ -143,10 +143,12 @@ DLM_INLINE struct dlm_quant_panels dlm_quant_panels(enum dlm_dtype dtype, const 
     return q;
 }
 
-/* The dynamic map of 16 codes: entry 127 is 0, around it lie a table and its negative. */
-DLM_INLINE void map_scales(const uint8_t *codes, float *out)
-{
+/* out = map[codes] * factor + offset for the scales of 16 rows, rounded twice as PyTorch does.
+ * Entry 127 of the dynamic map is 0, around it lie a table and its negative. */
 #if defined(__AVX512F__)
+DLM_INLINE void nested_16(const uint8_t *codes, const float *factor, const float *offset,
+                          float *out)
+{
     const __m512i code = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)codes));
     const __m512i from = _mm512_sub_epi32(code, _mm512_set1_epi32(127));
     const __m512i at = _mm512_sub_epi32(_mm512_abs_epi32(from), _mm512_set1_epi32(1));
@@ -161,18 +163,27 @@ DLM_INLINE void map_scales(const uint8_t *codes, float *out)
     const __m512 high = _mm512_mask_blend_ps(bit5, part[2], part[3]);
     const __m512i value = _mm512_castps_si512(_mm512_mask_blend_ps(bit6, low, high));
     const __m512i sign = _mm512_and_si512(from, _mm512_set1_epi32(INT32_MIN));
-    _mm512_storeu_si512(out, _mm512_maskz_xor_epi32(_mm512_test_epi32_mask(from, from), value,
-                                                    sign));
+    const __m512 map = _mm512_castsi512_ps(
+        _mm512_maskz_xor_epi32(_mm512_test_epi32_mask(from, from), value, sign));
+    /* with its rounding named, no compiler makes it a fused step */
+    const __m512 product = _mm512_mul_round_ps(map, _mm512_load_ps(factor),
+                                               _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    _mm512_storeu_ps(out, _mm512_add_ps(product, _mm512_load_ps(offset)));
+}
 #else
+DLM_INLINE void nested_16(const uint8_t *codes, const float *factor, const float *offset,
+                          float *out)
+{
     for (int i = 0; i < DLM_PANEL_COLS; i++) {
         const int from = codes[i] - 127;
         const float value = from ? dynamic_map[(from < 0 ? -from : from) - 1] : 0;
-        out[i] = from < 0 ? -value : value;
+        volatile float product = (from < 0 ? -value : value) * factor[i]; /* not a fused step */
+        out[i] = product + offset[i];
     }
-#endif
 }
+#endif
 
-/* nf4_dq: map[code] * nested + offset, rounded twice as PyTorch does. code: [num][16] */
+/* The scales of nf4_dq. code: [num][16] */
 static inline void nested_scales(const struct dlm_quant_panels *q, const uint8_t *code,
                                  size_t panel, size_t first, size_t num, float *out)
 {
@@ -190,15 +201,8 @@ static inline void nested_scales(const struct dlm_quant_panels *q, const uint8_t
             offset[r] = nested[1];
             until = DLM_MIN(until, b + DLM_NF4_NESTED - flat % DLM_NF4_NESTED);
         }
-        for (size_t i = b; i < until; i++) {
-            map_scales(code + i * DLM_PANEL_COLS, out + i * DLM_PANEL_COLS);
-            for (int r = 0; r < DLM_PANEL_COLS; r++)
-                out[i * DLM_PANEL_COLS + r] *= factor[r];
-        }
-        for (size_t i = b; i < until; i++) { /* apart, or it would be one fused step */
-            for (int r = 0; r < DLM_PANEL_COLS; r++)
-                out[i * DLM_PANEL_COLS + r] += offset[r];
-        }
+        for (size_t i = b; i < until; i++)
+            nested_16(code + i * DLM_PANEL_COLS, factor, offset, out + i * DLM_PANEL_COLS);
     }
 }
 

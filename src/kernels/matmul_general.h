@@ -49,6 +49,11 @@ dlm_matmul_general_way(const struct dlm_matmul_general_params *p)
 }
 
 /* Parts of the rows and of the columns (in tiles of 32) of one product. */
+struct dlm_matmul_split {
+    uint32_t tiles; /* column tiles of 32 */
+    uint32_t col_items, row_items;
+};
+
 static inline struct dlm_matmul_split
 dlm_matmul_general_split(const struct dlm_matmul_general_params *p)
 {

@@ -40,6 +40,7 @@ struct dlm_matmul_panel_params {
     uint32_t flags; /* DLM_MATMUL_HAS_C, DLM_MATMUL_HAS_BIAS; matmul_panel_round: ROUND_F32 */
     uint32_t round_x;
     float alpha;
+    uint32_t col_items, row_items; /* how y is shared out: dlm_matmul_share() */
 };
 
 #define DLM_MATMUL_VEC_ROWS 4
@@ -48,32 +49,11 @@ struct dlm_matmul_panel_params {
 #define DLM_MATMUL_TILE_COLS 32    /* two panels: the columns of a register tile */
 #define DLM_MATMUL_BLOCK_TILES 3   /* tiles that share a pass over the rows of x */
 #define DLM_MATMUL_DEPTH_BYTES 4608 /* longest stretch of the sum in one pass, in bytes of x */
-#define DLM_MATMUL_CHUNK_ROWS 256  /* rows of an item; a multiple of the largest register tile */
-#define DLM_MATMUL_MIN_ITEMS 16    /* as far as the columns allow */
 #define DLM_MATMUL_ROW_PAD 64      /* bytes after each copied row, against cache set collisions */
-
-/* How y is shared out: item i works on part i % row_items of the rows and part i / row_items of the
- * column tiles, so that items that run at the same time read the same columns of W. */
-struct dlm_matmul_split {
-    uint32_t tiles; /* column tiles of 32 */
-    uint32_t col_items, row_items;
-};
 
 static inline uint32_t dlm_matmul_div_up_(uint32_t a, uint32_t b)
 {
     return a / b + (a % b != 0);
-}
-
-static inline struct dlm_matmul_split dlm_matmul_split(uint32_t rows, uint32_t cols)
-{
-    const uint32_t tiles = dlm_matmul_div_up_(cols, DLM_MATMUL_TILE_COLS);
-
-    return (struct dlm_matmul_split){
-        .tiles = tiles,
-        .col_items = DLM_MAX(dlm_matmul_div_up_(tiles, DLM_MATMUL_BLOCK_TILES),
-                             DLM_MIN(tiles, DLM_MATMUL_MIN_ITEMS)),
-        .row_items = dlm_matmul_div_up_(rows, DLM_MATMUL_CHUNK_ROWS),
-    };
 }
 
 /* First element of part `index` when len is shared out evenly among `parts`. */
@@ -82,12 +62,56 @@ static inline uint32_t dlm_matmul_part(uint32_t len, uint32_t parts, uint32_t in
     return (uint32_t)((uint64_t)len * index / parts);
 }
 
-/* Items of a fwd (y has n columns) or bwd (y has k columns) kernel. */
-static inline uint32_t dlm_matmul_panel_items(const struct dlm_matmul_panel_params *p, bool is_bwd)
-{
-    const struct dlm_matmul_split s = dlm_matmul_split(p->m, is_bwd ? p->k : p->n);
+#define DLM_MATMUL_CHUNK_ROWS 256 /* the most rows of an item; a multiple of any register tile */
+#define DLM_MATMUL_FEW_ROWS 32    /* the fewest, where there are more */
+#define DLM_MATMUL_PACK_ROWS 24   /* rows in whose time a block of W is repacked, about */
+#define DLM_MATMUL_MIN_ITEMS 16   /* as far as the columns allow */
+#define DLM_MATMUL_MANY_ITEMS 8   /* a unit: so many balance themselves */
 
-    return s.col_items * s.row_items;
+/* Rows times tiles that the busiest of `units` works through. */
+static inline uint64_t dlm_matmul_share_cost_(uint32_t rows, uint32_t tiles, uint32_t row_items,
+                                              uint32_t col_items, uint32_t units)
+{
+    const uint64_t rounds = dlm_matmul_div_up_(row_items * col_items, units);
+
+    return rounds * (dlm_matmul_div_up_(rows, row_items) + DLM_MATMUL_PACK_ROWS) *
+           dlm_matmul_div_up_(tiles, col_items);
+}
+
+/* Shares out y of fwd (n columns) and bwd (k columns) among units that work at the same time: item
+ * i is part i % row_items of the rows and part i / row_items of the column tiles of 32, so that
+ * neighbours read the same columns of W. No bit of y depends on it. Where there are few items, the
+ * split is searched that ends soonest. */
+static inline void dlm_matmul_share(struct dlm_matmul_panel_params *p, bool is_bwd, uint32_t units)
+{
+    const uint32_t tiles = dlm_matmul_div_up_(is_bwd ? p->k : p->n, DLM_MATMUL_TILE_COLS);
+    const uint32_t least = dlm_matmul_div_up_(p->m, DLM_MATMUL_CHUNK_ROWS);
+    const uint32_t most = DLM_MAX(p->m / DLM_MATMUL_FEW_ROWS, least);
+
+    units = DLM_MAX(units, 1u);
+    p->col_items = DLM_MAX(dlm_matmul_div_up_(tiles, DLM_MATMUL_BLOCK_TILES),
+                           DLM_MIN(tiles, DLM_MATMUL_MIN_ITEMS));
+    p->row_items = least;
+    if ((uint64_t)p->col_items * p->row_items >= (uint64_t)DLM_MATMUL_MANY_ITEMS * units)
+        return;
+    const uint32_t cols[] = {p->col_items, (p->col_items + tiles) / 2, tiles};
+    uint64_t best = UINT64_MAX;
+    for (uint32_t rows = least; rows <= most; rows++) {
+        for (size_t i = 0; i < DLM_ARRAY_LEN(cols); i++) {
+            const uint64_t cost = dlm_matmul_share_cost_(p->m, tiles, rows, cols[i], units);
+            if (cost < best) {
+                best = cost;
+                p->row_items = rows;
+                p->col_items = cols[i];
+            }
+        }
+    }
+}
+
+/* Items of a product that has been shared out. */
+static inline uint32_t dlm_matmul_panel_items(const struct dlm_matmul_panel_params *p)
+{
+    return p->col_items * p->row_items;
 }
 
 /* Scratch of a worker for any fwd or bwd kernel: a block of W and a register tile. */
@@ -99,12 +123,23 @@ static inline size_t dlm_matmul_panel_scratch(const struct dlm_matmul_panel_para
     return bytes * DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES + 32 * 32 * sizeof(float);
 }
 
-/* vec: each item reads up to 4 panels. */
-#define DLM_MATMUL_VEC_PANELS 4
+#define DLM_MATMUL_VEC_MIN_BYTES ((size_t)512 << 10) /* of W in an item, if there are several */
+#define DLM_MATMUL_VEC_MAX_BYTES ((size_t)2 << 20)
+#define DLM_MATMUL_VEC_ITEMS 4 /* a unit, as far as they are not too small */
 
-static inline uint32_t dlm_matmul_vec_items(const struct dlm_matmul_panel_params *p)
+/* vec: an item is a run of panels, long because reading starts slowly, a few for each unit because
+ * one may be late. */
+static inline void dlm_matmul_share_vec(struct dlm_matmul_panel_params *p, enum dlm_dtype dtype,
+                                        uint32_t units)
 {
-    return dlm_matmul_div_up_(p->n, DLM_PANEL_COLS * DLM_MATMUL_VEC_PANELS);
+    const uint32_t panels = dlm_matmul_div_up_(p->n, DLM_PANEL_COLS);
+    const size_t bytes = panels * dlm_panel_stride(dtype, p->k);
+    const size_t few = DLM_MIN((size_t)units * DLM_MATMUL_VEC_ITEMS,
+                               bytes / DLM_MATMUL_VEC_MIN_BYTES);
+    const size_t items = DLM_MAX(DLM_MAX(few, bytes / DLM_MATMUL_VEC_MAX_BYTES), (size_t)units);
+
+    p->row_items = 1;
+    p->col_items = (uint32_t)DLM_MIN(items, (size_t)panels);
 }
 
 /* vec: a padded copy of x, and scales of a panel of a quantised W. */

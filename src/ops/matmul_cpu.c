@@ -85,11 +85,15 @@ enum dlm_status dlm_matmul_lower_panel(struct dlm_lowering *l)
         st = round_rows(l, p, is_bwd ? p.n : p.k, engine != ENGINE_F32, &x);
     if (st)
         return st;
+    if (is_vec)
+        dlm_matmul_share_vec(&p, b->dtype, l->caps->num_units);
+    else
+        dlm_matmul_share(&p, is_bwd, l->caps->num_units);
     struct dlm_kernel_call call = {
         .args = {x, DLM_INPUT(B), DLM_OUTPUT(0)},
         .num_args = 3,
         .writes = 1u << 2,
-        .groups = {is_vec ? dlm_matmul_vec_items(&p) : dlm_matmul_panel_items(&p, is_bwd)},
+        .groups = {dlm_matmul_panel_items(&p)},
         .work = (uint64_t)p.m * p.n * p.k,
         .scratch_bytes =
             is_vec ? dlm_matmul_vec_scratch(&p) : dlm_matmul_panel_scratch(&p, is_bwd),

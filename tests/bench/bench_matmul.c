@@ -144,6 +144,10 @@ static struct result bench_kernel(struct bench *b, const char *kernel, enum dlm_
     p.x_stride = depth;
     p.y_stride = cols;
     p.alpha = 1.0f;
+    if (is_vec)
+        dlm_matmul_share_vec(&p, dtype, dlm_device_get_caps(b->device)->num_units);
+    else
+        dlm_matmul_share(&p, is_bwd, dlm_device_get_caps(b->device)->num_units);
     struct dlm_binding x = make_buffer(b, (size_t)p.m * depth * sizeof(float));
     struct dlm_binding y = make_buffer(b, (size_t)p.m * cols * sizeof(float));
     struct dlm_binding w = make_buffer(b, w_bytes * copies);
@@ -157,8 +161,7 @@ static struct result bench_kernel(struct bench *b, const char *kernel, enum dlm_
             .bindings = {is_vec ? x : xr,
                          {.buffer = w.buffer, .offset = i * w_bytes, .bytes = w_bytes}, y},
             .num_bindings = 3,
-            .groups = {is_vec ? dlm_matmul_vec_items(&p) : dlm_matmul_panel_items(&p, is_bwd), 1,
-                       1},
+            .groups = {dlm_matmul_panel_items(&p), 1, 1},
             .params_bytes = sizeof(p),
             .scratch_bytes =
                 is_vec ? dlm_matmul_vec_scratch(&p) : dlm_matmul_panel_scratch(&p, is_bwd),

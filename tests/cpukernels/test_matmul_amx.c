@@ -128,7 +128,7 @@ static void check_direction(const struct matmul_case *shape, bool is_bwd, enum d
     plain.k = (plain.k + block - 1) / block * block;
     plain.rounds_w = dlm_dtype_is_quant(dtype);
     struct matmul_data *d = case_create(&plain, is_bwd, dtype);
-    const struct dlm_matmul_panel_params p = case_params(d);
+    struct dlm_matmul_panel_params p = case_params(d);
     uint32_t *y = case_alloc(d->y_len * sizeof(*y));
     const size_t round_bytes = dlm_matmul_round_bytes(p.m, d->depth, 2);
     char *rounded = case_alloc(round_bytes);
@@ -147,7 +147,8 @@ static void check_direction(const struct matmul_case *shape, bool is_bwd, enum d
         buffers[num++] = d->shape.c == CASE_C_IN_PLACE ? (void *)y : d->c;
     if (d->bias)
         buffers[num++] = d->bias;
-    const uint32_t items = dlm_matmul_panel_items(&p, is_bwd);
+    dlm_matmul_share(&p, is_bwd, 2);
+    const uint32_t items = dlm_matmul_panel_items(&p);
     const size_t scratch_bytes = (dlm_matmul_panel_scratch(&p, is_bwd) + 63) / 64 * 64;
     void *scratch = aligned_alloc(64, scratch_bytes);
     if (!scratch)

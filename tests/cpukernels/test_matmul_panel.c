@@ -1,5 +1,6 @@
 /* The panel matmuls of every instruction set the machine has, against a naive f64 product: odd
- * sizes, strides, c, bias, alpha, rounding of x; and the same bits from 1, 2 and 3 threads. */
+ * sizes, strides, c, bias, alpha, rounding of x; and the same bits from 1, 2 and 3 threads, which
+ * share out the work as 2, 7 and 96 would. */
 #include "isa.h"
 #include "matmul_case.h"
 
@@ -84,16 +85,23 @@ static size_t engine_bytes(const char *kernel)
     return strstr(kernel, "_avx512bf16") || strstr(kernel, "_amx") ? 2 : 4;
 }
 
+/* By threads: shares as for machines of that many cores. */
+static const uint32_t units[MAX_THREADS + 1] = {0, 2, 7, 96};
+
 /* Runs a kernel; x of fwd and bwd is rounded by matmul_panel_round first. y: [d->y_len]. */
 static void run_case(struct machine *machine, const struct matmul_data *d, const char *kernel,
                      bool is_vec, float *y)
 {
-    const struct dlm_matmul_panel_params p = case_params(d);
+    struct dlm_matmul_panel_params p = case_params(d);
     const bool is_rounded = !is_vec;
     struct dlm_dispatch list[2] = {{0}, {0}};
     struct dlm_dispatch *main_call = &list[is_rounded];
     const size_t x_bytes = (size_t)p.m * p.x_stride * sizeof(float);
 
+    if (is_vec)
+        dlm_matmul_share_vec(&p, d->dtype, units[machine->num_threads]);
+    else
+        dlm_matmul_share(&p, d->is_bwd, units[machine->num_threads]);
     case_fill_y(d, (uint32_t *)(void *)y);
     main_call->bindings[0] = bind(machine->device, d->x, x_bytes);
     if (is_rounded) {
@@ -125,8 +133,7 @@ static void run_case(struct machine *machine, const struct matmul_data *d, const
     if (d->bias)
         main_call->bindings[main_call->num_bindings++] =
             bind(machine->device, d->bias, d->cols * sizeof(float));
-    main_call->groups[0] =
-        is_vec ? dlm_matmul_vec_items(&p) : dlm_matmul_panel_items(&p, d->is_bwd);
+    main_call->groups[0] = dlm_matmul_panel_items(&p);
     main_call->groups[1] = main_call->groups[2] = 1;
     if (machine->num_threads == 2) { /* as folded: what the grid has to spare must not run */
         main_call->units = main_call->groups[0];
