@@ -3,11 +3,15 @@
  *
  *     shader_stats [--isa] [--goals] [PART OF A KERNEL'S NAME]...
  *
- * One row of a table a kernel: registers, spills, shared memory, waves, and what an iteration of
- * its main loop is made of. Kernels are made by the backend itself, with the features, constants
- * and subgroup sizes that it chooses on the device; only the calls of Vulkan that the linker wraps
- * (--wrap) ask for more, or for less. --goals: only kernels that have a goal (isa_goal.c). --isa
- * prints the machine code before each row. Exit: 0; 1 where a kernel spills or is not made.
+ * One row of a table a kernel and set of constants: registers, spills, shared memory, waves, and
+ * what an iteration of its main loop is made of. Which constants and how many subgroups a kernel
+ * gets is read from plans of the shapes below, made for the device under every policy; a kernel
+ * that none of them calls is made as it is (marked *), unless it is one for devices without shared
+ * memory of their own, which no such GPU is. The backend makes them, with the features
+ * that it chooses on the device. The linker wraps (--wrap) what is listened to, dlm_plan_create(),
+ * and the calls of Vulkan that must ask for more, or for less. --goals: only kernels that have a
+ * goal (isa_goal.c). --isa prints the machine code before each row. Exit: 0; 1 where a kernel
+ * spills or is not made.
  *
  * tools/dev/shader_stats runs this for several families, on RADV's null device. */
 #include <stdio.h>
@@ -16,7 +20,17 @@
 
 #include "backend/vulkan/vk.h"
 #include "base/mem.h"
+#include "dlm/bench.h"
+#include "graph/plan.h"
 #include "isa.h"
+
+static const char *const shapes[] = {"paligemma-3b-224", "qwen2-vl-2b"};
+
+/* What plans call: kernels with their constants, each once. */
+static struct {
+    struct dlm_dispatch list[1024];
+    size_t num;
+} called;
 
 /* The last pipeline that was made: vkCreateComputePipelines has no room for a pointer of ours. */
 static struct {
@@ -29,6 +43,12 @@ static PFN_vkGetPipelineExecutableStatisticsKHR get_statistics;
 static PFN_vkGetPipelineExecutablePropertiesKHR get_properties;
 static PFN_vkGetPipelineExecutableInternalRepresentationsKHR get_texts;
 
+enum dlm_status __real_dlm_plan_create(struct dlm_ctx *ctx, struct dlm_plan **out,
+                                       const struct dlm_graph *graph,
+                                       const struct dlm_device *device);
+enum dlm_status __wrap_dlm_plan_create(struct dlm_ctx *ctx, struct dlm_plan **out,
+                                       const struct dlm_graph *graph,
+                                       const struct dlm_device *device);
 VkResult __real_vkCreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
                                const VkAllocationCallbacks *alloc, VkDevice *device);
 VkResult __wrap_vkCreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
@@ -41,6 +61,46 @@ VkResult __real_vkCreateComputePipelines(VkDevice device, VkPipelineCache cache,
 VkResult __wrap_vkCreateComputePipelines(VkDevice device, VkPipelineCache cache, uint32_t num,
                                          const VkComputePipelineCreateInfo *infos,
                                          const VkAllocationCallbacks *alloc, VkPipeline *out);
+
+static bool is_same(const struct dlm_dispatch *a, const struct dlm_dispatch *b)
+{
+    return !strcmp(a->kernel, b->kernel) && a->subgroups == b->subgroups &&
+           a->num_specs == b->num_specs && !memcmp(a->specs, b->specs, sizeof(a->specs));
+}
+
+/* The name in the table, which outlives the plan's. */
+static const char *name_of(const char *kernel)
+{
+    const struct dlm_vk_kernel *row = dlm_vk_kernels;
+
+    while (row->name && strcmp(row->name, kernel))
+        row++;
+    return row->name;
+}
+
+static void add_called(const struct dlm_kernel_call *c)
+{
+    struct dlm_dispatch d = {.kernel = name_of(c->kernel), .num_bindings = DLM_MAX_BINDINGS,
+                             .num_specs = c->num_specs, .subgroups = c->subgroups};
+    size_t at = 0;
+
+    memcpy(d.specs, c->specs, sizeof(d.specs));
+    while (at < called.num && !is_same(&called.list[at], &d))
+        at++;
+    if (at == called.num && at < DLM_ARRAY_LEN(called.list))
+        called.list[called.num++] = d;
+}
+
+enum dlm_status __wrap_dlm_plan_create(struct dlm_ctx *ctx, struct dlm_plan **out,
+                                       const struct dlm_graph *graph,
+                                       const struct dlm_device *device)
+{
+    enum dlm_status st = __real_dlm_plan_create(ctx, out, graph, device);
+
+    for (size_t i = 0; !st && i < (*out)->num_calls; i++)
+        add_called(&(*out)->calls[i].call);
+    return st;
+}
 
 VkResult __wrap_vkCreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
                                const VkAllocationCallbacks *alloc, VkDevice *device)
@@ -187,32 +247,43 @@ static uint32_t count_lanes(const struct dlm_vk_kernel *kernel)
     return 0;
 }
 
+/* "matmul (64 32)": with its constants */
+static void name_row(const struct dlm_dispatch *d, bool is_called, char *text, size_t size)
+{
+    size_t len = (size_t)snprintf(text, size, "%s%s", d->kernel, is_called ? "" : " *");
+
+    for (uint32_t i = 0; i < d->num_specs && len < size; i++)
+        len += (size_t)snprintf(text + len, size - len, "%s%u", i ? " " : " (", d->specs[i]);
+    if (d->num_specs && len < size)
+        len += (size_t)snprintf(text + len, size - len, ")");
+}
+
 /* Makes a kernel and prints its row. Returns false where it spills or is not made. */
-static bool show(struct dlm_vk_device *d, const struct dlm_vk_kernel *kernel, const char *family,
-                 bool only_goals)
+static bool show(struct dlm_vk_device *device, const struct dlm_dispatch *d, bool is_called,
+                 const char *family, bool only_goals)
 {
     struct isa_stats *s = &made.stats;
     struct dlm_vk_pipeline *pipeline = NULL;
-    const struct dlm_dispatch dispatch = {.kernel = kernel->name,
-                                          .num_bindings = DLM_MAX_BINDINGS};
-    char verdict[160];
+    char name[128], verdict[160];
 
     made.has_stats = false;
+    name_row(d, is_called, name, sizeof(name));
     if (made.show_isa)
-        printf("%s on %s\n", kernel->name, family);
-    if (dlm_vk_pipelines_get(d, &dispatch, 1, &pipeline) || !made.has_stats) {
-        fprintf(stderr, "%s: '%s': no statistics\n", family, kernel->name);
+        printf("%s on %s\n", name, family);
+    if (dlm_vk_pipelines_get(device, d, 1, &pipeline) || !made.has_stats) {
+        fprintf(stderr, "%s: '%s': no statistics\n", family, name);
         return false;
     }
-    s->lanes = count_lanes(kernel);
-    const bool has_goal = isa_goal(kernel->name, s, verdict, sizeof(verdict));
+    const struct dlm_vk_kernel *kernel = pipeline->row->kernel;
+    s->lanes = kernel->subgroups ? pipeline->subgroups * device->subgroup : count_lanes(kernel);
+    const bool has_goal = isa_goal(d->kernel, s, verdict, sizeof(verdict));
     if (has_goal || !only_goals) {
-        isa_print_row(family, kernel->name, s, has_goal ? verdict : "");
+        isa_print_row(family, name, s, has_goal ? verdict : "");
         fflush(stdout);
     }
     const bool spills = s->spilled_vgprs || s->spilled_sgprs || s->scratch_bytes;
     if (spills)
-        fprintf(stderr, "%s: '%s' spills\n", family, kernel->name);
+        fprintf(stderr, "%s: '%s' spills\n", family, name);
     return !spills;
 }
 
@@ -223,6 +294,41 @@ static bool is_asked(const char *name, int num, char **parts)
     for (int i = 0; i < num && !found; i++)
         found = strstr(name, parts[i]) != NULL;
     return found;
+}
+
+/* Kernels by name, in the order of their first calls. */
+static int compare(const void *a, const void *b)
+{
+    return strcmp(((const struct dlm_dispatch *)a)->kernel,
+                  ((const struct dlm_dispatch *)b)->kernel);
+}
+
+/* Plans every shape under every policy; what is called is in `called`, sorted. False after an
+ * error. */
+static bool make_plans(struct dlm_ctx *ctx)
+{
+    bool ok = true;
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(shapes); i++) {
+        for (int p = DLM_PRECISION_FP32; p < DLM_PRECISION_COUNT; p++) {
+            const struct dlm_bench_params params = {
+                .shape = shapes[i], .plan_only = true,
+                .compute = {.backend = DLM_BACKEND_VULKAN, .has_device = true,
+                            .precision = (enum dlm_precision)p}};
+            struct dlm_bench_result result;
+            ok &= !dlm_bench(ctx, &params, &result);
+            dlm_bench_result_finish(&result);
+        }
+    }
+    qsort(called.list, called.num, sizeof(called.list[0]), compare);
+    return ok;
+}
+
+static bool is_called(const char *kernel)
+{
+    const struct dlm_dispatch key = {.kernel = kernel};
+
+    return bsearch(&key, called.list, called.num, sizeof(key), compare) != NULL;
 }
 
 int main(int argc, char **argv)
@@ -238,19 +344,29 @@ int main(int argc, char **argv)
         made.show_isa |= !strcmp(argv[first], "--isa");
         only_goals |= !strcmp(argv[first], "--goals");
     }
-    if (!ctx || dlm_device_open(ctx, &device, &params)) {
-        fprintf(stderr, "no device: %s\n", ctx ? dlm_ctx_last_error(ctx) : "no memory");
+    if (!ctx || !make_plans(ctx) || dlm_device_open(ctx, &device, &params)) {
+        fprintf(stderr, "no plans: %s\n", ctx ? dlm_ctx_last_error(ctx) : "no memory");
         return 1;
     }
+    struct dlm_vk_device *d = dlm_vk_device_of(device);
     const char *family = getenv("RADV_FORCE_FAMILY");
     if (!family)
         family = dlm_device_get_caps(device)->info.name;
-    for (const struct dlm_vk_kernel *kernel = dlm_vk_kernels; kernel->name; kernel++) {
-        if (!is_asked(kernel->name, argc - first, argv + first) ||
-            !dlm_device_has_kernel(device, kernel->name))
+    for (size_t i = 0; i < called.num; i++) {
+        if (!is_asked(called.list[i].kernel, argc - first, argv + first))
             continue;
         num++;
-        num_bad += !show(dlm_vk_device_of(device), kernel, family, only_goals);
+        num_bad += !show(d, &called.list[i], true, family, only_goals);
+    }
+    for (size_t i = 0; i < d->num_rows; i++) {
+        const struct dlm_dispatch other = {.kernel = d->rows[i].kernel->name,
+                                           .num_bindings = DLM_MAX_BINDINGS};
+        if (is_called(other.kernel) || strstr(other.kernel, "nolocal") ||
+            !dlm_device_has_kernel(device, other.kernel) ||
+            !is_asked(other.kernel, argc - first, argv + first))
+            continue;
+        num++;
+        num_bad += !show(d, &other, false, family, only_goals);
     }
     fprintf(stderr, "%s: %d kernels, %d of them spill or are not made\n", family, num, num_bad);
     dlm_device_destroy(&device);
