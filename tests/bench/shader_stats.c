@@ -349,7 +349,7 @@ int main(int argc, char **argv)
         return 1;
     }
     struct dlm_vk_device *d = dlm_vk_device_of(device);
-    const char *family = getenv("RADV_FORCE_FAMILY");
+    const char *family = getenv("AMDGPU_GPU_ID");
     if (!family)
         family = dlm_device_get_caps(device)->info.name;
     for (size_t i = 0; i < called.num; i++) {
