@@ -1,8 +1,7 @@
 /* matmul for operands with any strides. Two families:
  *
  * - work-group tiles in local memory, for GPUs: matmul_<b> (64 x 64 results) and matmul_small_<b>
- *   (32 x 32, for few rows or columns); matvec_<b> for up to 4 rows where a and b are contiguous
- *   along k: a work-group reads whole rows of W.
+ *   (32 x 32, for few rows or columns).
  * - *_nolocal: register tiles with explicit vectors, for CPUs, where barriers are slow. matmul_k_*
  *   has vectors along k (a and b contiguous along k: the forward of a linear layer), matmul_n_*
  *   vectors along n (b contiguous along n: its backward), matmul_*_nolocal takes what is left.
@@ -16,9 +15,6 @@
 //! matmul_small_f32 matmul -DDLM_B=F32 -DTILE=32u -DLANES=64u -DPER_M=4u
 //! matmul_small_f16 matmul -DDLM_B=F16 -DTILE=32u -DLANES=64u -DPER_M=4u
 //! matmul_small_bf16 matmul -DDLM_B=BF16 -DTILE=32u -DLANES=64u -DPER_M=4u
-//! matvec_f32 matvec -DDLM_B=F32 -DMATVEC
-//! matvec_f16 matvec -DDLM_B=F16 -DMATVEC
-//! matvec_bf16 matvec -DDLM_B=BF16 -DMATVEC
 //! matmul_k_f32_nolocal matmul_k -DDLM_B=F32 -DNOLOCAL
 //! matmul_k_f16_nolocal matmul_k -DDLM_B=F16 -DNOLOCAL
 //! matmul_k_bf16_nolocal matmul_k -DDLM_B=BF16 -DNOLOCAL
@@ -31,55 +27,7 @@
 //! matmul_pack matmul_pack -DDLM_B=F32
 //! matmul_finish matmul_finish -DDLM_B=F32
 
-#define PASTE_(x, y) x##y
-#define PASTE(x, y) PASTE_(x, y)
-#define TYPE_B PASTE(DLM_T_, DLM_B)
-#define LOAD_B(p, i) PASTE(DLM_LOAD_, DLM_B)(p, i)
-
-/* The arguments of every product kernel. */
-#define MATMUL_ARGS                                                                                \
-    __global const float *a, __global const TYPE_B *b, __global const float *c,                    \
-        __global const float *bias, __global float *out, const struct dlm_matmul_params p
-
-/* An element of a as the product takes it. */
-static float round_a(float x, uint flags)
-{
-    if (flags & DLM_MATMUL_A_BF16)
-        return dlm_bf16_to_f32(dlm_f32_to_bf16(x));
-    return flags & DLM_MATMUL_A_F16 ? dlm_f16_to_f32(dlm_f32_to_f16(x)) : x;
-}
-
-/* Where a work-group works: element 0 of each operand of its part of the sum, and its length. */
-struct place {
-    uint a, b, c, out, k;
-};
-
-static struct place find_place(const struct dlm_matmul_params *p, uint z)
-{
-    const uint split = z % p->splits, batch = z / p->splits, k0 = split * p->split_k;
-    const uint i0 = batch / p->batch1, i1 = batch % p->batch1;
-    struct place at;
-
-    at.a = p->a_lead + i0 * p->a_stride[0] + i1 * p->a_stride[1] + k0 * p->a_stride[3];
-    at.b = p->b_lead + i0 * p->b_stride[0] + i1 * p->b_stride[1] + k0 * p->b_stride[2];
-    at.c = p->c_lead + i0 * p->c_stride[0] + i1 * p->c_stride[1];
-    at.out = p->out_lead + i0 * p->out_stride[0] + i1 * p->out_stride[1] + split * p->split_stride;
-    at.k = min(p->split_k, p->k - k0);
-    return at;
-}
-
-/* Writes one result: sum times alpha, plus what is to be added. */
-static void put(const struct dlm_matmul_params *p, const struct place *at, float sum, uint m,
-                uint n, __global const float *c, __global const float *bias, __global float *out)
-{
-    float value = p->alpha * sum;
-
-    if (p->flags & DLM_MATMUL_HAS_C)
-        value += c[at->c + m * p->c_stride[2] + n * p->c_stride[3]];
-    if (p->flags & DLM_MATMUL_HAS_BIAS)
-        value += bias[n];
-    out[at->out + m * p->out_stride[2] + n] = value;
-}
+#include "matmul_head.cl"
 
 #ifdef TILE
 #define BK 16u     /* of k in local memory at a time */
@@ -145,55 +93,6 @@ __kernel DLM_LOCAL(LANES) void matmul(MATMUL_ARGS)
             const uint m = m0 + lane_m + i * LANES_M, n = n0 + lane_n + j * LANES_N;
             if (m < p.m && n < p.n)
                 put(&p, &at, sum[i][j], m, n, c, bias, out);
-        }
-}
-#endif
-
-#ifdef MATVEC
-/* Four neighbours of b, widened. */
-#define LOAD4_F32(p, i) vload4(0, (p) + (i))
-#define LOAD4_BF16(p, i) as_float4(convert_uint4(vload4(0, (p) + (i))) << 16)
-#define LOAD4_F16(p, i) vload_half4(0, (__global const half *)(p) + (i))
-#define LOAD4_B(p, i) PASTE(LOAD4_, DLM_B)(p, i)
-
-/* A work-group makes DLM_MATVEC_COLS columns of all rows; lanes run along k, four elements each. */
-__kernel DLM_LOCAL(64) void matvec(MATMUL_ARGS)
-{
-    __local float tree[64];
-    const struct place at = find_place(&p, DLM_GROUP(2));
-    const uint n0 = DLM_GROUP_ID() * DLM_MATVEC_COLS, lane = DLM_LOCAL_ID();
-    const uint k_vec = at.k / 4u * 4u;
-    float sum[DLM_MATVEC_ROWS][DLM_MATVEC_COLS];
-
-    if (n0 >= p.n)
-        return;
-    for (uint m = 0; m < DLM_MATVEC_ROWS; m++)
-        for (uint j = 0; j < DLM_MATVEC_COLS; j++)
-            sum[m][j] = 0.0f;
-    for (uint k = lane * 4u; k < k_vec; k += 256u) {
-        float4 y[DLM_MATVEC_COLS];
-        for (uint j = 0; j < DLM_MATVEC_COLS; j++)
-            y[j] = LOAD4_B(b, at.b + min(n0 + j, p.n - 1u) * p.b_stride[3] + k);
-        for (uint m = 0; m < DLM_MATVEC_ROWS; m++)
-            if (m < p.m) {
-                const float4 raw = vload4(0, a + at.a + m * p.a_stride[2] + k);
-                const float4 x = (float4)(round_a(raw.x, p.flags), round_a(raw.y, p.flags),
-                                          round_a(raw.z, p.flags), round_a(raw.w, p.flags));
-                for (uint j = 0; j < DLM_MATVEC_COLS; j++)
-                    sum[m][j] += dot(x, y[j]);
-            }
-    }
-    const uint k = k_vec + lane; /* of what is left */
-    if (k < at.k)
-        for (uint m = 0; m < DLM_MATVEC_ROWS; m++)
-            for (uint j = 0; m < p.m && j < DLM_MATVEC_COLS; j++)
-                sum[m][j] += round_a(a[at.a + m * p.a_stride[2] + k], p.flags) *
-                             LOAD_B(b, at.b + min(n0 + j, p.n - 1u) * p.b_stride[3] + k);
-    for (uint m = 0; m < p.m; m++)
-        for (uint j = 0; j < DLM_MATVEC_COLS; j++) {
-            const float total = dlm_group_sum(sum[m][j], tree);
-            if (lane == 0u && n0 + j < p.n)
-                put(&p, &at, total, m, n0 + j, c, bias, out);
         }
 }
 #endif

@@ -25,9 +25,19 @@
 #define DLM_LOAD_F32(p, i) ((p)[i])
 #define DLM_LOAD_BF16(p, i) dlm_bf16_to_f32((p)[i])
 #define DLM_LOAD_F16(p, i) vload_half(i, (__global const half *)(p))
+/* Eight neighbours at an index i that is a multiple of 8, widened, by 16 bytes: a float8. */
+#define DLM_LOAD8_F32(p, i) (*(__global const float8 *)((p) + (i)))
+#define DLM_LOAD8_BF16(p, i) dlm_widen8_bf16(*(__global const uint4 *)((p) + (i)))
+#define DLM_LOAD8_F16(p, i) vloada_half8(0, (__global const half *)((p) + (i)))
 #define DLM_STORE_F32(p, i, v) ((p)[i] = (v))
 #define DLM_STORE_BF16(p, i, v) ((p)[i] = (ushort)dlm_f32_to_bf16(v))
 #define DLM_STORE_F16(p, i, v) vstore_half_rte(v, i, (__global half *)(p))
+
+static float8 dlm_widen8_bf16(uint4 words)
+{
+    const float4 low = as_float4(words << 16), high = as_float4(words & 0xffff0000u);
+    return (float8)(low.x, high.x, low.y, high.y, low.z, high.z, low.w, high.w);
+}
 
 /* Elements i..i+3 (i a multiple of 4) of the len of x, `rest` for those past the end; and written.
  * A row whose length and start are multiples of 4 takes 16 bytes at a time. */

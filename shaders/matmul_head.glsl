@@ -1,5 +1,6 @@
 /* What the matmul shaders share: bindings, params, a work-group's place, and how a result is made.
- * A shader whose bindings are others defines PACK or FINISH before the include. */
+ * A shader whose bindings are others defines PACK or FINISH before the include, one that loads b 16
+ * bytes at a time WIDE_B. */
 #include "prelude.glsl"
 
 layout(local_size_x = LANES) in;
@@ -16,9 +17,13 @@ DLM_IN(1, float, c)
 DLM_IN(2, float, bias)
 DLM_OUT(3, float, result)
 #else
-#define LOAD_B(i) PASTE(DLM_LOAD_, DLM_B)(b, i)
 DLM_IN(0, float, a)
+#ifdef WIDE_B
+DLM_IN(1, PASTE(DLM_V_, DLM_B), b)
+#else
+#define LOAD_B(i) PASTE(DLM_LOAD_, DLM_B)(b, i)
 DLM_IN(1, PASTE(DLM_T_, DLM_B), b)
+#endif
 DLM_IN(2, float, c)
 DLM_IN(3, float, bias)
 DLM_OUT(4, float, result)

@@ -30,6 +30,28 @@
 #define DLM_HALFWORD(a, i) ((a[(i) >> 1] >> (((i) & 1u) << 4)) & 0xffffu)
 #define DLM_LOAD_BF16(a, i) dlm_bf16_to_f32(DLM_HALFWORD(a, i))
 #define DLM_LOAD_F16(a, i) (unpackHalf2x16(DLM_HALFWORD(a, i)).x)
+/* Elements 8 i to 8 i + 7, widened, into vec4 lo and hi: 16 bytes at a time of an array of
+ * DLM_V_<X>. */
+#define DLM_V_F32 vec4
+#define DLM_V_BF16 uvec4
+#define DLM_V_F16 uvec4
+#define DLM_LOAD8_F32(a, i, lo, hi)                                                                \
+    {                                                                                              \
+        lo = a[2u * (i)];                                                                          \
+        hi = a[2u * (i) + 1u];                                                                     \
+    }
+#define DLM_LOAD8_BF16(a, i, lo, hi)                                                               \
+    {                                                                                              \
+        const uvec4 words = a[i], low = words << 16, high = words & 0xffff0000u;                   \
+        lo = uintBitsToFloat(uvec4(low.x, high.x, low.y, high.y));                                 \
+        hi = uintBitsToFloat(uvec4(low.z, high.z, low.w, high.w));                                 \
+    }
+#define DLM_LOAD8_F16(a, i, lo, hi)                                                                \
+    {                                                                                              \
+        const uvec4 words = a[i];                                                                  \
+        lo = vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y));                               \
+        hi = vec4(unpackHalf2x16(words.z), unpackHalf2x16(words.w));                               \
+    }
 /* Two neighbours at an even index i, as they are stored. */
 #define DLM_PACK_BF16(lo, hi) (dlm_f32_to_bf16(lo) | (dlm_f32_to_bf16(hi) << 16))
 #define DLM_PACK_F16(lo, hi) (dlm_f32_to_f16(lo) | (dlm_f32_to_f16(hi) << 16))

@@ -38,8 +38,8 @@ struct dlm_matmul_params {
 #define DLM_MATMUL_ANY_PER 8u
 #define DLM_MATMUL_ANY_LANES_N(m, n) ((n) <= 8u ? 1u : (m) <= 8u ? 64u : 8u)
 #define DLM_MATMUL_PACK_RUN 64u /* matmul_pack: elements of a row that a lane does */
-#define DLM_MATVEC_ROWS 4u        /* at most */
-#define DLM_MATVEC_COLS 4u
+#define DLM_MATVEC_ROWS 8u        /* at most */
+#define DLM_MATVEC_COLS 16u
 
 #define DLM_MATMUL_MMA_SLICE 32u /* matmul_mma_<b>: of k at a time */
 
