@@ -55,6 +55,12 @@ struct dlm_map_params {
     DLM_F32 factor;
 };
 
+/* matmul_*_subgroup: rows of a subgroup's tile; rows and columns of a work-group's, 16 x 256 or
+ * 64 x 64 */
+#define DLM_MATMUL_SUBGROUP_ROWS 16u
+#define DLM_MATMUL_SUBGROUP_TILE_M(m) ((m) <= 16u ? 16u : 64u)
+#define DLM_MATMUL_SUBGROUP_TILE_N(m) (4096u / DLM_MATMUL_SUBGROUP_TILE_M(m))
+
 /* gated_activation: rows of gate, up and their gradients a stride apart; y and dy contiguous. A
  * work-group or CPU work item does up to DLM_GROUP_ELEMS elements of one row. */
 struct dlm_gated_params {

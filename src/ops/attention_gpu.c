@@ -12,7 +12,7 @@ static uint32_t rows_of(const struct dlm_attention_params *p)
 }
 
 /* A kernel: its name, by head size and type of k and v, and what a work-group keeps; its grid. */
-enum kernel_size { SIZE_SMALL, SIZE_LARGE, SIZE_NO_LOCAL, NUM_SIZES };
+enum kernel_size { SIZE_SMALL, SIZE_LARGE, SIZE_NO_LOCAL, SIZE_SUBGROUP, NUM_SIZES };
 
 struct group_kernel {
     const char *pattern[NUM_SIZES];
@@ -20,16 +20,32 @@ struct group_kernel {
 };
 
 static const struct group_kernel forward_kernel = {
-    {"attention_128_*", "attention_*", "attention_*_nolocal"}, {32, 32, 64},
+    {"attention_128_*", "attention_*", "attention_*_nolocal",
+     "attention_*_subgroup"},
+    {32, 32, 64, 128},
 };
 
 static const struct group_kernel dq_kernel = {
-    {"attention_dq_128_*", "attention_dq_*", "attention_dq_*_nolocal"}, {32, 32, 64},
+    {"attention_dq_128_*", "attention_dq_*", "attention_dq_*_nolocal",
+     "attention_dq_*_subgroup"},
+    {32, 32, 64, 128},
 };
 
 static const struct group_kernel dkv_kernel = {
-    {"attention_dkv_128_*", "attention_dkv_*", "attention_dkv_*_nolocal"}, {32, 16, 64},
+    {"attention_dkv_128_*", "attention_dkv_*", "attention_dkv_*_nolocal",
+     "attention_dkv_*_subgroup"},
+    {32, 16, 64, 128},
 };
+
+/* Without local memory, and with subgroups: heads in whole fours share loads. */
+static bool has_subgroups(const struct dlm_lowering *l, const struct dlm_attention_params *p)
+{
+    uint32_t all = p->dim | p->q_lead | p->k_lead | p->v_lead | p->out_lead | p->out2_lead;
+
+    for (int i = 0; i < 3; i++)
+        all |= p->q_stride[i] | p->kv_stride[i] | p->out_stride[i];
+    return l->caps->bits & DLM_CAP_NO_LOCAL && l->caps->bits & DLM_CAP_SUBGROUP && all % 4 == 0;
+}
 
 /* num: rows (keys) of a kv head. */
 static enum dlm_status lower_groups(struct dlm_lowering *l, const struct group_kernel *kernel,
@@ -38,9 +54,10 @@ static enum dlm_status lower_groups(struct dlm_lowering *l, const struct group_k
 {
     const uint32_t most = l->caps->max_groups; /* beyond, one dimension would be folded into two */
     const enum kernel_size size =
-        l->caps->bits & DLM_CAP_NO_LOCAL || p->dim > DLM_ATTENTION_MAX_DIM ? SIZE_NO_LOCAL
-        : p->dim > DLM_ATTENTION_SMALL_DIM                                 ? SIZE_LARGE
-                                                                           : SIZE_SMALL;
+        has_subgroups(l, p)                                                  ? SIZE_SUBGROUP
+        : l->caps->bits & DLM_CAP_NO_LOCAL || p->dim > DLM_ATTENTION_MAX_DIM ? SIZE_NO_LOCAL
+        : p->dim > DLM_ATTENTION_SMALL_DIM                                   ? SIZE_LARGE
+                                                                             : SIZE_SMALL;
 
     dlm_kernel_for(call, kernel->pattern[size], &l->inputs[DLM_ATTENTION_K].dtype);
     call->groups[0] = blocks(num, kernel->own[size]);

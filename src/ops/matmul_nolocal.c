@@ -1,4 +1,5 @@
-/* matmul on GPUs without local memory, where barriers and shared tiles are slow: register tiles. */
+/* matmul on GPUs without local memory, where barriers and shared tiles are slow: register tiles of
+ * a lane, or of a subgroup. */
 #include "ops/matmul_impl.h"
 
 enum { A, B };
@@ -53,11 +54,39 @@ static struct dlm_matmul_tiling choose_tiling(const struct dlm_lowering *l,
                                       DLM_MATMUL_ANY_PER * lanes_n, false};
 }
 
+/* The kernel whose subgroups share loads, four elements each; .kernel NULL: an operand does not lie
+ * so, or the device has no subgroups. */
+static struct dlm_matmul_tiling choose_subgroup(const struct dlm_lowering *l,
+                                                const struct dlm_matmul_params *p)
+{
+    const uint32_t a = p->a_lead | p->a_stride[0] | p->a_stride[1];
+    const uint32_t b = p->b_lead | p->b_stride[0] | p->b_stride[1];
+    const bool rounds = p->flags & (DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16);
+    const bool a_along_k = dlm_matmul_is_a_along_k(p) && (a | p->a_stride[2]) % 4 == 0;
+    const bool a_along_m = p->a_stride[2] == 1 && (a | p->a_stride[3] | p->m) % 4 == 0;
+    const bool b_along_k = dlm_matmul_is_b_along_k(p) && (b | p->b_stride[3]) % 4 == 0;
+    const bool b_along_n = dlm_matmul_is_b_along_n(p) && (b | p->b_stride[2] | p->n) % 4 == 0;
+    struct dlm_matmul_tiling t = {.tile_m = DLM_MATMUL_SUBGROUP_TILE_M(p->m),
+                                  .tile_n = DLM_MATMUL_SUBGROUP_TILE_N(p->m),
+                                  .split_unit = 8};
+
+    if (!(l->caps->bits & DLM_CAP_SUBGROUP))
+        return t;
+    if (a_along_k && p->k % 8 == 0 && (b_along_k || b_along_n))
+        t.kernel = b_along_k ? "matmul_kk_*_subgroup" : "matmul_kn_*_subgroup";
+    else if (a_along_m && b_along_n && l->inputs[B].dtype == DLM_DTYPE_F32 && !rounds)
+        t.kernel = "matmul_mn_*_subgroup";
+    return t;
+}
+
 enum dlm_status dlm_matmul_lower_nolocal(struct dlm_lowering *l, struct dlm_matmul_params *p)
 {
     struct dlm_operand a = DLM_INPUT(A);
     enum dlm_status st = DLM_OK;
 
+    const struct dlm_matmul_tiling shared = choose_subgroup(l, p);
+    if (shared.kernel)
+        return dlm_matmul_lower_tiles(l, &shared, p, a);
     /* an element of a is read too often to be rounded each time */
     if (p->flags & (DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16) ||
         (has_vector_kernels(l) && dlm_matmul_is_b_along_k(p) && !dlm_matmul_is_b_along_n(p) &&

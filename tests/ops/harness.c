@@ -415,6 +415,7 @@ struct variant {
 #define PARTS_WORK 20000 /* parts of one group and of several */
 static const struct variant as_it_is = {"", 0, false, 0, 0};
 static const struct variant local_memory = {", local", DLM_CAP_NO_LOCAL, false, 0, 0};
+static const struct variant no_subgroups = {", no subgroups", DLM_CAP_SUBGROUP, false, 0, 0};
 static const struct variant library = {", library", 0, true, 0, 0};
 static const struct variant matrix_units = {", matrix units", DLM_CAP_NO_LOCAL, false, 0,
                                             DLM_CAPS_MATRIX};
@@ -519,6 +520,8 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     dlm_device_destroy(&device);
     if (caps & DLM_CAP_NO_LOCAL)
         run_whole_and_parts(ctx, info, &local_memory, rows, num);
+    if (caps & DLM_CAP_NO_LOCAL && caps & DLM_CAP_SUBGROUP)
+        run_whole_and_parts(ctx, info, &no_subgroups, rows, num);
     if (caps & DLM_CAPS_MATRIX && rows[0].op == &dlm_op_matmul)
         run_whole_and_parts(ctx, info, &matrix_units, rows, num);
     if (has_library && rows[0].op == &dlm_op_matmul && !(caps & DLM_CAP_GEMM_F32))
