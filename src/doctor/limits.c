@@ -1,4 +1,4 @@
-/* Runs the loops of limits.comp, limits.cl and cpukernels/limits*.c. */
+/* Runs the loops of limits*.comp, limits.cl and cpukernels/limits*.c. */
 #include "doctor/limits.h"
 
 #include <math.h>
@@ -28,6 +28,9 @@ static const struct loop {
     {DLM_LIMIT_COPY, "limit_copy", 0, 0},
     {DLM_LIMIT_READ, "limit_read", 0, 0},
     {DLM_LIMIT_F32, "limit_f32", 64 * 16, 256},
+    {DLM_LIMIT_F16, "limit_f16", 64 * 16, 0},
+    {DLM_LIMIT_MATRIX_F16, "limit_matrix_f16", 8 * 4 * 4096, 0},
+    {DLM_LIMIT_MATRIX_BF16, "limit_matrix_bf16", 8 * 4 * 4096, 0},
     {DLM_LIMIT_BF16, "limit_bf16_avx512bf16", 0, 512},
     {DLM_LIMIT_INT8, "limit_int8_avx512vnni", 0, 1024},
     {DLM_LIMIT_MATRIX_BF16, "limit_bf16_amx", 0, 4 * 16 * 16 * 32},
@@ -133,6 +136,8 @@ static enum dlm_status make_product_loop(struct dlm_limit_loop *loop, struct dlm
         st = dlm_buffer_create(device, &loop->y, DLM_ALIGN_BYTES);
     if (!st)
         st = dlm_buffer_fill(loop->x, 0, DLM_ALIGN_BYTES, ONE_WORD);
+    if (!st)
+        st = dlm_buffer_fill(loop->y, 0, DLM_ALIGN_BYTES, 0);
     for (uint32_t rounds = 64; !st && seconds < MIN_SECONDS && rounds <= MAX_ROUNDS; rounds *= 2) {
         const struct dlm_limit_params params = {rounds};
         memcpy(d->params, &params, sizeof(params));
