@@ -54,10 +54,10 @@ static cl_device_type get_device_type(cl_device_id id)
     return clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof(type), &type, NULL) == CL_SUCCESS ? type : 0;
 }
 
-/* Offsets of sub-buffers are multiples of this. */
+/* Offsets of sub-buffers are multiples of this. Kernels rely on those of their largest vector. */
 static size_t get_device_align(cl_device_id id)
 {
-    return DLM_MAX(get_device_uint(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8, 4u);
+    return DLM_MAX(get_device_uint(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8, sizeof(cl_float16));
 }
 
 /* Devices that cannot run our kernels are left out, so that they take no index. */
@@ -187,9 +187,10 @@ static void fill_caps(struct dlm_ocl_device *device)
     struct dlm_device_caps *caps = &device->base.caps;
     cl_device_type type = get_device_type(device->id);
 
-    caps->bits |= DLM_CAP_VECTOR_TILES;
     if (type & CL_DEVICE_TYPE_CPU)
-        caps->bits |= DLM_CAP_NO_LOCAL;
+        caps->bits |= DLM_CAP_NO_LOCAL | DLM_CAP_VECTOR_TILES;
+    if (get_device_uint(device->id, CL_DEVICE_LOCAL_MEM_TYPE) != CL_LOCAL)
+        caps->bits |= DLM_CAP_NO_LOCAL; /* a copy to such memory costs what it is to save */
 #ifdef DLM_HAVE_CLBLAST
     if (dlm_ocl_gemm_is_preferred(type))
         caps->bits |= DLM_CAP_GEMM_F32;
@@ -197,6 +198,7 @@ static void fill_caps(struct dlm_ocl_device *device)
     caps->max_alloc_bytes = (size_t)DLM_MIN(caps->info.max_alloc_bytes, (uint64_t)SIZE_MAX);
     caps->max_range_bytes = caps->max_alloc_bytes;
     caps->align_bytes = get_device_align(device->id);
+    caps->shared_bytes = (size_t)get_device_ulong(device->id, CL_DEVICE_LOCAL_MEM_SIZE);
     caps->max_groups = MAX_GROUPS;
     caps->max_work = caps->info.is_software ? 0 : DLM_GPU_MAX_WORK;
     caps->num_units = DLM_MAX(get_device_uint(device->id, CL_DEVICE_MAX_COMPUTE_UNITS), 1u);
