@@ -6,10 +6,15 @@ enum { A };
 
 static struct dlm_matmul_tiling choose_tiling(const struct dlm_matmul_params *p)
 {
-    if (p->m <= DLM_MATMUL_SMALL_TILE || p->n <= DLM_MATMUL_SMALL_TILE)
-        return (struct dlm_matmul_tiling){"matmul_small_*", DLM_MATMUL_SMALL_TILE,
-                                          DLM_MATMUL_SMALL_TILE, false};
-    return (struct dlm_matmul_tiling){"matmul_*", DLM_MATMUL_TILE, DLM_MATMUL_TILE, false};
+    const bool is_small = p->m <= DLM_MATMUL_SMALL_TILE || p->n <= DLM_MATMUL_SMALL_TILE;
+    const uint32_t tile = is_small ? DLM_MATMUL_SMALL_TILE : DLM_MATMUL_TILE;
+
+    return (struct dlm_matmul_tiling){
+        .kernel = is_small ? "matmul_small_*" : "matmul_*",
+        .tile_m = tile,
+        .tile_n = tile,
+        .split_unit = 16, /* a slice of k in shared memory; keeps wide loads aligned */
+    };
 }
 
 enum dlm_status dlm_matmul_lower_gpu(struct dlm_lowering *l)
