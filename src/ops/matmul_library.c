@@ -5,6 +5,8 @@
 
 enum { A, B, C, BIAS };
 
+/* b must be as the backward of a linear layer has it, contiguous along n: of a transposed one the
+ * library (CLBlast, xgemm.hpp) makes a copy on every call. */
 bool dlm_matmul_is_for_library(const struct dlm_lowering *l, const struct dlm_matmul_params *p)
 {
     enum { MIN_SIZE = 64 };
@@ -14,7 +16,7 @@ bool dlm_matmul_is_for_library(const struct dlm_lowering *l, const struct dlm_ma
            !(p->flags & (DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16)) && (p->flags & both) != both &&
            p->batch0 == 1 && p->batch1 == 1 && p->m >= MIN_SIZE && p->n >= MIN_SIZE &&
            p->k >= MIN_SIZE && (p->a_stride[2] == 1 || p->a_stride[3] == 1) &&
-           (p->b_stride[2] == 1 || p->b_stride[3] == 1);
+           p->b_stride[3] == 1;
 }
 
 /* Rows [at, at + num) of the product. */
@@ -70,14 +72,14 @@ enum dlm_status dlm_matmul_lower_library(struct dlm_lowering *l,
     const struct dlm_desc *out = &l->outputs[0];
     const int addend = p->flags & DLM_MATMUL_HAS_C ? C : BIAS;
     const bool has_addend = p->flags & (DLM_MATMUL_HAS_C | DLM_MATMUL_HAS_BIAS);
-    const bool a_is_t = p->a_stride[3] != 1, b_is_t = p->b_stride[3] != 1;
+    const bool a_is_t = p->a_stride[3] != 1;
     const struct dlm_gemm_params gemm = {
         .m = p->m, .n = p->n, .k = p->k,
         .lda = p->a_stride[a_is_t ? 3 : 2],
-        .ldb = p->b_stride[b_is_t ? 3 : 2],
+        .ldb = p->b_stride[2],
         .ldc = p->out_stride[2],
         .a_offset = p->a_lead, .b_offset = p->b_lead, .c_offset = p->out_lead,
-        .trans_a = a_is_t, .trans_b = b_is_t,
+        .trans_a = a_is_t,
         .alpha = p->alpha,
         .beta = has_addend ? 1.0f : 0.0f,
     };

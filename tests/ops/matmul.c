@@ -38,6 +38,8 @@ static const struct op_row rows[] = {
     ROW("odd sizes, both transposed", X_T(67, 71), W_T(F32, 71, 131)),
     ROW("whole tiles", X(64, 128), W(F32, 128, 128)),
     ROW("whole tiles, b transposed", X(64, 128), W_T(F32, 128, 128)),
+    ROW("aligned, past a tile", X_T(72, 40), W(BF16, 40, 136)),
+    ROW("aligned, past a tile, b transposed", X(72, 40), W_T(F16, 40, 136)),
 
     ROW("f16", X(65, 40), W(F16, 40, 67)),
     ROW("f16, b transposed", X(65, 40), W_T(F16, 40, 67)),
@@ -106,10 +108,10 @@ static const struct op_row rows[] = {
 
     /* Those that a library may do. */
     ROW_WITH("large, c and alpha", 3, ATTRS(.alpha = -2), &plain, TOL_PRODUCT, X(70, 65),
-             W_T(F32, 65, 97), X(70, 97)),
+             W(F32, 65, 97), X(70, 97)),
     ROW_WITH("large, sliced c", 3, ATTRS(0), NULL, TOL_PRODUCT, X(70, 65), W(F32, 65, 97),
              SLICE(F32, 70, 97)),
-    ROW_WITH("large, bias", 4, ATTRS(0), NULL, TOL_PRODUCT, X_T(70, 65), W_T(F32, 65, 97), ABSENT,
+    ROW_WITH("large, bias", 4, ATTRS(0), NULL, TOL_PRODUCT, X_T(70, 65), W(F32, 65, 97), ABSENT,
              X(97)),
     ROW_WITH("large, c and bias", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(70, 65),
              W(F32, 65, 97), X(70, 97), X(97)),
