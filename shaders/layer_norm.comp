@@ -1,35 +1,27 @@
-/* layer_norm and its backward: a work-group of 64 a row. */
-//! layer_norm
-//! layer_norm_backward -DBACKWARD
+/* layer_norm and its backward: a work-group of 256 a row, or of 8 where barriers are slow. */
+//! layer_norm -DDLM_LANES=256u
+//! layer_norm_backward -DDLM_LANES=256u -DBACKWARD
+//! layer_norm_nolocal -DDLM_LANES=8u
+//! layer_norm_backward_nolocal -DDLM_LANES=8u -DBACKWARD
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define DLM_GROUP_REDUCE
 #include "prelude.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = DLM_LANES) in;
 
-DLM_IN(0, float, x)
-DLM_IN(1, float, weight)
+DLM_IN_QUADS(0, x)
+DLM_IN_QUADS(1, weight)
 #ifdef BACKWARD
-DLM_IN(2, float, dy)
-DLM_OUT(3, float, dx)
+DLM_IN_QUADS(2, dy)
+DLM_OUT_QUADS(3, dx)
 #else
-DLM_IN(2, float, bias)
-DLM_OUT(3, float, y)
+DLM_IN_QUADS(2, bias)
+DLM_OUT_QUADS(3, y)
 #endif
 DLM_PARAMS(dlm_rows_params)
 
-/* The mean of the group's row and 1 / sqrt(var + eps), in every lane. */
-vec2 moments(uint at)
-{
-    float sum = 0.0, var = 0.0;
-    for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u)
-        sum += x[at + c];
-    const float mean = dlm_group_sum(sum) / float(p.cols);
-    for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u)
-        var += (x[at + c] - mean) * (x[at + c] - mean);
-    return vec2(mean, 1.0 / sqrt(dlm_group_sum(var) / float(p.cols) + p.eps));
-}
+#define FOR_QUADS(c) for (uint c = 4u * DLM_LOCAL_ID(); c < p.cols; c += 4u * DLM_LANES)
 
 void main()
 {
@@ -37,20 +29,34 @@ void main()
     if (row >= p.rows)
         return;
     const uint at = row * p.cols;
-    const vec2 m = moments(at);
-#ifdef BACKWARD
-    float sum = 0.0, dot_sum = 0.0;
-    for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u) {
-        const float wdy = weight[c] * dy[at + c];
-        sum += wdy;
-        dot_sum += wdy * (x[at + c] - m.x);
+    float sum = 0.0, squares = 0.0;
+    FOR_QUADS(c) {
+        const vec4 v = x_at(at, c, p.cols, 0.0);
+        sum += DLM_QUAD_SUM(v);
     }
-    const float mean_wdy = dlm_group_sum(sum) / float(p.cols);
-    const float slope = m.y * m.y * dlm_group_sum(dot_sum) / float(p.cols);
-    for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u)
-        dx[at + c] = m.y * (weight[c] * dy[at + c] - mean_wdy - (x[at + c] - m.x) * slope);
+    const float mean = dlm_group_sum(sum) / float(p.cols);
+    FOR_QUADS(c) {
+        const vec4 v = x_at(at, c, p.cols, mean) - mean;
+        squares += dot(v, v);
+    }
+    const float r = 1.0 / sqrt(dlm_group_sum(squares) / float(p.cols) + p.eps);
+#ifdef BACKWARD
+    float wdy_sum = 0.0, dot_sum = 0.0;
+    FOR_QUADS(c) {
+        const vec4 wdy = weight_at(0u, c, p.cols, 0.0) * dy_at(at, c, p.cols, 0.0);
+        wdy_sum += DLM_QUAD_SUM(wdy);
+        dot_sum += dot(wdy, x_at(at, c, p.cols, mean) - mean);
+    }
+    const float mean_wdy = dlm_group_sum(wdy_sum) / float(p.cols);
+    const float slope = r * r * dlm_group_sum(dot_sum) / float(p.cols);
+    FOR_QUADS(c) {
+        const vec4 wdy = weight_at(0u, c, p.cols, 0.0) * dy_at(at, c, p.cols, 0.0);
+        dx_put(at, c, p.cols, r * (wdy - mean_wdy - (x_at(at, c, p.cols, mean) - mean) * slope));
+    }
 #else
-    for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u)
-        y[at + c] = (x[at + c] - m.x) * m.y * weight[c] + bias[c];
+    FOR_QUADS(c)
+        y_put(at, c, p.cols,
+              (x_at(at, c, p.cols, mean) - mean) * r * weight_at(0u, c, p.cols, 0.0) +
+                  bias_at(0u, c, p.cols, 0.0));
 #endif
 }

@@ -46,7 +46,7 @@ enum dlm_status dlm_rows_lower(struct dlm_lowering *l, const char *kernel, float
         .plus_one = plus_one,
     };
     struct dlm_kernel_call call = {.groups = {p.rows}};
-    dlm_kernel_for(&call, kernel, NULL);
+    dlm_row_kernel(l, &call, kernel);
     for (int i = 0; i < l->num_inputs; i++)
         call.args[call.num_args++] = DLM_INPUT(i);
     for (int i = 0; i < l->num_outputs; i++) {

@@ -385,7 +385,9 @@ static bool is_wanted(const struct dlm_device_info *info)
 static bool has_local_variant(const struct op_row *row)
 {
     return row->op == &dlm_op_matmul || row->op == &dlm_op_attention ||
-           row->op == &dlm_op_attention_backward || row->op == &dlm_op_cross_entropy;
+           row->op == &dlm_op_attention_backward || row->op == &dlm_op_cross_entropy ||
+           row->op == &dlm_op_rms_norm || row->op == &dlm_op_rms_norm_backward ||
+           row->op == &dlm_op_layer_norm || row->op == &dlm_op_layer_norm_backward;
 }
 
 /* Such a device only pretends that barriers are fast: larger rows take long and say nothing new. */
