@@ -5,7 +5,7 @@
 #include "ops/op_list.h"
 
 struct uses {
-    int *count; /* by tensor index: nodes that read it, plus views of it */
+    int *count; /* by tensor index: nodes that read it, plus views of it that matter */
 };
 
 static enum dlm_status count_uses(struct dlm_graph *g, struct uses *u)
@@ -17,9 +17,12 @@ static enum dlm_status count_uses(struct dlm_graph *g, struct uses *u)
         for (int k = 0; k < g->nodes[i]->num_inputs; k++)
             if (g->nodes[i]->inputs[k])
                 u->count[g->nodes[i]->inputs[k]->index]++;
-    for (size_t i = 0; i < g->num_tensors; i++)
-        if (g->tensors[i]->parent)
-            u->count[g->tensors[i]->parent->index]++;
+    for (size_t i = g->num_tensors; i-- > 0;) { /* views come behind what they are of */
+        const struct dlm_tensor *t = g->tensors[i];
+        const bool is_written = t->view == DLM_VIEW_ALIAS || t->view == DLM_VIEW_JOIN;
+        if (t->parent && (is_written || u->count[i] || t->is_output || t->is_kept))
+            u->count[t->parent->index]++;
+    }
     return DLM_OK;
 }
 
@@ -91,6 +94,26 @@ static bool fuse_add(const struct dlm_graph *g, size_t at, const struct uses *u,
     return false;
 }
 
+/* copy(matmul(a, b)) into a part of a buffer -> matmul(a, b) into it */
+static bool fuse_copy(const struct dlm_graph *g, size_t at, const struct uses *u,
+                      struct dlm_node **gone)
+{
+    struct dlm_node *copy = g->nodes[at];
+    struct dlm_tensor *to = copy->outputs[0];
+    struct dlm_node *m = sole_producer(u, copy->inputs[0], &dlm_op_matmul);
+
+    if (!m || !is_plain(to) || to->view != DLM_VIEW_ALIAS || m->block != copy->block ||
+        !can_move(g, m, at) || to->desc.stride[to->desc.ndim - 1] != 1 ||
+        writes_input_of(copy, m))
+        return false;
+    struct dlm_node fused = *m;
+    fused.outputs[0] = to;
+    fused.is_recompute = copy->is_recompute;
+    *copy = fused;
+    *gone = m;
+    return true;
+}
+
 /* mul(activation(gate), up) -> gated_activation(gate, up) */
 static bool fuse_gate(const struct dlm_graph *g, size_t at, const struct uses *u,
                       struct dlm_node **gone)
@@ -134,6 +157,7 @@ enum dlm_status dlm_graph_fuse(struct dlm_graph *graph)
     for (size_t i = 0; !st && i < graph->num_nodes; i++) {
         struct dlm_node *n = graph->nodes[i], *gone = NULL;
         bool fused = (n->op == &dlm_op_add && fuse_add(graph, i, &u, &gone)) ||
+                     (n->op == &dlm_op_copy && fuse_copy(graph, i, &u, &gone)) ||
                      (n->op == &dlm_op_mul && fuse_gate(graph, i, &u, &gone));
         if (!fused)
             continue;

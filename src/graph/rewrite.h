@@ -5,8 +5,9 @@
 
 #include "ir/graph.h"
 
-/* Replaces groups of forward nodes by fused ops: a bias or an addend into its matmul, an activation
- * and a product into a gated activation. Call before dlm_graph_backward(). */
+/* Replaces groups of nodes by fused ops: a bias or an addend into its matmul, a matmul into the
+ * part of a buffer that it is copied to, an activation and a product into a gated activation. Call
+ * before dlm_graph_backward(), and once more after it and dlm_graph_prune(). */
 enum dlm_status dlm_graph_fuse(struct dlm_graph *graph) DLM_CHECK_RESULT;
 
 /* Appends the backward pass: outputs[i] has gradient grads[i]. The gradient of every PARAM leaf is

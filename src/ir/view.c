@@ -14,6 +14,17 @@ static bool is_order(const int *order, int ndim)
     return seen == (1u << ndim) - 1;
 }
 
+/* Whether order puts the dimensions of t, which is permuted, back as its parent has them. */
+static bool undoes(const struct dlm_tensor *t, const int *order)
+{
+    if (t->view != DLM_VIEW_PERMUTE)
+        return false;
+    for (int i = 0; i < t->desc.ndim; i++)
+        if (t->order[order[i]] != i)
+            return false;
+    return true;
+}
+
 struct dlm_tensor *dlm_view_permute(struct dlm_graph *g, struct dlm_tensor *t, const int *order)
 {
     if (!t)
@@ -23,6 +34,8 @@ struct dlm_tensor *dlm_view_permute(struct dlm_graph *g, struct dlm_tensor *t, c
         dlm_graph_fail(g, dlm_infer_fail(g->ctx, "permute", "must name each dimension once", &d));
         return NULL;
     }
+    if (undoes(t, order))
+        return t->parent;
     for (int i = 0; i < d.ndim; i++) {
         d.shape[i] = t->desc.shape[order[i]];
         d.stride[i] = t->desc.stride[order[i]];

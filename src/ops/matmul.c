@@ -108,6 +108,19 @@ static enum dlm_status matmul_lower(struct dlm_lowering *l)
     return dlm_matmul_lower_gpu(l);
 }
 
+/* alpha a^T dy; of a transposed b as the transpose of alpha dy^T a, which is the gradient of what b
+ * is a view of, without gaps. */
+static struct dlm_tensor *b_gradient(struct dlm_graph *g, struct dlm_tensor *a,
+                                     struct dlm_tensor *b, struct dlm_tensor *dy,
+                                     const struct dlm_matmul_attrs *attrs)
+{
+    if (b->view != DLM_VIEW_PERMUTE || b->desc.ndim != 2 || a->desc.ndim != 2)
+        return dlm_reduce_to(
+            g, dlm_matmul(g, dlm_view_transpose(g, a), dy, NULL, NULL, attrs), &b->desc);
+    return dlm_view_transpose(
+        g, dlm_matmul(g, dlm_view_transpose(g, dy), a, NULL, NULL, attrs));
+}
+
 /* da = alpha dy b^T, db = alpha a^T dy, dc = dy, dbias = the column sums of dy. */
 static void matmul_backward(struct dlm_graph *g, const struct dlm_node *node,
                             struct dlm_tensor *const *grads, struct dlm_tensor **input_grads)
@@ -121,9 +134,7 @@ static void matmul_backward(struct dlm_graph *g, const struct dlm_node *node,
                                                   NULL, &node->attrs.matmul),
                                        &in[A]->desc);
     if (dlm_tensor_needs_grad(in[B]))
-        input_grads[B] = dlm_reduce_to(
-            g, dlm_matmul(g, dlm_view_transpose(g, in[A]), grads[0], NULL, NULL, &exact),
-            &in[B]->desc);
+        input_grads[B] = b_gradient(g, in[A], in[B], grads[0], &exact);
     if (node->num_inputs > C && dlm_tensor_needs_grad(in[C]))
         input_grads[C] = grads[0];
     if (node->num_inputs > BIAS && dlm_tensor_needs_grad(in[BIAS]))

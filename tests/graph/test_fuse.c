@@ -2,6 +2,7 @@
  * never changes a value or a gradient; pruning drops the nodes that nobody reads and no other. */
 #include "graph/rewrite.h"
 #include "ops/build.h"
+#include "ops/op_list.h"
 #include "tests/ops/interpreter.h"
 #include "tests/train/fixture.h"
 
@@ -101,6 +102,35 @@ static struct dlm_tensor *build_row_product(struct toy *t)
                                     &(struct dlm_matmul_attrs){0}), t->leaves[C]);
 }
 
+/* [M + M, N]: a copy of the product above C. */
+static struct dlm_tensor *above_c(struct toy *t, struct dlm_tensor *p)
+{
+    const struct dlm_desc desc = dlm_desc_make(DLM_DTYPE_F32, 2, (int64_t[]){2 * M, N});
+    struct dlm_tensor *whole = dlm_graph_buffer(t->g, &desc);
+    struct dlm_tensor *const parts[] = {
+        dlm_copy_into(t->g, p, dlm_view_slice(t->g, whole, 0, 0, M)),
+        dlm_copy_into(t->g, t->leaves[C], dlm_view_slice(t->g, whole, 0, M, M))};
+    return dlm_graph_join(t->g, whole, parts, 2, 0);
+}
+
+static struct dlm_tensor *build_part(struct toy *t)
+{
+    return above_c(t, product(t, X, W));
+}
+
+static struct dlm_tensor *build_read_part(struct toy *t)
+{
+    t->kept = product(t, X, W);
+    return above_c(t, t->kept);
+}
+
+static struct dlm_tensor *build_transposed_weight(struct toy *t)
+{
+    return dlm_matmul(t->g, dlm_view_transpose(t->g, t->leaves[X]),
+                      dlm_view_transpose(t->g, t->leaves[TALL]), NULL, NULL,
+                      &(struct dlm_matmul_attrs){0});
+}
+
 static struct dlm_tensor *build_across_blocks(struct toy *t)
 {
     struct dlm_tensor *p = product(t, X, W);
@@ -148,6 +178,9 @@ static const struct {
     {"transposed addend", build_transposed_addend, 2, 2, false},
     {"one row as addend", build_row_addend, 2, 2, false},
     {"product of one row", build_row_product, 2, 2, false},
+    {"part of a buffer", build_part, 3, 2, false},
+    {"part of a buffer, read from outside", build_read_part, 3, 3, false},
+    {"transposed weight", build_transposed_weight, 1, 1, false},
     {"across blocks", build_across_blocks, 2, 2, false},
     {"product of what is overwritten", build_overwritten, 4, 4, true},
     {"gate of what is overwritten", build_overwritten_gate, 4, 4, true},
@@ -163,6 +196,7 @@ static float value_at(int which, int64_t i)
 struct values {
     float out[MAX_LEN], grads[NUM_LEAVES][MAX_LEN];
     size_t nodes;
+    int sums; /* additions in the gradient */
 };
 
 static bool make_leaves(struct dlm_ctx *ctx, struct toy *t)
@@ -226,6 +260,8 @@ static void run_case(struct dlm_ctx *ctx, size_t i, bool fuse, struct values *v)
                 CHECK(!dlm_graph_prune(t.g));
                 if (fuse)
                     CHECK(!dlm_graph_fuse(t.g)); /* gradients into their sums */
+                for (size_t k = 0; k < t.g->num_nodes; k++)
+                    v->sums += t.g->nodes[k]->op == &dlm_op_add;
             }
             interpret(&t, out, dout, v);
         }
@@ -242,6 +278,8 @@ static void test_fusion(struct dlm_ctx *ctx)
         run_case(ctx, i, true, &fused);
         CHECK_INT(fused.nodes, cases[i].fused);
         CHECK(norm_of(plain.out, MAX_LEN) > 0.1);
+        if (cases[i].build == build_transposed_weight)
+            CHECK_INT(plain.sums, 2), CHECK_INT(fused.sums, 1);
         CHECK(relative_difference(fused.out, plain.out, MAX_LEN) <= 1e-6);
         for (int k = 0; k < NUM_LEAVES; k++)
             CHECK(relative_difference(fused.grads[k], plain.grads[k], MAX_LEN) <= 1e-6);
