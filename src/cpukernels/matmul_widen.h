@@ -6,6 +6,10 @@
 #include "base/scalar.h"
 #include "cpukernels/matmul_tile_f32.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 DLM_INLINE dlm_uvec dlm_uvec_load(const uint32_t *p)
 {
     dlm_uvec v;
@@ -19,9 +23,28 @@ DLM_INLINE void dlm_widen_bf16(dlm_uvec words, dlm_vec *even, dlm_vec *odd)
     *odd = (dlm_vec)(words & 0xffff0000u);
 }
 
-/* IEEE half in the low 16 bits of each lane, the rest zero: as dlm_f16_to_f32, without branches. A
- * denormal m * 2^-24 is (2^-14 + m * 2^-24) - 2^-14: no step has a denormal operand, which some
- * CPUs would punish. */
+/* IEEE halves: as dlm_f16_to_f32. */
+#if defined(__AVX512F__)
+DLM_INLINE void dlm_widen_f16(dlm_uvec words, dlm_vec *even, dlm_vec *odd)
+{
+    *even = (dlm_vec)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)words));
+    *odd = (dlm_vec)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)(words >> 16)));
+}
+#elif defined(__AVX2__) && defined(__F16C__)
+DLM_INLINE void dlm_widen_f16(dlm_uvec words, dlm_vec *even, dlm_vec *odd)
+{
+    /* in each half of the vector the even elements first, then those of both halves */
+    const __m256i order = _mm256_set_epi32(0x0f0e0b0a, 0x07060302, 0x0d0c0908, 0x05040100,
+                                           0x0f0e0b0a, 0x07060302, 0x0d0c0908, 0x05040100);
+    const __m256i apart =
+        _mm256_permute4x64_epi64(_mm256_shuffle_epi8((__m256i)words, order), 0xd8);
+
+    *even = (dlm_vec)_mm256_cvtph_ps(_mm256_castsi256_si128(apart));
+    *odd = (dlm_vec)_mm256_cvtph_ps(_mm256_extracti128_si256(apart, 1));
+}
+#else
+/* In the low 16 bits of each lane, the rest zero; without branches. A denormal m * 2^-24 is
+ * (2^-14 + m * 2^-24) - 2^-14: no step has a denormal operand, which some CPUs would punish. */
 DLM_INLINE dlm_vec dlm_widen_f16_lanes(dlm_uvec half)
 {
     const dlm_uvec magnitude = half & 0x7fffu;
@@ -40,6 +63,7 @@ DLM_INLINE void dlm_widen_f16(dlm_uvec words, dlm_vec *even, dlm_vec *odd)
     *even = dlm_widen_f16_lanes(words & 0xffffu);
     *odd = dlm_widen_f16_lanes(words >> 16);
 }
+#endif
 
 DLM_INLINE void dlm_widen(enum dlm_dtype dtype, dlm_uvec words, dlm_vec *even, dlm_vec *odd)
 {
