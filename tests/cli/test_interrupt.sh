@@ -79,6 +79,12 @@ cp state.json "$state"
 ask_
 same_ out answer
 
+case_ "a state that another version saved, whose parameters lie in another order"
+sed 's/"state_version": .*/"state_version": 1,/' state.json > "$state"
+train_ --resume long.dlm
+fails_ 1 "was saved by another version of dlm"
+cp state.json "$state"
+
 case_ "resume with another document says what changed"
 train_ --resume doc.dlm
 fails_ 1 "resume: the document changed"
