@@ -186,7 +186,20 @@ struct dlm_grad_norm_params {
 struct dlm_select_params {
     DLM_U32 rows;
     DLM_U32 vocab;
+    DLM_U32 slices; /* of a row */
+    DLM_U32 level;  /* of select_count */
 };
+
+#define DLM_SELECT_SLICE 4096u /* elements that a work-group of select takes */
+#define DLM_SELECT_BINS 1024u
+/* The longest row: sums of 12 bits of its elements fit 32 bits, and a lane has a slice. */
+#define DLM_SELECT_MAX_VOCAB 0x100000u
+/* Words of a row between the dispatches of select: 4 pairs of upper bits of the threshold and what
+ * is still wanted, before each level and after the last; of each level the bins, two words each;
+ * then the largest element of each slice, its index, and the sum of what stays of each slice. */
+#define DLM_SELECT_BINS_OF(level) (8u + (level) * 2u * DLM_SELECT_BINS)
+#define DLM_SELECT_MAXIMA DLM_SELECT_BINS_OF(3u)
+#define DLM_SELECT_ROW_WORDS(slices) (DLM_SELECT_MAXIMA + 3u * (slices))
 
 struct dlm_gather_params {
     DLM_U32 rows_out;

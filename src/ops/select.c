@@ -122,7 +122,38 @@ static void select_reference(const struct dlm_reference_call *call)
     }
 }
 
-/* Bindings logits, sampling, rng, out; a work-group a row. */
+/* Rows of several slices on GPUs: a chain of kernels over all slices, with `work` between them. */
+static enum dlm_status lower_slices(struct dlm_lowering *l, struct dlm_select_params *p)
+{
+    static const struct {
+        const char *kernel;
+        uint32_t level;
+    } chain[] = {{"select_max", 0},   {"select_count", 0}, {"select_count", 1},
+                 {"select_count", 2}, {"select_sum", 0},   {"select_token", 0}};
+    enum { OUT = 3, WORK, LAST = DLM_ARRAY_LEN(chain) - 1 };
+    enum dlm_status st = DLM_OK;
+
+    if (p->vocab > DLM_SELECT_MAX_VOCAB)
+        return dlm_lower_unsupported(l, "way to choose from so many tokens");
+    p->slices = (p->vocab + DLM_SELECT_SLICE - 1) / DLM_SELECT_SLICE;
+    struct dlm_kernel_call call = {
+        .args = {DLM_INPUT(0), DLM_INPUT(1), DLM_INPUT(2), DLM_OUTPUT(0),
+                 dlm_lower_temp(l, sizeof(uint32_t) * DLM_SELECT_ROW_WORDS(p->slices) *
+                                       (size_t)p->rows)},
+        .num_args = 5,
+        .work = 8 * (uint64_t)p->rows * p->vocab,
+    };
+    for (int i = 0; !st && i <= LAST; i++) {
+        p->level = chain[i].level;
+        call.writes = i < LAST ? 1u << WORK : 1u << OUT;
+        call.groups[0] = i < LAST ? p->rows * p->slices : p->rows;
+        dlm_kernel_for(&call, chain[i].kernel, NULL);
+        st = dlm_lower_call(l, &call, p, sizeof(*p));
+    }
+    return st;
+}
+
+/* Bindings logits, sampling, rng, out: an item, or a work-group, has a row. */
 static enum dlm_status select_lower(struct dlm_lowering *l)
 {
     enum dlm_status st = dlm_lower_check_plain(l);
@@ -132,14 +163,16 @@ static enum dlm_status select_lower(struct dlm_lowering *l)
         .rows = (uint32_t)l->inputs[0].shape[0],
         .vocab = (uint32_t)l->inputs[0].shape[1],
     };
+    if (!(l->caps->bits & DLM_CAP_BLOCK_ITEMS) && p.vocab > DLM_SELECT_SLICE)
+        return lower_slices(l, &p);
     struct dlm_kernel_call call = {
-        .kernel = "select",
         .args = {DLM_INPUT(0), DLM_INPUT(1), DLM_INPUT(2), DLM_OUTPUT(0)},
         .num_args = 4,
         .writes = 1u << 3,
         .groups = {p.rows},
         .scratch_bytes = p.vocab * sizeof(float),
     };
+    dlm_row_kernel(l, &call, "select");
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 

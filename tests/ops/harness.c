@@ -386,7 +386,8 @@ static bool has_local_variant(const struct op_row *row)
 {
     return row->op == &dlm_op_matmul || row->op == &dlm_op_attention ||
            row->op == &dlm_op_attention_backward || row->op == &dlm_op_cross_entropy ||
-           row->op == &dlm_op_rms_norm || row->op == &dlm_op_rms_norm_backward ||
+           row->op == &dlm_op_select || row->op == &dlm_op_rms_norm ||
+           row->op == &dlm_op_rms_norm_backward ||
            row->op == &dlm_op_layer_norm || row->op == &dlm_op_layer_norm_backward;
 }
 
