@@ -63,33 +63,34 @@
 #define DLM_QUADS_AT(n, name, access)                                                              \
     layout(std430, set = 0, binding = n) access buffer DlmBuffer##n { float name[]; };             \
     layout(std430, set = 0, binding = n) access buffer DlmQuads##n { vec4 name##_quads[]; };
-#define DLM_IN_QUADS(n, name)                                                                      \
-    DLM_QUADS_AT(n, name, readonly)                                                                \
+#define DLM_GET_QUADS(name)                                                                        \
     vec4 name##_at(uint first, uint i, uint len, float rest)                                       \
     {                                                                                              \
         if (((first | len) & 3u) == 0u)                                                            \
             return name##_quads[(first + i) >> 2];                                                 \
         const uint at = first + i, last = first + len - 1u;                                        \
-        const vec4 v = vec4(name[at], name[min(at + 1u, last)], name[min(at + 2u, last)],          \
+        const vec4 quad = vec4(name[at], name[min(at + 1u, last)], name[min(at + 2u, last)],       \
                             name[min(at + 3u, last)]);                                             \
-        return mix(vec4(rest), v, lessThanEqual(uvec4(at) + uvec4(0, 1, 2, 3), uvec4(last)));      \
+        return mix(vec4(rest), quad, lessThanEqual(uvec4(at) + uvec4(0, 1, 2, 3), uvec4(last)));   \
     }
-#define DLM_OUT_QUADS(n, name)                                                                     \
-    DLM_QUADS_AT(n, name, )                                                                        \
-    void name##_put(uint first, uint i, uint len, vec4 v)                                          \
+#define DLM_PUT_QUADS(name)                                                                        \
+    void name##_put(uint first, uint i, uint len, vec4 quad)                                       \
     {                                                                                              \
         if (((first | len) & 3u) == 0u) {                                                          \
-            name##_quads[(first + i) >> 2] = v;                                                    \
+            name##_quads[(first + i) >> 2] = quad;                                                 \
             return;                                                                                \
         }                                                                                          \
-        name[first + i] = v.x;                                                                     \
+        name[first + i] = quad.x;                                                                  \
         if (i + 1u < len)                                                                          \
-            name[first + i + 1u] = v.y;                                                            \
+            name[first + i + 1u] = quad.y;                                                         \
         if (i + 2u < len)                                                                          \
-            name[first + i + 2u] = v.z;                                                            \
+            name[first + i + 2u] = quad.z;                                                         \
         if (i + 3u < len)                                                                          \
-            name[first + i + 3u] = v.w;                                                            \
+            name[first + i + 3u] = quad.w;                                                         \
     }
+#define DLM_IN_QUADS(n, name) DLM_QUADS_AT(n, name, readonly) DLM_GET_QUADS(name)
+#define DLM_OUT_QUADS(n, name) DLM_QUADS_AT(n, name, ) DLM_PUT_QUADS(name)
+#define DLM_IN_OUT_QUADS(n, name) DLM_QUADS_AT(n, name, ) DLM_GET_QUADS(name) DLM_PUT_QUADS(name)
 #define DLM_QUAD_SUM(v) ((v.x + v.y) + (v.z + v.w))
 #define DLM_QUAD_MAX(v) max(max(v.x, v.y), max(v.z, v.w))
 
@@ -97,6 +98,11 @@
 #ifndef DLM_LANES
 #define DLM_LANES 64u
 #endif
+
+/* The loop of an elementwise shader over arrays of `total` elements: a quad from element i on. */
+#define DLM_FOR_QUADS(i, total)                                                                    \
+    for (uint i = DLM_GROUP_ID() * DLM_GROUP_ELEMS + 4u * DLM_LOCAL_ID();                          \
+         i < min(DLM_GROUP_ID() * DLM_GROUP_ELEMS + DLM_GROUP_ELEMS, total); i += 4u * DLM_LANES)
 
 /* Sum (maximum) of v over the lanes of a work-group, in every lane; the order is fixed. Every lane
  * must come here. A shader that wants them defines DLM_GROUP_REDUCE before the include. */

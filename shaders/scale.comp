@@ -2,23 +2,19 @@
 //! scale
 #version 450
 #extension GL_GOOGLE_include_directive : require
+#define DLM_LANES 256u
 #include "prelude.glsl"
 
-layout(local_size_x = 64) in;
+layout(local_size_x = DLM_LANES) in;
 
-DLM_IN(0, float, x)
+DLM_IN_QUADS(0, x)
 DLM_IN(1, float, t)
-DLM_OUT(2, float, y)
+DLM_OUT_QUADS(2, y)
 DLM_PARAMS(dlm_map_params)
 
 void main()
 {
-    const uint begin = DLM_GROUP_ID() * DLM_GROUP_ELEMS;
     const float factor = p.kind != 0u ? p.factor * t[0] : p.factor;
-    for (uint k = DLM_LOCAL_ID(); k < DLM_GROUP_ELEMS; k += 64u) {
-        const uint at = begin + k;
-        if (at >= p.total)
-            return;
-        y[at] = x[at] * factor;
-    }
+    DLM_FOR_QUADS(i, p.total)
+        y_put(0u, i, p.total, x_at(0u, i, p.total, 0.0) * factor);
 }
