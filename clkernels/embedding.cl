@@ -2,6 +2,10 @@
 //! embedding_f32 embedding_f32
 //! embedding_f16 embedding_f16
 //! embedding_bf16 embedding_bf16
+//! embedding_q8_0 embedding_q8_0
+//! embedding_nf4 embedding_nf4
+//! embedding_nf4_dq embedding_nf4_dq
+#include "matmul_quant_head.cl"
 
 #define EMBEDDING_KERNEL(name, T, LOAD)                                                            \
     __kernel DLM_LOCAL(64) void name(__global const int *ids, __global const T *table,             \
@@ -31,3 +35,12 @@
 EMBEDDING_KERNEL(embedding_f32, DLM_T_F32, DLM_LOAD_F32)
 EMBEDDING_KERNEL(embedding_f16, DLM_T_F16, DLM_LOAD_F16)
 EMBEDDING_KERNEL(embedding_bf16, DLM_T_BF16, DLM_LOAD_BF16)
+
+#define TABLE_LEN (p.table_rows * p.cols)
+#define LOAD_Q8_0(w, i) dlm_load_q8_0(w, i, TABLE_LEN)
+#define LOAD_NF4(w, i) dlm_load_nf4(w, i, TABLE_LEN)
+#define LOAD_NF4_DQ(w, i) dlm_load_nf4_dq(w, i, TABLE_LEN)
+
+EMBEDDING_KERNEL(embedding_q8_0, uint, LOAD_Q8_0)
+EMBEDDING_KERNEL(embedding_nf4, uint, LOAD_NF4)
+EMBEDDING_KERNEL(embedding_nf4_dq, uint, LOAD_NF4_DQ)

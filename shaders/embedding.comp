@@ -2,6 +2,9 @@
 //! embedding_f32 -DTYPE=DLM_T_F32 -DLOAD=DLM_LOAD_F32
 //! embedding_f16 -DTYPE=DLM_T_F16 -DLOAD=DLM_LOAD_F16
 //! embedding_bf16 -DTYPE=DLM_T_BF16 -DLOAD=DLM_LOAD_BF16
+//! embedding_q8_0 -DTYPE=uint -DQUANT=dlm_load_q8_0
+//! embedding_nf4 -DTYPE=uint -DQUANT=dlm_load_nf4
+//! embedding_nf4_dq -DTYPE=uint -DQUANT=dlm_load_nf4_dq
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "prelude.glsl"
@@ -14,6 +17,12 @@ DLM_IN(2, float, features)
 DLM_IN(3, float, base)
 DLM_OUT(4, float, outs)
 DLM_PARAMS(dlm_embedding_params)
+
+#ifdef QUANT
+#define DLM_QUANT_WORD(i) table[i]
+#define LOAD(table, i) QUANT(i, p.table_rows * p.cols)
+#include "quant.glsl"
+#endif
 
 void main()
 {

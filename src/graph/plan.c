@@ -46,6 +46,7 @@ static void fill_lowering(struct dlm_lowering *l, const struct dlm_node *node)
             l->inputs[i] = (struct dlm_desc){.dtype = DLM_DTYPE_COUNT, .ndim = 1};
     for (int i = 0; i < node->num_outputs; i++)
         l->outputs[i] = seen_by(node->outputs[i], l->caps);
+    l->replaced = 0;
     l->num_calls = 0;
     l->num_temps = 0;
 }

@@ -43,6 +43,14 @@ struct dlm_matmul_pack_params {
     DLM_U32 cols; /* at least k, a multiple of 8 */
 };
 
+/* num elements of a quantised weight that has len, from `first` on, as numbers, 4096 a work-group
+ * (matmul_dequant_*). */
+struct dlm_matmul_dequant_params {
+    DLM_U32 len;
+    DLM_U32 first;
+    DLM_U32 num;
+};
+
 /* The loops that reach a device's limits: how often a group turns. */
 struct dlm_limit_params {
     DLM_U32 rounds;

@@ -4,10 +4,11 @@
  *     out[r] = features[-1 - ids[r]]                  when ids[r] < 0 (not scaled)
  *     out[r] = base[r], or 0 without base             otherwise
  *
- * ids i32 [R]; table [V, C] f32|f16|bf16 (or panels); features f32 [F, C], optional; base f32
- * [R, C], optional: the result of the slab before, so that a split table is a chain of nodes;
- * slot_rows i32 [F], optional: the row that uses a slot, or -1, for the gradient of the features
- * (each slot is used at most once). out f32 [R, C]. The table is frozen. */
+ * ids i32 [R]; table [V, C] f32|f16|bf16, in 4 or 8 bits (base/quant.h), or panels; features f32
+ * [F, C], optional; base f32 [R, C], optional: the result of the slab before, so that a split
+ * table is a chain of nodes; slot_rows i32 [F], optional: the row that uses a slot, or -1, for the
+ * gradient of the features (each slot is used at most once). out f32 [R, C]. The table is
+ * frozen. */
 #include "ops/op.h"
 #include "ops/row_ops.h"
 
@@ -30,10 +31,15 @@ static enum dlm_status embedding_infer(struct dlm_ctx *ctx, const union dlm_attr
     (void)attrs;
     if (in[IDS].dtype != DLM_DTYPE_I32 || in[IDS].ndim != 1 || !dlm_desc_is_contiguous(&in[IDS]))
         return dlm_infer_fail(ctx, "embedding", "ids must be a contiguous i32 row", &in[IDS]);
-    if (in[TABLE].ndim != 2 || !dlm_dtype_is_float(in[TABLE].dtype) ||
+    size_t row_bytes;
+    const bool is_number =
+        dlm_dtype_is_float(in[TABLE].dtype) ||
+        (dlm_dtype_is_quant(in[TABLE].dtype) && in[TABLE].ndim == 2 &&
+         dlm_dtype_bytes(in[TABLE].dtype, in[TABLE].shape[1], &row_bytes));
+    if (in[TABLE].ndim != 2 || !is_number ||
         (in[TABLE].layout == DLM_LAYOUT_STRIDED && !dlm_desc_is_contiguous(&in[TABLE])))
-        return dlm_infer_fail(ctx, "embedding", "the table must be f32, f16 or bf16 [V, C]",
-                              &in[TABLE]);
+        return dlm_infer_fail(ctx, "embedding", "the table must be f32, f16, bf16 or quantised "
+                              "[V, C]", &in[TABLE]);
     enum dlm_status st = infer_optional_rows(ctx, "features", &in[FEATURES], in[TABLE].shape[1]);
     if (!st)
         st = infer_optional_rows(ctx, "base", &in[BASE], in[TABLE].shape[1]);

@@ -47,6 +47,9 @@ enum dlm_status dlm_lower_call(struct dlm_lowering *l, const struct dlm_kernel_c
         return DLM_ERR_MEMORY;
     struct dlm_kernel_call *c = &l->calls[l->num_calls++];
     *c = *call;
+    for (uint32_t i = 0; i < c->num_args; i++)
+        if (c->args[i].kind == DLM_OPERAND_INPUT && l->replaced >> c->args[i].index & 1)
+            c->args[i] = l->stand_ins[c->args[i].index];
     for (int i = 0; i < 3; i++)
         if (!c->groups[i])
             c->groups[i] = 1;
@@ -80,6 +83,14 @@ struct dlm_operand dlm_lower_temp(struct dlm_lowering *l, size_t bytes)
 
     l->temp_bytes[l->num_temps++] = bytes;
     return operand;
+}
+
+void dlm_lower_replace(struct dlm_lowering *l, int i, const struct dlm_desc *desc,
+                       struct dlm_operand by)
+{
+    l->inputs[i] = *desc;
+    l->stand_ins[i] = by;
+    l->replaced |= 1u << i;
 }
 
 enum dlm_status dlm_lower_unsupported(const struct dlm_lowering *l, const char *missing)

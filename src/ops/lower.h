@@ -50,6 +50,8 @@ struct dlm_lowering {
     struct dlm_desc inputs[DLM_MAX_INPUTS];
     int num_outputs;
     struct dlm_desc outputs[DLM_MAX_OUTPUTS];
+    struct dlm_operand stand_ins[DLM_MAX_INPUTS]; /* what calls get instead of inputs */
+    uint32_t replaced;                            /* bit i: input i has one */
     /* results */
     struct dlm_kernel_call *calls; /* owned by the caller of the lowering: dlm_free */
     size_t num_calls, cap_calls;
@@ -69,6 +71,10 @@ void dlm_kernel_for(struct dlm_kernel_call *call, const char *pattern,
 
 /* Device memory that lives during this node only. */
 struct dlm_operand dlm_lower_temp(struct dlm_lowering *l, size_t bytes);
+
+/* Input i is lowered as another from now on: with this descriptor, and `by` in its place. */
+void dlm_lower_replace(struct dlm_lowering *l, int i, const struct dlm_desc *desc,
+                       struct dlm_operand by);
 
 /* The error of a node that the device cannot run: names op, dtype and what is missing. */
 enum dlm_status dlm_lower_unsupported(const struct dlm_lowering *l, const char *missing);

@@ -8,6 +8,10 @@
  * precision policy's operand type for a (attrs.round); sums are f32. Agrees with torch.matmul and
  * torch.nn.functional.linear.
  *
+ * b may be a whole weight in 4 or 8 bits (base/quant.h), W [N, K] with rows of whole blocks or its
+ * transpose: then its values are rounded as a is, as bitsandbytes' are (linear4bit), where the
+ * kernel multiplies in 16 bits.
+ *
  * A weight in panel form is 2-d: a view of it is either W^T (forward) or W (backward). */
 #include "ops/broadcast.h"
 #include "ops/matmul_impl.h"
@@ -29,6 +33,16 @@ static enum dlm_status infer_addends(struct dlm_ctx *ctx, const struct dlm_desc 
     return DLM_OK;
 }
 
+/* A weight in blocks, or its transpose, each row of whole blocks. */
+static bool is_whole_quant(const struct dlm_desc *b)
+{
+    const int along = b->ndim == 2 && b->stride[1] == 1 && b->stride[0] != 1;
+    size_t bytes;
+
+    return b->ndim == 2 && b->stride[along] == 1 && b->stride[!along] == b->shape[along] &&
+           dlm_dtype_bytes(b->dtype, b->shape[along], &bytes);
+}
+
 static enum dlm_status matmul_infer(struct dlm_ctx *ctx, const union dlm_attrs *attrs,
                                     const struct dlm_desc *in, struct dlm_desc *out)
 {
@@ -39,9 +53,11 @@ static enum dlm_status matmul_infer(struct dlm_ctx *ctx, const union dlm_attrs *
     if (in[A].dtype != DLM_DTYPE_F32 || in[A].ndim < 2 || in[A].ndim > 4 ||
         in[A].layout != DLM_LAYOUT_STRIDED)
         return dlm_infer_fail(ctx, "matmul", "a must be f32 with two to four dimensions", &in[A]);
-    if (!dlm_dtype_is_float(in[B].dtype) || in[B].ndim < 2 || in[B].ndim > 4)
-        return dlm_infer_fail(ctx, "matmul", "b must be f32, f16 or bf16, two to four dimensions",
-                              &in[B]);
+    if (dlm_dtype_is_quant(in[B].dtype) ? !is_whole_quant(&in[B])
+                                        : !dlm_dtype_is_float(in[B].dtype) || in[B].ndim < 2 ||
+                                              in[B].ndim > 4)
+        return dlm_infer_fail(ctx, "matmul", "b must be f32, f16 or bf16, two to four dimensions, "
+                              "or a whole quantised weight", &in[B]);
     dlm_matmul_as_4d(&in[A], a, unused);
     dlm_matmul_as_4d(&in[B], b, unused);
     if (a[3] != b[2])
@@ -74,6 +90,8 @@ static void matmul_reference(const struct dlm_reference_call *call)
     const struct dlm_desc *out = &call->outputs[0].desc;
     const int64_t k_len = dlm_desc_cols(&a.desc), n_len = dlm_desc_cols(out);
     const int64_t m_len = out->shape[out->ndim - 2];
+    const enum dlm_dtype b_round =
+        dlm_dtype_is_quant(b.desc.dtype) ? call->attrs->matmul.round : DLM_DTYPE_F32;
     struct dlm_desc a_to = *out, b_to = *out;
 
     a_to.shape[out->ndim - 1] = k_len;
@@ -86,7 +104,7 @@ static void matmul_reference(const struct dlm_reference_call *call)
         for (int64_t k = 0; k < k_len; k++)
             sum += rounded(dlm_host_get_flat(&a, (batch * m_len + m) * k_len + k),
                            call->attrs->matmul.round) *
-                   dlm_host_get_flat(&b, (batch * k_len + k) * n_len + n);
+                   rounded(dlm_host_get_flat(&b, (batch * k_len + k) * n_len + n), b_round);
         sum *= dlm_matmul_alpha(call->attrs);
         if (!dlm_desc_is_absent(&c->desc))
             sum += dlm_host_get_flat(c, i);
@@ -101,11 +119,13 @@ static enum dlm_status matmul_lower(struct dlm_lowering *l)
     enum dlm_status st = dlm_lower_check_sizes(l);
     if (st)
         return st;
+    const bool is_quant = dlm_dtype_is_quant(l->inputs[B].dtype);
     if (l->inputs[B].layout == DLM_LAYOUT_PANEL)
         return dlm_matmul_lower_panel(l);
     if (l->caps->bits & DLM_CAP_BLOCK_ITEMS)
-        return dlm_matmul_lower_general(l);
-    return dlm_matmul_lower_gpu(l);
+        return is_quant ? dlm_lower_unsupported(l, "quantised weight that is not in panels")
+                        : dlm_matmul_lower_general(l);
+    return is_quant ? dlm_matmul_lower_quant_gpu(l) : dlm_matmul_lower_gpu(l);
 }
 
 /* alpha a^T dy; of a transposed b as the transpose of alpha dy^T a, which is the gradient of what b

@@ -74,6 +74,12 @@ enum dlm_status dlm_matmul_lower_mma(struct dlm_lowering *l,
 enum dlm_status dlm_matmul_lower_nolocal(struct dlm_lowering *l,
                                          struct dlm_matmul_params *p) DLM_CHECK_RESULT;
 
+/* matmul_quant.c: b in 4 or 8 bits (base/quant.h). */
+
+/* On GPUs W becomes numbers of the type that a is rounded to, as bitsandbytes does, in a temporary
+ * that then is b; in slices where it would be large. */
+enum dlm_status dlm_matmul_lower_quant_gpu(struct dlm_lowering *l) DLM_CHECK_RESULT;
+
 /* matmul_gpu.c */
 
 enum dlm_status dlm_matmul_lower_gpu(struct dlm_lowering *l) DLM_CHECK_RESULT;

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "bench.h"
+#include "tests/quant_form.h"
 
 #define GUARD 4096
 #define GUARD_WORD 0x7fc07fc1u /* NaN in every type */
@@ -35,46 +36,6 @@ struct host_row {
     bool has_reference;   /* outputs are what is expected */
     uint32_t device_hash; /* of the bits that the device gave */
 };
-
-void row_fill_host(const struct row_input *in, const struct dlm_desc *desc, void *data,
-                   uint64_t seed)
-{
-    struct dlm_host_tensor t = {*desc, data};
-    struct dlm_rng rng;
-    double scale = in->scale != 0 ? in->scale : 1;
-
-    dlm_rng_init(&rng, seed, 0);
-    for (int64_t i = 0; i < dlm_desc_len(desc); i++) {
-        double u = dlm_rng_uniform(&rng), v = dlm_rng_uniform(&rng);
-        double normal = sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
-        double value = 0;
-        switch (in->fill) {
-        case FILL_NORMAL:
-            value = normal * scale;
-            break;
-        case FILL_UNIFORM:
-            value = u * scale;
-            break;
-        case FILL_CONST:
-            value = in->scale;
-            break;
-        case FILL_IDS:
-            value = floor(u * in->max);
-            break;
-        case FILL_EXTREME:
-            value = (v < 0.5 ? -1 : 1) * (u < 0.2 ? 0 : u < 0.3 ? 1e-40 : pow(10, 60 * v - 30)) *
-                    scale;
-            break;
-        case FILL_DATA_F32:
-            value = ((const float *)in->data)[i % in->data_len];
-            break;
-        case FILL_DATA_I32:
-            value = ((const int32_t *)in->data)[i % in->data_len];
-            break;
-        }
-        dlm_host_set_flat(&t, i, value);
-    }
-}
 
 static void describe_input(const struct row_input *in, struct dlm_desc *stored)
 {
@@ -131,6 +92,8 @@ static void build_inputs(struct dlm_graph *g, const struct host_row *h, struct d
 static size_t desc_bytes(const struct dlm_desc *d)
 {
     size_t bytes = 0;
+    if (d->layout == DLM_LAYOUT_PANEL)
+        return dlm_panel_bytes(d->dtype, d->shape[0], d->shape[1]);
     return dlm_dtype_bytes(d->dtype, dlm_desc_len(d), &bytes) ? bytes : 0;
 }
 
@@ -299,11 +262,14 @@ struct device_row {
 };
 
 static bool make_device_row(struct dlm_ctx *ctx, struct dlm_device *device,
-                            const struct host_row *h, struct device_row *d)
+                            struct host_row *h, struct device_row *d)
 {
     struct dlm_tensor *inputs[DLM_MAX_INPUTS] = {0};
 
     *d = (struct device_row){0};
+    for (int i = 0; i < h->row->num_inputs; i++)
+        if (dlm_device_get_caps(device)->bits & DLM_CAP_PANELS)
+            pack_quant_form(&h->stored[i], &h->data[i]);
     if (!CHECK(!dlm_graph_create(ctx, &d->g)))
         return false;
     build_inputs(d->g, h, d->leaves, inputs);

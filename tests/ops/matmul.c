@@ -4,6 +4,9 @@
 #define F32 DLM_DTYPE_F32
 #define F16 DLM_DTYPE_F16
 #define BF16 DLM_DTYPE_BF16
+#define Q8_0 DLM_DTYPE_Q8_0
+#define NF4 DLM_DTYPE_NF4
+#define NF4_DQ DLM_DTYPE_NF4_DQ
 
 /* Operands: dtype, view, shape. */
 #define IN(type, seen, ...)                                                                        \
@@ -116,6 +119,31 @@ static const struct op_row rows[] = {
     ROW_WITH("large, c and bias", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(70, 65),
              W(F32, 65, 97), X(70, 97), X(97)),
     ROW("large slices", SLICE(F32, 70, 65), SLICE(F32, 65, 97)),
+
+    ROW("q8_0", X(37, 96), W_T(Q8_0, 96, 70)),
+    ROW("q8_0, backward", X(37, 70), W(Q8_0, 70, 96)),
+    ROW("q8_0, one row", X(1, 288), W_T(Q8_0, 288, 37)),
+    ROW("nf4", X(37, 128), W_T(NF4, 128, 70)),
+    ROW("nf4, backward", X(37, 70), W(NF4, 70, 128)),
+    ROW("nf4, one row", X(1, 320), W_T(NF4, 320, 37)),
+    ROW("nf4, one block", X(1, 64), W_T(NF4, 64, 1)),
+    ROW("nf4_dq", X(37, 128), W_T(NF4_DQ, 128, 70)),
+    ROW("nf4_dq, backward", X(37, 70), W(NF4_DQ, 70, 128)),
+    ROW("nf4_dq, one row", X(1, 320), W_T(NF4_DQ, 320, 37)),
+    ROW("nf4_dq, three rows", X(3, 256), W_T(NF4_DQ, 256, 75)),
+    ROW("nf4_dq, many nested scales", X(9, 1024), W_T(NF4_DQ, 1024, 67)), /* 1072 blocks */
+    ROW_WITH("nf4_dq in bf16", 4, ATTRS(.round = BF16, .alpha = 2), NULL, TOL_PRODUCT_16,
+             X(37, 192), W_T(NF4_DQ, 192, 70), X(37, 70), X(70)),
+    ROW_WITH("nf4 in bf16, backward", 3, ATTRS(.round = BF16), NULL, TOL_PRODUCT_16, X(37, 70),
+             W(NF4, 70, 128), X(37, 128)),
+    ROW_WITH("q8_0 in bf16, one row", 2, ATTRS(.round = BF16), NULL, TOL_PRODUCT_16, X(1, 288),
+             W_T(Q8_0, 288, 70)),
+    ROW_WITH("nf4 in f16", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(19, 192),
+             W_T(NF4, 192, 70)),
+    ROW_WITH("q8_0 in f16, backward", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(19, 70),
+             W(Q8_0, 70, 96)),
+    ROW_WITH("nf4_dq in f16, one row", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(1, 192),
+             W_T(NF4_DQ, 192, 70)),
 
     /* Halfway between two values of 16 bit, everywhere: rounding errors do not cancel. */
     ROW_WITH("round to bf16", 2, ATTRS(.round = BF16), &plain, TOL_PRODUCT,

@@ -1,0 +1,60 @@
+/* Inputs of op rows, made from a seed. */
+#include "base/rng.h"
+#include "harness.h"
+#include "tests/quant_form.h"
+
+/* The same numbers, in blocks. */
+static void fill_quant(const struct row_input *in, const struct dlm_desc *desc, uint8_t *data,
+                       uint64_t seed)
+{
+    const struct dlm_desc wide = dlm_desc_make(DLM_DTYPE_F32, desc->ndim, desc->shape);
+    float *numbers = calloc((size_t)dlm_desc_len(desc), sizeof(*numbers));
+
+    row_fill_host(in, &wide, numbers, seed);
+    make_quant_form(desc->dtype, numbers, dlm_desc_len(desc), data);
+    free(numbers);
+}
+
+void row_fill_host(const struct row_input *in, const struct dlm_desc *desc, void *data,
+                   uint64_t seed)
+{
+    struct dlm_host_tensor t = {*desc, data};
+    struct dlm_rng rng;
+    double scale = in->scale != 0 ? in->scale : 1;
+
+    if (dlm_dtype_is_quant(desc->dtype)) {
+        fill_quant(in, desc, data, seed);
+        return;
+    }
+    dlm_rng_init(&rng, seed, 0);
+    for (int64_t i = 0; i < dlm_desc_len(desc); i++) {
+        double u = dlm_rng_uniform(&rng), v = dlm_rng_uniform(&rng);
+        double normal = sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
+        double value = 0;
+        switch (in->fill) {
+        case FILL_NORMAL:
+            value = normal * scale;
+            break;
+        case FILL_UNIFORM:
+            value = u * scale;
+            break;
+        case FILL_CONST:
+            value = in->scale;
+            break;
+        case FILL_IDS:
+            value = floor(u * in->max);
+            break;
+        case FILL_EXTREME:
+            value = (v < 0.5 ? -1 : 1) * (u < 0.2 ? 0 : u < 0.3 ? 1e-40 : pow(10, 60 * v - 30)) *
+                    scale;
+            break;
+        case FILL_DATA_F32:
+            value = ((const float *)in->data)[i % in->data_len];
+            break;
+        case FILL_DATA_I32:
+            value = ((const int32_t *)in->data)[i % in->data_len];
+            break;
+        }
+        dlm_host_set_flat(&t, i, value);
+    }
+}
