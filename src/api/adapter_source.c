@@ -1,6 +1,7 @@
 /* Finding base and adapter. */
 #include "api/adapter_source.h"
 
+#include "api/quant.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "doc/doc.h"
@@ -72,6 +73,10 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
     st = dlm_doc_load(ctx, &doc, params->document);
     if (st)
         return st;
+    struct dlm_compute compute = {0};
+    dlm_quant_take_document(&compute, doc);
+    out->quant = compute.quant;
+    out->quant_scope = compute.quant_scope;
     out->image_size = doc->training.image_size;
     const char *system = dlm_doc_system_prompt(doc, &len);
     if (system)

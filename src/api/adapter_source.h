@@ -14,6 +14,8 @@ struct dlm_adapter_source {
     char *system_prompt; /* the document's, or NULL */
     bool is_version; /* the adapter is one of the store's versions */
     int64_t image_size;     /* the document's, see dlm/image_size.h */
+    enum dlm_quant quant;   /* the document's; auto: none */
+    enum dlm_quant_scope quant_scope;
 };
 
 /* DLM_ERR_INVALID: no adapter yet, or a gated base without a recorded acceptance. */

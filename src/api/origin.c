@@ -1,6 +1,9 @@
 /* origin.json. */
 #include "api/origin.h"
 
+#include <stdio.h>
+
+#include "api/quant.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -52,6 +55,9 @@ enum dlm_status dlm_origin_write(struct dlm_ctx *ctx, const char *dir,
     if (!st && origin->image_size &&
         json_object_set_new(json, "image_size", json_integer(origin->image_size)))
         st = DLM_ERR_MEMORY;
+    if (!st && *origin->base_form &&
+        json_object_set_new(json, "base_form", json_string(origin->base_form)))
+        st = DLM_ERR_MEMORY;
     if (!st)
         st = dlm_json_replace(ctx, path, json);
     json_decref(json);
@@ -62,7 +68,8 @@ enum dlm_status dlm_origin_write(struct dlm_ctx *ctx, const char *dir,
 static enum dlm_status from_json(struct dlm_ctx *ctx, const char *path, const json_t *json,
                                  struct dlm_origin *origin)
 {
-    const char *base = NULL, *sha = NULL, *targets = NULL;
+    const char *base = NULL, *sha = NULL, *targets = NULL, *form = "";
+    struct dlm_compute unused = {0};
 
     enum dlm_status st = dlm_json_string(ctx, json, path, "base_model", &base);
     if (!st)
@@ -76,12 +83,18 @@ static enum dlm_status from_json(struct dlm_ctx *ctx, const char *path, const js
     if (!st)
         st = dlm_json_int(ctx, json, path, "image_size", DLM_IMAGE_SIZE_NATIVE,
                           DLM_PROCESSOR_MAX_SIZE, &origin->image_size);
+    if (!st)
+        st = dlm_json_string(ctx, json, path, "base_form", &form);
+    if (!st && !dlm_quant_take_form(&unused, form))
+        st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': a base in '%s' is not known here",
+                      path, form);
     if (!st && (!base || !targets || !sha || strlen(sha) != 64))
         st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': it does not say what was trained",
                       path);
     if (st)
         return st;
     memcpy(origin->base_sha256, sha, 65);
+    snprintf(origin->base_form, sizeof(origin->base_form), "%s", form);
     origin->base_model = dlm_strdup(ctx, base);
     origin->target_modules = dlm_strdup(ctx, targets);
     return origin->base_model && origin->target_modules ? DLM_OK : DLM_ERR_MEMORY;
@@ -144,6 +157,10 @@ static enum dlm_status name_differences(struct dlm_ctx *ctx, struct dlm_str *tex
     if (!st && was->lora_alpha != now->lora_alpha)
         st = dlm_str_appendf(ctx, text, "; lora_alpha was %g and is %g", was->lora_alpha,
                              now->lora_alpha);
+    if (!st && strcmp(was->base_form, now->base_form))
+        st = dlm_str_appendf(ctx, text, "; the base was held in %s and is in %s",
+                             *was->base_form ? was->base_form : "its precision",
+                             *now->base_form ? now->base_form : "its precision");
     if (!st && strcmp(was->target_modules, now->target_modules))
         st = dlm_str_appendf(ctx, text, "; target_modules were '%s' and are '%s'",
                              was->target_modules, now->target_modules);

@@ -13,6 +13,7 @@ struct dlm_origin {
     double lora_alpha;
     char *target_modules; /* regex of exactly the modules, NULL: the form is not known */
     int64_t image_size;   /* see dlm/image_size.h; 0: of a base with one size */
+    char base_form[32];   /* dlm_quant_form_name(): what the base was held in; "": its precision */
 };
 
 void dlm_origin_finish(struct dlm_origin *origin);

@@ -4,6 +4,7 @@
 #include "api/adapter_source.h"
 #include "api/image_size.h"
 #include "api/origin.h"
+#include "api/quant.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "doctor/trial.h"
@@ -66,6 +67,7 @@ static enum dlm_status load_tokenizer(struct dlm_session *s)
 static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_base *params)
 {
     const enum dlm_dtype policy = policy_of(params->compute.precision);
+    const struct dlm_quant_policy quant = dlm_quant_policy_of(&params->compute);
     struct dlm_ctx *ctx = s->ctx;
     enum dlm_status st = DLM_OK;
 
@@ -76,8 +78,8 @@ static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_
     if (!st)
         st = params->shape
                  ? dlm_model_open_shape(ctx, &s->model, s->device, params->shape,
-                                        params->layers, policy)
-                 : dlm_model_open(ctx, &s->model, s->device, s->base.dir, policy);
+                                        params->layers, policy, &quant)
+                 : dlm_model_open(ctx, &s->model, s->device, s->base.dir, policy, &quant);
     if (!st && !params->shape)
         st = dlm_image_size_choose(s->model, &s->base, params->image_size);
     return !st && !params->shape ? load_tokenizer(s) : st;
@@ -98,8 +100,10 @@ enum dlm_status dlm_session_open_base(struct dlm_ctx *ctx, struct dlm_session **
         return st;
     }
     const struct dlm_device_info *info = &dlm_device_get_caps(s->device)->info;
-    dlm_log(ctx, DLM_LOG_INFO, "device %s: %s (%s), precision %s", dlm_backend_name(info->kind),
-            info->name, info->driver, dlm_dtype_name(s->model->policy));
+    const char *form = dlm_quant_form_name(&s->model->weights->quant);
+    dlm_log(ctx, DLM_LOG_INFO, "device %s: %s (%s), precision %s%s%s",
+            dlm_backend_name(info->kind), info->name, info->driver,
+            dlm_dtype_name(s->model->policy), *form ? ", base in " : "", form);
     const int64_t side = dlm_image_size_of(s->model);
     if (side > 0)
         dlm_log(ctx, DLM_LOG_INFO, s->model->processor.size_rule == DLM_SIZE_LONGEST
@@ -118,20 +122,25 @@ static enum dlm_status check_version(const struct dlm_session *s, const char *di
     return dlm_origin_check_base(s->ctx, dir, &now);
 }
 
-/* What the caller asks for, else what the version was trained with, else the document's. */
-static enum dlm_status find_image_size(struct dlm_ctx *ctx, const struct dlm_session_params *params,
-                                       const struct dlm_adapter_source *found, int64_t *size)
+/* What the caller leaves open: as the version was trained, else the document's. */
+static enum dlm_status find_form(struct dlm_ctx *ctx, const struct dlm_adapter_source *found,
+                                 struct dlm_session_base *base)
 {
     struct dlm_origin origin = {0};
     enum dlm_status st = DLM_OK;
 
-    *size = params->image_size;
-    if (!*size && found->is_version)
+    if (found->is_version)
         st = dlm_origin_read(ctx, found->adapter, &origin);
-    if (origin.base_model && !strcmp(origin.base_model, found->base))
-        *size = origin.image_size;
-    if (!*size)
-        *size = found->image_size;
+    if (origin.base_model && !strcmp(origin.base_model, found->base)) {
+        base->image_size = base->image_size ? base->image_size : origin.image_size;
+        (void)dlm_quant_take_form(&base->compute, origin.base_form); /* read: a known one */
+    }
+    if (!base->image_size)
+        base->image_size = found->image_size;
+    if (!base->compute.quant)
+        base->compute.quant = found->quant;
+    if (!base->compute.quant_scope)
+        base->compute.quant_scope = found->quant_scope;
     dlm_origin_finish(&origin);
     return st;
 }
@@ -162,9 +171,10 @@ enum dlm_status dlm_session_open(struct dlm_ctx *ctx, struct dlm_session **out,
     DLM_REQUIRE(ctx, !params->document != !params->base);
     st = dlm_adapter_source_find(ctx, &found, params);
     struct dlm_session_base base = {
-        .base = found.base, .dir = found.dir, .compute = params->compute};
+        .base = found.base, .dir = found.dir, .image_size = params->image_size,
+        .compute = params->compute};
     if (!st)
-        st = find_image_size(ctx, params, &found, &base.image_size);
+        st = find_form(ctx, &found, &base);
     if (!st)
         st = dlm_session_open_base(ctx, out, &base);
     if (!st && found.system_prompt)

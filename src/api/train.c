@@ -329,7 +329,8 @@ static void warn_unmoved(const struct dlm_train_call *t)
 
 static bool is_all_zero(const struct dlm_compute *c)
 {
-    return !c->backend && !c->has_device && !c->precision && c->max_memory_mib == 0;
+    return !c->backend && !c->has_device && !c->precision && !c->quant && !c->quant_scope &&
+           c->max_memory_mib == 0;
 }
 
 /* On the caller's session, or (NULL) on one that is opened for this once the document and its store

@@ -1,7 +1,9 @@
 /* The adapter that a run trains: a new one as the document asks, one from disk, or the state's. */
+#include <stdio.h>
 #include <strings.h>
 
 #include "api/image_size.h"
+#include "api/quant.h"
 #include "api/train_impl.h"
 #include "base/log.h"
 
@@ -68,6 +70,8 @@ static enum dlm_status note_origin(struct dlm_train_call *t, const struct dlm_lo
         return DLM_ERR_MEMORY;
     memcpy(t->origin.base_sha256, t->base_sha, sizeof(t->base_sha));
     t->origin.image_size = dlm_image_size_of(t->s->model);
+    snprintf(t->origin.base_form, sizeof(t->origin.base_form), "%s",
+             dlm_quant_form_name(&t->s->model->weights->quant));
     return dlm_origin_set_form(t->ctx, &t->origin, asked);
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "api/image_size.h"
+#include "api/quant.h"
 #include "api/train_impl.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -27,6 +28,7 @@ static struct dlm_compute choose_compute(const struct dlm_train_call *t)
         compute.backend = backends[t->doc->training.backend];
     if (compute.precision == DLM_PRECISION_AUTO)
         compute.precision = precisions[t->doc->training.precision];
+    dlm_quant_take_document(&compute, t->doc);
     return compute;
 }
 
@@ -83,6 +85,12 @@ static enum dlm_status check_session(struct dlm_train_call *t, const char *doc_d
     if (asked.precision != DLM_PRECISION_AUTO && asked.precision != precision)
         dlm_log(t->ctx, DLM_LOG_WARNING, "the document asks for %s; the session computes in %s",
                 dlm_precision_name(asked.precision), dlm_precision_name(precision));
+    const struct dlm_quant_policy quant = dlm_quant_policy_of(&asked);
+    const struct dlm_quant_policy *is = &t->s->model->weights->quant;
+    if (strcmp(dlm_quant_form_name(&quant), dlm_quant_form_name(is)))
+        dlm_log(t->ctx, DLM_LOG_WARNING, "the document asks for another form of the base; the "
+                "session's is %s",
+                *dlm_quant_form_name(is) ? dlm_quant_form_name(is) : "its precision");
     warn_of_image_size(t);
     return DLM_OK;
 }

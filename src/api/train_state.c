@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "api/image_size.h"
+#include "api/quant.h"
 #include "api/train_impl.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -75,6 +76,9 @@ enum dlm_status dlm_train_hash(struct dlm_train_call *t)
     if (!st && dlm_image_size_of(t->s->model))
         st = dlm_str_appendf(t->ctx, &text, " image_size %lld",
                              (long long)dlm_image_size_of(t->s->model));
+    const char *form = dlm_quant_form_name(&t->s->model->weights->quant);
+    if (!st && *form)
+        st = dlm_str_appendf(t->ctx, &text, " base %s", form);
     if (!st)
         dlm_sha256_of(text.data, text.len, t->options_sha);
     dlm_str_finish(&text);

@@ -118,6 +118,15 @@ bool dlm_quantize(enum dlm_dtype dtype, const float *x, int64_t len, uint8_t *co
     return is_good;
 }
 
+bool dlm_quantize_scales(const float *x, int64_t len, float *absmax)
+{
+    bool is_good = true;
+
+    for (int64_t b = 0; is_good && b < len / DLM_NF4_BLOCK; b++)
+        is_good = find_absmax(x + b * DLM_NF4_BLOCK, DLM_NF4_BLOCK, &absmax[b]);
+    return is_good;
+}
+
 float dlm_quantize_offset(const float *absmax, int64_t num)
 {
     double sum = 0;
@@ -157,40 +166,46 @@ void dlm_quantize_absmax(const float *absmax, int64_t num, float offset, uint8_t
     }
 }
 
-static float scale_at(enum dlm_dtype dtype, const uint8_t *data, const struct dlm_quant_layout *l,
-                      int64_t block)
+static float scale_at(const struct dlm_quant_view *v, int64_t block)
 {
-    const uint8_t *at = data + l->scales;
     float absmax, nested[2];
     uint16_t half;
 
-    if (dtype == DLM_DTYPE_Q8_0) {
-        memcpy(&half, at + 2 * block, sizeof(half));
+    if (v->dtype == DLM_DTYPE_Q8_0) {
+        memcpy(&half, v->scales + 2 * block, sizeof(half));
         return dlm_f16_to_f32(half);
     }
-    if (dtype == DLM_DTYPE_NF4) {
-        memcpy(&absmax, at + 4 * block, sizeof(absmax));
+    if (v->dtype == DLM_DTYPE_NF4) {
+        memcpy(&absmax, v->scales + 4 * block, sizeof(absmax));
         return absmax;
     }
-    memcpy(nested, data + l->nested + block / DLM_NF4_NESTED * sizeof(nested), sizeof(nested));
-    return dlm_dynamic_map(at[block]) * nested[0] + nested[1];
+    memcpy(nested, v->nested + block / DLM_NF4_NESTED * (int64_t)sizeof(nested), sizeof(nested));
+    return dlm_dynamic_map(v->scales[block]) * nested[0] + nested[1];
+}
+
+void dlm_quant_view_to_f32(const struct dlm_quant_view *view, int64_t first, int64_t num,
+                           float *out)
+{
+    const bool is_q8 = view->dtype == DLM_DTYPE_Q8_0;
+    const int64_t block = is_q8 ? DLM_Q8_0_BLOCK : DLM_NF4_BLOCK;
+
+    for (int64_t i = first; i < first + num;) {
+        const int64_t next = (i / block + 1) * block;
+        const int64_t end = next < first + num ? next : first + num;
+        const float scale = scale_at(view, i / block);
+        for (; i < end; i++)
+            *out++ = is_q8 ? (float)(int8_t)view->codes[i] * scale
+                           : nf4[view->codes[i / 2] >> (i % 2 ? 0 : 4) & 15] * scale;
+    }
 }
 
 void dlm_dequantize(enum dlm_dtype dtype, const void *data, int64_t len, int64_t first, int64_t num,
                     float *out)
 {
     const struct dlm_quant_layout l = dlm_quant_layout(dtype, len);
-    const bool is_q8 = dtype == DLM_DTYPE_Q8_0;
-    const int64_t block = is_q8 ? DLM_Q8_0_BLOCK : DLM_NF4_BLOCK;
-    const uint8_t *codes = data;
+    const uint8_t *form = data;
+    const struct dlm_quant_view view = {dtype, form, form + l.scales, form + l.nested};
 
     assert(first >= 0 && num >= 0 && num <= len - first);
-    for (int64_t i = first; i < first + num;) {
-        const int64_t end = (i / block + 1) * block < first + num ? (i / block + 1) * block
-                                                                  : first + num;
-        const float scale = scale_at(dtype, codes, &l, i / block);
-        for (; i < end; i++)
-            *out++ = is_q8 ? (float)(int8_t)codes[i] * scale
-                           : nf4[codes[i / 2] >> (i % 2 ? 0 : 4) & 15] * scale;
-    }
+    dlm_quant_view_to_f32(&view, first, num, out);
 }

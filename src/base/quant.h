@@ -48,6 +48,21 @@ float dlm_quantize_offset(const float *absmax, int64_t num);
 void dlm_quantize_absmax(const float *absmax, int64_t num, float offset, uint8_t *codes,
                          float *nested);
 
+/* The scales of nf4 alone, of whole blocks. False when an element is not finite. */
+bool dlm_quantize_scales(const float *x, int64_t len, float *absmax) DLM_CHECK_RESULT;
+
+/* The parts of a form, which need not lie together, aligned to nothing. */
+struct dlm_quant_view {
+    enum dlm_dtype dtype;
+    const uint8_t *codes;
+    const uint8_t *scales;
+    const uint8_t *nested; /* nf4_dq alone */
+};
+
+/* Elements [first, first + num) as f32. */
+void dlm_quant_view_to_f32(const struct dlm_quant_view *view, int64_t first, int64_t num,
+                           float *out);
+
 /* Elements [first, first + num) of a form that lies at data and has len elements, as f32. */
 void dlm_dequantize(enum dlm_dtype dtype, const void *data, int64_t len, int64_t first, int64_t num,
                     float *out);

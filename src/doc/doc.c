@@ -134,8 +134,6 @@ static const char *find_unsupported(const struct dlm_doc *doc)
 {
     const struct dlm_doc_training *training = &doc->training;
 
-    if (training->adapter == DLM_DOC_ADAPTER_QLORA)
-        return "training.adapter: qlora";
     if (training->adapter == DLM_DOC_ADAPTER_DORA)
         return "training.adapter: dora";
     if (training->optimizer != DLM_DOC_OPTIMIZER_ADAMW_TORCH)
@@ -153,6 +151,19 @@ static const char *find_unsupported(const struct dlm_doc *doc)
     return NULL;
 }
 
+/* A key of qlora that is written though the adapter is another, or NULL. */
+static const char *find_idle_quant(const struct dlm_doc *doc)
+{
+    static const char *const keys[] = {"training.quant", "training.double_quant",
+                                       "training.quant_scope"};
+
+    for (size_t i = 0; doc->training.adapter != DLM_DOC_ADAPTER_QLORA && i < DLM_ARRAY_LEN(keys);
+         i++)
+        if (dlm_doc_is_written(doc, keys[i]))
+            return keys[i];
+    return NULL;
+}
+
 enum dlm_status dlm_doc_check_trainable(struct dlm_ctx *ctx, const struct dlm_doc *doc)
 {
     const char *name = doc->path ? doc->path : "<text>";
@@ -161,6 +172,11 @@ enum dlm_status dlm_doc_check_trainable(struct dlm_ctx *ctx, const struct dlm_do
     if (key)
         return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot train '%s': %s is not supported yet",
                         name, key);
+    key = find_idle_quant(doc);
+    if (key)
+        return dlm_fail(ctx, DLM_ERR_INVALID,
+                        "cannot train '%s': %s is said of a base that is not quantised without "
+                        "training.adapter: qlora", name, key);
     for (size_t i = 0; i < doc->num_sections; i++) {
         if (doc->sections[i].type == DLM_DOC_SECTION_AUDIO)
             return dlm_fail(ctx, DLM_ERR_UNSUPPORTED,

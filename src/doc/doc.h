@@ -40,6 +40,13 @@ enum dlm_doc_backend {
     DLM_DOC_BACKEND_VULKAN,
 };
 
+enum dlm_doc_base_quant { DLM_DOC_BASE_QUANT_NF4, DLM_DOC_BASE_QUANT_Q8_0 };
+enum dlm_doc_quant_scope {
+    DLM_DOC_QUANT_SCOPE_DECODER,
+    DLM_DOC_QUANT_SCOPE_LINEARS,
+    DLM_DOC_QUANT_SCOPE_ALL,
+};
+
 enum dlm_doc_loss_on { DLM_DOC_LOSS_ON_ASSISTANT, DLM_DOC_LOSS_ON_ALL };
 
 enum dlm_doc_preference_method { DLM_DOC_PREFERENCE_DPO, DLM_DOC_PREFERENCE_ORPO };
@@ -160,6 +167,9 @@ struct dlm_doc_training {
     const char *caption_prompt;   /* not in the reference; NULL: the family's own words */
     enum dlm_doc_loss_on loss_on; /* not in the reference */
     int64_t image_size; /* not in the reference; as dlm/image_size.h, 0: the base's */
+    enum dlm_doc_base_quant quant;        /* of qlora; not in the reference, as the next two */
+    bool double_quant;                    /* of nf4 */
+    enum dlm_doc_quant_scope quant_scope;
 };
 
 struct dlm_doc_export {

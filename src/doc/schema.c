@@ -12,6 +12,8 @@ static const char *const scheduler_choices[] = {"cosine", "linear", "constant", 
 static const char *const precision_choices[] = {"bf16", "fp16", "fp32", NULL};
 static const char *const backend_choices[] = {"auto", "cpu", "opencl", "vulkan", NULL};
 static const char *const loss_on_choices[] = {"assistant", "all", NULL};
+static const char *const base_quant_choices[] = {"nf4", "q8_0", NULL};
+static const char *const quant_scope_choices[] = {"decoder", "linears", "all", NULL};
 static const char *const image_size_choices[] = {"pinned", "native", NULL};
 static const char *const method_choices[] = {"dpo", "orpo", NULL};
 static const char *const loss_choices[] = {"sigmoid", "hinge", "ipo", NULL};
@@ -162,6 +164,9 @@ static const struct dlm_schema_field training_fields[] = {
     {MEMBER(struct dlm_doc_training, image_size), .type = DLM_SCHEMA_INT, .can_be_null = true,
      .choices = image_size_choices, .has_min = true, .min = 1, .has_limit = true,
      .limit = INT32_MAX},
+    CHOICE(struct dlm_doc_training, quant, base_quant_choices, DLM_DOC_BASE_QUANT_NF4),
+    BOOL(struct dlm_doc_training, double_quant, true),
+    CHOICE(struct dlm_doc_training, quant_scope, quant_scope_choices, DLM_DOC_QUANT_SCOPE_DECODER),
 };
 const struct dlm_schema_map dlm_schema_training =
     TABLE(struct dlm_doc_training, training_fields, "TrainingConfig");

@@ -25,12 +25,14 @@ static bool is_equal(const struct dlm_tensor_info *a, const struct dlm_tensor_in
 static enum dlm_status declare_head(const struct dlm_weight_scope *scope, struct dlm_decoder *d)
 {
     const struct dlm_weight_scope weight = dlm_weight_scope_below(scope, "weight");
+    struct dlm_weight_scope table = *scope;
     const struct dlm_tensor_info *own = dlm_weights_find(scope->weights, weight.path);
 
     d->head = d->embed;
     if (d->config.is_tied && (!own || is_equal(own, d->embed->parts[0].source)))
         return DLM_OK;
-    return dlm_weights_add_matrix(scope, "weight", d->config.vocab, d->config.block.hidden,
+    table.is_table = true;
+    return dlm_weights_add_matrix(&table, "weight", d->config.vocab, d->config.block.hidden,
                                   &d->head);
 }
 
@@ -38,11 +40,13 @@ enum dlm_status dlm_decoder_declare(const struct dlm_weight_scope *scope,
                                     const struct dlm_weight_scope *head, struct dlm_decoder *d)
 {
     const struct dlm_decoder_config *c = &d->config;
+    struct dlm_weight_scope table = *scope;
 
+    table.is_table = true;
     d->blocks = dlm_alloc_array(scope->weights->ctx, (size_t)c->layers, sizeof(*d->blocks));
     if (!d->blocks)
         return DLM_ERR_MEMORY;
-    enum dlm_status st = dlm_weights_add_matrix(scope, "embed_tokens.weight", c->vocab,
+    enum dlm_status st = dlm_weights_add_matrix(&table, "embed_tokens.weight", c->vocab,
                                                 c->block.hidden, &d->embed);
     if (!st)
         st = dlm_norm_declare(scope, &d->norm, &c->block.norm, "norm", c->block.hidden);

@@ -68,7 +68,6 @@ static const struct dlm_vit_names tower_names = {
 /* What transformers' Mistral, Pixtral and Mistral3 configurations can ask for beyond the graphs
  * here. */
 static const struct dlm_config_rule only[] = {
-    {"", "quantization_config", "null"},
     {"", "vision_feature_layer", "-1"},
     {"text_config", "model_type", "\"mistral\""},
     {"text_config", "attention_dropout", "0"},

@@ -104,6 +104,8 @@ static enum dlm_status create_config(struct dlm_ctx *ctx, struct dlm_model **out
     enum dlm_status st = find_family(ctx, config, path, &family);
     struct dlm_model *m = st ? NULL : create(ctx, family);
     if (!st)
+        st = dlm_bnb_check_config(ctx, config, path);
+    if (!st)
         st = m ? family->read_config(ctx, config, path, m) : DLM_ERR_MEMORY;
     if (st)
         dlm_model_destroy(&m);
@@ -130,6 +132,8 @@ static enum dlm_status create_folder(struct dlm_ctx *ctx, struct dlm_model **out
     if (m)
         m->dir = dlm_strdup(ctx, dir);
     st = m && m->dir ? dlm_processor_load_folder(ctx, &m->processor, dir) : DLM_ERR_MEMORY;
+    if (!st)
+        st = dlm_bnb_check_config(ctx, config, path);
     if (!st)
         st = family->read_config(ctx, config, path, m);
     if (!st)
@@ -202,9 +206,11 @@ static bool is_spare(const struct dlm_family *family, const char *name)
 static bool is_used(const struct dlm_weights *w, const struct dlm_tensor_info *t)
 {
     for (size_t i = 0; i < w->num; i++)
-        for (int k = 0; k < w->list[i]->num_parts; k++)
-            if (w->list[i]->parts[k].source == t)
+        for (int k = 0; k < w->list[i]->num_parts; k++) {
+            const struct dlm_weight_part *part = &w->list[i]->parts[k];
+            if (part->source == t || (part->bnb && dlm_bnb_is_part(t, part->source->name)))
                 return true;
+        }
     return false;
 }
 
@@ -227,9 +233,20 @@ static void warn_of_unused(const struct dlm_model *m)
                 first->name);
 }
 
+/* What was asked for and cannot be is no silent detour. */
+static void warn_of_unfit(const struct dlm_model *m)
+{
+    const struct dlm_weights *w = m->weights;
+
+    if (w->num_unfit)
+        dlm_log(m->ctx, DLM_LOG_WARNING, "%zu weight%s not held in %s, the first is '%s': a row is "
+                "no whole number of blocks", w->num_unfit, w->num_unfit > 1 ? "s are" : " is",
+                w->quant.dtype ? dlm_dtype_name(w->quant.dtype) : "4 bits", w->first_unfit);
+}
+
 /* Maps the files of the model's folder and declares its weights. */
 static enum dlm_status open_files(struct dlm_model *m, struct dlm_device *device,
-                                  enum dlm_dtype policy)
+                                  enum dlm_dtype policy, const struct dlm_quant_policy *quant)
 {
     struct dlm_checkpoint *ckpt = NULL;
 
@@ -238,21 +255,25 @@ static enum dlm_status open_files(struct dlm_model *m, struct dlm_device *device
         return st;
     m->device = device;
     m->policy = policy < DLM_DTYPE_COUNT ? policy : choose_policy(ckpt);
-    st = dlm_weights_create(m->ctx, &m->weights, device, m->policy, ckpt, &m->family->names);
+    st = dlm_weights_create(m->ctx, &m->weights, device, m->policy, quant, ckpt,
+                            &m->family->names);
     if (!st)
         st = m->family->declare(m);
-    if (!st)
+    if (!st) {
         warn_of_unused(m);
+        warn_of_unfit(m);
+    }
     return st;
 }
 
 enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
-                               struct dlm_device *device, const char *dir, enum dlm_dtype policy)
+                               struct dlm_device *device, const char *dir, enum dlm_dtype policy,
+                               const struct dlm_quant_policy *quant)
 {
     enum dlm_status st = create_folder(ctx, out, dir, NULL);
 
     if (!st)
-        st = open_files(*out, device, policy);
+        st = open_files(*out, device, policy, quant);
     if (st)
         dlm_model_destroy(out);
     return st;
@@ -265,7 +286,7 @@ enum dlm_status dlm_model_open_as(struct dlm_ctx *ctx, struct dlm_model **out,
     enum dlm_status st = create_folder(ctx, out, dir, family);
 
     if (!st)
-        st = open_files(*out, device, DLM_DTYPE_COUNT);
+        st = open_files(*out, device, DLM_DTYPE_COUNT, NULL);
     if (st)
         dlm_model_destroy(out);
     return st;
@@ -295,7 +316,8 @@ static enum dlm_status read_file_dtype(struct dlm_ctx *ctx, const json_t *config
 static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model **out,
                                           struct dlm_device *device, const json_t *config,
                                           const char *path, int64_t layers,
-                                          enum dlm_dtype file, enum dlm_dtype policy)
+                                          enum dlm_dtype file, enum dlm_dtype policy,
+                                          const struct dlm_quant_policy *quant)
 {
     struct dlm_model *m = NULL;
 
@@ -311,11 +333,14 @@ static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model 
     else if (layers)
         m->decoder.config.layers = layers;
     if (!st)
-        st = dlm_weights_create(ctx, &m->weights, device, policy, NULL, &m->family->names);
+        st = dlm_weights_create(ctx, &m->weights, device, policy, quant, NULL,
+                                &m->family->names);
     if (!st)
         m->weights->file_dtype = file < DLM_DTYPE_COUNT ? file : policy;
     if (!st)
         st = m->family->declare(m);
+    if (!st)
+        warn_of_unfit(m);
     if (st)
         dlm_model_destroy(&m);
     *out = m;
@@ -325,7 +350,8 @@ static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model 
 /* With `layers` layers of the decoder, if not 0. */
 static enum dlm_status open_config(struct dlm_ctx *ctx, struct dlm_model **out,
                                    struct dlm_device *device, const json_t *config,
-                                   const char *path, int64_t layers, enum dlm_dtype policy)
+                                   const char *path, int64_t layers, enum dlm_dtype policy,
+                                   const struct dlm_quant_policy *quant)
 {
     enum dlm_dtype file;
 
@@ -336,21 +362,23 @@ static enum dlm_status open_config(struct dlm_ctx *ctx, struct dlm_model **out,
     if (policy < DLM_DTYPE_COUNT || file != DLM_DTYPE_F32) {
         const enum dlm_dtype otherwise = file < DLM_DTYPE_COUNT ? file : DLM_DTYPE_BF16;
         return open_without_files(ctx, out, device, config, path, layers, file,
-                                  policy < DLM_DTYPE_COUNT ? policy : otherwise);
+                                  policy < DLM_DTYPE_COUNT ? policy : otherwise, quant);
     }
     /* which policy f32 files get depends on their size */
-    st = open_without_files(ctx, out, device, config, path, layers, file, DLM_DTYPE_F32);
+    st = open_without_files(ctx, out, device, config, path, layers, file, DLM_DTYPE_F32, quant);
     if (st || dlm_weights_bytes((*out)->weights, DLM_WEIGHT_GROUPS_ALL) <= LARGE_F32_BYTES)
         return st;
     dlm_model_destroy(out);
-    return open_without_files(ctx, out, device, config, path, layers, file, DLM_DTYPE_BF16);
+    return open_without_files(ctx, out, device, config, path, layers, file, DLM_DTYPE_BF16,
+                              quant);
 }
 
 enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **out,
                                       struct dlm_device *device, const json_t *config,
-                                      const char *path, enum dlm_dtype policy)
+                                      const char *path, enum dlm_dtype policy,
+                                      const struct dlm_quant_policy *quant)
 {
-    return open_config(ctx, out, device, config, path, 0, policy);
+    return open_config(ctx, out, device, config, path, 0, policy, quant);
 }
 
 /* The config.json of a shape; owned, NULL without memory. */
@@ -378,7 +406,7 @@ static enum dlm_status unknown_shape(struct dlm_ctx *ctx, const char *shape)
 
 enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
                                      struct dlm_device *device, const char *shape, int64_t layers,
-                                     enum dlm_dtype policy)
+                                     enum dlm_dtype policy, const struct dlm_quant_policy *quant)
 {
     *out = NULL;
     for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++)
@@ -387,7 +415,7 @@ enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out
                 continue;
             json_t *config = shape_config(families[i], s);
             enum dlm_status st =
-                config ? open_config(ctx, out, device, config, shape, layers, policy)
+                config ? open_config(ctx, out, device, config, shape, layers, policy, quant)
                        : DLM_ERR_MEMORY;
             json_decref(config);
             if (!st)

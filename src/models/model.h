@@ -126,11 +126,12 @@ DLM_FAMILY_LIST(DLM_FAMILY_DECLARE)
 #undef DLM_FAMILY_DECLARE
 
 /* Opens the checkpoint folder: reads the configs, maps and checks the files, declares the weights.
- * Loads none. policy DLM_DTYPE_COUNT: chosen by the files (bf16 for f32 files over 4 GB).
+ * Loads none. policy DLM_DTYPE_COUNT: chosen by the files (bf16 for f32 files over 4 GB). quant
+ * NULL: no weight is quantised that is not so in the files.
  * Borrows device. DLM_ERR_UNSUPPORTED: a family that dlm does not know. */
 enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
-                               struct dlm_device *device, const char *dir,
-                               enum dlm_dtype policy) DLM_CHECK_RESULT;
+                               struct dlm_device *device, const char *dir, enum dlm_dtype policy,
+                               const struct dlm_quant_policy *quant) DLM_CHECK_RESULT;
 
 /* The same as a model of this family, whatever config.json says and though it is on no list. The
  * policy is chosen by the files. For families that are made for tests. */
@@ -143,7 +144,8 @@ enum dlm_status dlm_model_open_as(struct dlm_ctx *ctx, struct dlm_model **out,
  * return. */
 enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **out,
                                       struct dlm_device *device, const json_t *config,
-                                      const char *path, enum dlm_dtype policy) DLM_CHECK_RESULT;
+                                      const char *path, enum dlm_dtype policy,
+                                      const struct dlm_quant_policy *quant) DLM_CHECK_RESULT;
 
 /* Configuration and processor of a checkpoint folder alone, without device or weights: enough to
  * plan images and to encode. dir NULL: the first family's defaults. */
@@ -154,7 +156,8 @@ enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **ou
  * decoder's; 0: all. DLM_ERR_USAGE: no such shape, or it has fewer. */
 enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
                                      struct dlm_device *device, const char *shape, int64_t layers,
-                                     enum dlm_dtype policy) DLM_CHECK_RESULT;
+                                     enum dlm_dtype policy,
+                                     const struct dlm_quant_policy *quant) DLM_CHECK_RESULT;
 void dlm_model_destroy(struct dlm_model **model);
 
 /* Adds the tokens that the family's processor adds, if any. */

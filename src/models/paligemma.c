@@ -64,7 +64,6 @@ static const struct dlm_vit_names tower_names = {
 
 /* What transformers' SigLIP and PaliGemma configurations can ask for beyond the graphs here. */
 static const struct dlm_config_rule only[] = {
-    {"", "quantization_config", "null"},
     {"vision_config", "model_type", "\"siglip_vision_model\""},
     {"vision_config", "attention_dropout", "0"},
     {"vision_config", "num_channels", "3"},

@@ -16,10 +16,11 @@ static inline enum dlm_dtype dlm_precision_weight(enum dlm_dtype policy, enum dl
 }
 
 /* Type to which the other operand of a product with a weight is rounded. Under a 16-bit policy it
- * follows the weight, so that both halves of a product have one type. */
+ * follows the weight, so that both halves of a product have one type; a weight in 4 or 8 bits is
+ * rounded to the policy's itself (what bitsandbytes calls compute dtype). */
 static inline enum dlm_dtype dlm_precision_operand(enum dlm_dtype policy, enum dlm_dtype weight)
 {
-    return policy == DLM_DTYPE_F32 ? DLM_DTYPE_F32 : weight;
+    return policy == DLM_DTYPE_F32 || dlm_dtype_is_quant(weight) ? policy : weight;
 }
 
 #endif

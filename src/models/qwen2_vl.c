@@ -60,7 +60,6 @@ static const struct dlm_norm_config layer_norm = {.kind = DLM_NORM_LAYER, .eps =
 /* What transformers' configurations can ask for beyond the graphs here. The decoder's are looked
  * for in text_config, or beside it, where older files have them. */
 static const struct dlm_config_rule only[] = {
-    {"", "quantization_config", "null"},
     {"vision_config", "in_channels", "3"},
     {"vision_config", "in_chans", "3"},
     {"vision_config.rope_parameters", "rope_type", "\"axial\""},
@@ -68,7 +67,6 @@ static const struct dlm_config_rule only[] = {
 static const struct dlm_config_rule text_only[] = {
     {"", "use_sliding_window", "false"},
     {"", "attention_dropout", "0"},
-    {"", "quantization_config", "null"},
 };
 
 /* Qwen2VLImageProcessor's defaults. */

@@ -9,8 +9,12 @@
 #include "kernels/panel.h"
 #include "models/precision.h"
 
+/* Elements that share a nested scale of nf4_dq. */
+#define NESTED_LEN (DLM_NF4_BLOCK * DLM_NF4_NESTED)
+
 enum dlm_status dlm_weights_create(struct dlm_ctx *ctx, struct dlm_weights **out,
                                    struct dlm_device *device, enum dlm_dtype policy,
+                                   const struct dlm_quant_policy *quant,
                                    struct dlm_checkpoint *ckpt, const struct dlm_name_map *map)
 {
     struct dlm_weights *w = dlm_alloc(ctx, sizeof(*w));
@@ -23,6 +27,8 @@ enum dlm_status dlm_weights_create(struct dlm_ctx *ctx, struct dlm_weights **out
     *w = (struct dlm_weights){
         .ctx = ctx, .device = device, .policy = policy, .checkpoint = ckpt,
         .file_dtype = policy};
+    if (quant)
+        w->quant = *quant;
     size_t num = ckpt ? dlm_checkpoint_num_tensors(ckpt) : 0;
     w->names = dlm_alloc_array(ctx, num + 1, sizeof(*w->names));
     for (size_t i = 0; w->names && i < num; i++) {
@@ -49,8 +55,10 @@ void dlm_weights_destroy(struct dlm_weights **weights)
     for (size_t i = 0; i < w->num; i++) {
         for (int s = 0; s < w->list[i]->num_slabs; s++)
             dlm_buffer_destroy(&w->list[i]->slabs[s].storage.buffer);
-        for (int k = 0; k < w->list[i]->num_parts; k++)
+        for (int k = 0; k < w->list[i]->num_parts; k++) {
             dlm_free(w->list[i]->parts[k].name);
+            dlm_bnb_close(&w->list[i]->parts[k].bnb);
+        }
         dlm_free(w->list[i]->parts);
         dlm_free(w->list[i]->slabs);
         dlm_free(w->list[i]->name);
@@ -105,26 +113,35 @@ static enum dlm_status fail_missing(const struct dlm_weights *w, const char *nam
                     num ? num - 1 : 0, name);
 }
 
+static enum dlm_status fail_shape(const struct dlm_weights *w, const struct dlm_tensor_info *t,
+                                  int64_t rows, int64_t cols)
+{
+    return dlm_fail(w->ctx, DLM_ERR_INVALID,
+                    "cannot read '%s': tensor '%s' does not have the shape that config.json "
+                    "asks for (%lld x %lld)",
+                    t->file, t->name, (long long)rows, (long long)cols);
+}
+
 /* The part's tensor holds what the part takes, as rows x cols. */
-static enum dlm_status check_source(struct dlm_weights *w, const struct dlm_weight_part *part,
+static enum dlm_status check_source(struct dlm_weights *w, struct dlm_weight_part *part,
                                     int64_t rows, int64_t cols)
 {
     const struct dlm_tensor_info *t = part->source;
 
     if (!t)
         return fail_missing(w, part->name);
-    enum dlm_status st = dlm_tensor_check_dtype(w->ctx, t);
+    enum dlm_status st = dlm_bnb_open(w->ctx, w->checkpoint, t, &part->bnb);
+    if (!st && part->bnb)
+        return part->bnb->rows == rows && part->bnb->cols == cols ? DLM_OK
+                                                                  : fail_shape(w, t, rows, cols);
+    if (!st)
+        st = dlm_tensor_check_dtype(w->ctx, t);
     if (st)
         return st;
     if (!dlm_dtype_is_float(t->dtype))
         return dlm_fail(w->ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s': tensor '%s' is %s, not "
                         "f32, f16 or bf16", t->file, t->name, t->st_type);
-    if (!fits(t, rows, cols))
-        return dlm_fail(w->ctx, DLM_ERR_INVALID,
-                        "cannot read '%s': tensor '%s' does not have the shape that config.json "
-                        "asks for (%lld x %lld)",
-                        t->file, t->name, (long long)rows, (long long)cols);
-    return DLM_OK;
+    return fits(t, rows, cols) ? DLM_OK : fail_shape(w, t, rows, cols);
 }
 
 static size_t resident_bytes(const struct dlm_weight *w, int64_t rows)
@@ -137,15 +154,25 @@ static size_t resident_bytes(const struct dlm_weight *w, int64_t rows)
     return (bytes + 3) / 4 * 4; /* kernels read whole words */
 }
 
-/* Rows that a slab may have: what a kernel can reach, in whole panels. */
+/* Rows after which a slab may end: whole panels, and what shares a nested scale of nf4_dq. */
+static int64_t slab_step(const struct dlm_weight *w)
+{
+    int64_t step = 16;
+
+    while (w->dtype == DLM_DTYPE_NF4_DQ && step * w->cols % NESTED_LEN)
+        step *= 2;
+    return step;
+}
+
+/* Rows that a slab may have: what a kernel can reach. */
 static int64_t slab_rows(const struct dlm_weights *w, const struct dlm_weight *weight)
 {
     size_t limit = dlm_device_max_tensor(w->device);
-    size_t per_16 = resident_bytes(weight, 16);
+    const int64_t step = slab_step(weight);
 
     if (resident_bytes(weight, weight->rows) <= limit)
         return weight->rows;
-    return (int64_t)(limit / DLM_MAX(per_16, (size_t)1)) * 16;
+    return (int64_t)(limit / DLM_MAX(resident_bytes(weight, step), (size_t)1)) * step;
 }
 
 static enum dlm_status make_slabs(struct dlm_weights *w, struct dlm_weight *weight)
@@ -239,15 +266,58 @@ static enum dlm_status add_part(const struct dlm_weight_scope *scope, struct dlm
                           : check_source(w, part, piece->rows, cols);
 }
 
-/* The resident type: that of every part, or f32. */
-static enum dlm_dtype choose_dtype(const struct dlm_weights *w, const struct dlm_weight *weight)
+/* Every row, and for nf4_dq every part, is whole blocks. */
+static bool can_be(const struct dlm_weight *weight, enum dlm_dtype dtype)
 {
+    size_t bytes;
+    bool can = dlm_dtype_bytes(dtype, weight->cols, &bytes);
+
+    for (int i = 1; dtype == DLM_DTYPE_NF4_DQ && i < weight->num_parts; i++)
+        can = can && weight->parts[i].begin % NESTED_LEN == 0;
+    return can;
+}
+
+/* What its parts have in the file, or the policy asks for; f32: it is not quantised. */
+static enum dlm_dtype choose_quant(const struct dlm_weight_scope *scope,
+                                   const struct dlm_weight *weight)
+{
+    struct dlm_weights *w = scope->weights;
+    const struct dlm_quant_policy *quant = &w->quant;
+    const bool is_wanted = quant->scope == DLM_QUANT_SCOPE_ALL ||
+                           (!scope->is_table && (quant->scope == DLM_QUANT_SCOPE_LINEARS ||
+                                                 weight->group == DLM_WEIGHT_GROUP_DECODER));
+    enum dlm_dtype dtype = is_wanted ? quant->dtype : DLM_DTYPE_F32;
+
+    for (int i = 0; i < weight->num_parts; i++) {
+        const struct dlm_bnb_weight *bnb = weight->parts[i].bnb;
+        const enum dlm_dtype own = bnb ? bnb->view.dtype : dtype;
+        if (i && own != dtype)
+            return DLM_DTYPE_F32;
+        dtype = own;
+    }
+    if (dtype != DLM_DTYPE_F32 && !can_be(weight, dtype)) {
+        w->first_unfit = w->num_unfit++ ? w->first_unfit : weight->name;
+        return DLM_DTYPE_F32;
+    }
+    return dtype;
+}
+
+/* The resident type: that of every part, or f32. */
+static enum dlm_dtype choose_dtype(const struct dlm_weight_scope *scope,
+                                   const struct dlm_weight *weight)
+{
+    const struct dlm_weights *w = scope->weights;
     enum dlm_dtype dtype = DLM_DTYPE_F32;
 
+    if (weight->kind == DLM_WEIGHT_MATRIX)
+        dtype = choose_quant(scope, weight);
+    if (dtype != DLM_DTYPE_F32)
+        return dtype;
     for (int i = 0; weight->kind == DLM_WEIGHT_MATRIX && i < weight->num_parts; i++) {
-        const struct dlm_tensor_info *t = weight->parts[i].source;
+        const struct dlm_weight_part *part = &weight->parts[i];
+        const enum dlm_dtype file = part->source ? part->source->dtype : w->file_dtype;
         const enum dlm_dtype own =
-            dlm_precision_weight(w->policy, t ? t->dtype : w->file_dtype);
+            part->bnb ? w->policy : dlm_precision_weight(w->policy, file);
         if (i && own != dtype)
             return DLM_DTYPE_F32;
         dtype = own;
@@ -283,7 +353,7 @@ static enum dlm_status add_weight(const struct dlm_weight_scope *scope, enum dlm
     if (st)
         return st;
     const bool has_panels = dlm_device_get_caps(weights->device)->bits & DLM_CAP_PANELS;
-    weight->dtype = choose_dtype(weights, weight);
+    weight->dtype = choose_dtype(scope, weight);
     weight->layout =
         kind == DLM_WEIGHT_MATRIX && has_panels ? DLM_LAYOUT_PANEL : DLM_LAYOUT_STRIDED;
     *out = weight;

@@ -4,6 +4,8 @@
 #define DLM_MODELS_WEIGHTS_H
 
 #include "ir/graph.h"
+#include "models/quant_policy.h"
+#include "weights/bnb.h"
 #include "weights/checkpoint.h"
 #include "weights/names.h"
 
@@ -36,6 +38,7 @@ struct dlm_weight_slab {
 struct dlm_weight_part {
     char *name; /* canonical, as the family declares it */
     const struct dlm_tensor_info *source; /* NULL: random numbers (bench) */
+    struct dlm_bnb_weight *bnb; /* of a source in 4 bits, else NULL */
     int64_t begin, len;
 };
 
@@ -56,6 +59,9 @@ struct dlm_weights {
     struct dlm_ctx *ctx;
     struct dlm_device *device;
     enum dlm_dtype policy;
+    struct dlm_quant_policy quant;
+    size_t num_unfit; /* matrices that quant means but whose rows are not whole blocks */
+    const char *first_unfit; /* of these */
     struct dlm_checkpoint *checkpoint; /* NULL: random weights */
     enum dlm_dtype file_dtype; /* without one: as if its matrices had this type */
     char **names; /* canonical names of the checkpoint's tensors, by their index */
@@ -64,9 +70,11 @@ struct dlm_weights {
 };
 
 /* ckpt NULL: weights are random numbers of the right shapes, for bench. map makes the checkpoint's
- * names canonical. Borrows device; takes ckpt (also on failure). */
+ * names canonical. quant NULL: no weight is quantised. Borrows device; takes ckpt (also on
+ * failure). */
 enum dlm_status dlm_weights_create(struct dlm_ctx *ctx, struct dlm_weights **out,
                                    struct dlm_device *device, enum dlm_dtype policy,
+                                   const struct dlm_quant_policy *quant,
                                    struct dlm_checkpoint *ckpt,
                                    const struct dlm_name_map *map) DLM_CHECK_RESULT;
 void dlm_weights_destroy(struct dlm_weights **weights);
@@ -76,6 +84,7 @@ struct dlm_weight_scope {
     struct dlm_weights *weights; /* borrowed */
     enum dlm_weight_group group;
     char path[192]; /* families' own module paths, far shorter */
+    bool is_table; /* its matrices are embeddings or heads: not in the usual quant scope */
 };
 
 /* The scope of a module below another, "layers.%d". */
@@ -127,7 +136,7 @@ enum dlm_status dlm_weights_load(struct dlm_weights *weights, uint32_t groups) D
 void dlm_weights_unload(struct dlm_weights *weights, uint32_t groups);
 
 /* Rows [row, row + n) in the resident type, row-major, as the checkpoint has them, whatever is on
- * the device. out: n * cols elements. */
+ * the device. out: n * cols elements. Of a weight in 4 or 8 bits the rows are those of a slab. */
 enum dlm_status dlm_weight_read(struct dlm_ctx *ctx, const struct dlm_weight *weight, int64_t row,
                                 int64_t n, void *out) DLM_CHECK_RESULT;
 

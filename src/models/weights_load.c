@@ -5,11 +5,9 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "kernels/panel.h"
-#include "models/weights.h"
+#include "models/weights_impl.h"
 
-/* Rows that are converted and packed at a time: a multiple of the panel's 16. */
-#define BLOCK_ROWS 16
-#define STAGE_BYTES (16u << 20)
+#define BLOCK_ROWS DLM_WEIGHT_BLOCK_ROWS
 
 struct load {
     struct dlm_weights *weights;
@@ -50,8 +48,7 @@ static void fill_random(float *out, size_t len, uint32_t seed)
     }
 }
 
-/* The part that element `at` belongs to. */
-static const struct dlm_weight_part *find_part(const struct dlm_weight *w, int64_t at)
+const struct dlm_weight_part *dlm_weight_find_part(const struct dlm_weight *w, int64_t at)
 {
     const struct dlm_weight_part *part = w->parts;
 
@@ -69,10 +66,22 @@ static const uint8_t *find_source(const struct dlm_weight_part *part, int64_t at
 /* True when rows [row, row + n) lie in one tensor of the file, in the resident type. */
 static bool is_as_filed(const struct dlm_weight *w, int64_t row, int64_t n)
 {
-    const struct dlm_weight_part *part = find_part(w, row * w->cols);
+    const struct dlm_weight_part *part = dlm_weight_find_part(w, row * w->cols);
 
     return part->source && part->source->dtype == w->dtype &&
            (row + n) * w->cols <= part->begin + part->len;
+}
+
+bool dlm_weight_part_to_f32(const struct dlm_weight *w, const struct dlm_weight_part *part,
+                            int64_t at, int64_t len, float *out)
+{
+    if (!part->source) /* any 32 bits will do */
+        fill_random(out, (size_t)len, (uint32_t)(at / w->cols * 7919 + w->rows));
+    else if (part->bnb)
+        dlm_quant_view_to_f32(&part->bnb->view, at - part->begin, len, out);
+    else
+        return dlm_dtype_to_f32(part->source->dtype, find_source(part, at), out, (size_t)len);
+    return true;
 }
 
 /* Elements [at, at + len) of one part in the resident type, into out. scratch: len elements. False
@@ -80,17 +89,12 @@ static bool is_as_filed(const struct dlm_weight *w, int64_t row, int64_t n)
 static bool make_elems(const struct dlm_weight *w, const struct dlm_weight_part *part, int64_t at,
                        int64_t len, void *out, float *scratch)
 {
-    const struct dlm_tensor_info *t = part->source;
-
-    if (t && t->dtype == w->dtype) {
+    if (part->source && part->source->dtype == w->dtype) {
         memcpy(out, find_source(part, at), dlm_dtype_size(w->dtype, len));
         return true;
     }
-    if (!t) /* any 32 bits will do */
-        fill_random(scratch, (size_t)len, (uint32_t)(at / w->cols * 7919 + w->rows));
-    else if (!dlm_dtype_to_f32(t->dtype, find_source(part, at), scratch, (size_t)len))
-        return false;
-    return dlm_dtype_from_f32(w->dtype, scratch, out, (size_t)len);
+    return dlm_weight_part_to_f32(w, part, at, len, scratch) &&
+           dlm_dtype_from_f32(w->dtype, scratch, out, (size_t)len);
 }
 
 /* Rows [row, row + n) of the weight in the resident type, row-major, into out. scratch: n rows. */
@@ -100,7 +104,7 @@ static bool make_rows(const struct dlm_weight *w, int64_t row, int64_t n, void *
     bool ok = true;
 
     for (int64_t at = begin, next; ok && at < end; at = next) {
-        const struct dlm_weight_part *part = find_part(w, at);
+        const struct dlm_weight_part *part = dlm_weight_find_part(w, at);
         next = DLM_MIN(part->begin + part->len, end);
         ok = make_elems(w, part, at, next - at,
                         (uint8_t *)out + dlm_dtype_size(w->dtype, at - begin), scratch);
@@ -111,6 +115,8 @@ static bool make_rows(const struct dlm_weight *w, int64_t row, int64_t n, void *
 enum dlm_status dlm_weight_read(struct dlm_ctx *ctx, const struct dlm_weight *weight, int64_t row,
                                 int64_t n, void *out)
 {
+    if (dlm_dtype_is_quant(weight->dtype))
+        return dlm_weight_read_quant(ctx, weight, row, n, out);
     float *wide = dlm_alloc_array(ctx, BLOCK_ROWS * (size_t)weight->cols, sizeof(*wide));
 
     for (int64_t i = 0; wide && i < n; i += BLOCK_ROWS) {
@@ -145,7 +151,7 @@ static void load_block(void *user, int64_t item, int worker)
     const int64_t row = l->slab->row0 + begin;
 
     if (is_as_filed(w, row, end - begin)) {
-        put_rows(l, find_source(find_part(w, row * w->cols), row * w->cols), begin, end);
+        put_rows(l, find_source(dlm_weight_find_part(w, row * w->cols), row * w->cols), begin, end);
         return;
     }
     uint8_t *wide = l->scratch + (size_t)worker * scratch_bytes(w);
@@ -168,7 +174,8 @@ static enum dlm_status run_blocks(struct load *l, int64_t rows)
 static enum dlm_status load_staged(struct load *l)
 {
     const size_t bytes = row_bytes(l->weight);
-    const int64_t step = DLM_MAX((int64_t)(STAGE_BYTES / bytes) / BLOCK_ROWS, 1) * BLOCK_ROWS;
+    const int64_t step =
+        DLM_MAX((int64_t)(DLM_WEIGHT_STAGE_BYTES / bytes) / BLOCK_ROWS, 1) * BLOCK_ROWS;
     enum dlm_status st = DLM_OK;
 
     l->staging = dlm_alloc_array(l->weights->ctx, (size_t)DLM_MIN(step, l->slab->rows), bytes);
@@ -215,13 +222,14 @@ static enum dlm_status load_slab(struct dlm_weights *weights, const struct dlm_w
     struct load l = {.weights = weights, .weight = w, .slab = slab};
     const size_t bytes = w->layout == DLM_LAYOUT_PANEL
                              ? dlm_panel_bytes(w->dtype, slab->rows, w->cols)
-                             : ((size_t)slab->rows * row_bytes(w) + 3) / 4 * 4;
+                             : (dlm_dtype_size(w->dtype, slab->rows * w->cols) + 3) / 4 * 4;
 
     if (slab->storage.buffer)
         return DLM_OK;
     enum dlm_status st = dlm_buffer_create(weights->device, &slab->storage.buffer, bytes);
     if (!st)
-        st = fill_slab(&l);
+        st = dlm_dtype_is_quant(w->dtype) ? dlm_weight_fill_quant(weights->ctx, w, slab)
+                                          : fill_slab(&l);
     dlm_free(l.scratch);
     if (st)
         dlm_buffer_destroy(&slab->storage.buffer);

@@ -271,11 +271,38 @@ static void check_refused(struct dlm_ctx *ctx, const char *text, const char *mes
     dlm_doc_destroy(&doc);
 }
 
+static void test_qlora(struct dlm_ctx *ctx)
+{
+    check_case("a base in four bits");
+    struct dlm_doc *doc = test_parse(ctx, FRONT("training: {adapter: qlora}\n"));
+    if (CHECK(doc)) {
+        CHECK(dlm_doc_check_trainable(ctx, doc) == DLM_OK);
+        CHECK_INT(doc->training.quant, DLM_DOC_BASE_QUANT_NF4);
+        CHECK(doc->training.double_quant);
+        CHECK_INT(doc->training.quant_scope, DLM_DOC_QUANT_SCOPE_DECODER);
+    }
+    dlm_doc_destroy(&doc);
+    doc = test_parse(ctx, FRONT("training: {adapter: qlora, quant: q8_0, double_quant: no, "
+                                "quant_scope: all}\n"));
+    if (CHECK(doc)) {
+        CHECK_INT(doc->training.quant, DLM_DOC_BASE_QUANT_Q8_0);
+        CHECK(!doc->training.double_quant);
+        CHECK_INT(doc->training.quant_scope, DLM_DOC_QUANT_SCOPE_ALL);
+    }
+    dlm_doc_destroy(&doc);
+    test_fails(ctx, FRONT("training: {quant: fp4}\n"),
+               "<text>:4:12: training.quant: Input should be 'nf4' or 'q8_0'");
+    doc = test_parse(ctx, FRONT("training: {quant: nf4}\n"));
+    CHECK(doc && dlm_doc_check_trainable(ctx, doc) == DLM_ERR_INVALID);
+    CHECK_STR(dlm_ctx_last_error(ctx),
+              "cannot train '<text>': training.quant is said of a base that is not quantised "
+              "without training.adapter: qlora");
+    dlm_doc_destroy(&doc);
+}
+
 static void test_trainable(struct dlm_ctx *ctx)
 {
     check_case("what cannot be trained");
-    check_refused(ctx, FRONT("training: {adapter: qlora}\n"),
-                  "cannot train '<text>': training.adapter: qlora is not supported yet");
     check_refused(ctx, FRONT("training: {adapter: dora}\n"),
                   "cannot train '<text>': training.adapter: dora is not supported yet");
     check_refused(ctx, FRONT("training: {optimizer: galore_adamw}\n"),
@@ -406,6 +433,7 @@ int main(void)
     test_front(ctx);
     test_ranges(ctx);
     test_yaml(ctx);
+    test_qlora(ctx);
     test_trainable(ctx);
     test_unused(ctx);
     test_migration(ctx);

@@ -44,11 +44,17 @@ static void test_values(struct dlm_ctx *ctx)
 {
     check_case("defaults are left out");
     check_front(ctx, "training: {lora_r: 8, lora_dropout: 0.05, cpt: {}, precision: null, "
-                     "caption_prompt: null, loss_on: assistant, image_size: null}\n", "");
+                     "caption_prompt: null, loss_on: assistant, image_size: null, quant: nf4, "
+                     "double_quant: true, quant_scope: decoder}\n", "");
     check_case("numbers that have names");
     check_front(ctx, "training: {image_size: pinned}\n", "training:\n  image_size: pinned\n");
     check_front(ctx, "training: {image_size: native}\n", "training:\n  image_size: native\n");
     check_front(ctx, "training: {image_size: 448}\n", "training:\n  image_size: 448\n");
+    check_case("a base in four bits");
+    check_front(ctx, "training: {quant_scope: linears, double_quant: false, adapter: qlora}\n",
+                "training:\n  adapter: qlora\n  double_quant: false\n  quant_scope: linears\n");
+    check_front(ctx, "training: {adapter: qlora, quant: q8_0}\n",
+                "training:\n  adapter: qlora\n  quant: q8_0\n");
     check_case("key order, numbers, lists");
     check_front(ctx,
                 "export: {default_top_p: 1}\ntraining: {seed: 0x10, warmup_ratio: 0, "

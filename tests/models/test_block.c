@@ -64,7 +64,8 @@ static bool open_rig(struct rig *r, size_t max_alloc_bytes)
     snprintf(dir, sizeof(dir), "%s/golden/models/blocks", check_data_dir());
     if (!CHECK(r->ctx) || !CHECK(!dlm_device_open(r->ctx, &r->device, &device)) ||
         !CHECK(!dlm_checkpoint_open(r->ctx, &goldens, dir)) ||
-        !CHECK(!dlm_weights_create(r->ctx, &r->weights, r->device, DLM_DTYPE_F32, goldens, NULL)))
+        !CHECK(!dlm_weights_create(r->ctx, &r->weights, r->device, DLM_DTYPE_F32, NULL, goldens,
+                                   NULL)))
         return false;
     r->slots = (struct dlm_slots){.ctx = r->ctx, .device = r->device};
     return true;

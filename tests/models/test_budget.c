@@ -73,8 +73,8 @@ static void compare(const char *file_dtype, enum dlm_dtype policy)
     check_case(policy < DLM_DTYPE_COUNT ? dlm_dtype_name(policy) : "the files' precision");
     if (CHECK(!dlm_json_load(ctx, case_path("base/config.json"), 1 << 20, &config)) &&
         CHECK(!json_object_set_new(config, "dtype", json_string(file_dtype))) &&
-        CHECK(!dlm_model_open(ctx, &whole, device, case_path("base"), policy)) &&
-        CHECK(!dlm_model_open_config(ctx, &alone, device, config, "config.json", policy)) &&
+        CHECK(!dlm_model_open(ctx, &whole, device, case_path("base"), policy, NULL)) &&
+        CHECK(!dlm_model_open_config(ctx, &alone, device, config, "config.json", policy, NULL)) &&
         measure_model(whole, &a) && measure_model(alone, &b)) {
         CHECK_INT(alone->policy, whole->policy);
         CHECK_INT(b.weights, a.weights);
@@ -99,7 +99,8 @@ static void test_large(const char *dtype, enum dlm_dtype want)
 
     case_name = "3B";
     check_case(dtype);
-    if (CHECK(!dlm_model_open_config(ctx, &m, device, config, "config.json", DLM_DTYPE_COUNT)) &&
+    if (CHECK(!dlm_model_open_config(ctx, &m, device, config, "config.json", DLM_DTYPE_COUNT,
+                                     NULL)) &&
         measure_model(m, &b)) {
         CHECK_INT(m->policy, want);
         /* paligemma-3b-pt-224 has 2,923,335,408 parameters, most of them in 16-bit matrices */
@@ -121,7 +122,7 @@ static void test_lora(void)
 
     case_name = case_names[0];
     check_case("an adapter on the device");
-    if (!CHECK(!dlm_model_open(ctx, &m, device, case_path("base"), DLM_DTYPE_F32)))
+    if (!CHECK(!dlm_model_open(ctx, &m, device, case_path("base"), DLM_DTYPE_F32, NULL)))
         return;
     for (int use = DLM_LORA_VALUES; use <= DLM_LORA_MOMENTS; use++) {
         static const uint64_t adapter[] = {1, 2, 2}, optimizer[] = {0, 0, 2}; /* vectors */
@@ -158,14 +159,14 @@ static void test_null(void)
         return;
     CHECK(!getrusage(RUSAGE_SELF, &before));
     bool ok = CHECK(!dlm_model_open_shape(ctx, &m, null, "paligemma-3b-224", 0,
-                                          DLM_DTYPE_BF16)) &&
+                                          DLM_DTYPE_BF16, NULL)) &&
               measure_model(m, &of_null);
     CHECK(!getrusage(RUSAGE_SELF, &after));
     CHECK(after.ru_maxrss - before.ru_maxrss < 64 << 10); /* KiB */
     CHECK_INT(dlm_device_peak_bytes(null), 0);
     dlm_model_destroy(&m);
     if (ok && CHECK(!dlm_model_open_shape(ctx, &m, cpu, "paligemma-3b-224", 0,
-                                          DLM_DTYPE_BF16)) &&
+                                          DLM_DTYPE_BF16, NULL)) &&
         measure_model(m, &of_cpu))
         CHECK(!memcmp(&of_cpu, &of_null, sizeof(of_cpu)));
     dlm_model_destroy(&m);

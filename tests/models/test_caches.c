@@ -71,7 +71,7 @@ static bool open_rig(struct rig *r, const struct change *c)
 
     *r = (struct rig){0};
     return CHECK(!dlm_device_open(ctx, &r->device, &device)) &&
-           CHECK(!dlm_model_open(ctx, &r->model, r->device, dir, DLM_DTYPE_F32)) &&
+           CHECK(!dlm_model_open(ctx, &r->model, r->device, dir, DLM_DTYPE_F32, NULL)) &&
            choose(r, c) && CHECK(!dlm_tokenizer_load_folder(ctx, &r->tok, dir)) &&
            CHECK(!dlm_model_add_tokens(r->model, r->tok)) &&
            CHECK(!dlm_store_open(ctx, &r->store, tmp_path("home"), "01HZ4X7TGZM3J1A2B3C4D5E6F7")) &&

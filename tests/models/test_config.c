@@ -47,7 +47,7 @@ static enum dlm_status open_base(void)
 
     num_warnings = 0;
     warning[0] = '\0';
-    enum dlm_status st = dlm_model_open(ctx, &m, device, tmp_path("base"), DLM_DTYPE_COUNT);
+    enum dlm_status st = dlm_model_open(ctx, &m, device, tmp_path("base"), DLM_DTYPE_COUNT, NULL);
     dlm_model_destroy(&m);
     return st;
 }
@@ -208,7 +208,7 @@ static void test_published(void)
         json_t *config = json_loads(list[i].config, 0, NULL);
         check_case(list[i].what);
         if (CHECK(config) && CHECK(!dlm_model_open_config(ctx, &m, nothing, config, list[i].what,
-                                                          DLM_DTYPE_COUNT))) {
+                                                          DLM_DTYPE_COUNT, NULL))) {
             const struct dlm_decoder_config *c = &m->decoder.config;
             CHECK_INT(m->policy, DLM_DTYPE_BF16);
             CHECK_INT(c->layers, list[i].layers);
@@ -465,7 +465,7 @@ static void test_head(void)
         head.data = list[i].is_other ? other : embed->data;
         write_with(&head, list[i].has_head);
         num_warnings = 0;
-        CHECK_INT(dlm_model_open(ctx, &m, device, tmp_path("base"), DLM_DTYPE_COUNT),
+        CHECK_INT(dlm_model_open(ctx, &m, device, tmp_path("base"), DLM_DTYPE_COUNT, NULL),
                   list[i].status);
         CHECK_INT(num_warnings, 0);
         CHECK(!m || (m->decoder.head != m->decoder.embed) == list[i].is_own);

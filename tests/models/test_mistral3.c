@@ -103,7 +103,7 @@ static enum dlm_status open_base(const struct change *c, bool *has_own_head)
     put_changed(ctx, c);
     enum dlm_status st = dlm_device_open(ctx, &device, &null);
     if (!st)
-        st = dlm_model_open(ctx, &m, device, tmp_path("base"), DLM_DTYPE_COUNT);
+        st = dlm_model_open(ctx, &m, device, tmp_path("base"), DLM_DTYPE_COUNT, NULL);
     if (!st)
         *has_own_head = m->decoder.head != m->decoder.embed;
     dlm_model_destroy(&m);
@@ -200,7 +200,8 @@ static void test_released(void)
 
     check_case("the released model");
     if (CHECK(config) && CHECK(!dlm_device_open(ctx, &device, &null)) &&
-        CHECK(!dlm_model_open_config(ctx, &m, device, config, "config.json", DLM_DTYPE_COUNT)))
+        CHECK(!dlm_model_open_config(ctx, &m, device, config, "config.json", DLM_DTYPE_COUNT,
+                                     NULL)))
         check_released(m);
     dlm_model_destroy(&m);
     dlm_device_destroy(&device);

@@ -162,7 +162,7 @@ static void test_shapes(void)
     for (size_t i = 0; device && i < DLM_ARRAY_LEN(list); i++) {
         struct dlm_model *m = NULL;
         int64_t numbers = 0;
-        if (CHECK(!dlm_model_open_shape(ctx, &m, device, list[i].name, 0, DLM_DTYPE_BF16)))
+        if (CHECK(!dlm_model_open_shape(ctx, &m, device, list[i].name, 0, DLM_DTYPE_BF16, NULL)))
             for (size_t k = 0; k < m->weights->num; k++)
                 numbers += m->weights->list[k]->rows * m->weights->list[k]->cols;
         CHECK_INT(numbers, list[i].numbers);

@@ -23,7 +23,7 @@ static bool side_open(struct side *s, uint32_t hide_caps, enum dlm_dtype policy)
     *s = (struct side){.countdown = {.left = 1 << 30}};
     s->ctx = dlm_ctx_create(&params);
     return CHECK(s->ctx) && CHECK(!dlm_device_open(s->ctx, &s->device, &cpu)) &&
-           CHECK(!dlm_model_open(s->ctx, &s->model, s->device, case_path("base"), policy));
+           CHECK(!dlm_model_open(s->ctx, &s->model, s->device, case_path("base"), policy, NULL));
 }
 
 static void side_close(struct side *s)
@@ -167,7 +167,7 @@ static void test_null_device(void)
 
     check_case("a device that only plans is loaded with nothing");
     if (CHECK(!dlm_device_open(ctx, &device, &params)) &&
-        CHECK(!dlm_model_open(ctx, &model, device, case_path("base"), DLM_DTYPE_BF16))) {
+        CHECK(!dlm_model_open(ctx, &model, device, case_path("base"), DLM_DTYPE_BF16, NULL))) {
         CHECK(!dlm_weights_load(model->weights, DLM_WEIGHT_GROUPS_ALL));
         CHECK_INT(dlm_device_used_bytes(device),
                   dlm_weights_bytes(model->weights, DLM_WEIGHT_GROUPS_ALL));

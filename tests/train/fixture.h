@@ -126,7 +126,7 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
     bool ok = CHECK(f->ctx && f->expected) &&
               CHECK(!dlm_device_open(f->ctx, &f->device, &device)) &&
               CHECK(!dlm_model_open(f->ctx, &f->model, f->device, fixture_path(f, "base"),
-                                    params->policy));
+                                    params->policy, NULL));
     if (ok && params->adapter)
         ok = CHECK(!dlm_adapter_open(f->ctx, &adapter, fixture_path(f, params->adapter),
                                      &f->model->family->names)) &&

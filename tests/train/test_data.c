@@ -44,7 +44,7 @@ static bool bench_open(struct bench *b)
     snprintf(dir, sizeof(dir), "%s/golden/models/f32_old/base", check_data_dir());
     snprintf(tokenizer, sizeof(tokenizer), "%s/tokenizer.json", dir);
     return CHECK(b->ctx) && CHECK(!dlm_device_open(b->ctx, &b->device, &device)) &&
-           CHECK(!dlm_model_open(b->ctx, &b->model, b->device, dir, DLM_DTYPE_F32)) &&
+           CHECK(!dlm_model_open(b->ctx, &b->model, b->device, dir, DLM_DTYPE_F32, NULL)) &&
            CHECK(!dlm_tokenizer_load(b->ctx, &b->tok, tokenizer)) &&
            CHECK(!dlm_model_add_tokens(b->model, b->tok));
 }

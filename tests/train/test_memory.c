@@ -44,7 +44,7 @@ static enum dlm_status open_all(struct round *r, enum dlm_lora_use use)
     enum dlm_status st = dlm_device_open(r->ctx, &r->device, &device);
     if (!st)
         st = dlm_model_open(r->ctx, &r->model, r->device, fixture_path(&names, "base"),
-                            DLM_DTYPE_BF16);
+                            DLM_DTYPE_BF16, NULL);
     if (!st)
         st = dlm_adapter_open(r->ctx, &r->adapter, fixture_path(&names, "adapter"),
                               &r->model->family->names);

@@ -131,7 +131,7 @@ static void run_refused(enum dlm_backend_kind backend)
         if (CHECK(!dlm_device_open(ctx, &device, &params))) {
             const struct dlm_pass_params pass_params = {.batch = 4, .tokens = 64, .labels = 8};
             enum dlm_status st =
-                dlm_model_open(ctx, &model, device, fixture_path(&f, "base"), DLM_DTYPE_F32);
+                dlm_model_open(ctx, &model, device, fixture_path(&f, "base"), DLM_DTYPE_F32, NULL);
             CHECK((st == DLM_OK) == !rows[i].says);
             if (!st)
                 st = dlm_pass_create(ctx, &pass, model, NULL, &pass_params);

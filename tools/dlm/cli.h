@@ -77,11 +77,17 @@ void dlm_print_json_string(FILE *file, const char *text);
 /* Rows for where a command computes: args is its struct, with a struct dlm_compute at member. */
 extern const char *const dlm_backend_choices[];
 extern const char *const dlm_precision_choices[];
+extern const char *const dlm_quant_choices[];
+extern const char *const dlm_quant_scope_choices[];
 extern const char *const dlm_image_size_choices[]; /* -1 - i: DLM_IMAGE_SIZE_* */
 #define DLM_COMPUTE_OPTIONS(args, member)                                                          \
     DLM_DEVICE_OPTIONS(args, member),                                                              \
     {"precision", .type = DLM_OPTION_CHOICE, .choices = dlm_precision_choices,                     \
      .offset = offsetof(args, member.precision), .help = "storage type of weights and operands"},  \
+    {"quant", .type = DLM_OPTION_CHOICE, .choices = dlm_quant_choices,                             \
+     .offset = offsetof(args, member.quant), .help = "hold linear layers in 4 or 8 bits"},         \
+    {"quant-scope", .type = DLM_OPTION_CHOICE, .choices = dlm_quant_scope_choices,                 \
+     .offset = offsetof(args, member.quant_scope), .help = "which of them"},                       \
     {"max-memory", .type = DLM_OPTION_NUMBER, .value = "MIB", .max = 1 << 30,                     \
      .is_above_min = true, .offset = offsetof(args, member.max_memory_mib),                        \
      .help = "plan as if no more device memory were free", .otherwise = "what is free"}

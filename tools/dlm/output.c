@@ -8,6 +8,8 @@
 /* In the order of the enums. */
 const char *const dlm_backend_choices[] = {"auto", "cpu", "opencl", "vulkan", NULL};
 const char *const dlm_precision_choices[] = {"auto", "fp32", "bf16", "fp16", NULL};
+const char *const dlm_quant_choices[] = {"auto", "none", "q8_0", "nf4", "nf4_dq", NULL};
+const char *const dlm_quant_scope_choices[] = {"auto", "decoder", "linears", "all", NULL};
 const char *const dlm_image_size_choices[] = {"pinned", "native", NULL};
 
 void dlm_print_number(FILE *file, double x)
