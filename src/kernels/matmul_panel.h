@@ -85,7 +85,7 @@ static inline uint64_t dlm_matmul_share_cost_(uint32_t rows, uint32_t tiles, uin
 static inline void dlm_matmul_share(struct dlm_matmul_panel_params *p, bool is_bwd, uint32_t units)
 {
     const uint32_t tiles = dlm_matmul_div_up_(is_bwd ? p->k : p->n, DLM_MATMUL_TILE_COLS);
-    const uint32_t least = dlm_matmul_div_up_(p->m, DLM_MATMUL_CHUNK_ROWS);
+    const uint32_t least = DLM_MAX(dlm_matmul_div_up_(p->m, DLM_MATMUL_CHUNK_ROWS), 1u);
     const uint32_t most = DLM_MAX(p->m / DLM_MATMUL_FEW_ROWS, least);
 
     units = DLM_MAX(units, 1u);
