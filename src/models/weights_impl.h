@@ -12,6 +12,9 @@
 /* The part that element `at` belongs to. */
 const struct dlm_weight_part *dlm_weight_find_part(const struct dlm_weight *w, int64_t at);
 
+/* Where the file has element `at`, which belongs to the part. */
+const uint8_t *dlm_weight_part_source(const struct dlm_weight_part *part, int64_t at);
+
 /* Elements [at, at + len) of one part as f32: from the file, or random ones. False when the file's
  * type is none that has numbers. */
 bool dlm_weight_part_to_f32(const struct dlm_weight *w, const struct dlm_weight_part *part,

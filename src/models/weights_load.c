@@ -38,31 +38,6 @@ static size_t scratch_bytes(const struct dlm_weight *w)
     return (wide_bytes(w) + BLOCK_ROWS * row_bytes(w) + 63) / 64 * 64;
 }
 
-/* Numbers of no meaning and a weight's size: uniform in +-0.025, a cheap hash of the place. */
-static void fill_random(float *out, size_t len, uint32_t seed)
-{
-    for (size_t i = 0; i < len; i++) {
-        uint32_t h = ((uint32_t)i + seed) * 0x9e3779b9u;
-        h = (h ^ h >> 15) * 0x85ebca6bu;
-        out[i] = (float)(int32_t)(h ^ h >> 13) * 0x1p-31f * 0.025f;
-    }
-}
-
-const struct dlm_weight_part *dlm_weight_find_part(const struct dlm_weight *w, int64_t at)
-{
-    const struct dlm_weight_part *part = w->parts;
-
-    while (at >= part->begin + part->len)
-        part++;
-    return part;
-}
-
-/* Where the file has element `at` of the part. */
-static const uint8_t *find_source(const struct dlm_weight_part *part, int64_t at)
-{
-    return part->source->data + dlm_dtype_size(part->source->dtype, at - part->begin);
-}
-
 /* True when rows [row, row + n) lie in one tensor of the file, in the resident type. */
 static bool is_as_filed(const struct dlm_weight *w, int64_t row, int64_t n)
 {
@@ -72,25 +47,13 @@ static bool is_as_filed(const struct dlm_weight *w, int64_t row, int64_t n)
            (row + n) * w->cols <= part->begin + part->len;
 }
 
-bool dlm_weight_part_to_f32(const struct dlm_weight *w, const struct dlm_weight_part *part,
-                            int64_t at, int64_t len, float *out)
-{
-    if (!part->source) /* any 32 bits will do */
-        fill_random(out, (size_t)len, (uint32_t)(at / w->cols * 7919 + w->rows));
-    else if (part->bnb)
-        dlm_quant_view_to_f32(&part->bnb->view, at - part->begin, len, out);
-    else
-        return dlm_dtype_to_f32(part->source->dtype, find_source(part, at), out, (size_t)len);
-    return true;
-}
-
 /* Elements [at, at + len) of one part in the resident type, into out. scratch: len elements. False
  * when the file's type or the resident one is not f32, f16 or bf16. */
 static bool make_elems(const struct dlm_weight *w, const struct dlm_weight_part *part, int64_t at,
                        int64_t len, void *out, float *scratch)
 {
     if (part->source && part->source->dtype == w->dtype) {
-        memcpy(out, find_source(part, at), dlm_dtype_size(w->dtype, len));
+        memcpy(out, dlm_weight_part_source(part, at), dlm_dtype_size(w->dtype, len));
         return true;
     }
     return dlm_weight_part_to_f32(w, part, at, len, scratch) &&
@@ -151,7 +114,8 @@ static void load_block(void *user, int64_t item, int worker)
     const int64_t row = l->slab->row0 + begin;
 
     if (is_as_filed(w, row, end - begin)) {
-        put_rows(l, find_source(dlm_weight_find_part(w, row * w->cols), row * w->cols), begin, end);
+        const int64_t at = row * w->cols;
+        put_rows(l, dlm_weight_part_source(dlm_weight_find_part(w, at), at), begin, end);
         return;
     }
     uint8_t *wide = l->scratch + (size_t)worker * scratch_bytes(w);
