@@ -58,7 +58,7 @@ static enum dlm_status add(void *user, const struct dlm_node *node, const char *
             return st;
         struct dlm_bench_op *op = &e->rows[e->row].op;
         op->nodes += e->times;
-        op->bytes += e->times * cost.bytes;
+        op->bytes += e->times * (cost.read + cost.written);
         op->flops += e->times * cost.flops;
         op->limit_seconds += e->times * dlm_limits_seconds(e->limits, &cost);
     }

@@ -213,9 +213,11 @@ double dlm_limits_product(const struct dlm_limits *limits, enum dlm_dtype operan
 
 double dlm_limits_seconds(const struct dlm_limits *limits, const struct dlm_cost *cost)
 {
-    const double rate = DLM_MAX(limits->read, limits->copy);
     const double peak = dlm_limits_product(limits, cost->operands);
-    const double memory = rate > 0 ? cost->bytes / rate : 0;
+    /* of a byte; what a copy takes beside its reading, if that is anything */
+    const double read = limits->read > 0 ? 1 / limits->read : 0;
+    const double written = limits->copy > 0 ? DLM_MAX(2 / limits->copy - read, 0) : 0;
+    const double memory = cost->read * read + cost->written * written;
     const double products = peak > 0 ? cost->flops / peak : 0;
 
     return DLM_MAX(memory, products);

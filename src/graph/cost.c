@@ -16,22 +16,20 @@ static double tensor_bytes(const struct dlm_tensor *t)
     return (double)dlm_dtype_size(d->dtype, dlm_desc_len(d)) / (double)repeats;
 }
 
-static double all_bytes(const struct dlm_node *node)
+static void add_bytes(const struct dlm_node *node, struct dlm_cost *cost)
 {
-    double bytes = 0;
-
     for (int i = 0; i < node->num_inputs; i++)
         if (node->inputs[i])
-            bytes += tensor_bytes(node->inputs[i]);
+            cost->read += tensor_bytes(node->inputs[i]);
     for (int i = 0; i < node->num_outputs; i++)
-        bytes += tensor_bytes(node->outputs[i]);
-    return bytes;
+        cost->written += tensor_bytes(node->outputs[i]);
 }
 
 struct dlm_cost dlm_node_cost(const struct dlm_node *node)
 {
-    struct dlm_cost cost = {.bytes = all_bytes(node)};
+    struct dlm_cost cost = {0};
 
+    add_bytes(node, &cost);
     if (node->op == &dlm_op_matmul) {
         const struct dlm_desc *a = &node->inputs[0]->desc, *b = &node->inputs[1]->desc;
         cost.flops = 2.0 * (double)dlm_desc_len(&node->outputs[0]->desc) * (double)dlm_desc_cols(a);
@@ -44,9 +42,9 @@ struct dlm_cost dlm_node_cost(const struct dlm_node *node)
                      (double)node->inputs[1]->desc.shape[1];
         cost.operands = node->inputs[1]->desc.dtype;
     } else if (node->op == &dlm_op_embedding || node->op == &dlm_op_gather_rows) {
-        cost.bytes = 2.0 * tensor_bytes(node->outputs[0]); /* of the table some rows */
+        cost.read = cost.written; /* of the table some rows */
     } else if (node->op == &dlm_op_store_rows) {
-        cost.bytes = 2.0 * tensor_bytes(node->inputs[1]); /* of what it is put in, too */
+        cost.read = cost.written = tensor_bytes(node->inputs[1]); /* of what it is put in, too */
     }
     return cost;
 }

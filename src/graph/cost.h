@@ -5,7 +5,7 @@
 #include "ir/graph.h"
 
 struct dlm_cost {
-    double bytes; /* of each input and output once, whatever caches do */
+    double read, written; /* bytes: each input and output once, whatever caches do */
     double flops; /* of products, a multiply-add counts two; 0 of an op without */
     enum dlm_dtype operands; /* what those are rounded to */
 };

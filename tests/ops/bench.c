@@ -80,8 +80,9 @@ void bench_print(const struct dlm_limits *limits, const struct dlm_node *node, c
                  double seconds)
 {
     const struct dlm_cost cost = dlm_node_cost(node);
+    const double bytes = cost.read + cost.written;
 
-    printf("%12.2f %10.3f %8.2f", seconds * 1e6, cost.bytes / 1e6, cost.bytes / seconds / 1e9);
+    printf("%12.2f %10.3f %8.2f", seconds * 1e6, bytes / 1e6, bytes / seconds / 1e9);
     if (cost.flops > 0)
         printf(" %10.2f %9.2f", cost.flops / 1e6, cost.flops / seconds / 1e9);
     else
