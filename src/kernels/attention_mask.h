@@ -4,7 +4,7 @@
 #ifndef DLM_KERNELS_ATTENTION_MASK_H
 #define DLM_KERNELS_ATTENTION_MASK_H
 
-#include "base/scalar.h"
+#include "base/activation.h"
 
 /* Of a batch row. */
 struct dlm_attention_mask {

@@ -4,6 +4,7 @@
 #define DLM_KERNELS_PARAMS_H
 
 #include "base/dialect.h"
+#include "kernels/attention_params.h"
 #include "kernels/matmul_params.h"
 
 /* Elements that one work-group (64 lanes) or CPU work item of an elementwise kernel handles. */
@@ -102,37 +103,6 @@ struct dlm_cross_entropy_params {
     DLM_U32 weight_lead;
     DLM_U32 logprob_lead;
 };
-
-/* q, out, dq [B, T, H, D]; k, v, dk, dv [B, S, Hkv, D]; rows [B, 4]; lse, delta [B, H, T]. Strides:
- * of a batch row, a query or key, a head; elements of a head are neighbours. dout is contiguous,
- * and so is out where attention_delta reads it. */
-struct dlm_attention_params {
-    DLM_U32 batch;
-    DLM_U32 queries; /* T */
-    DLM_U32 keys;    /* S */
-    DLM_U32 heads;
-    DLM_U32 kv_heads;
-    DLM_U32 dim;
-    DLM_U32 mode; /* enum dlm_attention_mode */
-    DLM_F32 scale;
-    DLM_F32 softcap; /* 0: none */
-    DLM_U32 window;  /* 0: none; at most DLM_ATTENTION_MAX_WINDOW */
-    DLM_U32 block;   /* CPU: rows or keys of an item */
-    DLM_U32 q_lead;
-    DLM_U32 q_stride[3];
-    DLM_U32 k_lead;
-    DLM_U32 v_lead;
-    DLM_U32 kv_stride[3];
-    DLM_U32 out_lead;  /* of out, dq or dk */
-    DLM_U32 out2_lead; /* of dv */
-    DLM_U32 out_stride[3];
-};
-
-#define DLM_ATTENTION_QUERIES 16u /* of a head that an item of attention_delta takes */
-#define DLM_ATTENTION_PREFIX_MODE 1u /* DLM_ATTENTION_PREFIX */
-#define DLM_ATTENTION_MAX_WINDOW 0x20000000u /* sums of it and a position fit 31 bits */
-#define DLM_ATTENTION_MAX_DIM 256u /* GPU: of the kernels with local memory, and on the CPU */
-#define DLM_ATTENTION_SMALL_DIM 128u /* GPU: of attention_128_<kv> */
 
 /* x, y [rows, heads, 2 * half_dim]; cos, sin [rows, half_dim]. Strides: of a row, a head. */
 struct dlm_rope_params {

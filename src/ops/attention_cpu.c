@@ -3,21 +3,11 @@
 #include "kernels/attention_cpu.h"
 #include "ops/attention_lower.h"
 
-static uint32_t blocks(uint32_t n, uint32_t block)
-{
-    return (n + block - 1) / block;
-}
-
 static enum dlm_status check_dim(const struct dlm_lowering *l)
 {
     if (l->inputs[DLM_ATTENTION_Q].shape[3] > DLM_ATTENTION_MAX_DIM)
         return dlm_lower_unsupported(l, "head size over 256");
     return DLM_OK;
-}
-
-static uint32_t rows_of(const struct dlm_attention_params *p)
-{
-    return p->queries * (p->heads / p->kv_heads);
 }
 
 enum dlm_status dlm_attention_lower_cpu(struct dlm_lowering *l)
@@ -34,7 +24,7 @@ enum dlm_status dlm_attention_lower_cpu(struct dlm_lowering *l)
                  DLM_OUTPUT(1)},
         .num_args = 6,
         .writes = 1u << 4 | 1u << 5,
-        .groups = {blocks(rows_of(&p), p.block), p.kv_heads, p.batch},
+        .groups = {dlm_attention_blocks(dlm_attention_rows(&p), p.block), p.kv_heads, p.batch},
         .work = dlm_attention_work(&p, 2),
         .scratch_bytes = dlm_attention_rows_scratch(&p, 1, 1),
     };
@@ -51,7 +41,7 @@ static enum dlm_status lower_delta(struct dlm_lowering *l, const struct dlm_atte
         .args = {DLM_INPUT(DLM_ATTENTION_DOUT), DLM_INPUT(DLM_ATTENTION_OUT), *delta},
         .num_args = 3,
         .writes = 1u << 2,
-        .groups = {blocks(p->queries, DLM_ATTENTION_QUERIES), p->heads, p->batch},
+        .groups = {dlm_attention_blocks(p->queries, DLM_ATTENTION_QUERIES), p->heads, p->batch},
     };
     return dlm_lower_call(l, &call, p, sizeof(*p));
 }
@@ -68,10 +58,10 @@ enum dlm_status dlm_attention_backward_lower_cpu(struct dlm_lowering *l)
         return st;
     p.block = dlm_attention_cpu_rows(&p, DLM_ATTENTION_CPU_MANY_KEYS);
     struct dlm_kernel_call dq = dlm_attention_dq_call(l, delta, &p);
-    dq.groups[0] = blocks(rows_of(&p), p.block);
+    dq.groups[0] = dlm_attention_blocks(dlm_attention_rows(&p), p.block);
     dq.scratch_bytes = dlm_attention_rows_scratch(&p, 2, 2);
     struct dlm_kernel_call dkv = dlm_attention_dkv_call(l, delta, &p);
-    dkv.groups[0] = blocks(p.keys, p.block);
+    dkv.groups[0] = dlm_attention_blocks(p.keys, p.block);
     dkv.scratch_bytes = dlm_attention_keys_scratch(&p);
     dq.groups[1] = dkv.groups[1] = p.kv_heads;
     dq.groups[2] = dkv.groups[2] = p.batch;

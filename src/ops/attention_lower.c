@@ -22,6 +22,8 @@ struct dlm_attention_params dlm_attention_params_of(const struct dlm_lowering *l
         .scale = l->attrs->attention.scale,
         .softcap = l->attrs->attention.softcap,
         .window = l->attrs->attention.window,
+        .splits = 1,
+        .parts = 1,
         .q_lead = (uint32_t)q->lead,
         .k_lead = (uint32_t)k->lead,
         .v_lead = (uint32_t)l->inputs[DLM_ATTENTION_V].lead,
@@ -80,4 +82,59 @@ struct dlm_kernel_call dlm_attention_dkv_call(const struct dlm_lowering *l,
     call.work = dlm_attention_work(p, 4);
     dlm_kernel_for(&call, "attention_dkv_*", &l->inputs[DLM_ATTENTION_K].dtype);
     return call;
+}
+
+enum dlm_status dlm_attention_set_groups(const struct dlm_lowering *l,
+                                         const struct dlm_attention_params *p,
+                                         uint32_t num_blocks, uint32_t num_heads,
+                                         struct dlm_kernel_call *call)
+{
+    const uint32_t most = l->caps->max_groups; /* beyond, one dimension would be folded into two */
+
+    call->groups[0] = num_blocks;
+    call->groups[1] = num_heads;
+    call->groups[2] = p->batch;
+    if (num_blocks > most || num_heads > most || p->batch > most)
+        return dlm_lower_unsupported(l, "grid of that size");
+    return DLM_OK;
+}
+
+uint32_t dlm_attention_splits(const struct dlm_attention_params *p, uint32_t key_blocks)
+{
+    const uint32_t group = p->heads / p->kv_heads;
+    const uint64_t groups = (uint64_t)key_blocks * p->kv_heads * p->batch;
+
+    for (uint32_t splits = 1; splits < group; splits++)
+        if (group % splits == 0 && groups * splits >= DLM_ATTENTION_WANTED_GROUPS)
+            return splits;
+    return group;
+}
+
+enum dlm_status dlm_attention_lower_dkv(struct dlm_lowering *l, struct dlm_kernel_call *call,
+                                        const struct dlm_attention_params *p)
+{
+    struct dlm_attention_params part = *p;
+    if (p->splits == 1)
+        return dlm_lower_call(l, call, p, sizeof(*p));
+    part.split_stride = p->batch * p->keys * p->kv_heads * p->dim;
+    part.out_lead = part.out2_lead = 0;
+    part.out_stride[2] = p->dim;
+    part.out_stride[1] = p->kv_heads * p->dim;
+    part.out_stride[0] = p->keys * part.out_stride[1];
+    const size_t bytes = sizeof(float) * p->splits * part.split_stride;
+    const struct dlm_kernel_call sum = {
+        .kernel = "attention_dkv_sum",
+        .args = {dlm_lower_temp(l, bytes), dlm_lower_temp(l, bytes), DLM_OUTPUT(DLM_ATTENTION_K),
+                 DLM_OUTPUT(DLM_ATTENTION_V)},
+        .num_args = 4,
+        .writes = 1u << 2 | 1u << 3,
+        .groups = {p->batch * p->keys * p->kv_heads},
+    };
+    struct dlm_attention_params whole = *p;
+
+    whole.split_stride = part.split_stride;
+    call->args[7] = sum.args[0];
+    call->args[8] = sum.args[1];
+    enum dlm_status st = dlm_lower_call(l, call, &part, sizeof(part));
+    return st ? st : dlm_lower_call(l, &sum, &whole, sizeof(whole));
 }

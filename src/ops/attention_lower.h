@@ -24,6 +24,21 @@ struct dlm_attention_params dlm_attention_params_of(const struct dlm_lowering *l
 void dlm_attention_write_rows(struct dlm_attention_params *p, const struct dlm_lowering *l);
 void dlm_attention_write_keys(struct dlm_attention_params *p, const struct dlm_lowering *l);
 
+/* Work-groups that a GPU should have at least: of the shape alone, so that sums have one order on
+ * every device. */
+#define DLM_ATTENTION_WANTED_GROUPS 256u
+
+static inline uint32_t dlm_attention_blocks(uint32_t n, uint32_t block)
+{
+    return (n + block - 1) / block;
+}
+
+/* Rows of a kv head: its query heads side by side, one query behind the other. */
+static inline uint32_t dlm_attention_rows(const struct dlm_attention_params *p)
+{
+    return p->queries * (p->heads / p->kv_heads);
+}
+
 /* Multiply-adds of so many products of all queries with all keys: what a full mask takes. */
 uint64_t dlm_attention_work(const struct dlm_attention_params *p, uint32_t products);
 
@@ -34,6 +49,21 @@ enum dlm_status dlm_attention_lower_cpu(struct dlm_lowering *l) DLM_CHECK_RESULT
 enum dlm_status dlm_attention_lower_gpu(struct dlm_lowering *l) DLM_CHECK_RESULT;
 enum dlm_status dlm_attention_backward_lower_cpu(struct dlm_lowering *l) DLM_CHECK_RESULT;
 enum dlm_status dlm_attention_backward_lower_gpu(struct dlm_lowering *l) DLM_CHECK_RESULT;
+
+/* The grid of a GPU's call: {blocks, heads, batch}. */
+enum dlm_status dlm_attention_set_groups(const struct dlm_lowering *l,
+                                         const struct dlm_attention_params *p,
+                                         uint32_t num_blocks, uint32_t num_heads,
+                                         struct dlm_kernel_call *call) DLM_CHECK_RESULT;
+
+/* Parts of a kv head's query heads that work-groups of keys take apart, so that there are enough of
+ * them: a divisor of the heads. */
+uint32_t dlm_attention_splits(const struct dlm_attention_params *p, uint32_t key_blocks);
+
+/* dk and dv by `call`, whose grid is set: where p->splits is more than one, of each part of the
+ * query heads, then their sum. p: with dlm_attention_write_keys(). */
+enum dlm_status dlm_attention_lower_dkv(struct dlm_lowering *l, struct dlm_kernel_call *call,
+                                        const struct dlm_attention_params *p) DLM_CHECK_RESULT;
 
 /* The calls of attention_dq_* and attention_dkv_*, but for groups and places. delta: [B, H, T]. */
 struct dlm_kernel_call dlm_attention_dq_call(const struct dlm_lowering *l, struct dlm_operand delta,

@@ -30,6 +30,16 @@
  * or keys, and heads. */
 #define SLICE(type, b, t, h, d)                                                                    \
     {.dtype = (type), .ndim = 4, .shape = {b, t, h, d}, .view = VIEW_SLICED}
+#define INNER(type, b, t, h, d)                                                                    \
+    {.dtype = (type), .ndim = 4, .shape = {b, t, h, d}, .view = VIEW_INNER}
+#define INNER_BOTH(name, scale, mode, other, type, b, t, s, h, hk, d, ...)                         \
+    {name, &dlm_op_attention, {.attention = {scale, mode}}, 4,                                     \
+     {INNER(F32, b, t, h, d), INNER(type, b, s, hk, d), INNER(type, b, s, hk, d),                  \
+      MASK(b, __VA_ARGS__)}, TOL_PRODUCT, other, 0},                                               \
+        {name, &dlm_op_attention_backward, {.attention = {scale, mode}}, 7,                        \
+         {INNER(F32, b, t, h, d), INNER(type, b, s, hk, d), INNER(type, b, s, hk, d),              \
+          Q(b, t, h, d), {.ndim = 3, .shape = {b, h, t}}, Q(b, t, h, d), MASK(b, __VA_ARGS__)},    \
+         TOL_PRODUCT, other, 0}
 #define SLICED(name, scale, mode, other, type, b, t, s, h, hk, d, ...)                             \
     {name, &dlm_op_attention, {.attention = {scale, mode}}, 4,                                     \
      {SLICE(F32, b, t, h, d), SLICE(type, b, s, hk, d), SLICE(type, b, s, hk, d),                  \
@@ -119,6 +129,27 @@ static const struct op_row rows[] = {
            0, 19, 0, 18),
     SLICED("slices, f16, head of 256", 0.0625f, PREFIX, &full, F16, 1, 21, 33, 2, 1, 256, 12, 33,
            0, 21),
+
+    BOTH("one query, one kv head, many keys", 0.0625f, PREFIX, NULL, BF16, 1, 1, 380, 8, 1, 256,
+         370, 371, 0, 1),
+    BOTH("one query, f16, head of 72", 0.118f, PREFIX, NULL, F16, 2, 1, 300, 10, 2, 72, 230, 231, 0,
+         1, 30, 31, 0, 1),
+    BOTH("one query, f32, no key", 0.118f, PREFIX, NULL, F32, 2, 1, 200, 9, 1, 80, 0, 0, 0, 1, 130,
+         131, 0, 1),
+    MORE("three queries, window, soft cap", 0.5f, 90, &prefix, F32, 1, 3, 300, 12, 2, 128, 250, 253,
+         0, 3),
+    INNER_BOTH("heads of more", 0.25f, PREFIX, &full, F32, 2, 35, 37, 4, 2, 16, 0, 35, 20, 35, 0,
+               35, 0, 35),
+    INNER_BOTH("heads of more, bf16, head of 256", 0.0625f, PREFIX, &full, BF16, 1, 35, 37, 4, 1,
+               256, 0, 35, 20, 35),
+    INNER_BOTH("one query, heads of more", 0.25f, PREFIX, NULL, F16, 1, 1, 300, 4, 2, 16, 270, 271,
+               0, 1),
+    SLICED("one query, slices", 0.25f, PREFIX, NULL, BF16, 1, 1, 300, 4, 2, 16, 270, 271, 0, 1),
+    BOTH("many heads, one kv head", 0.118f, PREFIX, &full, F32, 1, 90, 90, 12, 1, 64, 0, 90, 30,
+         88),
+    BOTH("head of 80, f32", 0.118f, PREFIX, &full, F32, 2, 70, 70, 4, 2, 80, 0, 70, 20, 70, 0, 60,
+         0, 55),
+    BOTH("head of 72, bf16", 0.118f, PREFIX, &full, BF16, 1, 70, 90, 6, 2, 72, 20, 85, 0, 66),
 
     {"large logits", &dlm_op_attention, {.attention = {1, PREFIX}}, 4,
      {{.ndim = 4, .shape = {1, 20, 2, 16}, .scale = 40},

@@ -52,6 +52,8 @@ static void describe_input(const struct row_input *in, struct dlm_desc *stored)
         shape[0] += SLICE_BEFORE + SLICE_AFTER;
         if (in->ndim > 1)
             shape[in->ndim - 1] += SLICE_BEFORE + SLICE_AFTER;
+    } else if (in->view == VIEW_INNER) {
+        shape[in->ndim - 2] += 2;
     }
     *stored = dlm_desc_make(in->dtype, in->ndim, shape);
 }
@@ -73,6 +75,8 @@ static struct dlm_tensor *view_input(struct dlm_graph *g, const struct row_input
         if (in->ndim > 1)
             leaf = dlm_view_slice(g, leaf, in->ndim - 1, SLICE_BEFORE, in->shape[in->ndim - 1]);
     }
+    if (in->view == VIEW_INNER)
+        leaf = dlm_view_slice(g, leaf, in->ndim - 2, 1, in->shape[in->ndim - 2]);
     return leaf;
 }
 

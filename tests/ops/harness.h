@@ -30,6 +30,7 @@ enum row_view {
     VIEW_REVERSED,   /* of all dimensions: stored in the opposite order */
     VIEW_SLICED,     /* a slice of a larger tensor: 3 more before and 2 after in the first and the
                         last dimension */
+    VIEW_INNER, /* the same of the last dimension but one alone: 1 before and 1 after */
 };
 
 struct row_input {

@@ -57,9 +57,9 @@ squeeze() {
 {
     echo '#define DLM_DIALECT_OPENCL 1'
     for header in src/base/words.h src/base/dialect.h src/base/activation.h src/base/scalar.h \
-        src/base/quant_tables.h src/kernels/matmul_params.h src/kernels/params.h \
-        src/kernels/attention_mask.h \
-        clkernels/prelude.cl; do
+        src/base/quant_tables.h src/kernels/matmul_params.h src/kernels/attention_params.h \
+        src/kernels/params.h \
+        src/kernels/attention_mask.h clkernels/prelude.cl; do
         squeeze "$root/$header"
     done
     # once more, of vectors
