@@ -3,7 +3,9 @@
  * bytes at a time WIDE_B. */
 #include "prelude.glsl"
 
+#ifndef OPEN_SIZE /* the shader has said it */
 layout(local_size_x = LANES) in;
+#endif
 
 #define PASTE_(x, y) x##y
 #define PASTE(x, y) PASTE_(x, y)

@@ -8,19 +8,33 @@
  *
  * b's rows or columns are contiguous, start at multiples of 8 elements, and are a multiple of 8
  * long. Loads past the edge repeat what is there: a's zeros, or the edge of the result, discard
- * that. */
+ * that.
+ *
+ * matmul_mma_bf16_f16 multiplies bf16 in units that take f16. The 8 digits of a bf16 fit the 11 of
+ * an f16; its range is moved there by powers of two: each row of a (when it was packed) and all of
+ * b by its largest element, which becomes 2^14 to 2^15. What is 2^28 times smaller than that loses
+ * digits, or becomes zero at 2^39: less than what a sum of f32 drops beside the largest element. */
 //! matmul_mma_f16 needs=matrix_f16 subgroups=8
+//! matmul_mma_bf16 needs=matrix_bf16 subgroups=8 -DBF16
+//! matmul_mma_bf16_f16 needs=matrix_f16 subgroups=8 -DSCALED
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_basic : require
-#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #extension GL_EXT_control_flow_attributes : require
+#ifdef BF16
+#extension GL_EXT_bfloat16 : require
+#define OPERAND bfloat16_t
+#else
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#define OPERAND float16_t
+#endif
+#ifdef SCALED
+#extension GL_KHR_shader_subgroup_arithmetic : require
+#endif
 #define DLM_DIALECT_GLSL
 #include "kernels/matmul_params.h"
-
-#define OPERAND float16_t
 
 layout(constant_id = 0) const uint SUBGROUP = 32;
 layout(local_size_x_id = 1) in;
@@ -44,6 +58,10 @@ layout(std430, set = 0, binding = 1) readonly buffer BufferB { uvec4 b[]; };
 layout(std430, set = 0, binding = 2) readonly buffer BufferC { float c[]; };
 layout(std430, set = 0, binding = 3) readonly buffer BufferBias { float bias[]; };
 layout(std430, set = 0, binding = 4) buffer BufferResult { float result[]; };
+#ifdef SCALED
+layout(std430, set = 0, binding = 5) readonly buffer BufferScale { int a_scale[]; }; /* by row */
+layout(std430, set = 0, binding = 6) readonly buffer BufferMax { uint b_max[]; };
+#endif
 layout(push_constant) uniform Push { dlm_matmul_params p; };
 
 #include "matmul_place.glsl"
@@ -57,6 +75,31 @@ shared float edge[LANES / SUBGROUP * MAT_M * MAT_N]; /* a fragment of each subgr
 #define A_FRAG coopmat<OPERAND, gl_ScopeSubgroup, MAT_M, MAT_K, gl_MatrixUseA>
 #define B_FRAG coopmat<OPERAND, gl_ScopeSubgroup, MAT_K, MAT_N, gl_MatrixUseB>
 #define SUM_FRAG coopmat<float, gl_ScopeSubgroup, MAT_M, MAT_N, gl_MatrixUseAccumulator>
+
+#ifdef SCALED
+#include "matmul_mma_scale.glsl"
+
+/* The exponent of what b is multiplied with. */
+int find_b_scale()
+{
+    uint most = 0u;
+
+    for (uint i = gl_SubgroupInvocationID; i < DLM_MATMUL_MMA_MAXIMA; i += SUBGROUP)
+        most = max(most, b_max[i]);
+    return scale_for(subgroupMax(most));
+}
+
+float b_factor;
+
+uvec4 convert(uvec4 chunk)
+{
+    [[unroll]] for (uint i = 0u; i < 4u; i++)
+        chunk[i] = scale_pair(chunk[i], b_factor);
+    return chunk;
+}
+#else
+#define convert(chunk) (chunk)
+#endif
 
 /* The same 16-bit element of two words, the first one below. */
 uint low_halves(uint lo, uint hi)
@@ -78,20 +121,25 @@ void put_pair_b(uint at, uvec4 lo, uvec4 hi)
     }
 }
 
-void store_edge(place at, SUM_FRAG frag, uint m0, uint n0)
+/* Writes a fragment of the result, through shared memory, with what is to be added. */
+void store(place at, SUM_FRAG frag, uint m0, uint n0)
 {
-    const uint subgroup = gl_SubgroupID, base = subgroup * MAT_M * MAT_N;
+    const uint base = gl_SubgroupID * MAT_M * MAT_N;
 
     controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared,
                    gl_SemanticsAcquireRelease);
     coopMatStore(frag, edge, base, MAT_N, gl_CooperativeMatrixLayoutRowMajor);
     controlBarrier(gl_ScopeSubgroup, gl_ScopeSubgroup, gl_StorageSemanticsShared,
                    gl_SemanticsAcquireRelease);
-    [[unroll]] for (uint e = gl_SubgroupInvocationID; e < MAT_M * MAT_N; e += SUBGROUP) {
+    for (uint e = gl_SubgroupInvocationID; e < MAT_M * MAT_N; e += SUBGROUP) {
         const uint m = m0 + e / MAT_N, n = n0 + e % MAT_N;
         if (m >= p.m || n >= p.n)
             continue;
-        float value = p.alpha * edge[base + e];
+        float value = edge[base + e];
+#ifdef SCALED
+        value = unscale(value, a_scale[at.a / p.a_stride[2] + m] + find_exponent(b_factor));
+#endif
+        value *= p.alpha;
         if ((p.flags & DLM_MATMUL_HAS_C) != 0u)
             value += c[at.c + m * p.c_stride[2] + n * p.c_stride[3]];
         if ((p.flags & DLM_MATMUL_HAS_BIAS) != 0u)
@@ -143,10 +191,10 @@ void stage(uint buf)
     [[unroll]] for (uint i = 0u; i < NUM_B; i++) {
         const uint e = gl_LocalInvocationID.x + (IS_ALONG_N ? i / 2u : i) * LANES;
         if (!IS_ALONG_N)
-            b_tile[buf * BN * ROW + e / CHUNKS * ROW + e % CHUNKS] = b_next[i];
+            b_tile[buf * BN * ROW + e / CHUNKS * ROW + e % CHUNKS] = convert(b_next[i]);
         else if (i % 2u == 0u)
-            put_pair_b((buf * BN + e % (BN / 8u) * 8u) * ROW * 4u + e / (BN / 8u), b_next[i],
-                       b_next[i + 1u]);
+            put_pair_b((buf * BN + e % (BN / 8u) * 8u) * ROW * 4u + e / (BN / 8u),
+                       convert(b_next[i]), convert(b_next[i + 1u]));
     }
 }
 
@@ -160,6 +208,9 @@ void main()
 
     [[unroll]] for (uint i = 0u; i < FRAGS_M * FRAGS_N; i++)
         sums[i] = SUM_FRAG(0.0);
+#ifdef SCALED
+    b_factor = exp2_of(find_b_scale());
+#endif
     find_chunks(at, m0, n0);
     fetch(at, 0u);
     stage(0u);
@@ -188,5 +239,5 @@ void main()
     }
     [[unroll]] for (uint i = 0u; i < FRAGS_M; i++)
         [[unroll]] for (uint j = 0u; j < FRAGS_N; j++)
-            store_edge(at, sums[i * FRAGS_N + j], m0 + wm + i * MAT_M, n0 + wn + j * MAT_N);
+            store(at, sums[i * FRAGS_N + j], m0 + wm + i * MAT_M, n0 + wn + j * MAT_N);
 }

@@ -30,6 +30,7 @@ enum dlm_cap {
     DLM_CAP_STORAGE_16 = 1u << 11,  /* 16-bit elements in buffers */
     DLM_CAP_MATRIX_F16 = 1u << 12,  /* matrix units: f16 operands, f32 sums */
     DLM_CAP_MATRIX_BF16 = 1u << 13, /* matrix units: bf16 operands, f32 sums */
+    DLM_CAP_SPECS = 1u << 15,       /* kernels take constants: tiles of a size chosen by shape */
     DLM_CAP_MATRIX_ATTENTION = 1u << 14, /* and the driver compiles attention for them rightly */
     DLM_CAP_AVX512_VNNI = 1u << 16, /* CPU: vpdpbusd, products of bytes */
 };
@@ -46,6 +47,7 @@ struct dlm_device_caps {
     uint32_t max_groups;      /* in each dimension, at least 65535 */
     uint32_t num_units;       /* compute units, or CPU threads */
     uint64_t max_work;        /* of a dispatch before it is cut in parts; 0: no limit */
+    bool no_matrix;           /* opened without asking for matrix units */
     uint64_t free_bytes;      /* memory free when the device was opened; 0: not known */
 };
 

@@ -41,7 +41,15 @@ struct dlm_matmul_params {
 #define DLM_MATVEC_ROWS 8u        /* at most */
 #define DLM_MATVEC_COLS 16u
 
+/* matmul_tile_<b>: of k at a time, and along what chunks of 8 elements are contiguous: k, or rows
+ * of a and columns of b */
+#define DLM_MATMUL_TILE_SLICE 16u
+#define DLM_MATMUL_ALONG_NONE 0u
+#define DLM_MATMUL_ALONG_K 1u
+#define DLM_MATMUL_ALONG_ROWS 2u
+
 #define DLM_MATMUL_MMA_SLICE 32u /* matmul_mma_<b>: of k at a time */
+#define DLM_MATMUL_MMA_MAXIMA 128u /* that matmul_mma_max finds, of which the largest counts */
 
 #define DLM_MATMUL_HAS_C 1u
 #define DLM_MATMUL_HAS_BIAS 2u

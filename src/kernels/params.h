@@ -52,6 +52,16 @@ struct dlm_matmul_dequant_params {
     DLM_U32 num;
 };
 
+/* matmul's b, rows of contiguous chunks of 8 elements (matmul_mma_max) */
+struct dlm_matmul_max_params {
+    DLM_U32 batch0;
+    DLM_U32 batch1;
+    DLM_U32 rows;
+    DLM_U32 chunks; /* of a row */
+    DLM_U32 b_lead;
+    DLM_U32 b_stride[3]; /* batch0, batch1, row */
+};
+
 /* The loops that reach a device's limits: how often a group turns. */
 struct dlm_limit_params {
     DLM_U32 rounds;

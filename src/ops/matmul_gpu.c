@@ -29,6 +29,8 @@ enum dlm_status dlm_matmul_lower_gpu(struct dlm_lowering *l)
         return dlm_matmul_lower_mma(l, &p);
     if (l->caps->bits & DLM_CAP_NO_LOCAL)
         return dlm_matmul_lower_nolocal(l, &p);
+    if (l->caps->bits & DLM_CAP_SPECS)
+        return dlm_matmul_lower_tile(l, &p);
     const struct dlm_matmul_tiling t = choose_tiling(&p);
     return dlm_matmul_lower_tiles(l, &t, &p, DLM_INPUT(A));
 }

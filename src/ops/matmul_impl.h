@@ -46,6 +46,8 @@ struct dlm_matmul_tiling {
     uint32_t specs[DLM_MAX_SPECS]; /* of struct dlm_kernel_call, as the next two */
     uint32_t num_specs;
     uint32_t subgroups;
+    struct dlm_operand more[2]; /* bindings after out, which the kernel reads */
+    uint32_t num_more;
 };
 
 /* Appends the product p of `a` (input A, or what it was packed to) and the other inputs by the
@@ -67,6 +69,12 @@ enum dlm_status dlm_matmul_lower_vec(struct dlm_lowering *l,
 bool dlm_matmul_is_for_mma(const struct dlm_lowering *l, const struct dlm_matmul_params *p);
 enum dlm_status dlm_matmul_lower_mma(struct dlm_lowering *l,
                                      struct dlm_matmul_params *p) DLM_CHECK_RESULT;
+
+/* matmul_tile.c */
+
+/* Tiles in shared memory whose size is chosen here (DLM_CAP_SPECS). */
+enum dlm_status dlm_matmul_lower_tile(struct dlm_lowering *l,
+                                      struct dlm_matmul_params *p) DLM_CHECK_RESULT;
 
 /* matmul_nolocal.c */
 

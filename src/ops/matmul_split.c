@@ -70,6 +70,8 @@ enum dlm_status dlm_matmul_lower_tiles(struct dlm_lowering *l, const struct dlm_
     };
 
     memcpy(call.specs, t->specs, sizeof(call.specs));
+    for (uint32_t i = 0; i < t->num_more; i++)
+        call.args[call.num_args++] = t->more[i];
     dlm_kernel_for(&call, t->kernel, &l->inputs[B].dtype);
     choose_splits(p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2], t->split_unit);
     const uint32_t most = l->caps->max_groups; /* beyond, one dimension would be folded into two */

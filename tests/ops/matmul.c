@@ -29,6 +29,9 @@
 
 static const union dlm_attrs plain = {.matmul = {0}};
 
+/* Rows of very different size, each with elements of very different size. */
+static const float one_large[] = {3e4f, 1e-3f, -2e-5f, 7, 1e-12f, 0, -0.3f, 5e-8f, 1e-20f, -2, 1};
+
 static const struct op_row rows[] = {
     ROW("one element", X(1, 1), W(F32, 1, 1)),
     ROW("k of 1", X(33, 1), W(F32, 1, 35)),
@@ -177,6 +180,20 @@ static const struct op_row rows[] = {
     MATRIX("matrix units, a for all of b", F16, X(33, 40), W_T(F16, 2, 40, 35)),
     MATRIX("matrix units, long sums", F16, X(9, 2104), W_T(F16, 2104, 40)),
     MATRIX("matrix units, long sums along n", F16, X(9, 2101), W(F16, 2101, 40)),
+    MATRIX("matrix units, bf16", BF16, X(35, 72), W_T(BF16, 72, 45)),
+    MATRIX("matrix units, bf16, b along n", BF16, X(37, 75), W(BF16, 75, 72)),
+    MATRIX("matrix units, bf16, batch", BF16, X(3, 33, 40), W_T(BF16, 3, 40, 35)),
+    MATRIX("matrix units, bf16, long sums", BF16, X(9, 2104), W_T(BF16, 2104, 40)),
+    MATRIX("matrix units, bf16, tiny by huge", BF16, {.ndim = 2, .shape = {9, 64}, .scale = 1e-28},
+           {.dtype = BF16, .ndim = 2, .shape = {64, 40}, .scale = 1e28}),
+    MATRIX("matrix units, bf16, huge by tiny", BF16, {.ndim = 2, .shape = {9, 64}, .scale = 1e28},
+           {.dtype = BF16, .ndim = 2, .shape = {64, 40}, .scale = 1e-28}),
+    MATRIX("matrix units, bf16, zeros", BF16,
+           {.ndim = 2, .shape = {9, 64}, .fill = FILL_CONST, .scale = 0}, W(BF16, 64, 40)),
+    MATRIX("matrix units, bf16, one large among small", BF16,
+           {.ndim = 2, .shape = {9, 64}, .fill = FILL_DATA_F32, .data = one_large,
+            .data_len = DLM_ARRAY_LEN(one_large)},
+           W(BF16, 64, 40)),
     ROW_WITH("matrix units, alpha", 2, ATTRS(.round = F16, .alpha = -0.5f), &plain, TOL_PRODUCT,
              X(33, 32), W_T(F16, 32, 40)),
     ROW_WITH("matrix units, addends", 4, ATTRS(.round = F16, .alpha = 3), &plain, TOL_PRODUCT,

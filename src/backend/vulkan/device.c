@@ -233,7 +233,7 @@ static void set_limits(struct dlm_device_caps *caps, VkPhysicalDevice physical,
 
 static uint32_t cap_bits(const VkPhysicalDeviceProperties *props, VkDriverId driver)
 {
-    uint32_t bits = 0;
+    uint32_t bits = DLM_CAP_SPECS;
 
     /* On CPUs a barrier saves and restores every invocation; Mali and VideoCore have no memory of
      * their own behind shared variables. */
