@@ -54,6 +54,7 @@ struct dlm_compute {
     enum dlm_precision precision;
     enum dlm_quant quant;
     enum dlm_quant_scope quant_scope;
+    bool no_matrix_units; /* leave a GPU's matrix units alone: its driver is not asked for them */
     double max_memory_mib; /* plan as if no more of the device's memory were free; 0: no limit */
 };
 

@@ -52,6 +52,9 @@ DLM_API enum dlm_status dlm_doctor_verify(struct dlm_ctx *ctx,
                                           const struct dlm_verify_params *params, char **text,
                                           bool *agrees) DLM_CHECK_RESULT;
 
+/* For a dlm_try_fn: false when the device is to be tried with dlm_compute.no_matrix_units. */
+DLM_API bool dlm_trial_has_matrix_units(const struct dlm_trial *trial);
+
 /* For a dlm_try_fn: the device's driver crashed, or hung, on a kernel. */
 DLM_API enum dlm_status dlm_trial_add(struct dlm_trial *trial, const char *kernel,
                                       bool is_hung) DLM_CHECK_RESULT;

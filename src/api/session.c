@@ -18,6 +18,7 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
         .kind = compute->backend,
         .index = compute->has_device ? compute->device : -1,
         .cache_dir = cache,
+        .no_matrix = compute->no_matrix_units,
         .max_free_bytes = (uint64_t)(compute->max_memory_mib * 0x1p20),
     };
 

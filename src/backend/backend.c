@@ -224,6 +224,7 @@ enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
     if (params->is_null && params->null_caps)
         (*out)->caps = *params->null_caps;
     limit_caps(&(*out)->caps, params);
+    (*out)->caps.no_matrix = params->no_matrix;
     (*out)->caps.bits |= (*out)->all_bits & params->show_caps;
     (*out)->caps.bits &= ~params->hide_caps;
     if (params->use_library && dlm_device_has_kernel(*out, "gemm_f32"))

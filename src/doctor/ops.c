@@ -125,12 +125,14 @@ static enum dlm_status open_devices(struct dlm_ctx *ctx, struct table *t,
 
     if (compute->backend != DLM_BACKEND_AUTO || compute->has_device) {
         const struct dlm_device_params params = {
-            .kind = compute->backend, .index = compute->has_device ? compute->device : -1};
+            .kind = compute->backend, .index = compute->has_device ? compute->device : -1,
+            .no_matrix = compute->no_matrix_units};
         return open_device(ctx, t, &params);
     }
     enum dlm_status st = dlm_device_list(ctx, &list, &num);
     for (int i = 0; !st && i < num; i++) {
-        const struct dlm_device_params params = {.kind = list[i].kind, .index = list[i].index};
+        const struct dlm_device_params params = {.kind = list[i].kind, .index = list[i].index,
+                                                 .no_matrix = compute->no_matrix_units};
         st = open_device(ctx, t, &params);
         if (st == DLM_ERR_DEVICE || st == DLM_ERR_NO_DEVICE)
             st = DLM_OK;
@@ -166,6 +168,12 @@ static enum dlm_status write_lines(struct dlm_ctx *ctx, const struct table *t, s
         st = dlm_str_appendz(ctx, out, "\n");
     for (size_t i = 0; !st && i < t->num_lines; i++)
         st = write_line(ctx, t, &t->lines[i], out);
+    for (size_t d = 0; !st && d < t->num_devices; d++) {
+        const struct dlm_device_caps *caps = dlm_device_get_caps(t->devices[d]);
+        if (caps->bits & DLM_CAPS_MATRIX)
+            st = dlm_str_appendf(ctx, out, "%s: matrix units, %s\n", t->labels[d],
+                                 caps->info.matrix_units);
+    }
     for (size_t i = 0; !st && i < t->num_lines; i++) {
         for (size_t d = 0; !st && d < t->num_devices; d++) {
             if (t->lines[i].reasons[d])

@@ -29,8 +29,9 @@ static char *file_path(struct dlm_ctx *ctx, const struct dlm_device *device, con
     const struct dlm_device_info *info = &dlm_device_get_caps(device)->info;
     char hex[65], *path = NULL;
 
-    char *key = dlm_strf(ctx, FORMAT_TEXT "%s\n%s\n%s\n%s\n", dlm_backend_name(info->kind),
-                         info->name, info->driver, kernels);
+    char *key = dlm_strf(ctx, FORMAT_TEXT "%s\n%s\n%s\n%s\n%s", dlm_backend_name(info->kind),
+                         info->name, info->driver, kernels,
+                         dlm_device_get_caps(device)->no_matrix ? "no matrix units\n" : "");
     if (key) {
         dlm_sha256_of(key, strlen(key), hex);
         path = dlm_strf(ctx, "%s/%s.trial", cache_dir, hex);
@@ -74,6 +75,11 @@ enum dlm_status dlm_trial_add(struct dlm_trial *trial, const char *kernel, bool 
 
     enum dlm_status st = dlm_device_ban_kernel(trial->device, kernel, fault);
     return st ? st : dlm_str_appendf(trial->ctx, &trial->text, "%s %s\n", fault, kernel);
+}
+
+bool dlm_trial_has_matrix_units(const struct dlm_trial *trial)
+{
+    return !dlm_device_get_caps(trial->device)->no_matrix;
 }
 
 enum dlm_status dlm_trial_run(struct dlm_ctx *ctx, struct dlm_device *device,

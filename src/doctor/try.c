@@ -115,7 +115,7 @@ enum dlm_status dlm_doctor_try(struct dlm_ctx *ctx, const struct dlm_try_params 
     char *cache = dlm_path_kernel_cache(ctx);
     const struct dlm_device_params device = {
         .kind = compute->backend, .index = compute->has_device ? compute->device : -1,
-        .cache_dir = cache};
+        .cache_dir = cache, .no_matrix = compute->no_matrix_units};
     enum dlm_status st = dlm_device_open(ctx, &t.device, &device);
     if (!st) {
         t.quiet = dlm_ctx_create(NULL);

@@ -31,6 +31,27 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
     return dlm_device_open(ctx, out, &params);
 }
 
+/* Matrix units are shown when they are asked for, and not even looked for when told not to. */
+static void test_matrix_units(struct dlm_ctx *ctx)
+{
+    struct dlm_device_params params = {.kind = DLM_BACKEND_VULKAN, .index = -1,
+                                       .show_caps = DLM_CAPS_MATRIX};
+    struct dlm_device *device = NULL;
+
+    check_case("matrix units");
+    if (CHECK(!dlm_device_open(ctx, &device, &params))) {
+        const struct dlm_device_caps *caps = dlm_device_get_caps(device);
+        CHECK(!(caps->bits & DLM_CAPS_MATRIX) == !*caps->info.matrix_units);
+    }
+    dlm_device_destroy(&device);
+    params.no_matrix = true;
+    if (CHECK(!dlm_device_open(ctx, &device, &params))) {
+        const struct dlm_device_caps *caps = dlm_device_get_caps(device);
+        CHECK(!(caps->bits & DLM_CAPS_MATRIX) && !*caps->info.matrix_units);
+    }
+    dlm_device_destroy(&device);
+}
+
 static struct dlm_buffer *make_buffer(struct dlm_device *device, size_t bytes)
 {
     struct dlm_buffer *buffer = NULL;
@@ -524,6 +545,7 @@ int main(void)
     CHECK(caps->free_bytes > 0 && caps->info.memory_bytes >= caps->free_bytes);
 
     struct dlm_vk_device *d = dlm_vk_device_of(device);
+    test_matrix_units(ctx);
     check_case("copies");
     test_copies(device);
     check_case("chains");

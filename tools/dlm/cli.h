@@ -96,7 +96,10 @@ extern const char *const dlm_image_size_choices[]; /* -1 - i: DLM_IMAGE_SIZE_* *
      .offset = offsetof(args, member.backend), .help = "what computes"},                           \
     {"device", .type = DLM_OPTION_INT, .value = "N", .min = 0, .max = 1023,                        \
      .offset = offsetof(args, member.device), .given = offsetof(args, member.has_device),          \
-     .help = "which device of the backend", .otherwise = "the best"}
+     .help = "which device of the backend", .otherwise = "the best"},                              \
+    {"no-matrix-units", .type = DLM_OPTION_FLAG,                                                   \
+     .offset = offsetof(args, member.no_matrix_units),                                             \
+     .help = "leave a GPU's matrix units alone, for drivers that fail on them"}
 
 /* A size as in dlm/image_size.h; without: what holds without it. */
 #define DLM_IMAGE_SIZE_OPTION(args, member, without)                                               \

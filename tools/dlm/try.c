@@ -41,13 +41,19 @@ static void become(const struct dlm_cli *cli, int to, char *const *argv)
 }
 
 static bool start(struct child *child, const struct dlm_cli *cli, const char *backend, int index,
-                  const char *after)
+                  const char *after, bool has_matrix_units)
 {
     char device[16];
-    const char *argv[] = {"dlm", "doctor", "--try", "--backend", backend, "--device", device,
-                          *after ? "--after" : NULL, after, NULL};
+    const char *argv[12] = {"dlm", "doctor", "--try", "--backend", backend, "--device", device};
+    int num = 7;
     int ends[2];
 
+    if (!has_matrix_units)
+        argv[num++] = "--no-matrix-units";
+    if (*after) {
+        argv[num++] = "--after";
+        argv[num++] = after;
+    }
     snprintf(device, sizeof(device), "%d", index);
     if (pipe2(ends, O_CLOEXEC))
         return false;
@@ -140,7 +146,7 @@ enum dlm_status dlm_cli_try_device(void *user, struct dlm_trial *trial, const ch
 
     for (;;) {
         struct child child = {.pid = -1};
-        if (!start(&child, cli, backend, index, after))
+        if (!start(&child, cli, backend, index, after, dlm_trial_has_matrix_units(trial)))
             return DLM_ERR_UNSUPPORTED;
         const enum outcome outcome = watch(&child, cli);
         if (outcome == OUTCOME_DONE)
