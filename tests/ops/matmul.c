@@ -122,6 +122,7 @@ static const struct op_row rows[] = {
     ROW_WITH("large, c and bias", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(70, 65),
              W(F32, 65, 97), X(70, 97), X(97)),
     ROW("large slices", SLICE(F32, 70, 65), SLICE(F32, 65, 97)),
+    ROW("large, a transposed, b a slice", X_T(70, 65), SLICE(F32, 65, 97)),
 
     ROW("q8_0", X(37, 96), W_T(Q8_0, 96, 70)),
     ROW("q8_0, backward", X(37, 70), W(Q8_0, 70, 96)),
