@@ -10,6 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 import transformers
+from families import quant as quantiser
 from peft import PeftModel
 
 transformers.logging.set_verbosity_error()
@@ -26,16 +27,39 @@ class Row:
 
 
 class Reference:
-    """A checkpoint folder of a family."""
+    """A checkpoint folder of a family. quant: a form of families/quant.py."""
 
-    def __init__(self, family, base):
+    def __init__(self, family, base, quant=None):
         self.family, self.base, self.encoder = family, base, family.Encoder(base)
+        self.quant = quant
+
+    def quantised(self, model):
+        """With what its decoder's linear layers stand for when they are quantised."""
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if quantiser.is_quantised(name):
+                    p.copy_(quantiser.dequantised(p, self.quant))
+        return model
+
+    def saved(self):
+        """From a checkpoint that bitsandbytes saved, whose names are those of transformers 5."""
+        config = self.family.MODEL.config_class.from_pretrained(self.base)
+        del config.quantization_config
+        config._attn_implementation = "eager"
+        model = self.family.MODEL(config)
+        lost = model.load_state_dict(quantiser.load_saved(self.base), strict=False)
+        assert not lost.unexpected_keys and lost.missing_keys in ([], ["lm_head.weight"]), lost
+        model.tie_weights()
+        return model
 
     def model(self, dtype=torch.float32):
+        if self.quant == "bnb":
+            model = self.saved().eval()
+            return model.double() if dtype == torch.float64 else model
         model, info = self.family.MODEL.from_pretrained(
             self.base, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
         assert not info["missing_keys"] and not info["unexpected_keys"], info
-        model = model.eval()
+        model = self.quantised(model.eval()) if self.quant else model.eval()
         # Buffers are made again from the f32 ones by .double(): what f32 rounds stays rounded.
         return model.double() if dtype == torch.float64 else model
 

@@ -26,6 +26,7 @@ class Spec:
     num_pad_rows: int = 0   # rows of the embedding behind the last token
     num_held_out: int = 0   # rows of the document in the validation split
     sequence_len: int = 256
+    quant: str | None = None  # form of the base, see quant.py
 
 
 def text_shape(hidden, inter, layers, heads, kv_heads, head_dim):

@@ -88,6 +88,14 @@ SPECS = [
         adapter_wide={"r": 2, "lora_alpha": 3,
                       "target_modules": ["q_proj", "linear_2", "down_proj", "merging_layer"]},
         num_held_out=1),
+    Mistral3Spec(
+        name="mistral3_q8_0", seed=109, dtype=torch.float16, num_shards=1, names="new",
+        text=text_shape(64, 96, 2, 4, 2, 16) | {"rms_norm_eps": 1e-5}, quant="q8_0",
+        vision=vision_shape(24, 40, 1, 2) | {"hidden_act": "silu"}, patch=7, merge=2, longest=56,
+        is_tied=False, tokenizer="tokenizer",
+        training={"learning_rate": 1e-3, "lr_scheduler": "constant", "warmup_ratio": 0.0,
+                  "micro_batch_size": 2, "grad_accum": 2},
+        adapter={"r": 4, "lora_alpha": 8}, adapter_wide={"r": 3, "lora_alpha": 5}),
 ]
 
 

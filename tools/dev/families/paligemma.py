@@ -68,6 +68,13 @@ SPECS = [
         adapter_wide={"r": 2, "lora_alpha": 3,
                       "target_modules": ["fc1", "k_proj", "linear", "o_proj"]},
         num_held_out=1),
+    PaliGemmaSpec(
+        name="paligemma_nf4_dq", seed=101, dtype=torch.bfloat16, num_shards=1, names="new",
+        has_locations=False, text=text_shape(128, 128, 2, 4, 4, 32), quant="nf4_dq",
+        vision=vision_shape(40, 72, 1, 4), image_size=28, patch=14,
+        training={"learning_rate": 1e-3, "lr_scheduler": "constant", "warmup_ratio": 0.0,
+                  "micro_batch_size": 2, "grad_accum": 2},
+        adapter={"r": 4, "lora_alpha": 8}, adapter_wide={"r": 3, "lora_alpha": 5}),
 ]
 
 

@@ -50,6 +50,14 @@ SPECS = [
                       "rank_pattern": {"layers.1.self_attn.q_proj": 2, "fc1": 3},
                       "alpha_pattern": {"out_proj": 11}},
         num_pad_rows=7),
+    PaliGemmaSpec(
+        name="paligemma2_nf4", seed=103, dtype=torch.float32, num_shards=1, names="new",
+        has_locations=False, quant="nf4",
+        text=gemma2_shape(64, 128, 2, 2, 1, 32, window=9, scalar=31),
+        vision=vision_shape(20, 28, 1, 2), image_size=28, patch=14,
+        training={"learning_rate": 1e-3, "lr_scheduler": "constant", "warmup_ratio": 0.0,
+                  "micro_batch_size": 2, "grad_accum": 2},
+        adapter={"r": 4, "lora_alpha": 8}, adapter_wide={"r": 3, "lora_alpha": 5}),
 ]
 
 

@@ -92,6 +92,14 @@ SPECS = [
         adapter_wide={"r": 2, "lora_alpha": 3,
                       "target_modules": ["fc1", "k_proj", "mlp.0", "o_proj"]},
         num_held_out=1),
+    Qwen2VLSpec(
+        name="qwen2_vl_bnb", seed=107, dtype=torch.bfloat16, num_shards=2, names="new",
+        text=text_shape(128, 128, 2, 4, 4, [4, 6, 6]), vision=vision_shape(24, 2, 1, 2), patch=7,
+        merge=2, frames=2, is_tied=True, config="nested", quant="bnb",
+        processor={"min_pixels": 784, "max_pixels": 3136},
+        training={"learning_rate": 1e-3, "lr_scheduler": "constant", "warmup_ratio": 0.0,
+                  "micro_batch_size": 2, "grad_accum": 2},
+        adapter={"r": 4, "lora_alpha": 8}, adapter_wide={"r": 3, "lora_alpha": 5}),
 ]
 
 
