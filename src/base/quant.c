@@ -180,7 +180,9 @@ static float scale_at(const struct dlm_quant_view *v, int64_t block)
         return absmax;
     }
     memcpy(nested, v->nested + block / DLM_NF4_NESTED * (int64_t)sizeof(nested), sizeof(nested));
-    return dlm_dynamic_map(v->scales[block]) * nested[0] + nested[1];
+    /* rounded twice, as PyTorch does: not the fused step that some CPUs have */
+    volatile float product = dlm_dynamic_map(v->scales[block]) * nested[0];
+    return product + nested[1];
 }
 
 void dlm_quant_view_to_f32(const struct dlm_quant_view *view, int64_t first, int64_t num,

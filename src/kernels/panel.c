@@ -188,7 +188,8 @@ static float quant_scale(enum dlm_dtype dtype, const uint8_t *panels, int64_t ro
     const uint8_t *tail = panels + dlm_panel_bytes(dtype, n, k) - tail_bytes(dtype, n, k);
     const size_t group = (size_t)(row * (k / DLM_NF4_BLOCK) + block) / DLM_NF4_NESTED;
     memcpy(nested, tail + group * sizeof(nested), sizeof(nested));
-    return dlm_dynamic_map(*scale) * nested[0] + nested[1];
+    volatile float product = dlm_dynamic_map(*scale) * nested[0]; /* as in base/quant.c */
+    return product + nested[1];
 }
 
 static void quant_row_to_f32(enum dlm_dtype dtype, const uint8_t *panels, int64_t row, int64_t n,
