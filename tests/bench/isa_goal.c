@@ -133,11 +133,12 @@ bool isa_goal(const char *kernel, const struct isa_stats *s, char *verdict, size
     size_t i = 0;
 
     /* sums of parts and copies beside the products */
-    if (strstr(kernel, "_pack") || strstr(kernel, "_finish") || strstr(kernel, "_delta"))
+    if (strstr(kernel, "_pack") || strstr(kernel, "_finish") || strstr(kernel, "_delta") ||
+        strstr(kernel, "_dequant"))
         return false;
     while (i < DLM_ARRAY_LEN(goals) && strncmp(kernel, goals[i].prefix, strlen(goals[i].prefix)))
         i++;
-    if (i == DLM_ARRAY_LEN(goals))
+    if (i == DLM_ARRAY_LEN(goals) || !goals[i].check)
         return false;
     if (s->spilled_vgprs || s->spilled_sgprs || s->scratch_bytes)
         miss(&v, "spills");
