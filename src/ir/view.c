@@ -102,14 +102,14 @@ struct dlm_tensor *dlm_view_slice(struct dlm_graph *g, struct dlm_tensor *t, int
         dlm_graph_fail(g, dlm_infer_fail(g->ctx, "slice", "the range must lie inside", &t->desc));
         return NULL;
     }
-    struct dlm_desc d = t->desc;
-    d.shape[dim] = len;
-    int64_t offset = t->offset + begin * t->desc.stride[dim];
-    const int64_t block = dlm_dtype_aligned_len(d.dtype, 1);
-    if (offset % block || (d.stride[dim] == 1 && len % block)) {
-        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "slice", "must not cut a block", &t->desc));
+    if (dlm_dtype_is_quant(t->desc.dtype)) { /* its scales lie behind all of its codes */
+        dlm_graph_fail(g, dlm_infer_fail(g->ctx, "slice", "a quantised weight is one piece",
+                                         &t->desc));
         return NULL;
     }
+    struct dlm_desc d = t->desc;
+    d.shape[dim] = len;
+    const int64_t offset = t->offset + begin * t->desc.stride[dim];
     struct dlm_tensor *v = dlm_graph_view(g, t, DLM_VIEW_SLICE, &d, offset);
     if (!v)
         return NULL;
