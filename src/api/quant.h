@@ -14,7 +14,7 @@ struct dlm_quant_policy dlm_quant_policy_of(const struct dlm_compute *compute);
 /* Fills what compute leaves open from the document. */
 void dlm_quant_take_document(struct dlm_compute *compute, const struct dlm_doc *doc);
 
-/* "nf4_dq of the decoder", for messages and origin.json; "" without quantisation. */
+/* "nf4_dq, decoder", for messages and origin.json; "" without quantisation. */
 const char *dlm_quant_form_name(const struct dlm_quant_policy *policy);
 
 /* Fills what compute leaves open from such a name. False: it is none. */

@@ -67,6 +67,8 @@ static enum dlm_status commit_version(struct dlm_train_call *t)
 
     enum dlm_status st = dlm_version_begin(t->ctx, t->store, dlm_run_id(t->run), &version);
     if (!st && !dlm_version_exists(version)) {
+        if (t->origin.base_form[0])
+            dlm_version_set_qlora(version);
         st = write_adapter(t, dlm_version_dir(version));
         if (!st)
             st = write_versions(t, dlm_version_dir(version));

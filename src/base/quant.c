@@ -94,7 +94,8 @@ static bool quantize_block_q8_0(const float *x, int64_t len, uint8_t *codes, uin
 
     if (!find_absmax(x, len, &absmax))
         return false;
-    const float d = absmax / 127, factor = d > 0 ? 1 / d : 0;
+    const float d = absmax / 127;
+    const float factor = isfinite(1 / d) ? 1 / d : 0; /* below, d is 0 in f16 anyway */
     const uint32_t half = dlm_f32_to_f16(d);
     if (half == 0x7c00u)
         return false;

@@ -239,8 +239,10 @@ static void warn_of_unfit(const struct dlm_model *m)
     const struct dlm_weights *w = m->weights;
 
     if (w->num_unfit)
-        dlm_log(m->ctx, DLM_LOG_WARNING, "%zu weight%s not held in %s, the first is '%s': a row is "
-                "no whole number of blocks", w->num_unfit, w->num_unfit > 1 ? "s are" : " is",
+        dlm_log(m->ctx, DLM_LOG_WARNING,
+                "%zu weight%s not held in %s, the first is '%s': a row, or in nf4_dq one of the "
+                "layers that are one product, is no whole number of blocks",
+                w->num_unfit, w->num_unfit > 1 ? "s are" : " is",
                 w->quant.dtype ? dlm_dtype_name(w->quant.dtype) : "4 bits", w->first_unfit);
 }
 

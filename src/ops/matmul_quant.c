@@ -1,6 +1,6 @@
-/* matmul on GPUs with a weight in 4 or 8 bits: what a matrix-vector kernel does not read as it lies
- * is made numbers first, in a temporary, and multiplied by the kernels that there are for those. It
- * takes a pass over W more, which many rows make up for, and any kernel will do. */
+/* matmul on GPUs with a weight in 4 or 8 bits: it is made numbers first, in a temporary, and
+ * multiplied by the kernels that there are for those. It takes a pass over W more, which many rows
+ * make up for, and any kernel will do. */
 #include "ops/broadcast.h"
 #include "ops/matmul_impl.h"
 

@@ -90,6 +90,8 @@ enum dlm_status dlm_version_begin(struct dlm_ctx *ctx, struct dlm_store *store, 
 bool dlm_version_exists(const struct dlm_version *version);
 /* Folder to write into (adapter/versions/.tmp-...). Valid until finish or abort. */
 const char *dlm_version_dir(const struct dlm_version *version);
+/* Its record is to say that the base was quantised. */
+void dlm_version_set_qlora(struct dlm_version *version);
 
 /* Writes training_run.json, fsyncs every file and folder, renames to vNNNN, moves current.txt.
  * Frees *version in any case; on failure the temporary folder is removed and current.txt is as

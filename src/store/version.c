@@ -19,6 +19,7 @@ struct dlm_version {
     int64_t run_id;
     char *dir;      /* the temporary folder, or the version that exists */
     int64_t number; /* of the version that exists; 0: to be made */
+    bool use_qlora;
 };
 
 /* --- the pointer --- */
@@ -204,6 +205,11 @@ const char *dlm_version_dir(const struct dlm_version *version)
     return version->dir;
 }
 
+void dlm_version_set_qlora(struct dlm_version *version)
+{
+    version->use_qlora = true;
+}
+
 static void free_version(struct dlm_version **version)
 {
     dlm_free((*version)->dir);
@@ -257,7 +263,7 @@ static enum dlm_status write_record(struct dlm_ctx *ctx, const struct dlm_versio
 {
     char *path = dlm_path_join(ctx, v->dir, "training_run.json");
     json_t *json = json_pack("{s:I, s:I, s:b}", "run_id", (json_int_t)v->run_id,
-                             "adapter_version", (json_int_t)number, "use_qlora", 0);
+                             "adapter_version", (json_int_t)number, "use_qlora", (int)v->use_qlora);
     enum dlm_status st = path && json ? dlm_json_replace(ctx, path, json) : DLM_ERR_MEMORY;
 
     json_decref(json);

@@ -66,7 +66,7 @@ static void test_refused(struct dlm_ctx *ctx)
     }
 }
 
-/* Whether input number `at` of the call may be a quantised weight: one with rows of whole blocks. */
+/* Whether input `at` of the call may be a quantised weight: one with rows of whole blocks. */
 static bool takes_blocks(const struct dlm_op_probe *p, int at)
 {
     return at == 1 && (p->op == &dlm_op_matmul || p->op == &dlm_op_embedding) &&

@@ -96,16 +96,25 @@ static void test_commit(void)
     CHECK(!commit(store, 8, 100, &number));
     CHECK_INT(number, 3);
     expect_current(store, 3);
+    check_case("of a base in 4 bits");
+    CHECK(!dlm_version_begin(ctx, store, 10, &v));
+    dlm_version_set_qlora(v);
+    CHECK(!dlm_version_finish(ctx, &v, &number, NULL));
+    CHECK_INT(number, 4);
+    CHECK(!dlm_json_load(ctx, in_store(store, "adapter/versions/v0004/training_run.json"), 4096,
+                         &record));
+    CHECK(json_is_true(json_object_get(record, "use_qlora")));
+    json_decref(record);
     check_case("an old run does not move the pointer back");
     CHECK(!commit(store, 7, 100, &number));
     CHECK_INT(number, 1);
-    expect_current(store, 3);
+    expect_current(store, 4);
     check_case("given up");
     CHECK(!dlm_version_begin(ctx, store, 9, &v));
     CHECK(dlm_path_is_dir(dlm_version_dir(v)));
     dlm_version_abort(&v);
     CHECK(!v);
-    CHECK_INT(count_versions(store), 3);
+    CHECK_INT(count_versions(store), 4);
     dlm_version_abort(&v);
     check_case("swept after a kill");
     CHECK(!dlm_dir_make(ctx, in_store(store, "adapter/versions/.tmp-run-000011/x")));
@@ -114,7 +123,7 @@ static void test_commit(void)
     CHECK(put_file(in_store(store, "blobs/ab/incoming.tmp.1.00000000"), "", 0));
     CHECK(put_file(in_store(store, "manifest.json.tmp.1.00000000"), "", 0));
     CHECK(!dlm_store_sweep(ctx, store));
-    CHECK_INT(count_versions(store), 3);
+    CHECK_INT(count_versions(store), 4);
     CHECK(!dlm_path_is_dir(in_store(store, "runs/000012")));
     CHECK(!dlm_path_is_file(in_store(store, "blobs/ab/incoming.tmp.1.00000000")));
     CHECK(!dlm_path_is_file(in_store(store, "manifest.json.tmp.1.00000000")));
