@@ -32,20 +32,6 @@ enum dlm_status dlm_attention_lower_cpu(struct dlm_lowering *l)
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 
-static enum dlm_status lower_delta(struct dlm_lowering *l, const struct dlm_attention_params *p,
-                                   struct dlm_operand *delta)
-{
-    *delta = dlm_lower_temp(l, (size_t)p->batch * p->heads * p->queries * sizeof(float));
-    struct dlm_kernel_call call = {
-        .kernel = "attention_delta",
-        .args = {DLM_INPUT(DLM_ATTENTION_DOUT), DLM_INPUT(DLM_ATTENTION_OUT), *delta},
-        .num_args = 3,
-        .writes = 1u << 2,
-        .groups = {dlm_attention_blocks(p->queries, DLM_ATTENTION_QUERIES), p->heads, p->batch},
-    };
-    return dlm_lower_call(l, &call, p, sizeof(*p));
-}
-
 enum dlm_status dlm_attention_backward_lower_cpu(struct dlm_lowering *l)
 {
     struct dlm_attention_params p = dlm_attention_params_of(l);
@@ -53,7 +39,10 @@ enum dlm_status dlm_attention_backward_lower_cpu(struct dlm_lowering *l)
     enum dlm_status st = check_dim(l);
 
     if (!st)
-        st = lower_delta(l, &p, &delta);
+        st = dlm_attention_lower_delta(
+            l, &p,
+            (uint32_t[]){dlm_attention_blocks(p.queries, DLM_ATTENTION_QUERIES), p.heads, p.batch},
+            &delta);
     if (st)
         return st;
     p.block = dlm_attention_cpu_rows(&p, DLM_ATTENTION_CPU_MANY_KEYS);

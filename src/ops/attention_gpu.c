@@ -137,20 +137,6 @@ enum dlm_status dlm_attention_lower_gpu(struct dlm_lowering *l)
                         dlm_attention_blocks(dlm_attention_rows(&p), forward_kernel.own[size]));
 }
 
-static enum dlm_status lower_delta(struct dlm_lowering *l, const struct dlm_attention_params *p,
-                                   struct dlm_operand *delta)
-{
-    *delta = dlm_lower_temp(l, (size_t)p->batch * p->heads * p->queries * sizeof(float));
-    struct dlm_kernel_call call = {
-        .kernel = "attention_delta",
-        .args = {DLM_INPUT(DLM_ATTENTION_DOUT), DLM_INPUT(DLM_ATTENTION_OUT), *delta},
-        .num_args = 3,
-        .writes = 1u << 2,
-        .groups = {dlm_attention_blocks(p->batch * p->queries * p->heads, 64)},
-    };
-    return dlm_lower_call(l, &call, p, sizeof(*p));
-}
-
 static enum dlm_status lower_dkv(struct dlm_lowering *l, struct dlm_operand delta,
                                  struct dlm_attention_params *p)
 {
@@ -171,7 +157,8 @@ enum dlm_status dlm_attention_backward_lower_gpu(struct dlm_lowering *l)
 {
     struct dlm_attention_params p = dlm_attention_params_of(l);
     struct dlm_operand delta;
-    enum dlm_status st = lower_delta(l, &p, &delta);
+    enum dlm_status st = dlm_attention_lower_delta(
+        l, &p, (uint32_t[]){dlm_attention_blocks(p.batch * p.queries * p.heads, 64), 0, 0}, &delta);
 
     if (st)
         return st;

@@ -138,3 +138,18 @@ enum dlm_status dlm_attention_lower_dkv(struct dlm_lowering *l, struct dlm_kerne
     enum dlm_status st = dlm_lower_call(l, call, &part, sizeof(part));
     return st ? st : dlm_lower_call(l, &sum, &whole, sizeof(whole));
 }
+
+enum dlm_status dlm_attention_lower_delta(struct dlm_lowering *l,
+                                          const struct dlm_attention_params *p,
+                                          const uint32_t groups[3], struct dlm_operand *delta)
+{
+    *delta = dlm_lower_temp(l, (size_t)p->batch * p->heads * p->queries * sizeof(float));
+    struct dlm_kernel_call call = {
+        .kernel = "attention_delta",
+        .args = {DLM_INPUT(DLM_ATTENTION_DOUT), DLM_INPUT(DLM_ATTENTION_OUT), *delta},
+        .num_args = 3,
+        .writes = 1u << 2,
+        .groups = {groups[0], groups[1], groups[2]},
+    };
+    return dlm_lower_call(l, &call, p, sizeof(*p));
+}

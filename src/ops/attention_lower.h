@@ -65,6 +65,12 @@ uint32_t dlm_attention_splits(const struct dlm_attention_params *p, uint32_t key
 enum dlm_status dlm_attention_lower_dkv(struct dlm_lowering *l, struct dlm_kernel_call *call,
                                         const struct dlm_attention_params *p) DLM_CHECK_RESULT;
 
+/* Appends attention_delta over the grid; *delta is its result, [B, H, T]. */
+enum dlm_status dlm_attention_lower_delta(struct dlm_lowering *l,
+                                          const struct dlm_attention_params *p,
+                                          const uint32_t groups[3],
+                                          struct dlm_operand *delta) DLM_CHECK_RESULT;
+
 /* The calls of attention_dq_* and attention_dkv_*, but for groups and places. delta: [B, H, T]. */
 struct dlm_kernel_call dlm_attention_dq_call(const struct dlm_lowering *l, struct dlm_operand delta,
                                              const struct dlm_attention_params *p);
