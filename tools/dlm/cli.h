@@ -54,6 +54,9 @@ enum dlm_status dlm_cli_try_device(void *user, struct dlm_trial *trial, const ch
                                    int index);
 #define DLM_TRY_SECONDS 300
 
+/* The context's log callback: user is the struct dlm_cli. */
+void dlm_cli_log(void *user, enum dlm_log_level level, const char *text);
+
 /* One line on standard error, under the command's subject. Returns DLM_EXIT_USAGE. */
 int dlm_cli_wrong(const struct dlm_cli *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

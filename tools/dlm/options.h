@@ -88,6 +88,13 @@ void dlm_options_usage_error(const char *command, const char *fmt, ...)
 void dlm_options_unknown(const char *command, const char *near, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* What stands behind an option's name in help: "N", "auto|cpu"; "" for a flag. */
+void dlm_option_value_text(const struct dlm_option *option, char *text, size_t bytes);
+
+/* Its range and default in words: "1 to 10; default 3", or "". defaults is the table's. */
+void dlm_option_limits_text(const struct dlm_option *option, const void *defaults, char *text,
+                            size_t bytes);
+
 /* Prints the options that all commands share, and --help, on standard output. */
 void dlm_options_print_common(const struct dlm_option_table *common);
 

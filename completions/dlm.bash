@@ -1,0 +1,148 @@
+# bash completion of dlm; made from its option tables (tools/dev/make_manual).
+_dlm_words() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur"); }
+_dlm_paths() {
+    compopt -o filenames 2> /dev/null
+    mapfile -t COMPREPLY < <(compgen "$1" -- "$cur")
+}
+_dlm_documents() {
+    compopt -o filenames 2> /dev/null
+    mapfile -t COMPREPLY < <(compgen -f -X '!*.dlm' -- "$cur"; compgen -d -- "$cur")
+}
+_dlm_bases() { _dlm_words "$("$program" bases --keys 2> /dev/null)"; }
+
+_dlm() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local program=${COMP_WORDS[0]} command= i
+    COMPREPLY=()
+    # bash makes a word of the = in --name=value
+    if [[ $cur == = ]]; then
+        cur=
+    elif [[ $prev == = ]]; then
+        prev=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        --home) ((i++)) ;;
+        --threads) ((i++)) ;;
+        -*) ;;
+        *) command=${COMP_WORDS[i]}; break ;;
+        esac
+    done
+    case $command:$prev in
+    init:--base) _dlm_bases; return ;;
+    train:--seed) :; return ;;
+    train:--max-steps) :; return ;;
+    train:--phase) _dlm_words "all sft preference"; return ;;
+    train:--init-adapter) _dlm_paths -d; return ;;
+    train:--save-every) :; return ;;
+    train:--ask) :; return ;;
+    train:--adapter-names) _dlm_words "v5 v4"; return ;;
+    train:--image-size) _dlm_words "pinned native"; return ;;
+    train:--gradient-checkpointing) _dlm_words "document on off"; return ;;
+    train:--backend) _dlm_words "auto cpu opencl vulkan"; return ;;
+    train:--device) :; return ;;
+    train:--precision) _dlm_words "auto fp32 bf16 fp16"; return ;;
+    train:--quant) _dlm_words "auto none q8_0 nf4 nf4_dq"; return ;;
+    train:--quant-scope) _dlm_words "auto decoder linears all"; return ;;
+    train:--max-memory) :; return ;;
+    prompt:--image) _dlm_paths -f; return ;;
+    prompt:--system) :; return ;;
+    prompt:--chat) _dlm_paths -f; return ;;
+    prompt:--max-tokens) :; return ;;
+    prompt:--temp) :; return ;;
+    prompt:--top-p) :; return ;;
+    prompt:--seed) :; return ;;
+    prompt:--adapter-version) :; return ;;
+    prompt:--adapter) _dlm_paths -d; return ;;
+    prompt:--base) _dlm_bases; return ;;
+    prompt:--image-size) _dlm_words "pinned native"; return ;;
+    prompt:--backend) _dlm_words "auto cpu opencl vulkan"; return ;;
+    prompt:--device) :; return ;;
+    prompt:--precision) _dlm_words "auto fp32 bf16 fp16"; return ;;
+    prompt:--quant) _dlm_words "auto none q8_0 nf4 nf4_dq"; return ;;
+    prompt:--quant-scope) _dlm_words "auto decoder linears all"; return ;;
+    prompt:--max-memory) :; return ;;
+    tokenize:--base) _dlm_bases; return ;;
+    tokenize:--tokenizer) _dlm_paths -f; return ;;
+    tokenize:--image) _dlm_paths -f; return ;;
+    tokenize:--prompt) :; return ;;
+    tokenize:--target) :; return ;;
+    tokenize:--system) :; return ;;
+    tokenize:--chat) _dlm_paths -f; return ;;
+    tokenize:--image-size) _dlm_words "pinned native"; return ;;
+    preprocess:--base) _dlm_bases; return ;;
+    preprocess:--image) _dlm_paths -f; return ;;
+    preprocess:--out) _dlm_paths -f; return ;;
+    preprocess:--image-size) _dlm_words "pinned native"; return ;;
+    score:--base) _dlm_bases; return ;;
+    score:--adapter) _dlm_paths -d; return ;;
+    score:--adapter-version) :; return ;;
+    score:--image) _dlm_paths -f; return ;;
+    score:--prompt) :; return ;;
+    score:--target) :; return ;;
+    score:--system) :; return ;;
+    score:--chat) _dlm_paths -f; return ;;
+    score:--gradients) _dlm_paths -f; return ;;
+    score:--image-size) _dlm_words "pinned native"; return ;;
+    score:--backend) _dlm_words "auto cpu opencl vulkan"; return ;;
+    score:--device) :; return ;;
+    score:--precision) _dlm_words "auto fp32 bf16 fp16"; return ;;
+    score:--quant) _dlm_words "auto none q8_0 nf4 nf4_dq"; return ;;
+    score:--quant-scope) _dlm_words "auto decoder linears all"; return ;;
+    score:--max-memory) :; return ;;
+    bench:--base) _dlm_bases; return ;;
+    bench:--shape) :; return ;;
+    bench:--layers) :; return ;;
+    bench:--prompt-tokens) :; return ;;
+    bench:--decode-tokens) :; return ;;
+    bench:--batch) :; return ;;
+    bench:--repeat) :; return ;;
+    bench:--backend) _dlm_words "auto cpu opencl vulkan"; return ;;
+    bench:--device) :; return ;;
+    bench:--precision) _dlm_words "auto fp32 bf16 fp16"; return ;;
+    bench:--quant) _dlm_words "auto none q8_0 nf4 nf4_dq"; return ;;
+    bench:--quant-scope) _dlm_words "auto decoder linears all"; return ;;
+    bench:--max-memory) :; return ;;
+    doctor:--base) _dlm_bases; return ;;
+    doctor:--image) _dlm_paths -f; return ;;
+    doctor:--prompt) :; return ;;
+    doctor:--image-size) _dlm_words "pinned native"; return ;;
+    doctor:--backend) _dlm_words "auto cpu opencl vulkan"; return ;;
+    doctor:--device) :; return ;;
+    doctor:--precision) _dlm_words "auto fp32 bf16 fp16"; return ;;
+    doctor:--quant) _dlm_words "auto none q8_0 nf4 nf4_dq"; return ;;
+    doctor:--quant-scope) _dlm_words "auto decoder linears all"; return ;;
+    doctor:--max-memory) :; return ;;
+    doctor:--after) :; return ;;
+    doctor:--limit) :; return ;;
+    *:--home) _dlm_paths -f; return ;;
+    *:--threads) :; return ;;
+    esac
+    case $command:$cur in
+    :-*) _dlm_words "--help --home --threads --verbose --quiet --version" ;;
+    :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use" ;;
+    init:-*) _dlm_words "--help --base --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
+    init:*) _dlm_documents ;;
+    train:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    train:*) _dlm_documents ;;
+    prompt:-*) _dlm_words "--help --image --system --chat --max-tokens --temp --top-p --seed --no-adapter --adapter-version --adapter --base --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    prompt:*) _dlm_documents ;;
+    show:-*) _dlm_words "--help --json --home --threads --verbose --quiet --version" ;;
+    show:*) _dlm_documents ;;
+    migrate:-*) _dlm_words "--help --dry-run --no-backup --home --threads --verbose --quiet --version" ;;
+    migrate:*) _dlm_documents ;;
+    tokenize:-*) _dlm_words "--help --base --tokenizer --image --prompt --target --system --chat --image-size --raw --json --home --threads --verbose --quiet --version" ;;
+    tokenize:*) : ;;
+    preprocess:-*) _dlm_words "--help --base --image --out --image-size --home --threads --verbose --quiet --version" ;;
+    preprocess:*) : ;;
+    score:-*) _dlm_words "--help --base --adapter --adapter-version --image --prompt --target --system --chat --gradients --json --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    score:*) _dlm_documents ;;
+    bench:-*) _dlm_words "--help --base --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    bench:*) : ;;
+    doctor:-*) _dlm_words "--help --ops --try --verify --base --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
+    doctor:*) : ;;
+    use:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
+    use:*) _dlm_documents ;;
+    esac
+}
+complete -F _dlm dlm

@@ -1,0 +1,133 @@
+#!/bin/sh
+# Help, man pages, completions and README say the same. DLM_SOURCE is the source tree.
+. "${0%/*}/lib.sh"
+
+source=${DLM_SOURCE:?says where the source tree is}
+pages=$source/man
+completions=$source/completions
+commands=$("$dlm" --help | awk '/^commands:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }')
+
+# The options of a command as help has them, one a line, sorted.
+options_of_()
+{
+    "$dlm" "$1" --help | sed -n 's/^ \{2,6\}\(-[a-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p' | sort
+}
+
+case_ "every command has a page with the options that help has"
+holds_ test -n "$commands"
+for command in $commands; do
+    options_of_ $command > want
+    holds_ test -s want
+    sed 's/\\fB//g; s/\\fR//g; s/\\-/-/g' "$pages/dlm-$command.1" |
+        sed -n 's/^\(-[a-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p' | sort > out
+    same_ want out
+    grep -q "^\.BR dlm\\\\-$command (1)" "$pages/dlm.1" || fail_ "dlm.1 does not name $command"
+done
+run_ ls "$pages"
+for page in $(sed -n 's/^dlm-\(.*\)\.1$/\1/p' out); do
+    echo "$commands" | grep -qx "$page" || fail_ "dlm-$page.1 is no command's page"
+done
+
+if command -v man > /dev/null && man --version > /dev/null 2>&1; then
+    case_ "pages render without a warning"
+    for page in "$pages"/*.1; do
+        run_ man --warnings -E UTF-8 -l -Tutf8 "$page"
+        status_is 0
+        err_is
+    done
+else
+    skipped=$((skipped + 1))
+fi
+
+case_ "the README names every command, and no option that there is not"
+for command in $commands; do
+    grep -q "dlm $command\|\`$command\`" "$source/README.md" || fail_ "README.md: no dlm $command"
+done
+for command in $commands; do options_of_ $command; done | sort -u > known
+grep -o -- '`\(dlm [a-z. -]*\)\{0,1\}--[a-z-]*' "$source/README.md" | grep -o -- '--[a-z-]*$' |
+    sort -u | grep -vxF -e --install -e --no-install -e --family > named
+grep -vxFf known named > out && fail_ "no command has what README.md names"
+
+# offers_ SHELL-FUNCTION: for `dlm COMMAND --` a shell offers what help lists, for --backend its
+# choices, for the first word the commands.
+offers_()
+{
+    for command in $commands; do
+        options_of_ $command > want
+        $1 "dlm $command --" | sort -u > out
+        same_ want out
+    done
+    printf '%s\n' auto cpu opencl vulkan | sort > want
+    $1 "dlm train --backend " | sort -u > out
+    same_ want out
+    printf '%s\n' $commands | sort > want
+    $1 "dlm " | sort -u > out
+    same_ want out
+    : > other.txt
+    : > "bird song.dlm"
+    echo "bird song.dlm" > want
+    $1 "dlm train bird" > out
+    same_ want out
+}
+
+in_bash_()
+{
+    bash -c '. "$1/dlm.bash"; read -ra COMP_WORDS <<< "$2"; [[ $2 == *" " ]] && COMP_WORDS+=("")
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); compopt() { :; }; _dlm
+        printf "%s\n" "${COMPREPLY[@]}"' - "$completions" "$1"
+}
+
+# fish unescapes a name of a file only on a terminal.
+in_fish_()
+{
+    HOME="$dir" fish --no-config -c "source '$completions/dlm.fish'; complete -C '$1'" |
+        sed 's/[[:cntrl:]].*//; s/\\ / /g' | if [ "${1%--}" != "$1" ]; then grep '^--'; else cat; fi
+}
+
+# zsh completes only on a terminal: one of its own, where the list of `$1` must have the words of
+# want.
+lists_in_zsh_()
+{
+    run_ timeout 60 zsh -f -c 'zmodload zsh/zpty; zpty shell zsh -f -i
+        zpty -w shell "PS1=; LISTMAX=9999 LINES=200 COLUMNS=200 fpath=($1 \$fpath)
+            autoload -Uz compinit; compinit -u -D; print re""ady"
+        zpty -r shell out "*ready*"; zpty -w -n shell "$2"$'"'\\t\\t'"'
+        pattern="*"; for word in $(< want); do pattern+="$word*"; done
+        zpty -r shell out "$pattern"; result=$?; zpty -d shell; exit $result' - \
+        "$completions" "$1"
+    status_is 0
+}
+
+for shell in bash fish; do
+    if command -v $shell > /dev/null; then
+        case_ "$shell completes what help lists"
+        offers_ in_${shell}_
+    else
+        skipped=$((skipped + 1))
+    fi
+done
+
+if command -v zsh > /dev/null; then
+    case_ "zsh lists what help lists"
+    printf '%s\n' auto cpu opencl vulkan > want
+    lists_in_zsh_ "dlm train --backend "
+    printf '%s\n' $commands | sort > want
+    lists_in_zsh_ "dlm "
+    for command in $commands; do
+        { options_of_ $command; echo --help; } | sort -u > want
+        lists_in_zsh_ "dlm $command --"
+    done
+else
+    skipped=$((skipped + 1))
+fi
+
+case_ "bash completes --name=value and what stands behind global options"
+if command -v bash > /dev/null; then
+    run_ bash -c '. "$0/dlm.bash"; compopt() { :; }
+        COMP_WORDS=(dlm --threads 2 train --backend = vu) COMP_CWORD=6; _dlm
+        echo "${COMPREPLY[@]}"' "$completions"
+    out_is vulkan
+    err_is
+fi
+
+summary_

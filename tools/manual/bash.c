@@ -1,0 +1,112 @@
+/* Completion for bash: one function that finds the command among the words, and then what the word
+ * before the cursor's asks for. Needs no bash-completion. */
+#include "manual.h"
+
+static void put_names(FILE *file, const struct dlm_option_table *table)
+{
+    for (size_t i = 0; i < table->num_options; i++)
+        fprintf(file, " --%s", table->options[i].name);
+}
+
+/* What completes a value of this kind, as a call of one of the functions of the head. */
+static void put_call(FILE *file, enum dlm_value_kind kind, const struct dlm_option *o)
+{
+    switch (kind) {
+    case DLM_VALUE_CHOICE:
+        fputs("_dlm_words \"", file);
+        for (size_t i = 0; o->choices[i]; i++)
+            fprintf(file, "%s%s", i ? " " : "", o->choices[i]);
+        fputc('"', file);
+        break;
+    case DLM_VALUE_FILE:
+        fputs("_dlm_paths -f", file);
+        break;
+    case DLM_VALUE_FOLDER:
+        fputs("_dlm_paths -d", file);
+        break;
+    case DLM_VALUE_DOCUMENT:
+        fputs("_dlm_documents", file);
+        break;
+    case DLM_VALUE_BASE:
+        fputs("_dlm_bases", file);
+        break;
+    case DLM_VALUE_WORD:
+        fputs(":", file);
+        break;
+    }
+}
+
+/* A branch for each option with a value. */
+static void put_values(FILE *file, const char *command, const struct dlm_option_table *table)
+{
+    for (size_t i = 0; i < table->num_options; i++) {
+        const struct dlm_option *o = &table->options[i];
+        if (o->type == DLM_OPTION_FLAG)
+            continue;
+        fprintf(file, "    %s:--%s) ", command, o->name);
+        put_call(file, dlm_option_value_kind(o), o);
+        fputs("; return ;;\n", file);
+    }
+}
+
+static const char head[] =
+    "# bash completion of dlm; made from its option tables (tools/dev/make_manual).\n"
+    "_dlm_words() { mapfile -t COMPREPLY < <(compgen -W \"$1\" -- \"$cur\"); }\n"
+    "_dlm_paths() {\n"
+    "    compopt -o filenames 2> /dev/null\n"
+    "    mapfile -t COMPREPLY < <(compgen \"$1\" -- \"$cur\")\n"
+    "}\n"
+    "_dlm_documents() {\n"
+    "    compopt -o filenames 2> /dev/null\n"
+    "    mapfile -t COMPREPLY < <(compgen -f -X '!*.dlm' -- \"$cur\"; compgen -d -- \"$cur\")\n"
+    "}\n"
+    "_dlm_bases() { _dlm_words \"$(\"$program\" bases --keys 2> /dev/null)\"; }\n"
+    "\n"
+    "_dlm() {\n"
+    "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
+    "    local program=${COMP_WORDS[0]} command= i\n"
+    "    COMPREPLY=()\n"
+    "    # bash makes a word of the = in --name=value\n"
+    "    if [[ $cur == = ]]; then\n"
+    "        cur=\n"
+    "    elif [[ $prev == = ]]; then\n"
+    "        prev=${COMP_WORDS[COMP_CWORD - 2]}\n"
+    "    fi\n"
+    "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+    "        case ${COMP_WORDS[i]} in\n";
+
+static const char middle[] =
+    "        -*) ;;\n"
+    "        *) command=${COMP_WORDS[i]}; break ;;\n"
+    "        esac\n"
+    "    done\n"
+    "    case $command:$prev in\n";
+
+void dlm_manual_bash(FILE *file)
+{
+    fputs(head, file);
+    for (size_t i = 0; i < dlm_global_table.num_options; i++) {
+        if (dlm_global_table.options[i].type != DLM_OPTION_FLAG)
+            fprintf(file, "        --%s) ((i++)) ;;\n", dlm_global_table.options[i].name);
+    }
+    fputs(middle, file);
+    for (size_t i = 0; i < dlm_num_commands; i++)
+        put_values(file, dlm_commands[i]->table.command, &dlm_commands[i]->table);
+    put_values(file, "*", &dlm_global_table);
+    fputs("    esac\n    case $command:$cur in\n    :-*) _dlm_words \"--help", file);
+    put_names(file, &dlm_global_table);
+    fputs("\" ;;\n    :*) _dlm_words \"", file);
+    for (size_t i = 0; i < dlm_num_commands; i++)
+        fprintf(file, "%s%s", i ? " " : "", dlm_commands[i]->table.command);
+    fputs("\" ;;\n", file);
+    for (size_t i = 0; i < dlm_num_commands; i++) {
+        const struct dlm_option_table *table = &dlm_commands[i]->table;
+        fprintf(file, "    %s:-*) _dlm_words \"--help", table->command);
+        put_names(file, table);
+        put_names(file, &dlm_global_table);
+        fprintf(file, "\" ;;\n    %s:*) ", table->command);
+        put_call(file, dlm_operand_value_kind(&table->operands[0]), NULL);
+        fputs(" ;;\n", file);
+    }
+    fputs("    esac\n}\ncomplete -F _dlm dlm\n", file);
+}
