@@ -2,6 +2,7 @@
  * multiplied by the kernels that there are for those. It takes a pass over W more, which many rows
  * make up for, and any kernel will do. */
 #include "ops/broadcast.h"
+#include "ops/copy.h"
 #include "ops/matmul_impl.h"
 
 enum { A, B, C, BIAS };
@@ -54,6 +55,20 @@ static enum dlm_status dequantize(struct dlm_lowering *l, const struct shape *s,
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 
+/* Elements [row, row + rows) of the bias are it from now on: in a temporary, as kernels know no
+ * bias that begins elsewhere than its binding. */
+static enum dlm_status slice_bias(struct dlm_lowering *l, int64_t row, int64_t rows)
+{
+    const struct dlm_desc slice = dlm_desc_make(DLM_DTYPE_F32, 1, &rows);
+    const struct dlm_operand temp = dlm_lower_temp(l, sizeof(float) * (size_t)rows);
+    struct dlm_desc from = slice;
+
+    from.lead = l->inputs[BIAS].lead + row;
+    enum dlm_status st = dlm_lower_copy(l, &from, DLM_INPUT(BIAS), &slice, temp);
+    dlm_lower_replace(l, BIAS, &slice, temp);
+    return st;
+}
+
 /* The node with rows [row, row + rows) of W, which temp holds. Forward those give columns of the
  * result, backward a part of its sum. */
 static enum dlm_status lower_slice(const struct dlm_lowering *whole, struct dlm_lowering *l,
@@ -62,17 +77,21 @@ static enum dlm_status lower_slice(const struct dlm_lowering *whole, struct dlm_
 {
     const struct dlm_desc plain = plain_desc(whole, s, rows);
     const bool has_c = dlm_matmul_has_c(whole);
+    enum dlm_status st = DLM_OK;
 
     l->inputs[A] = whole->inputs[A];
     l->inputs[C] = whole->inputs[C];
+    l->inputs[BIAS] = whole->inputs[BIAS];
     l->outputs[0] = whole->outputs[0];
     l->replaced = whole->replaced;
     dlm_lower_replace(l, B, &plain, temp);
     if (s->is_backward) {
         l->inputs[A].shape[1] = rows;
         l->inputs[A].lead += row * l->inputs[A].stride[1];
-        if (row)
+        if (row) {
             dlm_lower_replace(l, C, &l->outputs[0], DLM_OUTPUT(0));
+            l->inputs[BIAS].dtype = DLM_DTYPE_COUNT; /* added already */
+        }
     } else {
         l->outputs[0].shape[1] = rows;
         l->outputs[0].lead += row;
@@ -80,8 +99,10 @@ static enum dlm_status lower_slice(const struct dlm_lowering *whole, struct dlm_
             l->inputs[C].shape[1] = rows;
             l->inputs[C].lead += row;
         }
+        if (dlm_matmul_has_bias(whole) && rows < s->n)
+            st = slice_bias(l, row, rows);
     }
-    return dlm_matmul_lower_gpu(l);
+    return st ? st : dlm_matmul_lower_gpu(l);
 }
 
 /* Rows of W that are made numbers at a time: even ones where the type has 16 bits. */
@@ -105,8 +126,6 @@ enum dlm_status dlm_matmul_lower_quant_gpu(struct dlm_lowering *l)
 
     if (l->inputs[A].ndim != 2)
         return dlm_lower_unsupported(l, "product of a batch with a quantised weight");
-    if (step < s.n && dlm_matmul_has_bias(l) && !s.is_backward)
-        return dlm_lower_unsupported(l, "bias of a quantised weight that comes in slices");
     for (int64_t row = 0; !st && row < s.n; row += step) {
         const int64_t rows = DLM_MIN(step, s.n - row);
         l->inputs[B] = whole.inputs[B];

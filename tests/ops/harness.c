@@ -246,6 +246,7 @@ static void compare_outputs(struct dlm_program *program, const struct dlm_node *
 static int num_library_calls; /* products that the device's library did */
 static int num_matrix_calls;  /* that matrix units do */
 static int num_cut;           /* kernel calls that were cut in parts */
+static int num_slices;        /* of weights in 4 and 8 bits that become numbers */
 
 static void count_calls(const struct dlm_plan *plan, const struct dlm_device_caps *caps)
 {
@@ -253,6 +254,7 @@ static void count_calls(const struct dlm_plan *plan, const struct dlm_device_cap
         const struct dlm_kernel_call *c = &plan->calls[i].call;
         num_library_calls += !strcmp(c->kernel, "gemm_f32");
         num_matrix_calls += strstr(c->kernel, "_mma_") != NULL;
+        num_slices += strstr(c->kernel, "_dequant_") != NULL;
         num_cut += caps->max_work && c->work > caps->max_work &&
                    (uint64_t)c->groups[0] * c->groups[1] * c->groups[2] > 1;
     }
@@ -383,19 +385,31 @@ struct variant {
     bool use_library;
     uint64_t max_work; /* dispatches with more come in parts; 0: the device's own limit */
     uint32_t show_caps;
+    size_t max_alloc_bytes; /* of a buffer: weights in 4 and 8 bits become numbers in slices */
 };
 
 #define PARTS_WORK 20000 /* parts of one group and of several */
-static const struct variant as_it_is = {"", 0, false, 0, 0};
-static const struct variant local_memory = {", local", DLM_CAP_NO_LOCAL, false, 0, 0};
-static const struct variant no_subgroups = {", no subgroups", DLM_CAP_SUBGROUP, false, 0, 0};
-static const struct variant library = {", library", 0, true, 0, 0};
+static const struct variant as_it_is = {"", 0, false, 0, 0, 0};
+static const struct variant local_memory = {", local", DLM_CAP_NO_LOCAL, false, 0, 0, 0};
+static const struct variant no_subgroups = {", no subgroups", DLM_CAP_SUBGROUP, false, 0, 0, 0};
+static const struct variant library = {", library", 0, true, 0, 0, 0};
 static const struct variant matrix_units = {", matrix units", DLM_CAP_NO_LOCAL, false, 0,
-                                            DLM_CAPS_MATRIX};
+                                            DLM_CAPS_MATRIX, 0};
+static const struct variant slices = {", slices", 0, false, 0, 0, (size_t)88 << 10};
+
+/* A product whose weight becomes numbers in several slices when a buffer has 88 KiB. */
+static bool comes_in_slices(const struct op_row *row)
+{
+    return row->op == &dlm_op_matmul && dlm_dtype_is_quant(row->inputs[1].dtype) &&
+           row->inputs[0].shape[0] > DLM_MATVEC_ROWS &&
+           row->inputs[1].shape[0] * row->inputs[1].shape[1] >= 50000;
+}
 
 /* A variant runs the rows that may take another kernel. */
 static bool is_for(const struct variant *v, const struct op_row *row)
 {
+    if (v->max_alloc_bytes)
+        return comes_in_slices(row);
     if (v->max_work && !v->use_library && !is_small(row))
         return false;
     if (v->show_caps && row->op == &dlm_op_matmul && row->inputs[1].dtype == DLM_DTYPE_F32)
@@ -418,15 +432,17 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     struct dlm_device_params params = {.kind = info->kind, .index = info->index,
                                        .cache_dir = getenv("DLM_TEST_KERNEL_CACHE"),
                                        .hide_caps = v->hide_caps, .use_library = v->use_library,
-                                       .max_work = v->max_work, .show_caps = v->show_caps};
+                                       .max_work = v->max_work, .show_caps = v->show_caps,
+                                       .max_alloc_bytes = v->max_alloc_bytes};
     const char *parts = v->max_work ? ", parts" : "";
+    int num_run = 0;
 
     check_case("device opens");
     if (!CHECK(!dlm_device_open(ctx, &device, &params)))
         return;
     printf("device %s %d: %s (%s)%s%s\n", dlm_backend_name(info->kind), info->index, info->name,
            info->driver, v->label, parts);
-    num_library_calls = num_matrix_calls = num_cut = 0;
+    num_library_calls = num_matrix_calls = num_cut = num_slices = 0;
     for (size_t i = 0; i < num; i++) {
         struct host_row h;
         char *name = names[num_names++ % DLM_ARRAY_LEN(names)];
@@ -435,6 +451,7 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         snprintf(name, sizeof(names[0]), "%s/%s on %s %d%s%s", rows[i].op->name,
                  rows[i].name, dlm_backend_name(info->kind), info->index, v->label, parts);
         check_case(name);
+        num_run++;
         if (CHECK(make_host_row(ctx, &h, &rows[i], &rows[i].attrs, i + 1, !v->max_work))) {
             run_on_device(ctx, device, &h);
             check_unlike(ctx, &h, i + 1);
@@ -451,6 +468,10 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     if (v->show_caps) {
         check_case("matrix units did products");
         CHECK(num_matrix_calls >= 8);
+    }
+    if (v->max_alloc_bytes) {
+        check_case("weights came in slices");
+        CHECK(num_run >= 4 && num_slices >= 2 * num_run);
     }
     if (v->max_work) {
         check_case("dispatches came in parts");
@@ -497,6 +518,8 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         run_whole_and_parts(ctx, info, &no_subgroups, rows, num);
     if (caps & DLM_CAPS_MATRIX && rows[0].op == &dlm_op_matmul)
         run_whole_and_parts(ctx, info, &matrix_units, rows, num);
+    if (!(caps & DLM_CAP_BLOCK_ITEMS) && rows[0].op == &dlm_op_matmul)
+        run_whole_and_parts(ctx, info, &slices, rows, num);
     if (has_library && rows[0].op == &dlm_op_matmul && !(caps & DLM_CAP_GEMM_F32))
         run_whole_and_parts(ctx, info, &library, rows, num);
 }

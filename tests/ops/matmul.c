@@ -136,6 +136,12 @@ static const struct op_row rows[] = {
     ROW("nf4_dq, one row", X(1, 320), W_T(NF4_DQ, 320, 37)),
     ROW("nf4_dq, three rows", X(3, 256), W_T(NF4_DQ, 256, 75)),
     ROW("nf4_dq, many nested scales", X(9, 1024), W_T(NF4_DQ, 1024, 67)), /* 1072 blocks */
+    ROW_WITH("nf4, slices, bias", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(9, 512),
+             W_T(NF4, 512, 100), ABSENT, X(100)),
+    ROW_WITH("q8_0, slices, c and bias", 4, ATTRS(.round = BF16, .alpha = 3), &plain,
+             TOL_PRODUCT_16, X(9, 512), W_T(Q8_0, 512, 100), X(9, 100), X(100)),
+    ROW_WITH("nf4_dq, slices, backward, c and bias", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT,
+             X(9, 100), W(NF4_DQ, 100, 512), X(9, 512), X(512)),
     ROW_WITH("nf4_dq in bf16", 4, ATTRS(.round = BF16, .alpha = 2), NULL, TOL_PRODUCT_16,
              X(37, 192), W_T(NF4_DQ, 192, 70), X(37, 70), X(70)),
     ROW_WITH("nf4 in bf16, backward", 3, ATTRS(.round = BF16), NULL, TOL_PRODUCT_16, X(37, 70),
