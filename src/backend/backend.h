@@ -37,6 +37,20 @@ enum dlm_cap {
 #define DLM_CAPS_MATRIX                                                                            \
     ((uint32_t)(DLM_CAP_MATRIX_F16 | DLM_CAP_MATRIX_BF16 | DLM_CAP_MATRIX_ATTENTION))
 
+/* GPUs for whose kind tables hold rows of their own (ops/matmul_tiles.c). Speed follows from it,
+ * and in how many parts long sums are made. */
+enum dlm_device_class {
+    DLM_CLASS_OTHER,
+    DLM_CLASS_SOFTWARE, /* a CPU behind a GPU's interface */
+    DLM_CLASS_CUDA,     /* warps of 32, up to 255 registers a lane */
+    DLM_CLASS_GCN,      /* waves of 64 alone */
+    DLM_CLASS_RDNA,     /* waves of 32, and of 64 on request */
+    DLM_CLASS_XE,       /* execution units of 7 or 8 threads, and what came before and after */
+    DLM_CLASS_PHONE,
+    DLM_CLASS_APPLE,
+    DLM_CLASS_COUNT
+};
+
 struct dlm_device_caps {
     struct dlm_device_info info;
     uint32_t bits;            /* enum dlm_cap */
@@ -45,7 +59,9 @@ struct dlm_device_caps {
     size_t align_bytes;       /* binding offsets are multiples of this; at most DLM_ALIGN_BYTES */
     size_t shared_bytes;      /* GPUs: local memory of a work-group */
     uint32_t max_groups;      /* in each dimension, at least 65535 */
-    uint32_t num_units;       /* compute units, or CPU threads */
+    enum dlm_device_class device_class;
+    uint32_t num_units;       /* compute units (where a GPU does not tell, what is usual of its
+                                 class), or CPU threads */
     uint64_t max_work;        /* of a dispatch before it is cut in parts; 0: no limit */
     bool no_matrix;           /* opened without asking for matrix units */
     uint64_t free_bytes;      /* memory free when the device was opened; 0: not known */

@@ -1,8 +1,8 @@
 /* What the files of matmul share. Each lowering takes nodes that matmul_infer() has accepted and
  * dlm_lower_check_sizes() too.
  *
- * matmul.c is the definition; matmul_cpu.c lowers to the CPU; matmul_gpu.c to GPUs, where it asks
- * matmul_library.c, matmul_vec.c, matmul_mma.c and matmul_nolocal.c whether a product is theirs. */
+ * matmul.c is the definition; matmul_cpu.c lowers to the CPU; matmul_gpu.c to GPUs, by the engine
+ * that matmul_tiles.c chooses. */
 #ifndef DLM_OPS_MATMUL_IMPL_H
 #define DLM_OPS_MATMUL_IMPL_H
 
@@ -33,6 +33,20 @@ bool dlm_matmul_is_b_along_n(const struct dlm_matmul_params *p);
 enum dlm_status dlm_matmul_lower_panel(struct dlm_lowering *l) DLM_CHECK_RESULT;
 /* Operands with any strides. */
 enum dlm_status dlm_matmul_lower_general(struct dlm_lowering *l) DLM_CHECK_RESULT;
+
+/* How a product is made: the engine, and a work-group's rows x columns of the result. */
+enum dlm_matmul_tile {
+    DLM_MATMUL_TILE_OPEN,
+    DLM_MATMUL_TILE_VEC,     /* few rows: matmul_vec.c */
+    DLM_MATMUL_TILE_NOLOCAL, /* no shared memory: matmul_nolocal.c, which knows its own tiles */
+    DLM_MATMUL_TILE_32X32,   /* in shared memory: matmul_tile.c, matmul_gpu.c */
+    DLM_MATMUL_TILE_64X64,
+    DLM_MATMUL_TILE_128X64,
+    DLM_MATMUL_TILE_MMA_32X32, /* in matrix units: matmul_mma.c */
+    DLM_MATMUL_TILE_MMA_64X64,
+    DLM_MATMUL_TILE_MMA_128X128,
+    DLM_MATMUL_TILE_COUNT
+};
 
 /* matmul_split.c */
 
@@ -65,16 +79,17 @@ enum dlm_status dlm_matmul_lower_vec(struct dlm_lowering *l,
 
 /* matmul_mma.c */
 
-/* Products whose operands a device's matrix units take. */
-bool dlm_matmul_is_for_mma(const struct dlm_lowering *l, const struct dlm_matmul_params *p);
-enum dlm_status dlm_matmul_lower_mma(struct dlm_lowering *l,
-                                     struct dlm_matmul_params *p) DLM_CHECK_RESULT;
+/* Products whose operands a device's matrix units take, and for whose tiles there is room. */
+bool dlm_matmul_is_for_mma(const struct dlm_lowering *l, const struct dlm_matmul_params *p,
+                           enum dlm_matmul_tile tile);
+enum dlm_status dlm_matmul_lower_mma(struct dlm_lowering *l, struct dlm_matmul_params *p,
+                                     enum dlm_matmul_tile tile) DLM_CHECK_RESULT;
 
 /* matmul_tile.c */
 
-/* Tiles in shared memory whose size is chosen here (DLM_CAP_SPECS). */
-enum dlm_status dlm_matmul_lower_tile(struct dlm_lowering *l,
-                                      struct dlm_matmul_params *p) DLM_CHECK_RESULT;
+/* Tiles in shared memory whose size is a constant of the kernel (DLM_CAP_SPECS). */
+enum dlm_status dlm_matmul_lower_tile(struct dlm_lowering *l, struct dlm_matmul_params *p,
+                                      enum dlm_matmul_tile tile) DLM_CHECK_RESULT;
 
 /* matmul_nolocal.c */
 
@@ -89,6 +104,10 @@ enum dlm_status dlm_matmul_lower_nolocal(struct dlm_lowering *l,
 enum dlm_status dlm_matmul_lower_quant_gpu(struct dlm_lowering *l) DLM_CHECK_RESULT;
 
 /* matmul_gpu.c */
+
+/* Bit t: the device, and how the operands lie, allow tile t. */
+uint32_t dlm_matmul_possible_tiles(const struct dlm_lowering *l,
+                                   const struct dlm_matmul_params *p);
 
 enum dlm_status dlm_matmul_lower_gpu(struct dlm_lowering *l) DLM_CHECK_RESULT;
 

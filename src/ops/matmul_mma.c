@@ -9,9 +9,11 @@ struct tile {
     uint32_t m, n, sub_m, sub_n;
 };
 
-static const struct tile large = {128, 128, 32, 64};
-static const struct tile medium = {64, 64, 32, 32};
-static const struct tile small = {32, 32, 16, 16};
+static const struct tile tiles[DLM_MATMUL_TILE_COUNT] = {
+    [DLM_MATMUL_TILE_MMA_32X32] = {32, 32, 16, 16},
+    [DLM_MATMUL_TILE_MMA_64X64] = {64, 64, 32, 32},
+    [DLM_MATMUL_TILE_MMA_128X128] = {128, 128, 32, 64},
+};
 
 /* Two slices of both operands, rows 16 bytes apart from whole ones, and a fragment a subgroup. */
 static size_t shared_bytes(const struct tile *t)
@@ -19,22 +21,6 @@ static size_t shared_bytes(const struct tile *t)
     const size_t row = DLM_MATMUL_MMA_SLICE * 2 + 16, fragment = 16 * 16 * 4;
 
     return 2 * (t->m + t->n) * row + t->m / t->sub_m * (t->n / t->sub_n) * fragment;
-}
-
-/* The largest tile of which there are enough for all compute units, and for which there is room. */
-static const struct tile *choose_tile(const struct dlm_lowering *l,
-                                      const struct dlm_matmul_params *p)
-{
-    const uint64_t batch = (uint64_t)p->batch0 * p->batch1;
-    const uint64_t num_large = ((uint64_t)p->m + large.m - 1) / large.m *
-                               (((uint64_t)p->n + large.n - 1) / large.n) * batch;
-
-    if (p->m <= small.m || p->n <= small.n)
-        return &small;
-    return p->m > medium.m && p->n > medium.n && num_large >= l->caps->num_units &&
-                   shared_bytes(&large) <= l->caps->shared_bytes
-               ? &large
-               : &medium;
 }
 
 /* Rows or columns of b are contiguous, and 16 bytes of them are 16 bytes in memory. */
@@ -60,12 +46,14 @@ static bool is_scaled(const struct dlm_lowering *l)
     return l->inputs[B].dtype == DLM_DTYPE_BF16 && !(l->caps->bits & DLM_CAP_MATRIX_BF16);
 }
 
-bool dlm_matmul_is_for_mma(const struct dlm_lowering *l, const struct dlm_matmul_params *p)
+bool dlm_matmul_is_for_mma(const struct dlm_lowering *l, const struct dlm_matmul_params *p,
+                           enum dlm_matmul_tile tile)
 {
     const enum dlm_dtype round = l->attrs->matmul.round, type = l->inputs[B].dtype;
 
     return (type == DLM_DTYPE_F16 || type == DLM_DTYPE_BF16) && round == type &&
-           has_units(l, type) && p->k >= DLM_MATMUL_MMA_SLICE && is_b_in_chunks(p);
+           has_units(l, type) && p->k >= DLM_MATMUL_MMA_SLICE && is_b_in_chunks(p) &&
+           shared_bytes(&tiles[tile]) <= l->caps->shared_bytes;
 }
 
 /* a as a contiguous temporary of the units' type: whole slices of k, whole tiles of m, zeros past
@@ -141,9 +129,10 @@ static enum dlm_status find_maxima(struct dlm_lowering *l, const struct dlm_matm
     return dlm_lower_call(l, &call, &max, sizeof(max));
 }
 
-enum dlm_status dlm_matmul_lower_mma(struct dlm_lowering *l, struct dlm_matmul_params *p)
+enum dlm_status dlm_matmul_lower_mma(struct dlm_lowering *l, struct dlm_matmul_params *p,
+                                     enum dlm_matmul_tile tile)
 {
-    const struct tile *t = choose_tile(l, p);
+    const struct tile *t = &tiles[tile];
     struct dlm_matmul_tiling tiling = {
         .kernel = is_scaled(l) ? "matmul_mma_*_f16" : "matmul_mma_*",
         .tile_m = t->m,

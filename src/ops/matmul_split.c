@@ -1,19 +1,20 @@
 /* matmul on GPUs: the grid of a kernel, and long sums of few tiles cut in parts along k that are
  * then summed in order. */
 #include "ops/broadcast.h"
-#include "ops/matmul_impl.h"
+#include "ops/matmul_tiles.h"
 
 enum { A, B, C, BIAS };
 
-/* Long sums of few tiles leave most of a GPU idle: those are cut into parts. By shape alone, so
- * that the order of a sum is the same on every device of a kind. */
-static void choose_splits(struct dlm_matmul_params *p, uint64_t tiles, uint32_t unit)
+/* Long sums of few tiles leave most of a GPU idle: those are cut into parts until there are as many
+ * work-groups as are wanted. */
+static void choose_splits(struct dlm_matmul_params *p, uint64_t tiles, uint32_t wanted,
+                          uint32_t unit)
 {
-    enum { MIN_K = 1024, MIN_PART = 256, WANTED_TILES = 128, MAX_SPLITS = 16 };
+    enum { MIN_K = 1024, MIN_PART = 256, MAX_SPLITS = 16 };
 
     p->splits = 1;
-    if (p->k >= MIN_K && tiles <= WANTED_TILES / 2) {
-        const uint64_t splits = DLM_MIN(WANTED_TILES / tiles, (uint64_t)(p->k / MIN_PART));
+    if (p->k >= MIN_K && tiles <= wanted / 2) {
+        const uint64_t splits = DLM_MIN(wanted / tiles, (uint64_t)(p->k / MIN_PART));
         p->splits = (uint32_t)DLM_MIN(splits, (uint64_t)MAX_SPLITS);
     }
     p->split_k = (p->k + p->splits - 1) / p->splits;
@@ -73,7 +74,8 @@ enum dlm_status dlm_matmul_lower_tiles(struct dlm_lowering *l, const struct dlm_
     for (uint32_t i = 0; i < t->num_more; i++)
         call.args[call.num_args++] = t->more[i];
     dlm_kernel_for(&call, t->kernel, &l->inputs[B].dtype);
-    choose_splits(p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2], t->split_unit);
+    choose_splits(p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2],
+                  dlm_matmul_wanted_groups(l->caps), t->split_unit);
     const uint32_t most = l->caps->max_groups; /* beyond, one dimension would be folded into two */
     if ((call.groups[0] > most && !(t->can_fold && call.groups[2] == 1)) ||
         call.groups[1] > most || (uint64_t)call.groups[2] * p->splits > most)

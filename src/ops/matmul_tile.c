@@ -1,5 +1,5 @@
-/* matmul in register tiles of f32 on GPUs whose kernels take constants: the tile by shape, and how
- * operands are loaded by how they lie. */
+/* matmul in register tiles of f32 on GPUs whose kernels take constants: how operands are loaded, by
+ * how they lie. */
 #include "ops/matmul_impl.h"
 
 enum { A, B };
@@ -9,30 +9,11 @@ struct tile {
     uint32_t m, n, lane_m, lane_n;
 };
 
-static const struct tile tiles[] = {
-    {128, 64, 8, 8},
-    {64, 64, 8, 4},
-    {32, 32, 4, 4},
+static const struct tile tiles[DLM_MATMUL_TILE_COUNT] = {
+    [DLM_MATMUL_TILE_32X32] = {32, 32, 4, 4},
+    [DLM_MATMUL_TILE_64X64] = {64, 64, 8, 4},
+    [DLM_MATMUL_TILE_128X64] = {128, 64, 8, 8},
 };
-
-static uint64_t count_tiles(const struct dlm_matmul_params *p, const struct tile *t)
-{
-    return ((uint64_t)p->m + t->m - 1) / t->m * (((uint64_t)p->n + t->n - 1) / t->n) *
-           p->batch0 * p->batch1;
-}
-
-/* The largest tile that the result fills, and of which there are enough for all compute units. */
-static const struct tile *choose_tile(const struct dlm_lowering *l,
-                                      const struct dlm_matmul_params *p)
-{
-    const struct tile *small = &tiles[DLM_ARRAY_LEN(tiles) - 1];
-
-    for (const struct tile *t = tiles; t < small; t++) {
-        if (p->m > t->m / 2 && p->n > t->n / 2 && count_tiles(p, t) >= l->caps->num_units)
-            return t;
-    }
-    return p->m > small->m && p->n > small->n ? small - 1 : small;
-}
 
 /* Along k, or along rows of a (columns of b): where 8 elements are contiguous and all begin at
  * multiples of 8. Else none. */
@@ -48,9 +29,10 @@ static uint32_t find_along(uint32_t lead, const uint32_t stride[4], int k_dim, i
     return DLM_MATMUL_ALONG_NONE;
 }
 
-enum dlm_status dlm_matmul_lower_tile(struct dlm_lowering *l, struct dlm_matmul_params *p)
+enum dlm_status dlm_matmul_lower_tile(struct dlm_lowering *l, struct dlm_matmul_params *p,
+                                      enum dlm_matmul_tile tile)
 {
-    const struct tile *t = choose_tile(l, p);
+    const struct tile *t = &tiles[tile];
     const struct dlm_matmul_tiling tiling = {
         .kernel = "matmul_tile_*",
         .tile_m = t->m,

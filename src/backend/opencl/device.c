@@ -16,6 +16,13 @@
 
 /* cl_amd_device_attribute_query: free memory in KiB, two values */
 #define GLOBAL_FREE_MEMORY_AMD 0x4039
+/* the same: lanes of a wave */
+#define WAVEFRONT_WIDTH_AMD 0x4043
+
+#define VENDOR_NVIDIA 0x10de
+#define VENDOR_AMD 0x1002
+#define VENDOR_INTEL 0x8086
+#define VENDOR_QUALCOMM 0x5143
 
 /* A text property, cut to cap - 1 characters; "" when the driver does not answer. */
 static void get_device_text(cl_device_id id, cl_device_info what, char *text, size_t cap)
@@ -182,6 +189,28 @@ static cl_uint get_vector_width(cl_device_id id)
     return native >= 16 ? 16 : native >= 8 ? 8 : 4;
 }
 
+static enum dlm_device_class classify(cl_device_id id, cl_device_type type)
+{
+    cl_uint wave = 0;
+
+    if (type & CL_DEVICE_TYPE_CPU)
+        return DLM_CLASS_SOFTWARE;
+    switch (get_device_uint(id, CL_DEVICE_VENDOR_ID)) {
+    case VENDOR_NVIDIA:
+        return DLM_CLASS_CUDA;
+    case VENDOR_AMD:
+        if (clGetDeviceInfo(id, WAVEFRONT_WIDTH_AMD, sizeof(wave), &wave, NULL) != CL_SUCCESS)
+            return DLM_CLASS_OTHER;
+        return wave == 64 ? DLM_CLASS_GCN : DLM_CLASS_RDNA;
+    case VENDOR_INTEL:
+        return DLM_CLASS_XE;
+    case VENDOR_QUALCOMM:
+        return DLM_CLASS_PHONE;
+    default:
+        return DLM_CLASS_OTHER;
+    }
+}
+
 static void fill_caps(struct dlm_ocl_device *device)
 {
     struct dlm_device_caps *caps = &device->base.caps;
@@ -201,6 +230,7 @@ static void fill_caps(struct dlm_ocl_device *device)
     caps->shared_bytes = (size_t)get_device_ulong(device->id, CL_DEVICE_LOCAL_MEM_SIZE);
     caps->max_groups = MAX_GROUPS;
     caps->max_work = caps->info.is_software ? 0 : DLM_GPU_MAX_WORK;
+    caps->device_class = classify(device->id, type);
     caps->num_units = DLM_MAX(get_device_uint(device->id, CL_DEVICE_MAX_COMPUTE_UNITS), 1u);
     caps->free_bytes = free_memory(device->id, &caps->info);
 }

@@ -11,9 +11,6 @@
 #include "base/mem.h"
 
 #define API_VERSION VK_API_VERSION_1_2
-/* For the choice of tiles where the driver does not tell. */
-#define UNKNOWN_UNITS 16
-
 /* Finds a queue family for compute, one without graphics first: on some drivers work there does
  * not compete with the desktop. */
 static bool find_family(VkPhysicalDevice physical, uint32_t *family)
@@ -180,6 +177,7 @@ static uint64_t memory_bytes(const struct dlm_vk_device *d)
     return d->is_unified && host.memory_bytes ? DLM_MIN(bytes, host.memory_bytes) : bytes;
 }
 
+/* 0: the driver does not tell. */
 static uint32_t count_units(VkPhysicalDevice physical, bool is_software)
 {
     VkPhysicalDeviceShaderSMBuiltinsPropertiesNV nv = {
@@ -198,8 +196,7 @@ static uint32_t count_units(VkPhysicalDevice physical, bool is_software)
         props.pNext = &amd;
     if (props.pNext)
         vkGetPhysicalDeviceProperties2(physical, &props);
-    uint32_t units = DLM_MAX(nv.shaderSMCount, amd.activeComputeUnitCount);
-    return units ? units : UNKNOWN_UNITS;
+    return DLM_MAX(nv.shaderSMCount, amd.activeComputeUnitCount);
 }
 
 /* Bindings and buffers: sizes are whole multiples of what tensors are aligned to. */

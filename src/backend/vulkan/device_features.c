@@ -129,6 +129,37 @@ static bool is_turing(const struct probe *p)
     return p->driver == VK_DRIVER_ID_NVIDIA_PROPRIETARY && p->nvidia.shaderWarpsPerSM == 32;
 }
 
+static enum dlm_device_class classify(const struct probe *p, bool is_software)
+{
+    if (is_software)
+        return DLM_CLASS_SOFTWARE;
+    if (is_intel(p->driver))
+        return DLM_CLASS_XE;
+    switch (p->driver) {
+    case VK_DRIVER_ID_NVIDIA_PROPRIETARY:
+    case VK_DRIVER_ID_MESA_NVK:
+        return DLM_CLASS_CUDA;
+    case VK_DRIVER_ID_QUALCOMM_PROPRIETARY:
+    case VK_DRIVER_ID_MESA_TURNIP:
+        return DLM_CLASS_PHONE;
+    case VK_DRIVER_ID_MOLTENVK:
+        return DLM_CLASS_APPLE;
+    default: /* without control of sizes a driver tells one: 64 is all that GCN has */
+        if (is_amd_closed(p->driver) || p->driver == VK_DRIVER_ID_MESA_RADV)
+            return (p->sizes.minSubgroupSize ? p->sizes.minSubgroupSize
+                                             : p->subgroup.subgroupSize) == 64
+                       ? DLM_CLASS_GCN
+                       : DLM_CLASS_RDNA;
+        return DLM_CLASS_OTHER;
+    }
+}
+
+/* Compute units of a middling device, where the driver does not tell. */
+static uint32_t usual_units(enum dlm_device_class class)
+{
+    return class == DLM_CLASS_XE ? 96 : 16; /* Xe's are execution units */
+}
+
 /* Matrix units with operands of type and f32 sums, in a shape. */
 static bool lists_shape(const VkCooperativeMatrixPropertiesKHR *list, uint32_t num,
                         VkComponentTypeKHR type, const uint8_t shape[3])
@@ -264,6 +295,9 @@ void dlm_vk_features_choose(struct dlm_vk_device *d, bool no_matrix)
     read_features(d, no_matrix);
     read_probe(d, d->features.sizes.subgroupSizeControl, &probe);
     keep_needed(&d->features);
+    caps->device_class = classify(&probe, caps->info.is_software);
+    if (!caps->num_units)
+        caps->num_units = usual_units(caps->device_class);
     d->subgroup = choose_subgroup(&probe, &d->is_subgroup_required);
     if (d->subgroup)
         bits |= DLM_CAP_SUBGROUP;

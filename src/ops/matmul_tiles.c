@@ -1,0 +1,111 @@
+/* matmul on GPUs: the table of tiles. A row says what it rests on: figures of the compiler for
+ * chips of its class (docs/benchmarks.md), or what is known of its drivers. */
+#include "ops/matmul_tiles.h"
+
+#define ANY_CLASS DLM_CLASS_COUNT
+
+/* The first row for the device that fits counts: the product has more rows and columns than m and
+ * n, and there are `fill` tiles for each compute unit. */
+struct row {
+    enum dlm_device_class class;
+    uint32_t needs; /* enum dlm_cap */
+    enum dlm_matmul_tile tile;
+    uint32_t m, n, fill;
+};
+
+static const struct row rows[] = {
+    {ANY_CLASS, 0, DLM_MATMUL_TILE_VEC, 0, 0, 0}, /* b is read once */
+
+    /* Other tiles are slower there, and wrong with some drivers (llama.cpp issue 5412). */
+    {DLM_CLASS_APPLE, 0, DLM_MATMUL_TILE_MMA_64X64, 0, 0, 0},
+    {DLM_CLASS_APPLE, 0, DLM_MATMUL_TILE_64X64, 0, 0, 0},
+
+    /* 128x128: 16 wmma to 112 others (navi31, f16), 64x64: 8 to 92. The larger one pays as soon as
+     * each unit has a tile of it; 32x32 is for ranks of adapters. */
+    {ANY_CLASS, 0, DLM_MATMUL_TILE_MMA_128X128, 64, 64, 1},
+    {ANY_CLASS, 0, DLM_MATMUL_TILE_MMA_64X64, 32, 32, 0},
+    {ANY_CLASS, 0, DLM_MATMUL_TILE_MMA_32X32, 0, 0, 0},
+
+    {ANY_CLASS, DLM_CAP_NO_LOCAL, DLM_MATMUL_TILE_NOLOCAL, 0, 0, 0},
+
+    /* The 64 sums of a lane in the largest tile leave two waves to a SIMD (polaris10, 128
+     * registers): it takes a second group on a unit to hide what the first one waits for. */
+    {DLM_CLASS_GCN, 0, DLM_MATMUL_TILE_128X64, 64, 32, 2},
+    {DLM_CLASS_GCN, 0, DLM_MATMUL_TILE_64X64, 32, 32, 0},
+    /* 64 sums are all the registers that a lane has: 128 of 32 bytes for 16 lanes. */
+    {DLM_CLASS_XE, 0, DLM_MATMUL_TILE_64X64, 32, 32, 0},
+    /* The compiler fails on tiles that are unrolled further (llama.cpp issues 12421, 24877). */
+    {DLM_CLASS_PHONE, 0, DLM_MATMUL_TILE_64X64, 32, 32, 0},
+    /* 128x64: 256 fma of 311 instructions and eight waves to a SIMD (navi21, 128 registers); 64x64:
+     * 128 of 175 and fourteen. */
+    {ANY_CLASS, 0, DLM_MATMUL_TILE_128X64, 64, 32, 1},
+    {ANY_CLASS, 0, DLM_MATMUL_TILE_64X64, 32, 32, 0},
+    {ANY_CLASS, 0, DLM_MATMUL_TILE_32X32, 0, 0, 0},
+};
+
+/* Work-groups wanted for each compute unit, before sums stop to be cut in parts. */
+static const uint32_t per_unit[DLM_CLASS_COUNT] = {
+    [DLM_CLASS_OTHER] = 8,
+    /* A thread each; so few that a merge costs little on two cores and so many that 16 are busy. */
+    [DLM_CLASS_SOFTWARE] = 8,
+    [DLM_CLASS_CUDA] = 4, /* of 4 warps: four for each scheduler */
+    /* Of two waves: two for each of four SIMDs, which have room for three or four (polaris10). */
+    [DLM_CLASS_GCN] = 4,
+    [DLM_CLASS_RDNA] = 4, /* of two waves: four for each of two SIMDs; LDS has room for seven */
+    [DLM_CLASS_XE] = 1, /* of eight threads of 16 lanes: all that an execution unit holds */
+    [DLM_CLASS_PHONE] = 8,
+    [DLM_CLASS_APPLE] = 8,
+};
+
+/* Not how many cores this machine has today, so that sums stay the same. */
+#define SOFTWARE_UNITS 16u
+
+static const struct {
+    const char *name;
+    uint32_t m, n;
+} tiles[DLM_MATMUL_TILE_COUNT] = {
+    [DLM_MATMUL_TILE_OPEN] = {"open", 1, 1},
+    [DLM_MATMUL_TILE_VEC] = {"vector", DLM_MATVEC_ROWS, DLM_MATVEC_COLS},
+    [DLM_MATMUL_TILE_NOLOCAL] = {"no local memory", 1, 1},
+    [DLM_MATMUL_TILE_32X32] = {"32x32", 32, 32},
+    [DLM_MATMUL_TILE_64X64] = {"64x64", 64, 64},
+    [DLM_MATMUL_TILE_128X64] = {"128x64", 128, 64},
+    [DLM_MATMUL_TILE_MMA_32X32] = {"matrix 32x32", 32, 32},
+    [DLM_MATMUL_TILE_MMA_64X64] = {"matrix 64x64", 64, 64},
+    [DLM_MATMUL_TILE_MMA_128X128] = {"matrix 128x128", 128, 128},
+};
+
+const char *dlm_matmul_tile_name(enum dlm_matmul_tile tile)
+{
+    return (unsigned)tile < DLM_MATMUL_TILE_COUNT ? tiles[tile].name : "?";
+}
+
+static uint32_t num_units(const struct dlm_device_caps *caps)
+{
+    return caps->device_class == DLM_CLASS_SOFTWARE ? SOFTWARE_UNITS : caps->num_units;
+}
+
+static bool is_filled(const struct dlm_matmul_params *p, const struct row *row, uint32_t units)
+{
+    const uint32_t m = tiles[row->tile].m, n = tiles[row->tile].n;
+    const uint64_t num = ((uint64_t)p->m + m - 1) / m * (((uint64_t)p->n + n - 1) / n) *
+                         p->batch0 * p->batch1;
+
+    return num >= (uint64_t)row->fill * units;
+}
+
+enum dlm_matmul_tile dlm_matmul_choose_tile(const struct dlm_device_caps *caps,
+                                            const struct dlm_matmul_params *p, uint32_t possible)
+{
+    for (const struct row *row = rows;; row++) { /* the last one fits whatever comes */
+        if ((row->class == ANY_CLASS || row->class == caps->device_class) &&
+            (caps->bits & row->needs) == row->needs && possible >> row->tile & 1 &&
+            p->m > row->m && p->n > row->n && is_filled(p, row, num_units(caps)))
+            return row->tile;
+    }
+}
+
+uint32_t dlm_matmul_wanted_groups(const struct dlm_device_caps *caps)
+{
+    return per_unit[caps->device_class] * num_units(caps);
+}

@@ -1,0 +1,86 @@
+/* The tiles of products on GPUs: what the table gives for each class of device, none of which need
+ * be there. */
+#include "ops/matmul_tiles.h"
+#include "tests/check.h"
+
+#define GPU (DLM_CAP_SPECS | DLM_CAP_SUBGROUP)
+#define MMA (GPU | DLM_CAP_MATRIX_BF16)
+#define KIB(n) ((size_t)(n) << 10)
+#define F32 DLM_DTYPE_F32
+#define BF16 DLM_DTYPE_BF16
+#define TILE(name) DLM_MATMUL_TILE_##name
+#define CLASS(name) DLM_CLASS_##name
+
+/* A product of x [m, k] and W^T, W [n, k], x rounded to W's type. */
+struct tiles_case {
+    const char *name;
+    enum dlm_device_class class;
+    uint32_t bits, units;
+    size_t shared_bytes;
+    int64_t m, n, k;
+    enum dlm_dtype type;
+    enum dlm_matmul_tile tile;
+    uint32_t groups; /* wanted */
+};
+
+static const struct tiles_case cases[] = {
+    {"one row", CLASS(OTHER), MMA, 16, KIB(64), 1, 2048, 2048, BF16, TILE(VEC), 128},
+    {"more tiles than units", CLASS(RDNA), GPU, 80, KIB(64), 1024, 2048, 512, F32, TILE(128X64),
+     320},
+    {"fewer tiles than units", CLASS(RDNA), GPU, 300, KIB(64), 1024, 2048, 512, F32, TILE(64X64),
+     1200},
+    {"two waves to a SIMD", CLASS(GCN), GPU, 160, KIB(64), 1024, 2048, 512, F32, TILE(64X64), 640},
+    {"two waves to a SIMD, many tiles", CLASS(GCN), GPU, 64, KIB(64), 1024, 2048, 512, F32,
+     TILE(128X64), 256},
+    {"few registers", CLASS(XE), GPU, 96, KIB(64), 1024, 2048, 512, F32, TILE(64X64), 96},
+    {"a phone", CLASS(PHONE), GPU, 16, KIB(32), 1024, 2048, 512, F32, TILE(64X64), 128},
+    {"rank of an adapter", CLASS(CUDA), GPU, 132, KIB(48), 256, 16, 2048, F32, TILE(32X32), 528},
+    {"matrix units", CLASS(RDNA), MMA, 80, KIB(64), 2048, 2048, 512, BF16, TILE(MMA_128X128), 320},
+    {"matrix units, few tiles", CLASS(RDNA), MMA, 80, KIB(64), 512, 2048, 512, BF16,
+     TILE(MMA_64X64), 320},
+    {"matrix units, a rank", CLASS(RDNA), MMA, 80, KIB(64), 512, 16, 512, BF16, TILE(MMA_32X32),
+     320},
+    {"matrix units, little room", CLASS(OTHER), MMA, 16, KIB(32), 2048, 2048, 512, BF16,
+     TILE(MMA_64X64), 128},
+    {"matrix units, next to no room", CLASS(OTHER), MMA, 16, KIB(16), 2048, 16, 512, BF16,
+     TILE(MMA_32X32), 128},
+    {"matrix units, one size of tile", CLASS(APPLE), MMA, 16, KIB(64), 2048, 16, 512, BF16,
+     TILE(MMA_64X64), 128},
+    {"matrix units, f32", CLASS(RDNA), MMA, 80, KIB(64), 1024, 2048, 512, F32, TILE(128X64), 320},
+    {"kernels of fixed size", CLASS(CUDA), 0, 80, KIB(48), 1024, 2048, 512, F32, TILE(64X64), 320},
+    {"kernels of fixed size, few columns", CLASS(CUDA), 0, 80, KIB(48), 1024, 16, 512, F32,
+     TILE(32X32), 320},
+    {"software", CLASS(SOFTWARE), GPU | DLM_CAP_NO_LOCAL, 2, KIB(32), 64, 16, 4096, F32,
+     TILE(NOLOCAL), 128},
+    {"software, more cores", CLASS(SOFTWARE), GPU | DLM_CAP_NO_LOCAL, 64, KIB(32), 64, 16, 4096,
+     F32, TILE(NOLOCAL), 128},
+};
+
+static void test_case(const struct tiles_case *c)
+{
+    const struct dlm_device_caps caps = {.bits = c->bits,
+                                         .device_class = c->class,
+                                         .num_units = c->units,
+                                         .shared_bytes = c->shared_bytes};
+    const union dlm_attrs attrs = {.matmul = {.round = c->type}};
+    struct dlm_lowering l = {.caps = &caps, .attrs = &attrs, .num_inputs = 2, .num_outputs = 1};
+
+    l.inputs[0] = dlm_desc_make(F32, 2, (int64_t[]){c->m, c->k});
+    l.inputs[1] = dlm_desc_make(c->type, 2, (int64_t[]){c->k, c->n});
+    l.inputs[1].stride[0] = 1;
+    l.inputs[1].stride[1] = c->k;
+    l.outputs[0] = dlm_desc_make(F32, 2, (int64_t[]){c->m, c->n});
+    check_case(c->name);
+    const struct dlm_matmul_params p = dlm_matmul_make_params(&l);
+    const uint32_t possible = dlm_matmul_possible_tiles(&l, &p);
+    CHECK_STR(dlm_matmul_tile_name(dlm_matmul_choose_tile(&caps, &p, possible)),
+              dlm_matmul_tile_name(c->tile));
+    CHECK_INT(dlm_matmul_wanted_groups(&caps), c->groups);
+}
+
+int main(void)
+{
+    for (size_t i = 0; i < DLM_ARRAY_LEN(cases); i++)
+        test_case(&cases[i]);
+    return check_summary();
+}
