@@ -17,20 +17,24 @@
         __global const float *dout, __global const float *lse, __global const float *delta,        \
         __global const int *rows
 
-/* The kv head of a work-group, and the mask of its batch row. */
+/* The kv head of a work-group, the query heads that it handles, the mask of its batch row. */
 struct head {
-    uint batch, kv_head, group; /* group: query heads to a kv head */
-    uint num_rows;              /* those that are computed, T * G at most */
+    uint batch, kv_head;
+    uint first, group; /* query heads [first, first + group) */
+    uint num_rows;     /* those that are computed, T * group at most */
     struct dlm_attention_mask mask;
 };
 
-static struct head find_head(const struct dlm_attention_params *p, __global const int *rows)
+/* part: of p->splits parts of the kv head's query heads. */
+static struct head find_part(const struct dlm_attention_params *p, __global const int *rows,
+                             uint part)
 {
     struct head h;
 
     h.batch = DLM_GROUP(2);
     h.kv_head = DLM_GROUP(1);
-    h.group = p->heads / p->kv_heads;
+    h.group = p->heads / (p->kv_heads * p->splits);
+    h.first = (h.kv_head * p->splits + part) * h.group;
     h.mask.q_start = rows[4u * h.batch];
     h.mask.kv_len = dlm_attention_clamp(rows[4u * h.batch + 1u], p->keys);
     h.mask.prefix = rows[4u * h.batch + 2u];
@@ -39,6 +43,11 @@ static struct head find_head(const struct dlm_attention_params *p, __global cons
     h.mask.window = p->window;
     h.num_rows = h.mask.num_q * h.group;
     return h;
+}
+
+static struct head find_head(const struct dlm_attention_params *p, __global const int *rows)
+{
+    return find_part(p, rows, 0);
 }
 
 /* The keys [begin, limit) of row r. */
@@ -68,19 +77,19 @@ static uint find_end_row(const struct head *h, uint s)
 static uint find_q(const struct dlm_attention_params *p, const struct head *h, uint r)
 {
     return p->q_lead + h->batch * p->q_stride[0] + r / h->group * p->q_stride[1] +
-           (h->kv_head * h->group + r % h->group) * p->q_stride[2];
+           (h->first + r % h->group) * p->q_stride[2];
 }
 
 static uint find_dout(const struct dlm_attention_params *p, const struct head *h, uint r)
 {
     const uint t = h->batch * p->queries + r / h->group;
-    return (t * p->heads + h->kv_head * h->group + r % h->group) * p->dim;
+    return (t * p->heads + h->first + r % h->group) * p->dim;
 }
 
 static uint find_out(const struct dlm_attention_params *p, const struct head *h, uint r)
 {
     return p->out_lead + h->batch * p->out_stride[0] + r / h->group * p->out_stride[1] +
-           (h->kv_head * h->group + r % h->group) * p->out_stride[2];
+           (h->first + r % h->group) * p->out_stride[2];
 }
 
 static uint find_key(const struct dlm_attention_params *p, const struct head *h, uint s)
@@ -95,6 +104,6 @@ static uint find_dkey(const struct dlm_attention_params *p, const struct head *h
 
 static uint find_stat(const struct dlm_attention_params *p, const struct head *h, uint r)
 {
-    const uint head = h->batch * p->heads + h->kv_head * h->group + r % h->group;
+    const uint head = h->batch * p->heads + h->first + r % h->group;
     return head * p->queries + r / h->group;
 }
