@@ -9,8 +9,9 @@
  * torch.nn.functional.linear.
  *
  * b may be a whole weight in 4 or 8 bits (base/quant.h), W [N, K] with rows of whole blocks or its
- * transpose: then its values are rounded as a is, as bitsandbytes' are (linear4bit), where the
- * kernel multiplies in 16 bits.
+ * transpose: then its values are rounded as a is, as bitsandbytes' are (linear4bit). A kernel that
+ * multiplies in f32 may leave them as they are, which is nearer to the weight: rounding each would
+ * be work, where a block's sum can be multiplied by its scale once.
  *
  * A weight in panel form is 2-d: a view of it is either W^T (forward) or W (backward). */
 #include "ops/broadcast.h"

@@ -44,6 +44,19 @@ out_has '"differ": 0,'
 out_has '"first": null,'
 out_has '"precision": "bf16",'
 
+case_ "a base in 4 or 8 bits beside its reference, larger products too"
+verify_() { # BASE PRECISION QUANT SCOPE
+    run_ dlm doctor --verify --base "$1" --backend cpu --precision "$2" --quant "$3" \
+        --quant-scope "$4" --image "$data/../share/sample/heldout/wuggle-1.png"
+    status_is 0
+    out_has "tensors, else the CPU's kernels"
+    out_has "no tensor differs: "
+}
+verify_ tiny-shapes bf16 nf4 decoder
+verify_ tiny-shapes fp16 nf4_dq all
+verify_ tiny-shapes-qwen2-vl bf16 q8_0 all
+verify_ tiny-shapes-mistral3 fp16 nf4 linears
+
 case_ "what --verify needs, and what needs it"
 run_ dlm doctor --verify
 status_is 2
