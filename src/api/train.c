@@ -157,6 +157,7 @@ static enum dlm_status make_trainer(struct dlm_train_call *t)
         .max_steps = t->params->max_steps,
         .micro_batch = t->micro_batch ? t->micro_batch : d->micro_batch_size,
         .grad_accum = t->grad_accum ? t->grad_accum : d->grad_accum,
+        .loss_rows = t->loss_rows,
         .schedule = schedules[d->lr_scheduler],
         .lr = stated(t, "training.learning_rate") ? d->learning_rate : t->lr,
         .warmup_ratio = d->warmup_ratio,

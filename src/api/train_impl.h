@@ -40,7 +40,7 @@ struct dlm_train_call {
     bool checkpoint;        /* gradient checkpointing */
     bool with_tower;
     /* resolved, from the state when resumed; else 0 */
-    int64_t micro_batch, grad_accum, epochs;
+    int64_t micro_batch, grad_accum, loss_rows, epochs;
     double lr;
     /* what a resumed run must agree with */
     char document_sha[65], rows_sha[65], base_sha[65], options_sha[65];

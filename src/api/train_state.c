@@ -34,7 +34,7 @@ static void hash_rows(const struct dlm_train_data *d, char hex[65])
 
 /* What a base says beside its weights about rows and images. */
 /* Of state.json and the tensors beside it: another order of the parameters is another version. */
-#define STATE_VERSION 2
+#define STATE_VERSION 3
 
 static const char *const base_files[] = {
     "config.json",           "preprocessor_config.json", "processor_config.json",
@@ -110,14 +110,14 @@ static json_t *state_json(const struct dlm_train_call *t, int64_t step, uint64_t
     const struct dlm_device_info *info = &dlm_device_get_caps(t->s->device)->info;
 
     return json_pack(
-        "{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:s, s:s, s:o, s:I, s:s, s:I,"
+        "{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:s, s:s, s:o, s:I, s:s, s:I,"
         " s:{s:s, s:s, s:s, s:s, s:O}, s:{s:I, s:f, s:f, s:b}, s:o}",
         "state_version", STATE_VERSION, "step", (json_int_t)step, "steps",
         (json_int_t)dlm_trainer_num_steps(t->trainer), "seed", (json_int_t)t->seed,
         "micro_batch_size", (json_int_t)p->micro_batch, "grad_accum", (json_int_t)p->grad_accum,
-        "num_epochs", (json_int_t)p->epochs, "learning_rate", p->lr, "gradient_checkpointing",
-        t->checkpoint, "precision", dlm_dtype_name(t->s->model->policy), "backend",
-        dlm_backend_name(info->kind), "loss",
+        "loss_rows", (json_int_t)p->loss_rows, "num_epochs", (json_int_t)p->epochs,
+        "learning_rate", p->lr, "gradient_checkpointing", t->checkpoint, "precision",
+        dlm_dtype_name(t->s->model->policy), "backend", dlm_backend_name(info->kind), "loss",
         isfinite(t->last_loss) ? json_real(t->last_loss) : json_null(), "started_at",
         (json_int_t)t->started_at, "log", dlm_path_basename(t->log_path), "log_bytes",
         (json_int_t)log_bytes, "hashes", "document",
@@ -351,6 +351,7 @@ enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkp
         DLM_MIN(json_integer_value(json_object_get(state, "step")), INT64_MAX - 1) + 1;
     t->micro_batch = json_integer_value(json_object_get(state, "micro_batch_size"));
     t->grad_accum = json_integer_value(json_object_get(state, "grad_accum"));
+    t->loss_rows = json_integer_value(json_object_get(state, "loss_rows"));
     t->epochs = json_integer_value(json_object_get(state, "num_epochs"));
     t->lr = json_number_value(json_object_get(state, "learning_rate"));
     t->first_loss = json_number_value(json_object_get(state, "first_loss"));
@@ -358,7 +359,7 @@ enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkp
     t->last_loss = json_is_number(loss) ? json_number_value(loss) : NAN;
     t->started_at = (time_t)json_integer_value(json_object_get(state, "started_at"));
     if (!log || strchr(log, '/') || t->first_step < 1 || t->micro_batch < 1 || t->grad_accum < 1 ||
-        t->epochs < 1 || !(t->lr > 0)) {
+        t->loss_rows < 1 || t->epochs < 1 || !(t->lr > 0)) {
         st = damaged(t);
         goto done;
     }

@@ -65,6 +65,8 @@ struct dlm_device_caps {
     uint64_t max_work;        /* of a dispatch before it is cut in parts; 0: no limit */
     bool no_matrix;           /* opened without asking for matrix units */
     uint64_t free_bytes;      /* memory free when the device was opened; 0: not known */
+    uint64_t plan_bytes;      /* what choices count on, free or not: all of the memory, or
+                                 max_free_bytes where the caller gave that; 0: not known */
 };
 
 /* Tensors start at multiples of this in every arena of every backend. */

@@ -177,18 +177,20 @@ static struct dlm_tensor *tile_gradient(struct dlm_build *b, const struct dlm_we
     return sum;
 }
 
+size_t dlm_decoder_loss_row_bytes(const struct dlm_decoder_config *c)
+{
+    /* logits and their gradient; with a cap, as much again */
+    return (size_t)c->vocab * sizeof(float) * 2 * (c->logit_softcap != 0 ? 2 : 1);
+}
+
 struct dlm_tensor *dlm_decoder_loss(struct dlm_build *b, const struct dlm_decoder *d,
                                     struct dlm_tensor *hidden, struct dlm_tensor *labels,
-                                    struct dlm_tensor *weights, size_t budget_bytes,
+                                    struct dlm_tensor *weights, int64_t tile,
                                     struct dlm_tensor **dhidden)
 {
     if (!hidden || !labels || !weights)
         return NULL;
     const int64_t rows = hidden->desc.shape[0];
-    /* logits and their gradient; with a cap, as much again */
-    const size_t row_bytes = (size_t)d->config.vocab * sizeof(float) * (dhidden ? 2 : 1) *
-                             (d->config.logit_softcap != 0 ? 2 : 1);
-    const int64_t tile = DLM_MIN(rows, DLM_MAX((int64_t)(budget_bytes / row_bytes), 1));
     const int num = (int)((rows + tile - 1) / tile);
     struct dlm_tensor **parts =
         dlm_arena_alloc(b->g->ctx, &b->g->arena, 2 * (size_t)num * sizeof(*parts));

@@ -68,12 +68,15 @@ struct dlm_tensor *dlm_decoder_build(struct dlm_build *b, const struct dlm_decod
 struct dlm_tensor *dlm_decoder_logits(struct dlm_build *b, const struct dlm_decoder *d,
                                       struct dlm_tensor *hidden);
 
-/* Log-probabilities of labels, in tiles of rows under budget_bytes, and the gradient of
+/* Bytes that a row of logits takes while it is scored and its gradient found. */
+size_t dlm_decoder_loss_row_bytes(const struct dlm_decoder_config *c);
+
+/* Log-probabilities of labels, in tiles of at most `tile` rows, and the gradient of
  * -sum weights * logprob with respect to hidden (NULL: not wanted).
  * hidden f32 [L, hidden], labels i32 [L], weights f32 [L] -> f32 [L]. */
 struct dlm_tensor *dlm_decoder_loss(struct dlm_build *b, const struct dlm_decoder *d,
                                     struct dlm_tensor *hidden, struct dlm_tensor *labels,
-                                    struct dlm_tensor *weights, size_t budget_bytes,
+                                    struct dlm_tensor *weights, int64_t tile,
                                     struct dlm_tensor **dhidden);
 
 /* cos and sin of positions[R] (f32 [R, head_dim / 2] each), for the host to write. */

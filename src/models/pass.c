@@ -4,9 +4,11 @@
 #include "base/log.h"
 #include "graph/rewrite.h"
 
-/* Bytes that a tile of logits and their gradient may take. */
-#define TILE_BYTES_UNIFIED ((size_t)64 << 20)
-#define TILE_BYTES_CARD ((size_t)256 << 20)
+/* Logits and their gradient may take this part of the memory beside the weights, and at least so
+ * much. With more rows than the most, reading the head costs next to nothing beside its product. */
+#define LOSS_PART 8
+#define LOSS_LEAST_BYTES ((uint64_t)64 << 20)
+#define LOSS_MOST_ROWS 1024
 
 /* An input in the step buffer. */
 static struct dlm_slot *small(struct dlm_pass *p, const char *name, enum dlm_dtype dtype, int ndim,
@@ -90,11 +92,9 @@ static enum dlm_status build(struct dlm_pass *p)
         .max_bytes = dlm_device_max_tensor(p->model->device),
     };
     struct dlm_build tower = b;
-    const struct dlm_device_caps *caps = dlm_device_get_caps(p->model->device);
-    const bool unified = caps->info.is_software || caps->info.kind == DLM_BACKEND_CPU;
-    /* a tile is two tensors, each no larger than a buffer */
-    const size_t budget =
-        2 * DLM_MIN((unified ? TILE_BYTES_UNIFIED : TILE_BYTES_CARD) / 2, b.max_bytes);
+    /* logits lie in one buffer each */
+    const int64_t fit = (int64_t)(b.max_bytes / sizeof(float)) / p->model->decoder.config.vocab;
+    const int64_t tile = DLM_MIN(p->params.loss_rows, DLM_MAX(fit, (int64_t)1));
     struct dlm_tensor *dhidden = NULL;
 
     /* batch rows of the tower and the projector are slices */
@@ -115,7 +115,7 @@ static enum dlm_status build(struct dlm_pass *p)
     struct dlm_tensor *hidden = dlm_decoder_build(&b, &p->model->decoder, &in);
     struct dlm_tensor *logprob =
         dlm_decoder_loss(&b, &p->model->decoder, hidden, dlm_slot_leaf(g, p->labels),
-                         dlm_slot_leaf(g, p->weights), budget,
+                         dlm_slot_leaf(g, p->weights), tile,
                          p->params.backward ? &dhidden : NULL);
     logprob = dlm_view_reshape(g, logprob, 2, (int64_t[]){p->params.labels, 1});
     (void)dlm_store_rows(g, dlm_slot_leaf(g, p->logprobs), logprob,
@@ -130,6 +130,20 @@ static enum dlm_status build(struct dlm_pass *p)
     return st || !p->params.backward ? st : dlm_graph_narrow_saved(g, p->model->policy);
 }
 
+int64_t dlm_pass_loss_rows(const struct dlm_model *model)
+{
+    const uint64_t memory = dlm_device_get_caps(model->device)->plan_bytes;
+    const uint64_t weights = dlm_weights_bytes(model->weights, DLM_WEIGHT_GROUPS_ALL);
+    const uint64_t room =
+        DLM_MAX((memory - DLM_MIN(memory, weights)) / LOSS_PART, LOSS_LEAST_BYTES);
+    const uint64_t row_bytes = dlm_decoder_loss_row_bytes(&model->decoder.config);
+    int64_t rows = LOSS_MOST_ROWS;
+
+    while (rows > 1 && (uint64_t)rows * row_bytes > room)
+        rows /= 2;
+    return rows;
+}
+
 enum dlm_status dlm_pass_create(struct dlm_ctx *ctx, struct dlm_pass **out,
                                 const struct dlm_model *model, const struct dlm_lora *lora,
                                 const struct dlm_pass_params *params)
@@ -142,6 +156,8 @@ enum dlm_status dlm_pass_create(struct dlm_ctx *ctx, struct dlm_pass **out,
     p->model = model;
     p->lora = lora;
     p->params = *params;
+    if (!p->params.loss_rows)
+        p->params.loss_rows = dlm_pass_loss_rows(model);
     p->slots = (struct dlm_slots){.ctx = ctx, .device = model->device};
     p->positions = dlm_alloc_array(ctx, (size_t)num_rows(p), sizeof(*p->positions));
     enum dlm_status st = p->positions ? add_slots(p) : DLM_ERR_MEMORY;

@@ -12,6 +12,7 @@ struct dlm_pass_params {
     int64_t labels;        /* most labels of all examples together */
     struct dlm_image_room room; /* for the images of all examples together */
     int64_t logprobs;      /* room for those of several runs; less than `labels`: of one */
+    int64_t loss_rows; /* most rows of logits that are held at once; 0: dlm_pass_loss_rows() */
     bool backward;
     bool checkpoint;
     bool with_tower; /* patches instead of features: the tower has adapters */
@@ -33,6 +34,11 @@ struct dlm_pass {
     struct dlm_program *program;
     int32_t (*positions)[3]; /* [rows] */
 };
+
+/* Rows of logits that a pass of the model on its device holds at once: a power of two. The head is
+ * read once for as many labels. Follows from the model and what its device has in all, so that a
+ * run gives the same bits whatever else is running. */
+int64_t dlm_pass_loss_rows(const struct dlm_model *model);
 
 /* Graph and plan only. Borrows model and lora until destroy. */
 enum dlm_status dlm_pass_create(struct dlm_ctx *ctx, struct dlm_pass **out,

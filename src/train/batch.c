@@ -7,11 +7,12 @@
 #define LABEL_BUCKET 8
 
 void dlm_batcher_init(struct dlm_batcher *b, struct dlm_train_data *data,
-                      const struct dlm_lora *lora, struct dlm_vision *vision, bool checkpoint,
-                      bool with_tower)
+                      const struct dlm_lora *lora, struct dlm_vision *vision,
+                      const struct dlm_pass_params *how)
 {
     *b = (struct dlm_batcher){.data = data, .lora = lora, .vision = vision,
-                              .checkpoint = checkpoint, .with_tower = with_tower};
+                              .checkpoint = how->checkpoint, .with_tower = how->with_tower,
+                              .loss_rows = how->loss_rows};
 }
 
 void dlm_batcher_finish(struct dlm_batcher *b)
@@ -27,7 +28,8 @@ static struct dlm_pass_params shape_of(const struct dlm_batcher *b,
                                        const struct dlm_train_example *const *rows, size_t num,
                                        bool backward)
 {
-    struct dlm_pass_params p = {.batch = b->batch, .backward = backward,
+    struct dlm_pass_params p = {.batch = b->batch, .loss_rows = b->loss_rows,
+                                .backward = backward,
                                 .checkpoint = backward && b->checkpoint,
                                 .with_tower = b->with_tower,
                                 .dropout = backward && b->lora->params.dropout > 0};
@@ -49,7 +51,8 @@ static struct dlm_pass_params shape_of(const struct dlm_batcher *b,
 static struct dlm_pass_params largest_shape(const struct dlm_batcher *b, int64_t batch)
 {
     int64_t labels = 0;
-    struct dlm_pass_params p = {.batch = batch, .backward = true, .checkpoint = b->checkpoint,
+    struct dlm_pass_params p = {.batch = batch, .loss_rows = b->loss_rows,
+                                .backward = true, .checkpoint = b->checkpoint,
                                 .with_tower = b->with_tower,
                                 .dropout = b->lora->params.dropout > 0};
 

@@ -12,6 +12,7 @@ struct dlm_batcher {
     const struct dlm_lora *lora;
     struct dlm_vision *vision; /* may be NULL */
     bool checkpoint, with_tower;
+    int64_t loss_rows; /* of every pass */
     int64_t batch;
     struct dlm_pass *largest; /* decides the workspace, and has the inputs of all */
     struct dlm_buckets buckets;
@@ -23,9 +24,10 @@ struct dlm_batcher {
     struct dlm_workspace workspace;
 };
 
+/* how: checkpoint, with_tower and loss_rows count, for every pass. */
 void dlm_batcher_init(struct dlm_batcher *b, struct dlm_train_data *data,
-                      const struct dlm_lora *lora, struct dlm_vision *vision, bool checkpoint,
-                      bool with_tower);
+                      const struct dlm_lora *lora, struct dlm_vision *vision,
+                      const struct dlm_pass_params *how);
 void dlm_batcher_finish(struct dlm_batcher *b);
 
 /* Bytes of arenas and inputs that a micro-batch of the largest rows needs. */

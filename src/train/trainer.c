@@ -142,7 +142,12 @@ enum dlm_status dlm_trainer_create(struct dlm_ctx *ctx, struct dlm_trainer **out
     t->vision = vision;
     t->params = *params;
     t->epoch = -1;
-    dlm_batcher_init(&t->batcher, data, lora, vision, params->checkpoint, params->with_tower);
+    if (!t->params.loss_rows)
+        t->params.loss_rows = dlm_pass_loss_rows(data->model);
+    dlm_batcher_init(&t->batcher, data, lora, vision,
+                     &(struct dlm_pass_params){.checkpoint = params->checkpoint,
+                                               .with_tower = params->with_tower,
+                                               .loss_rows = t->params.loss_rows});
     enum dlm_status st = resolve(t);
     if (!st) {
         t->order = dlm_alloc_array(ctx, data->num_train + 1, sizeof(*t->order));

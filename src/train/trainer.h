@@ -14,6 +14,7 @@ struct dlm_trainer_params {
     int64_t max_steps;   /* 0: all epochs */
     int64_t micro_batch; /* 0: dlm_recipe_batch(), as far as half of the memory goes */
     int64_t grad_accum;  /* 0: what makes up dlm_recipe_batch() */
+    int64_t loss_rows;   /* 0: dlm_pass_loss_rows() */
     enum dlm_schedule_kind schedule;
     double lr; /* at its peak; 0: dlm_recipe_lr() */
     double warmup_ratio, max_grad_norm;

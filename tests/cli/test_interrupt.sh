@@ -69,7 +69,7 @@ cp "$state" state.json
 for change in 's/"in": 72/"in": 73/' 's/"out": 72/"out": 71/' 's/"path": ".*"/"path": "x"/' \
     's/"step": .*/"step": 9223372036854775807,/' 's/"step": .*/"step": 1000000,/' \
     's/"step": .*/"step": -7,/' 's/"grad_accum": .*/"grad_accum": 0,/' \
-    's/"log": .*/"log": "a\/b",/' \
+    's/"loss_rows": .*/"loss_rows": 0,/' 's/"log": .*/"log": "a\/b",/' \
     's/"r": 4/"r": 65537/' 's/"tensors_sha256": "./"tensors_sha256": "x/'; do
     sed "$change" state.json > "$state"
     train_ --resume long.dlm

@@ -211,6 +211,34 @@ static void test_check(void)
     }
 }
 
+/* Rows of logits of PaliGemma-3B (257,216 words; 5.85 GB of weights in 16 bits) by what the caller
+ * lets plans count on: an eighth of what is beside the weights, in powers of two. */
+static void test_loss_rows(void)
+{
+    static const struct {
+        uint64_t gib;
+        int64_t want;
+    } rows[] = {{4, 32}, {8, 128}, {12, 256}, {16, 512}, {24, 1024}, {80, 1024}};
+    struct dlm_device_caps caps = *dlm_device_get_caps(device);
+
+    case_name = "3B";
+    check_case("rows of logits");
+    caps.info.memory_bytes = (uint64_t)80 << 30;
+    for (size_t i = 0; i < DLM_ARRAY_LEN(rows); i++) {
+        const struct dlm_device_params params = {
+            .is_null = true, .null_caps = &caps, .max_free_bytes = rows[i].gib << 30};
+        struct dlm_device *null = NULL;
+        struct dlm_model *m = NULL;
+        caps.free_bytes = i % 2 ? (uint64_t)1 << 30 : 0; /* what is free does not count */
+        if (CHECK(!dlm_device_open(ctx, &null, &params)) &&
+            CHECK(!dlm_model_open_shape(ctx, &m, null, "paligemma-3b-224", 0, DLM_DTYPE_BF16,
+                                        NULL)))
+            CHECK_INT(dlm_pass_loss_rows(m), rows[i].want);
+        dlm_model_destroy(&m);
+        dlm_device_destroy(&null);
+    }
+}
+
 int main(void)
 {
     const struct dlm_device_params cpu = {.kind = DLM_BACKEND_CPU, .index = -1};
@@ -230,6 +258,7 @@ int main(void)
         test_lora();
         test_null();
         test_check();
+        test_loss_rows();
     }
     dlm_device_destroy(&device);
     dlm_ctx_destroy(&ctx);

@@ -1,6 +1,6 @@
 /* A device whose largest buffer is too small for the weights: embedding, head and MLP are split
- * into slabs of rows, wide activations come in tiles of rows, and nothing but the last bits may
- * show it. */
+ * into slabs of rows, wide activations come in tiles of rows; and rows of logits that come a few
+ * at a time. Nothing but the last bits may show it. */
 #include "tests/train/fixture.h"
 
 #define NUM_TOKENS 12
@@ -14,15 +14,17 @@ struct result {
 
 static const struct split {
     const char *what, *name, *adapter;
-    size_t max_alloc_bytes; /* without `tokens` at least the embedding does not fit */
+    size_t max_alloc_bytes; /* without `tokens` at least the embedding does not fit; 0: no limit */
     bool no_tower;          /* text only */
     bool has_mlp;           /* weights of the MLP do not fit either */
     int64_t tokens;         /* of a pass; 0: what the rows need, and activations fit */
+    int64_t loss_rows;      /* of 6 labels; 0: all */
 } splits[] = {
     {"f32 in slabs", "f32_old", "adapter", 38 << 10, true, true, 0},
     {"f16 in slabs", "f16_patch7", "adapter", 64 << 10, true, false, 0},
     {"with images", "bf16_new", "adapter_wide", 104 << 10, false, false, 0},
     {"wide activations in tiles", "f32_old", "adapter_wide", 112 << 10, true, false, 160},
+    {.what = "logits in tiles", .name = "bf16_new", .adapter = "adapter", .loss_rows = 4},
 };
 
 /* Weights that are split where some should be, so that a test that splits nothing is seen. */
@@ -55,7 +57,24 @@ static void check_tiles(const struct fixture *f, int64_t tokens)
     CHECK((size_t)tokens * width * sizeof(float) > f->params.max_alloc_bytes);
 }
 
-static bool compute(const struct fixture_params *params, const struct split *s, struct result *r)
+/* The loss takes as many products and sums as the labels make tiles. */
+static void check_loss(struct fixture *f, const struct dlm_pass_params *params, int64_t loss_rows)
+{
+    struct dlm_pass_params tiled = *params;
+    struct dlm_pass *pass = NULL;
+    int64_t num = 0;
+
+    tiled.loss_rows = loss_rows;
+    if (CHECK(!dlm_pass_create(f->ctx, &pass, f->model, f->lora, &tiled)))
+        for (size_t i = 0; i < pass->graph->num_nodes; i++)
+            num += pass->graph->nodes[i]->op == &dlm_op_cross_entropy;
+    CHECK_INT(num, (params->labels + loss_rows - 1) / loss_rows);
+    dlm_pass_destroy(&pass);
+}
+
+/* is_split: as s says; else whole. */
+static bool compute(const struct fixture_params *params, const struct split *s, bool is_split,
+                    struct result *r)
 {
     struct fixture f;
 
@@ -71,6 +90,9 @@ static bool compute(const struct fixture_params *params, const struct split *s, 
             check_slabs(&f, s);
         if (params->max_alloc_bytes && s->tokens)
             check_tiles(&f, s->tokens);
+        if (is_split && s->loss_rows)
+            check_loss(&f, &pass, s->loss_rows);
+        pass.loss_rows = is_split ? s->loss_rows : 0;
         if (s->tokens) {
             pass.tokens = s->tokens;
             pass.dropout = true;
@@ -94,9 +116,9 @@ static void run_split(enum dlm_backend_kind backend, const struct split *s)
     struct result whole, parts;
 
     fixture_case(backend, s->name, s->what);
-    bool ok = compute(&params, s, &whole);
+    bool ok = compute(&params, s, false, &whole);
     params.max_alloc_bytes = s->max_alloc_bytes;
-    if (compute(&params, s, &parts) && ok) {
+    if (compute(&params, s, true, &parts) && ok) {
         const double logprob = largest_difference(parts.logprobs, whole.logprobs, 6);
         const double grad = relative_difference(parts.grads, whole.grads, whole.len);
         if (!CHECK(logprob <= TOLERANCE) || !CHECK(grad <= TOLERANCE))
