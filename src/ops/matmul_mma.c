@@ -53,6 +53,7 @@ bool dlm_matmul_is_for_mma(const struct dlm_lowering *l, const struct dlm_matmul
 
     return (type == DLM_DTYPE_F16 || type == DLM_DTYPE_BF16) && round == type &&
            has_units(l, type) && p->k >= DLM_MATMUL_MMA_SLICE && is_b_in_chunks(p) &&
+           (l->caps->bits & DLM_CAP_SPECS || tile == DLM_MATMUL_TILE_MMA_64X64) &&
            shared_bytes(&tiles[tile]) <= l->caps->shared_bytes;
 }
 

@@ -122,6 +122,13 @@ static void test_list(struct dlm_ctx *ctx)
     const struct dlm_device_params params = {.kind = DLM_BACKEND_OPENCL, .index = num_opencl};
     CHECK_INT(dlm_device_open(ctx, &device, &params), DLM_ERR_NO_DEVICE);
     CHECK(!device);
+
+    check_case("no matrix units, though they are to be shown");
+    const struct dlm_device_params none = {.kind = DLM_BACKEND_OPENCL, .no_matrix = true,
+                                           .show_caps = DLM_CAPS_MATRIX};
+    CHECK(!dlm_device_open(ctx, &device, &none) &&
+          !(dlm_device_get_caps(device)->bits & DLM_CAPS_MATRIX));
+    dlm_device_destroy(&device);
 }
 
 static void test_caps(struct dlm_device *device)
@@ -134,6 +141,7 @@ static void test_caps(struct dlm_device *device)
     CHECK(caps->num_units > 0);
     CHECK(caps->max_range_bytes <= caps->max_alloc_bytes);
     CHECK(caps->free_bytes > 0);
+    CHECK(!(caps->bits & DLM_CAPS_MATRIX) == !*caps->info.matrix_units);
     if (caps->info.is_software) {
         CHECK(caps->bits & DLM_CAP_NO_LOCAL);
         CHECK(!(caps->bits & DLM_CAP_GEMM_F32));

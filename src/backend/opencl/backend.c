@@ -51,7 +51,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
     device->base.ctx = ctx;
     if (params->cache_dir && !(device->cache_dir = dlm_strdup(ctx, params->cache_dir)))
         goto done;
-    dlm_ocl_device_describe(device, &list.items[index], index);
+    dlm_ocl_device_describe(device, &list.items[index], index, params->no_matrix);
     st = dlm_ocl_queue_open(device, list.items[index].platform);
     if (st)
         goto done;

@@ -14,6 +14,11 @@
 /* The smallest limit of the common drivers in any dimension (CUDA grids: y and z). */
 #define MAX_GROUPS 65535u
 
+/* cl_intel_required_subgroup_size; drivers list up to ten sizes */
+#define SUB_GROUP_SIZES_INTEL 0x4108
+#define MAX_SUBGROUP_SIZES 16
+#define REQUIRE_SUBGROUP "-DDLM_REQUIRE_SUBGROUP=intel_reqd_sub_group_size"
+
 /* cl_amd_device_attribute_query: free memory in KiB, two values */
 #define GLOBAL_FREE_MEMORY_AMD 0x4039
 /* the same: lanes of a wave */
@@ -53,6 +58,14 @@ static cl_ulong get_device_ulong(cl_device_id id, cl_device_info what)
 {
     cl_ulong value = 0;
     return clGetDeviceInfo(id, what, sizeof(value), &value, NULL) == CL_SUCCESS ? value : 0;
+}
+
+static bool has_extension(cl_device_id id, const char *name)
+{
+    char extensions[MAX_TEXT];
+
+    get_device_text(id, CL_DEVICE_EXTENSIONS, extensions, sizeof(extensions));
+    return strstr(extensions, name) != NULL;
 }
 
 static cl_device_type get_device_type(cl_device_id id)
@@ -169,10 +182,8 @@ static uint64_t free_memory(cl_device_id id, const struct dlm_device_info *info)
 {
     size_t kib[2] = {0};
     struct dlm_host host;
-    char extensions[MAX_TEXT];
 
-    get_device_text(id, CL_DEVICE_EXTENSIONS, extensions, sizeof(extensions));
-    if (strstr(extensions, "cl_amd_device_attribute_query") &&
+    if (has_extension(id, "cl_amd_device_attribute_query") &&
         clGetDeviceInfo(id, GLOBAL_FREE_MEMORY_AMD, sizeof(kib), kib, NULL) == CL_SUCCESS && kib[0])
         return (uint64_t)kib[0] * 1024;
     if (!get_device_uint(id, CL_DEVICE_HOST_UNIFIED_MEMORY))
@@ -211,6 +222,50 @@ static enum dlm_device_class classify(cl_device_id id, cl_device_type type)
     }
 }
 
+/* True when kernels may ask for subgroups of so many lanes; *smallest: the fewest that any has. */
+static bool has_subgroups_of(cl_device_id id, size_t lanes, size_t *smallest)
+{
+    size_t sizes[MAX_SUBGROUP_SIZES] = {0};
+    bool found = false;
+
+    if (!has_extension(id, "cl_intel_required_subgroup_size") ||
+        clGetDeviceInfo(id, SUB_GROUP_SIZES_INTEL, sizeof(sizes), sizes, NULL) != CL_SUCCESS)
+        return false;
+    *smallest = sizes[0];
+    for (int i = 0; i < MAX_SUBGROUP_SIZES && sizes[i]; i++) {
+        *smallest = DLM_MIN(*smallest, sizes[i]);
+        found = found || sizes[i] == lanes;
+    }
+    return found;
+}
+
+/* Units that multiply 8 rows by as many columns as a subgroup has lanes: its smallest size, as the
+ * extension wants it. A CPU with subgroups can do what they do, for tests. */
+static void find_matrix_units(struct dlm_ocl_device *device)
+{
+    const uint32_t bits = DLM_CAP_MATRIX_F16 | DLM_CAP_MATRIX_BF16;
+    struct dlm_device_caps *caps = &device->base.caps;
+    size_t smallest = 0;
+
+    if (has_extension(device->id, "cl_intel_subgroup_matrix_multiply_accumulate") &&
+        (has_subgroups_of(device->id, 16, &smallest) ||
+         has_subgroups_of(device->id, 8, &smallest)) &&
+        (smallest == 8 || smallest == 16)) {
+        snprintf(device->matrix_options, sizeof(device->matrix_options),
+                 " -DDLM_MATRIX_LANES=%u %s -DDLM_MATRIX_PREFIX=intel_sub_group_",
+                 (unsigned)smallest, REQUIRE_SUBGROUP);
+        caps->bits |= bits;
+        snprintf(caps->info.matrix_units, sizeof(caps->info.matrix_units), "f16+bf16 8x%ux16",
+                 (unsigned)smallest);
+    } else if (caps->info.is_software && has_extension(device->id, "cl_khr_subgroups") &&
+               has_subgroups_of(device->id, 8, &smallest) &&
+               has_subgroups_of(device->id, 16, &smallest)) {
+        snprintf(device->matrix_options, sizeof(device->matrix_options),
+                 " -DDLM_MATRIX_EMULATED %s", REQUIRE_SUBGROUP);
+        device->base.all_bits |= bits;
+    }
+}
+
 static void fill_caps(struct dlm_ocl_device *device)
 {
     struct dlm_device_caps *caps = &device->base.caps;
@@ -246,11 +301,14 @@ static void make_driver_key(struct dlm_ocl_device *device, cl_platform_id platfo
 }
 
 void dlm_ocl_device_describe(struct dlm_ocl_device *device,
-                             const struct dlm_ocl_candidate *candidate, int index)
+                             const struct dlm_ocl_candidate *candidate, int index, bool no_matrix)
 {
     device->id = candidate->id;
     dlm_ocl_device_info(candidate, index, &device->base.caps.info);
     device->vector_width = get_vector_width(device->id);
     fill_caps(device);
+    if (!no_matrix)
+        find_matrix_units(device);
+    device->base.all_bits |= device->base.caps.bits;
     make_driver_key(device, candidate->platform);
 }

@@ -46,14 +46,22 @@ void dlm_ocl_hash_kernels(struct dlm_sha256 *hash)
     }
 }
 
-bool dlm_ocl_has_kernel(const struct dlm_device *device, const char *kernel)
+/* True for kernels of matrix units (clkernels/matmul_mma.cl). */
+static bool needs_matrix(const struct dlm_ocl_kernel *row)
 {
-    (void)device; /* the same list for all: what a device cannot run is left out by its caps */
+    return strstr(row->options, "-DDLM_MATRIX") != NULL;
+}
+
+bool dlm_ocl_has_kernel(const struct dlm_device *base, const char *kernel)
+{
+    const struct dlm_ocl_device *device = (const struct dlm_ocl_device *)base;
+    const struct dlm_ocl_kernel *row = find_row(kernel);
+
 #ifdef DLM_HAVE_CLBLAST
     if (!strcmp(kernel, DLM_OCL_GEMM_KERNEL))
         return true;
 #endif
-    return find_row(kernel) != NULL;
+    return row && (!needs_matrix(row) || *device->matrix_options);
 }
 
 /* Cuts a build log after its first lines. */
@@ -126,8 +134,9 @@ static enum dlm_status build(struct dlm_ocl_device *device, const struct dlm_ocl
 {
     enum dlm_status st = DLM_OK;
 
-    char *options = dlm_strf(device->base.ctx, "%s -DDLM_WIDTH=%u %s", BUILD_OPTIONS,
-                             (unsigned)device->vector_width, row->options);
+    char *options = dlm_strf(device->base.ctx, "%s -DDLM_WIDTH=%u %s%s", BUILD_OPTIONS,
+                             (unsigned)device->vector_width, row->options,
+                             needs_matrix(row) ? device->matrix_options : "");
     if (!options)
         return DLM_ERR_MEMORY;
     *out = dlm_ocl_cache_load(device, row, options);

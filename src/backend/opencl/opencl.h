@@ -1,6 +1,6 @@
-/* Shared by the files of the OpenCL backend. Baseline: OpenCL 1.2, OpenCL C 1.2, no extension.
- * Files, each calling only those before it: error, gemm, device, queue, buffer, cache, kernel,
- * recording, backend. */
+/* Shared by the files of the OpenCL backend. Baseline: OpenCL 1.2, OpenCL C 1.2, no extension; what
+ * kernels with the option -DDLM_MATRIX need, device.c asks for. Files, each calling only those
+ * before it: error, gemm, device, queue, buffer, cache, kernel, recording, backend. */
 #ifndef DLM_BACKEND_OPENCL_OPENCL_H
 #define DLM_BACKEND_OPENCL_OPENCL_H
 
@@ -43,6 +43,7 @@ struct dlm_ocl_device {
     char *cache_dir;                /* owned; NULL: no cache */
     char driver_key[512];           /* names and versions that a cached binary depends on */
     cl_uint vector_width;           /* DLM_WIDTH of clkernels/prelude.cl */
+    char matrix_options[160]; /* added for kernels of matrix units; "": it has none */
     cl_program *programs;           /* [rows of dlm_ocl_kernels], built when first needed */
     cl_event in_flight[DLM_OCL_MAX_IN_FLIGHT]; /* ends of the last slices, oldest first */
     size_t num_in_flight;
@@ -78,9 +79,10 @@ void dlm_ocl_hint_none(struct dlm_ctx *ctx);
 void dlm_ocl_candidates_find(struct dlm_ctx *ctx, struct dlm_ocl_candidates *list);
 void dlm_ocl_device_info(const struct dlm_ocl_candidate *candidate, int index,
                          struct dlm_device_info *info);
-/* Fills what can be known without a context: the id, capabilities, the driver's key. */
+/* Fills what can be known without a context: the id, capabilities, the driver's key. no_matrix: the
+ * driver is not asked for matrix units. */
 void dlm_ocl_device_describe(struct dlm_ocl_device *device,
-                             const struct dlm_ocl_candidate *candidate, int index);
+                             const struct dlm_ocl_candidate *candidate, int index, bool no_matrix);
 
 /* queue.c */
 /* Makes the context and the queue of a described device. */
