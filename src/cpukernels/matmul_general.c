@@ -272,13 +272,13 @@ void DLM_CPU_KERNEL(matmul_general)(const struct dlm_cpu_call *call, int64_t ite
 {
     const struct dlm_matmul_general_params *p = call->params;
     const enum dlm_matmul_general_way way = dlm_matmul_general_way(p);
-    const struct dlm_matmul_split split = dlm_matmul_general_split(p);
     const bool is_swapped = way == DLM_MATMUL_GENERAL_SWAP;
     const uint32_t num_rows = is_swapped ? p->n : p->m;
     const uint32_t num_cols = is_swapped ? p->m : p->n;
-    const uint32_t col_item = (uint32_t)(item % split.col_items);
-    const uint32_t row_item = (uint32_t)(item / split.col_items % split.row_items);
-    const size_t batch = (size_t)(item / split.col_items / split.row_items);
+    const uint32_t tiles = dlm_matmul_div_up_(num_cols, DLM_MATMUL_TILE_COLS);
+    const uint32_t col_item = (uint32_t)(item % p->col_items);
+    const uint32_t row_item = (uint32_t)(item / p->col_items % p->row_items);
+    const size_t batch = (size_t)(item / p->col_items / p->row_items);
     const size_t i0 = batch / p->batch[1], i1 = batch % p->batch[1];
     const enum dlm_dtype b_dtype = (enum dlm_dtype)p->b_dtype;
     uint32_t next = 3;
@@ -299,8 +299,8 @@ void DLM_CPU_KERNEL(matmul_general)(const struct dlm_cpu_call *call, int64_t ite
         .y = (float *)call->buffers[2] + i0 * p->y_batch[0] + i1 * p->y_batch[1],
         .y_m = p->y_m,
         .c_m = p->c_m,
-        .row0 = dlm_matmul_part(num_rows, split.row_items, row_item),
-        .col0 = dlm_matmul_part(split.tiles, split.col_items, col_item) * DLM_MATMUL_TILE_COLS,
+        .row0 = dlm_matmul_part(num_rows, p->row_items, row_item),
+        .col0 = dlm_matmul_part(tiles, p->col_items, col_item) * DLM_MATMUL_TILE_COLS,
         .tile = call->scratch,
     };
     if (p->flags & DLM_MATMUL_HAS_C) {
@@ -308,8 +308,8 @@ void DLM_CPU_KERNEL(matmul_general)(const struct dlm_cpu_call *call, int64_t ite
     }
     if (p->flags & DLM_MATMUL_HAS_BIAS)
         w.bias = call->buffers[next];
-    w.rows = dlm_matmul_part(num_rows, split.row_items, row_item + 1) - w.row0;
-    const uint32_t tile1 = dlm_matmul_part(split.tiles, split.col_items, col_item + 1);
+    w.rows = dlm_matmul_part(num_rows, p->row_items, row_item + 1) - w.row0;
+    const uint32_t tile1 = dlm_matmul_part(tiles, p->col_items, col_item + 1);
     w.cols = DLM_MIN(tile1 * DLM_MATMUL_TILE_COLS, num_cols) - w.col0;
     w.b_block = w.tile + DLM_MATMUL_GENERAL_ROWS * DLM_MATMUL_TILE_COLS;
     w.a_block = w.b_block + DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES * DEPTH;

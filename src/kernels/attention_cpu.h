@@ -11,7 +11,9 @@
 
 #include "kernels/params.h"
 
-#define DLM_ATTENTION_CPU_BLOCK 96      /* most rows or keys of an item: a multiple of 12 */
+#define DLM_ATTENTION_CPU_BLOCK 96      /* most rows or keys of an item */
+#define DLM_ATTENTION_CPU_TILE 12       /* an item has a multiple of it */
+#define DLM_ATTENTION_CPU_PACK 12       /* rows in whose time what they meet is packed, about */
 #define DLM_ATTENTION_CPU_SMALL 48      /* with so many keys that their scores leave the cache */
 #define DLM_ATTENTION_CPU_MANY_KEYS 1536    /* of the two arrays of scores that dq has */
 #define DLM_ATTENTION_CPU_FORWARD_KEYS 2560 /* of the one of forward */
@@ -35,10 +37,27 @@ static inline size_t dlm_attention_dim_stride(const struct dlm_attention_params 
     return dlm_attention_pad16(p->dim) + DLM_ATTENTION_CPU_GAP;
 }
 
-static inline uint32_t dlm_attention_cpu_rows(const struct dlm_attention_params *p,
-                                              uint32_t many_keys)
+/* Rows (dkv: keys) of an item, of `total` of a kv head: as many as `units` that work at the same
+ * time end soonest with, at most DLM_ATTENTION_CPU_BLOCK, or with more than many_keys
+ * DLM_ATTENTION_CPU_SMALL. No result depends on it. */
+static inline uint32_t dlm_attention_cpu_rows(const struct dlm_attention_params *p, uint32_t total,
+                                              uint32_t many_keys, uint32_t units)
 {
-    return p->keys > many_keys ? DLM_ATTENTION_CPU_SMALL : DLM_ATTENTION_CPU_BLOCK;
+    const uint32_t most =
+        p->keys > many_keys ? DLM_ATTENTION_CPU_SMALL : DLM_ATTENTION_CPU_BLOCK;
+    uint64_t best = UINT64_MAX;
+    uint32_t block = most;
+
+    units = units ? units : 1;
+    for (uint32_t rows = most; rows; rows -= DLM_ATTENTION_CPU_TILE) {
+        const uint64_t items = (uint64_t)((total + rows - 1) / rows) * p->kv_heads * p->batch;
+        const uint64_t cost = (items + units - 1) / units * (rows + DLM_ATTENTION_CPU_PACK);
+        if (cost < best) {
+            best = cost;
+            block = rows;
+        }
+    }
+    return block;
 }
 
 /* `scores` arrays of [block][keys], `operands` of [block][dim], a packed step. */

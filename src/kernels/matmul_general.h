@@ -7,7 +7,8 @@
  * elements of the operand.
  *
  * Dispatch: groups = {dlm_matmul_general_items(), 1, 1}, scratch_bytes =
- * dlm_matmul_general_scratch(). The result depends on shapes and strides, never on threads. */
+ * dlm_matmul_general_scratch(), after dlm_matmul_general_share(). The result depends on shapes and
+ * strides, never on threads. */
 #ifndef DLM_KERNELS_MATMUL_GENERAL_H
 #define DLM_KERNELS_MATMUL_GENERAL_H
 
@@ -23,6 +24,7 @@ struct dlm_matmul_general_params {
     uint32_t b_dtype; /* enum dlm_dtype */
     uint32_t flags;   /* DLM_MATMUL_HAS_C, DLM_MATMUL_HAS_BIAS */
     float alpha;
+    uint32_t col_items, row_items; /* of each product: dlm_matmul_general_share() */
 };
 
 /* How a shape is worked on. */
@@ -37,6 +39,7 @@ enum dlm_matmul_general_way {
 #define DLM_MATMUL_GENERAL_ROWS 256  /* of an item */
 #define DLM_MATMUL_GENERAL_DOT_DEPTH 2048
 #define DLM_MATMUL_GENERAL_DOT_ROWS 64
+#define DLM_MATMUL_GENERAL_LEAST_ROWS 8 /* of an item, where there are more */
 
 static inline enum dlm_matmul_general_way
 dlm_matmul_general_way(const struct dlm_matmul_general_params *p)
@@ -48,32 +51,30 @@ dlm_matmul_general_way(const struct dlm_matmul_general_params *p)
     return p->m > p->n ? DLM_MATMUL_GENERAL_SWAP : DLM_MATMUL_GENERAL_TILE;
 }
 
-/* Parts of the rows and of the columns (in tiles of 32) of one product. */
-struct dlm_matmul_split {
-    uint32_t tiles; /* column tiles of 32 */
-    uint32_t col_items, row_items;
-};
-
-static inline struct dlm_matmul_split
-dlm_matmul_general_split(const struct dlm_matmul_general_params *p)
+/* Shares out y, with n and m swapped where the way is, among units that work at the same time. No
+ * bit of y depends on it. */
+static inline void dlm_matmul_general_share(struct dlm_matmul_general_params *p, uint32_t units)
 {
     const enum dlm_matmul_general_way way = dlm_matmul_general_way(p);
     const uint32_t rows = way == DLM_MATMUL_GENERAL_SWAP ? p->n : p->m;
     const uint32_t cols = way == DLM_MATMUL_GENERAL_SWAP ? p->m : p->n;
-    struct dlm_matmul_split s = {.tiles = dlm_matmul_div_up_(cols, DLM_MATMUL_TILE_COLS)};
+    const uint32_t most = way == DLM_MATMUL_GENERAL_DOT ? DLM_MATMUL_GENERAL_DOT_ROWS
+                                                        : DLM_MATMUL_GENERAL_ROWS;
+    const uint32_t tiles = dlm_matmul_div_up_(cols, DLM_MATMUL_TILE_COLS);
+    struct dlm_matmul_split s = {
+        .rows = rows, .tiles = tiles, .batch = p->batch[0] * p->batch[1],
+        .row_items = DLM_MAX(dlm_matmul_div_up_(rows, most), 1u),
+        .col_items = DLM_MAX(dlm_matmul_div_up_(tiles, DLM_MATMUL_BLOCK_TILES), 1u),
+    };
 
-    s.col_items = dlm_matmul_div_up_(s.tiles, DLM_MATMUL_BLOCK_TILES);
-    s.row_items = dlm_matmul_div_up_(rows, way == DLM_MATMUL_GENERAL_DOT
-                                               ? DLM_MATMUL_GENERAL_DOT_ROWS
-                                               : DLM_MATMUL_GENERAL_ROWS);
-    return s;
+    dlm_matmul_split_for(&s, DLM_MAX(rows / DLM_MATMUL_GENERAL_LEAST_ROWS, s.row_items), units);
+    p->row_items = s.row_items;
+    p->col_items = s.col_items;
 }
 
 static inline uint64_t dlm_matmul_general_items(const struct dlm_matmul_general_params *p)
 {
-    const struct dlm_matmul_split s = dlm_matmul_general_split(p);
-
-    return (uint64_t)s.col_items * s.row_items * p->batch[0] * p->batch[1];
+    return (uint64_t)p->col_items * p->row_items * p->batch[0] * p->batch[1];
 }
 
 /* A block of each operand and a tile. */

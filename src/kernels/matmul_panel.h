@@ -67,45 +67,73 @@ static inline uint32_t dlm_matmul_part(uint32_t len, uint32_t parts, uint32_t in
 #define DLM_MATMUL_PACK_ROWS 24   /* rows in whose time a block of W is repacked, about */
 #define DLM_MATMUL_MIN_ITEMS 16   /* as far as the columns allow */
 #define DLM_MATMUL_MANY_ITEMS 8   /* a unit: so many balance themselves */
+#define DLM_MATMUL_SOME_ITEMS 4   /* a unit: so many are worth a sixteenth of the time */
+
+/* y as items: rows and column tiles of 32 in parts, each of `batch` products of the shape. */
+struct dlm_matmul_split {
+    uint32_t rows, tiles, batch;
+    uint32_t row_items, col_items;
+};
 
 /* Rows times tiles that the busiest of `units` works through. */
-static inline uint64_t dlm_matmul_share_cost_(uint32_t rows, uint32_t tiles, uint32_t row_items,
-                                              uint32_t col_items, uint32_t units)
+static inline uint64_t dlm_matmul_split_cost_(const struct dlm_matmul_split *s, uint32_t units)
 {
-    const uint64_t rounds = dlm_matmul_div_up_(row_items * col_items, units);
+    const uint64_t items = (uint64_t)s->row_items * s->col_items * s->batch;
 
-    return rounds * (dlm_matmul_div_up_(rows, row_items) + DLM_MATMUL_PACK_ROWS) *
-           dlm_matmul_div_up_(tiles, col_items);
+    return (items + units - 1) / units *
+           (dlm_matmul_div_up_(s->rows, s->row_items) + DLM_MATMUL_PACK_ROWS) *
+           dlm_matmul_div_up_(s->tiles, s->col_items);
 }
 
-/* Shares out y of fwd (n columns) and bwd (k columns) among units that work at the same time: item
- * i is part i % row_items of the rows and part i / row_items of the column tiles of 32, so that
- * neighbours read the same columns of W. No bit of y depends on it. Where there are few items, the
- * split is searched that ends soonest. */
+/* Where the items that s has are few for `units`, which work at the same time, makes it the split
+ * that ends soonest, of at least as many parts and at most `most_rows` parts of the rows: one with
+ * some items for each unit if it is hardly later, because no two cores are equally fast. */
+static inline void dlm_matmul_split_for(struct dlm_matmul_split *s, uint32_t most_rows,
+                                        uint32_t units)
+{
+    const uint32_t cols[] = {s->col_items, (s->col_items + s->tiles) / 2, s->tiles};
+    struct dlm_matmul_split at = *s, several = *s;
+    uint64_t best = UINT64_MAX, best_several = UINT64_MAX;
+
+    units = DLM_MAX(units, 1u);
+    if ((uint64_t)s->col_items * s->row_items * s->batch >= (uint64_t)DLM_MATMUL_MANY_ITEMS * units)
+        return;
+    for (; at.row_items <= most_rows; at.row_items++) {
+        for (size_t i = 0; i < DLM_ARRAY_LEN(cols); i++) {
+            at.col_items = cols[i];
+            const uint64_t items = (uint64_t)at.row_items * at.col_items * at.batch;
+            const uint64_t cost = dlm_matmul_split_cost_(&at, units);
+            if (cost < best) {
+                best = cost;
+                *s = at;
+            }
+            if (items >= (uint64_t)DLM_MATMUL_SOME_ITEMS * units && cost < best_several) {
+                best_several = cost;
+                several = at;
+            }
+        }
+    }
+    if (best_several <= best + best / 16)
+        *s = several;
+}
+
+/* Shares out y of fwd (n columns) and bwd (k columns) among units: item i is part i % row_items of
+ * the rows and part i / row_items of the column tiles, so that neighbours read the same columns of
+ * W. No bit of y depends on it. */
 static inline void dlm_matmul_share(struct dlm_matmul_panel_params *p, bool is_bwd, uint32_t units)
 {
     const uint32_t tiles = dlm_matmul_div_up_(is_bwd ? p->k : p->n, DLM_MATMUL_TILE_COLS);
     const uint32_t least = DLM_MAX(dlm_matmul_div_up_(p->m, DLM_MATMUL_CHUNK_ROWS), 1u);
-    const uint32_t most = DLM_MAX(p->m / DLM_MATMUL_FEW_ROWS, least);
+    struct dlm_matmul_split s = {
+        .rows = p->m, .tiles = tiles, .batch = 1,
+        .row_items = least,
+        .col_items = DLM_MAX(dlm_matmul_div_up_(tiles, DLM_MATMUL_BLOCK_TILES),
+                             DLM_MIN(tiles, DLM_MATMUL_MIN_ITEMS)),
+    };
 
-    units = DLM_MAX(units, 1u);
-    p->col_items = DLM_MAX(dlm_matmul_div_up_(tiles, DLM_MATMUL_BLOCK_TILES),
-                           DLM_MIN(tiles, DLM_MATMUL_MIN_ITEMS));
-    p->row_items = least;
-    if ((uint64_t)p->col_items * p->row_items >= (uint64_t)DLM_MATMUL_MANY_ITEMS * units)
-        return;
-    const uint32_t cols[] = {p->col_items, (p->col_items + tiles) / 2, tiles};
-    uint64_t best = UINT64_MAX;
-    for (uint32_t rows = least; rows <= most; rows++) {
-        for (size_t i = 0; i < DLM_ARRAY_LEN(cols); i++) {
-            const uint64_t cost = dlm_matmul_share_cost_(p->m, tiles, rows, cols[i], units);
-            if (cost < best) {
-                best = cost;
-                p->row_items = rows;
-                p->col_items = cols[i];
-            }
-        }
-    }
+    dlm_matmul_split_for(&s, DLM_MAX(p->m / DLM_MATMUL_FEW_ROWS, least), units);
+    p->row_items = s.row_items;
+    p->col_items = s.col_items;
 }
 
 /* Items of a product that has been shared out. */

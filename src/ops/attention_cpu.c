@@ -17,7 +17,8 @@ enum dlm_status dlm_attention_lower_cpu(struct dlm_lowering *l)
     if (st)
         return st;
     dlm_attention_write_rows(&p, l);
-    p.block = dlm_attention_cpu_rows(&p, DLM_ATTENTION_CPU_FORWARD_KEYS);
+    p.block = dlm_attention_cpu_rows(&p, dlm_attention_rows(&p), DLM_ATTENTION_CPU_FORWARD_KEYS,
+                                     l->caps->num_units);
     struct dlm_kernel_call call = {
         .args = {DLM_INPUT(DLM_ATTENTION_Q), DLM_INPUT(DLM_ATTENTION_K),
                  DLM_INPUT(DLM_ATTENTION_V), DLM_INPUT(DLM_ATTENTION_ROWS), DLM_OUTPUT(0),
@@ -45,17 +46,23 @@ enum dlm_status dlm_attention_backward_lower_cpu(struct dlm_lowering *l)
             &delta);
     if (st)
         return st;
-    p.block = dlm_attention_cpu_rows(&p, DLM_ATTENTION_CPU_MANY_KEYS);
+    p.block = dlm_attention_cpu_rows(&p, dlm_attention_rows(&p), DLM_ATTENTION_CPU_MANY_KEYS,
+                                     l->caps->num_units);
     struct dlm_kernel_call dq = dlm_attention_dq_call(l, delta, &p);
     dq.groups[0] = dlm_attention_blocks(dlm_attention_rows(&p), p.block);
+    dq.groups[1] = p.kv_heads;
+    dq.groups[2] = p.batch;
     dq.scratch_bytes = dlm_attention_rows_scratch(&p, 2, 2);
+    dlm_attention_write_rows(&p, l);
+    st = dlm_lower_call(l, &dq, &p, sizeof(p));
+    if (st)
+        return st;
+    p.block = dlm_attention_cpu_rows(&p, p.keys, DLM_ATTENTION_CPU_MANY_KEYS, l->caps->num_units);
     struct dlm_kernel_call dkv = dlm_attention_dkv_call(l, delta, &p);
     dkv.groups[0] = dlm_attention_blocks(p.keys, p.block);
     dkv.scratch_bytes = dlm_attention_keys_scratch(&p);
-    dq.groups[1] = dkv.groups[1] = p.kv_heads;
-    dq.groups[2] = dkv.groups[2] = p.batch;
-    dlm_attention_write_rows(&p, l);
-    st = dlm_lower_call(l, &dq, &p, sizeof(p));
+    dkv.groups[1] = p.kv_heads;
+    dkv.groups[2] = p.batch;
     dlm_attention_write_keys(&p, l);
-    return st ? st : dlm_lower_call(l, &dkv, &p, sizeof(p));
+    return dlm_lower_call(l, &dkv, &p, sizeof(p));
 }

@@ -144,6 +144,7 @@ enum dlm_status dlm_matmul_lower_general(struct dlm_lowering *l)
         .flags = dlm_matmul_addend_flags(l),
         .alpha = s.alpha,
     };
+    dlm_matmul_general_share(&p, l->caps->num_units);
     struct dlm_kernel_call call = {
         .kernel = "matmul_general",
         .args = {a, DLM_INPUT(B), DLM_OUTPUT(0)},

@@ -302,13 +302,14 @@ static void bench_general_rank(struct bench *b, uint32_t t, uint32_t n, uint32_t
 
     printf("  t %u n %u k %u r %u\n", t, n, k, r);
     for (size_t i = 0; i < DLM_ARRAY_LEN(products); i++) {
-        const struct dlm_matmul_general_params p = {
+        struct dlm_matmul_general_params p = {
             .m = products[i].m, .n = products[i].n, .k = products[i].k,
             .a_m = products[i].a_m, .a_k = products[i].a_k,
             .b_k = products[i].b_k, .b_n = products[i].b_n,
             .y_m = products[i].n, .c_m = products[i].n,
             .batch = {1, 1}, .flags = DLM_MATMUL_HAS_C, .alpha = 1.0f,
         };
+        dlm_matmul_general_share(&p, dlm_device_get_caps(b->device)->num_units);
         struct dlm_binding x = make_buffer(b, (size_t)p.m * p.k * sizeof(float));
         struct dlm_binding w = make_buffer(b, (size_t)p.n * p.k * sizeof(float));
         struct dlm_binding y = make_buffer(b, (size_t)p.m * p.n * sizeof(float));

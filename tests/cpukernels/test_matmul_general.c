@@ -1,5 +1,6 @@
 /* matmul_general against a naive f64 product: every way of working (tiles, swapped, dots), strides
- * of both operands, types of b, batches, c, bias, alpha; the same bits from 1, 2 and 3 threads. */
+ * of both operands, types of b, batches, c, bias, alpha; the same bits from 1, 2 and 3 threads,
+ * which share out the work as 2, 7 and 96 would. */
 #include "isa.h"
 #include "base/dtype.h"
 #include "base/rng.h"
@@ -171,13 +172,14 @@ static struct dlm_binding bind(struct dlm_device *device, const void *data, size
     return (struct dlm_binding){.buffer = buffer, .bytes = bytes};
 }
 
-/* y: the operand's bytes and the guard behind it. */
-static void run_case(struct dlm_device *device, const struct general_data *d, uint32_t *y)
+/* y: the operand's bytes and the guard behind it; units: for how many it is shared out. */
+static void run_case(struct dlm_device *device, const struct general_data *d, uint32_t units,
+                     uint32_t *y)
 {
     const struct general_case *s = &d->s;
     const size_t y_len = d->y.bytes / 4 + GUARD_LEN;
     const bool reads_c = s->has_c || s->in_place;
-    const struct dlm_matmul_general_params p = {
+    struct dlm_matmul_general_params p = {
         .m = s->m, .n = s->n, .k = s->k,
         .a_m = d->a.row, .a_k = d->a.col,
         .b_k = d->b.row, .b_n = d->b.col,
@@ -191,6 +193,7 @@ static void run_case(struct dlm_device *device, const struct general_data *d, ui
         .flags = (reads_c ? DLM_MATMUL_HAS_C : 0) | (s->has_bias ? DLM_MATMUL_HAS_BIAS : 0),
         .alpha = s->alpha,
     };
+    dlm_matmul_general_share(&p, units);
     struct dlm_dispatch call = {
         .kernel = "matmul_general",
         .num_bindings = 3,
@@ -248,6 +251,9 @@ static void check_y(const struct general_data *d, const uint32_t *y)
                guards_ok ? "" : ", guard overwritten");
 }
 
+/* By threads: shares as for machines of that many cores. */
+static const uint32_t units[MAX_THREADS] = {2, 7, 96};
+
 static void check_isa(const struct test_isa *isa)
 {
     struct dlm_ctx *ctx[MAX_THREADS];
@@ -267,7 +273,7 @@ static void check_isa(const struct test_isa *isa)
         const size_t bytes = d->y.bytes + GUARD_LEN * 4;
         uint32_t *first = get(bytes), *y = get(bytes);
         for (int t = 0; t < MAX_THREADS; t++) {
-            run_case(device[t], d, t ? y : first);
+            run_case(device[t], d, units[t], t ? y : first);
             if (t == 0)
                 check_y(d, first);
             else
