@@ -120,7 +120,7 @@ _dlm() {
     esac
     case $command:$cur in
     :-*) _dlm_words "--help --home --threads --verbose --quiet --version" ;;
-    :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use" ;;
+    :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use bases" ;;
     init:-*) _dlm_words "--help --base --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
     init:*) _dlm_documents ;;
     train:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
@@ -143,6 +143,8 @@ _dlm() {
     doctor:*) : ;;
     use:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
     use:*) _dlm_documents ;;
+    bases:-*) _dlm_words "--help --all --json --keys --home --threads --verbose --quiet --version" ;;
+    bases:*) : ;;
     esac
 }
 complete -F _dlm dlm

@@ -46,6 +46,9 @@ struct dlm_ctx_params {
     void *alloc_user;
     dlm_try_fn try_device; /* NULL: drivers are not tried, and one that crashes ends the process */
     void *try_user;
+    /* Folder of stores, caches and the user's own bases, for calls that name none. Borrowed as long
+     * as the context lives. NULL: $DLM_HOME, else ~/.dlm */
+    const char *home;
     int num_threads; /* 0: as many as the affinity mask and the cgroup limit allow */
 };
 

@@ -3,6 +3,7 @@
 #define DLM_DLM_H
 
 #include "dlm/api.h"
+#include "dlm/bases.h"
 #include "dlm/bench.h"
 #include "dlm/chat.h"
 #include "dlm/compute.h"

@@ -22,22 +22,6 @@ struct show {
 
 /* --- lines --- */
 
-/* "812 B", "3.2 MB": decimal units. */
-static void size_text(uint64_t bytes, char *text, size_t text_bytes)
-{
-    static const char *const units[] = {"KB", "MB", "GB", "TB"};
-    double size = (double)bytes;
-    size_t unit = 0;
-
-    if (bytes < 1000) {
-        snprintf(text, text_bytes, "%" PRIu64 " B", bytes);
-        return;
-    }
-    for (size /= 1000; size >= 999.95 && unit + 1 < DLM_ARRAY_LEN(units); unit++)
-        size /= 1000;
-    snprintf(text, text_bytes, "%.1f %s", size, units[unit]);
-}
-
 static enum dlm_status append_exports(struct dlm_ctx *ctx, const json_t *exports,
                                       struct dlm_str *out)
 {
@@ -60,7 +44,7 @@ static enum dlm_status append_store(struct dlm_ctx *ctx, const struct show *s, s
     const struct dlm_store_info *info = s->info;
     char size[32];
 
-    size_text(info->total_bytes, size, sizeof(size));
+    dlm_size_text(info->total_bytes, size, sizeof(size));
     enum dlm_status st = dlm_str_appendf(ctx, out, "  store:          %s  (%s)\n",
                                          dlm_store_path(s->store), size);
     if (!st && info->has_current)

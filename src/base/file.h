@@ -57,6 +57,16 @@ enum dlm_status dlm_path_remove(struct dlm_ctx *ctx, const char *path) DLM_CHECK
 bool dlm_path_is_file(const char *path);
 bool dlm_path_is_dir(const char *path);
 
+/* Adds to *bytes the sizes of all files below path: of links to files their targets' with `follow`,
+ * else their own. What is gone meanwhile counts nothing. */
+enum dlm_status dlm_path_bytes(struct dlm_ctx *ctx, const char *path, bool follow,
+                               uint64_t *bytes) DLM_CHECK_RESULT;
+
+/* The folder of stores, caches and the user's own bases: home as given, else the context's, else
+ * $DLM_HOME, else ~/.dlm; a leading "~/" is the user's folder. Owned by the caller, NULL after
+ * logging. */
+char *dlm_path_home(struct dlm_ctx *ctx, const char *home) DLM_CHECK_RESULT;
+
 /* Where compiled kernels are kept: $DLM_KERNEL_CACHE, else in the user's cache folder; owned by the
  * caller. NULL: nowhere. */
 char *dlm_path_kernel_cache(struct dlm_ctx *ctx);

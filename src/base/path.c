@@ -3,12 +3,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/ctx_impl.h"
 #include "base/log.h"
 
 bool dlm_path_is_file(const char *path)
@@ -27,6 +29,36 @@ char *dlm_path_join(struct dlm_ctx *ctx, const char *a, const char *b)
 {
     size_t len = strlen(a);
     return dlm_strf(ctx, len && a[len - 1] == '/' ? "%s%s" : "%s/%s", a, b);
+}
+
+/* The user's home folder, NULL if the system knows none. */
+static const char *user_home(void)
+{
+    const char *home = getenv("HOME");
+
+    if (home && *home)
+        return home;
+    const struct passwd *pw = getpwuid(getuid());
+    return pw ? pw->pw_dir : NULL;
+}
+
+char *dlm_path_home(struct dlm_ctx *ctx, const char *home)
+{
+    const char *user = user_home();
+
+    if (!home || !*home)
+        home = ctx->params.home;
+    if (!home || !*home)
+        home = getenv("DLM_HOME");
+    if (!home || !*home)
+        home = "~/.dlm";
+    if (home[0] != '~' || (home[1] && home[1] != '/'))
+        return dlm_strdup(ctx, home);
+    if (!user) {
+        (void)dlm_fail(ctx, DLM_ERR_IO, "cannot find the home folder: HOME is not set");
+        return NULL;
+    }
+    return dlm_strf(ctx, "%s%s", user, home + 1);
 }
 
 char *dlm_path_kernel_cache(struct dlm_ctx *ctx)
@@ -152,4 +184,36 @@ enum dlm_status dlm_path_remove(struct dlm_ctx *ctx, const char *path)
     if (!st && remove(path))
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot remove '%s': %s", path, strerror(errno));
     return st;
+}
+
+/* Deeper than any folder of ours. */
+#define MAX_DEPTH 32
+
+static enum dlm_status add_bytes(struct dlm_ctx *ctx, const char *path, bool follow, int depth,
+                                 uint64_t *bytes)
+{
+    struct stat sb;
+    char **names = NULL;
+
+    if (lstat(path, &sb) || (follow && S_ISLNK(sb.st_mode) && stat(path, &sb)))
+        return DLM_OK;
+    if (!S_ISDIR(sb.st_mode)) {
+        *bytes += (uint64_t)sb.st_size;
+        return DLM_OK;
+    }
+    if (depth == MAX_DEPTH)
+        return DLM_OK;
+    enum dlm_status st = dlm_dir_list(ctx, path, &names);
+    for (size_t i = 0; !st && names[i]; i++) {
+        char *child = dlm_path_join(ctx, path, names[i]);
+        st = child ? add_bytes(ctx, child, follow, depth + 1, bytes) : DLM_ERR_MEMORY;
+        dlm_free(child);
+    }
+    dlm_names_free(names);
+    return st;
+}
+
+enum dlm_status dlm_path_bytes(struct dlm_ctx *ctx, const char *path, bool follow, uint64_t *bytes)
+{
+    return add_bytes(ctx, path, follow, 0, bytes);
 }

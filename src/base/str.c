@@ -1,8 +1,8 @@
 /* Growing strings and UTF-8 validation. */
 #include "base/str.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -104,4 +104,19 @@ bool dlm_utf8_is_valid(const char *bytes, size_t len, size_t *bad)
         i += n;
     }
     return true;
+}
+
+void dlm_size_text(uint64_t bytes, char *text, size_t text_bytes)
+{
+    static const char *const units[] = {"KB", "MB", "GB", "TB"};
+    double size = (double)bytes;
+    size_t unit = 0;
+
+    if (bytes < 1000) {
+        snprintf(text, text_bytes, "%" PRIu64 " B", bytes);
+        return;
+    }
+    for (size /= 1000; size >= 999.95 && unit + 1 < DLM_ARRAY_LEN(units); unit++)
+        size /= 1000;
+    snprintf(text, text_bytes, "%.1f %s", size, units[unit]);
 }

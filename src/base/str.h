@@ -2,6 +2,8 @@
 #ifndef DLM_BASE_STR_H
 #define DLM_BASE_STR_H
 
+#include <stdint.h>
+
 #include "base/mem.h"
 
 struct dlm_str {
@@ -20,6 +22,9 @@ void dlm_str_finish(struct dlm_str *s);
 
 /* The text, "" when empty. */
 const char *dlm_str_text(const struct dlm_str *s);
+
+/* "812 B", "3.2 MB": decimal units. */
+void dlm_size_text(uint64_t bytes, char *text, size_t text_bytes);
 
 /* True when bytes[0..len) are valid UTF-8 (no surrogates, no overlong forms). On false *bad (may be
  * NULL) is the offset of the first bad byte. */

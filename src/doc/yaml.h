@@ -1,4 +1,5 @@
-/* YAML 1.1 as PyYAML's safe_load reads it, as a tree of values. For src/doc only. */
+/* YAML 1.1 as PyYAML's safe_load reads it, as a tree of values. For src/doc, and for the user's
+ * rows of src/registry. */
 #ifndef DLM_DOC_YAML_H
 #define DLM_DOC_YAML_H
 

@@ -273,3 +273,20 @@ const char *dlm_modality_name(enum dlm_modality modality)
     }
     return "?";
 }
+
+/* One part of org/name: what the hub allows, so that no part is a path of its own. */
+static bool is_repo_part(const char *s, size_t len)
+{
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+
+    return len > 0 && len <= 96 && strspn(s, allowed) >= len && *s != '.' && *s != '-';
+}
+
+bool dlm_base_is_hf_id(const char *id)
+{
+    const char *slash = strchr(id, '/');
+
+    return slash && is_repo_part(id, (size_t)(slash - id)) &&
+           is_repo_part(slash + 1, strlen(slash + 1)) && !strstr(id, "..") && !strstr(id, "--");
+}

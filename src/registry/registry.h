@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
-#include "dlm/ctx.h"
+#include "base/mem.h"
 
 enum dlm_modality {
     DLM_MODALITY_TEXT,
@@ -59,6 +59,22 @@ const struct dlm_base_row *dlm_registry_row(size_t i);
 /* The row with this key, NULL if there is none. Logs nothing. */
 const struct dlm_base_row *dlm_registry_find(const char *key);
 
+/* The rows of <home>/bases.d/NAME.yaml (home as in dlm_path_home()). All zero is none. */
+struct dlm_own_rows {
+    struct dlm_arena arena; /* of all of it */
+    struct dlm_base_row *rows;
+    size_t len, cap;
+};
+
+/* A file that is not right is left out with a warning; no such folder is no rows. */
+enum dlm_status dlm_own_rows_read(struct dlm_ctx *ctx, struct dlm_own_rows *own,
+                                  const char *home) DLM_CHECK_RESULT;
+void dlm_own_rows_finish(struct dlm_own_rows *own);
+
+/* By key, or where key is NULL by hf_id; NULL if there is none. */
+const struct dlm_base_row *dlm_own_rows_find(const struct dlm_own_rows *own, const char *key,
+                                             const char *hf_id);
+
 /* "text", "text-moe", "vision-language", "audio-language". */
 const char *dlm_modality_name(enum dlm_modality modality);
 
@@ -69,12 +85,17 @@ struct dlm_base {
     char *revision; /* pinned by the row, else what the cache holds once resolved; may be NULL */
     char *dir;      /* folder of the checkpoint once resolved, absolute; else NULL */
     const struct dlm_base_row *row; /* NULL outside the registry */
+    struct dlm_own_rows own;        /* what row points into, where it is a row of the user's */
     bool gated;                     /* needs the recorded acceptance of its licence */
     enum dlm_modality modality;     /* of the row; outside it vision-language, until config.json */
 };
 
+/* True for org/name, as the hub allows them. */
+bool dlm_base_is_hf_id(const char *id);
+
 /* Fills *base from the text of base_model (a registry key, `hf:org/name`, `dir:PATH`) without
- * looking at any file. Borrows text. DLM_ERR_INVALID: unknown key, with the known ones. */
+ * looking at the checkpoint; a key that is not built in is looked for in the user's rows. Borrows
+ * text. DLM_ERR_INVALID: unknown key, with the known ones. */
 enum dlm_status dlm_base_identify(struct dlm_ctx *ctx, struct dlm_base *base,
                                   const char *text) DLM_CHECK_RESULT;
 
@@ -82,6 +103,10 @@ enum dlm_status dlm_base_identify(struct dlm_ctx *ctx, struct dlm_base *base,
  * folder). DLM_ERR_IO: not on this machine; says what was looked for and how to get it. */
 enum dlm_status dlm_base_resolve(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
                                  const char *doc_dir) DLM_CHECK_RESULT;
+
+/* After identify, of a row: sets base->dir (and revision, to the one there) where its folder is on
+ * this machine; leaves it NULL where it is not, which is no error and not logged. */
+enum dlm_status dlm_base_locate(struct dlm_ctx *ctx, struct dlm_base *base) DLM_CHECK_RESULT;
 
 void dlm_base_finish(struct dlm_base *base);
 

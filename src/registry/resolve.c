@@ -12,23 +12,6 @@
 
 /* --- identify --- */
 
-/* One part of org/name: what the hub allows, so that no part is a path of its own. */
-static bool is_repo_part(const char *s, size_t len)
-{
-    static const char allowed[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-
-    return len > 0 && len <= 96 && strspn(s, allowed) >= len && *s != '.' && *s != '-';
-}
-
-static bool is_hf_id(const char *id)
-{
-    const char *slash = strchr(id, '/');
-
-    return slash && is_repo_part(id, (size_t)(slash - id)) &&
-           is_repo_part(slash + 1, strlen(slash + 1)) && !strstr(id, "..") && !strstr(id, "--");
-}
-
 /* Bases that can be trained come first, each kind by key. */
 static int compare_rows(const void *a, const void *b)
 {
@@ -66,7 +49,7 @@ static void hint_at_prefix(struct dlm_ctx *ctx, const char *text)
 {
     if (dlm_path_is_dir(text) || (text[0] && strchr("./~", text[0])))
         dlm_log(ctx, DLM_LOG_HINT, "a folder is `dir:%.200s`", text);
-    else if (is_hf_id(text))
+    else if (dlm_base_is_hf_id(text))
         dlm_log(ctx, DLM_LOG_HINT, "a model of the hub is `hf:%.200s`, a folder `dir:%.200s`", text,
                 text);
     else if (strchr(text, '/'))
@@ -99,6 +82,18 @@ static const struct dlm_base_row *row_by_hf_id(const char *hf_id)
     return NULL;
 }
 
+/* The user's row with this key, or with key NULL of this repository. base->own then holds it. */
+static enum dlm_status find_own(struct dlm_ctx *ctx, struct dlm_base *base, const char *key,
+                                const char *hf_id)
+{
+    enum dlm_status st = dlm_own_rows_read(ctx, &base->own, NULL);
+
+    base->row = dlm_own_rows_find(&base->own, key, hf_id);
+    if (!base->row)
+        dlm_own_rows_finish(&base->own);
+    return st;
+}
+
 static enum dlm_status set_string(struct dlm_ctx *ctx, char **field, const char *value)
 {
     if (!value)
@@ -117,18 +112,24 @@ enum dlm_status dlm_base_identify(struct dlm_ctx *ctx, struct dlm_base *base, co
 
     *base = (struct dlm_base){.modality = DLM_MODALITY_VISION_LANGUAGE};
     if (!strncmp(text, "hf:", 3)) {
-        if (!is_hf_id(text + 3))
+        if (!dlm_base_is_hf_id(text + 3))
             return dlm_fail(ctx, DLM_ERR_INVALID, "bad base model '%.200s': not hf:org/name", text);
         base->row = row_by_hf_id(text + 3);
-        st = set_string(ctx, &base->hf_id, text + 3);
+        if (!base->row)
+            st = find_own(ctx, base, NULL, text + 3);
+        if (!st)
+            st = set_string(ctx, &base->hf_id, text + 3);
     } else if (!strncmp(text, "dir:", 4)) {
         if (!text[4])
             return dlm_fail(ctx, DLM_ERR_INVALID, "bad base model '%s': no path", text);
     } else {
         base->row = dlm_registry_find(text);
         if (!base->row)
+            st = find_own(ctx, base, text, NULL);
+        if (!st && !base->row)
             return unknown_base(ctx, text);
-        st = set_string(ctx, &base->hf_id, base->row->hf_id);
+        if (!st)
+            st = set_string(ctx, &base->hf_id, base->row->hf_id);
     }
     if (!st)
         st = set_string(ctx, &base->key, text);
@@ -148,6 +149,7 @@ void dlm_base_finish(struct dlm_base *base)
     dlm_free(base->hf_id);
     dlm_free(base->revision);
     dlm_free(base->dir);
+    dlm_own_rows_finish(&base->own);
     *base = (struct dlm_base){0};
 }
 
@@ -290,33 +292,42 @@ static enum dlm_status not_cached(struct dlm_ctx *ctx, const struct dlm_base *ba
     return st;
 }
 
-static enum dlm_status resolve_hub(struct dlm_ctx *ctx, struct dlm_base *base)
+/* Sets base->dir to the snapshot of the pinned revision, else of the one that the cache's main
+ * names (*other, owned), else of the only one; leaves it NULL where there is none. */
+static enum dlm_status find_in_hub(struct dlm_ctx *ctx, struct dlm_base *base, const char *repo,
+                                   char **other)
 {
-    char *rev = NULL;
-    char *cache = dlm_hub_cache_dir(ctx);
-    char *repo = cache ? repo_dir(ctx, cache, base->hf_id) : NULL;
-    enum dlm_status st = repo ? DLM_OK : DLM_ERR_MEMORY;
+    enum dlm_status st = DLM_OK;
 
-    if (!st && base->revision)
+    *other = NULL;
+    if (base->revision)
         st = try_snapshot(ctx, repo, base->revision, &base->dir);
     if (st || base->dir)
-        goto done;
-    st = read_main_ref(ctx, repo, &rev);
-    if (!st && !rev)
-        st = only_snapshot(ctx, repo, &rev);
-    if (!st && rev && *rev)
-        st = try_snapshot(ctx, repo, rev, &base->dir);
+        return st;
+    st = read_main_ref(ctx, repo, other);
+    if (!st && !*other)
+        st = only_snapshot(ctx, repo, other);
+    if (!st && *other && **other)
+        st = try_snapshot(ctx, repo, *other, &base->dir);
+    return st;
+}
+
+static enum dlm_status resolve_hub(struct dlm_ctx *ctx, struct dlm_base *base)
+{
+    char *other = NULL;
+    char *cache = dlm_hub_cache_dir(ctx);
+    char *repo = cache ? repo_dir(ctx, cache, base->hf_id) : NULL;
+    enum dlm_status st = repo ? find_in_hub(ctx, base, repo, &other) : DLM_ERR_MEMORY;
+
     if (!st && !base->dir)
         st = not_cached(ctx, base, cache, repo);
-    if (st)
-        goto done;
-    if (base->revision)
+    if (!st && other && base->revision)
         dlm_log(ctx, DLM_LOG_WARNING,
                 "base '%s': the pinned revision %.12s is not in the cache, using %.12s",
-                base->key, base->revision, rev);
-    st = set_string(ctx, &base->revision, rev);
-done:
-    dlm_free(rev);
+                base->key, base->revision, other);
+    if (!st && other)
+        st = set_string(ctx, &base->revision, other);
+    dlm_free(other);
     dlm_free(cache);
     dlm_free(repo);
     return st;
@@ -340,7 +351,20 @@ static enum dlm_status try_share(struct dlm_ctx *ctx, const char *folder, const 
     return DLM_OK;
 }
 
-enum dlm_status dlm_share_find(struct dlm_ctx *ctx, const char *name, char **path)
+/* The folder of bundled data that messages name. */
+static const char *share_dir(void)
+{
+    if (env("DLM_SHARE_DIR"))
+        return env("DLM_SHARE_DIR");
+#ifdef DLM_SHARE_DIR
+    return DLM_SHARE_DIR;
+#else
+    return "share";
+#endif
+}
+
+/* *path stays NULL where no folder has it. */
+static enum dlm_status look_for_share(struct dlm_ctx *ctx, const char *name, char **path)
 {
     const char *installed = NULL, *source = NULL;
 
@@ -354,14 +378,16 @@ enum dlm_status dlm_share_find(struct dlm_ctx *ctx, const char *name, char **pat
     enum dlm_status st = try_share(ctx, env("DLM_SHARE_DIR"), name, path);
     if (!st)
         st = try_share(ctx, installed, name, path);
-    if (!st)
-        st = try_share(ctx, source, name, path);
+    return st ? st : try_share(ctx, source, name, path);
+}
+
+enum dlm_status dlm_share_find(struct dlm_ctx *ctx, const char *name, char **path)
+{
+    enum dlm_status st = look_for_share(ctx, name, path);
+
     if (st || *path)
         return st;
-    st = dlm_fail(ctx, DLM_ERR_IO, "cannot find the bundled '%s' in '%s'", name,
-                  env("DLM_SHARE_DIR") ? env("DLM_SHARE_DIR")
-                  : installed          ? installed
-                                       : "share");
+    st = dlm_fail(ctx, DLM_ERR_IO, "cannot find the bundled '%s' in '%s'", name, share_dir());
     dlm_log(ctx, DLM_LOG_HINT, "set DLM_SHARE_DIR to the folder that holds it");
     return st;
 }
@@ -418,5 +444,23 @@ enum dlm_status dlm_base_resolve(struct dlm_ctx *ctx, struct dlm_base *base, con
         st = check_folder(ctx, base->key, &base->dir);
     if (st)
         dlm_base_finish(base);
+    return st;
+}
+
+enum dlm_status dlm_base_locate(struct dlm_ctx *ctx, struct dlm_base *base)
+{
+    char *other = NULL, *cache = NULL, *repo = NULL;
+    enum dlm_status st = DLM_OK;
+
+    if (!base->hf_id)
+        return base->row ? look_for_share(ctx, base->row->key, &base->dir) : DLM_OK;
+    cache = dlm_hub_cache_dir(ctx);
+    repo = cache ? repo_dir(ctx, cache, base->hf_id) : NULL;
+    st = repo ? find_in_hub(ctx, base, repo, &other) : DLM_ERR_MEMORY;
+    if (!st && base->dir && other)
+        st = set_string(ctx, &base->revision, other);
+    dlm_free(other);
+    dlm_free(cache);
+    dlm_free(repo);
     return st;
 }

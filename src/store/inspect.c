@@ -8,33 +8,6 @@
 #include "store/run.h"
 #include "store/store_impl.h"
 
-/* Deeper than any store of ours. */
-#define MAX_DEPTH 32
-
-/* Adds the sizes of all files below path; links are counted as themselves. */
-static enum dlm_status add_bytes(struct dlm_ctx *ctx, const char *path, int depth, uint64_t *bytes)
-{
-    struct stat sb;
-    char **names = NULL;
-
-    if (lstat(path, &sb)) /* gone meanwhile */
-        return DLM_OK;
-    if (!S_ISDIR(sb.st_mode)) {
-        *bytes += (uint64_t)sb.st_size;
-        return DLM_OK;
-    }
-    if (depth == MAX_DEPTH)
-        return DLM_OK;
-    enum dlm_status st = dlm_dir_list(ctx, path, &names);
-    for (size_t i = 0; !st && names[i]; i++) {
-        char *child = dlm_path_join(ctx, path, names[i]);
-        st = child ? add_bytes(ctx, child, depth + 1, bytes) : DLM_ERR_MEMORY;
-        dlm_free(child);
-    }
-    dlm_names_free(names);
-    return st;
-}
-
 /* The manifest's part of *info. */
 static enum dlm_status inspect_manifest(struct dlm_ctx *ctx, const struct dlm_store *store,
                                         struct dlm_store_info *info)
@@ -75,11 +48,11 @@ enum dlm_status dlm_store_inspect(struct dlm_ctx *ctx, const struct dlm_store *s
         st = dlm_store_current(ctx, store, &dir, &info->adapter_version);
     info->has_current = dir != NULL;
     if (!st)
-        st = add_bytes(ctx, store->root, 0, &info->total_bytes);
+        st = dlm_path_bytes(ctx, store->root, false, &info->total_bytes);
     if (!st)
         st = dlm_store_subdir(ctx, store, "replay", false, &replay);
     if (!st)
-        st = add_bytes(ctx, replay, 0, &info->replay_bytes);
+        st = dlm_path_bytes(ctx, replay, false, &info->replay_bytes);
     if (!st)
         st = dlm_store_unfinished_runs(ctx, store, &ids, &num);
     info->num_unfinished = (int64_t)num;

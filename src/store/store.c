@@ -1,5 +1,4 @@
 /* Where the store of a document is, and its folders. */
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,35 +15,6 @@ static bool is_ulid(const char *id)
     return strlen(id) == 26 && strspn(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == 26;
 }
 
-/* The user's home folder, NULL if the system knows none. */
-static const char *user_home(void)
-{
-    const char *home = getenv("HOME");
-
-    if (home && *home)
-        return home;
-    const struct passwd *pw = getpwuid(getuid());
-    return pw ? pw->pw_dir : NULL;
-}
-
-/* home as given, else $DLM_HOME, else ~/.dlm; a leading "~/" is the user's folder. Owned. */
-static char *find_home(struct dlm_ctx *ctx, const char *home)
-{
-    const char *user = user_home();
-
-    if (!home || !*home)
-        home = getenv("DLM_HOME");
-    if (!home || !*home)
-        home = "~/.dlm";
-    if (home[0] != '~' || (home[1] && home[1] != '/'))
-        return dlm_strdup(ctx, home);
-    if (!user) {
-        (void)dlm_fail(ctx, DLM_ERR_IO, "cannot find the home folder: HOME is not set");
-        return NULL;
-    }
-    return dlm_strf(ctx, "%s%s", user, home + 1);
-}
-
 enum dlm_status dlm_store_open(struct dlm_ctx *ctx, struct dlm_store **out, const char *home,
                                const char *dlm_id)
 {
@@ -52,7 +22,7 @@ enum dlm_status dlm_store_open(struct dlm_ctx *ctx, struct dlm_store **out, cons
     if (!is_ulid(dlm_id))
         return dlm_fail(ctx, DLM_ERR_INVALID,
                         "dlm_id must be a 26-char Crockford base32 ULID, got '%.100s'", dlm_id);
-    char *folder = find_home(ctx, home);
+    char *folder = dlm_path_home(ctx, home);
     if (!folder)
         return DLM_ERR_IO;
     struct dlm_store *store = dlm_alloc(ctx, sizeof(*store));

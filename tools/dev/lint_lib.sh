@@ -76,7 +76,7 @@ weights     base
 doc         base
 images      base
 tokens      base
-registry    base
+registry    base doc/yaml.h
 rows        base doc
 store       base weights
 models      base kernels backend ir ops graph weights images tokens registry rows/turns.h

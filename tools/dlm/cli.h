@@ -44,6 +44,7 @@ extern const struct dlm_command dlm_command_tokenize;
 extern const struct dlm_command dlm_command_preprocess;
 extern const struct dlm_command dlm_command_score;
 extern const struct dlm_command dlm_command_bench;
+extern const struct dlm_command dlm_command_bases;
 extern const struct dlm_command dlm_command_doctor;
 extern const struct dlm_command dlm_command_use;
 

@@ -57,8 +57,8 @@ static int run_command(const struct dlm_command *command, const struct dlm_globa
                           .subject = command->subject ? command->subject : "dlm",
                           .try_seconds = DLM_TRY_SECONDS};
     const struct dlm_ctx_params params = {
-        .log = dlm_cli_log, .log_user = &cli, .num_threads = globals->num_threads,
-        .try_device = dlm_cli_try_device, .try_user = &cli};
+        .log = dlm_cli_log, .log_user = &cli, .home = globals->home,
+        .num_threads = globals->num_threads, .try_device = dlm_cli_try_device, .try_user = &cli};
 
     cli.ctx = dlm_ctx_create(&params);
     if (!cli.ctx) {
