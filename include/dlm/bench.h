@@ -74,6 +74,7 @@ struct dlm_bench_result {
     char *device;    /* name of the device, owned */
     enum dlm_backend_kind backend;
     enum dlm_precision precision;
+    char *base_form; /* what the base is held in, "nf4, decoder"; "": its precision; owned */
     int64_t image_tokens, prompt_tokens, decode_tokens, batch;
     struct dlm_bench_part vision, prefill, decode, train_step;
     struct dlm_limits limits; /* with explain */

@@ -345,10 +345,11 @@ static enum dlm_status describe(struct bench *b, const struct dlm_bench_params *
     r->device = dlm_strdup(b->ctx, info->name);
     r->backend = info->kind;
     r->precision = dlm_session_precision(b->s);
+    r->base_form = dlm_strdup(b->ctx, b->s->base_form);
     r->prompt_tokens = b->prompt_tokens;
     r->decode_tokens = b->decode_tokens;
     r->batch = b->batch;
-    return r->model && r->device ? DLM_OK : DLM_ERR_MEMORY;
+    return r->model && r->device && r->base_form ? DLM_OK : DLM_ERR_MEMORY;
 }
 
 static uint64_t peak_host_bytes(void)
@@ -433,5 +434,6 @@ void dlm_bench_result_finish(struct dlm_bench_result *result)
         dlm_free(parts[i]->ops);
     dlm_free(result->model);
     dlm_free(result->device);
+    dlm_free(result->base_form);
     *result = (struct dlm_bench_result){0};
 }

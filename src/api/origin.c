@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "api/quant.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"

@@ -3,6 +3,7 @@
 #ifndef DLM_API_ORIGIN_H
 #define DLM_API_ORIGIN_H
 
+#include "api/quant.h"
 #include "models/model.h"
 
 /* Strings are owned. All zero: nothing is known, as of a version that an older dlm made. */
@@ -13,7 +14,7 @@ struct dlm_origin {
     double lora_alpha;
     char *target_modules; /* regex of exactly the modules, NULL: the form is not known */
     int64_t image_size;   /* see dlm/image_size.h; 0: of a base with one size */
-    char base_form[32];   /* dlm_quant_form_name(): what the base was held in; "": its precision */
+    char base_form[DLM_BASE_FORM_BYTES]; /* dlm_quant_form_of() */
 };
 
 void dlm_origin_finish(struct dlm_origin *origin);

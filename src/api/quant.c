@@ -1,9 +1,13 @@
 /* Forms of a base by their names. */
 #include "api/quant.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#include "base/attr.h"
+#include "base/log.h"
+
+#define AS_SAVED ", as saved"
+#define ELSE "; else "
 
 static const struct {
     enum dlm_quant quant;
@@ -33,6 +37,16 @@ struct dlm_quant_policy dlm_quant_policy_of(const struct dlm_compute *compute)
     return policy;
 }
 
+enum dlm_status dlm_quant_check(struct dlm_ctx *ctx, const struct dlm_compute *compute)
+{
+    if (!compute->quant_scope || compute->quant > DLM_QUANT_NONE)
+        return DLM_OK;
+    dlm_fail(ctx, DLM_ERR_INVALID, "--quant-scope says which weights are quantised, and nothing "
+             "asks for that");
+    dlm_log(ctx, DLM_LOG_HINT, "give --quant too, or write `adapter: qlora` below training");
+    return DLM_ERR_INVALID;
+}
+
 void dlm_quant_take_document(struct dlm_compute *compute, const struct dlm_doc *doc)
 {
     const struct dlm_doc_training *t = &doc->training;
@@ -48,7 +62,7 @@ void dlm_quant_take_document(struct dlm_compute *compute, const struct dlm_doc *
         compute->quant = t->quant == DLM_DOC_BASE_QUANT_Q8_0 ? DLM_QUANT_Q8_0
                          : t->double_quant                   ? DLM_QUANT_NF4_DQ
                                                              : DLM_QUANT_NF4;
-    if (!compute->quant_scope)
+    if (!compute->quant_scope && compute->quant != DLM_QUANT_NONE)
         compute->quant_scope = scopes[t->quant_scope];
 }
 
@@ -60,17 +74,64 @@ const char *dlm_quant_form_name(const struct dlm_quant_policy *policy)
     return "";
 }
 
-bool dlm_quant_take_form(struct dlm_compute *compute, const char *name)
+enum dlm_dtype dlm_quant_saved(const struct dlm_weights *weights)
 {
+    for (size_t i = 0; i < weights->num; i++)
+        for (int k = 0; k < weights->list[i]->num_parts; k++)
+            if (weights->list[i]->parts[k].bnb)
+                return weights->list[i]->parts[k].bnb->view.dtype;
+    return DLM_DTYPE_F32;
+}
+
+/* Whether a weight of which no part was saved so is quantised. */
+static bool has_others(const struct dlm_weights *weights)
+{
+    for (size_t i = 0; i < weights->num; i++)
+        if (dlm_dtype_is_quant(weights->list[i]->dtype) && !weights->list[i]->parts[0].bnb)
+            return true;
+    return false;
+}
+
+void dlm_quant_form_of(const struct dlm_weights *weights, char form[DLM_BASE_FORM_BYTES])
+{
+    const enum dlm_dtype saved = dlm_quant_saved(weights);
+    const char *asked = dlm_quant_form_name(&weights->quant);
+
+    if (saved == DLM_DTYPE_F32)
+        snprintf(form, DLM_BASE_FORM_BYTES, "%s", asked);
+    else
+        snprintf(form, DLM_BASE_FORM_BYTES, "%s" AS_SAVED "%s%s", dlm_dtype_name(saved),
+                 has_others(weights) ? ELSE : "", has_others(weights) ? asked : "");
+}
+
+/* Behind "nf4, as saved" and what joins it to the rest. */
+static const char *skip_saved(const char *form)
+{
+    static const enum dlm_dtype dtypes[] = {DLM_DTYPE_NF4, DLM_DTYPE_NF4_DQ};
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(dtypes); i++) {
+        const size_t len = strlen(dlm_dtype_name(dtypes[i]));
+        const char *rest = form + len + strlen(AS_SAVED);
+        if (!strncmp(form, dlm_dtype_name(dtypes[i]), len) &&
+            !strncmp(form + len, AS_SAVED, strlen(AS_SAVED)))
+            return strncmp(rest, ELSE, strlen(ELSE)) ? rest : rest + strlen(ELSE);
+    }
+    return form;
+}
+
+bool dlm_quant_take_form(struct dlm_compute *compute, const char *form)
+{
+    const char *asked = skip_saved(form);
+
     for (size_t i = 0; i < DLM_ARRAY_LEN(forms); i++)
-        if (!strcmp(forms[i].name, name)) {
+        if (!strcmp(forms[i].name, asked)) {
             if (!compute->quant)
                 compute->quant = forms[i].quant;
-            if (!compute->quant_scope)
+            if (!compute->quant_scope && compute->quant != DLM_QUANT_NONE)
                 compute->quant_scope = forms[i].scope;
             return true;
         }
-    if (*name)
+    if (*asked)
         return false;
     if (!compute->quant)
         compute->quant = DLM_QUANT_NONE;

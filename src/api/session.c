@@ -70,9 +70,9 @@ static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_
     const enum dlm_dtype policy = policy_of(params->compute.precision);
     const struct dlm_quant_policy quant = dlm_quant_policy_of(&params->compute);
     struct dlm_ctx *ctx = s->ctx;
-    enum dlm_status st = DLM_OK;
 
-    if (!params->shape)
+    enum dlm_status st = dlm_quant_check(ctx, &params->compute);
+    if (!st && !params->shape)
         st = dlm_base_resolve(ctx, &s->base, params->base, params->dir);
     if (!st)
         st = dlm_session_open_device(ctx, &s->device, &params->compute);
@@ -84,6 +84,17 @@ static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_
     if (!st && !params->shape)
         st = dlm_image_size_choose(s->model, &s->base, params->image_size);
     return !st && !params->shape ? load_tokenizer(s) : st;
+}
+
+/* What was asked for and cannot be is no silent detour. */
+static void warn_of_saved(const struct dlm_session *s)
+{
+    const enum dlm_dtype saved = dlm_quant_saved(s->model->weights);
+    const enum dlm_dtype asked = s->model->weights->quant.dtype;
+
+    if (saved != DLM_DTYPE_F32 && asked != DLM_DTYPE_F32 && asked != saved)
+        dlm_log(s->ctx, DLM_LOG_WARNING, "what the base has in %s stays so, and does not become "
+                "%s", dlm_dtype_name(saved), dlm_dtype_name(asked));
 }
 
 enum dlm_status dlm_session_open_base(struct dlm_ctx *ctx, struct dlm_session **out,
@@ -100,11 +111,12 @@ enum dlm_status dlm_session_open_base(struct dlm_ctx *ctx, struct dlm_session **
         dlm_session_close(&s);
         return st;
     }
+    dlm_quant_form_of(s->model->weights, s->base_form);
     const struct dlm_device_info *info = &dlm_device_get_caps(s->device)->info;
-    const char *form = dlm_quant_form_name(&s->model->weights->quant);
     dlm_log(ctx, DLM_LOG_INFO, "device %s: %s (%s), precision %s%s%s",
             dlm_backend_name(info->kind), info->name, info->driver,
-            dlm_dtype_name(s->model->policy), *form ? ", base in " : "", form);
+            dlm_dtype_name(s->model->policy), *s->base_form ? ", base in " : "", s->base_form);
+    warn_of_saved(s);
     const int64_t side = dlm_image_size_of(s->model);
     if (side > 0)
         dlm_log(ctx, DLM_LOG_INFO, s->model->processor.size_rule == DLM_SIZE_LONGEST
@@ -140,7 +152,7 @@ static enum dlm_status find_form(struct dlm_ctx *ctx, const struct dlm_adapter_s
         base->image_size = found->image_size;
     if (!base->compute.quant)
         base->compute.quant = found->quant;
-    if (!base->compute.quant_scope)
+    if (!base->compute.quant_scope && base->compute.quant != DLM_QUANT_NONE)
         base->compute.quant_scope = found->quant_scope;
     dlm_origin_finish(&origin);
     return st;

@@ -2,6 +2,7 @@
 #ifndef DLM_API_SESSION_IMPL_H
 #define DLM_API_SESSION_IMPL_H
 
+#include "api/quant.h"
 #include "api/request.h"
 #include "dlm/prompt.h"
 #include "dlm/session.h"
@@ -21,6 +22,7 @@ struct dlm_session {
     struct dlm_device *device;
     struct dlm_base base;
     struct dlm_model *model;
+    char base_form[DLM_BASE_FORM_BYTES]; /* dlm_quant_form_of() */
     struct dlm_tokenizer *tok; /* NULL with random weights */
     struct dlm_session_adapter *adapters;
     size_t num_adapters, cap_adapters;

@@ -71,7 +71,7 @@ static enum dlm_status note_origin(struct dlm_train_call *t, const struct dlm_lo
     memcpy(t->origin.base_sha256, t->base_sha, sizeof(t->base_sha));
     t->origin.image_size = dlm_image_size_of(t->s->model);
     snprintf(t->origin.base_form, sizeof(t->origin.base_form), "%s",
-             dlm_quant_form_name(&t->s->model->weights->quant));
+             t->s->base_form);
     return dlm_origin_set_form(t->ctx, &t->origin, asked);
 }
 

@@ -86,11 +86,11 @@ static enum dlm_status check_session(struct dlm_train_call *t, const char *doc_d
         dlm_log(t->ctx, DLM_LOG_WARNING, "the document asks for %s; the session computes in %s",
                 dlm_precision_name(asked.precision), dlm_precision_name(precision));
     const struct dlm_quant_policy quant = dlm_quant_policy_of(&asked);
-    const struct dlm_quant_policy *is = &t->s->model->weights->quant;
-    if (strcmp(dlm_quant_form_name(&quant), dlm_quant_form_name(is)))
+    const struct dlm_weights *weights = t->s->model->weights;
+    if (dlm_quant_saved(weights) == DLM_DTYPE_F32 &&
+        strcmp(dlm_quant_form_name(&quant), dlm_quant_form_name(&weights->quant)))
         dlm_log(t->ctx, DLM_LOG_WARNING, "the document asks for another form of the base; the "
-                "session's is %s",
-                *dlm_quant_form_name(is) ? dlm_quant_form_name(is) : "its precision");
+                "session's is %s", *t->s->base_form ? t->s->base_form : "its precision");
     warn_of_image_size(t);
     return DLM_OK;
 }

@@ -76,9 +76,6 @@ enum dlm_status dlm_train_hash(struct dlm_train_call *t)
     if (!st && dlm_image_size_of(t->s->model))
         st = dlm_str_appendf(t->ctx, &text, " image_size %lld",
                              (long long)dlm_image_size_of(t->s->model));
-    const char *form = dlm_quant_form_name(&t->s->model->weights->quant);
-    if (!st && *form)
-        st = dlm_str_appendf(t->ctx, &text, " base %s", form);
     if (!st)
         dlm_sha256_of(text.data, text.len, t->options_sha);
     dlm_str_finish(&text);
@@ -153,7 +150,8 @@ enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step)
     if (!st) {
         state = state_json(t, step, log_bytes);
         const bool ok =
-            state && !json_object_set_new(state, "first_loss", json_real(t->first_loss));
+            state && !json_object_set_new(state, "first_loss", json_real(t->first_loss)) &&
+            !json_object_set_new(state, "base_form", json_string(t->s->base_form));
         st = ok ? dlm_run_save(t->ctx, t->run, state, tensors, 3)
                 : dlm_fail(t->ctx, DLM_ERR_MEMORY, "out of memory: cannot save the run's state");
     }
@@ -257,6 +255,21 @@ static enum dlm_status check_files(struct dlm_train_call *t, const json_t *then)
     return DLM_OK;
 }
 
+/* The base is held in what it was held in then. */
+static enum dlm_status check_base_form(struct dlm_train_call *t, const json_t *state)
+{
+    const char *text = json_string_value(json_object_get(state, "base_form"));
+    const char *then = text && *text ? text : "its precision";
+    const char *now = *t->s->base_form ? t->s->base_form : "its precision";
+
+    if (!strcmp(then, now))
+        return DLM_OK;
+    dlm_fail(t->ctx, DLM_ERR_INVALID, "resume: the run began with the base in %s, and --quant and "
+             "--quant-scope or the document ask for %s", then, now);
+    dlm_log(t->ctx, DLM_LOG_HINT, "`dlm train --fresh` starts a new run");
+    return DLM_ERR_INVALID;
+}
+
 static enum dlm_status check_version(struct dlm_train_call *t, const json_t *state)
 {
     if (json_integer_value(json_object_get(state, "state_version")) == STATE_VERSION)
@@ -278,6 +291,8 @@ static enum dlm_status check_hashes(struct dlm_train_call *t, const json_t *stat
         st = check_hash(t, hashes, "base", t->base_sha);
     if (!st)
         st = check_files(t, json_object_get(hashes, "base_files"));
+    if (!st)
+        st = check_base_form(t, state);
     if (!st)
         st = check_hash(t, hashes, "options", t->options_sha);
     if (!st)

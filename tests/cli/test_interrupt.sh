@@ -90,6 +90,9 @@ train_ --resume doc.dlm
 fails_ 1 "resume: the document changed"
 train_ --resume --seed 7 long.dlm
 fails_ 1 "resume: the options changed"
+train_ --resume --quant q8_0 long.dlm
+fails_ 1 "resume: the run began with the base in its precision, and --quant and --quant-scope or \
+the document ask for q8_0, decoder"
 
 case_ "the next start says that a run is unfinished, and leaves it"
 run_ dlm -q train --backend cpu --take-over --max-steps 1 --fresh doc.dlm

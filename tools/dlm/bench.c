@@ -140,7 +140,8 @@ static void print_json(const struct dlm_bench_result *r, bool is_explained)
     dlm_print_json_string(stdout, r->model);
     printf(", \"backend\": \"%s\", \"device\": ", dlm_backend_name(r->backend));
     dlm_print_json_string(stdout, r->device);
-    printf(", \"precision\": \"%s\"", dlm_precision_name(r->precision));
+    printf(", \"precision\": \"%s\", \"base_form\": ", dlm_precision_name(r->precision));
+    dlm_print_json_string(stdout, r->base_form);
     for (size_t i = 0; i < DLM_NUM_OPTIONS(counts); i++)
         printf(", \"%s\": %" PRId64, counts[i].name, *(const int64_t *)field(r, &counts[i]));
     for (size_t i = 0; i < DLM_NUM_OPTIONS(parts); i++) {
@@ -196,8 +197,8 @@ static void print_ops(const struct dlm_bench_part *p)
 
 static void print_lines(const struct dlm_bench_result *r, bool is_explained)
 {
-    printf("%s on %s (%s), %s\n", r->model, dlm_backend_name(r->backend), r->device,
-           dlm_precision_name(r->precision));
+    printf("%s on %s (%s), %s%s%s\n", r->model, dlm_backend_name(r->backend), r->device,
+           dlm_precision_name(r->precision), *r->base_form ? ", base in " : "", r->base_form);
     if (is_explained)
         print_limits(&r->limits);
     for (size_t i = 0; i < DLM_NUM_OPTIONS(parts); i++) {
