@@ -277,6 +277,11 @@ static enum dlm_status note(struct dlm_device *device, enum dlm_status st)
     return st;
 }
 
+uint64_t dlm_device_num_waits(const struct dlm_device *device)
+{
+    return device->num_waits;
+}
+
 enum dlm_status dlm_buffer_create(struct dlm_device *device, struct dlm_buffer **out, size_t bytes)
 {
     enum dlm_status st;

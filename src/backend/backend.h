@@ -112,6 +112,9 @@ size_t dlm_device_max_tensor(const struct dlm_device *device);
 uint64_t dlm_device_used_bytes(const struct dlm_device *device);
 uint64_t dlm_device_peak_bytes(const struct dlm_device *device);
 
+/* How often the host has waited for work of the device that was not done. 0 on CPUs. */
+uint64_t dlm_device_num_waits(const struct dlm_device *device);
+
 /* Makes a buffer of bytes (> 0), contents undefined. DLM_ERR_MEMORY when the device has no room. */
 enum dlm_status dlm_buffer_create(struct dlm_device *device, struct dlm_buffer **out,
                                   size_t bytes) DLM_CHECK_RESULT;

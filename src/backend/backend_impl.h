@@ -54,6 +54,7 @@ struct dlm_device {
     struct dlm_device_caps caps;
     uint32_t all_bits; /* caps.bits and those that are shown only when asked for */
     uint64_t used_bytes, peak_bytes;
+    uint64_t num_waits; /* counted by the backend */
     struct dlm_banned_kernel *banned; /* list, owned by backend.c */
     bool lost;
 };

@@ -291,8 +291,7 @@ enum dlm_status dlm_generator_prefill(struct dlm_generator *g, const struct dlm_
         ids[i] = DLM_NO_ID;
     dlm_image_room_place(g->model, &g->params.room, prompt, 0, ids, NULL, 0);
     memcpy(dlm_slot_data(g->prefill.keep), &last, sizeof(last));
-    if (prompt->num_images)
-        st = dlm_image_room_write_features(g->model, &g->params.room, prompt, 0, g->features);
+    st = dlm_image_room_write_features(g->model, &g->params.room, prompt, 1, g->features);
     return st ? st : run_half(g, &g->prefill, prompt->len, token);
 }
 

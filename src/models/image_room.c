@@ -75,28 +75,48 @@ void dlm_image_room_place(const struct dlm_model *m, const struct dlm_image_room
     }
 }
 
+/* e's features in the policy's type from slice *at of rows on, which is moved on. False: there is
+ * no such type. */
+static bool lay_features(const struct dlm_model *m, const struct dlm_image_room *room,
+                         const struct dlm_example *e, int64_t *at, uint8_t *rows)
+{
+    const size_t stride = dlm_dtype_size(m->policy, room->patches * m->tower.width);
+
+    for (int64_t i = 0; i < e->num_images; i++) {
+        const struct dlm_image_plan *plan = &e->plans[i];
+        const int64_t len = dlm_image_plan_slice(plan) * m->tower.width;
+        for (int32_t s = 0; s < plan->grid_t; s++)
+            if (!dlm_dtype_from_f32(m->policy, e->features[i] + s * len,
+                                    rows + (size_t)(*at)++ * stride, (size_t)len))
+                return false;
+    }
+    return true;
+}
+
 enum dlm_status dlm_image_room_write_features(const struct dlm_model *m,
                                               const struct dlm_image_room *room,
-                                              const struct dlm_example *e, int64_t first,
+                                              const struct dlm_example *list, int64_t num,
                                               struct dlm_slot *slot)
 {
-    const size_t row_bytes = dlm_dtype_size(m->policy, m->tower.width);
+    struct dlm_image_room needed = {0};
+    int64_t at = 0;
     enum dlm_status st = DLM_OK;
 
-    for (int64_t i = 0; !st && i < e->num_images; i++) {
-        const struct dlm_image_plan *plan = &e->plans[i];
-        const size_t slice_bytes = (size_t)dlm_image_plan_slice(plan) * row_bytes;
-        char *stored = dlm_alloc(m->ctx, (size_t)plan->patches * row_bytes);
-        if (!stored)
-            return DLM_ERR_MEMORY;
-        if (!dlm_dtype_from_f32(m->policy, e->features[i], stored,
-                                dlm_image_plan_features_len(m, plan)))
+    for (int64_t i = 0; i < num; i++)
+        dlm_image_room_add(m, &needed, list[i].plans, list[i].num_images);
+    if (!needed.slices)
+        return DLM_OK;
+    const size_t bytes =
+        dlm_dtype_size(m->policy, needed.slices * room->patches * m->tower.width);
+    uint8_t *rows = dlm_alloc(m->ctx, bytes);
+    if (!rows)
+        return DLM_ERR_MEMORY;
+    for (int64_t i = 0; !st && i < num; i++)
+        if (!lay_features(m, room, &list[i], &at, rows))
             st = dlm_fail(m->ctx, DLM_ERR_UNSUPPORTED, "features cannot be kept as %s",
                           dlm_dtype_name(m->policy));
-        for (int32_t s = 0; !st && s < plan->grid_t; s++, first++)
-            st = dlm_slot_write_at(slot, (size_t)(first * room->patches) * row_bytes,
-                                   stored + (size_t)s * slice_bytes, slice_bytes);
-        dlm_free(stored);
-    }
+    if (!st)
+        st = dlm_slot_write(slot, rows, bytes);
+    dlm_free(rows);
     return st;
 }

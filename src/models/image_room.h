@@ -34,11 +34,11 @@ void dlm_image_room_place(const struct dlm_model *m, const struct dlm_image_room
                           const struct dlm_example *e, int64_t first, int32_t *ids,
                           int32_t *row_of, int64_t row0);
 
-/* Writes e's features from slice `first` on into a slot [slices * patches, width] of the policy's
- * type. */
+/* Writes the features of list[num] at once, one slice behind the other, into a slot
+ * [slices * patches, width] of the policy's type. */
 enum dlm_status dlm_image_room_write_features(const struct dlm_model *m,
                                               const struct dlm_image_room *room,
-                                              const struct dlm_example *e, int64_t first,
+                                              const struct dlm_example *list, int64_t num,
                                               struct dlm_slot *slot) DLM_CHECK_RESULT;
 
 #endif

@@ -285,25 +285,20 @@ static void lay_out(struct dlm_pass *p, const struct dlm_example *e, int64_t b, 
     h->row_ids[b] = e->row_id;
 }
 
-/* The example's images from slice *at on, which is moved on. */
-static enum dlm_status write_images(struct dlm_pass *p, const struct dlm_example *e, int64_t *at)
+/* The example's patches from slice *at on, which is moved on. */
+static enum dlm_status write_patches(struct dlm_pass *p, const struct dlm_example *e, int64_t *at)
 {
-    const int64_t first = *at;
     enum dlm_status st = DLM_OK;
 
     for (int64_t i = 0; !st && i < e->num_images; i++) {
         const struct dlm_image_plan *plan = &e->plans[i];
-        if (p->params.with_tower) {
-            float *patches = dlm_tower_patches(p->model, plan, e->pixels[i]);
-            st = patches ? dlm_tower_write(&p->tower, *at, plan, 0, plan->grid_t, patches)
-                         : DLM_ERR_MEMORY;
-            dlm_free(patches);
-        }
+        float *patches = dlm_tower_patches(p->model, plan, e->pixels[i]);
+        st = patches ? dlm_tower_write(&p->tower, *at, plan, 0, plan->grid_t, patches)
+                     : DLM_ERR_MEMORY;
+        dlm_free(patches);
         *at += plan->grid_t;
     }
-    return st || p->params.with_tower
-               ? st
-               : dlm_image_room_write_features(p->model, &p->params.room, e, first, p->features);
+    return st;
 }
 
 static void lay_out_step(struct dlm_pass *p, const struct dlm_pass_step *step)
@@ -363,8 +358,11 @@ enum dlm_status dlm_pass_run(struct dlm_pass *pass, const struct dlm_pass_step *
         return st;
     lay_out_step(pass, step);
     st = dlm_slots_write_step(&pass->slots);
-    for (int64_t i = 0; !st && i < step->num; i++)
-        st = write_images(pass, &step->examples[i], &slice);
+    for (int64_t i = 0; !st && i < step->num && pass->params.with_tower; i++)
+        st = write_patches(pass, &step->examples[i], &slice);
+    if (!st && !pass->params.with_tower)
+        st = dlm_image_room_write_features(pass->model, &pass->params.room, step->examples,
+                                           step->num, pass->features);
     return st ? st : dlm_program_run(pass->program);
 }
 

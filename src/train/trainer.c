@@ -269,16 +269,18 @@ enum dlm_status dlm_trainer_validate(struct dlm_trainer *t, double *loss)
     int64_t labels = 0;
     enum dlm_status st = DLM_OK;
 
-    for (size_t at = 0, num; !st && at < t->data->num_val; at += num) {
+    for (size_t at = 0; !st && at < t->data->num_val;) { /* as many at once as in a step */
         double part = 0;
-        num = take_val_rows(t, at, rows);
         st = dlm_batcher_begin(&t->batcher);
-        if (!st)
+        for (int64_t i = 0; !st && i < t->params.grad_accum && at < t->data->num_val; i++) {
+            const size_t num = take_val_rows(t, at, rows);
             st = dlm_batcher_run(&t->batcher, rows, num, &how, false);
+            labels += count_labels(rows, num);
+            at += num;
+        }
         if (!st)
             st = dlm_batcher_end(&t->batcher, &part);
         sum += part;
-        labels += count_labels(rows, num);
     }
     *loss = labels ? -sum / (double)labels : NAN;
     return st;

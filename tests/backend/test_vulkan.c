@@ -511,7 +511,7 @@ static void test_loss(struct dlm_ctx *ctx)
     struct dlm_vk_device *d = dlm_vk_device_of(device);
     struct dlm_buffer *y = make_buffer(device, 256);
     d->submitted++; /* as if this had been submitted and never finished */
-    d->jobs[d->submitted % DLM_VK_MAX_IN_FLIGHT] = (struct dlm_vk_job){
+    d->jobs[d->submitted % DLM_VK_MAX_PENDING] = (struct dlm_vk_job){
         .first = "axpy", .last = "spin", .first_index = 3, .last_index = 9};
     CHECK_INT(dlm_vk_fail(d, VK_ERROR_DEVICE_LOST, "wait"), DLM_ERR_DEVICE_LOST);
     CHECK(strstr(dlm_ctx_last_error(ctx), "dispatches 3 ('axpy') to 9 ('spin')"));

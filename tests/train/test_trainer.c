@@ -13,6 +13,7 @@ struct run {
     double losses[MAX_STEPS], val_losses[MAX_STEPS];
     float norms[MAX_STEPS];
     int64_t num_items[MAX_STEPS], num_programs[MAX_STEPS];
+    uint64_t num_waits[MAX_STEPS];
     size_t num_rows[MAX_STEPS], rows[MAX_STEPS][16]; /* indices in data->train */
     int64_t num_steps;
     float *values; /* of the adapter in the end; owned */
@@ -137,7 +138,9 @@ static bool train(struct fixture *f, struct dlm_train_data *d,
     ok = ok && CHECK(r->steps <= MAX_STEPS);
     for (int64_t step = 1; ok && step <= r->steps; step++) {
         struct dlm_trainer_step done;
+        const uint64_t waits = dlm_device_num_waits(f->device);
         ok = CHECK(!dlm_trainer_run(t, step, &done));
+        r->num_waits[step - 1] = dlm_device_num_waits(f->device) - waits;
         if (ok) {
             note(r, d, &done);
             r->num_programs[step - 1] = dlm_trainer_num_programs(t);
@@ -308,6 +311,32 @@ static void test_by_heart(struct fixture *f)
     dlm_train_data_finish(&d);
 }
 
+/* Once its programs are made and timed, a step of two micro-batches, of which one has two images,
+ * waits for the device once: for its loss. A backend may cut a program anew now and then. */
+static void test_waits(struct fixture *f)
+{
+    const struct dlm_trainer_params params = {.max_steps = 30, .micro_batch = 2, .grad_accum = 2,
+                                              .schedule = DLM_SCHEDULE_CONSTANT, .lr = 1e-3,
+                                              .max_grad_norm = 1};
+    struct dlm_train_data d = {0};
+    struct run r = {0};
+    float *start = start_of(f);
+
+    f->lora->params.dropout = 0;
+    fixture_case(f->params.backend, f->params.name, "one wait a step");
+    if (start && make_data(f, &d, 3, 0) && train(f, &d, &params, start, &r)) {
+        CHECK_INT(r.num_programs[14], r.num_programs[29]);
+        uint64_t waits = 0;
+        for (int64_t i = 20; i < 30; i++)
+            waits += r.num_waits[i];
+        printf("# %s: %d waits in 10 steps\n", dlm_backend_name(f->params.backend), (int)waits);
+        CHECK(waits <= 12);
+    }
+    free(r.values);
+    free(start);
+    dlm_train_data_finish(&d);
+}
+
 /* 28 rows in as many buckets: every program is made once, in the first epoch. The rate is below
  * f32's, so that a row's loss is the same in every epoch. */
 static void test_shapes(struct fixture *f)
@@ -348,6 +377,7 @@ static void run_backend(enum dlm_backend_kind backend)
                                                   .for_training = true})) {
         test_loop(&f, 0.3f);
         test_loop(&f, 0);
+        test_waits(&f);
         if (backend == DLM_BACKEND_CPU)
             test_shapes(&f);
     }

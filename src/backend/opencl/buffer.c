@@ -56,8 +56,10 @@ enum dlm_status dlm_ocl_buffer_write(struct dlm_buffer *base, size_t offset, con
 
     if (!bytes)
         return DLM_OK;
-    if (bytes <= DLM_OCL_QUEUED_WRITE_BYTES)
+    if (bytes <= (device_of(base)->is_busy ? DLM_OCL_QUEUED_BUSY_WRITE_BYTES
+                                           : DLM_OCL_QUEUED_WRITE_BYTES))
         return dlm_ocl_push_write(device_of(base), buffer->mem, offset, data, bytes);
+    dlm_ocl_count_drain(device_of(base));
     cl_int rc = clEnqueueWriteBuffer(device_of(base)->queue, buffer->mem, CL_TRUE, offset, bytes,
                                      data, 0, NULL, NULL);
     return rc == CL_SUCCESS ? DLM_OK
@@ -71,6 +73,7 @@ enum dlm_status dlm_ocl_buffer_read(struct dlm_buffer *base, size_t offset, void
 
     if (!bytes)
         return DLM_OK;
+    dlm_ocl_count_drain(device_of(base));
     cl_int rc = clEnqueueReadBuffer(device_of(base)->queue, buffer->mem, CL_TRUE, offset, bytes,
                                     data, 0, NULL, NULL);
     return rc == CL_SUCCESS ? DLM_OK

@@ -23,11 +23,13 @@ struct dlm_ocl_candidates {
 };
 
 /* Slices on their way; before one more is submitted the oldest is waited for. */
-#define DLM_OCL_MAX_IN_FLIGHT 2
+#define DLM_OCL_MAX_IN_FLIGHT 3
 
-/* Host writes on their way, each from a copy of its data; larger ones are waited for. */
-#define DLM_OCL_MAX_WRITES 4
+/* Host writes on their way, each from a copy of its data. Larger ones are waited for, at once if
+ * nothing else is under way. */
+#define DLM_OCL_MAX_WRITES 8
 #define DLM_OCL_QUEUED_WRITE_BYTES ((size_t)4 << 20)
+#define DLM_OCL_QUEUED_BUSY_WRITE_BYTES ((size_t)32 << 20)
 
 struct dlm_ocl_write {
     void *data; /* NULL: none */
@@ -49,6 +51,7 @@ struct dlm_ocl_device {
     size_t num_in_flight;
     struct dlm_ocl_write writes[DLM_OCL_MAX_WRITES]; /* next_write is the oldest */
     unsigned next_write;
+    bool is_busy; /* something was submitted since the queue was last known to be empty */
     bool used_gemm;
 };
 
@@ -101,6 +104,8 @@ enum dlm_status dlm_ocl_push_write(struct dlm_ocl_device *device, cl_mem mem, si
                                    const void *data, size_t bytes) DLM_CHECK_RESULT;
 /* Waits for everything submitted. */
 enum dlm_status dlm_ocl_wait(struct dlm_device *device) DLM_CHECK_RESULT;
+/* Before a call that ends when the queue is empty: counts it, if it has to wait. */
+void dlm_ocl_count_drain(struct dlm_ocl_device *device);
 /* Waits for one event. */
 enum dlm_status dlm_ocl_wait_event(struct dlm_ocl_device *device, cl_event event) DLM_CHECK_RESULT;
 

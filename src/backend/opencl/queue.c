@@ -59,10 +59,21 @@ enum dlm_status dlm_ocl_profile_queue(struct dlm_ocl_device *device, cl_command_
     return *queue ? DLM_OK : dlm_ocl_fail(device, rc, "cannot make a queue with profiling");
 }
 
+void dlm_ocl_count_drain(struct dlm_ocl_device *device)
+{
+    device->base.num_waits += device->is_busy;
+    device->is_busy = false;
+}
+
 enum dlm_status dlm_ocl_wait_event(struct dlm_ocl_device *device, cl_event event)
 {
-    cl_int rc = clWaitForEvents(1, &event);
     cl_int status = CL_COMPLETE;
+
+    if (clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status, NULL) ==
+            CL_SUCCESS &&
+        status > CL_COMPLETE)
+        device->base.num_waits++;
+    cl_int rc = clWaitForEvents(1, &event);
 
     if (rc == CL_SUCCESS)
         return DLM_OK;
@@ -116,6 +127,7 @@ enum dlm_status dlm_ocl_push_write(struct dlm_ocl_device *device, cl_mem mem, si
         return dlm_ocl_fail(device, rc, "cannot write %zu bytes", bytes);
     }
     device->next_write = (device->next_write + 1) % DLM_OCL_MAX_WRITES;
+    device->is_busy = true;
     return DLM_OK;
 }
 
@@ -134,6 +146,7 @@ enum dlm_status dlm_ocl_wait(struct dlm_device *base)
         enum dlm_status written = end_write(device, &device->writes[i]);
         st = st ? st : written;
     }
+    device->is_busy = false; /* the events have counted */
     cl_int rc = clFinish(device->queue);
     if (rc != CL_SUCCESS && !st)
         st = dlm_ocl_fail(device, rc, "cannot finish the queue");

@@ -159,6 +159,7 @@ static enum dlm_status submit(struct dlm_ocl_device *device, const struct ocl_no
     if (node->gemm)
         return dlm_ocl_gemm_submit(device, node->gemm, queue, event);
 #endif
+    device->is_busy = true;
     cl_int rc = clEnqueueNDRangeKernel(queue, node->kernel, 3, node->offset, node->global,
                                        node->local, 0, NULL, event);
     return rc == CL_SUCCESS ? DLM_OK

@@ -1,5 +1,5 @@
-/* Host copies of memory that is not mapped, and fills: through two blocks, one filled while the
- * other is under way. */
+/* Host copies of memory that is not mapped, or is in use, and fills: through a few blocks, one
+ * filled while others are under way. */
 #include "backend/vulkan/vk.h"
 
 #include <string.h>

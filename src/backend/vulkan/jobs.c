@@ -20,7 +20,7 @@ void dlm_vk_describe_jobs(struct dlm_vk_device *d, char *text, size_t size)
 
     text[0] = '\0';
     for (uint64_t value = dlm_vk_completed(d) + 1; value <= d->submitted; value++) {
-        const struct dlm_vk_job *job = &d->jobs[value % DLM_VK_MAX_IN_FLIGHT];
+        const struct dlm_vk_job *job = &d->jobs[value % DLM_VK_MAX_PENDING];
         const char *comma = len ? ", " : "";
         int n = job->last_index || job->first != job->last
                     ? snprintf(text + len, size - len, "%sdispatches %zu ('%s') to %zu ('%s')",

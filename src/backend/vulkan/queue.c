@@ -33,8 +33,9 @@ enum dlm_status dlm_vk_wait_value(struct dlm_vk_device *d, uint64_t value)
         .pValues = &value,
     };
 
-    if (value <= d->completed)
+    if (value <= d->completed || value <= dlm_vk_completed(d))
         return DLM_OK;
+    d->base.num_waits++;
     VkResult r = vkWaitSemaphores(d->device, &info, UINT64_MAX);
     if (r)
         return dlm_vk_fail(d, r, "wait");
@@ -73,16 +74,26 @@ enum dlm_status dlm_vk_submit(struct dlm_vk_device *d, VkCommandBuffer cmd, stru
         .pSignalSemaphores = &d->timeline,
     };
 
-    if (value > DLM_VK_MAX_IN_FLIGHT) {
-        enum dlm_status st = dlm_vk_wait_value(d, value - DLM_VK_MAX_IN_FLIGHT);
-        if (st)
-            return st;
-    }
     job->value = value;
-    d->jobs[value % DLM_VK_MAX_IN_FLIGHT] = *job;
+    d->jobs[value % DLM_VK_MAX_PENDING] = *job;
     VkResult r = vkQueueSubmit(d->queue, 1, &info, VK_NULL_HANDLE);
     if (r)
         return dlm_vk_fail(d, r, "submit work");
     d->submitted = value;
+    return DLM_OK;
+}
+
+enum dlm_status dlm_vk_submit_slice(struct dlm_vk_device *d, VkCommandBuffer cmd,
+                                    struct dlm_vk_job *job)
+{
+    uint64_t *oldest = &d->slices[d->next_slice];
+
+    enum dlm_status st = dlm_vk_wait_value(d, *oldest);
+    if (!st)
+        st = dlm_vk_submit(d, cmd, job);
+    if (st)
+        return st;
+    *oldest = job->value;
+    d->next_slice = (d->next_slice + 1) % DLM_VK_MAX_IN_FLIGHT;
     return DLM_OK;
 }

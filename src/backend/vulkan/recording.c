@@ -417,7 +417,7 @@ static enum dlm_status submit_slices(struct dlm_vk_device *d, struct recording *
                                  r->base.num);
         }
         double start = use_clock ? dlm_now() : 0;
-        enum dlm_status st = dlm_vk_submit(d, slice->cmd, &job);
+        enum dlm_status st = dlm_vk_submit_slice(d, slice->cmd, &job);
         if (!st)
             r->value = job.value;
         if (!st && use_clock) {

@@ -1,7 +1,8 @@
 /* The Vulkan backend's own types. For src/backend/vulkan and its white-box test only.
  *
  * One queue, one timeline semaphore: every submission signals the next value, and "wait" means
- * "wait until the semaphore has a value". At most DLM_VK_MAX_IN_FLIGHT submissions are pending.
+ * "wait until the semaphore has a value". At most DLM_VK_MAX_IN_FLIGHT slices of recordings and one
+ * copy a block are pending.
  *
  * Files, each calling only those before it: jobs, error, device, device_features, queue, chunk,
  * memory, copy, buffer, kernel, slice, recording, backend. */
@@ -15,8 +16,10 @@
 #define DLM_VK_HOST_FLAGS                                                                          \
     (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
 #define DLM_VK_MAX_IN_FLIGHT 3
-#define DLM_VK_NUM_BLOCKS 2
-#define DLM_VK_BLOCK_BYTES ((size_t)16 << 20)
+/* As many as a step of two micro-batches writes, and some. */
+#define DLM_VK_NUM_BLOCKS 8
+#define DLM_VK_BLOCK_BYTES ((size_t)4 << 20)
+#define DLM_VK_MAX_PENDING (DLM_VK_MAX_IN_FLIGHT + DLM_VK_NUM_BLOCKS)
 
 /* A physical device that dlm can use. */
 struct dlm_vk_candidate {
@@ -135,7 +138,9 @@ struct dlm_vk_device {
     /* queue.c */
     VkSemaphore timeline;
     uint64_t submitted, completed; /* values: of the newest submission, known as reached */
-    struct dlm_vk_job jobs[DLM_VK_MAX_IN_FLIGHT];
+    struct dlm_vk_job jobs[DLM_VK_MAX_PENDING];
+    uint64_t slices[DLM_VK_MAX_IN_FLIGHT]; /* values of the last; next_slice is the oldest */
+    unsigned next_slice;
 
     /* copy.c */
     VkCommandPool commands;
@@ -206,9 +211,12 @@ void dlm_vk_features_choose(struct dlm_vk_device *d, bool no_matrix);
 enum dlm_status dlm_vk_queue_open(struct dlm_vk_device *d) DLM_CHECK_RESULT;
 void dlm_vk_queue_close(struct dlm_vk_device *d);
 
-/* Submits cmd, after waiting until fewer than DLM_VK_MAX_IN_FLIGHT are pending. Sets job->value. */
+/* Submits cmd. Sets job->value. */
 enum dlm_status dlm_vk_submit(struct dlm_vk_device *d, VkCommandBuffer cmd,
                               struct dlm_vk_job *job) DLM_CHECK_RESULT;
+/* The same for a slice, after waiting until fewer than DLM_VK_MAX_IN_FLIGHT are pending. */
+enum dlm_status dlm_vk_submit_slice(struct dlm_vk_device *d, VkCommandBuffer cmd,
+                                    struct dlm_vk_job *job) DLM_CHECK_RESULT;
 /* Waits until the timeline has reached value (0: nothing to wait for). */
 enum dlm_status dlm_vk_wait_value(struct dlm_vk_device *d, uint64_t value) DLM_CHECK_RESULT;
 /* Before objects are destroyed: waits until nothing uses them. A failure is already logged, and
