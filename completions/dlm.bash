@@ -97,6 +97,7 @@ _dlm() {
     bench:--decode-tokens) :; return ;;
     bench:--batch) :; return ;;
     bench:--repeat) :; return ;;
+    bench:--tune-seconds) :; return ;;
     bench:--backend) _dlm_words "auto cpu opencl vulkan"; return ;;
     bench:--device) :; return ;;
     bench:--precision) _dlm_words "auto fp32 bf16 fp16"; return ;;
@@ -137,7 +138,7 @@ _dlm() {
     preprocess:*) : ;;
     score:-*) _dlm_words "--help --base --adapter --adapter-version --image --prompt --target --system --chat --gradients --json --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     score:*) _dlm_documents ;;
-    bench:-*) _dlm_words "--help --base --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    bench:-*) _dlm_words "--help --base --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --tune --tune-seconds --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     bench:*) : ;;
     doctor:-*) _dlm_words "--help --ops --try --verify --base --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
     doctor:*) : ;;

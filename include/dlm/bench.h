@@ -32,6 +32,42 @@ DLM_API enum dlm_status dlm_bench_limits(struct dlm_ctx *ctx, const struct dlm_c
                                          struct dlm_device_info *device,
                                          struct dlm_limits *limits) DLM_CHECK_RESULT;
 
+/* How products of a shape are made on a GPU: a tile, and the work-groups for each compute unit up
+ * to which long sums are cut in parts. */
+struct dlm_tune_choice {
+    char tile[24];
+    int groups_per_unit;
+    double seconds; /* of the shape's products */
+};
+
+struct dlm_tune_row {
+    char use[32];    /* what of a model has such a shape */
+    char shape[64];  /* the class of shapes that it stands for */
+    int64_t m, n, k; /* what was measured: [m, k] times [k, n] */
+    bool is_measured; /* false: it would have taken longer than there was time */
+    struct dlm_tune_choice before; /* by the built-in table */
+    struct dlm_tune_choice after;  /* the fastest, or before where none is faster by 5 % */
+};
+
+struct dlm_tune_result {
+    struct dlm_device_info device;
+    char *path; /* where the choices are kept, owned */
+    struct dlm_tune_row *rows; /* owned */
+    size_t num_rows;
+};
+
+#define DLM_BENCH_TUNE_SECONDS 120
+
+/* Measures which tiles are the fastest on a GPU, for about `seconds` (0: DLM_BENCH_TUNE_SECONDS),
+ * and keeps them for later runs on it with the same driver and version. What was kept before stays
+ * until all is measured.
+ * DLM_ERR_UNSUPPORTED: the CPU, which has one way. *result: dlm_tune_result_finish(), also after a
+ * failure. */
+DLM_API enum dlm_status dlm_bench_tune(struct dlm_ctx *ctx, const struct dlm_compute *compute,
+                                       double seconds,
+                                       struct dlm_tune_result *result) DLM_CHECK_RESULT;
+DLM_API void dlm_tune_result_finish(struct dlm_tune_result *result);
+
 /* Exactly one of base and shape is given; zeros are defaults. Borrows everything until return. */
 struct dlm_bench_params {
     const char *base;  /* registry key, "hf:org/name" or "dir:PATH" */

@@ -7,6 +7,7 @@
 #include "api/quant.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "doctor/tiles.h"
 #include "doctor/trial.h"
 #include "images/image.h"
 
@@ -28,6 +29,8 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
     /* With nowhere to keep what was found, every run would compile everything twice. */
     if (!st && cache)
         st = dlm_trial_run(ctx, *device, cache);
+    if (!st && cache)
+        st = dlm_tiles_load(ctx, *device, cache);
     if (st)
         dlm_device_destroy(device);
 done:

@@ -254,6 +254,11 @@ const struct dlm_device_caps *dlm_device_get_caps(const struct dlm_device *devic
     return &device->caps;
 }
 
+void dlm_device_tune(struct dlm_device *device, const uint8_t tuned[DLM_NUM_TUNED])
+{
+    memcpy(device->caps.tuned, tuned, sizeof(device->caps.tuned));
+}
+
 size_t dlm_device_max_tensor(const struct dlm_device *device)
 {
     return DLM_MIN(device->caps.max_alloc_bytes, device->caps.max_range_bytes);

@@ -51,6 +51,8 @@ enum dlm_device_class {
     DLM_CLASS_COUNT
 };
 
+#define DLM_NUM_TUNED 120
+
 struct dlm_device_caps {
     struct dlm_device_info info;
     uint32_t bits;            /* enum dlm_cap */
@@ -62,6 +64,9 @@ struct dlm_device_caps {
     enum dlm_device_class device_class;
     uint32_t num_units;       /* compute units (where a GPU does not tell, what is usual of its
                                  class), or CPU threads */
+    /* What was measured on the device, in place of rows of the table: ops/matmul_tiles.h. Zeros:
+       nothing. */
+    uint8_t tuned[DLM_NUM_TUNED];
     uint64_t max_work;        /* of a dispatch before it is cut in parts; 0: no limit */
     bool no_matrix;           /* opened without asking for matrix units */
     uint64_t free_bytes;      /* memory free when the device was opened; 0: not known */
@@ -104,6 +109,9 @@ enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
 void dlm_device_destroy(struct dlm_device **device);
 
 const struct dlm_device_caps *dlm_device_get_caps(const struct dlm_device *device);
+
+/* Plans that are made from now on follow these choices: struct dlm_device_caps.tuned. */
+void dlm_device_tune(struct dlm_device *device, const uint8_t tuned[DLM_NUM_TUNED]);
 
 /* Bytes of the largest tensor: it lies in one buffer, and one binding covers it. */
 size_t dlm_device_max_tensor(const struct dlm_device *device);

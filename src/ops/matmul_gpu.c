@@ -3,7 +3,7 @@
 #include "ops/matmul_library.h"
 #include "ops/matmul_tiles.h"
 
-enum { A };
+enum { A, B };
 
 static enum dlm_status lower_fixed(struct dlm_lowering *l, struct dlm_matmul_params *p,
                                    enum dlm_matmul_tile tile)
@@ -43,7 +43,7 @@ enum dlm_status dlm_matmul_lower_gpu(struct dlm_lowering *l)
     if (dlm_matmul_is_for_library(l, &p))
         return dlm_matmul_lower_library(l, &p);
     const enum dlm_matmul_tile tile =
-        dlm_matmul_choose_tile(l->caps, &p, dlm_matmul_possible_tiles(l, &p));
+        dlm_matmul_choose_tile(l->caps, &p, l->inputs[B].dtype, dlm_matmul_possible_tiles(l, &p));
     switch (tile) {
     case DLM_MATMUL_TILE_VEC:
         return dlm_matmul_lower_vec(l, &p);

@@ -75,7 +75,7 @@ enum dlm_status dlm_matmul_lower_tiles(struct dlm_lowering *l, const struct dlm_
         call.args[call.num_args++] = t->more[i];
     dlm_kernel_for(&call, t->kernel, &l->inputs[B].dtype);
     choose_splits(p, (uint64_t)call.groups[0] * call.groups[1] * call.groups[2],
-                  dlm_matmul_wanted_groups(l->caps), t->split_unit);
+                  dlm_matmul_wanted_groups(l->caps, p, l->inputs[B].dtype), t->split_unit);
     const uint32_t most = l->caps->max_groups; /* beyond, one dimension would be folded into two */
     if ((call.groups[0] > most && !(t->can_fold && call.groups[2] == 1)) ||
         call.groups[1] > most || (uint64_t)call.groups[2] * p->splits > most)

@@ -2,6 +2,11 @@
  * chips of its class (docs/benchmarks.md), or what is known of its drivers. */
 #include "ops/matmul_tiles.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "base/sha256.h"
+
 #define ANY_CLASS DLM_CLASS_COUNT
 
 /* The first row for the device that fits counts: the product has more rows and columns than m and
@@ -57,6 +62,8 @@ static const uint32_t per_unit[DLM_CLASS_COUNT] = {
     [DLM_CLASS_APPLE] = 8,
 };
 
+const uint32_t dlm_matmul_per_unit[DLM_MATMUL_NUM_PER_UNIT] = {0, 1, 2, 4, 8, 16};
+
 /* Not how many cores this machine has today, so that sums stay the same. */
 #define SOFTWARE_UNITS 16u
 
@@ -66,7 +73,7 @@ static const struct {
 } tiles[DLM_MATMUL_TILE_COUNT] = {
     [DLM_MATMUL_TILE_OPEN] = {"open", 1, 1},
     [DLM_MATMUL_TILE_VEC] = {"vector", DLM_MATVEC_ROWS, DLM_MATVEC_COLS},
-    [DLM_MATMUL_TILE_NOLOCAL] = {"no local memory", 1, 1},
+    [DLM_MATMUL_TILE_NOLOCAL] = {"registers", 1, 1},
     [DLM_MATMUL_TILE_32X32] = {"32x32", 32, 32},
     [DLM_MATMUL_TILE_64X64] = {"64x64", 64, 64},
     [DLM_MATMUL_TILE_128X64] = {"128x64", 128, 64},
@@ -94,9 +101,88 @@ static bool is_filled(const struct dlm_matmul_params *p, const struct row *row, 
     return num >= (uint64_t)row->fill * units;
 }
 
-enum dlm_matmul_tile dlm_matmul_choose_tile(const struct dlm_device_caps *caps,
-                                            const struct dlm_matmul_params *p, uint32_t possible)
+/* The last rows of classes, the first ones being 1 and on; what is above is the last class. */
+static const uint32_t m_ends[] = {8, 32, 128, 512}, n_ends[] = {64, 1024, 4096},
+                      k_ends[] = {64, 1024};
+
+#define NUM_M (DLM_ARRAY_LEN(m_ends) + 1)
+#define NUM_N (DLM_ARRAY_LEN(n_ends) + 1)
+#define NUM_K (DLM_ARRAY_LEN(k_ends) + 1)
+
+_Static_assert(2 * NUM_M * NUM_N * NUM_K == DLM_NUM_TUNED, "a choice for each class of shapes");
+
+static uint32_t class_of(uint32_t len, const uint32_t *ends, size_t num)
 {
+    uint32_t i = 0;
+
+    while (i < num && len > ends[i])
+        i++;
+    return i;
+}
+
+uint32_t dlm_matmul_shape_class(uint32_t m, uint32_t n, uint32_t k, enum dlm_dtype b)
+{
+    const uint32_t is_16 = b != DLM_DTYPE_F32;
+
+    return ((is_16 * NUM_M + class_of(m, m_ends, NUM_M - 1)) * NUM_N +
+            class_of(n, n_ends, NUM_N - 1)) * NUM_K + class_of(k, k_ends, NUM_K - 1);
+}
+
+static void name_range(char *name, size_t cap, const char *letter, const uint32_t *ends, size_t num,
+                       size_t class)
+{
+    const uint32_t first = class ? ends[class - 1] + 1 : 1;
+    const size_t len = strlen(name);
+
+    if (class < num)
+        snprintf(name + len, cap - len, ", %s %u-%u", letter, first, ends[class]);
+    else
+        snprintf(name + len, cap - len, ", %s over %u", letter, ends[class - 1]);
+}
+
+void dlm_matmul_shape_name(uint32_t shape_class, char name[DLM_MATMUL_SHAPE_NAME_BYTES])
+{
+    const size_t cap = DLM_MATMUL_SHAPE_NAME_BYTES;
+    const size_t k = shape_class % NUM_K, n = shape_class / NUM_K % NUM_N;
+    const size_t m = shape_class / NUM_K / NUM_N % NUM_M;
+
+    snprintf(name, cap, "%s", shape_class / NUM_K / NUM_N / NUM_M ? "16 bit" : "f32");
+    name_range(name, cap, "m", m_ends, NUM_M - 1, m);
+    name_range(name, cap, "n", n_ends, NUM_N - 1, n);
+    name_range(name, cap, "k", k_ends, NUM_K - 1, k);
+}
+
+bool dlm_matmul_pack_tuned(const struct dlm_matmul_tuned *tuned, uint8_t *packed)
+{
+    for (uint32_t i = 0; i < DLM_MATMUL_NUM_PER_UNIT; i++) {
+        if (dlm_matmul_per_unit[i] != tuned->per_unit)
+            continue;
+        *packed = (uint8_t)(tuned->tile | i << 4); /* both below 16 */
+        return (unsigned)tuned->tile < DLM_MATMUL_TILE_COUNT;
+    }
+    return false;
+}
+
+struct dlm_matmul_tuned dlm_matmul_unpack_tuned(uint8_t packed)
+{
+    return (struct dlm_matmul_tuned){(enum dlm_matmul_tile)(packed & 15),
+                                     dlm_matmul_per_unit[packed >> 4]};
+}
+
+static struct dlm_matmul_tuned find_tuned(const struct dlm_device_caps *caps,
+                                          const struct dlm_matmul_params *p, enum dlm_dtype b)
+{
+    return dlm_matmul_unpack_tuned(caps->tuned[dlm_matmul_shape_class(p->m, p->n, p->k, b)]);
+}
+
+enum dlm_matmul_tile dlm_matmul_choose_tile(const struct dlm_device_caps *caps,
+                                            const struct dlm_matmul_params *p, enum dlm_dtype b,
+                                            uint32_t possible)
+{
+    const enum dlm_matmul_tile tuned = find_tuned(caps, p, b).tile;
+
+    if (tuned && possible >> tuned & 1)
+        return tuned;
     for (const struct row *row = rows;; row++) { /* the last one fits whatever comes */
         if ((row->class == ANY_CLASS || row->class == caps->device_class) &&
             (caps->bits & row->needs) == row->needs && possible >> row->tile & 1 &&
@@ -105,7 +191,38 @@ enum dlm_matmul_tile dlm_matmul_choose_tile(const struct dlm_device_caps *caps,
     }
 }
 
-uint32_t dlm_matmul_wanted_groups(const struct dlm_device_caps *caps)
+uint32_t dlm_matmul_table_per_unit(const struct dlm_device_caps *caps)
 {
-    return per_unit[caps->device_class] * num_units(caps);
+    return per_unit[caps->device_class];
+}
+
+uint32_t dlm_matmul_wanted_groups(const struct dlm_device_caps *caps,
+                                  const struct dlm_matmul_params *p, enum dlm_dtype b)
+{
+    const struct dlm_matmul_tuned tuned = find_tuned(caps, p, b);
+
+    return (tuned.tile ? tuned.per_unit : per_unit[caps->device_class]) * num_units(caps);
+}
+
+void dlm_matmul_tiles_hash(const struct dlm_device_caps *caps, char hex[65])
+{
+    const bool is_cpu = caps->bits & DLM_CAP_BLOCK_ITEMS;
+    const uint32_t device[] = {caps->bits, caps->device_class, num_units(caps),
+                               per_unit[caps->device_class], (uint32_t)caps->shared_bytes};
+    struct dlm_sha256 sha;
+    uint8_t digest[32];
+
+    dlm_sha256_init(&sha);
+    for (size_t i = 0; i < DLM_ARRAY_LEN(rows) && !is_cpu; i++) {
+        const struct row *r = &rows[i];
+        const uint32_t fields[] = {r->class, r->needs, r->tile, r->m, r->n, r->fill};
+        if (r->class == ANY_CLASS || r->class == caps->device_class)
+            dlm_sha256_update(&sha, fields, sizeof(fields));
+    }
+    if (!is_cpu) {
+        dlm_sha256_update(&sha, device, sizeof(device));
+        dlm_sha256_update(&sha, caps->tuned, sizeof(caps->tuned));
+    }
+    dlm_sha256_finish(&sha, digest);
+    dlm_sha256_hex(digest, hex);
 }

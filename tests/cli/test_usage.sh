@@ -63,7 +63,7 @@ err_is "dlm: --layers needs --shape" "try 'dlm bench --help'"
 case_ "bench: one thing at a time"
 run_ dlm bench
 status_is 2
-err_is "dlm: give one of --base, --shape and --limits" "try 'dlm bench --help'"
+err_is "dlm: give one of --base, --shape, --limits and --tune" "try 'dlm bench --help'"
 run_ dlm bench --limits --base x
 status_is 2
 run_ dlm bench --limits --backend cpu

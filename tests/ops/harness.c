@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "bench.h"
+#include "call_counts.h"
 #include "tests/quant_form.h"
 
 #define GUARD 4096
@@ -243,23 +244,7 @@ static void compare_outputs(struct dlm_program *program, const struct dlm_node *
     }
 }
 
-static int num_library_calls; /* products that the device's library did */
-static int num_matrix_calls;  /* that matrix units do */
-static int num_cut;           /* kernel calls that were cut in parts */
-static int num_slices;        /* of weights in 4 and 8 bits that become numbers */
-
-static void count_calls(const struct dlm_plan *plan, const struct dlm_device_caps *caps)
-{
-    for (size_t i = 0; i < plan->num_calls; i++) {
-        const struct dlm_kernel_call *c = &plan->calls[i].call;
-        num_library_calls += !strcmp(c->kernel, "gemm_f32");
-        num_matrix_calls += strstr(c->kernel, "_mma_") != NULL;
-        num_slices += strstr(c->kernel, "_dequant_") != NULL;
-        num_cut += caps->max_work && c->work > caps->max_work &&
-                   (uint64_t)c->groups[0] * c->groups[1] * c->groups[2] > 1;
-    }
-}
-
+static struct call_counts counts; /* of a variant */
 /* A graph of the row's one node, its leaves in memory of the device. */
 struct device_row {
     struct dlm_graph *g;
@@ -308,7 +293,7 @@ static void run_on_device(struct dlm_ctx *ctx, struct dlm_device *device, struct
     if (CHECK(!dlm_plan_create(ctx, &plan, d.g, device)) &&
         CHECK(!dlm_program_create(ctx, &program, device, plan, NULL)) &&
         CHECK(!dlm_program_run(program)) && CHECK(!dlm_device_wait(device))) {
-        count_calls(plan, dlm_device_get_caps(device));
+        call_counts_add(&counts, plan, dlm_device_get_caps(device));
         compare_outputs(program, node, h);
         if (!CHECK(dlm_program_check_guards(program, what, sizeof(what))))
             printf("     %s\n", what);
@@ -359,8 +344,8 @@ static bool has_local_variant(const struct op_row *row)
     return row->op == &dlm_op_matmul || row->op == &dlm_op_attention ||
            row->op == &dlm_op_attention_backward || row->op == &dlm_op_cross_entropy ||
            row->op == &dlm_op_select || row->op == &dlm_op_rms_norm ||
-           row->op == &dlm_op_rms_norm_backward ||
-           row->op == &dlm_op_layer_norm || row->op == &dlm_op_layer_norm_backward;
+           row->op == &dlm_op_rms_norm_backward || row->op == &dlm_op_layer_norm ||
+           row->op == &dlm_op_layer_norm_backward;
 }
 
 /* Such a device only pretends that barriers are fast: larger rows take long and say nothing new. */
@@ -386,6 +371,7 @@ struct variant {
     uint64_t max_work; /* dispatches with more come in parts; 0: the device's own limit */
     uint32_t show_caps;
     size_t max_alloc_bytes; /* of a buffer: weights in 4 and 8 bits become numbers in slices */
+    struct dlm_matmul_tuned tiles; /* of all products whose operands lie so; rows run twice */
 };
 
 #define PARTS_WORK 20000 /* parts of one group and of several */
@@ -408,6 +394,9 @@ static bool comes_in_slices(const struct op_row *row)
 /* A variant runs the rows that may take another kernel. */
 static bool is_for(const struct variant *v, const struct op_row *row)
 {
+    if (v->tiles.tile)
+        return is_small(row) && dlm_dtype_is_float(row->inputs[1].dtype) &&
+               (!v->show_caps || row->inputs[1].dtype != DLM_DTYPE_F32);
     if (v->max_alloc_bytes)
         return comes_in_slices(row);
     if (v->max_work && !v->use_library && !is_small(row))
@@ -419,6 +408,17 @@ static bool is_for(const struct variant *v, const struct op_row *row)
         return false; /* the same source: compiling it takes long */
     return !*v->label || (v->use_library ? row->op == &dlm_op_matmul
                                          : has_local_variant(row) && is_small(row));
+}
+
+/* The rows reached the kernels that the variant is for. */
+static void check_counts(const struct variant *v, int num_run)
+{
+    check_case("kernels that were meant");
+    CHECK(!v->use_library || counts.library >= 8);
+    CHECK(!v->show_caps || counts.matrix >= 8);
+    CHECK(!v->tiles.tile || counts.tiled >= 8);
+    CHECK(!v->max_alloc_bytes || (num_run >= 4 && counts.slices >= 2 * num_run));
+    CHECK(!v->max_work || counts.cut > 0);
 }
 
 /* hashes: of each row's bits, written, or, where the variant has parts, compared. */
@@ -435,6 +435,7 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
                                        .max_work = v->max_work, .show_caps = v->show_caps,
                                        .max_alloc_bytes = v->max_alloc_bytes};
     const char *parts = v->max_work ? ", parts" : "";
+    uint8_t tuned[DLM_NUM_TUNED];
     int num_run = 0;
 
     check_case("device opens");
@@ -442,7 +443,11 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         return;
     printf("device %s %d: %s (%s)%s%s\n", dlm_backend_name(info->kind), info->index, info->name,
            info->driver, v->label, parts);
-    num_library_calls = num_matrix_calls = num_cut = num_slices = 0;
+    if (v->tiles.tile && CHECK(dlm_matmul_pack_tuned(&v->tiles, &tuned[0]))) {
+        memset(tuned, tuned[0], sizeof(tuned));
+        dlm_device_tune(device, tuned);
+    }
+    counts = (struct call_counts){0};
     for (size_t i = 0; i < num; i++) {
         struct host_row h;
         char *name = names[num_names++ % DLM_ARRAY_LEN(names)];
@@ -457,26 +462,14 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
             check_unlike(ctx, &h, i + 1);
             CHECK(!v->max_work || h.device_hash == hashes[i]);
             hashes[i] = h.device_hash;
+            if (v->tiles.tile)
+                run_on_device(ctx, device, &h);
+            CHECK(h.device_hash == hashes[i]);
         }
         free_host_row(&h);
     }
     dlm_device_destroy(&device);
-    if (v->use_library) {
-        check_case("the library did products");
-        CHECK(num_library_calls >= 8);
-    }
-    if (v->show_caps) {
-        check_case("matrix units did products");
-        CHECK(num_matrix_calls >= 8);
-    }
-    if (v->max_alloc_bytes) {
-        check_case("weights came in slices");
-        CHECK(num_run >= 4 && num_slices >= 2 * num_run);
-    }
-    if (v->max_work) {
-        check_case("dispatches came in parts");
-        CHECK(num_cut > 0);
-    }
+    check_counts(v, num_run);
 }
 
 /* A variant, then the same with dispatches in parts: no bit is another one. */
@@ -489,9 +482,29 @@ static void run_whole_and_parts(struct dlm_ctx *ctx, const struct dlm_device_inf
     parts.max_work = PARTS_WORK;
     if (CHECK(hashes)) {
         run_variant(ctx, info, v, rows, num, hashes);
-        const int num_whole = num_library_calls;
+        const int num_whole = counts.library;
         run_variant(ctx, info, &parts, rows, num, hashes);
-        CHECK(!v->use_library || num_library_calls > num_whole);
+        CHECK(!v->use_library || counts.library > num_whole);
+    }
+    free(hashes);
+}
+
+/* Every tile that products may have, with long sums in many parts or in one. */
+static void run_tiles(struct dlm_ctx *ctx, const struct dlm_device_info *info, uint32_t caps,
+                      const struct op_row *rows, size_t num)
+{
+    uint32_t *hashes = calloc(num + 1, sizeof(*hashes));
+    char label[64];
+
+    for (uint32_t t = DLM_MATMUL_TILE_NOLOCAL; CHECK(hashes) && t < DLM_MATMUL_TILE_COUNT; t++) {
+        const uint32_t per_unit = t == DLM_MATMUL_TILE_64X64 ? 0 : 16;
+        const uint32_t units = t >= DLM_MATMUL_TILE_MMA_32X32 ? DLM_CAPS_MATRIX : 0;
+        const struct variant v = {.label = label, .show_caps = units,
+                                  .tiles = {(enum dlm_matmul_tile)t, per_unit}};
+        snprintf(label, sizeof(label), ", %s", dlm_matmul_tile_name(v.tiles.tile));
+        if ((!units || caps & units) &&
+            (caps & DLM_CAP_SPECS || t <= DLM_MATMUL_TILE_64X64 || t == DLM_MATMUL_TILE_MMA_64X64))
+            run_variant(ctx, info, &v, rows, num, hashes);
     }
     free(hashes);
 }
@@ -520,6 +533,8 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         run_whole_and_parts(ctx, info, &matrix_units, rows, num);
     if (!(caps & DLM_CAP_BLOCK_ITEMS) && rows[0].op == &dlm_op_matmul)
         run_whole_and_parts(ctx, info, &slices, rows, num);
+    if (rows[0].op == &dlm_op_matmul && !(caps & DLM_CAP_BLOCK_ITEMS))
+        run_tiles(ctx, info, caps, rows, num);
     if (has_library && rows[0].op == &dlm_op_matmul && !(caps & DLM_CAP_GEMM_F32))
         run_whole_and_parts(ctx, info, &library, rows, num);
 }

@@ -73,9 +73,9 @@ static void test_case(const struct tiles_case *c)
     check_case(c->name);
     const struct dlm_matmul_params p = dlm_matmul_make_params(&l);
     const uint32_t possible = dlm_matmul_possible_tiles(&l, &p);
-    CHECK_STR(dlm_matmul_tile_name(dlm_matmul_choose_tile(&caps, &p, possible)),
+    CHECK_STR(dlm_matmul_tile_name(dlm_matmul_choose_tile(&caps, &p, c->type, possible)),
               dlm_matmul_tile_name(c->tile));
-    CHECK_INT(dlm_matmul_wanted_groups(&caps), c->groups);
+    CHECK_INT(dlm_matmul_wanted_groups(&caps, &p, c->type), c->groups);
 }
 
 int main(void)

@@ -6,7 +6,8 @@
 
 struct args {
     struct dlm_bench_params params;
-    bool is_json, only_limits;
+    bool is_json, only_limits, only_tune;
+    int64_t tune_seconds;
 };
 
 #define AT(member) offsetof(struct args, params.member)
@@ -14,6 +15,7 @@ struct args {
 static const struct args defaults = {
     .params = {.prompt_tokens = DLM_BENCH_PROMPT_TOKENS, .decode_tokens = DLM_BENCH_DECODE_TOKENS,
                .batch = DLM_BENCH_BATCH, .repeat = DLM_BENCH_REPEAT},
+    .tune_seconds = DLM_BENCH_TUNE_SECONDS,
 };
 
 static const struct dlm_option options[] = {
@@ -35,6 +37,11 @@ static const struct dlm_option options[] = {
      .help = "where the time goes: each op beside the device's limits"},
     {"limits", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, only_limits),
      .help = "measure what the device can do at most, and nothing else"},
+    {"tune", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, only_tune),
+     .help = "measure a GPU's fastest tiles and keep them for later runs, and nothing else"},
+    {"tune-seconds", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 86400,
+     .offset = offsetof(struct args, tune_seconds),
+     .help = "about the time that --tune may take"},
     {"plan", .type = DLM_OPTION_FLAG, .offset = AT(plan_only),
      .help = "print the planned memory, run nothing"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
@@ -235,13 +242,85 @@ static int run_limits(struct dlm_cli *cli, const struct args *a)
     return dlm_exit_of(st);
 }
 
+static void print_json_choice(const char *name, const struct dlm_tune_choice *c)
+{
+    printf(", \"%s\": {\"tile\": ", name);
+    dlm_print_json_string(stdout, c->tile);
+    printf(", \"groups_per_unit\": %d", c->groups_per_unit);
+    print_json_number("seconds", c->seconds);
+    fputs("}", stdout);
+}
+
+static void print_json_tune(const struct dlm_tune_result *r)
+{
+    printf("{\"backend\": \"%s\", \"device\": ", dlm_backend_name(r->device.kind));
+    dlm_print_json_string(stdout, r->device.name);
+    fputs(", \"driver\": ", stdout);
+    dlm_print_json_string(stdout, r->device.driver);
+    fputs(", \"file\": ", stdout);
+    dlm_print_json_string(stdout, r->path);
+    fputs(", \"rows\": [", stdout);
+    for (size_t i = 0; i < r->num_rows; i++) {
+        const struct dlm_tune_row *row = &r->rows[i];
+        fputs(i ? ", {\"use\": " : "{\"use\": ", stdout);
+        dlm_print_json_string(stdout, row->use);
+        fputs(", \"shapes\": ", stdout);
+        dlm_print_json_string(stdout, row->shape);
+        printf(", \"m\": %" PRId64 ", \"n\": %" PRId64 ", \"k\": %" PRId64 ", \"is_measured\": %s",
+               row->m, row->n, row->k, row->is_measured ? "true" : "false");
+        if (row->is_measured) {
+            print_json_choice("before", &row->before);
+            print_json_choice("after", &row->after);
+        }
+        fputs("}", stdout);
+    }
+    puts("]}");
+}
+
+static void print_choice(const struct dlm_tune_choice *c)
+{
+    printf("  %10.3f ms %-16s %2d", c->seconds * 1e3, c->tile, c->groups_per_unit);
+}
+
+static void print_tune(const struct dlm_tune_result *r)
+{
+    printf("%s: %s (%s)\n", dlm_backend_name(r->device.kind), r->device.name, r->device.driver);
+    puts("  before and after: milliseconds, tile, work-groups wanted for each compute unit");
+    for (size_t i = 0; i < r->num_rows; i++) {
+        const struct dlm_tune_row *row = &r->rows[i];
+        printf("  %-22s %5" PRId64 " x %5" PRId64 " x %5" PRId64, row->use, row->m, row->n, row->k);
+        if (row->is_measured) {
+            print_choice(&row->before);
+            print_choice(&row->after);
+            puts("");
+        } else {
+            puts("  no time left for it");
+        }
+    }
+    printf("kept in '%s'\n", r->path);
+}
+
+static int run_tune(struct dlm_cli *cli, const struct args *a)
+{
+    struct dlm_tune_result result;
+
+    enum dlm_status st = dlm_bench_tune(cli->ctx, &a->params.compute, (double)a->tune_seconds,
+                                        &result);
+    if (!st && a->is_json)
+        print_json_tune(&result);
+    else if (!st)
+        print_tune(&result);
+    dlm_tune_result_finish(&result);
+    return dlm_exit_of(st);
+}
+
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
     struct dlm_bench_result result = {0};
 
-    if (!!a->params.base + !!a->params.shape + a->only_limits != 1) {
-        dlm_options_usage_error("bench", "give one of --base, --shape and --limits");
+    if (!!a->params.base + !!a->params.shape + a->only_limits + a->only_tune != 1) {
+        dlm_options_usage_error("bench", "give one of --base, --shape, --limits and --tune");
         return DLM_EXIT_USAGE;
     }
     if (a->params.layers && !a->params.shape) {
@@ -250,6 +329,8 @@ static int run(struct dlm_cli *cli, const void *args)
     }
     if (a->only_limits)
         return run_limits(cli, a);
+    if (a->only_tune)
+        return run_tune(cli, a);
     enum dlm_status st = dlm_bench(cli->ctx, &a->params, &result);
     if (!st && a->is_json)
         print_json(&result, a->params.explain);
