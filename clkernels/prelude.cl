@@ -69,7 +69,35 @@ DLM_INLINE void dlm_quad_put(__global float *x, uint i, uint len, float4 v)
 #define DLM_QUAD_MAX(v) fmax(fmax(v.x, v.y), fmax(v.z, v.w))
 
 /* Sum (maximum) of v over the lanes of a work-group, a power of two, in every lane; the order is
- * fixed. tree: as many floats of local memory. Every lane must come here. */
+ * fixed. tree: as many floats of local memory. Every lane must come here. With subgroups, each adds
+ * up what its lanes have, and every lane those sums: two barriers, where a tree of 256 has ten. */
+#ifdef cl_khr_subgroups
+DLM_INLINE float dlm_lanes_sum(float v, __local float *tree, uint lanes)
+{
+    const float part = sub_group_reduce_add(v);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (get_sub_group_local_id() == 0u)
+        tree[get_sub_group_id()] = part;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    float sum = tree[0];
+    for (uint i = 1u; i < get_num_sub_groups(); i++)
+        sum += tree[i];
+    return sum;
+}
+
+DLM_INLINE float dlm_lanes_max(float v, __local float *tree, uint lanes)
+{
+    const float part = sub_group_reduce_max(v);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (get_sub_group_local_id() == 0u)
+        tree[get_sub_group_id()] = part;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    float most = tree[0];
+    for (uint i = 1u; i < get_num_sub_groups(); i++)
+        most = fmax(most, tree[i]);
+    return most;
+}
+#else
 DLM_INLINE float dlm_lanes_sum(float v, __local float *tree, uint lanes)
 {
     const uint lane = DLM_LOCAL_ID();
@@ -97,6 +125,7 @@ DLM_INLINE float dlm_lanes_max(float v, __local float *tree, uint lanes)
     barrier(CLK_LOCAL_MEM_FENCE);
     return tree[0];
 }
+#endif
 
 #define dlm_group_sum(v, tree) dlm_lanes_sum(v, tree, 64u)
 #define dlm_group_max(v, tree) dlm_lanes_max(v, tree, 64u)
