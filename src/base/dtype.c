@@ -57,18 +57,6 @@ bool dlm_f32_is_finite(const float *x, size_t len)
     return true;
 }
 
-int64_t dlm_dtype_aligned_len(enum dlm_dtype dtype, size_t align_bytes)
-{
-    size_t blocks = align_bytes, rest = rows[dtype].bytes;
-
-    while (rest) { /* Euclid: blocks becomes the greatest common divisor */
-        const size_t next = blocks % rest;
-        blocks = rest;
-        rest = next;
-    }
-    return (int64_t)(align_bytes / blocks * rows[dtype].len);
-}
-
 bool dlm_dtype_is_quant(enum dlm_dtype dtype)
 {
     return dtype == DLM_DTYPE_Q8_0 || dtype == DLM_DTYPE_NF4 || dtype == DLM_DTYPE_NF4_DQ;

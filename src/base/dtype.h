@@ -39,9 +39,6 @@ size_t dlm_dtype_size(enum dlm_dtype dtype, int64_t len);
 /* Whether no element is NaN or infinite: for numbers that a device gave. */
 bool dlm_f32_is_finite(const float *x, size_t len);
 
-/* Elements between two places that both begin a block and are multiples of align_bytes. */
-int64_t dlm_dtype_aligned_len(enum dlm_dtype dtype, size_t align_bytes);
-
 /* Weights in blocks that share a scale: q8_0, nf4, nf4_dq. */
 bool dlm_dtype_is_quant(enum dlm_dtype dtype);
 

@@ -8,6 +8,18 @@
     .ndim = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), .shape = {__VA_ARGS__}
 #define ABSENT {.ndim = 0}
 
+/* A weight in 4 or 8 bits: with many rows, with one, backward, and as a table. */
+#define QUANT_MATMULS(type, name)                                                                  \
+    {&dlm_op_matmul, name, .rounds = true,                                                         \
+     .in = {ROWS_COLS, {type, 2, {128, 96}, DLM_PROBE_WEIGHT_T}, ABSENT, F32(96)}},                \
+    {&dlm_op_matmul, name ", one row", .rounds = true,                                             \
+     .in = {F32(1, 128), {type, 2, {128, 96}, DLM_PROBE_WEIGHT_T}}},                               \
+    {&dlm_op_matmul, name ", backward", .rounds = true,                                            \
+     .in = {F32(64, 96), {type, 2, {96, 128}, DLM_PROBE_WEIGHT}}}
+#define QUANT_EMBEDDING(type, name)                                                                \
+    {&dlm_op_embedding, name,                                                                      \
+     .in = {I32(64), {type, 2, {512, 128}, DLM_PROBE_WEIGHT}, F32(16, 128)}}
+
 /* Feature maps of 64 rows and 128 columns; 2 batch rows of 32 tokens, 4 heads of 32 on 2. */
 #define ROWS_COLS F32(64, 128)
 #define QUERY F32(2, 32, 4, 32)
@@ -20,6 +32,9 @@ static const struct dlm_op_probe probes[] = {
      .in = {F32(1, 128), {DLM_DTYPE_F32, 2, {128, 96}, DLM_PROBE_WEIGHT_T}}},
     {&dlm_op_matmul, "weight, backward", .varies = 2,
      .in = {ROWS_COLS, {DLM_DTYPE_F32, 2, {128, 96}, DLM_PROBE_WEIGHT}}},
+    QUANT_MATMULS(DLM_DTYPE_Q8_0, "q8_0"),
+    QUANT_MATMULS(DLM_DTYPE_NF4, "nf4"),
+    QUANT_MATMULS(DLM_DTYPE_NF4_DQ, "nf4_dq"),
     {&dlm_op_matmul, "adapter", .in = {ROWS_COLS, F32(128, 8), F32(64, 8)}},
     {&dlm_op_matmul, "batched", .in = {F32(2, 16, 32), F32(2, 32, 16)}},
     {&dlm_op_add, .in = {ROWS_COLS, F32(128)}},
@@ -51,6 +66,9 @@ static const struct dlm_op_probe probes[] = {
     {&dlm_op_rope, .in = {F32(64, 4, 32), F32(64, 16), F32(64, 16)}},
     {&dlm_op_embedding, .varies = 2,
      .in = {I32(64), {DLM_DTYPE_F32, 2, {512, 128}, DLM_PROBE_WEIGHT}, F32(16, 128)}},
+    QUANT_EMBEDDING(DLM_DTYPE_Q8_0, "q8_0"),
+    QUANT_EMBEDDING(DLM_DTYPE_NF4, "nf4"),
+    QUANT_EMBEDDING(DLM_DTYPE_NF4_DQ, "nf4_dq"),
     {&dlm_op_copy, "to f32", .varies = 1, .attrs.copy_dtype = DLM_DTYPE_F32, .in = {ROWS_COLS}},
     {&dlm_op_copy, "f32 to bf16", .attrs.copy_dtype = DLM_DTYPE_BF16, .in = {ROWS_COLS}},
     {&dlm_op_copy, "f32 to f16", .attrs.copy_dtype = DLM_DTYPE_F16, .in = {ROWS_COLS}},
@@ -75,7 +93,7 @@ const enum dlm_dtype dlm_probe_dtypes[3] = {DLM_DTYPE_F32, DLM_DTYPE_BF16, DLM_D
 
 size_t dlm_probe_num_dtypes(const struct dlm_op_probe *probe)
 {
-    return probe->varies ? DLM_ARRAY_LEN(dlm_probe_dtypes) : 1;
+    return probe->varies || probe->rounds ? DLM_ARRAY_LEN(dlm_probe_dtypes) : 1;
 }
 
 static struct dlm_desc make_desc(const struct dlm_probe_input *in, enum dlm_dtype dtype,

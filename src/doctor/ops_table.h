@@ -23,6 +23,7 @@ struct dlm_op_probe {
     const struct dlm_op *op;
     const char *note; /* what tells it from other probes of the op; NULL */
     uint32_t varies;  /* bit i: input i is f32, bf16 and f16 in turn; 0: f32 only */
+    bool rounds;      /* matmul: in each of the three, whatever its inputs are */
     union dlm_attrs attrs;
     struct dlm_probe_input in[DLM_MAX_INPUTS];
 };

@@ -19,5 +19,7 @@ size_t dlm_tensor_bytes(const struct dlm_tensor *t)
 
 int64_t dlm_tensor_lead(const struct dlm_tensor *t, size_t align_bytes)
 {
-    return t->offset % dlm_dtype_aligned_len(t->desc.dtype, align_bytes);
+    if (!t->offset) /* as a quantised weight, of which there are no slices */
+        return 0;
+    return t->offset % (int64_t)DLM_MAX(align_bytes / dlm_dtype_size(t->desc.dtype, 1), 1u);
 }

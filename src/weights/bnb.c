@@ -2,6 +2,7 @@
  * NAME.nested_absmax, NAME.nested_quant_map and NAME.quant_state.bitsandbytes__nf4, a JSON text. */
 #include "weights/bnb.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -79,6 +80,7 @@ static enum dlm_status read_state(struct dlm_ctx *ctx, const struct dlm_tensor_i
     if (st)
         return st;
     s->nested_block = DLM_NF4_NESTED;
+    s->offset = NAN; /* there is none but with double quantisation */
     st = dlm_json_string(ctx, json, text->name, "quant_type", &type);
     if (!st)
         st = dlm_json_int(ctx, json, text->name, "blocksize", 1, INT32_MAX, &s->block);
@@ -116,6 +118,19 @@ static bool is_table(const struct dlm_tensor_info *t, unsigned num, float (*entr
     return true;
 }
 
+/* Largest values of blocks: what is none makes other numbers of all that it scales. */
+static bool are_scales(const struct dlm_tensor_info *t)
+{
+    bool is_good = true;
+    float value;
+
+    for (size_t i = 0; i < t->bytes; i += sizeof(value)) {
+        memcpy(&value, t->data + i, sizeof(value));
+        is_good &= value >= 0 && value <= FLT_MAX;
+    }
+    return is_good;
+}
+
 /* nested scales with the offset beside each. */
 static enum dlm_status pair_nested(struct dlm_ctx *ctx, const struct dlm_tensor_info *t,
                                    const struct dlm_tensor_info *nested, int64_t blocks,
@@ -123,9 +138,12 @@ static enum dlm_status pair_nested(struct dlm_ctx *ctx, const struct dlm_tensor_
 {
     const size_t num = (size_t)((blocks + DLM_NF4_NESTED - 1) / DLM_NF4_NESTED);
 
-    if (!nested || nested->dtype != DLM_DTYPE_F32 || nested->bytes != num * sizeof(float) ||
-        !isfinite(offset))
+    if (!nested || nested->dtype != DLM_DTYPE_F32 || nested->bytes != num * sizeof(float))
         return fail(ctx, t, DLM_ERR_PARSE, "its nested_absmax does not go with its shape");
+    if (!are_scales(nested))
+        return fail(ctx, t, DLM_ERR_PARSE, "its nested_absmax has numbers that are no scales");
+    if (!(fabs(offset) <= (double)FLT_MAX))
+        return fail(ctx, t, DLM_ERR_PARSE, "its quant_state has no nested_offset");
     w->nested = dlm_alloc_array(ctx, num, 2 * sizeof(*w->nested));
     if (!w->nested)
         return DLM_ERR_MEMORY;
@@ -134,8 +152,7 @@ static enum dlm_status pair_nested(struct dlm_ctx *ctx, const struct dlm_tensor_
         w->nested[2 * i + 1] = (float)offset;
     }
     w->view.nested = (const uint8_t *)w->nested;
-    return dlm_f32_is_finite(w->nested, 2 * num)
-               ? DLM_OK : fail(ctx, t, DLM_ERR_PARSE, "its nested_absmax is not finite");
+    return DLM_OK;
 }
 
 static enum dlm_status open_parts(struct dlm_ctx *ctx, const struct dlm_checkpoint *ckpt,
@@ -154,6 +171,8 @@ static enum dlm_status open_parts(struct dlm_ctx *ctx, const struct dlm_checkpoi
     if (!is_table(find_beside(ckpt, t, ".quant_map"), 16, dlm_nf4_value) ||
         !is_table(find_beside(ckpt, t, ".nested_quant_map"), 256, dlm_dynamic_map))
         return fail(ctx, t, DLM_ERR_UNSUPPORTED, "its quant_map is another");
+    if (!is_double && !are_scales(absmax))
+        return fail(ctx, t, DLM_ERR_PARSE, "its absmax has numbers that are no scales");
     w->rows = s->rows;
     w->cols = s->cols;
     w->view = (struct dlm_quant_view){is_double ? DLM_DTYPE_NF4_DQ : DLM_DTYPE_NF4, t->data,

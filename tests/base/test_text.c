@@ -33,10 +33,6 @@ static void test_dtypes(void)
     CHECK(dlm_dtype_bytes(DLM_DTYPE_Q8_0, 4096, &n) && n == 4096 / 32 * 34);
     CHECK(!dlm_dtype_bytes(DLM_DTYPE_Q8_0, 33, &n));
     CHECK_INT(dlm_dtype_size(DLM_DTYPE_Q8_0, 64), 68);
-    CHECK_INT(dlm_dtype_aligned_len(DLM_DTYPE_Q8_0, 512), 256 * 32); /* 8704 bytes = 17 * 512 */
-    CHECK_INT(dlm_dtype_aligned_len(DLM_DTYPE_Q8_0, 1), 32);
-    CHECK_INT(dlm_dtype_aligned_len(DLM_DTYPE_BF16, 512), 256);
-    CHECK_INT(dlm_dtype_aligned_len(DLM_DTYPE_F32, 64), 16);
 
     check_case("conversions that there are not");
     for (int i = 0; i < DLM_DTYPE_COUNT; i++) {

@@ -24,6 +24,14 @@ while read -r op; do
 done < ops
 grep -q ' no$' out && fail_ "an op does not run on the CPU"
 holds_ grep -q '^matmul (weight)  *bf16  *yes$' out
+for form in q8_0 nf4 nf4_dq; do
+    for use in "" ", one row" ", backward"; do
+        for type in f32 bf16 f16; do
+            holds_ grep -q "^matmul ($form$use)  *$type  *yes\$" out
+        done
+    done
+    holds_ grep -q "^embedding ($form)  *f32  *yes\$" out
+done
 
 case_ "the same as JSON"
 run_ dlm doctor --ops --backend cpu --json
