@@ -208,6 +208,8 @@ static void bench_engine(struct bench *b, const char *engine, enum dlm_dtype dty
         return;
     printf("%s: GFLOP/s best (median), %% of the %s peak\n", kernel, is_vdp ? "vdpbf16ps" : "FMA");
     for (size_t s = 0; s < DLM_ARRAY_LEN(shapes); s++) {
+        if (shapes[s].k % (uint32_t)dlm_panel_block(dtype))
+            continue;
         printf("  %5u,%5u", shapes[s].n, shapes[s].k);
         for (size_t i = 0; i < DLM_ARRAY_LEN(rows); i++) {
             const struct dlm_matmul_panel_params p = {
@@ -245,6 +247,8 @@ static void bench_vec(struct bench *b, enum dlm_dtype dtype)
         return;
     printf("%s: us best, GB/s, ratio to a plain read (median)\n", kernel);
     for (size_t s = 0; s < DLM_ARRAY_LEN(shapes); s++) {
+        if (shapes[s].k % (uint32_t)dlm_panel_block(dtype))
+            continue;
         printf("  %5u,%5u", shapes[s].n, shapes[s].k);
         for (uint32_t m = 1; m <= DLM_MATMUL_VEC_ROWS; m++) {
             const struct dlm_matmul_panel_params p = {
