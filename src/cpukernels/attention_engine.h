@@ -9,10 +9,13 @@
 
 #include "cpukernels/attention_item.h"
 
+#include <math.h>
+
 /* What an engine brings. An operand is a row, or panels, of elements of elem_bytes. */
 struct attention_engine {
     size_t elem_bytes;
     size_t depth; /* what a product sums over is padded to a multiple of it: 16 or 32 */
+    bool rounds;  /* operands have fewer digits than f32 */
     /* to = factor row[dim], zeros up to the padded dim */
     void (*copy_row)(void *to, const float *row, uint32_t dim, float factor);
     /* to = row i of m, zeros likewise */
@@ -32,6 +35,13 @@ struct attention_engine {
 static size_t pad_depth(const struct attention_engine *e, size_t n)
 {
     return (n + e->depth - 1) / e->depth * e->depth;
+}
+
+/* What queries are multiplied by before the products: the scale, or where they are rounded a power
+ * of two, which leaves their digits as dK's products have them. The scores get the rest. */
+static float query_factor(const struct attention_engine *e, float scale)
+{
+    return e->rounds && isnormal(scale) ? ldexpf(1.0f, ilogbf(scale)) : scale;
 }
 
 static void narrow(const struct attention_engine *e, float *scores, size_t begin, size_t end)
@@ -168,11 +178,16 @@ static void finish_row(const struct row_block *w, float *row, uint32_t r)
     narrow(w->e, row, w->key_begin, end);
 }
 
-/* Scores of n keys with the soft cap. */
-static void cap_scores(const struct dlm_attention_params *p, float *scores, uint32_t n)
+/* Scores of n keys times what queries were not multiplied by, with the soft cap. */
+static void finish_scores(const struct dlm_attention_params *p, float factor, float *scores,
+                          uint32_t n)
 {
-    const float cap = p->softcap;
+    const float cap = p->softcap, rest = p->scale / factor;
 
+    if (rest != 1) {
+        DLM_SIMD for (uint32_t s = 0; s < n; s++)
+            scores[s] *= rest;
+    }
     if (cap == 0)
         return;
     DLM_SIMD for (uint32_t s = 0; s < n; s++)
@@ -218,14 +233,15 @@ static void forward(const struct attention_engine *e, const struct dlm_cpu_call 
     if (!find_rows(e, call, index, call->buffers[3], &w))
         return;
     float *sums = w.x.scratch; /* where queries are, which nobody needs when the sums begin */
-    const char *queries = copy_queries(&w, q, p->q_stride, p->scale);
+    const float factor = query_factor(e, p->scale);
+    const char *queries = copy_queries(&w, q, p->q_stride, factor);
     float *scores = take(&w.x, w.x.num * w.score_stride);
 
     score_keys(&w, scores, queries, key_data(call, 1, dtype), dtype);
     for (uint32_t r = 0; r < w.x.num; r++) {
         float *row = scores + r * w.score_stride;
         const uint32_t begin = w.begins[r], num = w.limits[r] - begin;
-        cap_scores(w.x.p, row + begin, num);
+        finish_scores(p, factor, row + begin, num);
         const float sum = soften(row + begin, num, lse + row_stat_at(&w, r));
         inverse[r] = num ? 1.0f / sum : 0.0f;
         finish_row(&w, row, r);
@@ -249,7 +265,8 @@ static void backward_queries(const struct attention_engine *e, const struct dlm_
     if (!find_rows(e, call, index, call->buffers[6], &w))
         return;
     float *sums = w.x.scratch; /* where queries are */
-    const char *queries = copy_queries(&w, q, p->q_stride, p->scale);
+    const float factor = query_factor(e, p->scale);
+    const char *queries = copy_queries(&w, q, p->q_stride, factor);
     const char *douts = copy_queries(&w, call->buffers[3], dout_stride, 1.0f);
     float *scores = take(&w.x, w.x.num * w.score_stride);
     float *dscores = take(&w.x, w.x.num * w.score_stride);
@@ -261,7 +278,7 @@ static void backward_queries(const struct attention_engine *e, const struct dlm_
         const uint32_t begin = w.begins[r], num = w.limits[r] - begin;
         float *s = scores + r * w.score_stride + begin;
         float *ds = dscores + r * w.score_stride + begin;
-        cap_scores(w.x.p, s, num);
+        finish_scores(p, factor, s, num);
         DLM_SIMD for (uint32_t i = 0; i < num; i++)
             ds[i] = DLM_EXPF(s[i] - row_lse) * (ds[i] - row_delta);
         uncap_scores(w.x.p, ds, s, num);

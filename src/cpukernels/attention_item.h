@@ -97,30 +97,4 @@ static size_t stat_at(const struct item *x, uint32_t t, uint32_t g)
     return ((size_t)x->batch * x->p->heads + x->kv_head * x->group + g) * x->p->queries + t;
 }
 
-DLM_INLINE float element(enum dlm_dtype dtype, const void *data, size_t at)
-{
-    if (dtype == DLM_DTYPE_F32)
-        return ((const float *)data)[at];
-    const uint32_t half = ((const uint16_t *)data)[at];
-    return dtype == DLM_DTYPE_BF16 ? dlm_bf16_to_f32(half) : dlm_vf16_to_f32(half);
-}
-
-DLM_INLINE void widen_typed(enum dlm_dtype dtype, float *out, const void *data, size_t at,
-                            uint32_t len)
-{
-    DLM_SIMD for (uint32_t i = 0; i < len; i++)
-        out[i] = element(dtype, data, at + i);
-}
-
-/* Row i of m as f32. */
-static void widen_row(float *out, const struct matrix *m, size_t i)
-{
-    if (m->dtype == DLM_DTYPE_BF16)
-        widen_typed(DLM_DTYPE_BF16, out, m->data, i * m->stride, m->dim);
-    else if (m->dtype == DLM_DTYPE_F16)
-        widen_typed(DLM_DTYPE_F16, out, m->data, i * m->stride, m->dim);
-    else
-        memcpy(out, (const float *)m->data + i * m->stride, m->dim * sizeof(*out));
-}
-
 #endif

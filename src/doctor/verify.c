@@ -309,8 +309,14 @@ static void take(struct dlm_verify *v, const struct dlm_verify_finding *f)
         v->largest = *f;
 }
 
-static bool has_16_bits(const struct dlm_host_tensor *t)
+/* Stored in 16 bits, or made of what a device may round to that. */
+static bool has_16_bits(const struct dlm_node *node, const struct dlm_host_tensor *t)
 {
+    const bool is_attention =
+        node->op == &dlm_op_attention || node->op == &dlm_op_attention_backward;
+
+    if (is_attention && node->attrs.attention.round != DLM_DTYPE_F32)
+        return true;
     return dlm_dtype_is_float(t->desc.dtype) && t->desc.dtype != DLM_DTYPE_F32;
 }
 
@@ -324,27 +330,40 @@ static enum dlm_status compare(struct dlm_verify *v, const struct dlm_node *node
 
     *agrees = true;
     for (int i = 0; !st && i < node->num_outputs; i++) {
-        f[i].tolerance = has_16_bits(&want[i]) ? TOLERANCE_16 : TOLERANCE;
+        f[i].tolerance = has_16_bits(node, &want[i]) ? TOLERANCE_16 : TOLERANCE;
         st = find_worst(v, &got[i], &want[i], &f[i]);
         *agrees = *agrees && f[i].difference <= f[i].tolerance;
     }
     return st;
 }
 
-/* Whether the node multiplies by a weight of 4 or 8 bits whose values a kernel may round: then they
- * are, in v->inputs. ops/matmul.c says that either is right. */
-static bool round_weight(struct dlm_verify *v, const struct dlm_node *node)
+static void round_input(struct dlm_verify *v, int input, enum dlm_dtype round)
 {
-    enum { B = 1 };
-    const enum dlm_dtype round = node->attrs.matmul.round;
+    float *values = v->inputs[input].data;
 
-    if (node->op != &dlm_op_matmul || round == DLM_DTYPE_F32 ||
-        !dlm_dtype_is_quant(node->inputs[B]->desc.dtype))
-        return false;
-    float *values = v->inputs[B].data;
-    for (int64_t i = 0; i < span_of(&v->inputs[B].desc); i++)
+    for (int64_t i = 0; i < span_of(&v->inputs[input].desc); i++)
         values[i] = round == DLM_DTYPE_BF16 ? dlm_bf16_to_f32(dlm_f32_to_bf16(values[i]))
                                             : dlm_f16_to_f32(dlm_f32_to_f16(values[i]));
+}
+
+/* Whether the node multiplies f32 numbers that a kernel may round: a weight's of 4 or 8 bits, or
+ * attention's q, k and v. Then they are, in v->inputs. ops/matmul.c and ops/attention.c say that
+ * either is right. */
+static bool round_operands(struct dlm_verify *v, const struct dlm_node *node)
+{
+    enum { B = 1, QKV = 3 };
+    const bool is_attention = node->op == &dlm_op_attention;
+    const enum dlm_dtype round =
+        is_attention ? node->attrs.attention.round : node->attrs.matmul.round;
+
+    if ((!is_attention && node->op != &dlm_op_matmul) || round == DLM_DTYPE_F32 ||
+        (!is_attention && !dlm_dtype_is_quant(node->inputs[B]->desc.dtype)))
+        return false;
+    if (!is_attention)
+        round_input(v, B, round);
+    for (int i = 0; is_attention && i < QKV; i++)
+        if (v->inputs[i].desc.dtype == DLM_DTYPE_F32)
+            round_input(v, i, round);
     return true;
 }
 
@@ -360,7 +379,7 @@ static enum dlm_status check_node(struct dlm_verify *v, const struct dlm_program
     enum dlm_status st = run_reference(v, node, plain, want);
     if (!st)
         st = compare(v, node, got, want, f, &agrees);
-    if (!st && !agrees && round_weight(v, node)) {
+    if (!st && !agrees && round_operands(v, node)) {
         st = run_reference(v, node, plain, want);
         if (!st)
             st = compare(v, node, got, want, f, &agrees);

@@ -39,6 +39,7 @@ struct dlm_attention_attrs {
     enum dlm_attention_mode mode;
     float softcap;   /* c: scores become c tanh(score / c); 0: none */
     uint32_t window; /* DLM_ATTENTION_PREFIX: keys that a query sees behind the prefix; 0: all */
+    enum dlm_dtype round; /* operands of products may be rounded to 16 bits; DLM_DTYPE_F32: not */
 };
 
 struct dlm_rope_attrs {

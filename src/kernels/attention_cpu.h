@@ -18,6 +18,7 @@
 #define DLM_ATTENTION_CPU_MANY_KEYS 1536    /* of the two arrays of scores that dq has */
 #define DLM_ATTENTION_CPU_FORWARD_KEYS 2560 /* of the one of forward */
 #define DLM_ATTENTION_CPU_STEP 64       /* keys or queries that are packed at a time */
+#define DLM_ATTENTION_CPU_SLACK 16      /* rows after the last array of scores, which AMX reads */
 #define DLM_ATTENTION_CPU_GAP 16        /* floats between rows, against equal cache sets */
 
 static inline size_t dlm_attention_pad16(size_t n)
@@ -64,16 +65,18 @@ static inline uint32_t dlm_attention_cpu_rows(const struct dlm_attention_params 
 static inline size_t dlm_attention_rows_scratch(const struct dlm_attention_params *p,
                                                 size_t scores, size_t operands)
 {
-    return sizeof(float) * (p->block * (scores * dlm_attention_score_stride(p) +
-                                        operands * dlm_attention_dim_stride(p)) +
-                            DLM_ATTENTION_CPU_STEP * dlm_attention_pad16(p->dim));
+    const size_t stride = dlm_attention_score_stride(p);
+    return sizeof(float) * (p->block * (scores * stride + operands * dlm_attention_dim_stride(p)) +
+                            DLM_ATTENTION_CPU_STEP * dlm_attention_pad16(p->dim) +
+                            DLM_ATTENTION_CPU_SLACK * stride);
 }
 
 static inline size_t dlm_attention_keys_scratch(const struct dlm_attention_params *p)
 {
     const size_t step = DLM_ATTENTION_CPU_STEP + DLM_ATTENTION_CPU_GAP;
     return sizeof(float) * (p->block * (2 * step + 4 * dlm_attention_dim_stride(p)) +
-                            DLM_ATTENTION_CPU_STEP * dlm_attention_pad16(p->dim));
+                            DLM_ATTENTION_CPU_STEP * dlm_attention_pad16(p->dim) +
+                            DLM_ATTENTION_CPU_SLACK * step);
 }
 
 /* Distance to a row (query or key) and head of an operand. */

@@ -219,6 +219,7 @@ static struct dlm_tensor *attend(struct dlm_build *b, const struct dlm_block *l,
         .mode = c->mode,
         .softcap = c->score_softcap,
         .window = l->window,
+        .round = b->policy,
     };
     const bool is_plain = !l->q_norm.weight && !l->k_norm.weight &&
                           (!l->qkv.path || c->packing == DLM_QKV_BLOCKS);

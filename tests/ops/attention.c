@@ -59,6 +59,16 @@
           {.ndim = 3, .shape = {b, h, t}}, Q(b, t, h, d), MASK(b, __VA_ARGS__)},                   \
          TOL_PRODUCT, other, 0}
 
+/* Both directions of PREFIX where operands may be rounded to bf16. */
+#define ROUNDED(name, scale, cap, window, other, type, b, t, s, h, hk, d, ...)                     \
+    {name, &dlm_op_attention, {.attention = {scale, PREFIX, cap, window, BF16}}, 4,                \
+     {Q(b, t, h, d), KV(type, b, s, hk, d), KV(type, b, s, hk, d), MASK(b, __VA_ARGS__)},          \
+     TOL_PRODUCT_16, other, 0},                                                                    \
+        {name, &dlm_op_attention_backward, {.attention = {scale, PREFIX, cap, window, BF16}}, 7,   \
+         {Q(b, t, h, d), KV(type, b, s, hk, d), KV(type, b, s, hk, d), Q(b, t, h, d),              \
+          {.ndim = 3, .shape = {b, h, t}}, Q(b, t, h, d), MASK(b, __VA_ARGS__)},                   \
+         TOL_PRODUCT_16, other, 0}
+
 static const union dlm_attrs no_scale = {.attention = {1, PREFIX}};
 static const union dlm_attrs full = {.attention = {0.25f, FULL}};
 static const union dlm_attrs prefix = {.attention = {0.25f, PREFIX}};
@@ -124,6 +134,21 @@ static const struct op_row rows[] = {
     MORE("one query, window", 0.5f, 33, NULL, BF16, 2, 1, 300, 8, 2, 16, 250, 251, 100, 1, 299,
          300, 0, 1),
 
+    ROUNDED("bf16 inside", 0.25f, 0, 0, &full, F32, 2, 35, 37, 4, 2, 16, 0, 35, 20, 35, 0, 35, 0,
+            33),
+    ROUNDED("bf16 inside, one of all", 1, 0, 0, NULL, F32, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1),
+    ROUNDED("bf16 inside, odd head", 0.25f, 0, 0, NULL, BF16, 1, 18, 18, 2, 1, 7, 0, 18, 3, 18),
+    ROUNDED("bf16 inside, head of 72", 0.118f, 0, 0, NULL, F32, 1, 130, 130, 2, 2, 72, 0, 130, 100,
+            130),
+    ROUNDED("bf16 inside, head of 256", 0.0625f, 0, 0, NULL, BF16, 1, 70, 70, 8, 1, 256, 0, 70, 30,
+            66),
+    ROUNDED("bf16 inside, f16 keys", 0.25f, 0, 0, NULL, F16, 1, 33, 40, 2, 1, 16, 7, 40, 16, 33),
+    ROUNDED("bf16 inside, soft cap, window", 0.25f, 0.5f, 12, &prefix, BF16, 2, 66, 66, 4, 2, 16, 0,
+            66, 9, 66, 0, 60, 0, 60),
+    ROUNDED("bf16 inside, window over many tiles", 0.25f, 0, 70, NULL, F32, 1, 330, 400, 3, 1, 16,
+            60, 390, 100, 330),
+    ROUNDED("bf16 inside, one query", 0.0625f, 0, 0, NULL, BF16, 1, 1, 380, 8, 1, 256, 370, 371, 0,
+            1),
     SLICED("slices", 0.25f, PREFIX, &full, F32, 2, 35, 37, 4, 2, 16, 0, 35, 20, 35, 0, 35, 0, 35),
     SLICED("slices, bf16, odd head", 0.25f, PREFIX, &full, BF16, 2, 19, 40, 3, 1, 7, 20, 39, 0, 19,
            0, 19, 0, 18),
