@@ -1,4 +1,4 @@
-/* gather_rows: a work-group of 64 fetches one row. */
+/* gather_rows: a work-group of 64 fetches one row, four elements a lane. */
 //! gather_rows
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -6,9 +6,9 @@
 
 layout(local_size_x = 64) in;
 
-DLM_IN(0, float, x)
+DLM_IN_QUADS(0, x)
 DLM_IN(1, int, idx)
-DLM_OUT(2, float, outs)
+DLM_OUT_QUADS(2, outs)
 DLM_PARAMS(dlm_gather_params)
 
 void main()
@@ -18,10 +18,10 @@ void main()
         return;
     const int from = idx[row];
     const bool has_row = from >= 0 && uint(from) < p.rows_in;
-    for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u) {
-        float value = 0.0;
+    for (uint c = 4u * DLM_LOCAL_ID(); c < p.cols; c += 4u * DLM_LANES) {
+        vec4 value = vec4(0.0);
         if (has_row)
-            value = x[uint(from) * p.cols + c];
-        outs[row * p.cols + c] = value;
+            value = x_at(uint(from) * p.cols, c, p.cols, 0.0);
+        outs_put(row * p.cols, c, p.cols, value);
     }
 }

@@ -1,4 +1,5 @@
-/* rope: a work-group of 64 turns one row of all heads; those behind the turned ones are copied. */
+/* rope: a work-group of 64 turns one row of all heads, four pairs a lane; heads behind the turned
+ * ones are copied. */
 //! rope
 #version 450
 #extension GL_GOOGLE_include_directive : require
@@ -6,10 +7,10 @@
 
 layout(local_size_x = 64) in;
 
-DLM_IN(0, float, x)
-DLM_IN(1, float, cosine)
-DLM_IN(2, float, sine)
-DLM_OUT(3, float, y)
+DLM_IN_QUADS(0, x)
+DLM_IN_QUADS(1, cosine)
+DLM_IN_QUADS(2, sine)
+DLM_OUT_QUADS(3, y)
 DLM_PARAMS(dlm_rope_params)
 
 void main()
@@ -18,17 +19,18 @@ void main()
     if (row >= p.rows)
         return;
     const float sign_of_turn = p.inverse != 0u ? -1.0 : 1.0;
-    for (uint k = DLM_LOCAL_ID(); k < p.heads * p.half_dim; k += 64u) {
-        const uint head = k / p.half_dim, i = k % p.half_dim;
-        const uint from = p.x_lead + row * p.x_stride[0] + head * p.x_stride[1] + i;
-        const uint to = p.y_lead + row * p.y_stride[0] + head * p.y_stride[1] + i;
-        const float a = x[from], b = x[from + p.half_dim];
-        float c = 1.0, s = 0.0;
+    const uint len = p.half_dim, quads = (len + 3u) / 4u;
+    for (uint k = DLM_LOCAL_ID(); k < p.heads * quads; k += DLM_LANES) {
+        const uint head = k / quads, i = k % quads * 4u;
+        const uint from = p.x_lead + row * p.x_stride[0] + head * p.x_stride[1];
+        const uint to = p.y_lead + row * p.y_stride[0] + head * p.y_stride[1];
+        const vec4 a = x_at(from, i, len, 0.0), b = x_at(from + len, i, len, 0.0);
+        vec4 c = vec4(1.0), s = vec4(0.0);
         if (head < p.turned) {
-            c = cosine[row * p.half_dim + i];
-            s = sign_of_turn * sine[row * p.half_dim + i];
+            c = cosine_at(row * len, i, len, 0.0);
+            s = sign_of_turn * sine_at(row * len, i, len, 0.0);
         }
-        y[to] = a * c - b * s;
-        y[to + p.half_dim] = b * c + a * s;
+        y_put(to, i, len, a * c - b * s);
+        y_put(to + len, i, len, b * c + a * s);
     }
 }
