@@ -1,6 +1,7 @@
 /* matmul for few rows, as of one decoded token, where a and b are contiguous along k: matvec_<b>
  * for one row, matvec_8_<b> for up to 8. Their loads of b are 16 bytes wide; matvec_any_<b> does
- * without, for columns that are not aligned.
+ * without, for columns that are not aligned. matvec_8_<b>_<type to which its numbers are rounded>
+ * are for weights in 4 and 8 bits, of which matmul_vec_quant.cl does one row.
  *
  * The lanes of a group are teams of TEAM, of which each makes PER columns, its lanes running along
  * k, 8 elements each. */
@@ -13,15 +14,26 @@
 //! matvec_any_f32 matvec -DDLM_B=F32 -DROWS=8u -DTEAM=64u
 //! matvec_any_f16 matvec -DDLM_B=F16 -DROWS=8u -DTEAM=64u
 //! matvec_any_bf16 matvec -DDLM_B=BF16 -DROWS=8u -DTEAM=64u
+//! matvec_8_q8_0_f32 matvec -DDLM_B=QUANT -DFORM=q8_0 -DTO=F32 -DROWS=8u -DTEAM=64u
+//! matvec_8_q8_0_f16 matvec -DDLM_B=QUANT -DFORM=q8_0 -DTO=F16 -DROWS=8u -DTEAM=64u
+//! matvec_8_q8_0_bf16 matvec -DDLM_B=QUANT -DFORM=q8_0 -DTO=BF16 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_f32 matvec -DDLM_B=QUANT -DFORM=nf4 -DTO=F32 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_f16 matvec -DDLM_B=QUANT -DFORM=nf4 -DTO=F16 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_bf16 matvec -DDLM_B=QUANT -DFORM=nf4 -DTO=BF16 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_dq_f32 matvec -DDLM_B=QUANT -DFORM=nf4_dq -DTO=F32 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_dq_f16 matvec -DDLM_B=QUANT -DFORM=nf4_dq -DTO=F16 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_dq_bf16 matvec -DDLM_B=QUANT -DFORM=nf4_dq -DTO=BF16 -DROWS=8u -DTEAM=64u
+#define DLM_T_QUANT uint
 #include "matmul_head.cl"
+#include "matmul_quant_head.cl"
+#include "matmul_vec_head.cl"
 
-#define LANES 256u
-#define PER (DLM_MATVEC_COLS / (LANES / TEAM)) /* columns of a team of lanes */
-
-/* Elements k..k+7, of k_len, of a column of b that starts at element `first`. */
-static float8 load_b(__global const TYPE_B *b, uint first, uint k, uint k_len)
+/* Elements k..k+7, of k_len, of a column of b that starts at element `first`; b has b_len. */
+static float8 load_b(__global const TYPE_B *b, uint first, uint k, uint k_len, uint b_len)
 {
-#ifdef WIDE_B
+#if defined(FORM)
+    return PASTE(DLM_ROUND_, TO)(PASTE(dlm_load8_, FORM)(b, first + k, b_len));
+#elif defined(WIDE_B)
     return PASTE(DLM_LOAD8_, DLM_B)(b, first + k);
 #else
     float part[8];
@@ -38,28 +50,6 @@ static float8 load_a(__global const float *a, uint first, uint k, uint k_len, ui
     for (uint e = 0; e < 8u; e++)
         part[e] = k + e < k_len ? round_a(a[first + k + e], flags) : 0.0f;
     return vload8(0, part);
-}
-
-/* The lanes' parts of a row's sums, added in three stages; lane j below DLM_MATVEC_COLS returns the
- * sum of column j. */
-DLM_INLINE float add_lanes(const float *sum, __local float *part)
-{
-    const uint lane = DLM_LOCAL_ID(), first = lane / 16u * TEAM + lane % 16u;
-    float total = 0.0f;
-
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (uint j = 0; j < PER; j++)
-        part[(lane / TEAM * PER + j) * TEAM + lane % TEAM] = sum[j];
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (uint i = 0; i < TEAM; i += 16u)
-        total += part[first + i];
-    barrier(CLK_LOCAL_MEM_FENCE);
-    part[lane] = total;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    total = 0.0f;
-    for (uint i = 0; lane < DLM_MATVEC_COLS && i < 16u; i++)
-        total += part[lane * 16u + i];
-    return total;
 }
 
 __kernel DLM_LOCAL(LANES) void matvec(MATMUL_ARGS)
@@ -80,7 +70,7 @@ __kernel DLM_LOCAL(LANES) void matvec(MATMUL_ARGS)
     for (uint k = lane % TEAM * 8u; k < at.k; k += TEAM * 8u) {
         float8 y[PER];
         for (uint j = 0; j < PER; j++)
-            y[j] = load_b(b, columns[j], k, at.k);
+            y[j] = load_b(b, columns[j], k, at.k, p.n * p.k);
         for (uint m = 0; m < ROWS; m++)
             if (m < p.m) {
                 const float8 x = load_a(a, at.a + m * p.a_stride[2], k, at.k, p.flags);

@@ -1,9 +1,7 @@
 /* matmul for few rows, as of one decoded token, where a and b are contiguous along k: matvec_<b>
  * for one row, matvec_8_<b> for up to 8. Their loads of b are 16 bytes wide; matvec_any_<b> does
- * without, for columns that are not aligned.
- *
- * The lanes of a group are teams of TEAM, of which each makes PER columns, its lanes running along
- * k. The rows of a, rounded, lie in shared memory, CHUNK of k at a time. */
+ * without, for columns that are not aligned. matvec_8_<b>_<type to which its numbers are rounded>
+ * are for weights in 4 and 8 bits, of which matmul_vec_quant.comp does one row. */
 //! matvec_f32 -DDLM_B=F32 -DROWS=1u -DTEAM=128u
 //! matvec_f16 -DDLM_B=F16 -DROWS=1u -DTEAM=128u
 //! matvec_bf16 -DDLM_B=BF16 -DROWS=1u -DTEAM=128u
@@ -13,38 +11,46 @@
 //! matvec_any_f32 -DDLM_B=F32 -DROWS=8u -DTEAM=64u -DANY
 //! matvec_any_f16 -DDLM_B=F16 -DROWS=8u -DTEAM=64u -DANY
 //! matvec_any_bf16 -DDLM_B=BF16 -DROWS=8u -DTEAM=64u -DANY
+//! matvec_8_q8_0_f32 -DDLM_B=QUANT -DFORM=q8_0 -DTO=F32 -DROWS=8u -DTEAM=64u
+//! matvec_8_q8_0_f16 -DDLM_B=QUANT -DFORM=q8_0 -DTO=F16 -DROWS=8u -DTEAM=64u
+//! matvec_8_q8_0_bf16 -DDLM_B=QUANT -DFORM=q8_0 -DTO=BF16 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_f32 -DDLM_B=QUANT -DFORM=nf4 -DTO=F32 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_f16 -DDLM_B=QUANT -DFORM=nf4 -DTO=F16 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_bf16 -DDLM_B=QUANT -DFORM=nf4 -DTO=BF16 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_dq_f32 -DDLM_B=QUANT -DFORM=nf4_dq -DTO=F32 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_dq_f16 -DDLM_B=QUANT -DFORM=nf4_dq -DTO=F16 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_dq_bf16 -DDLM_B=QUANT -DFORM=nf4_dq -DTO=BF16 -DROWS=8u -DTEAM=64u
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define LANES 256u
-#ifndef ANY
+#define EACH 8u
+#define STEPS (ROWS == 1u ? 2u : 1u)
+#ifdef FORM
+#define DLM_T_QUANT uint
+#elif !defined(ANY)
 #define WIDE_B
 #endif
-#include "matmul_head.glsl"
+#include "matmul_vec_head.glsl"
 
-const uint PER = DLM_MATVEC_COLS / (LANES / TEAM); /* columns of a team of lanes */
-const uint BLOCK = 8u * TEAM, STEPS = ROWS == 1u ? 2u : 1u, CHUNK = STEPS * BLOCK;
+#ifdef FORM
+shared float nf4[16];
+#define DLM_NF4(q) nf4[q]
+#define DLM_QUANT_WORD(i) b[i]
+#include "quant.glsl"
+#endif
 
-/* A block of a row of a: elements 0..3 of each lane's 8, then elements 4..7, so that neighbouring
- * lanes read neighbouring 16 bytes. */
-shared vec4 a_chunk[ROWS * CHUNK / 4u];
-#define QUAD(m, step, part, lane) a_chunk[(((m) * STEPS + (step)) * 2u + (part)) * TEAM + (lane)]
-
-void stage(place at, uint k0)
-{
-    [[dont_unroll]] for (uint m = 0u; m < min(ROWS, p.m); m++)
-        for (uint e = DLM_LOCAL_ID(); e < CHUNK; e += LANES) {
-            float x = 0.0;
-            if (k0 + e < at.k)
-                x = round_a(a[at.a + m * p.a_stride[2] + k0 + e]);
-            QUAD(m, e / BLOCK, (e >> 2) & 1u, e % BLOCK >> 3)[e & 3u] = x;
-        }
-}
-
-float sum[ROWS][PER];
 uint columns[PER]; /* where each starts, in units of UNIT; those past the end repeat the last one */
 
 /* Elements 8 i to 8 i + 7 of column j of b, of k_len. */
-#ifdef WIDE_B
+#if defined(FORM)
+#define UNIT 8u
+void load_b(uint j, uint i, uint k_len, out vec4 lo, out vec4 hi)
+{
+    PASTE(dlm_load8_, FORM)(8u * (columns[j] + i), p.n * p.k, lo, hi);
+    lo = PASTE(DLM_ROUND_, TO)(lo);
+    hi = PASTE(DLM_ROUND_, TO)(hi);
+}
+#elif defined(WIDE_B)
 #define UNIT 8u
 void load_b(uint j, uint i, uint k_len, out vec4 lo, out vec4 hi)
 {
@@ -81,30 +87,6 @@ void multiply(uint s, uint i, uint k_len)
         }
 }
 
-/* The lanes' parts of a row's sums, added in three stages; a_chunk holds them. */
-#define PART(i) a_chunk[(i) >> 2][(i) & 3u]
-void finish(place at, uint m, uint n0)
-{
-    const uint lane = DLM_LOCAL_ID(), column = lane / 16u, first = column * TEAM + lane % 16u;
-
-    barrier();
-    [[unroll]] for (uint j = 0u; j < PER; j++)
-        PART((lane / TEAM * PER + j) * TEAM + lane % TEAM) = sum[m][j];
-    barrier();
-    float part = 0.0;
-    [[unroll]] for (uint i = 0u; i < TEAM; i += 16u)
-        part += PART(first + i);
-    barrier();
-    PART(lane) = part;
-    barrier();
-    if (lane < DLM_MATVEC_COLS && n0 + lane < p.n) {
-        float total = 0.0;
-        for (uint i = 0u; i < 16u; i++)
-            total += PART(lane * 16u + i);
-        put(at, total, m, n0 + lane);
-    }
-}
-
 void main()
 {
     const place at = find_place(gl_WorkGroupID.z);
@@ -113,6 +95,10 @@ void main()
 
     if (n0 >= p.n)
         return;
+#ifdef FORM
+    if (DLM_LOCAL_ID() < 16u)
+        nf4[DLM_LOCAL_ID()] = dlm_nf4[DLM_LOCAL_ID()];
+#endif
     [[unroll]] for (uint j = 0u; j < PER; j++) {
         columns[j] = at.b + min(n0 + team * PER + j, p.n - 1u) * p.b_stride[3];
         columns[j] /= UNIT;

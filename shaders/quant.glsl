@@ -1,18 +1,44 @@
 /* Weights in 4 and 8 bits (base/quant.h). The file that includes this has defined
- * DLM_QUANT_WORD(i), word i of the weight; len is the number of elements of all of it, `at` the
- * first element that is wanted: where eight are, a multiple of 8. */
+ * DLM_QUANT_WORD(i), word i of the weight, and DLM_NF4(q) if the table lies elsewhere; len is the
+ * number of elements of all of it, `at` the first element that is wanted: where eight are, a
+ * multiple of 8. */
 #include "base/quant_tables.h"
 
 const float dlm_nf4[16] = float[](DLM_NF4_VALUES);
 const float dlm_dynamic_map[128] = float[](DLM_DYNAMIC_MAP_VALUES);
+#ifndef DLM_NF4
+#define DLM_NF4(q) dlm_nf4[q]
+#endif
+
+/* Numbers, not NaN, rounded to a type that they stay f32 of. */
+#define DLM_ROUND_F32(v) (v)
+#define DLM_ROUND_BF16(v) dlm_round_bf16(v)
+#define DLM_ROUND_F16(v) dlm_round_f16(v)
+vec4 dlm_round_bf16(vec4 v)
+{
+    const uvec4 u = floatBitsToUint(v);
+    return uintBitsToFloat((u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u);
+}
+
+/* Adding 1.5 * 2^13 times the power of two in v, or the least of f16, leaves as many bits as f16
+ * has. */
+vec4 dlm_round_f16(vec4 v)
+{
+    const uvec4 power = max(floatBitsToUint(v) & 0x7f800000u, uvec4(0x38800000u));
+    const vec4 large = uintBitsToFloat(power + 0x06c00000u);
+    precise vec4 rounded = v + large;
+    rounded = rounded - large;
+    return mix(rounded, v * uintBitsToFloat(0x7f800000u),
+               greaterThanEqual(abs(v), vec4(65520.0)));
+}
 
 /* Elements of a word: of a pair the first is the high half of a byte. */
 void dlm_spread_nf4(uint word, float scale, out vec4 low, out vec4 high)
 {
-    low = scale * vec4(dlm_nf4[(word >> 4) & 15u], dlm_nf4[word & 15u],
-                       dlm_nf4[(word >> 12) & 15u], dlm_nf4[(word >> 8) & 15u]);
-    high = scale * vec4(dlm_nf4[(word >> 20) & 15u], dlm_nf4[(word >> 16) & 15u],
-                        dlm_nf4[word >> 28], dlm_nf4[(word >> 24) & 15u]);
+    low = scale * vec4(DLM_NF4((word >> 4) & 15u), DLM_NF4(word & 15u),
+                       DLM_NF4((word >> 12) & 15u), DLM_NF4((word >> 8) & 15u));
+    high = scale * vec4(DLM_NF4((word >> 20) & 15u), DLM_NF4((word >> 16) & 15u),
+                        DLM_NF4(word >> 28), DLM_NF4((word >> 24) & 15u));
 }
 
 vec4 dlm_spread_i8(uint word, float scale)
@@ -57,12 +83,12 @@ uint dlm_code_nf4(uint at)
 
 float dlm_load_nf4(uint at, uint len)
 {
-    return dlm_scale_nf4(at, len) * dlm_nf4[dlm_code_nf4(at)];
+    return dlm_scale_nf4(at, len) * DLM_NF4(dlm_code_nf4(at));
 }
 
 float dlm_load_nf4_dq(uint at, uint len)
 {
-    return dlm_scale_nf4_dq(at, len) * dlm_nf4[dlm_code_nf4(at)];
+    return dlm_scale_nf4_dq(at, len) * DLM_NF4(dlm_code_nf4(at));
 }
 
 /* Eight. */

@@ -44,6 +44,9 @@ struct dlm_matmul_pack_params {
     DLM_U32 cols; /* at least k, a multiple of 8 */
 };
 
+/* matvec_<b>_<round>_nolocal: columns that a work-group makes */
+#define DLM_MATVEC_COLS_NOLOCAL 64u
+
 /* num elements of a quantised weight that has len, from `first` on, as numbers, 4096 a work-group
  * (matmul_dequant_*). */
 struct dlm_matmul_dequant_params {

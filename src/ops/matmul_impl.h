@@ -93,6 +93,11 @@ enum dlm_status dlm_matmul_lower_tile(struct dlm_lowering *l, struct dlm_matmul_
 
 /* matmul_nolocal.c */
 
+/* a, rounded, as a contiguous temporary, which p then describes: for the kernels that read every
+ * element of a often. */
+enum dlm_status dlm_matmul_pack_a(struct dlm_lowering *l, struct dlm_matmul_params *p,
+                                  struct dlm_operand *packed) DLM_CHECK_RESULT;
+
 /* Devices without local memory (DLM_CAP_NO_LOCAL). */
 enum dlm_status dlm_matmul_lower_nolocal(struct dlm_lowering *l,
                                          struct dlm_matmul_params *p) DLM_CHECK_RESULT;

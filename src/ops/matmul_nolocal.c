@@ -9,9 +9,8 @@ static bool has_vector_kernels(const struct dlm_lowering *l)
     return l->caps->bits & DLM_CAP_VECTOR_TILES;
 }
 
-/* a, rounded, as a contiguous temporary: for the kernels that read every element of a often. */
-static enum dlm_status pack_operand(struct dlm_lowering *l, struct dlm_matmul_params *p,
-                                    struct dlm_operand *packed)
+enum dlm_status dlm_matmul_pack_a(struct dlm_lowering *l, struct dlm_matmul_params *p,
+                                  struct dlm_operand *packed)
 {
     struct dlm_matmul_params pack = *p;
 
@@ -91,7 +90,7 @@ enum dlm_status dlm_matmul_lower_nolocal(struct dlm_lowering *l, struct dlm_matm
     if (p->flags & (DLM_MATMUL_A_BF16 | DLM_MATMUL_A_F16) ||
         (has_vector_kernels(l) && dlm_matmul_is_b_along_k(p) && !dlm_matmul_is_b_along_n(p) &&
          !dlm_matmul_is_a_along_k(p)))
-        st = pack_operand(l, p, &a);
+        st = dlm_matmul_pack_a(l, p, &a);
     if (st)
         return st;
     const struct dlm_matmul_tiling t = choose_tiling(l, p);

@@ -1,6 +1,6 @@
-/* matmul on GPUs with a weight in 4 or 8 bits: it is made numbers first, in a temporary, and
- * multiplied by the kernels that there are for those. It takes a pass over W more, which many rows
- * make up for, and any kernel will do. */
+/* matmul on GPUs with a weight in 4 or 8 bits. Few rows have kernels of their own, which read the
+ * codes. For more it is made numbers first, in a temporary, and multiplied by the kernels that
+ * there are for those: a pass over W more, which many rows make up for. */
 #include "ops/broadcast.h"
 #include "ops/copy.h"
 #include "ops/matmul_impl.h"
@@ -114,7 +114,8 @@ static int64_t slice_rows(const struct dlm_lowering *l, const struct shape *s)
     return DLM_MIN(DLM_MAX((int64_t)(most / row_bytes / 16), 1) * 16, s->n);
 }
 
-enum dlm_status dlm_matmul_lower_quant_gpu(struct dlm_lowering *l)
+/* In slices of W where it would be large. */
+static enum dlm_status lower_as_numbers(struct dlm_lowering *l)
 {
     const struct shape s = shape_of(&l->inputs[B]);
     const int64_t step = slice_rows(l, &s);
@@ -138,4 +139,45 @@ enum dlm_status dlm_matmul_lower_quant_gpu(struct dlm_lowering *l)
             most[i] = l->temp_bytes[i] = DLM_MAX(l->temp_bytes[i], most[i]);
     }
     return st;
+}
+
+/* Few rows, as of one decoded token: the kernel's name, and whether there is one. */
+static bool name_vec(const struct dlm_lowering *l, const struct dlm_matmul_params *p,
+                     struct dlm_kernel_call *named)
+{
+    const bool has_local = !(l->caps->bits & DLM_CAP_NO_LOCAL), is_row = p->m == 1;
+
+    if (p->m > DLM_MATVEC_ROWS || (has_local && !dlm_matmul_is_a_along_k(p)) ||
+        shape_of(&l->inputs[B]).is_backward)
+        return false;
+    dlm_kernel_for(named,
+                   has_local ? (is_row ? "matvec_*_*" : "matvec_8_*_*")
+                             : (is_row ? "matvec_*_*_nolocal" : "matvec_8_*_*_nolocal"),
+                   (enum dlm_dtype[]){l->inputs[B].dtype, l->attrs->matmul.round});
+    return dlm_device_has_kernel(l->device, named->kernel);
+}
+
+static enum dlm_status lower_vec(struct dlm_lowering *l, struct dlm_matmul_params *p,
+                                 const char *kernel)
+{
+    const bool has_local = !(l->caps->bits & DLM_CAP_NO_LOCAL);
+    const struct dlm_matmul_tiling t = {
+        .kernel = kernel,
+        .tile_m = DLM_MATVEC_ROWS,
+        .tile_n = has_local ? DLM_MATVEC_COLS : DLM_MATVEC_COLS_NOLOCAL,
+        .split_unit = 512, /* a step of the kernels for several rows */
+        .can_fold = true,
+    };
+    struct dlm_operand a = DLM_INPUT(A);
+    const enum dlm_status st = has_local ? DLM_OK : dlm_matmul_pack_a(l, p, &a);
+
+    return st ? st : dlm_matmul_lower_tiles(l, &t, p, a);
+}
+
+enum dlm_status dlm_matmul_lower_quant_gpu(struct dlm_lowering *l)
+{
+    struct dlm_matmul_params p = dlm_matmul_make_params(l);
+    struct dlm_kernel_call named;
+
+    return name_vec(l, &p, &named) ? lower_vec(l, &p, named.kernel) : lower_as_numbers(l);
 }

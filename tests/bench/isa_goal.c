@@ -64,12 +64,12 @@ static double element_bytes(const char *kernel)
     static const struct {
         const char *name;
         double bytes;
-    } types[] = {{"f32", 4}, {"bf16", 2}, {"f16", 2}, {"q8_0", 1}, {"nf4", 0.5}};
+    } types[] = {{"nf4", 0.5}, {"q8_0", 1}, {"f32", 4}, {"bf16", 2}, {"f16", 2}};
     double bytes = 4;
 
     for (size_t i = DLM_ARRAY_LEN(types); i-- > 0;)
         if (strstr(kernel, types[i].name))
-            bytes = types[i].bytes; /* f16 is part of bf16, of as many bytes */
+            bytes = types[i].bytes; /* the first in the list: others may be what it is rounded to */
     return bytes;
 }
 

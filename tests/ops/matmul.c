@@ -155,6 +155,18 @@ static const struct op_row rows[] = {
     ROW_WITH("nf4_dq in f16, one row", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(1, 192),
              W_T(NF4_DQ, 192, 70)),
 
+    ROW("q8_0, several rows, parts", X(5, 1312), W_T(Q8_0, 1312, 19)),
+    ROW_WITH("nf4 in bf16, eight rows", 3, ATTRS(.round = BF16, .alpha = 2), NULL, TOL_PRODUCT_16,
+             X(8, 640), W_T(NF4, 640, 35), X(8, 35)),
+    ROW_WITH("nf4_dq in f16, eight rows", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(8, 576),
+             W_T(NF4_DQ, 576, 35)),
+    ROW_WITH("nf4_dq in bf16, one row, parts", 4, ATTRS(.round = BF16, .alpha = 2), NULL,
+             TOL_PRODUCT_16, X(1, 2624), W_T(NF4_DQ, 2624, 37), X(1, 37), X(37)),
+    ROW_WITH("nf4 in f16, one row", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(1, 2112),
+             W_T(NF4, 2112, 21)),
+    ROW_WITH("q8_0 in f16, one row", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(1, 4128),
+             W_T(Q8_0, 4128, 21)),
+
     /* Halfway between two values of 16 bit, everywhere: rounding errors do not cancel. */
     ROW_WITH("round to bf16", 2, ATTRS(.round = BF16), &plain, TOL_PRODUCT,
              {.ndim = 2, .shape = {33, 40}, .fill = FILL_CONST, .scale = 1.0039},
