@@ -1,8 +1,10 @@
 /* The thread pool. Workers are pinned one to a CPU of the process's affinity mask when there are
  * as many CPUs as workers; work items are claimed from an atomic counter, so that which thread
- * runs an item never matters to its result. */
+ * runs an item never matters to its result. A round is over when its items are done: nobody waits
+ * for a worker that has claimed none, which may not have a CPU. */
 #include "base/pool.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -16,10 +18,13 @@
 #define SPIN_ROUNDS 2000
 #define LINE_BYTES 64
 
-/* Where a worker says that it has left a round: in a line of its own, so that many workers that
- * end at once do not wait for each other. */
+#define ITEM_BITS 40 /* of a claim; the rest names the round */
+#define MAX_ITEMS (INT64_C(1) << ITEM_BITS)
+
+/* Where a worker says how much it has done: in a line of its own, so that many workers that end at
+ * once do not wait for each other. */
 struct worker_seat {
-    atomic_uint_least64_t left; /* the last round that it was in */
+    atomic_uint_least64_t done; /* items, of all rounds */
     char padding[LINE_BYTES - sizeof(atomic_uint_least64_t)];
 };
 
@@ -30,30 +35,20 @@ struct dlm_pool {
     cpu_set_t cpus;     /* to pin to */
     pthread_mutex_t lock;
     pthread_cond_t wake, idle;
-    /* Counts dlm_pool_run calls in its upper half; a change wakes the workers. The lower half is
-     * how many of them, the first ones, are in the round: nobody waits for the others, who may see
-     * it late or never, and learn all they need from one load. */
-    atomic_uint_least64_t round;
+    atomic_uint_least64_t round; /* counts dlm_pool_run calls; a change wakes the workers */
     atomic_bool stop;
-    atomic_bool is_awaited; /* the caller sleeps until the round is over */
+    atomic_bool is_awaited;    /* the caller sleeps until the round is over */
     struct worker_seat *seats; /* [num_workers] */
-    dlm_pool_fn fn;
+    uint64_t total;            /* items of all rounds that were begun */
+    dlm_pool_fn fn;            /* this and user: to be read by who has claimed an item */
     void *user;
-    int64_t num_items;
+    atomic_int_least64_t num_items;
     char padding[LINE_BYTES];
-    atomic_int_least64_t next; /* written by all: in a line that nobody reads for anything else */
+    /* The round's number above ITEM_BITS, below it the next item: a worker that comes late finds
+     * another number, or no item left. Written by all: in a line of its own. */
+    atomic_uint_least64_t next;
     char padding_after[LINE_BYTES];
 };
-
-static uint64_t make_round(uint64_t count, int num_workers)
-{
-    return count << 32 | (uint64_t)num_workers;
-}
-
-static bool is_in_round(uint64_t round, int worker)
-{
-    return (uint64_t)worker < (round & UINT32_MAX);
-}
 
 struct worker_start {
     struct dlm_pool *pool;
@@ -92,12 +87,35 @@ static void pin(const struct dlm_pool *pool, int index)
     }
 }
 
-static void work(struct dlm_pool *pool, int worker)
+/* The next item of the round, -1 if it has none left, or is over. */
+static int64_t claim(struct dlm_pool *pool, uint64_t round)
 {
+    uint64_t next = atomic_load(&pool->next);
+
+    for (;;) {
+        const int64_t item = (int64_t)(next & (uint64_t)(MAX_ITEMS - 1));
+        if (next >> ITEM_BITS != round << ITEM_BITS >> ITEM_BITS || item >= pool->num_items)
+            return -1;
+        if (atomic_compare_exchange_weak(&pool->next, &next, next + 1))
+            return item;
+    }
+}
+
+static void work(struct dlm_pool *pool, uint64_t round, int worker)
+{
+    uint64_t num = 0;
     int64_t item;
 
-    while ((item = atomic_fetch_add(&pool->next, 1)) < pool->num_items)
+    for (; (item = claim(pool, round)) >= 0; num++)
         pool->fn(pool->user, item, worker);
+    /* either this is seen by who is about to sleep, or that one is seen here */
+    if (num)
+        atomic_fetch_add(&pool->seats[worker].done, num);
+    if (!num || !worker || !atomic_load(&pool->is_awaited))
+        return;
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_signal(&pool->idle);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 /* Waits for a round after `seen`: spins a little, then sleeps. */
@@ -116,17 +134,6 @@ static uint64_t wait_round(struct dlm_pool *pool, uint64_t seen)
     return atomic_load(&pool->round);
 }
 
-static void leave_round(struct dlm_pool *pool, uint64_t round, int worker)
-{
-    /* either this store is seen by who is about to sleep, or that one is seen here */
-    atomic_store(&pool->seats[worker].left, round);
-    if (!atomic_load(&pool->is_awaited))
-        return;
-    pthread_mutex_lock(&pool->lock);
-    pthread_cond_signal(&pool->idle);
-    pthread_mutex_unlock(&pool->lock);
-}
-
 static void *worker_main(void *arg)
 {
     struct worker_start *start = arg;
@@ -140,23 +147,16 @@ static void *worker_main(void *arg)
         seen = wait_round(pool, seen);
         if (atomic_load(&pool->stop))
             return NULL;
-        if (!is_in_round(seen, index))
-            continue;
-        work(pool, index);
-        leave_round(pool, seen, index);
+        work(pool, seen, index);
     }
 }
 
-/* Returns the round. */
-static uint64_t next_round(struct dlm_pool *pool, int num_workers)
+static void begin_round(struct dlm_pool *pool, uint64_t round)
 {
-    const uint64_t round = make_round((atomic_load(&pool->round) >> 32) + 1, num_workers);
-
     pthread_mutex_lock(&pool->lock);
     atomic_store_explicit(&pool->round, round, memory_order_release);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
-    return round;
 }
 
 struct dlm_pool *dlm_pool_create(struct dlm_ctx *ctx, int num_workers)
@@ -199,7 +199,7 @@ void dlm_pool_destroy(struct dlm_pool **pool_ptr)
     if (!pool)
         return;
     atomic_store(&pool->stop, true);
-    next_round(pool, pool->num_workers);
+    begin_round(pool, atomic_load(&pool->round) + 1);
     for (int i = 0; i < pool->num_started; i++)
         pthread_join(pool->threads[i], NULL);
     pthread_cond_destroy(&pool->idle);
@@ -216,25 +216,26 @@ int dlm_pool_num_workers(const struct dlm_pool *pool)
     return pool->num_workers;
 }
 
-static bool is_over(struct dlm_pool *pool, uint64_t round)
+static bool is_over(struct dlm_pool *pool)
 {
-    for (int i = 1; i < pool->num_workers && is_in_round(round, i); i++)
-        if (atomic_load(&pool->seats[i].left) != round)
-            return false;
-    return true;
+    uint64_t done = 0;
+
+    for (int i = 0; i < pool->num_workers; i++)
+        done += atomic_load(&pool->seats[i].done);
+    return done == pool->total;
 }
 
-/* Waits until no worker is in the round: spins a little, then sleeps. */
-static void wait_idle(struct dlm_pool *pool, uint64_t round)
+/* Waits until all items are done: spins a little, then sleeps. */
+static void wait_idle(struct dlm_pool *pool)
 {
     for (int i = 0; i < SPIN_ROUNDS; i++) {
-        if (is_over(pool, round))
+        if (is_over(pool))
             return;
         sched_yield();
     }
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->is_awaited, true);
-    while (!is_over(pool, round))
+    while (!is_over(pool))
         pthread_cond_wait(&pool->idle, &pool->lock);
     atomic_store(&pool->is_awaited, false);
     pthread_mutex_unlock(&pool->lock);
@@ -247,12 +248,16 @@ void dlm_pool_run(struct dlm_pool *pool, dlm_pool_fn fn, void *user, int64_t num
             fn(user, i, 0);
         return;
     }
+    assert(num_items < MAX_ITEMS);
+    const uint64_t round = atomic_load(&pool->round) + 1;
+    /* before num_items changes, no item is left to who still looks for one of the last round */
+    atomic_store(&pool->next, round << ITEM_BITS | (uint64_t)(MAX_ITEMS - 1));
     pool->fn = fn;
     pool->user = user;
-    pool->num_items = num_items;
-    atomic_store(&pool->next, 0);
-    const int num_workers = (int)DLM_MIN(num_items, (int64_t)pool->num_workers); /* fits */
-    const uint64_t round = next_round(pool, num_workers);
-    work(pool, 0);
-    wait_idle(pool, round);
+    pool->total += (uint64_t)num_items;
+    atomic_store(&pool->num_items, num_items);
+    atomic_store(&pool->next, round << ITEM_BITS);
+    begin_round(pool, round);
+    work(pool, round, 0);
+    wait_idle(pool);
 }
