@@ -14,6 +14,7 @@ struct dlm_train_image {
     struct dlm_image_plan plan;
     float *pixels;   /* of plan.pixels, or NULL */
     float *features; /* f32 [plan.patches, tower width] or NULL */
+    uint64_t used;   /* when last asked for, by the data's clock */
 };
 
 struct dlm_train_example {
@@ -37,7 +38,8 @@ struct dlm_train_data {
     size_t num_shown, cap_shown, cap_plans;
     bool no_cache; /* set after init: pixels and features are made anew and kept in no file */
     char features_key[65]; /* of what features depend on besides the image */
-    size_t bytes_held;
+    size_t bytes_held; /* of pixels and features in memory */
+    uint64_t clock;
     size_t num_cut; /* examples that were cut to sequence_len */
 };
 
@@ -75,7 +77,11 @@ enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
                                         struct dlm_vision *vision,
                                         const float **features) DLM_CHECK_RESULT;
 
-/* Drops images from memory when they take more than 1 GiB. Call between steps. */
-void dlm_train_data_trim(struct dlm_train_data *d);
+/* What images in memory may take between steps. */
+#define DLM_TRAIN_HELD_BYTES ((size_t)1 << 30)
+
+/* Drops from memory the images that were not used for longest, until they take no more than this.
+ * Call between steps. */
+void dlm_train_data_trim(struct dlm_train_data *d, size_t max_bytes);
 
 #endif

@@ -11,7 +11,6 @@
 #include "images/vl_cache.h"
 #include "train/data.h"
 
-#define HELD_BYTES ((size_t)1 << 30)
 #define KERNEL_VERSION 2 /* raise when a kernel of the tower gives other bits */
 
 /* Where pixels come from and go to. */
@@ -188,6 +187,7 @@ enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, size_t image,
     const size_t len = dlm_pixels_len(shape);
     bool is_saturated;
 
+    x->used = ++d->clock;
     *pixels = x->pixels;
     if (x->pixels)
         return DLM_OK;
@@ -308,6 +308,7 @@ enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
     const size_t len = dlm_image_plan_features_len(d->model, &x->plan);
     const float *pixels = NULL;
 
+    x->used = ++d->clock;
     *features = x->features;
     if (x->features)
         return DLM_OK;
@@ -338,14 +339,28 @@ enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
     return DLM_OK;
 }
 
-void dlm_train_data_trim(struct dlm_train_data *d)
+static size_t held_bytes(const struct dlm_train_data *d, const struct dlm_train_image *x)
 {
-    if (d->bytes_held <= HELD_BYTES)
-        return;
-    for (size_t i = 0; i < d->num_images; i++) {
-        dlm_free(d->images[i].pixels);
-        dlm_free(d->images[i].features);
-        d->images[i].pixels = d->images[i].features = NULL;
+    const size_t pixels = x->pixels ? dlm_pixels_len(&x->plan.pixels) : 0;
+    const size_t features = x->features ? dlm_image_plan_features_len(d->model, &x->plan) : 0;
+
+    return (pixels + features) * sizeof(float);
+}
+
+void dlm_train_data_trim(struct dlm_train_data *d, size_t max_bytes)
+{
+    while (d->bytes_held > max_bytes) {
+        struct dlm_train_image *oldest = NULL;
+        for (size_t i = 0; i < d->num_images; i++) {
+            struct dlm_train_image *x = &d->images[i];
+            if ((x->pixels || x->features) && (!oldest || x->used < oldest->used))
+                oldest = x;
+        }
+        if (!oldest)
+            return;
+        d->bytes_held -= DLM_MIN(held_bytes(d, oldest), d->bytes_held);
+        dlm_free(oldest->pixels);
+        dlm_free(oldest->features);
+        oldest->pixels = oldest->features = NULL;
     }
-    d->bytes_held = 0;
 }

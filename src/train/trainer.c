@@ -252,7 +252,7 @@ enum dlm_status dlm_trainer_run(struct dlm_trainer *t, int64_t step, struct dlm_
     if (!st)
         st = dlm_batcher_end(&t->batcher, &sum);
     out->loss = -sum / (double)DLM_MAX(num_items, (int64_t)1);
-    dlm_train_data_trim(t->data);
+    dlm_train_data_trim(t->data, DLM_TRAIN_HELD_BYTES);
     return st;
 }
 

@@ -337,6 +337,32 @@ static void test_waits(struct fixture *f)
     dlm_train_data_finish(&d);
 }
 
+/* Images leave memory in the order of their last use, and no more of them than need be. */
+static void test_trim(struct fixture *f)
+{
+    static const size_t uses[] = {0, 1, 0};
+    const size_t bytes = dlm_image_plan_features_len(f->model, &f->plans[0]) * sizeof(float);
+    struct dlm_train_data d = {0};
+    const float *features;
+
+    fixture_case(f->params.backend, f->params.name, "images leave memory");
+    if (make_data(f, &d, 1, 0)) {
+        for (size_t i = 0; i < d.num_images; i++, d.bytes_held += bytes)
+            d.images[i].plan = f->plans[i];
+        for (size_t i = 0; i < DLM_ARRAY_LEN(uses); i++)
+            CHECK(!dlm_train_data_features(&d, uses[i], NULL, &features));
+        dlm_train_data_trim(&d, 2 * bytes);
+        CHECK(d.images[0].features && d.images[1].features);
+        dlm_train_data_trim(&d, 2 * bytes - 1);
+        CHECK(d.images[0].features && !d.images[1].features);
+        CHECK_INT(d.bytes_held, bytes);
+        dlm_train_data_trim(&d, 0);
+        CHECK(!d.images[0].features);
+        CHECK_INT(d.bytes_held, 0);
+    }
+    dlm_train_data_finish(&d);
+}
+
 /* 28 rows in as many buckets: every program is made once, in the first epoch. The rate is below
  * f32's, so that a row's loss is the same in every epoch. */
 static void test_shapes(struct fixture *f)
@@ -378,8 +404,10 @@ static void run_backend(enum dlm_backend_kind backend)
         test_loop(&f, 0.3f);
         test_loop(&f, 0);
         test_waits(&f);
-        if (backend == DLM_BACKEND_CPU)
+        if (backend == DLM_BACKEND_CPU) {
+            test_trim(&f);
             test_shapes(&f);
+        }
     }
     fixture_close(&f);
     if (backend == DLM_BACKEND_CPU &&
