@@ -13,6 +13,7 @@ S, S + 1, ...; a failure prints its seed). For each case, at fp32 on the backend
     prompt     the greedy answer is the same text
     train      20 losses within 1e-3, gradient norms and rates; the same rows; the adapter that
                comes out loads in PEFT without a missing or unexpected key, with our loss
+A case with a base in 4 or 8 bits is compared with one whose weights are dequantised.
 Needs torch, transformers and peft as make_models_goldens.py does. Exits 1 if anything differs.
 """
 import argparse
@@ -62,6 +63,7 @@ class Report:
 class Program:
     def __init__(self, path, backend, home):
         self.path, self.backend, self.home = path, backend, home
+        self.form = []  # of the base, where no document says it
 
     def run(self, *args, compute=True):
         command = [self.path, "--home", str(self.home), *map(str, args)]
@@ -74,6 +76,7 @@ class Program:
 
     def score(self, base, prompt, target, images=(), adapter=None, gradients=None):
         args = ["score", "--base", f"dir:{base}", "--prompt", prompt, "--target", target, "--json"]
+        args += self.form
         args += image_args(images)
         args += ["--adapter", adapter] if adapter else []
         args += ["--gradients", gradients] if gradients else []
@@ -122,7 +125,7 @@ def compare_scores(report, program, folder, expected, tmp):
 def compare_generations(report, program, folder, expected):
     for g in expected["generations"]:
         args = ["prompt", "--base", f"dir:{folder / 'base'}", "--temp", "0", "--max-tokens",
-                len(g["ids"])]
+                len(g["ids"]), *program.form]
         args += image_args(images_of(folder, g["image"]))
         args += ["--adapter", folder / g["adapter"]] if g["adapter"] else []
         text = program.run(*args, g["prompt"]).stdout
@@ -191,8 +194,10 @@ def compare_training(report, program, reference, folder, expected, tmp):
 
 
 def compare_case(report, program, family, folder):
-    reference = Reference(family, folder / "base")
     expected = json.loads((folder / "expected.json").read_text())
+    quant = expected.get("quant")
+    reference = Reference(family, folder / "base", quant)
+    program.form = ["--quant", quant] if quant and quant != "bnb" else []
     with tempfile.TemporaryDirectory() as tmp:
         tmp = pathlib.Path(tmp)
         program.home = tmp / "home"
