@@ -10,7 +10,8 @@
 #include "doctor/verify.h"
 
 #define QUESTION "What is in this picture?"
-#define VECTORS (DLM_CAP_AVX2 | DLM_CAP_AVX512 | DLM_CAP_AVX512_BF16 | DLM_CAP_AMX_BF16)
+#define VECTORS                                                                                    \
+    (DLM_CAP_AVX2 | DLM_CAP_AVX512 | DLM_CAP_AVX512_BF16 | DLM_CAP_AMX_BF16 | DLM_CAP_NEON_BF16)
 
 static bool is_cpu(const struct dlm_session *s)
 {

@@ -33,6 +33,7 @@ enum dlm_cap {
     DLM_CAP_SPECS = 1u << 15,       /* kernels take constants: tiles of a size chosen by shape */
     DLM_CAP_MATRIX_ATTENTION = 1u << 14, /* and the driver compiles attention for them rightly */
     DLM_CAP_AVX512_VNNI = 1u << 16, /* CPU: vpdpbusd, products of bytes */
+    DLM_CAP_NEON_BF16 = 1u << 17,   /* CPU: bfmmla; NEON itself is in every 64-bit ARM */
 };
 #define DLM_CAPS_MATRIX                                                                            \
     ((uint32_t)(DLM_CAP_MATRIX_F16 | DLM_CAP_MATRIX_BF16 | DLM_CAP_MATRIX_ATTENTION))

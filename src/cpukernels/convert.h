@@ -3,8 +3,21 @@
 #ifndef DLM_CPUKERNELS_CONVERT_H
 #define DLM_CPUKERNELS_CONVERT_H
 
+#include <string.h>
+
 #include "base/scalar.h"
 
+#if defined(__aarch64__)
+/* By the hardware. The way back gcc 12 makes no vectors of, so there it is not. */
+static inline float dlm_vf16_to_f32(uint32_t h)
+{
+    const uint16_t bits = (uint16_t)h; /* h has 16 */
+    __fp16 half;
+
+    memcpy(&half, &bits, sizeof(half));
+    return half;
+}
+#else
 /* As dlm_f16_to_f32, without branches. A denormal m * 2^-24 is (2^-14 + m * 2^-24) - 2^-14. */
 static inline float dlm_vf16_to_f32(uint32_t h)
 {
@@ -15,6 +28,7 @@ static inline float dlm_vf16_to_f32(uint32_t h)
 
     return dlm_as_f32_(((h & 0x7fffu) < 0x400u ? small : normal) | sign);
 }
+#endif
 
 /* As dlm_f32_to_f16, without branches. Adding 0.5 leaves a denormal result, rounded to nearest
  * even, in the low bits of the sum. */

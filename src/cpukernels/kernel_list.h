@@ -1,7 +1,7 @@
 /* The CPU kernels, one row each: X(name) is built for every instruction set; X_AVX512BF16(name),
- * X_AVX512VNNI(name) and X_AMX(name) once, with those instructions, and stand in the v4 table. The
- * name of such a variant ends in _avx512bf16, _avx512vnni or _amx: the device offers it only with
- * that capability.
+ * X_AVX512VNNI(name) and X_AMX(name) once, with those instructions, and stand in the v4 table,
+ * X_NEONBF16(name) in the only one of 64-bit ARM. The name of such a variant ends in _avx512bf16,
+ * _avx512vnni, _amx or _neonbf16: the device offers it only with that capability.
  *
  * No guard: included once for each use, after defining X (the others default to nothing). */
 #ifndef X_AVX512BF16
@@ -12,6 +12,9 @@
 #endif
 #ifndef X_AMX
 #define X_AMX(name)
+#endif
+#ifndef X_NEONBF16
+#define X_NEONBF16(name)
 #endif
 
 X(activation)
@@ -125,8 +128,18 @@ X_AMX(matmul_panel_bwd_bf16_amx)
 X_AMX(matmul_panel_bwd_q8_0_amx)
 X_AMX(matmul_panel_bwd_nf4_amx)
 X_AMX(matmul_panel_bwd_nf4_dq_amx)
+X_NEONBF16(limit_bf16_neonbf16)
+X_NEONBF16(matmul_panel_fwd_bf16_neonbf16)
+X_NEONBF16(matmul_panel_fwd_q8_0_neonbf16)
+X_NEONBF16(matmul_panel_fwd_nf4_neonbf16)
+X_NEONBF16(matmul_panel_fwd_nf4_dq_neonbf16)
+X_NEONBF16(matmul_panel_bwd_bf16_neonbf16)
+X_NEONBF16(matmul_panel_bwd_q8_0_neonbf16)
+X_NEONBF16(matmul_panel_bwd_nf4_neonbf16)
+X_NEONBF16(matmul_panel_bwd_nf4_dq_neonbf16)
 
 #undef X
 #undef X_AVX512BF16
 #undef X_AVX512VNNI
 #undef X_AMX
+#undef X_NEONBF16

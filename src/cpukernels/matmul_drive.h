@@ -1,5 +1,5 @@
-/* The loops around the register tiles, shared by all engines (f32, avx512bf16, amx) and both
- * directions. An item owns a range of rows and column tiles of y. It walks
+/* The loops around the register tiles, shared by all engines (f32, avx512bf16, amx, neonbf16) and
+ * both directions. An item owns a range of rows and column tiles of y. It walks
  *
  *   parts of the sum -> blocks of 3 column tiles -> groups of rows -> tiles
  *
@@ -39,9 +39,12 @@ struct drive_engine {
     enum dlm_dtype dtype; /* of W */
     uint32_t b_bytes;  /* of an element of the block that the tiles read */
     bool is_bwd;
-    /* writes the block to dst as panels [depth][16] (b_bytes 4) or [depth/2][16][2]; NULL: W's own
-     * panels serve */
+    /* writes the block to dst as panels [depth][16] (b_bytes 4), [depth/2][16][2] or what else the
+     * tile wants; NULL: W's own panels serve */
     void (*repack)(void *dst, const struct drive_source *source);
+    /* writes `rows` rows of the part of x to dst as the tile wants them, whose a it becomes; NULL:
+     * as they are */
+    void (*arrange)(char *dst, const char *a, size_t stride, uint32_t rows, size_t depth);
     /* out[rows][32] = a[rows][depth] times the panels b0 and b1; stride in bytes. May write whole
      * tiles of up to 32 rows. */
     void (*tile)(uint32_t rows, const char *a, size_t stride, const char *b0, const char *b1,
@@ -54,7 +57,7 @@ struct drive {
     const struct dlm_matmul_panel_params *p;
     const char *x, *w;
     struct dlm_tile_out out;
-    char *w_block; /* scratch */
+    char *w_block, *a_block; /* scratch */
     float *tile;
     uint32_t cols;           /* of y */
     uint32_t depth;          /* of the sum */
@@ -101,7 +104,7 @@ DLM_INLINE const char *drive_word(const struct drive_source *s, size_t panel, si
     return s->w + panel * s->panel_bytes + k * s->k_bytes;
 }
 
-/* The memory that repack or the tiles will read for a source, in runs of whole KiB: those of
+/* The memory that repack or the tiles will read for a source, in whole units: those of
  * quantised weights are rounded down, and scales are left to the hardware. */
 DLM_INLINE struct dlm_tile_ahead drive_ahead(const struct drive *d, const struct drive_source *s)
 {
@@ -114,16 +117,16 @@ DLM_INLINE struct dlm_tile_ahead drive_ahead(const struct drive *d, const struct
         const size_t k = (size_t)s->panel0 * DLM_PANEL_COLS;
         const size_t len = DLM_MIN((size_t)s->panels * DLM_PANEL_COLS, s->padded_k - k);
         a.at = drive_word(s, first, k);
-        a.run_units = len * s->k_bytes / 1024;
+        a.run_units = len * s->k_bytes / DLM_TILE_AHEAD;
         runs = last - first;
     } else {
         a.at = drive_word(s, s->panel0, s->depth0);
-        a.run_units = s->depth * s->k_bytes / 1024;
+        a.run_units = s->depth * s->k_bytes / DLM_TILE_AHEAD;
         runs = s->panels;
     }
     a.run_units = DLM_MAX(a.run_units, (size_t)1);
     a.run_left = a.run_units;
-    a.skip = s->panel_bytes - a.run_units * 1024;
+    a.skip = s->panel_bytes - a.run_units * DLM_TILE_AHEAD;
     a.units_left = a.run_units * runs;
     return a;
 }
@@ -169,15 +172,20 @@ DLM_INLINE void drive_block_rows(const struct drive *d, const struct drive_sourc
         const uint32_t r0 = dlm_matmul_part(d->rows, groups, g);
         const uint32_t rows = dlm_matmul_part(d->rows, groups, g + 1) - r0;
         const bool is_zero = drive_is_zero(d, d->row0 + r0, rows);
-        if (is_zero)
+        const char *x = a + r0 * stride;
+        if (is_zero) {
             memset(d->tile, 0, rows * DLM_MATMUL_TILE_COLS * sizeof(*d->tile));
+        } else if (d->e->arrange) {
+            d->e->arrange(d->a_block, x, stride, rows, s->depth);
+            x = d->a_block;
+        }
         for (uint32_t i = 0; i < s->panels; i += 2) {
             const char *b0 = b->data + i * b->panel_bytes;
             const char *b1 = i + 1 < s->panels ? b0 + b->panel_bytes : b0;
             const uint32_t col = (s->panel0 + i) * DLM_PANEL_COLS;
             const uint32_t cols = DLM_MIN(d->cols - col, (uint32_t)DLM_MATMUL_TILE_COLS);
             if (!is_zero)
-                d->e->tile(rows, a + r0 * stride, stride, b0, b1, s->depth, ahead, d->tile);
+                d->e->tile(rows, x, stride, b0, b1, s->depth, ahead, d->tile);
             dlm_tile_write(&d->out, d->tile, d->row0 + r0, rows, col, cols, s->depth0 == 0);
         }
     }
@@ -228,7 +236,8 @@ DLM_INLINE void drive_bind(struct drive *d, const struct dlm_cpu_call *call)
     if (p->flags & DLM_MATMUL_HAS_BIAS)
         d->out.bias = call->buffers[next];
     d->tile = call->scratch;
-    d->w_block = (char *)call->scratch + 32 * DLM_MATMUL_TILE_COLS * sizeof(float);
+    d->a_block = (char *)call->scratch + 32 * DLM_MATMUL_TILE_COLS * sizeof(float);
+    d->w_block = d->a_block + DLM_MATMUL_ARRANGE_BYTES;
 }
 
 /* What to prefetch while block `block` of part `part` is worked on: the next block of the item, or

@@ -10,7 +10,14 @@
 #include "base/attr.h"
 #include "kernels/matmul_panel.h"
 
-#define DLM_TILE_STEPS 16 /* steps of the sum in one turn of the loop: one prefetched KiB */
+#define DLM_TILE_STEPS 16 /* steps of the sum in one turn of the loop */
+
+/* Bytes of W that a turn asks for in advance. Tiles of NEON, 8 columns wide, make more turns. */
+#if defined(__aarch64__)
+#define DLM_TILE_AHEAD 512
+#else
+#define DLM_TILE_AHEAD 1024
+#endif
 
 /* X(row, base, offset): row = base + offset * stride, so that few registers hold addresses. */
 #define DLM_TILE_ROWS_1(X) X(0, a0, 0)
@@ -26,22 +33,22 @@
 #define DLM_TILE_ROWS_11(X) DLM_TILE_ROWS_10(X) X(10, a3, 1)
 #define DLM_TILE_ROWS_12(X) DLM_TILE_ROWS_11(X) X(11, a3, 2)
 
-/* Memory that will be needed next, in runs of whole KiB: a tile asks for one KiB each turn. */
+/* Memory that will be needed next, in runs of whole units: a tile asks for one each turn. */
 struct dlm_tile_ahead {
     const char *at;
-    size_t run_left, run_units; /* KiB left in this run, KiB of a run */
+    size_t run_left, run_units; /* units left in this run, of a run */
     size_t skip;                /* bytes from the end of a run to the start of the next */
     size_t units_left;          /* in all */
 };
 
-/* The next KiB to prefetch; `hot` (which is in the cache and costs nothing) when all is done. */
+/* The next unit to prefetch; `hot` (which is in the cache and costs nothing) when all is done. */
 DLM_INLINE const char *dlm_tile_next(struct dlm_tile_ahead *ahead, const void *hot)
 {
     if (!ahead->units_left)
         return hot;
     const char *at = ahead->at;
     ahead->units_left--;
-    ahead->at += 1024;
+    ahead->at += DLM_TILE_AHEAD;
     if (!--ahead->run_left) {
         ahead->run_left = ahead->run_units;
         ahead->at += ahead->skip;

@@ -13,6 +13,10 @@
 #elif defined(__AVX__)
 #define DLM_TILE_LANES 8
 #define DLM_TILE_ROWS 6
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#define DLM_TILE_LANES 4
+#define DLM_TILE_ROWS 8
 #else
 #define DLM_TILE_LANES 4
 #define DLM_TILE_ROWS 6
@@ -49,6 +53,48 @@ DLM_INLINE dlm_vec dlm_vec_load(const float *p)
 #define ADD_ONE(r, base, offset) x##r = dlm_vec_load(out + (r)*out_stride) + x##r;
 #define STORE_ONE(r, base, offset) memcpy(out + (r)*out_stride, &x##r, sizeof(x##r));
 
+#if defined(__aarch64__)
+
+/* Four k of a row fill a register, of which fmla takes a lane. The second vector of columns lies
+ * beside the first, which ldp loads with it. */
+#define LOAD_ROW(r, base, offset)                                                                  \
+    const float32x4_t v##r = vld1q_f32((base) + (offset)*stride + s);
+#define STEP_LANE(r, lane)                                                                         \
+    x##r = (dlm_vec)vfmaq_laneq_f32((float32x4_t)x##r, bx, v##r, lane);                            \
+    y##r = (dlm_vec)vfmaq_laneq_f32((float32x4_t)y##r, by, v##r, lane);
+#define STEP_LANE_0(r, base, offset) STEP_LANE(r, 0)
+#define STEP_LANE_1(r, base, offset) STEP_LANE(r, 1)
+#define STEP_LANE_2(r, base, offset) STEP_LANE(r, 2)
+#define STEP_LANE_3(r, base, offset) STEP_LANE(r, 3)
+#define STEP_K(rows, lane)                                                                         \
+    {                                                                                              \
+        const float32x4_t bx = vld1q_f32(b0 + 16 * (s + (lane)));                                  \
+        const float32x4_t by = vld1q_f32(b0 + 16 * (s + (lane)) + 4);                              \
+        DLM_TILE_ROWS_##rows(STEP_LANE_##lane)                                                     \
+    }
+#define TURN(rows, COLS)                                                                           \
+    for (size_t s = 0; s < DLM_TILE_STEPS; s += 4) {                                               \
+        DLM_TILE_ROWS_##rows(LOAD_ROW)                                                             \
+        DLM_PREFETCH(next + 32 * s);                                                               \
+        STEP_K(rows, 0)                                                                            \
+        STEP_K(rows, 1)                                                                            \
+        DLM_PREFETCH(next + 32 * s + 64);                                                          \
+        STEP_K(rows, 2)                                                                            \
+        STEP_K(rows, 3)                                                                            \
+    }
+
+#else
+
+#define TURN(rows, COLS)                                                                           \
+    for (size_t s = 0; s < DLM_TILE_STEPS; s++) {                                                  \
+        const dlm_vec bx = dlm_vec_load(b0 + 16 * s), by = dlm_vec_load(b1 + 16 * s);              \
+        DLM_PREFETCH(next + 64 * s);                                                               \
+        DLM_TILE_ROWS_##rows(STEP_##COLS)                                                          \
+        (void)by;                                                                                  \
+    }
+
+#endif
+
 /* `rows` rows by two vectors of columns, or by one. a: f32, row stride `stride`; b0, b1:
  * [depth][16]. depth is a multiple of DLM_TILE_STEPS. */
 #define DEFINE_TILE(name, rows, COLS)                                                              \
@@ -63,17 +109,12 @@ DLM_INLINE dlm_vec dlm_vec_load(const float *p)
         DLM_TILE_ROWS_##rows(DECLARE_##COLS)                                                       \
         for (size_t d = 0; d < depth; d += DLM_TILE_STEPS) {                                       \
             const char *next = dlm_tile_next(ahead, b0);                                           \
-            for (size_t s = 0; s < DLM_TILE_STEPS; s++) {                                          \
-                const dlm_vec bx = dlm_vec_load(b0 + 16 * s), by = dlm_vec_load(b1 + 16 * s);      \
-                DLM_PREFETCH(next + 64 * s);                                                       \
-                DLM_TILE_ROWS_##rows(STEP_##COLS)                                                  \
-                (void)by;                                                                          \
-            }                                                                                      \
+            TURN(rows, COLS)                                                                       \
             a0 += DLM_TILE_STEPS, a1 += DLM_TILE_STEPS, a2 += DLM_TILE_STEPS;                      \
             a3 += DLM_TILE_STEPS;                                                                  \
             b0 += 16 * DLM_TILE_STEPS, b1 += 16 * DLM_TILE_STEPS;                                  \
         }                                                                                          \
-        (void)a1, (void)a2, (void)a3;                                                              \
+        (void)a1, (void)a2, (void)a3, (void)b1;                                                    \
         if (is_sum) {                                                                              \
             DLM_TILE_ROWS_##rows(ADD_##COLS)                                                       \
         }                                                                                          \
@@ -86,10 +127,12 @@ DLM_INLINE dlm_vec dlm_vec_load(const float *p)
     DEFINE_TILE(name, 4, COLS)                                                                     \
     DEFINE_TILE(name, 5, COLS)                                                                     \
     DEFINE_TILE(name, 6, COLS)
-#define DEFINE_TWELVE(name, COLS)                                                                  \
+#define DEFINE_EIGHT(name, COLS)                                                                   \
     DEFINE_SIX(name, COLS)                                                                         \
     DEFINE_TILE(name, 7, COLS)                                                                     \
-    DEFINE_TILE(name, 8, COLS)                                                                     \
+    DEFINE_TILE(name, 8, COLS)
+#define DEFINE_TWELVE(name, COLS)                                                                  \
+    DEFINE_EIGHT(name, COLS)                                                                       \
     DEFINE_TILE(name, 9, COLS)                                                                     \
     DEFINE_TILE(name, 10, COLS)                                                                    \
     DEFINE_TILE(name, 11, COLS)                                                                    \
@@ -98,6 +141,8 @@ DLM_INLINE dlm_vec dlm_vec_load(const float *p)
 #if DLM_TILE_ROWS == 12
 DEFINE_TWELVE(tile_f32, PAIR)
 DEFINE_TWELVE(tile_f32_half, ONE)
+#elif DLM_TILE_ROWS == 8
+DEFINE_EIGHT(tile_f32, PAIR)
 #else
 DEFINE_SIX(tile_f32, PAIR)
 #endif
@@ -110,8 +155,17 @@ DEFINE_SIX(tile_f32, PAIR)
 #undef STEP_ONE
 #undef ADD_ONE
 #undef STORE_ONE
+#undef LOAD_ROW
+#undef STEP_LANE
+#undef STEP_LANE_0
+#undef STEP_LANE_1
+#undef STEP_LANE_2
+#undef STEP_LANE_3
+#undef STEP_K
+#undef TURN
 #undef DEFINE_TILE
 #undef DEFINE_SIX
+#undef DEFINE_EIGHT
 #undef DEFINE_TWELVE
 
 typedef void (*dlm_tile_f32_fn)(const float *a, size_t stride, const float *b0, const float *b1,
@@ -126,6 +180,11 @@ static const dlm_tile_f32_fn dlm_tiles_f32[2][DLM_TILE_ROWS + 1] = {
      tile_f32_half_11, tile_f32_half_12},
     {NULL, tile_f32_1, tile_f32_2, tile_f32_3, tile_f32_4, tile_f32_5, tile_f32_6, tile_f32_7,
      tile_f32_8, tile_f32_9, tile_f32_10, tile_f32_11, tile_f32_12},
+#elif DLM_TILE_ROWS == 8
+    {NULL, tile_f32_1, tile_f32_2, tile_f32_3, tile_f32_4, tile_f32_5, tile_f32_6, tile_f32_7,
+     tile_f32_8},
+    {NULL, tile_f32_1, tile_f32_2, tile_f32_3, tile_f32_4, tile_f32_5, tile_f32_6, tile_f32_7,
+     tile_f32_8},
 #else
     {NULL, tile_f32_1, tile_f32_2, tile_f32_3, tile_f32_4, tile_f32_5, tile_f32_6},
     {NULL, tile_f32_1, tile_f32_2, tile_f32_3, tile_f32_4, tile_f32_5, tile_f32_6},

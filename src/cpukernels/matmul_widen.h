@@ -42,6 +42,15 @@ DLM_INLINE void dlm_widen_f16(dlm_uvec words, dlm_vec *even, dlm_vec *odd)
     *even = (dlm_vec)_mm256_cvtph_ps(_mm256_castsi256_si128(apart));
     *odd = (dlm_vec)_mm256_cvtph_ps(_mm256_extracti128_si256(apart, 1));
 }
+#elif defined(__aarch64__)
+DLM_INLINE void dlm_widen_f16(dlm_uvec words, dlm_vec *even, dlm_vec *odd)
+{
+    const uint16x4_t low = vmovn_u32((uint32x4_t)words);
+    const uint16x4_t high = vshrn_n_u32((uint32x4_t)words, 16);
+
+    *even = (dlm_vec)vcvt_f32_f16(vreinterpret_f16_u16(low));
+    *odd = (dlm_vec)vcvt_f32_f16(vreinterpret_f16_u16(high));
+}
 #else
 /* In the low 16 bits of each lane, the rest zero; without branches. A denormal m * 2^-24 is
  * (2^-14 + m * 2^-24) - 2^-14: no step has a denormal operand, which some CPUs would punish. */

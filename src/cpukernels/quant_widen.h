@@ -49,15 +49,23 @@ static const float dynamic_map[128] DLM_ALIGNED(64) = {DLM_DYNAMIC_MAP_VALUES};
 
 /* The codes of NF4 as a table for lookups in registers. */
 struct dlm_nf4_lookup {
+#if defined(__aarch64__)
+    uint8x16x4_t bytes;
+#else
     dlm_vec low, high; /* 16 lanes: low is all of it */
+#endif
 };
 
 DLM_INLINE struct dlm_nf4_lookup dlm_nf4_lookup_load(void)
 {
+#if defined(__aarch64__)
+    return (struct dlm_nf4_lookup){vld1q_u8_x4((const uint8_t *)nf4_table)};
+#else
     return (struct dlm_nf4_lookup){
         dlm_vec_load(nf4_table),
         dlm_vec_load(nf4_table + 16 - DLM_TILE_LANES),
     };
+#endif
 }
 
 /* Values of pair `pair` of eight: codes in bits 4 pair to 4 pair + 3 of each word. */
@@ -72,6 +80,10 @@ DLM_INLINE dlm_vec dlm_nf4_values(const struct dlm_nf4_lookup *table, const char
     const __m256 low = _mm256_permutevar8x32_ps((__m256)table->low, index);
     const __m256 high = _mm256_permutevar8x32_ps((__m256)table->high, index);
     return (dlm_vec)_mm256_blendv_ps(low, high, (__m256)(codes << (28 - 4 * pair)));
+#elif defined(__aarch64__)
+    /* a code's four bytes are at 4 code + 0, 1, 2, 3 */
+    const dlm_uvec bytes = (codes >> (4 * pair) & 15u) * 0x04040404u + 0x03020100u;
+    return (dlm_vec)vqtbl4q_u8(table->bytes, (uint8x16_t)bytes);
 #else
     dlm_vec out;
     (void)table;
@@ -90,6 +102,11 @@ DLM_INLINE dlm_vec dlm_bytes_values(const int8_t *p)
 #elif defined(__AVX2__)
     const __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)p);
     return (dlm_vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+#elif defined(__aarch64__)
+    uint32_t bytes;
+    memcpy(&bytes, p, sizeof(bytes));
+    const int16x8_t wide = vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(bytes)));
+    return (dlm_vec)vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
 #else
     dlm_vec out;
     for (int lane = 0; lane < DLM_TILE_LANES; lane++)

@@ -32,6 +32,7 @@ static const struct loop {
     {DLM_LIMIT_MATRIX_F16, "limit_matrix_f16", 8 * 4 * 4096, 0},
     {DLM_LIMIT_MATRIX_BF16, "limit_matrix_bf16", 8 * 4 * 4096, 0},
     {DLM_LIMIT_BF16, "limit_bf16_avx512bf16", 0, 512},
+    {DLM_LIMIT_BF16, "limit_bf16_neonbf16", 0, 256},
     {DLM_LIMIT_INT8, "limit_int8_avx512vnni", 0, 1024},
     {DLM_LIMIT_MATRIX_BF16, "limit_bf16_amx", 0, 4 * 16 * 16 * 32},
 };

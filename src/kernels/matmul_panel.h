@@ -6,7 +6,7 @@
  *   matmul_panel_round   x rounded and laid out for fwd and bwd, once for all that read it
  *
  * Names end in W's type and, where there is one, the engine: fwd_bf16 and bwd_bf16 widen W and use
- * f32 FMA; fwd_bf16_avx512bf16 and fwd_bf16_amx round x to bf16, and a quantised W's values too,
+ * f32 FMA; those of avx512bf16, amx and neonbf16 round x to bf16, and a quantised W's values too,
  * which every other kernel takes in f32. All sums are f32. The result
  * depends on shapes and the kernel, never on the number of threads.
  *
@@ -49,6 +49,7 @@ struct dlm_matmul_panel_params {
 #define DLM_MATMUL_TILE_COLS 32    /* two panels: the columns of a register tile */
 #define DLM_MATMUL_BLOCK_TILES 3   /* tiles that share a pass over the rows of x */
 #define DLM_MATMUL_DEPTH_BYTES 4608 /* longest stretch of the sum in one pass, in bytes of x */
+#define DLM_MATMUL_ARRANGE_BYTES (12 * DLM_MATMUL_DEPTH_BYTES) /* rows as bfmmla wants them */
 #define DLM_MATMUL_ROW_PAD 64      /* bytes after each copied row, against cache set collisions */
 
 static inline uint32_t dlm_matmul_div_up_(uint32_t a, uint32_t b)
@@ -142,13 +143,14 @@ static inline uint32_t dlm_matmul_panel_items(const struct dlm_matmul_panel_para
     return p->col_items * p->row_items;
 }
 
-/* Scratch of a worker for any fwd or bwd kernel: a block of W and a register tile. */
+/* Scratch of a worker for any fwd or bwd kernel: a register tile, its rows of x, a block of W. */
 static inline size_t dlm_matmul_panel_scratch(const struct dlm_matmul_panel_params *p, bool is_bwd)
 {
     const int64_t depth = dlm_panel_padded_k(is_bwd ? p->n : p->k);
     const size_t bytes = DLM_MIN((size_t)depth * 4, (size_t)DLM_MATMUL_DEPTH_BYTES);
 
-    return bytes * DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES + 32 * 32 * sizeof(float);
+    return 32 * 32 * sizeof(float) + DLM_MATMUL_ARRANGE_BYTES +
+           bytes * DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES;
 }
 
 #define DLM_MATMUL_VEC_MIN_BYTES ((size_t)512 << 10) /* of W in an item, if there are several */

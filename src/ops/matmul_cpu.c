@@ -15,7 +15,13 @@ static void bind_addends(const struct dlm_lowering *l, struct dlm_kernel_call *c
 }
 
 /* How a product with a packed weight is computed. */
-enum panel_engine { ENGINE_F32, ENGINE_AVX512_BF16, ENGINE_AMX_BF16, NUM_ENGINES };
+enum panel_engine {
+    ENGINE_F32,
+    ENGINE_AVX512_BF16,
+    ENGINE_AMX_BF16,
+    ENGINE_NEON_BF16,
+    NUM_ENGINES,
+};
 
 static enum panel_engine choose_engine(const struct dlm_lowering *l, bool is_vec)
 {
@@ -26,6 +32,8 @@ static enum panel_engine choose_engine(const struct dlm_lowering *l, bool is_vec
         return ENGINE_F32;
     if (l->caps->bits & DLM_CAP_AMX_BF16)
         return ENGINE_AMX_BF16;
+    if (l->caps->bits & DLM_CAP_NEON_BF16)
+        return ENGINE_NEON_BF16;
     return l->caps->bits & DLM_CAP_AVX512_BF16 ? ENGINE_AVX512_BF16 : ENGINE_F32;
 }
 
@@ -58,9 +66,11 @@ static uint32_t panel_round(enum dlm_dtype round)
 enum dlm_status dlm_matmul_lower_panel(struct dlm_lowering *l)
 {
     static const char *const fwd[NUM_ENGINES] = {
-        "matmul_panel_fwd_*", "matmul_panel_fwd_*_avx512bf16", "matmul_panel_fwd_*_amx"};
+        "matmul_panel_fwd_*", "matmul_panel_fwd_*_avx512bf16", "matmul_panel_fwd_*_amx",
+        "matmul_panel_fwd_*_neonbf16"};
     static const char *const bwd[NUM_ENGINES] = {
-        "matmul_panel_bwd_*", "matmul_panel_bwd_*_avx512bf16", "matmul_panel_bwd_*_amx"};
+        "matmul_panel_bwd_*", "matmul_panel_bwd_*_avx512bf16", "matmul_panel_bwd_*_amx",
+        "matmul_panel_bwd_*_neonbf16"};
     const struct dlm_desc *a = &l->inputs[A], *b = &l->inputs[B], *out = &l->outputs[0];
     const bool is_bwd = b->stride[1] == 1 && b->stride[0] != 1;
 

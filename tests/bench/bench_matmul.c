@@ -136,7 +136,10 @@ static void probe_memory(struct bench *b)
 static struct dlm_binding make_rounded(const struct bench *b, const char *kernel, uint32_t m,
                                        uint32_t depth)
 {
-    const size_t bytes = strstr(kernel, "_avx512bf16") || strstr(kernel, "_amx") ? 2 : 4;
+    const size_t bytes = strstr(kernel, "_avx512bf16") || strstr(kernel, "_amx") ||
+                                 strstr(kernel, "_neonbf16")
+                             ? 2
+                             : 4;
     const size_t stride = dlm_matmul_round_stride(depth, bytes);
     struct dlm_binding x = make_buffer(b, dlm_matmul_round_bytes(m, depth, bytes));
     char *mark = (char *)dlm_buffer_host_data(x.buffer) + dlm_matmul_round_mark(stride);
@@ -232,7 +235,7 @@ static void bench_engine(struct bench *b, const char *engine, enum dlm_dtype dty
 
 static void bench_products(struct bench *b, enum dlm_dtype dtype)
 {
-    static const char *const engines[] = {"_avx512bf16", "_amx", ""};
+    static const char *const engines[] = {"_avx512bf16", "_amx", "_neonbf16", ""};
 
     for (size_t i = 0; i < 2 * DLM_ARRAY_LEN(engines); i++)
         bench_engine(b, engines[i / 2], dtype, i % 2);

@@ -90,8 +90,9 @@ static void test_isa_levels(void)
         if (!CHECK(!dlm_device_open(ctx, &device, &params)))
             exit(1);
         const uint32_t bits =
-            dlm_device_get_caps(device)->bits & (DLM_CAP_AVX2 | DLM_CAP_AVX512 |
-                                                 DLM_CAP_AVX512_BF16 | DLM_CAP_AMX_BF16);
+            dlm_device_get_caps(device)->bits &
+            (DLM_CAP_AVX2 | DLM_CAP_AVX512 | DLM_CAP_AVX512_BF16 | DLM_CAP_AMX_BF16 |
+             DLM_CAP_NEON_BF16);
         CHECK((bits & last) == last);
         CHECK(i || !bits);
         CHECK(!(bits & isas[i].hide_caps));
@@ -100,8 +101,10 @@ static void test_isa_levels(void)
                   !!(bits & DLM_CAP_AVX512_BF16));
         CHECK_INT(dlm_device_has_kernel(device, "matmul_panel_fwd_bf16_amx"),
                   !!(bits & DLM_CAP_AMX_BF16));
+        CHECK_INT(dlm_device_has_kernel(device, "matmul_panel_fwd_bf16_neonbf16"),
+                  !!(bits & DLM_CAP_NEON_BF16));
         /* the table of kernels too, which the text names */
-        const char *table = bits & DLM_CAP_AVX512 ? "v4" : bits & DLM_CAP_AVX2 ? "v3" : "base";
+        const char *table = isas[bits & DLM_CAP_AVX512 ? 2 : bits & DLM_CAP_AVX2 ? 1 : 0].name;
         CHECK(!strncmp(dlm_device_get_caps(device)->info.driver, table, strlen(table)));
         last = bits;
         dlm_device_destroy(&device);

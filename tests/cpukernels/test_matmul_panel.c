@@ -82,7 +82,9 @@ static void set_params(struct dlm_dispatch *d, const struct dlm_matmul_panel_par
 /* Bytes of an element of x as the kernel multiplies it. */
 static size_t engine_bytes(const char *kernel)
 {
-    return strstr(kernel, "_avx512bf16") || strstr(kernel, "_amx") ? 2 : 4;
+    return strstr(kernel, "_avx512bf16") || strstr(kernel, "_amx") || strstr(kernel, "_neonbf16")
+               ? 2
+               : 4;
 }
 
 /* By threads: shares as for machines of that many cores. */
@@ -175,7 +177,7 @@ static void check_kernel(struct machine machines[], const struct matmul_data *d,
 static void check_case_on(struct machine machines[], const struct matmul_case *shape, bool is_bwd,
                           enum dlm_dtype dtype)
 {
-    static const char *const engines[] = {"", "_avx512bf16", "_amx"};
+    static const char *const engines[] = {"", "_avx512bf16", "_amx", "_neonbf16"};
     const uint32_t block = (uint32_t)dlm_panel_block(dtype); /* at most 64 */
     struct matmul_case plain = *shape;
     char kernel[64];
@@ -282,7 +284,7 @@ static void test_quant_values(void)
     CHECK(dlm_panel_bytes(DLM_DTYPE_NF4_DQ, 17, 64) == 2 * (512 + 64) + 8);
     CHECK(dlm_panel_bytes(DLM_DTYPE_Q8_0, 17, 32) == 2 * (512 + 64));
     CHECK(dlm_panel_bytes(DLM_DTYPE_NF4, 17, 96) == 0);
-    for (size_t i = 0; i < 3 * DLM_ARRAY_LEN(dtypes); i++) {
+    for (size_t i = 0; i < TEST_ISA_TABLES * DLM_ARRAY_LEN(dtypes); i++) {
         const enum dlm_dtype dtype = dtypes[i % 3];
         struct machine machine;
         struct matmul_data *d = case_create(&shape, false, dtype);
@@ -322,7 +324,7 @@ static void test_all_halves(void)
     check_case("every f16 value widens exactly");
     for (uint32_t i = 0; i < n * k; i++)
         w[i] = (uint16_t)((i & 0x7c00u) == 0x7c00u ? 0 : i); /* 16 bits; no infinities, no NaN */
-    for (size_t isa = 0; isa < 3; isa++) {
+    for (size_t isa = 0; isa < TEST_ISA_TABLES; isa++) {
         struct machine machine;
         struct matmul_data *d = case_create(&shape, false, DLM_DTYPE_F16);
         float *y = case_alloc(d->y_len * sizeof(float));

@@ -10,6 +10,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 #include "backend/cpu/cpu.h"
 #include "base/host.h"
@@ -149,8 +152,13 @@ static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
 
 static uint32_t detect_caps(uint32_t allowed)
 {
-    (void)allowed;
-    return 0;
+    uint32_t caps = 0;
+
+#if defined(__aarch64__) && defined(__linux__)
+    if (getauxval(AT_HWCAP2) & HWCAP2_BF16)
+        caps |= DLM_CAP_NEON_BF16;
+#endif
+    return caps & allowed;
 }
 
 static void cpu_name(char *name, size_t cap)
@@ -168,17 +176,23 @@ static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
 
 #endif
 
+#if defined(__aarch64__)
+#define BASE "neon"
+#else
+#define BASE "base"
+#endif
+
 /* "v4+avx512bf16+amx" */
 static void isa_text(uint32_t caps, char *text, size_t cap)
 {
-    const char *table = "base";
+    const char *table = BASE;
 
     if (caps & DLM_CAP_AVX512)
         table = "v4";
     else if (caps & DLM_CAP_AVX2)
         table = "v3";
-    snprintf(text, cap, "%s%s%s", table, caps & DLM_CAP_AVX512_BF16 ? "+avx512bf16" : "",
-             caps & DLM_CAP_AMX_BF16 ? "+amx" : "");
+    snprintf(text, cap, "%s%s%s%s", table, caps & DLM_CAP_AVX512_BF16 ? "+avx512bf16" : "",
+             caps & DLM_CAP_AMX_BF16 ? "+amx" : "", caps & DLM_CAP_NEON_BF16 ? "+bf16" : "");
 }
 
 void dlm_cpu_device_describe(struct dlm_cpu_device *cpu, uint32_t hide_caps)

@@ -13,6 +13,7 @@ static const struct variant variants[] = {
     {"_avx512bf16", DLM_CAP_AVX512_BF16},
     {"_avx512vnni", DLM_CAP_AVX512_VNNI},
     {"_amx", DLM_CAP_AMX_BF16},
+    {"_neonbf16", DLM_CAP_NEON_BF16},
 };
 
 static bool ends_with(const char *name, const char *suffix)
