@@ -24,6 +24,7 @@ static void finish(struct dlm_train_call *t)
     dlm_vision_finish(&t->vision);
     dlm_train_data_finish(&t->data);
     dlm_lora_destroy(&t->lora);
+    dlm_train_return_tiles(t);
     dlm_session_close(&t->own_session);
     dlm_base_finish(&t->named_base);
     dlm_rows_finish(&t->rows);

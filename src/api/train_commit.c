@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "dlm/dlm.h"
+#include "ops/matmul_tiles.h"
 
 static enum dlm_status write_adapter(struct dlm_train_call *t, const char *dir)
 {
@@ -64,11 +65,14 @@ static enum dlm_status write_versions(struct dlm_train_call *t, const char *dir)
 static enum dlm_status commit_version(struct dlm_train_call *t)
 {
     struct dlm_version *version = NULL;
+    char tiles[65];
 
     enum dlm_status st = dlm_version_begin(t->ctx, t->store, dlm_run_id(t->run), &version);
     if (!st && !dlm_version_exists(version)) {
         if (t->origin.base_form[0])
             dlm_version_set_qlora(version);
+        dlm_matmul_tiles_hash(dlm_device_get_caps(t->s->device), tiles);
+        dlm_version_set_tiles(version, tiles);
         st = write_adapter(t, dlm_version_dir(version));
         if (!st)
             st = write_versions(t, dlm_version_dir(version));

@@ -46,6 +46,9 @@ struct dlm_train_call {
     char document_sha[65], rows_sha[65], base_sha[65], options_sha[65];
     json_t *file_shas;        /* of the base's files beside its weights, by name */
     struct dlm_origin origin; /* base, and the form that the document asks for */
+    /* tiles of the device that wait while the run has others */
+    uint8_t own_tiles[DLM_NUM_TUNED];
+    bool has_own_tiles;
     /* progress */
     int64_t first_step;     /* 1, or the one after the saved state */
     double first_loss, last_loss, last_val_loss;
@@ -67,6 +70,13 @@ enum dlm_status dlm_train_check_row_images(struct dlm_train_call *t) DLM_CHECK_R
 /* train_adapter.c: makes t->lora and t->origin; *tensors (owned) as of dlm_train_load_state(). */
 enum dlm_status dlm_train_make_adapter(struct dlm_train_call *t,
                                        struct dlm_checkpoint **tensors) DLM_CHECK_RESULT;
+
+/* train_tiles.c: the device's tiles as the state keeps them (owned; NULL: no memory); those of a
+ * state in their place, until they are returned. Call it before anything is planned. */
+json_t *dlm_train_tiles_json(const struct dlm_train_call *t);
+enum dlm_status dlm_train_take_tiles(struct dlm_train_call *t,
+                                     const json_t *state) DLM_CHECK_RESULT;
+void dlm_train_return_tiles(struct dlm_train_call *t);
 
 /* train_state.c: hashes, saving and taking up a run's state. */
 enum dlm_status dlm_train_hash_base(struct dlm_train_call *t) DLM_CHECK_RESULT;

@@ -151,7 +151,8 @@ enum dlm_status dlm_train_save_state(struct dlm_train_call *t, int64_t step)
         state = state_json(t, step, log_bytes);
         const bool ok =
             state && !json_object_set_new(state, "first_loss", json_real(t->first_loss)) &&
-            !json_object_set_new(state, "base_form", json_string(t->s->base_form));
+            !json_object_set_new(state, "base_form", json_string(t->s->base_form)) &&
+            !json_object_set_new(state, "tiles", dlm_train_tiles_json(t));
         st = ok ? dlm_run_save(t->ctx, t->run, state, tensors, 3)
                 : dlm_fail(t->ctx, DLM_ERR_MEMORY, "out of memory: cannot save the run's state");
     }
@@ -357,6 +358,8 @@ enum dlm_status dlm_train_load_state(struct dlm_train_call *t, struct dlm_checkp
         st = check_version(t, state);
     if (!st)
         st = check_hashes(t, state);
+    if (!st)
+        st = dlm_train_take_tiles(t, state);
     if (!st)
         st = read_modules(t, state);
     if (st)

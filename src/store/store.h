@@ -93,6 +93,9 @@ const char *dlm_version_dir(const struct dlm_version *version);
 /* Its record is to say that the base was quantised. */
 void dlm_version_set_qlora(struct dlm_version *version);
 
+/* It names the tiles of products that the version was made with: 64 hex digits. */
+void dlm_version_set_tiles(struct dlm_version *version, const char sha256[65]);
+
 /* Writes training_run.json, fsyncs every file and folder, renames to vNNNN, moves current.txt.
  * Frees *version in any case; on failure the temporary folder is removed and current.txt is as
  * before. *number and *path (owned; either may be NULL) name the version. */

@@ -20,6 +20,7 @@ struct dlm_version {
     char *dir;      /* the temporary folder, or the version that exists */
     int64_t number; /* of the version that exists; 0: to be made */
     bool use_qlora;
+    char tiles_sha256[65]; /* "": not known */
 };
 
 /* --- the pointer --- */
@@ -210,6 +211,11 @@ void dlm_version_set_qlora(struct dlm_version *version)
     version->use_qlora = true;
 }
 
+void dlm_version_set_tiles(struct dlm_version *version, const char sha256[65])
+{
+    snprintf(version->tiles_sha256, sizeof(version->tiles_sha256), "%s", sha256);
+}
+
 static void free_version(struct dlm_version **version)
 {
     dlm_free((*version)->dir);
@@ -264,7 +270,10 @@ static enum dlm_status write_record(struct dlm_ctx *ctx, const struct dlm_versio
     char *path = dlm_path_join(ctx, v->dir, "training_run.json");
     json_t *json = json_pack("{s:I, s:I, s:b}", "run_id", (json_int_t)v->run_id,
                              "adapter_version", (json_int_t)number, "use_qlora", (int)v->use_qlora);
-    enum dlm_status st = path && json ? dlm_json_replace(ctx, path, json) : DLM_ERR_MEMORY;
+    const bool ok = json && (!*v->tiles_sha256 ||
+                             !json_object_set_new(json, "tiles_sha256",
+                                                  json_string(v->tiles_sha256)));
+    enum dlm_status st = path && ok ? dlm_json_replace(ctx, path, json) : DLM_ERR_MEMORY;
 
     json_decref(json);
     dlm_free(path);

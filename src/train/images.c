@@ -1,7 +1,8 @@
 /* Pixels and vision features of training images: in memory, in the store's caches, or made.
  *
  * Features are kept before the projector, in the precision policy's type. Their key names all that
- * they depend on: processor, the base's files, backend, driver, precision, kernel version. */
+ * they depend on: processor, the base's files, backend, driver, tiles, precision, and the kernels'
+ * version. */
 #include <stdio.h>
 
 #include "base/file.h"
@@ -9,6 +10,7 @@
 #include "base/sha256.h"
 #include "images/image.h"
 #include "images/vl_cache.h"
+#include "ops/matmul_tiles.h"
 #include "train/data.h"
 
 #define KERNEL_VERSION 2 /* raise when a kernel of the tower gives other bits */
@@ -212,7 +214,7 @@ enum dlm_status dlm_train_data_pixels(struct dlm_train_data *d, size_t image,
 static enum dlm_status make_key(struct dlm_train_data *d)
 {
     const struct dlm_device_info *info = &dlm_device_get_caps(d->model->device)->info;
-    char processor[65], files[65];
+    char processor[65], files[65], tiles[65];
 
     if (d->features_key[0])
         return DLM_OK;
@@ -221,8 +223,9 @@ static enum dlm_status make_key(struct dlm_train_data *d)
         st = dlm_checkpoint_identity(d->ctx, d->model->weights->checkpoint, files);
     if (st)
         return st;
-    char *text = dlm_strf(d->ctx, "%s\n%s\n%s\n%s\n%s\n%s\n%d", processor, files,
-                          dlm_backend_name(info->kind), info->name, info->driver,
+    dlm_matmul_tiles_hash(dlm_device_get_caps(d->model->device), tiles);
+    char *text = dlm_strf(d->ctx, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%d", processor, files,
+                          dlm_backend_name(info->kind), info->name, info->driver, tiles,
                           dlm_dtype_name(d->model->policy), KERNEL_VERSION);
     if (!text)
         return DLM_ERR_MEMORY;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # `dlm bench --tune`: what it measures is kept and used; what is kept and is not this device's, or
 # is damaged, is told and does no harm.
-. "${0%/*}/lib.sh"
+. "${0%/*}/hostile.sh"
 
 export DLM_KERNEL_CACHE="$dir/kernels"
 mkdir "$DLM_KERNEL_CACHE"
@@ -114,5 +114,90 @@ status_is 124
 err_has "interrupted"
 holds_ cmp "$file" kept
 holds_ test "$(find "$DLM_KERNEL_CACHE" -name '*.tmp.*' | wc -l)" -eq 0
+
+# --- a run goes on with the tiles it began with ---
+
+# Every product in tiles of 32 x 32, whose sums have another order than this device's own.
+rows=
+for type in f32 "16 bit"; do
+    for m in "1-8" "9-32" "33-128" "129-512" "over 512"; do
+        for n in "1-64" "65-1024" "1025-4096" "over 4096"; do
+            for k in "1-64" "65-1024" "over 1024"; do
+                shapes="$type, m $m, n $n, k $k"
+                rows="$rows,{\"groups_per_unit\":8,\"shapes\":\"$shapes\",\"tile\":\"32x32\"}"
+            done
+        done
+    done
+done
+
+train_() { run_ dlm train --backend opencl --home "$@"; }
+version_() { echo "$1"/store/*/adapter/versions/v0001; }
+# with lora_dropout, so that steps must be the same ones, too
+sed 's/num_epochs: 20/num_epochs: 2000/; s/lora_dropout: 0.0/lora_dropout: 0.1/' doc.dlm > long.dlm
+
+case_ "tiles count: other ones give other bytes, named in the record"
+rm "$file"
+train_ plain --max-steps 200 long.dlm
+status_is 0
+keep_ "$device" "$driver" "$version" "${rows#,}"
+train_ tiles --max-steps 200 long.dlm
+status_is 0
+holds_ sh -c '! grep -q "are not used" err'
+holds_ sh -c "! cmp -s $(version_ plain)/adapter_model.safetensors \
+    $(version_ tiles)/adapter_model.safetensors"
+holds_ grep -q '"tiles_sha256": "[0-9a-f]\{64\}"' "$(version_ tiles)/training_run.json"
+holds_ sh -c "! cmp -s $(version_ plain)/training_run.json $(version_ tiles)/training_run.json"
+
+# broken_ HOME: a run of 200 steps that is stopped after its first.
+broken_()
+{
+    : > err
+    "$dlm" train --backend opencl --home "$1" --max-steps 200 --save-every 1 long.dlm > out 2> err &
+    job=$!
+    tries=0
+    until grep -q '^step 1/' err || [ $tries -gt 600 ]; do
+        tries=$((tries + 1))
+        sleep 0.05
+    done
+    kill -INT $job
+    wait $job
+    status=$?
+    status_is 130
+}
+
+case_ "tiles that were measured between kill and resume are for later runs"
+rm "$file"
+broken_ later
+keep_ "$device" "$driver" "$version" "${rows#,}"
+train_ later --resume --max-steps 200 long.dlm
+status_is 0
+err_has "the run goes on with the tiles that it began with"
+holds_ cmp "$(version_ plain)/adapter_model.safetensors" \
+    "$(version_ later)/adapter_model.safetensors"
+
+case_ "tiles that are gone are those of the run still"
+broken_ gone
+rm "$file"
+train_ gone --resume --max-steps 200 long.dlm
+status_is 0
+err_has "the run goes on with the tiles that it began with"
+holds_ cmp "$(version_ tiles)/adapter_model.safetensors" \
+    "$(version_ gone)/adapter_model.safetensors"
+
+case_ "tiles of a state that no device has"
+broken_ other
+state=$(echo other/store/*/runs/*/state.json)
+cp "$state" state.json
+sed '/"tiles"/,$s/"sha256": "./"sha256": "x/' state.json > "$state"
+train_ other --resume --max-steps 200 long.dlm
+status_is 0
+err_has "warning: the run began on a device with other units"
+broken_ damaged
+state=$(echo damaged/store/*/runs/*/state.json)
+cp "$state" state.json
+sed 's/"rows": \[\]/"rows": [3]/' state.json > "$state"
+train_ damaged --resume --max-steps 200 long.dlm
+status_is 1
+err_has "/runs/000001/state.json' is damaged"
 
 summary_
