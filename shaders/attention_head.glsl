@@ -1,9 +1,18 @@
 /* What the shaders of attention share: their bindings, the place of a work-group, the mask. The
- * queries of a kv head are rows r = t * G + g, G query heads to a kv head. */
+ * queries of a kv head are rows r = t * G + g, G query heads to a kv head. ATTENTION_KEPT: without
+ * the prelude, for shaders that are also kept compiled. */
+#ifdef ATTENTION_KEPT
+#define DLM_DIALECT_GLSL
+#include "bindings.glsl"
+#include "kernels/attention_params.h"
+#else
 #include "prelude.glsl"
+#endif
 #include "kernels/attention_mask.h"
 
+#ifdef LANES
 layout(local_size_x = LANES) in;
+#endif
 
 #define PASTE_(x, y) x##y
 #define PASTE(x, y) PASTE_(x, y)

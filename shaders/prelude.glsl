@@ -7,15 +7,7 @@
 #include "base/scalar.h"
 #include "kernels/params.h"
 
-/* Storage buffer number n, an array of type; read-only, written, or both. */
-#define DLM_IN(n, type, name)                                                                      \
-    layout(std430, set = 0, binding = n) readonly buffer DlmBuffer##n { type name[]; };
-#define DLM_OUT(n, type, name)                                                                     \
-    layout(std430, set = 0, binding = n) buffer DlmBuffer##n { type name[]; };
-
-/* The push constants: struct `type` of kernels/params.h, reached as p. */
-#define DLM_PARAMS(type)                                                                           \
-    layout(push_constant) uniform DlmPush { type p; };
+#include "bindings.glsl"
 
 /* Linear index of the work-group: the host folds large grids into two dimensions. */
 #define DLM_GROUP_ID() (gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)

@@ -65,6 +65,8 @@ struct dlm_device_caps {
     enum dlm_device_class device_class;
     uint32_t num_units;       /* compute units (where a GPU does not tell, what is usual of its
                                  class), or CPU threads */
+    uint32_t subgroup;        /* Vulkan: lanes of the subgroups that kernels get; 0: not known */
+    uint32_t matrix_cols;     /* of a fragment of matrix units' results (DLM_CAPS_MATRIX) */
     /* What was measured on the device, in place of rows of the table: ops/matmul_tiles.h. Zeros:
        nothing. */
     uint8_t tuned[DLM_NUM_TUNED];

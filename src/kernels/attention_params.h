@@ -33,11 +33,29 @@ struct dlm_attention_params {
     DLM_U32 split_stride; /* elements between the results of parts or splits */
 };
 
+/* x [B, T, H, D] as planes of rows of `group` heads: attention_mma_pack_* */
+struct dlm_attention_pack_params {
+    DLM_U32 planes; /* B * heads / group */
+    DLM_U32 heads;
+    DLM_U32 group;
+    DLM_U32 num;  /* rows of a plane, T * group, */
+    DLM_U32 rows; /* and with those of zeros: a multiple of 64 */
+    DLM_U32 dim;
+    DLM_U32 cols; /* with those of zeros: a multiple of 16 */
+    DLM_U32 lead;
+    DLM_U32 stride[3]; /* of a batch row, a query or key, a head */
+    DLM_U32 num_at; /* in a row of `rows`, how many of its queries or keys there are: 1 or 3 */
+    DLM_U32 has_across;
+    DLM_F32 factor;
+};
+
 #define DLM_ATTENTION_QUERIES 16u /* of a head that an item of attention_delta takes */
 #define DLM_ATTENTION_PREFIX_MODE 1u /* DLM_ATTENTION_PREFIX */
 #define DLM_ATTENTION_MAX_WINDOW 0x20000000u /* sums of it and a position fit 31 bits */
 #define DLM_ATTENTION_MAX_DIM 256u /* GPU: of the kernels with local memory, and on the CPU */
 #define DLM_ATTENTION_SMALL_DIM 128u /* GPU: of attention_128_<kv> */
+#define DLM_ATTENTION_MMA_OTHER 64u /* keys or rows of a tile of attention_mma_* */
+#define DLM_ATTENTION_MMA_SHARED 32768u /* bytes of shared memory, at most */
 #define DLM_ATTENTION_SPLIT_ROWS 8u    /* GPU: of a work-group of attention_split */
 #define DLM_ATTENTION_SPLIT_KEYS 64u   /* at least as many in a part */
 #define DLM_ATTENTION_SPLIT_QUERIES 8u /* most queries for it */

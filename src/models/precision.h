@@ -1,6 +1,7 @@
 /* The precision policy: what weights, matmul operands, the KV cache and cached features are stored
  * as, and activations while they wait for the backward pass (dlm_graph_narrow_saved). Sums, norms,
- * softmax, losses, residual stream and adapters are f32 under every policy. */
+ * softmax, losses, residual stream and adapters are f32 under every policy; so are the operands of
+ * attention's products, but for the matrix units of a GPU under a 16-bit policy. */
 #ifndef DLM_MODELS_PRECISION_H
 #define DLM_MODELS_PRECISION_H
 

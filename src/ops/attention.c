@@ -14,7 +14,10 @@
  * Agrees with torch.nn.functional.scaled_dot_product_attention under that mask; with a soft cap c
  * (Gemma 2) scores x = scale q . k become c tanh(x / c), as transformers' eager attention has it.
  *
- * Scores are never in memory, only tiles of them in a kernel.
+ * Scores are never in memory, only tiles of them in a kernel. Under a 16-bit policy (round) matrix
+ * units may take operands of 16 bits, in both directions the same ones, so that exp(score - lse)
+ * stays a distribution; sums, scores and what is returned are f32. Keys past kv_len and queries
+ * past num_q may be anything.
  * Backward (two passes over the keys, no atomics): with P = exp(scale q.k - lse),
  * delta = sum_d dout out, dS = P (dout . v - delta):
  *
@@ -155,7 +158,7 @@ static void reference_query(const struct query *x)
     for (int64_t d = 0; d < x->dim; d++) {
         double out = 0;
         for (int64_t s = 0; s < x->keys; s++)
-            out += p[s] * kv_at(x, V, s, d);
+            out += is_allowed(x, s, rows) ? p[s] * kv_at(x, V, s, d) : 0;
         dlm_host_set(&x->call->outputs[0], (int64_t[]){x->b, x->t, x->h, d},
                      sum > 0 ? out / sum : 0);
     }

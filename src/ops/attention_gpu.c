@@ -120,6 +120,8 @@ enum dlm_status dlm_attention_lower_gpu(struct dlm_lowering *l)
     struct dlm_attention_params p = dlm_attention_params_of(l);
 
     dlm_attention_write_rows(&p, l);
+    if (dlm_attention_is_for_mma(l, &p))
+        return dlm_attention_lower_mma(l, &p);
     const enum kernel_size size = size_for(l, &p);
     p.parts = has_parts(l, size) ? parts_for(&p) : 1;
     struct dlm_kernel_call call = {
@@ -162,6 +164,8 @@ enum dlm_status dlm_attention_backward_lower_gpu(struct dlm_lowering *l)
 
     if (st)
         return st;
+    if (dlm_attention_is_for_mma(l, &p))
+        return dlm_attention_backward_lower_mma(l, delta, &p);
     struct dlm_kernel_call dq = dlm_attention_dq_call(l, delta, &p);
     dlm_attention_write_rows(&p, l);
     const enum kernel_size size = size_for(l, &p);

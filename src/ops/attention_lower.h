@@ -71,6 +71,13 @@ enum dlm_status dlm_attention_lower_delta(struct dlm_lowering *l,
                                           const uint32_t groups[3],
                                           struct dlm_operand *delta) DLM_CHECK_RESULT;
 
+/* Matrix units: true where attention, and so its backward, goes through them. */
+bool dlm_attention_is_for_mma(const struct dlm_lowering *l, const struct dlm_attention_params *p);
+enum dlm_status dlm_attention_lower_mma(struct dlm_lowering *l,
+                                        struct dlm_attention_params *p) DLM_CHECK_RESULT;
+enum dlm_status dlm_attention_backward_lower_mma(struct dlm_lowering *l, struct dlm_operand delta,
+                                                 struct dlm_attention_params *p) DLM_CHECK_RESULT;
+
 /* The calls of attention_dq_* and attention_dkv_*, but for groups and places. delta: [B, H, T]. */
 struct dlm_kernel_call dlm_attention_dq_call(const struct dlm_lowering *l, struct dlm_operand delta,
                                              const struct dlm_attention_params *p);

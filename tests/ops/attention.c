@@ -1,6 +1,8 @@
 /* Rows of attention and its backward: masks, grouped heads, head sizes, storage types. */
 #include "harness.h"
 
+#include <math.h>
+
 #define F32 DLM_DTYPE_F32
 #define F16 DLM_DTYPE_F16
 #define BF16 DLM_DTYPE_BF16
@@ -73,6 +75,16 @@ static const union dlm_attrs no_scale = {.attention = {1, PREFIX}};
 static const union dlm_attrs full = {.attention = {0.25f, FULL}};
 static const union dlm_attrs prefix = {.attention = {0.25f, PREFIX}};
 static const union dlm_attrs wider = {.attention = {0.25f, PREFIX, 0, 9}};
+
+/* Keys of 8 elements: 9 that there are, 3 that were never written. */
+#define EIGHT(x) x, -(x), 2 * (x), 1 - (x), (x) * (x), 1, (x) + 1, (x) / 3
+static const float unwritten[] = {
+    EIGHT(0.5f), EIGHT(-0.7f), EIGHT(1.1f), EIGHT(0.2f), EIGHT(-1.3f), EIGHT(0.9f), EIGHT(-0.1f),
+    EIGHT(0.4f), EIGHT(1.7f), EIGHT(NAN), EIGHT(NAN), EIGHT(NAN),
+};
+#define UNWRITTEN                                                                                  \
+    {.ndim = 4, .shape = {1, 12, 1, 8}, .fill = FILL_DATA_F32, .data = unwritten,                  \
+     .data_len = DLM_ARRAY_LEN(unwritten)}
 
 static const struct op_row rows[] = {
     BOTH("one of all", 1, FULL, NULL, F32, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1),
@@ -176,6 +188,16 @@ static const struct op_row rows[] = {
          0, 55),
     BOTH("head of 72, bf16", 0.118f, PREFIX, &full, BF16, 1, 70, 90, 6, 2, 72, 20, 85, 0, 66),
 
+    {"keys that were never written", &dlm_op_attention, {.attention = {0.25f, PREFIX}}, 4,
+     {Q(1, 9, 2, 8), UNWRITTEN, UNWRITTEN, MASK(1, 0, 9, 4, 9)}, TOL_PRODUCT, NULL, 0},
+    {"keys that were never written", &dlm_op_attention_backward, {.attention = {0.25f, PREFIX}}, 7,
+     {Q(1, 9, 2, 8), UNWRITTEN, UNWRITTEN, Q(1, 9, 2, 8), {.ndim = 3, .shape = {1, 2, 9}},
+      Q(1, 9, 2, 8), MASK(1, 0, 9, 4, 9)}, TOL_PRODUCT, NULL, 0},
+    /* what f16 has no number for until it is scaled */
+    {"tiny gradients", &dlm_op_attention_backward, {.attention = {0.25f, PREFIX}}, 7,
+     {Q(1, 33, 4, 16), KV(F32, 1, 40, 2, 16), KV(F32, 1, 40, 2, 16), Q(1, 33, 4, 16),
+      {.ndim = 3, .shape = {1, 4, 33}}, {.ndim = 4, .shape = {1, 33, 4, 16}, .scale = 1e-20},
+      MASK(1, 0, 33, 9, 33)}, TOL_PRODUCT, NULL, 0},
     {"large logits", &dlm_op_attention, {.attention = {1, PREFIX}}, 4,
      {{.ndim = 4, .shape = {1, 20, 2, 16}, .scale = 40},
       {.dtype = F32, .ndim = 4, .shape = {1, 20, 2, 16}, .scale = 60},

@@ -341,8 +341,7 @@ static bool is_wanted(const struct dlm_device_info *info)
 /* Rows whose op has kernels for devices with local memory, beside those without. */
 static bool has_local_variant(const struct op_row *row)
 {
-    return row->op == &dlm_op_matmul || row->op == &dlm_op_attention ||
-           row->op == &dlm_op_attention_backward || row->op == &dlm_op_cross_entropy ||
+    return row->op == &dlm_op_matmul || row_is_attention(row) || row->op == &dlm_op_cross_entropy ||
            row->op == &dlm_op_select || row->op == &dlm_op_rms_norm ||
            row->op == &dlm_op_rms_norm_backward || row->op == &dlm_op_layer_norm ||
            row->op == &dlm_op_layer_norm_backward;
@@ -450,14 +449,15 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     counts = (struct call_counts){0};
     for (size_t i = 0; i < num; i++) {
         struct host_row h;
-        char *name = names[num_names++ % DLM_ARRAY_LEN(names)];
-        if (!is_for(v, &rows[i]))
+        const struct op_row row = v->show_caps ? row_for_matrix_units(rows[i]) : rows[i];
+        if (!is_for(v, &row))
             continue;
-        snprintf(name, sizeof(names[0]), "%s/%s on %s %d%s%s", rows[i].op->name,
-                 rows[i].name, dlm_backend_name(info->kind), info->index, v->label, parts);
+        char *name = names[num_names++ % DLM_ARRAY_LEN(names)];
+        snprintf(name, sizeof(names[0]), "%s/%s on %s %d%s%s", row.op->name, row.name,
+                 dlm_backend_name(info->kind), info->index, v->label, parts);
         check_case(name);
         num_run++;
-        if (CHECK(make_host_row(ctx, &h, &rows[i], &rows[i].attrs, i + 1, !v->max_work))) {
+        if (CHECK(make_host_row(ctx, &h, &row, &row.attrs, i + 1, !v->max_work))) {
             run_on_device(ctx, device, &h);
             check_unlike(ctx, &h, i + 1);
             CHECK(!v->max_work || h.device_hash == hashes[i]);
@@ -529,7 +529,7 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         run_whole_and_parts(ctx, info, &local_memory, rows, num);
     if (caps & DLM_CAP_NO_LOCAL && caps & DLM_CAP_SUBGROUP)
         run_whole_and_parts(ctx, info, &no_subgroups, rows, num);
-    if (caps & DLM_CAPS_MATRIX && rows[0].op == &dlm_op_matmul)
+    if (caps & DLM_CAPS_MATRIX && (rows[0].op == &dlm_op_matmul || row_is_attention(&rows[0])))
         run_whole_and_parts(ctx, info, &matrix_units, rows, num);
     if (!(caps & DLM_CAP_BLOCK_ITEMS) && rows[0].op == &dlm_op_matmul)
         run_whole_and_parts(ctx, info, &slices, rows, num);

@@ -74,6 +74,11 @@ struct op_row {
  * With `--bench` the rows are timed instead (bench.c). */
 int op_rows_main(int argc, char **argv, const struct op_row *rows, size_t num);
 
+bool row_is_attention(const struct op_row *row);
+
+/* The row, under a policy of 16 bits where it takes that for matrix units to do it. */
+struct op_row row_for_matrix_units(struct op_row row);
+
 /* Deterministic test data. */
 void row_fill_host(const struct row_input *in, const struct dlm_desc *desc, void *data,
                    uint64_t seed);

@@ -1,4 +1,4 @@
-/* Inputs of op rows, made from a seed. */
+/* Inputs of op rows, made from a seed, and rows as matrix units take them. */
 #include "base/rng.h"
 #include "harness.h"
 #include "tests/quant_form.h"
@@ -57,4 +57,18 @@ void row_fill_host(const struct row_input *in, const struct dlm_desc *desc, void
         }
         dlm_host_set_flat(&t, i, value);
     }
+}
+
+bool row_is_attention(const struct op_row *row)
+{
+    return row->op == &dlm_op_attention || row->op == &dlm_op_attention_backward;
+}
+
+struct op_row row_for_matrix_units(struct op_row row)
+{
+    if (row_is_attention(&row)) {
+        row.attrs.attention.round = DLM_DTYPE_BF16;
+        row.tolerance = TOL_PRODUCT_16;
+    }
+    return row;
 }

@@ -308,6 +308,8 @@ void dlm_vk_features_choose(struct dlm_vk_device *d, bool no_matrix)
     const uint32_t matrix = matrix_bits(d, &probe);
     describe_matrix_units(d, matrix);
     caps->bits |= bits | matrix;
+    caps->subgroup = d->subgroup;
+    caps->matrix_cols = matrix ? d->shape[1] : 0;
     d->base.all_bits = caps->bits;
     /* On a CPU all of these are lanes of the same vectors, with barriers between. */
     if (caps->info.is_software)
