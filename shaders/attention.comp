@@ -50,6 +50,7 @@
 #define CHUNK4 16   /* fours of the head's elements, for the result's sums */
 #define WEIGHTS4 17 /* between rows of weights */
 #define PER (OWN / 8)     /* own rows (keys) of a lane, 8 apart */
+#define UNROLL (PER > 2 ? 2 : 4) /* steps of a turn of the inner loops: about 128 multiply-adds */
 #define FOR(i, n) [[unroll]] for (int i = 0; i < n; i++)
 #define FOR4(i) FOR(i, 4)
 
@@ -141,7 +142,7 @@ void multiply(kv_head h, uint x, uint y, uint s0, out vec4 sums[PER])
         stage_keys(h, y, true, SLICE4, s0, c0);
         barrier();
         const uint end = min(num4 - c0, SLICE4);
-        [[dont_unroll]] for (uint d0 = 0u; d0 < end; d0 += 2u) FOR(u, 2) {
+        [[dont_unroll]] for (uint d0 = 0u; d0 < end; d0 += UNROLL) FOR(u, UNROLL) {
             const uint d = d0 + u; /* of zeros, if it is the end */
             vec4 a[PER], b[4];
             FOR(i, PER) a[i] = slices[own_at + 8 * i * STRIDE4 + d];
@@ -151,25 +152,36 @@ void multiply(kv_head h, uint x, uint y, uint s0, out vec4 sums[PER])
     }
 }
 
-/* sums += weights times x of the tile's others: keys from s0 on, in dkv rows. */
+/* sums += weights times chunk c of x of the tile's others: keys from s0 on, in dkv rows. */
+void accumulate_chunk(kv_head h, uint x, uint s0, uint c, inout vec4 sums[PER])
+{
+    if (c * CHUNK4 * 4u >= p.dim)
+        return;
+    barrier();
+#ifdef DKV
+    stage_rows(x, false, CHUNK4, c * CHUNK4);
+#else
+    stage_keys(h, x, false, CHUNK4, s0, c * CHUNK4);
+#endif
+    barrier();
+    [[dont_unroll]] for (uint o0 = 0u; o0 < OTHER / 4; o0 += UNROLL) FOR(u, UNROLL) {
+        const uint o = o0 + u;
+        vec4 w[PER], y[4];
+        FOR(i, PER) w[i] = weights[(own + 8 * i) * WEIGHTS4 + o];
+        FOR4(k) y[k] = slices[(4u * o + k) * CHUNK4 + other];
+        FOR4(k) FOR(i, PER) sums[i] = fma(vec4(w[i][k]), y[k], sums[i]);
+    }
+}
+
+/* The same of all chunks. Not a loop: RADV 26.1 would not unroll it, and select every sum. */
 void accumulate(kv_head h, uint x, uint s0, inout vec4 sums[CHUNKS][PER])
 {
-    FOR(c, CHUNKS) if (c * CHUNK4 * 4 < p.dim) {
-        barrier();
-#ifdef DKV
-        stage_rows(x, false, CHUNK4, c * CHUNK4);
-#else
-        stage_keys(h, x, false, CHUNK4, s0, c * CHUNK4);
+    accumulate_chunk(h, x, s0, 0u, sums[0]);
+    accumulate_chunk(h, x, s0, 1u, sums[1]);
+#if CHUNKS == 4
+    accumulate_chunk(h, x, s0, 2u, sums[2]);
+    accumulate_chunk(h, x, s0, 3u, sums[3]);
 #endif
-        barrier();
-        [[dont_unroll]] for (uint o0 = 0u; o0 < OTHER / 4; o0 += 2u) FOR(u, 2) {
-            const uint o = o0 + u;
-            vec4 w[PER], y[4];
-            FOR(i, PER) w[i] = weights[(own + 8 * i) * WEIGHTS4 + o];
-            FOR4(k) y[k] = slices[(4u * o + k) * CHUNK4 + other];
-            FOR4(k) FOR(i, PER) sums[c][i] = fma(vec4(w[i][k]), y[k], sums[c][i]);
-        }
-    }
 }
 
 void clear(out vec4 sums[CHUNKS][PER])
