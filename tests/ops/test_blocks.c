@@ -66,6 +66,19 @@ static void test_refused(struct dlm_ctx *ctx)
     }
 }
 
+/* The probe's input in a type: blocks of W that is seen as W^T run along W's rows. */
+static struct dlm_desc probe_desc(const struct dlm_probe_input *in, enum dlm_dtype dtype)
+{
+    if (in->form != DLM_PROBE_WEIGHT_T || !dlm_dtype_is_quant(dtype))
+        return dlm_desc_make(dtype, in->ndim, in->shape);
+    struct dlm_desc desc = dlm_desc_make(dtype, 2, (int64_t[]){in->shape[1], in->shape[0]});
+    for (int i = 0; i < 2; i++)
+        desc.shape[i] = in->shape[i];
+    desc.stride[1] = desc.stride[0];
+    desc.stride[0] = 1;
+    return desc;
+}
+
 /* Whether input `at` of the call may be a quantised weight: one with rows of whole blocks. */
 static bool takes_blocks(const struct dlm_op_probe *p, int at)
 {
@@ -89,8 +102,7 @@ static void test_ops(struct dlm_ctx *ctx)
             for (int k = 0; k < DLM_MAX_INPUTS; k++) {
                 in[k] = (struct dlm_desc){.dtype = DLM_DTYPE_COUNT, .ndim = 1};
                 if (p->in[k].ndim)
-                    in[k] = dlm_desc_make(k == at ? DLM_DTYPE_Q8_0 : p->in[k].dtype,
-                                          p->in[k].ndim, p->in[k].shape);
+                    in[k] = probe_desc(&p->in[k], k == at ? DLM_DTYPE_Q8_0 : p->in[k].dtype);
             }
             logged[0] = 0;
             const enum dlm_status st = p->op->infer(ctx, &p->attrs, in, out);
