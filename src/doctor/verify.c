@@ -152,7 +152,13 @@ static enum dlm_status upload(struct dlm_graph *g, struct dlm_device *cpu,
     return dlm_graph_status(g);
 }
 
-/* The node as a program of its own on the CPU. */
+static bool is_attention(const struct dlm_node *node)
+{
+    return node->op == &dlm_op_attention || node->op == &dlm_op_attention_backward;
+}
+
+/* The node as a program of its own on the CPU, whose attention rounds nothing here: what a device
+ * may round is rounded before. */
 static enum dlm_status run_on_cpu(struct dlm_verify *v, const struct dlm_node *node,
                                   struct dlm_host_tensor *outputs)
 {
@@ -162,12 +168,15 @@ static enum dlm_status run_on_cpu(struct dlm_verify *v, const struct dlm_node *n
     struct dlm_plan *plan = NULL;
     struct dlm_program *program = NULL;
     struct dlm_workspace workspace = {{0}};
+    union dlm_attrs attrs = node->attrs;
 
+    if (is_attention(node))
+        attrs.attention.round = DLM_DTYPE_F32;
     enum dlm_status st = dlm_graph_create(v->ctx, &g);
     for (int i = 0; !st && i < node->num_inputs; i++)
         if (node->inputs[i])
             st = upload(g, v->cpu, &v->inputs[i], &places[i], &inputs[i]);
-    if (!st && !dlm_graph_emit(g, node->op, &node->attrs, inputs, node->num_inputs, NULL))
+    if (!st && !dlm_graph_emit(g, node->op, &attrs, inputs, node->num_inputs, NULL))
         st = dlm_graph_status(g);
     for (int i = 0; !st && i < node->num_outputs; i++)
         g->nodes[0]->outputs[i]->base->is_output = true;
@@ -312,10 +321,7 @@ static void take(struct dlm_verify *v, const struct dlm_verify_finding *f)
 /* Stored in 16 bits, or made of what a device may round to that. */
 static bool has_16_bits(const struct dlm_node *node, const struct dlm_host_tensor *t)
 {
-    const bool is_attention =
-        node->op == &dlm_op_attention || node->op == &dlm_op_attention_backward;
-
-    if (is_attention && node->attrs.attention.round != DLM_DTYPE_F32)
+    if (is_attention(node) && node->attrs.attention.round != DLM_DTYPE_F32)
         return true;
     return dlm_dtype_is_float(t->desc.dtype) && t->desc.dtype != DLM_DTYPE_F32;
 }
@@ -352,16 +358,16 @@ static void round_input(struct dlm_verify *v, int input, enum dlm_dtype round)
 static bool round_operands(struct dlm_verify *v, const struct dlm_node *node)
 {
     enum { B = 1, QKV = 3 };
-    const bool is_attention = node->op == &dlm_op_attention;
+    const bool is_forward = node->op == &dlm_op_attention;
     const enum dlm_dtype round =
-        is_attention ? node->attrs.attention.round : node->attrs.matmul.round;
+        is_forward ? node->attrs.attention.round : node->attrs.matmul.round;
 
-    if ((!is_attention && node->op != &dlm_op_matmul) || round == DLM_DTYPE_F32 ||
-        (!is_attention && !dlm_dtype_is_quant(node->inputs[B]->desc.dtype)))
+    if ((!is_forward && node->op != &dlm_op_matmul) || round == DLM_DTYPE_F32 ||
+        (!is_forward && !dlm_dtype_is_quant(node->inputs[B]->desc.dtype)))
         return false;
-    if (!is_attention)
+    if (!is_forward)
         round_input(v, B, round);
-    for (int i = 0; is_attention && i < QKV; i++)
+    for (int i = 0; is_forward && i < QKV; i++)
         if (v->inputs[i].desc.dtype == DLM_DTYPE_F32)
             round_input(v, i, round);
     return true;
