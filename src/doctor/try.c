@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "dlm/doctor.h"
 #include "doctor/ops_table.h"
+#include "kernels/panel.h"
 
 struct tries {
     struct dlm_ctx *ctx;
@@ -40,7 +41,11 @@ static size_t operand_bytes(const struct dlm_lowering *l, struct dlm_operand a)
         return l->temp_bytes[a.index];
     const struct dlm_desc *d =
         a.kind == DLM_OPERAND_INPUT ? &l->inputs[a.index] : &l->outputs[a.index];
+    const bool is_transposed = d->stride[0] == 1;
     size_t bytes = 0;
+
+    if (d->layout == DLM_LAYOUT_PANEL)
+        return dlm_panel_bytes(d->dtype, d->shape[is_transposed], d->shape[!is_transposed]);
     (void)dlm_dtype_bytes(d->dtype, dlm_desc_len(d), &bytes); /* the probes are small */
     return bytes;
 }
