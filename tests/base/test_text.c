@@ -4,6 +4,7 @@
 #include "base/dtype.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/sha1.h"
 #include "base/sha256.h"
 #include "base/str.h"
 #include "tests/check.h"
@@ -199,6 +200,44 @@ static void test_utf8(void)
     CHECK(dlm_utf8_is_valid("", 0, NULL) && !dlm_utf8_is_valid("\xff", 1, NULL));
 }
 
+static void sha1_of(const void *data, size_t bytes, size_t times, char hex[41])
+{
+    struct dlm_sha1 s;
+    uint8_t digest[32] = {0};
+    char all[65];
+
+    dlm_sha1_init(&s);
+    for (size_t i = 0; i < times; i++)
+        dlm_sha1_update(&s, data, bytes);
+    dlm_sha1_finish(&s, digest);
+    dlm_sha256_hex(digest, all);
+    snprintf(hex, 41, "%.40s", all);
+}
+
+static void test_sha1(void)
+{
+    static const struct {
+        const char *text, *hex;
+    } known[] = { /* FIPS 180-2, appendix A, the empty message, and git's blob of no bytes */
+        {"", "da39a3ee5e6b4b0d3255bfef95601890afd80709"},
+        {"abc", "a9993e364706816aba3e25717850c26c9cd0d89d"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "84983e441c3bd26ebaae4aa1f95129e5e54670f1"},
+    };
+    char hex[41], block[200];
+
+    check_case("SHA-1");
+    for (size_t i = 0; i < 3; i++) {
+        sha1_of(known[i].text, strlen(known[i].text), 1, hex);
+        CHECK_STR(hex, known[i].hex);
+    }
+    sha1_of("blob 0", 7, 1, hex);
+    CHECK_STR(hex, "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+    memset(block, 'a', sizeof(block));
+    sha1_of(block, sizeof(block), 5000, hex); /* a million */
+    CHECK_STR(hex, "34aa973cd4c4daa4f61eeb2bdbad27316534016f");
+}
+
 static void test_sha256(void)
 {
     static const struct {
@@ -277,6 +316,7 @@ int main(void)
     test_dtypes();
     test_strings(ctx);
     test_utf8();
+    test_sha1();
     test_sha256();
     test_hash();
     test_messages(ctx);
