@@ -116,12 +116,16 @@ _dlm() {
     doctor:--max-memory) :; return ;;
     doctor:--after) :; return ;;
     doctor:--limit) :; return ;;
+    pull:--revision) :; return ;;
+    pull:--jobs) :; return ;;
+    pull:--retries) :; return ;;
+    pull:--timeout) :; return ;;
     *:--home) _dlm_paths -f; return ;;
     *:--threads) :; return ;;
     esac
     case $command:$cur in
     :-*) _dlm_words "--help --home --threads --verbose --quiet --version" ;;
-    :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use bases" ;;
+    :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use bases pull" ;;
     init:-*) _dlm_words "--help --base --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
     init:*) _dlm_documents ;;
     train:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
@@ -146,6 +150,8 @@ _dlm() {
     use:*) _dlm_documents ;;
     bases:-*) _dlm_words "--help --all --json --keys --home --threads --verbose --quiet --version" ;;
     bases:*) : ;;
+    pull:-*) _dlm_words "--help --revision --jobs --retries --timeout --home --threads --verbose --quiet --version" ;;
+    pull:*) _dlm_bases ;;
     esac
 }
 complete -F _dlm dlm

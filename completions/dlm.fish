@@ -149,3 +149,9 @@ complete -c dlm -n __fish_use_subcommand -a bases -d 'List the bases that a docu
 complete -c dlm -n '__fish_seen_subcommand_from bases' -l all -d 'list text and audio bases, too, which dlm does not train'
 complete -c dlm -n '__fish_seen_subcommand_from bases' -l json -d 'print JSON'
 complete -c dlm -n '__fish_seen_subcommand_from bases' -l keys -d 'print the keys alone, one a line'
+complete -c dlm -n __fish_use_subcommand -a pull -d 'Fetch a base from the Hugging Face hub.'
+complete -c dlm -n '__fish_seen_subcommand_from pull' -l revision -d 'a branch, tag or commit' -x
+complete -c dlm -n '__fish_seen_subcommand_from pull' -l jobs -d 'files at once' -x
+complete -c dlm -n '__fish_seen_subcommand_from pull' -l retries -d 'attempts in a row that may bring nothing' -x
+complete -c dlm -n '__fish_seen_subcommand_from pull' -l timeout -d 'seconds after which a connection that brings next to nothing is given up' -x
+complete -c dlm -n '__fish_seen_subcommand_from pull' -x -a '(dlm bases --keys 2> /dev/null)'

@@ -14,6 +14,7 @@
 #include "dlm/image_size.h"
 #include "dlm/preprocess.h"
 #include "dlm/prompt.h"
+#include "dlm/pull.h"
 #include "dlm/score.h"
 #include "dlm/session.h"
 #include "dlm/status.h"

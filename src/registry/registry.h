@@ -113,9 +113,15 @@ void dlm_base_finish(struct dlm_base *base);
 /* What base_model_name_or_path of an adapter says: hf_id, the key of a bundled base, or dir. */
 const char *dlm_base_name(const struct dlm_base *base);
 
-/* The hub's cache folder: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub
- * (XDG_CACHE_HOME is honoured as huggingface_hub does). Owned by the caller, NULL after logging. */
+/* What huggingface_hub keeps: HF_HOME, else ~/.cache/huggingface (XDG_CACHE_HOME is honoured as
+ * there). Owned by the caller, NULL after logging, like the next two. */
+char *dlm_hub_home_dir(struct dlm_ctx *ctx) DLM_CHECK_RESULT;
+
+/* The hub's cache folder: HF_HUB_CACHE, else hub in the folder above. */
 char *dlm_hub_cache_dir(struct dlm_ctx *ctx) DLM_CHECK_RESULT;
+
+/* <cache>/models--org--name. */
+char *dlm_hub_repo_dir(struct dlm_ctx *ctx, const char *cache, const char *hf_id) DLM_CHECK_RESULT;
 
 /* Folder of bundled data: $DLM_SHARE_DIR, else the installed one, else the source tree's share/
  * (the first that holds `name`). *path is <folder>/<name>, owned. DLM_ERR_IO when none has it. */

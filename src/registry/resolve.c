@@ -179,23 +179,28 @@ static char *expand_home(struct dlm_ctx *ctx, const char *path)
     return dlm_strdup(ctx, path);
 }
 
+char *dlm_hub_home_dir(struct dlm_ctx *ctx)
+{
+    const char *cache = env("XDG_CACHE_HOME");
+
+    return env("HF_HOME") ? expand_home(ctx, env("HF_HOME"))
+           : cache        ? dlm_path_join(ctx, cache, "huggingface")
+                          : expand_home(ctx, "~/.cache/huggingface");
+}
+
 char *dlm_hub_cache_dir(struct dlm_ctx *ctx)
 {
     if (env("HF_HUB_CACHE"))
         return expand_home(ctx, env("HF_HUB_CACHE"));
     if (env("HUGGINGFACE_HUB_CACHE")) /* its name before 2023 */
         return expand_home(ctx, env("HUGGINGFACE_HUB_CACHE"));
-    const char *cache = env("XDG_CACHE_HOME");
-    char *home = env("HF_HOME") ? expand_home(ctx, env("HF_HOME"))
-                 : cache        ? dlm_path_join(ctx, cache, "huggingface")
-                                : expand_home(ctx, "~/.cache/huggingface");
+    char *home = dlm_hub_home_dir(ctx);
     char *hub = home ? dlm_path_join(ctx, home, "hub") : NULL;
     dlm_free(home);
     return hub;
 }
 
-/* <cache>/models--org--name, owned. */
-static char *repo_dir(struct dlm_ctx *ctx, const char *cache, const char *hf_id)
+char *dlm_hub_repo_dir(struct dlm_ctx *ctx, const char *cache, const char *hf_id)
 {
     const char *slash = strchr(hf_id, '/');
 
@@ -286,9 +291,8 @@ static enum dlm_status not_cached(struct dlm_ctx *ctx, const struct dlm_base *ba
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot find base '%s': %s is not in '%s'", base->key,
                       base->hf_id, cache);
     dlm_log(ctx, DLM_LOG_HINT,
-            "%s`hf download %s%s%s`, or set HF_HOME to the cache that holds it",
-            base->gated ? "accept its licence on huggingface.co, then " : "", base->hf_id,
-            base->row ? " --revision " : "", base->row ? base->row->revision : "");
+            "%s`dlm pull %s` fetches it; HF_HOME names another cache",
+            base->gated ? "accept its licence on huggingface.co, then " : "", base->key);
     return st;
 }
 
@@ -316,7 +320,7 @@ static enum dlm_status resolve_hub(struct dlm_ctx *ctx, struct dlm_base *base)
 {
     char *other = NULL;
     char *cache = dlm_hub_cache_dir(ctx);
-    char *repo = cache ? repo_dir(ctx, cache, base->hf_id) : NULL;
+    char *repo = cache ? dlm_hub_repo_dir(ctx, cache, base->hf_id) : NULL;
     enum dlm_status st = repo ? find_in_hub(ctx, base, repo, &other) : DLM_ERR_MEMORY;
 
     if (!st && !base->dir)
@@ -455,7 +459,7 @@ enum dlm_status dlm_base_locate(struct dlm_ctx *ctx, struct dlm_base *base)
     if (!base->hf_id)
         return base->row ? look_for_share(ctx, base->row->key, &base->dir) : DLM_OK;
     cache = dlm_hub_cache_dir(ctx);
-    repo = cache ? repo_dir(ctx, cache, base->hf_id) : NULL;
+    repo = cache ? dlm_hub_repo_dir(ctx, cache, base->hf_id) : NULL;
     st = repo ? find_in_hub(ctx, base, repo, &other) : DLM_ERR_MEMORY;
     if (!st && base->dir && other)
         st = set_string(ctx, &base->revision, other);

@@ -83,7 +83,7 @@ status_is 0
 run_ dlm train mine.dlm --backend cpu
 status_is 1
 err_has "cannot find base 'my-base': me/my-base is not in '$HF_HUB_CACHE'"
-err_has "$revision"
+err_has "hint: \`dlm pull my-base\` fetches it"
 run_ dlm --home "$dir/elsewhere" bases --keys
 holds_ sh -c '! grep -q my-base out'
 mkdir -p "$dir/elsewhere"

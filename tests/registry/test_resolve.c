@@ -89,7 +89,7 @@ static void test_hub(void)
     check_case("not in the cache: what was looked for, and how to get it");
     expect_error("paligemma-3b-mix-224", DLM_ERR_IO,
                  "cannot find base 'paligemma-3b-mix-224': " PALI " is not in '");
-    CHECK(strstr(hint, "`hf download " PALI " --revision " PALI_REV));
+    CHECK(strstr(hint, "`dlm pull paligemma-3b-mix-224` fetches it"));
     CHECK(strstr(hint, "accept its licence"));
     check_case("no complete snapshot");
     put("hub/models--google--paligemma-3b-mix-224/refs/main", OTHER_REV);

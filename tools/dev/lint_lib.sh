@@ -78,6 +78,7 @@ images      base
 tokens      base
 registry    base doc/yaml.h
 rows        base doc
+hub         base registry
 store       base weights
 models      base kernels backend ir ops graph weights images tokens registry rows/turns.h
 train       base backend ir ops graph weights doc images tokens registry rows store models

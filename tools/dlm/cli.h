@@ -47,6 +47,7 @@ extern const struct dlm_command dlm_command_bench;
 extern const struct dlm_command dlm_command_bases;
 extern const struct dlm_command dlm_command_doctor;
 extern const struct dlm_command dlm_command_use;
+extern const struct dlm_command dlm_command_pull;
 
 int dlm_exit_of(enum dlm_status status);
 

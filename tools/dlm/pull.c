@@ -1,0 +1,59 @@
+/* dlm pull: a base fetched from the hub. */
+#include "cli.h"
+
+struct args {
+    struct dlm_pull_params params;
+    bool has_retries;
+};
+
+#define AT(member) offsetof(struct args, params.member)
+
+static const struct dlm_option options[] = {
+    {"revision", .type = DLM_OPTION_STRING, .value = "REV", .offset = AT(revision),
+     .help = "a branch, tag or commit", .otherwise = "the registry's commit, else main"},
+    {"jobs", .type = DLM_OPTION_INT, .value = "N", .min = 1, .max = 64, .offset = AT(jobs),
+     .help = "files at once"},
+    {"retries", .type = DLM_OPTION_INT, .value = "N", .min = 0, .max = 1000,
+     .offset = AT(retries), .given = offsetof(struct args, has_retries),
+     .help = "attempts in a row that may bring nothing", .otherwise = "5"},
+    {"timeout", .type = DLM_OPTION_INT, .value = "S", .min = 1, .max = 3600,
+     .offset = AT(stall_seconds),
+     .help = "seconds after which a connection that brings next to nothing is given up"},
+};
+
+static const struct args defaults = {.params = {.jobs = 4, .stall_seconds = 30}};
+
+static void report(struct dlm_cli *cli, const struct dlm_pull_result *result)
+{
+    dlm_cli_say(cli, "pull: %zu files, %.3g GB, %.3g GB of it fetched (commit %.12s)",
+                result->num_files, (double)result->bytes * 1e-9, (double)result->missing * 1e-9,
+                result->commit);
+    puts(result->dir);
+}
+
+static int run(struct dlm_cli *cli, const void *args)
+{
+    const struct args *a = args;
+    struct dlm_pull_params params = a->params;
+    struct dlm_pull_result result = {0};
+
+    if (a->has_retries && !params.retries)
+        params.retries = -1;
+    enum dlm_status st = dlm_pull(cli->ctx, &params, &result);
+    if (!st)
+        report(cli, &result);
+    dlm_pull_result_finish(&result);
+    return dlm_exit_of(st);
+}
+
+const struct dlm_command dlm_command_pull = {
+    .table = {.command = "pull",
+              .summary = "Fetch a base from the Hugging Face hub.",
+              .options = options,
+              .num_options = DLM_NUM_OPTIONS(options),
+              .defaults = &defaults,
+              .operands = {{"BASE", AT(base), false, "a key of `dlm bases`, or hf:org/name"}}},
+    .subject = "pull",
+    .args_bytes = sizeof(struct args),
+    .run = run,
+};
