@@ -263,9 +263,10 @@ static enum dlm_status loop(struct dlm_train_call *t)
 static enum dlm_status prune_caches(struct dlm_train_call *t)
 {
     const struct dlm_doc_cache *cache = &t->doc->training.cache;
-    const struct dlm_cache_limits limits = {.max_bytes = (uint64_t)cache->max_bytes, /* >= 1 */
-                                            .max_days = cache->prune_older_than_days,
-                                            .now = time(NULL)};
+    const struct dlm_cache_limits limits = {
+        .max_bytes = (uint64_t)cache->max_bytes, /* >= 1 */
+        .max_age = dlm_seconds_of_days(cache->prune_older_than_days),
+        .now = time(NULL)};
 
     return dlm_store_prune_caches(t->ctx, t->store, &limits);
 }

@@ -13,6 +13,7 @@ struct dlm_ctx {
     atomic_bool cancelled;
     atomic_bool is_cancel_held; /* see base/cancel.h; both flags are read in signal handlers */
     struct dlm_pool *pool;
+    bool is_muted; /* dlm_log_mute() */
 };
 
 /* Number of threads that the affinity mask and control groups' quotas allow, at least 1. root: see

@@ -28,7 +28,7 @@ static void log_va(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fm
     remove_controls(text, level);
     if (level == DLM_LOG_ERROR)
         snprintf(ctx->last_error, sizeof(ctx->last_error), "%s", text);
-    if (ctx->params.log)
+    if (ctx->params.log && !ctx->is_muted)
         ctx->params.log(ctx->params.log_user, level, text);
 }
 
@@ -49,4 +49,9 @@ enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char
     log_va(ctx, DLM_LOG_ERROR, fmt, args);
     va_end(args);
     return status;
+}
+
+void dlm_log_mute(struct dlm_ctx *ctx, bool mute)
+{
+    ctx->is_muted = mute;
 }

@@ -2,6 +2,8 @@
 #ifndef DLM_BASE_LOG_H
 #define DLM_BASE_LOG_H
 
+#include <stdbool.h>
+
 #include "base/attr.h"
 #include "dlm/ctx.h"
 
@@ -11,6 +13,10 @@ void dlm_log(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, ...
 /* Logs an error and returns `status`: `return dlm_fail(ctx, DLM_ERR_IO, "cannot open '%s'", p);` */
 enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char *fmt, ...)
     DLM_PRINTF(3, 4);
+
+/* While muted, messages are dropped; the last error is still kept, for a caller that looks at many
+ * things and reports what is the matter with each in its own words. */
+void dlm_log_mute(struct dlm_ctx *ctx, bool mute);
 
 /* At the public edge: checks an argument, logs the expression and goes to done with st set. */
 #define DLM_REQUIRE(ctx, expr)                                                                     \

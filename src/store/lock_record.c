@@ -105,6 +105,19 @@ static enum dlm_status read_record(struct dlm_ctx *ctx, const char *path, json_t
     return st;
 }
 
+enum dlm_status dlm_lock_record_verify(struct dlm_ctx *ctx, const struct dlm_store *store)
+{
+    char *path = dlm_store_pathf(ctx, store, "dlm.lock");
+    json_t *record = NULL;
+    enum dlm_status st = path ? dlm_lock_record_check_place(ctx, store) : DLM_ERR_MEMORY;
+
+    if (!st && dlm_path_is_file(path))
+        st = read_record(ctx, path, &record);
+    json_decref(record);
+    dlm_free(path);
+    return st;
+}
+
 enum dlm_status dlm_lock_record_check(struct dlm_ctx *ctx, const struct dlm_store *store,
                                       const struct dlm_lock_record *now, bool strict)
 {

@@ -25,6 +25,10 @@ enum dlm_status dlm_lock_record_check(struct dlm_ctx *ctx, const struct dlm_stor
                                       const struct dlm_lock_record *now,
                                       bool strict) DLM_CHECK_RESULT;
 
+/* dlm.lock is a record, or not there. DLM_ERR_PARSE: it is none. */
+enum dlm_status dlm_lock_record_verify(struct dlm_ctx *ctx,
+                                       const struct dlm_store *store) DLM_CHECK_RESULT;
+
 /* dlm.lock is a file or not there, so that a record can be written. DLM_ERR_IO: a folder. */
 enum dlm_status dlm_lock_record_check_place(struct dlm_ctx *ctx,
                                             const struct dlm_store *store) DLM_CHECK_RESULT;

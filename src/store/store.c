@@ -10,7 +10,7 @@
 #include "store/store_impl.h"
 
 /* 26 characters of Crockford's base 32: no I, L, O, U. */
-static bool is_ulid(const char *id)
+bool dlm_store_is_id(const char *id)
 {
     return strlen(id) == 26 && strspn(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == 26;
 }
@@ -19,7 +19,7 @@ enum dlm_status dlm_store_open(struct dlm_ctx *ctx, struct dlm_store **out, cons
                                const char *dlm_id)
 {
     *out = NULL;
-    if (!is_ulid(dlm_id))
+    if (!dlm_store_is_id(dlm_id))
         return dlm_fail(ctx, DLM_ERR_INVALID,
                         "dlm_id must be a 26-char Crockford base32 ULID, got '%.100s'", dlm_id);
     char *folder = dlm_path_home(ctx, home);

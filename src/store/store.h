@@ -18,6 +18,9 @@ struct dlm_store;
 enum dlm_status dlm_store_open(struct dlm_ctx *ctx, struct dlm_store **out, const char *home,
                                const char *dlm_id) DLM_CHECK_RESULT;
 
+/* Whether the text is a ULID, as stores are named. */
+bool dlm_store_is_id(const char *text);
+
 /* Gives the lock back if it is held, and frees. */
 void dlm_store_close(struct dlm_store **store);
 
@@ -35,18 +38,37 @@ enum dlm_status dlm_store_prepare(struct dlm_ctx *ctx, struct dlm_store *store) 
 enum dlm_status dlm_store_subdir(struct dlm_ctx *ctx, const struct dlm_store *store,
                                  const char *name, bool make, char **path) DLM_CHECK_RESULT;
 
-/* --- caches --- */
+/* --- caches: vl-cache/ (pixels) and vision-cache/ (features) --- */
+
+#define DLM_NUM_CACHES 2
+extern const char *const dlm_cache_names[DLM_NUM_CACHES]; /* their folders */
+
+struct dlm_cache_use {
+    uint64_t files, bytes;
+    time_t first_used, last_used; /* 0: no file */
+};
+
+/* What the cache of this index holds. */
+enum dlm_status dlm_store_cache_use(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                    size_t cache, struct dlm_cache_use *use) DLM_CHECK_RESULT;
 
 struct dlm_cache_limits {
-    uint64_t max_bytes; /* of vl-cache/ and vision-cache/ together */
-    int64_t max_days;   /* since a file was used last */
+    uint64_t max_bytes; /* of all caches together */
+    int64_t max_age;    /* seconds since a file was used last */
     time_t now;
 };
 
-/* Removes the cache files that were used last before max_days, then others, least recently used
- * first, until the rest fits max_bytes. A file's time of change is when it was used. */
+/* INT64_MAX where they are more. */
+int64_t dlm_seconds_of_days(int64_t days);
+
+/* Removes the cache files that were used last longer than max_age ago, then others, least recently
+ * used first, until the rest fits max_bytes. A file's time of change is when it was used. */
 enum dlm_status dlm_store_prune_caches(struct dlm_ctx *ctx, const struct dlm_store *store,
                                        const struct dlm_cache_limits *limits) DLM_CHECK_RESULT;
+
+/* Removes the caches. */
+enum dlm_status dlm_store_clear_caches(struct dlm_ctx *ctx,
+                                       const struct dlm_store *store) DLM_CHECK_RESULT;
 
 /* Notes that a cache file is used now. */
 void dlm_cache_touch(const char *path);
@@ -78,6 +100,26 @@ enum dlm_status dlm_store_version(struct dlm_ctx *ctx, const struct dlm_store *s
  * the store's. DLM_ERR_INVALID: no such version, or the store is another document's. */
 enum dlm_status dlm_store_use(struct dlm_ctx *ctx, struct dlm_store *store, const char *document,
                               int64_t number) DLM_CHECK_RESULT;
+
+/* What becomes current when a version goes; 0: none is left. */
+struct dlm_removal {
+    bool is_current; /* the version that goes */
+    int64_t next;    /* of those that stay: the current one, or the newest whole one */
+};
+
+/* What removing a version would mean. DLM_ERR_INVALID: there is none. */
+enum dlm_status dlm_store_plan_removal(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                       int64_t number, struct dlm_removal *removal)
+    DLM_CHECK_RESULT;
+
+/* Removes a version, after making removal->next the current one. Lock held. */
+enum dlm_status dlm_store_remove_version(struct dlm_ctx *ctx, struct dlm_store *store,
+                                         int64_t number,
+                                         const struct dlm_removal *removal) DLM_CHECK_RESULT;
+
+/* Removes the whole store, under another name first, so that a killed process leaves none of it in
+ * its place; what such ones left goes too. Lock held. */
+enum dlm_status dlm_store_remove(struct dlm_ctx *ctx, struct dlm_store *store) DLM_CHECK_RESULT;
 
 /* A version in the making. The caller must hold the lock from begin to finish; otherwise begin is
  * DLM_ERR_INVALID. */

@@ -26,7 +26,10 @@ int64_t dlm_name_number(const char *name, const char *prefix);
 enum dlm_status dlm_store_point_to(struct dlm_ctx *ctx, const struct dlm_store *store,
                                    int64_t number) DLM_CHECK_RESULT;
 
-/* Run id that training_run.json in a version's folder states, 0 if it states none. */
+/* What a version says of itself: the run that made it, and hashes of its other files. */
+#define DLM_VERSION_RECORD "training_run.json"
+
+/* Run id that the record in a version's folder states, 0 if it states none. */
 int64_t dlm_version_run_id(struct dlm_ctx *ctx, const char *dir);
 
 /* Highest run id that any version, run folder or log of the store has used. */
@@ -36,6 +39,10 @@ enum dlm_status dlm_store_last_run_id(struct dlm_ctx *ctx, const struct dlm_stor
 /* Removes folders of runs that were killed before their first save. */
 enum dlm_status dlm_store_sweep_runs(struct dlm_ctx *ctx, const struct dlm_store *store)
     DLM_CHECK_RESULT;
+
+/* The name of a temporary file of an atomic write, "<name>.tmp.<pid>.<nonce>", or of a folder that
+ * becomes a version or goes. */
+bool dlm_store_is_leftover(const char *name);
 
 /* A folder's names as dlm_dir_list gives them; an absent folder gives none. */
 enum dlm_status dlm_store_list(struct dlm_ctx *ctx, const char *path, char ***names)

@@ -120,7 +120,7 @@ int64_t dlm_version_run_id(struct dlm_ctx *ctx, const char *dir)
 {
     int64_t id = 0;
     json_t *json = NULL;
-    char *path = dlm_path_join(ctx, dir, "training_run.json");
+    char *path = dlm_path_join(ctx, dir, DLM_VERSION_RECORD);
 
     /* a damaged record names no run, which is no error */
     if (path && dlm_path_is_file(path) && !dlm_json_load(NULL, path, 1 << 20, &json) &&
@@ -264,17 +264,43 @@ static enum dlm_status sync_tree(struct dlm_ctx *ctx, const char *dir)
     return st ? st : dlm_dir_sync(ctx, dir);
 }
 
+/* Adds a hash of each of the version's files to the record, by which damage is found. */
+static enum dlm_status hash_files(struct dlm_ctx *ctx, const struct dlm_version *v, json_t *json)
+{
+    char **names = NULL, sha[65];
+    json_t *files = json_object();
+    enum dlm_status st = files ? dlm_dir_list(ctx, v->dir, &names) : DLM_ERR_MEMORY;
+
+    for (size_t i = 0; !st && names[i]; i++) {
+        char *path = dlm_path_join(ctx, v->dir, names[i]);
+        st = path ? DLM_OK : DLM_ERR_MEMORY;
+        if (!st && dlm_path_is_file(path)) {
+            st = dlm_file_sha256(ctx, path, sha, NULL);
+            if (!st && json_object_set_new(files, names[i], json_string(sha)))
+                st = DLM_ERR_MEMORY;
+        }
+        dlm_free(path);
+    }
+    dlm_names_free(names);
+    if (!st && json_object_set(json, "files_sha256", files))
+        st = DLM_ERR_MEMORY;
+    json_decref(files);
+    return st;
+}
+
 static enum dlm_status write_record(struct dlm_ctx *ctx, const struct dlm_version *v,
                                     int64_t number)
 {
-    char *path = dlm_path_join(ctx, v->dir, "training_run.json");
+    char *path = dlm_path_join(ctx, v->dir, DLM_VERSION_RECORD);
     json_t *json = json_pack("{s:I, s:I, s:b}", "run_id", (json_int_t)v->run_id,
                              "adapter_version", (json_int_t)number, "use_qlora", (int)v->use_qlora);
     const bool ok = json && (!*v->tiles_sha256 ||
                              !json_object_set_new(json, "tiles_sha256",
                                                   json_string(v->tiles_sha256)));
-    enum dlm_status st = path && ok ? dlm_json_replace(ctx, path, json) : DLM_ERR_MEMORY;
+    enum dlm_status st = path && ok ? hash_files(ctx, v, json) : DLM_ERR_MEMORY;
 
+    if (!st)
+        st = dlm_json_replace(ctx, path, json);
     json_decref(json);
     dlm_free(path);
     return st;
@@ -353,8 +379,7 @@ enum dlm_status dlm_version_finish(struct dlm_ctx *ctx, struct dlm_version **ver
 
 /* --- sweep --- */
 
-/* A temporary file of an atomic write, "<name>.tmp.<pid>.<nonce>", or of a version. */
-static bool is_leftover(const char *name)
+bool dlm_store_is_leftover(const char *name)
 {
     return strstr(name, ".tmp.") || !strncmp(name, temporary_prefix, sizeof(temporary_prefix) - 1);
 }
@@ -367,7 +392,7 @@ static enum dlm_status sweep_folder(struct dlm_ctx *ctx, const struct dlm_store 
     enum dlm_status st = folder ? dlm_store_list(ctx, folder, &names) : DLM_ERR_MEMORY;
 
     for (size_t i = 0; !st && names[i]; i++) {
-        if (!is_leftover(names[i]))
+        if (!dlm_store_is_leftover(names[i]))
             continue;
         char *path = dlm_path_join(ctx, folder, names[i]);
         st = path ? dlm_path_remove(ctx, path) : DLM_ERR_MEMORY;

@@ -27,7 +27,7 @@ static void put(const struct dlm_store *store, const char *name, int days)
 static void prune(const struct dlm_store *store, uint64_t max_bytes, int64_t max_days)
 {
     const struct dlm_cache_limits limits = {
-        .max_bytes = max_bytes, .max_days = max_days, .now = NOW};
+        .max_bytes = max_bytes, .max_age = max_days * DAY, .now = NOW};
     CHECK(!dlm_store_prune_caches(ctx, store, &limits));
 }
 
