@@ -120,12 +120,13 @@ _dlm() {
     pull:--jobs) :; return ;;
     pull:--retries) :; return ;;
     pull:--timeout) :; return ;;
+    cache:--older-than) :; return ;;
     *:--home) _dlm_paths -f; return ;;
     *:--threads) :; return ;;
     esac
     case $command:$cur in
     :-*) _dlm_words "--help --home --threads --verbose --quiet --version" ;;
-    :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use bases pull" ;;
+    :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use bases pull list rm cache verify-store" ;;
     init:-*) _dlm_words "--help --base --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
     init:*) _dlm_documents ;;
     train:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
@@ -152,6 +153,14 @@ _dlm() {
     bases:*) : ;;
     pull:-*) _dlm_words "--help --revision --jobs --retries --timeout --home --threads --verbose --quiet --version" ;;
     pull:*) _dlm_bases ;;
+    list:-*) _dlm_words "--help --json --home --threads --verbose --quiet --version" ;;
+    list:*) : ;;
+    rm:-*) _dlm_words "--help --cache --store --yes --home --threads --verbose --quiet --version" ;;
+    rm:*) _dlm_documents ;;
+    cache:-*) _dlm_words "--help --json --older-than --yes --force --home --threads --verbose --quiet --version" ;;
+    cache:*) : ;;
+    verify-store:-*) _dlm_words "--help --all --repair --json --home --threads --verbose --quiet --version" ;;
+    verify-store:*) _dlm_documents ;;
     esac
 }
 complete -F _dlm dlm

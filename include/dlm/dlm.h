@@ -18,6 +18,7 @@
 #include "dlm/score.h"
 #include "dlm/session.h"
 #include "dlm/status.h"
+#include "dlm/stores.h"
 #include "dlm/tokenize.h"
 #include "dlm/train.h"
 

@@ -59,6 +59,7 @@ struct dlm_document_version {
     char trained_at[20];  /* "2026-05-01T12:00:00", UTC; "" */
     int64_t steps;
     double loss;          /* of the last step; NaN: unknown */
+    uint64_t bytes;       /* of its files */
 };
 
 struct dlm_document_versions {

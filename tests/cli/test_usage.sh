@@ -15,7 +15,7 @@ out_is "dlm 0.1.0"
 
 case_ "help of each command comes from its table"
 for command in init train prompt show migrate tokenize preprocess score bench doctor use bases \
-    pull; do
+    pull cache verify-store list rm; do
     run_ dlm $command --help
     status_is 0
     out_has "usage: dlm $command [options]"
@@ -32,7 +32,7 @@ out_has "--backend auto|cpu|opencl|vulkan"
 out_has "--max-steps N"
 
 case_ "help states the default of every option that has one"
-for command in train prompt show use migrate tokenize preprocess score bench doctor pull; do
+for command in train prompt show use migrate tokenize preprocess score bench doctor pull cache; do
     run_ dlm $command --help
     # an option with a value stands in one line with its help, or in the line before it
     awk '/^ +(-[a-z], )?--/ { head = $0; if (match($0, /  --[a-z-]+ [^ ]+$/)) next }

@@ -48,6 +48,10 @@ extern const struct dlm_command dlm_command_bases;
 extern const struct dlm_command dlm_command_doctor;
 extern const struct dlm_command dlm_command_use;
 extern const struct dlm_command dlm_command_pull;
+extern const struct dlm_command dlm_command_cache;
+extern const struct dlm_command dlm_command_verify_store;
+extern const struct dlm_command dlm_command_list;
+extern const struct dlm_command dlm_command_rm;
 
 int dlm_exit_of(enum dlm_status status);
 
@@ -65,6 +69,10 @@ int dlm_cli_wrong(const struct dlm_cli *cli, const char *fmt, ...)
 
 /* One line on standard error as it is, unless --quiet. */
 void dlm_cli_say(struct dlm_cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Whether somebody is there to answer, and a question that wants "y" or "yes". user is unused. */
+bool dlm_cli_can_ask(void);
+bool dlm_cli_ask(void *user, const char *question);
 
 /* Reads "v2", "v0002" or "2". False: it is no version, and that is said as the command's usage. */
 bool dlm_cli_version_number(const char *command, const char *text, int64_t *number);

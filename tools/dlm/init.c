@@ -1,7 +1,4 @@
 /* dlm init: a new document and its store. */
-#include <string.h>
-#include <unistd.h>
-
 #include "cli.h"
 
 static const struct dlm_option options[] = {
@@ -22,25 +19,12 @@ static const struct dlm_option options[] = {
      .help = "give an existing document, as a copied one, a new dlm_id and a store of its own"},
 };
 
-/* Asks on the terminal. */
-static bool ask(void *user, const char *question)
-{
-    char answer[16] = "";
-
-    (void)user;
-    fputs(question, stderr);
-    if (!fgets(answer, sizeof(answer), stdin))
-        return false;
-    answer[strcspn(answer, "\n")] = '\0';
-    return !strcmp(answer, "y") || !strcmp(answer, "Y") || !strcmp(answer, "yes");
-}
-
 static int run(struct dlm_cli *cli, const void *args)
 {
     struct dlm_document_init_params params = *(const struct dlm_document_init_params *)args;
 
     params.home = cli->home;
-    params.accept = isatty(STDIN_FILENO) && isatty(STDERR_FILENO) ? ask : NULL;
+    params.accept = dlm_cli_can_ask() ? dlm_cli_ask : NULL;
     enum dlm_status st = dlm_document_init(cli->ctx, &params);
     if (!st)
         dlm_cli_say(cli, params.new_id ? "init: %s has a new dlm_id" : "init: wrote %s",

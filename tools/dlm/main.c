@@ -16,7 +16,7 @@ static void print_help(void)
          "Trains LoRA adapters for vision-language models from documents, and prompts them.\n\n"
          "commands:");
     for (size_t i = 0; i < dlm_num_commands; i++)
-        printf("  %-12s%s\n", dlm_commands[i]->table.command, dlm_commands[i]->table.summary);
+        printf("  %-14s%s\n", dlm_commands[i]->table.command, dlm_commands[i]->table.summary);
     putchar('\n');
     dlm_options_print_common(&dlm_global_table);
     puts("\n'dlm COMMAND --help' says more about a command.");

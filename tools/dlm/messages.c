@@ -1,6 +1,7 @@
 /* Lines on standard error: the library's, and the commands' own. */
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "progress.h"
@@ -69,4 +70,21 @@ void dlm_cli_say(struct dlm_cli *cli, const char *fmt, ...)
     va_end(list);
     fputc('\n', stderr);
     dlm_progress_show(cli->progress);
+}
+
+bool dlm_cli_can_ask(void)
+{
+    return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
+bool dlm_cli_ask(void *user, const char *question)
+{
+    char answer[16] = "";
+
+    (void)user;
+    fputs(question, stderr);
+    if (!fgets(answer, sizeof(answer), stdin))
+        return false;
+    answer[strcspn(answer, "\n")] = '\0';
+    return !strcmp(answer, "y") || !strcmp(answer, "Y") || !strcmp(answer, "yes");
 }
