@@ -1,11 +1,11 @@
 /* A hub on this machine for tests of `dlm pull`, and one that misbehaves:
  *
- *     hub_server ROOT [-l LOG] [-r BYTES_PER_SEC] [-t TOKEN] [FILE:FAULT:TIMES ...]
+ *     hub_server [-l LOG] [-r BYTES_PER_SEC] [-s BYTES] [-t TOKEN] ROOT [FILE:FAULT:TIMES ...]
  *
  * serves the repository ROOT/<org>/<name>/, whose commit stands in ROOT/<org>/<name>.commit, prints
  * its address and serves until it is killed. Files of safetensors are kept as git-lfs does and come
  * from a second port, as if from another host, to which the first one redirects. With TOKEN
- * repositories are gated. The log has a line a request: port, method, path, range, whether a token
+ * repositories are gated. BYTES is what the listing says of the size of weights. The log has a line a request: port, method, path, range, whether a token
  * came. A fault befalls the first TIMES answers with that file's bytes (FILE "listing": the
  * listing). */
 #include <arpa/inet.h>
@@ -37,6 +37,7 @@ struct fault {
 /* Of the process, set before the first connection but for the faults' counts. */
 static const char *root, *token, *log_path;
 static long rate;
+static long long told_bytes; /* 0: the truth */
 static int ports[2]; /* hub, CDN */
 static struct fault faults[MAX_FAULTS];
 static int num_faults;
@@ -245,8 +246,9 @@ static void list_file(struct body *text, const char *name, const struct body *bo
 
     git_hash(body, git);
     dlm_sha256_of(body->data, body->len, sha);
-    append(text, "{\"type\":\"file\",\"%s\":\"%s\",\"size\":%zu,\"%s\":\"%s\"",
-           is_tree ? "path" : "rfilename", name, body->len, is_tree ? "oid" : "blobId", git);
+    const long long size = told_bytes && is_lfs(name) ? told_bytes : (long long)body->len;
+    append(text, "{\"type\":\"file\",\"%s\":\"%s\",\"size\":%lld,\"%s\":\"%s\"",
+           is_tree ? "path" : "rfilename", name, size, is_tree ? "oid" : "blobId", git);
     if (is_lfs(name))
         append(text, ",\"lfs\":{\"%s\":\"%s\",\"size\":%zu,\"pointerSize\":135}",
                is_tree ? "oid" : "sha256", sha, body->len);
@@ -454,11 +456,13 @@ static void *accept_all(void *user)
 
 static void read_arguments(int argc, char **argv)
 {
-    for (int c; (c = getopt(argc, argv, "l:r:t:")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "l:r:s:t:")) != -1;) {
         if (c == 'l')
             log_path = optarg;
         else if (c == 'r')
             rate = atol(optarg);
+        else if (c == 's')
+            told_bytes = atoll(optarg);
         else if (c == 't')
             token = optarg;
         else

@@ -23,7 +23,7 @@ trap 'stop_; rm -rf "$dir"' EXIT
 serve_()
 {
     stop_
-    rm -rf "$HF_HUB_CACHE" log address
+    rm -rf "$HF_HUB_CACHE" log
     : > log
     serve_again_ "$@"
 }
@@ -32,6 +32,7 @@ serve_()
 serve_again_()
 {
     stop_
+    rm -f address
     options=
     while [ "${1#-}" != "${1:-}" ]; do options="$options $1 $2"; shift 2; done
     # shellcheck disable=SC2086
@@ -178,5 +179,185 @@ err_has "unknown base model 'nonsense'"
 HF_ENDPOINT=ftp://x run_ dlm pull hf:me/base
 err_has "cannot use HF_ENDPOINT 'ftp://x'"
 no_snapshot_
+
+# survives_ FAULT [ARGUMENT ...]: it befalls the weights twice, and they come all the same.
+survives_()
+{
+    fault=$1
+    shift
+    serve_ model.safetensors:$fault:2
+    run_ dlm pull hf:me/base "$@"
+    status_is 0
+    whole_
+    err_has "warning: 'model.safetensors': "
+    [ "$(grep -c 'cdn GET .*model' log)" = 3 ] || fail_ "$fault: not asked for three times"
+}
+
+case_ "connections that are cut, answers that are too short: on from there"
+survives_ cut
+asked_ "cdn GET .* from=[1-9]"
+survives_ short
+err_has "fewer bytes came than it has"
+asked_ "cdn GET .* from=[1-9]"
+
+case_ "answers that are too long, or another part than was asked for: once more from the start"
+survives_ long
+err_has "more bytes came than it has"
+serve_ model.safetensors:cut:1 model.safetensors:badrange:1
+run_ dlm pull hf:me/base
+status_is 0
+whole_
+err_has "another part came than was asked for"
+
+case_ "a server that ignores ranges sends all again"
+serve_ model.safetensors:cut:1
+run_ dlm pull hf:me/base --retries 0
+status_is 1
+err_has "hint: what has come is kept; the same command goes on"
+no_snapshot_
+serve_again_ model.safetensors:norange:1
+run_ dlm pull hf:me/base
+status_is 0
+whole_
+
+case_ "a server that is busy is asked later, when it says so"
+survives_ 503
+err_has "the server answers 503; trying again in 0.5 s"
+survives_ 429
+err_has "the server answers 429; trying again in 1 s"
+serve_ listing:503:1
+run_ dlm pull hf:me/base
+status_is 0
+serve_ model.safetensors:429long:1
+run_ dlm pull hf:me/base
+status_is 1
+err_has "cannot fetch 'model.safetensors': the server answers 429"
+err_has "hint: the server asks to wait for 60 minutes"
+
+case_ "connections that bring nothing, or next to nothing"
+survives_ silent --timeout 1
+survives_ slow --timeout 1
+
+case_ "what does not go away ends the pull"
+serve_ model.safetensors:cut:9 tokenizer.json:503:9
+run_ dlm pull hf:me/base --retries 1
+status_is 1
+err_has "cannot fetch 'tokenizer.json': the server answers 503"
+no_snapshot_
+serve_ model.safetensors:400:1
+run_ dlm pull hf:me/base
+status_is 1
+err_has "cannot fetch 'model.safetensors' of 'me/base': the server answers 400"
+serve_ tokenizer.json:404:1
+run_ dlm pull hf:me/base
+status_is 1
+err_has "no such repository or file (404)"
+serve_ tokenizer.json:loop:99
+run_ dlm pull hf:me/base
+status_is 1
+err_has "cannot fetch 'tokenizer.json': Maximum (10) redirects followed"
+stop_
+run_ dlm pull hf:me/base --retries 1
+status_is 1
+err_has "trying again in 0.5 s"
+err_has "cannot fetch 'me/base': Failed to connect"
+
+case_ "bytes that are not those of the hash are not kept"
+serve_ model.safetensors:wrong:1
+run_ dlm pull hf:me/base
+status_is 1
+right=$(sha256sum < hub/me/base/model.safetensors)
+right=${right%% *}
+holds_ grep -q "cannot use 'model.safetensors': its SHA-256 is [0-9a-f]*, not $right\$" err
+no_snapshot_
+[ -z "$(ls "$repo/blobs" | grep "^$right")" ] || fail_ "the wrong bytes are kept"
+serve_ config.json:wrong:1
+run_ dlm pull hf:me/base
+status_is 1
+err_has "cannot use 'config.json': its git hash is "
+no_snapshot_
+run_ dlm pull hf:me/base
+status_is 0
+whole_
+
+case_ "a beginning that does not fit is fetched again, one that is too long as well"
+for junk in junk hub/me/base/model.safetensors; do
+    serve_
+    mkdir -p "$repo/blobs"
+    [ $junk != junk ] || head -c 1000 /dev/zero > junk
+    cat $junk > "$repo/blobs/$right.incomplete"
+    [ $junk = junk ] || echo more >> "$repo/blobs/$right.incomplete"
+    run_ dlm pull hf:me/base
+    status_is 0
+    whole_
+done
+[ ! -e "$repo/blobs/$right.incomplete" ] || fail_ "the beginning is still there"
+
+case_ "a whole file that only lacks its name is not fetched"
+serve_
+mkdir -p "$repo/blobs"
+cp hub/me/base/model.safetensors "$repo/blobs/$right.incomplete"
+run_ dlm pull hf:me/base
+status_is 0
+whole_
+not_asked_ model.safetensors
+
+case_ "a file that another program fetches is waited for"
+serve_
+mkdir -p "$HF_HUB_CACHE/.locks/models--me--base"
+( exec 9> "$HF_HUB_CACHE/.locks/models--me--base/$right.lock"
+    flock 9; sleep 1; mkdir -p "$repo/blobs"
+    cp hub/me/base/model.safetensors "$repo/blobs/$right" ) &
+sleep 0.3
+run_ dlm pull hf:me/base
+wait $!
+status_is 0
+err_has "waiting for another program that fetches 'model.safetensors'"
+whole_
+not_asked_ model.safetensors
+
+case_ "more than the disk takes"
+serve_
+serve_ -s 9000000000000
+run_ dlm pull hf:me/base
+status_is 1
+holds_ grep -q "cannot fetch 'me/base': 9.0 TB are missing, [0-9.]* .B are free in '$repo'" err
+err_has "hint: HF_HUB_CACHE names another folder"
+no_snapshot_
+
+case_ "killed at any moment: nothing that is not whole has a name, and the next pull ends it"
+serve_ -r 2000000
+kills=${DLM_TEST_KILLS:-50}
+for i in $(seq "$kills"); do
+    "$dlm" pull hf:me/base > out 2> err &
+    sleep "$(awk "BEGIN { srand($i); print rand() * 0.6 }")"
+    kill -9 $! 2> /dev/null
+    wait $! 2> /dev/null
+    sound_
+    if [ -e "$snapshot" ]; then
+        whole_
+        rm -rf "$repo"
+    fi
+done
+run_ dlm pull hf:me/base
+status_is 0
+whole_
+
+case_ "Ctrl-C ends it at once and keeps what came"
+serve_ -r 400000
+"$dlm" pull hf:me/base > out 2> err &
+sleep 1
+kill -INT $!
+wait $!
+status=$?
+status_is 130
+err_has "interrupted; what has come is kept"
+no_snapshot_
+[ -s "$repo/blobs/$right.incomplete" ] || fail_ "nothing is kept"
+serve_again_
+run_ dlm pull hf:me/base
+status_is 0
+whole_
+asked_ "cdn GET .* from=[1-9]"
 
 summary_
