@@ -5,9 +5,9 @@
  * serves the repository ROOT/<org>/<name>/, whose commit stands in ROOT/<org>/<name>.commit, prints
  * its address and serves until it is killed. Files of safetensors are kept as git-lfs does and come
  * from a second port, as if from another host, to which the first one redirects. With TOKEN
- * repositories are gated. BYTES is what the listing says of the size of weights. The log has a line a request: port, method, path, range, whether a token
- * came. A fault befalls the first TIMES answers with that file's bytes (FILE "listing": the
- * listing). */
+ * repositories are gated. BYTES is what the listing says of the size of weights. The log has a line
+ * a request: port, method, path, range, whether a token came. A fault befalls the first TIMES
+ * answers with that file's bytes (FILE "listing": the listing). */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
