@@ -1,8 +1,11 @@
 /* `dlm show`: a document and its store, as lines or as JSON. Keys and labels are the reference's;
  * keys about what dlm does not do yet (gate, mining, tokenized cache) are left out. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
+#include "api/run_rate.h"
+#include "api/store_versions.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -18,7 +21,21 @@ struct show {
     const struct dlm_store_info *info;
     const struct dlm_manifest *manifest; /* root NULL: no store yet */
     char *source_path;                   /* absolute path of the document */
+    struct dlm_document_versions versions;
+    struct dlm_run_rate rate;            /* of the last run in the manifest */
 };
+
+static enum dlm_status collect(struct dlm_ctx *ctx, struct show *s)
+{
+    const json_t *runs = json_object_get(s->manifest->root, "training_runs");
+    const json_t *last = json_array_get(runs, json_array_size(runs) - 1);
+
+    enum dlm_status st = dlm_store_describe_versions(ctx, s->store, &s->versions);
+    if (!st && last)
+        st = dlm_run_rate(ctx, s->store, json_integer_value(json_object_get(last, "run_id")),
+                          &s->rate);
+    return st;
+}
 
 /* --- lines --- */
 
@@ -39,6 +56,39 @@ static enum dlm_status append_exports(struct dlm_ctx *ctx, const json_t *exports
     return st;
 }
 
+static enum dlm_status append_versions(struct dlm_ctx *ctx, const struct show *s,
+                                       struct dlm_str *out)
+{
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < s->versions.len; i++) {
+        const struct dlm_document_version *v = &s->versions.items[i];
+        char size[32];
+        dlm_size_text(v->bytes, size, sizeof(size));
+        st = dlm_str_appendf(ctx, out, "    %c v%04" PRId64 "  %s", v->is_current ? '*' : '-',
+                             v->number, size);
+        if (!st && v->run_id)
+            st = dlm_str_appendf(ctx, out, "  %s  %" PRId64 " step%s", v->trained_at, v->steps,
+                                 v->steps == 1 ? "" : "s");
+        if (!st && v->run_id && isfinite(v->loss))
+            st = dlm_str_appendf(ctx, out, "  loss %.4f", v->loss);
+        if (!st)
+            st = dlm_str_appendz(ctx, out, "\n");
+    }
+    return st;
+}
+
+static enum dlm_status append_rate(struct dlm_ctx *ctx, const struct dlm_run_rate *rate,
+                                   struct dlm_str *out)
+{
+    if (!rate->run_id)
+        return DLM_OK;
+    return dlm_str_appendf(ctx, out, "  last run:       %" PRId64 " step%s in %.3g s, %.3g s a "
+                           "step, %.0f tokens/s\n", rate->steps, rate->steps == 1 ? "" : "s",
+                           rate->seconds, rate->seconds / (double)rate->steps,
+                           (double)rate->tokens / rate->seconds);
+}
+
 static enum dlm_status append_store(struct dlm_ctx *ctx, const struct show *s, struct dlm_str *out)
 {
     const struct dlm_store_info *info = s->info;
@@ -53,9 +103,13 @@ static enum dlm_status append_store(struct dlm_ctx *ctx, const struct show *s, s
     else if (!st)
         st = dlm_str_appendz(ctx, out, "  adapter:        none (no `dlm train` yet)\n");
     if (!st)
+        st = append_versions(ctx, s, out);
+    if (!st)
         st = dlm_str_appendf(ctx, out, "  training runs:  %" PRId64 "%s%s\n", info->num_runs,
                              info->last_trained_at[0] ? " \xe2\x80\x94 last " : "",
                              info->last_trained_at);
+    if (!st)
+        st = append_rate(ctx, &s->rate, out);
     if (!st && info->num_unfinished)
         st = dlm_str_appendf(ctx, out,
                              "  unfinished:     %" PRId64 " (go on with `dlm train --resume`)\n",
@@ -166,7 +220,17 @@ static bool set_uninitialized(json_t *root, const struct show *s)
            set(root, "training_cache_config", cache_config(&s->doc->training.cache));
 }
 
-static bool set_initialized(json_t *root, const struct show *s)
+static json_t *rate_json(const struct dlm_run_rate *rate)
+{
+    if (!rate->run_id)
+        return json_null();
+    return json_pack("{s:I, s:I, s:f, s:f, s:f}", "run_id", (json_int_t)rate->run_id, "steps",
+                     (json_int_t)rate->steps, "seconds", rate->seconds, "seconds_per_step",
+                     rate->seconds / (double)rate->steps, "tokens_per_sec",
+                     (double)rate->tokens / rate->seconds);
+}
+
+static bool set_initialized(struct dlm_ctx *ctx, json_t *root, const struct show *s)
 {
     static const char *const copied[] = {"exports", "content_hashes", "pinned_versions"};
     const struct dlm_store_info *info = s->info;
@@ -189,14 +253,19 @@ static bool set_initialized(json_t *root, const struct show *s)
     for (size_t i = 0; !failed && i < DLM_ARRAY_LEN(copied); i++)
         failed = json_object_set(root, copied[i], json_object_get(m->root, copied[i])) != 0;
     return failed || set(root, "named_adapters", json_array()) ||
-           set(root, "training_cache_config", cache_config(&s->doc->training.cache));
+           set(root, "training_cache_config", cache_config(&s->doc->training.cache)) ||
+           set(root, "adapters", dlm_versions_json(ctx, s->store, &s->versions)) ||
+           set(root, "unfinished_runs", json_integer(info->num_unfinished)) ||
+           set(root, "last_run", rate_json(&s->rate));
 }
 
 static enum dlm_status show_json(struct dlm_ctx *ctx, const struct show *s, struct dlm_str *out)
 {
     json_t *root = json_object();
-    bool failed = s->info->initialized ? set_initialized(root, s) : set_uninitialized(root, s);
-    char *text = failed || set_optional(root, s->doc) ? NULL : json_dumps(root, JSON_INDENT(2));
+    bool failed = s->info->initialized ? set_initialized(ctx, root, s) : set_uninitialized(root, s);
+    char *text = failed || set_optional(root, s->doc)
+                     ? NULL
+                     : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     enum dlm_status st = text ? dlm_str_appendf(ctx, out, "%s\n", text)
                               : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
 
@@ -247,12 +316,14 @@ enum dlm_status dlm_document_show(struct dlm_ctx *ctx,
         st = dlm_store_inspect(ctx, store, &info);
     if (!st && info.initialized)
         st = dlm_manifest_load(ctx, &manifest, store);
+    show.doc = doc;
+    show.store = store;
+    if (!st && info.initialized)
+        st = collect(ctx, &show);
     if (st)
         goto done;
     if (manifest.root)
         dlm_manifest_warn_other_source(ctx, &manifest, params->path);
-    show.doc = doc;
-    show.store = store;
     show.source_path = realpath(params->path, NULL);
     if (!show.source_path) {
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot find '%s' any more", params->path);
@@ -265,6 +336,7 @@ enum dlm_status dlm_document_show(struct dlm_ctx *ctx,
     out = (struct dlm_str){0};
 done:
     free(show.source_path);
+    dlm_document_versions_finish(&show.versions);
     dlm_str_finish(&out);
     dlm_manifest_finish(&manifest);
     dlm_store_close(&store);

@@ -123,10 +123,10 @@ enum dlm_status dlm_train_log_step(struct dlm_train_call *t, const struct dlm_tr
         (void)json_array_append_new(rows, json_string(name)); /* a NULL line fails below */
     }
     json_t *line =
-        json_pack("{s:s, s:I, s:o, s:f, s:o, s:o, s:I, s:o}", "type", "step", "step",
+        json_pack("{s:s, s:I, s:o, s:f, s:o, s:I, s:o, s:I, s:o}", "type", "step", "step",
                   (json_int_t)step->step, "loss", number(step->loss), "lr", step->lr, "grad_norm",
-                  number(step->grad_norm), "tokens_per_sec", number(tokens_per_sec), "num_items",
-                  (json_int_t)step->num_items, "rows", rows);
+                  number(step->grad_norm), "tokens", (json_int_t)step->tokens, "tokens_per_sec",
+                  number(tokens_per_sec), "num_items", (json_int_t)step->num_items, "rows", rows);
     if (line && !isnan(val_loss))
         (void)json_object_set_new(line, "val_loss", number(val_loss));
     return write_line(t, line);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "store/store_impl.h"
 
@@ -27,6 +28,28 @@ enum dlm_status dlm_store_log_path(struct dlm_ctx *ctx, const struct dlm_store *
         memcpy(stamp, "19700101T000000", 16);
     *path = dlm_store_pathf(ctx, store, "logs/train-%06lld-%s.jsonl", (long long)run_id, stamp);
     return *path ? DLM_OK : DLM_ERR_MEMORY;
+}
+
+enum dlm_status dlm_store_find_log(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                   int64_t run_id, char **path)
+{
+    char **names = NULL;
+    const char *newest = NULL;
+    char *folder = dlm_store_pathf(ctx, store, "logs");
+    enum dlm_status st = folder ? dlm_store_list(ctx, folder, &names) : DLM_ERR_MEMORY;
+
+    *path = NULL;
+    for (size_t i = 0; !st && names[i]; i++) { /* by rising time */
+        const size_t len = strlen(names[i]);
+        if (dlm_name_number(names[i], "train-") == run_id && len > 6 &&
+            !strcmp(names[i] + len - 6, ".jsonl"))
+            newest = names[i];
+    }
+    if (newest && !(*path = dlm_path_join(ctx, folder, newest)))
+        st = DLM_ERR_MEMORY;
+    dlm_names_free(names);
+    dlm_free(folder);
+    return st;
 }
 
 enum dlm_status dlm_store_summary_path(struct dlm_ctx *ctx, const char *log_path, char **path)

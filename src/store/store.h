@@ -176,6 +176,10 @@ enum dlm_status dlm_file_sha256(struct dlm_ctx *ctx, const char *path, char sha[
 enum dlm_status dlm_store_log_path(struct dlm_ctx *ctx, const struct dlm_store *store,
                                    int64_t run_id, time_t when, char **path) DLM_CHECK_RESULT;
 
+/* The newest log of a run, owned; *path NULL: there is none. */
+enum dlm_status dlm_store_find_log(struct dlm_ctx *ctx, const struct dlm_store *store,
+                                   int64_t run_id, char **path) DLM_CHECK_RESULT;
+
 /* The summary beside a log: same stem, .summary.json. Owned. */
 enum dlm_status dlm_store_summary_path(struct dlm_ctx *ctx, const char *log_path,
                                        char **path) DLM_CHECK_RESULT;

@@ -153,9 +153,42 @@ status_is 0
 keys=$(sed -n 's/^  "\([a-z_]*\)":.*/\1/p' out | tr '\n' ' ')
 holds_ test "$keys" = "dlm_id path base_model base_model_revision adapter_version training_runs \
 last_trained_at has_adapter_current replay_size_bytes total_size_bytes source_path orphaned \
-exports content_hashes pinned_versions named_adapters training_cache_config base_security "
+exports content_hashes pinned_versions named_adapters training_cache_config adapters \
+unfinished_runs last_run base_security "
 out_has '  "adapter_version": 0,'
 out_has "  \"source_path\": \"$dir/g.dlm\","
+
+out_has '"adapters": []'
+out_has '"last_run": null'
+
+case_ "show: versions and the rate of the last run, by its log"
+run_ dlm init trained.dlm
+printf '::instruction::\n### Q\nwhat is blue?\n### A\nblue an\n' >> trained.dlm
+for steps in 2 3; do
+    run_ dlm -q train --backend cpu --max-steps $steps trained.dlm
+    status_is 0
+done
+id=$(sed -n 's/^dlm_id: //p' trained.dlm)
+log=$(ls home/store/$id/logs/train-000002-*.jsonl)
+rate=$(sed -n 's/.*"tokens":\([0-9]*\),"tokens_per_sec":\([0-9.e+]*\).*/\1 \2/p' "$log" |
+    awk '{ n++; t += $1; s += $1 / $2 }
+        END { printf "%d steps in %.3g s, %.3g s a step, %.0f tok", n, s, s / n, t / s }')
+run_ dlm show trained.dlm
+status_is 0
+holds_ grep -q '^    - v0001  .* [KM]B  20..-..-..T..:..:..  2 steps  loss [0-9.]*$' out
+holds_ grep -q '^    \* v0002  .* [KM]B  20..-..-..T..:..:..  3 steps  loss [0-9.]*$' out
+out_has "  last run:       ${rate}ens/s"
+run_ dlm show trained.dlm --json
+status_is 0
+out_has '"name": "v0002"'
+out_has '"base_model": "tiny-shapes"'
+holds_ test "$(grep -c '"current": true' out)" -eq 1
+out_has '"seconds_per_step": '
+sed 's/"tokens":[0-9]*,//' "$log" > old.jsonl
+cp old.jsonl "$log"
+run_ dlm show trained.dlm --json
+out_has '"last_run": null'
+id=$(sed -n 's/^dlm_id: //p' g.dlm)
 
 case_ "show without a store"
 run_ dlm --home "$dir/other" show g.dlm
