@@ -30,6 +30,7 @@ struct dlm_base_row {
     const char *revision; /* 40 lower-case hex; NULL: bundled */
     const char *architecture;
     const char *family; /* of src/models, that trains it; NULL: none does yet */
+    const char *shape;  /* of that family: its sizes, known without its config.json; or NULL */
     double params; /* number of parameters */
     enum dlm_modality modality;
     const char *template_name;

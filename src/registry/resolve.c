@@ -431,6 +431,24 @@ static enum dlm_status resolve_dir(struct dlm_ctx *ctx, struct dlm_base *base, c
     return path ? DLM_OK : DLM_ERR_MEMORY;
 }
 
+/* A base of which only the row exists is refused before anyone fetches it. */
+static enum dlm_status check_family(struct dlm_ctx *ctx, const struct dlm_base *base)
+{
+    static const char suffix[] = "ChatModel";
+    const struct dlm_base_row *row = base->row;
+
+    if (!row || row->family || row->modality != DLM_MODALITY_VISION_LANGUAGE)
+        return DLM_OK;
+    const char *end = strstr(row->architecture, suffix);
+    const int len = (int)(end ? (size_t)(end - row->architecture) : strlen(row->architecture));
+    dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
+             "base '%s' is an %.*s-family VL model: the family does not exist in dlm yet, which "
+             "lists the base and writes documents for it, but neither trains nor prompts it",
+             base->key, len, row->architecture);
+    dlm_log(ctx, DLM_LOG_HINT, "`dlm bases` lists what can be trained");
+    return DLM_ERR_UNSUPPORTED;
+}
+
 enum dlm_status dlm_base_resolve(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
                                  const char *doc_dir)
 {
@@ -438,6 +456,9 @@ enum dlm_status dlm_base_resolve(struct dlm_ctx *ctx, struct dlm_base *base, con
 
     if (st)
         return st;
+    st = check_family(ctx, base);
+    if (st)
+        goto done;
     if (base->hf_id)
         st = resolve_hub(ctx, base);
     else if (base->row)
@@ -446,6 +467,7 @@ enum dlm_status dlm_base_resolve(struct dlm_ctx *ctx, struct dlm_base *base, con
         st = resolve_dir(ctx, base, doc_dir);
     if (!st)
         st = check_folder(ctx, base->key, &base->dir);
+done:
     if (st)
         dlm_base_finish(base);
     return st;

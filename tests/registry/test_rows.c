@@ -20,6 +20,8 @@ static void check_row(const struct dlm_base_row *row)
     if (is_vl && row->hf_id)
         CHECK(row->target_height > 0 && row->target_width > 0 && row->num_image_tokens > 0 &&
               row->architecture && row->context_length >= row->recommended_seq_len);
+    /* planned before a download; what is bundled is always here */
+    CHECK((row->shape != NULL) == (row->family && row->hf_id));
     CHECK(row->target_modules[0] && !row->target_modules[7]);
     CHECK(dlm_registry_find(row->key) == row);
 }
