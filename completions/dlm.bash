@@ -105,6 +105,8 @@ _dlm() {
     bench:--quant-scope) _dlm_words "auto decoder linears all"; return ;;
     bench:--max-memory) :; return ;;
     doctor:--base) _dlm_bases; return ;;
+    doctor:--batch) :; return ;;
+    doctor:--seq) :; return ;;
     doctor:--image) _dlm_paths -f; return ;;
     doctor:--prompt) :; return ;;
     doctor:--image-size) _dlm_words "pinned native"; return ;;
@@ -129,7 +131,7 @@ _dlm() {
     :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use bases pull list rm cache verify-store" ;;
     init:-*) _dlm_words "--help --base --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
     init:*) _dlm_documents ;;
-    train:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    train:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --force --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     train:*) _dlm_documents ;;
     prompt:-*) _dlm_words "--help --image --system --chat --max-tokens --temp --top-p --seed --no-adapter --adapter-version --adapter --base --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     prompt:*) _dlm_documents ;;
@@ -145,8 +147,8 @@ _dlm() {
     score:*) _dlm_documents ;;
     bench:-*) _dlm_words "--help --base --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --tune --tune-seconds --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     bench:*) : ;;
-    doctor:-*) _dlm_words "--help --ops --try --verify --base --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
-    doctor:*) : ;;
+    doctor:-*) _dlm_words "--help --ops --try --verify --base --batch --seq --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
+    doctor:*) _dlm_documents ;;
     use:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
     use:*) _dlm_documents ;;
     bases:-*) _dlm_words "--help --all --json --keys --home --threads --verbose --quiet --version" ;;

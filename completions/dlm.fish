@@ -22,6 +22,7 @@ complete -c dlm -n '__fish_seen_subcommand_from train' -l phase -d 'what to trai
 complete -c dlm -n '__fish_seen_subcommand_from train' -l strict-lock -d 'any difference from dlm.lock is an error'
 complete -c dlm -n '__fish_seen_subcommand_from train' -l update-lock -d 'do not check dlm.lock; write it anew'
 complete -c dlm -n '__fish_seen_subcommand_from train' -l ignore-lock -d 'neither check nor write dlm.lock'
+complete -c dlm -n '__fish_seen_subcommand_from train' -l force -d 'train where dlm refuses and lets itself be overridden: dlm doctor says'
 complete -c dlm -n '__fish_seen_subcommand_from train' -l i-accept-license -d 'accept the licence of a gated base, and remember it'
 complete -c dlm -n '__fish_seen_subcommand_from train' -l skip-bad-images -d 'train without images that cannot be read, and say how many'
 complete -c dlm -n '__fish_seen_subcommand_from train' -l take-over -d 'take the store over from another file of the same dlm_id'
@@ -124,11 +125,13 @@ complete -c dlm -n '__fish_seen_subcommand_from bench' -l precision -d 'storage 
 complete -c dlm -n '__fish_seen_subcommand_from bench' -l quant -d 'hold linear layers in 4 or 8 bits' -x -a 'auto none q8_0 nf4 nf4_dq'
 complete -c dlm -n '__fish_seen_subcommand_from bench' -l quant-scope -d 'which of them' -x -a 'auto decoder linears all'
 complete -c dlm -n '__fish_seen_subcommand_from bench' -l max-memory -d 'plan as if no more device memory were free' -x
-complete -c dlm -n __fish_use_subcommand -a doctor -d 'List the devices of this machine, and what runs on them.'
+complete -c dlm -n __fish_use_subcommand -a doctor -d 'List devices, what runs on them, and what a base needs of them.'
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l ops -d 'which op runs on which device in which type'
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l try -d 'compile and run each kernel of a device, saying its name before'
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l verify -d 'compare each tensor of an answer with a reference'
-complete -c dlm -n '__fish_seen_subcommand_from doctor' -l base -d 'with --verify: a registry key, hf:org/name or dir:PATH' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__fish_seen_subcommand_from doctor' -l base -d 'what this base needs: a registry key, hf:org/name or dir:PATH' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__fish_seen_subcommand_from doctor' -l batch -d 'with DOCUMENT or --base: rows of a micro-batch' -x
+complete -c dlm -n '__fish_seen_subcommand_from doctor' -l seq -d 'with DOCUMENT or --base: tokens of a row, its image\'s included' -x
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l image -d 'with --verify: what is looked at' -r -F
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l prompt -d 'with --verify: what is asked' -x
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l image-size -d 'make images N x N, or native: in their proportions' -x -a 'pinned native'
@@ -142,6 +145,7 @@ complete -c dlm -n '__fish_seen_subcommand_from doctor' -l max-memory -d 'plan a
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l after -d 'with --try: begin behind this kernel' -x
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l limit -d 'with --ops: how long a driver may take for a kernel' -x
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l json -d 'print JSON'
+complete -c dlm -n '__fish_seen_subcommand_from doctor' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __fish_use_subcommand -a use -d 'Go back to an older version of a document\'s adapter.'
 complete -c dlm -n '__fish_seen_subcommand_from use' -s l -l list -d 'print the versions, the current one marked'
 complete -c dlm -n '__fish_seen_subcommand_from use' -x -a '(__fish_complete_suffix .dlm)'

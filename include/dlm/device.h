@@ -32,6 +32,7 @@ struct dlm_device_info {
     char name[128];
     char driver[128];  /* driver or platform with version */
     bool is_software;  /* runs on the CPU */
+    bool is_unified;   /* its memory is the machine's */
     /* Operand types and shape of the matrix units that kernels can use: "f16+bf16 16x16x16". Known
      * once a device is open; "": none. */
     char matrix_units[32];

@@ -16,6 +16,24 @@ extern "C" {
 DLM_API enum dlm_status dlm_doctor_report(struct dlm_ctx *ctx, bool json,
                                           char **text) DLM_CHECK_RESULT;
 
+/* All zero but one of document and base. Borrows everything until return. */
+struct dlm_doctor_budget_params {
+    const char *document; /* path of a .dlm; what it says about the run holds */
+    const char *base;     /* registry key, "hf:org/name" or "dir:PATH" */
+    struct dlm_compute compute; /* auto: what the document asks for, else chosen */
+    int64_t image_size;   /* see dlm/image_size.h; 0: the document's, else the base's */
+    int64_t batch;        /* rows of a micro-batch; 0: 1 and 4 */
+    int64_t tokens;       /* of a row, its image's too; 0: the document's, else a short answer */
+    bool json;
+};
+
+/* What device memory a base or document needs, for answers and for training, as lines or as JSON:
+ * from its plans, without reading a weight, and without the base's files where the registry knows
+ * its sizes. *text as above. DLM_ERR_UNSUPPORTED: no family of dlm is this base's. */
+DLM_API enum dlm_status dlm_doctor_budget(struct dlm_ctx *ctx,
+                                          const struct dlm_doctor_budget_params *params,
+                                          char **text) DLM_CHECK_RESULT;
+
 /* Op x type x device: which of them run, as a table or as JSON. compute->backend auto: every device
  * that is there, software devices too; otherwise the one asked for. *text as above. */
 DLM_API enum dlm_status dlm_doctor_ops(struct dlm_ctx *ctx, const struct dlm_compute *compute,

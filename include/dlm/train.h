@@ -56,6 +56,7 @@ struct dlm_train_params {
     enum dlm_train_lock lock;
     bool skip_bad_images;     /* train without images that cannot be read, instead of failing */
     bool take_over;           /* the store is another file's of the same dlm_id: take it */
+    bool force;               /* train though the device is one that is refused otherwise */
     bool accept_license;      /* accept the licence of a gated base, and record it */
     /* Folder of a PEFT adapter to start from: its r, alpha and targets hold. Or NULL. */
     const char *init_adapter;

@@ -15,7 +15,6 @@
 #include "train/update.h"
 
 #define SUFFIX_TOKENS 48 /* labelled tokens of a training row, after the prompt */
-#define IMAGE_SIZE 672   /* of a square image, where the processor sets no size */
 #define SEED 1
 
 struct bench {
@@ -80,16 +79,10 @@ static enum dlm_status open_all(struct bench *b, const struct dlm_bench_params *
 static enum dlm_status make_inputs(struct bench *b)
 {
     const struct dlm_model *m = b->s->model;
-    const struct dlm_processor *p = &m->processor;
-    const bool is_free = p->size_rule == DLM_SIZE_AREA && !p->pinned;
-    const struct dlm_image_size size = {is_free ? IMAGE_SIZE : p->width,
-                                        is_free ? IMAGE_SIZE : p->height,
-                                        {"the shape's image", 0}};
     struct dlm_rng rng;
 
     b->num_images = m->is_text ? 0 : 1;
-    enum dlm_status st =
-        b->num_images ? m->family->plan_image(b->ctx, m, &size, &b->plan) : DLM_OK;
+    enum dlm_status st = b->num_images ? dlm_image_plan_usual(m, &b->plan) : DLM_OK;
     if (st)
         return st;
     const size_t num_pixels = dlm_pixels_len(&b->plan.pixels);
@@ -370,7 +363,7 @@ enum dlm_status dlm_bench_limits(struct dlm_ctx *ctx, const struct dlm_compute *
     struct dlm_device *opened = NULL;
 
     *limits = (struct dlm_limits){0};
-    enum dlm_status st = dlm_session_open_device(ctx, &opened, compute);
+    enum dlm_status st = dlm_session_open_device(ctx, &opened, compute, false);
     if (!st) {
         *device = dlm_device_get_caps(opened)->info;
         st = dlm_limits_measure(opened, limits);

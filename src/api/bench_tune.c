@@ -37,7 +37,7 @@ enum dlm_status dlm_bench_tune(struct dlm_ctx *ctx, const struct dlm_compute *co
 
     *result = (struct dlm_tune_result){0};
     DLM_REQUIRE(ctx, seconds >= 0);
-    st = dlm_session_open_device(ctx, &device, compute);
+    st = dlm_session_open_device(ctx, &device, compute, false);
     if (st)
         goto done;
     result->device = dlm_device_get_caps(device)->info;

@@ -42,6 +42,19 @@ static enum dlm_status make_input(struct prompt *x, const struct dlm_asked *aske
     return st ? st : dlm_request_encode(s->ctx, &x->request, s->tok, &x->input);
 }
 
+void dlm_session_add_answer(const struct dlm_session *s, const struct dlm_generator *generator,
+                            const struct dlm_vision *vision, struct dlm_budget *budget)
+{
+    struct dlm_plan *plans[2];
+
+    dlm_generator_plans(generator, plans);
+    dlm_session_add_to_budget(s, s->lora, vision, DLM_LORA_VALUES, budget);
+    dlm_generator_add_to_budget(generator, budget);
+    dlm_budget_add_workspace(budget, plans, DLM_ARRAY_LEN(plans));
+    if (vision)
+        dlm_budget_add_vision(budget, vision, plans, DLM_ARRAY_LEN(plans));
+}
+
 static enum dlm_status make_plans(struct prompt *x)
 {
     const struct dlm_prompt_request *p = x->how;
@@ -52,7 +65,7 @@ static enum dlm_status make_plans(struct prompt *x)
         .max_tokens = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS,
         .room = x->request.room,
     };
-    struct dlm_plan *plans[3];
+    struct dlm_plan *plans[3] = {NULL};
 
     enum dlm_status st =
         dlm_generator_create(s->ctx, &x->generator, s->model, s->lora, &params);
@@ -60,13 +73,10 @@ static enum dlm_status make_plans(struct prompt *x)
         st = dlm_vision_init(&x->vision, s->model, s->lora, x->request.patches);
     if (st)
         return st;
+    struct dlm_budget budget = {0};
+    dlm_session_add_answer(s, x->generator, num_images ? &x->vision : NULL, &budget);
     dlm_generator_plans(x->generator, plans);
     plans[2] = x->vision.largest.plan;
-    struct dlm_budget budget = {0};
-    dlm_session_add_to_budget(s, s->lora, num_images, DLM_LORA_VALUES, &budget);
-    dlm_generator_add_to_budget(x->generator, &budget);
-    dlm_budget_add_slots(&budget, &x->vision.largest.slots);
-    dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
     if (!s->is_asking_itself)
         dlm_budget_say(s->ctx, &budget);
     st = dlm_budget_check(s->ctx, &budget, s->device);

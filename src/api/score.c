@@ -76,15 +76,14 @@ static enum dlm_lora_use lora_use(const struct score *x)
     return x->asked->gradients ? DLM_LORA_GRADIENTS : DLM_LORA_VALUES;
 }
 
-static enum dlm_status check_budget(const struct score *x, struct dlm_plan *const *plans,
-                                    int num_plans)
+static enum dlm_status check_budget(const struct score *x, struct dlm_plan *const *plans)
 {
     struct dlm_budget budget = {0};
 
     dlm_session_add_to_budget(x->s, x->s->lora, x->request.num_images, lora_use(x), &budget);
     dlm_budget_add_slots(&budget, &x->pass->slots);
-    dlm_budget_add_slots(&budget, &x->vision.largest.slots);
-    dlm_budget_add_workspace(&budget, plans, num_plans);
+    dlm_budget_add_workspace(&budget, plans, 1); /* the pass's */
+    dlm_budget_add_vision(&budget, &x->vision, plans, 1);
     dlm_budget_say(x->s->ctx, &budget);
     return dlm_budget_check(x->s->ctx, &budget, x->s->device);
 }
@@ -116,7 +115,7 @@ static enum dlm_status prepare(struct score *x)
             plans[num_plans++] = x->vision.largest.plan;
     }
     if (!st)
-        st = check_budget(x, plans, num_plans);
+        st = check_budget(x, plans);
     if (!st)
         st = dlm_workspace_init(&x->workspace, s->device, plans, num_plans);
     if (!st)

@@ -12,7 +12,7 @@
 #include "images/image.h"
 
 enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device **device,
-                                        const struct dlm_compute *compute)
+                                        const struct dlm_compute *compute, bool plan_only)
 {
     char *cache = dlm_path_kernel_cache(ctx);
     struct dlm_device_params params = {
@@ -27,7 +27,7 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
     DLM_REQUIRE(ctx, compute->max_memory_mib >= 0 && compute->max_memory_mib < 0x1p40);
     st = dlm_device_open(ctx, device, &params);
     /* With nowhere to keep what was found, every run would compile everything twice. */
-    if (!st && cache)
+    if (!st && cache && !plan_only)
         st = dlm_trial_run(ctx, *device, cache);
     if (!st && cache)
         st = dlm_tiles_load(ctx, *device, cache);
@@ -68,25 +68,46 @@ static enum dlm_status load_tokenizer(struct dlm_session *s)
     return st ? st : dlm_model_add_tokens(s->model, s->tok);
 }
 
+/* *shape: the one to open the model by; NULL: it is opened from s->base.dir. */
+static enum dlm_status find_base(struct dlm_session *s, const struct dlm_session_base *params,
+                                 const char **shape)
+{
+    *shape = params->shape;
+    if (*shape)
+        return DLM_OK;
+    if (params->plan_only) {
+        enum dlm_status st = dlm_base_identify(s->ctx, &s->base, params->base);
+        if (!st && s->base.row && s->base.row->shape)
+            st = dlm_base_locate(s->ctx, &s->base);
+        if (st || s->base.dir)
+            return st;
+        *shape = s->base.row ? s->base.row->shape : NULL;
+        if (*shape)
+            return DLM_OK;
+        dlm_base_finish(&s->base);
+    }
+    return dlm_base_resolve(s->ctx, &s->base, params->base, params->dir);
+}
+
 static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_base *params)
 {
     const enum dlm_dtype policy = policy_of(params->compute.precision);
     const struct dlm_quant_policy quant = dlm_quant_policy_of(&params->compute);
     struct dlm_ctx *ctx = s->ctx;
+    const char *shape = NULL;
 
     enum dlm_status st = dlm_quant_check(ctx, &params->compute);
-    if (!st && !params->shape)
-        st = dlm_base_resolve(ctx, &s->base, params->base, params->dir);
     if (!st)
-        st = dlm_session_open_device(ctx, &s->device, &params->compute);
+        st = find_base(s, params, &shape);
     if (!st)
-        st = params->shape
-                 ? dlm_model_open_shape(ctx, &s->model, s->device, params->shape,
-                                        params->layers, policy, &quant)
-                 : dlm_model_open(ctx, &s->model, s->device, s->base.dir, policy, &quant);
+        st = dlm_session_open_device(ctx, &s->device, &params->compute, params->plan_only);
+    if (!st)
+        st = shape ? dlm_model_open_shape(ctx, &s->model, s->device, shape, params->layers, policy,
+                                          &quant)
+                   : dlm_model_open(ctx, &s->model, s->device, s->base.dir, policy, &quant);
     if (!st && !params->shape)
         st = dlm_image_size_choose(s->model, &s->base, params->image_size);
-    return !st && !params->shape ? load_tokenizer(s) : st;
+    return !st && !shape ? load_tokenizer(s) : st;
 }
 
 /* What was asked for and cannot be is no silent detour. */
@@ -116,13 +137,14 @@ enum dlm_status dlm_session_open_base(struct dlm_ctx *ctx, struct dlm_session **
     }
     dlm_quant_form_of(s->model->weights, s->base_form);
     const struct dlm_device_info *info = &dlm_device_get_caps(s->device)->info;
-    dlm_log(ctx, DLM_LOG_INFO, "device %s: %s (%s), precision %s%s%s",
+    const enum dlm_log_level level = params->plan_only ? DLM_LOG_DEBUG : DLM_LOG_INFO;
+    dlm_log(ctx, level, "device %s: %s (%s), precision %s%s%s",
             dlm_backend_name(info->kind), info->name, info->driver,
             dlm_dtype_name(s->model->policy), *s->base_form ? ", base in " : "", s->base_form);
     warn_of_saved(s);
     const int64_t side = dlm_image_size_of(s->model);
     if (side > 0)
-        dlm_log(ctx, DLM_LOG_INFO, s->model->processor.size_rule == DLM_SIZE_LONGEST
+        dlm_log(ctx, level, s->model->processor.size_rule == DLM_SIZE_LONGEST
                     ? "images are made to fit into %lld x %lld"
                     : "images are made %lld x %lld", (long long)side, (long long)side);
     *out = s;

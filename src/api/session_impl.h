@@ -6,6 +6,7 @@
 #include "api/request.h"
 #include "dlm/prompt.h"
 #include "dlm/session.h"
+#include "generate/generator.h"
 #include "models/budget.h"
 #include "models/model.h"
 #include "models/vision.h"
@@ -39,6 +40,9 @@ struct dlm_session_base {
     int64_t image_size; /* see dlm/image_size.h */
     int64_t layers; /* with shape: of its decoder at most; 0: all */
     struct dlm_compute compute;
+    /* Nothing will run: a base that is not on this machine is its registry row's shape, without
+     * tokenizer, and a driver that is new here is not put on trial. */
+    bool plan_only;
 };
 
 /* Opens device, base, model (no weight loaded yet) and tokenizer; tells device and precision at
@@ -46,9 +50,10 @@ struct dlm_session_base {
 enum dlm_status dlm_session_open_base(struct dlm_ctx *ctx, struct dlm_session **out,
                                       const struct dlm_session_base *params) DLM_CHECK_RESULT;
 
-/* The device alone, with the kernel cache in place. */
+/* The device alone, with the kernel cache in place. plan_only: as above. */
 enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device **device,
-                                        const struct dlm_compute *compute) DLM_CHECK_RESULT;
+                                        const struct dlm_compute *compute,
+                                        bool plan_only) DLM_CHECK_RESULT;
 
 /* What it computes in; never DLM_PRECISION_AUTO. */
 enum dlm_precision dlm_session_precision(const struct dlm_session *s);
@@ -80,6 +85,11 @@ const char *dlm_session_system(const struct dlm_session *s, const char *system,
 /* prompt.c: answers what is asked; of request only how counts, not what. */
 enum dlm_status dlm_session_answer(struct dlm_session *s, const struct dlm_asked *asked,
                                    const struct dlm_prompt_request *request) DLM_CHECK_RESULT;
+
+/* prompt.c: what answers with these take of the device, weights and adapter in use included; vision
+ * NULL: without images. */
+void dlm_session_add_answer(const struct dlm_session *s, const struct dlm_generator *generator,
+                            const struct dlm_vision *vision, struct dlm_budget *budget);
 
 /* verify.c: fills v, of which the caller may have set fault and user; nothing of it is owned. */
 struct dlm_verify;

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "api/may_train.h"
 #include "api/train_impl.h"
 #include "base/cancel.h"
 #include "base/log.h"
@@ -145,7 +146,7 @@ static void warn_idle(const struct dlm_train_call *t)
     dlm_log(t->ctx, DLM_LOG_HINT, "training.warmup_ratio 0 or more steps make it learn");
 }
 
-static enum dlm_status make_trainer(struct dlm_train_call *t)
+enum dlm_status dlm_train_make_trainer(struct dlm_train_call *t)
 {
     static const enum dlm_schedule_kind schedules[] = {
         [DLM_DOC_SCHEDULER_COSINE] = DLM_SCHEDULE_COSINE,
@@ -170,7 +171,8 @@ static enum dlm_status make_trainer(struct dlm_train_call *t)
 
     params.with_tower = t->data.num_images && dlm_model_trains_tower(t->s->model, t->lora);
     t->with_tower = params.with_tower;
-    if (t->data.num_images && !params.with_tower && !dlm_train_data_has_features(&t->data)) {
+    if (t->data.num_images && !params.with_tower &&
+        !(t->store && dlm_train_data_has_features(&t->data))) {
         t->has_vision = true;
         st = dlm_vision_init(&t->vision, t->s->model, t->lora,
                              dlm_train_data_patches(&t->data));
@@ -193,7 +195,11 @@ static enum dlm_status load_all(struct dlm_train_call *t)
     dlm_session_add_to_budget(t->s, t->lora, with_tower, DLM_LORA_MOMENTS, &budget);
     dlm_trainer_add_to_budget(t->trainer, &budget);
     dlm_budget_say(t->ctx, &budget);
-    enum dlm_status st = dlm_budget_check(t->ctx, &budget, t->s->device);
+    const struct dlm_refusal_facts facts =
+        dlm_may_train_facts(t->s, dlm_budget_total(&budget), t->params->force);
+    enum dlm_status st = dlm_refusal_check(t->ctx, &facts);
+    if (!st)
+        st = dlm_budget_check(t->ctx, &budget, t->s->device);
     if (!st)
         st = dlm_train_log_open(t);
     if (!st && !t->is_resumed) /* a kill from here on loses nothing, however long loading takes */
@@ -308,7 +314,7 @@ static enum dlm_status prepare(struct dlm_train_call *t)
     if (!st)
         st = dlm_train_make_adapter(t, &tensors);
     if (!st)
-        st = make_trainer(t);
+        st = dlm_train_make_trainer(t);
     if (!st)
         st = load_all(t);
     if (!st && tensors)

@@ -8,10 +8,10 @@
 #include "base/log.h"
 
 /* target_modules of the document as a spec; names has room for the registry's list. */
-static struct dlm_target_spec target_spec(const struct dlm_train_call *t, const char **names)
+static struct dlm_target_spec target_spec(const struct dlm_doc_targets *targets,
+                                          const struct dlm_base_row *row, const char **names)
 {
     static const char *const usual[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
-    const struct dlm_doc_targets *targets = &t->doc->training.target_modules;
     struct dlm_target_spec spec = {.kind = DLM_TARGET_LIST};
 
     if (targets->kind == DLM_DOC_TARGETS_REGEX && !strcasecmp(targets->regex, "all-linear"))
@@ -23,8 +23,8 @@ static struct dlm_target_spec target_spec(const struct dlm_train_call *t, const 
         spec.num_names = targets->list.len;
         return spec;
     }
-    const char *const *list = t->base->row ? t->base->row->target_modules : usual;
-    size_t most = t->base->row ? DLM_ARRAY_LEN(t->base->row->target_modules) : 4;
+    const char *const *list = row ? row->target_modules : usual;
+    size_t most = row ? DLM_ARRAY_LEN(row->target_modules) : 4;
     while (spec.num_names < most && list[spec.num_names]) {
         names[spec.num_names] = list[spec.num_names];
         spec.num_names++;
@@ -33,16 +33,16 @@ static struct dlm_target_spec target_spec(const struct dlm_train_call *t, const 
     return spec;
 }
 
-/* The adapter that the document asks for. */
-static enum dlm_status document_lora(struct dlm_train_call *t, struct dlm_lora **lora)
+enum dlm_status dlm_train_document_lora(struct dlm_model *model, const struct dlm_base *base,
+                                        const struct dlm_doc *doc, struct dlm_lora **lora)
 {
-    const struct dlm_doc_training *d = &t->doc->training;
+    const struct dlm_doc_training *d = &doc->training;
     const struct dlm_lora_params params = {
         .r = d->lora_r, .alpha = (float)d->lora_alpha, .dropout = (float)d->lora_dropout};
     const char *names[8];
-    struct dlm_target_spec spec = target_spec(t, names);
+    struct dlm_target_spec spec = target_spec(&d->target_modules, base->row, names);
 
-    return dlm_model_make_lora(t->s->model, lora, &spec, &params);
+    return dlm_model_make_lora(model, lora, &spec, &params);
 }
 
 /* An adapter from disk keeps its r, alpha and targets; dropout is the document's. One of the store
@@ -79,7 +79,7 @@ enum dlm_status dlm_train_make_adapter(struct dlm_train_call *t, struct dlm_chec
 {
     struct dlm_lora *asked = NULL;
 
-    enum dlm_status st = document_lora(t, &asked);
+    enum dlm_status st = dlm_train_document_lora(t->s->model, t->base, t->doc, &asked);
     if (!st)
         st = note_origin(t, asked);
     if (st)

@@ -57,7 +57,10 @@ struct dlm_train_call {
     FILE *log;
 };
 
-/* train_session.c: t->s, if the caller gave none, and t->base. DLM_ERR_INVALID: the caller's has
+/* train_session.c: what the document asks for where the caller leaves it open. */
+struct dlm_compute dlm_train_choose_compute(const struct dlm_compute *given,
+                                            const struct dlm_doc *doc);
+/* t->s, if the caller gave none, and t->base. DLM_ERR_INVALID: the caller's has
  * another base open than the document's. */
 enum dlm_status dlm_train_take_session(struct dlm_train_call *t) DLM_CHECK_RESULT;
 
@@ -67,9 +70,17 @@ enum dlm_status dlm_train_make_rows(struct dlm_train_call *t) DLM_CHECK_RESULT;
 enum dlm_status dlm_train_check_rows(struct dlm_train_call *t) DLM_CHECK_RESULT;
 enum dlm_status dlm_train_check_row_images(struct dlm_train_call *t) DLM_CHECK_RESULT;
 
-/* train_adapter.c: makes t->lora and t->origin; *tensors (owned) as of dlm_train_load_state(). */
+/* train_adapter.c: the adapter that the document asks for, without values. */
+enum dlm_status dlm_train_document_lora(struct dlm_model *model, const struct dlm_base *base,
+                                        const struct dlm_doc *doc,
+                                        struct dlm_lora **lora) DLM_CHECK_RESULT;
+
+/* Makes t->lora and t->origin; *tensors (owned) as of dlm_train_load_state(). */
 enum dlm_status dlm_train_make_adapter(struct dlm_train_call *t,
                                        struct dlm_checkpoint **tensors) DLM_CHECK_RESULT;
+
+/* train.c: t->trainer, and t->vision if the run needs it, from data, lora and document. */
+enum dlm_status dlm_train_make_trainer(struct dlm_train_call *t) DLM_CHECK_RESULT;
 
 /* train_tiles.c: the device's tiles as the state keeps them (owned; NULL: no memory); those of a
  * state in their place, until they are returned. Call it before anything is planned. */

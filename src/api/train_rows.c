@@ -2,10 +2,12 @@
 #include "api/train_impl.h"
 #include "base/log.h"
 
+/* Without a store nothing is kept. */
 static enum dlm_status put_image(struct dlm_ctx *ctx, void *user, const char *abs_path,
                                  char sha[65])
 {
-    return dlm_blob_put(ctx, user, abs_path, sha, NULL);
+    return user ? dlm_blob_put(ctx, user, abs_path, sha, NULL)
+                : dlm_file_sha256(ctx, abs_path, sha, NULL);
 }
 
 enum dlm_status dlm_train_make_rows(struct dlm_train_call *t)

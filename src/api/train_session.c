@@ -2,13 +2,14 @@
 #include <stdio.h>
 
 #include "api/image_size.h"
+#include "api/may_train.h"
 #include "api/quant.h"
 #include "api/train_impl.h"
 #include "base/file.h"
 #include "base/log.h"
 
-/* What the document asks for where the caller leaves it open. */
-static struct dlm_compute choose_compute(const struct dlm_train_call *t)
+struct dlm_compute dlm_train_choose_compute(const struct dlm_compute *given,
+                                            const struct dlm_doc *doc)
 {
     static const enum dlm_precision precisions[] = {
         [DLM_DOC_PRECISION_NONE] = DLM_PRECISION_AUTO,
@@ -22,13 +23,13 @@ static struct dlm_compute choose_compute(const struct dlm_train_call *t)
         [DLM_DOC_BACKEND_OPENCL] = DLM_BACKEND_OPENCL,
         [DLM_DOC_BACKEND_VULKAN] = DLM_BACKEND_VULKAN,
     };
-    struct dlm_compute compute = t->params->compute;
+    struct dlm_compute compute = *given;
 
     if (compute.backend == DLM_BACKEND_AUTO)
-        compute.backend = backends[t->doc->training.backend];
+        compute.backend = backends[doc->training.backend];
     if (compute.precision == DLM_PRECISION_AUTO)
-        compute.precision = precisions[t->doc->training.precision];
-    dlm_quant_take_document(&compute, t->doc);
+        compute.precision = precisions[doc->training.precision];
+    dlm_quant_take_document(&compute, doc);
     return compute;
 }
 
@@ -41,9 +42,12 @@ static enum dlm_status open_session(struct dlm_train_call *t, const char *doc_di
 {
     const struct dlm_session_base params = {
         .base = t->doc->base_model, .dir = doc_dir, .image_size = choose_image_size(t),
-        .compute = choose_compute(t)};
+        .compute = dlm_train_choose_compute(&t->params->compute, t->doc)};
 
-    enum dlm_status st = dlm_session_open_base(t->ctx, &t->own_session, &params);
+    enum dlm_status st = dlm_may_train_check_row(t->ctx, t->doc->base_model, &params.compute,
+                                                 t->params->force);
+    if (!st)
+        st = dlm_session_open_base(t->ctx, &t->own_session, &params);
     if (st)
         return st;
     t->s = t->own_session;
@@ -67,7 +71,7 @@ static void warn_of_image_size(const struct dlm_train_call *t)
 /* The caller's session has the document's base open. */
 static enum dlm_status check_session(struct dlm_train_call *t, const char *doc_dir)
 {
-    const struct dlm_compute asked = choose_compute(t);
+    const struct dlm_compute asked = dlm_train_choose_compute(&t->params->compute, t->doc);
     const enum dlm_backend_kind kind = dlm_device_get_caps(t->s->device)->info.kind;
     const enum dlm_precision precision = dlm_session_precision(t->s);
 

@@ -116,7 +116,7 @@ const struct dlm_device_info *dlm_device_auto(const struct dlm_device_info *list
 
 /* Lists one backend after the other, so that no driver is loaded that is not needed. */
 static enum dlm_status choose_auto(struct dlm_ctx *ctx, const struct dlm_backend **backend,
-                                   int *index)
+                                   struct dlm_device_info *info)
 {
     struct dlm_device_info *list;
     bool found = false;
@@ -132,7 +132,7 @@ static enum dlm_status choose_auto(struct dlm_ctx *ctx, const struct dlm_backend
         const struct dlm_device_info *chosen = dlm_device_auto(list, num);
         found = chosen != NULL;
         if (found)
-            *index = chosen->index;
+            *info = *chosen;
         dlm_free(list);
     }
     return DLM_OK; /* there is always a CPU, and it comes last */
@@ -149,7 +149,8 @@ static enum dlm_status fail_none(struct dlm_ctx *ctx, const struct dlm_backend *
 /* A kind asked for by name: the device of that index, or for -1 the first one, hardware before
  * software. */
 static enum dlm_status choose_kind(struct dlm_ctx *ctx, enum dlm_backend_kind kind, int wanted,
-                                   const struct dlm_backend **backend, int *index)
+                                   const struct dlm_backend **backend,
+                                   struct dlm_device_info *info)
 {
     struct dlm_device_info *list;
     int num;
@@ -168,7 +169,7 @@ static enum dlm_status choose_kind(struct dlm_ctx *ctx, enum dlm_backend_kind ki
         at = at < 0 ? 0 : at;
     }
     if (at >= 0)
-        *index = list[at].index;
+        *info = list[at];
     else if (!num)
         st = fail_none(ctx, *backend);
     else
@@ -176,6 +177,27 @@ static enum dlm_status choose_kind(struct dlm_ctx *ctx, enum dlm_backend_kind ki
                       dlm_backend_name(kind), wanted, num);
     dlm_free(list);
     return st;
+}
+
+/* What params name, of a device that computes. */
+static enum dlm_status choose(struct dlm_ctx *ctx, const struct dlm_device_params *params,
+                              const struct dlm_backend **backend, struct dlm_device_info *info)
+{
+    if (params->kind == DLM_BACKEND_AUTO && params->index >= 0)
+        return dlm_fail(ctx, DLM_ERR_USAGE, "device %d of backend 'auto': a device number needs a "
+                                            "named backend", params->index);
+    return params->kind == DLM_BACKEND_AUTO
+               ? choose_auto(ctx, backend, info)
+               : choose_kind(ctx, params->kind, params->index, backend, info);
+}
+
+enum dlm_status dlm_device_find(struct dlm_ctx *ctx, const struct dlm_device_params *params,
+                                struct dlm_device_info *info)
+{
+    const struct dlm_backend *backend;
+
+    *info = (struct dlm_device_info){0};
+    return choose(ctx, params, &backend, info);
 }
 
 static void limit_caps(struct dlm_device_caps *caps, const struct dlm_device_params *params)
@@ -199,29 +221,16 @@ static void limit_caps(struct dlm_device_caps *caps, const struct dlm_device_par
 enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
                                 const struct dlm_device_params *params)
 {
-    const struct dlm_backend *backend;
-    int index = -1;
+    const struct dlm_backend *backend = &dlm_backend_null;
+    struct dlm_device_info info = {.index = -1};
     enum dlm_status st;
 
     *out = NULL;
     DLM_REQUIRE(ctx, (unsigned)params->kind < DLM_BACKEND_COUNT);
     DLM_REQUIRE(ctx, params->index >= -1);
-    if (params->kind == DLM_BACKEND_AUTO && params->index >= 0 && !params->is_null) {
-        st = dlm_fail(ctx, DLM_ERR_USAGE, "device %d of backend 'auto': a device number needs a "
-                                          "named backend", params->index);
-        goto done;
-    }
-    if (params->is_null) {
-        backend = &dlm_backend_null;
-        st = DLM_OK;
-    } else if (params->kind == DLM_BACKEND_AUTO) {
-        st = choose_auto(ctx, &backend, &index);
-    } else {
-        st = choose_kind(ctx, params->kind, params->index, &backend, &index);
-    }
-    if (st)
-        goto done;
-    st = backend->open(ctx, out, index, params);
+    st = params->is_null ? DLM_OK : choose(ctx, params, &backend, &info);
+    if (!st)
+        st = backend->open(ctx, out, info.index, params);
     if (st)
         goto done;
     if (params->is_null && params->null_caps)

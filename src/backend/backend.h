@@ -80,6 +80,12 @@ struct dlm_device_caps {
 /* Tensors start at multiples of this in every arena of every backend. */
 #define DLM_ALIGN_BYTES 512
 
+/* The device that these params would open, found without opening it; *info is zeros after a
+ * failure. Only kind and index count. DLM_ERR_NO_DEVICE as of dlm_device_open(). */
+struct dlm_device_params;
+enum dlm_status dlm_device_find(struct dlm_ctx *ctx, const struct dlm_device_params *params,
+                                struct dlm_device_info *info) DLM_CHECK_RESULT;
+
 struct dlm_device;
 struct dlm_buffer;
 struct dlm_recording;

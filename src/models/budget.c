@@ -1,11 +1,16 @@
 /* Sums of device memory. */
 #include "models/budget.h"
 
+#include <assert.h>
+
 #include "base/log.h"
+
+#define MAX_PLANS 8 /* that share a workspace */
 
 void dlm_budget_add_weights(struct dlm_budget *b, const struct dlm_model *m, uint32_t groups)
 {
-    b->weights += dlm_weights_bytes(m->weights, groups);
+    b->weights += dlm_weights_bytes(m->weights, groups & DLM_WEIGHT_GROUPS_NO_TOWER);
+    b->vision += dlm_weights_bytes(m->weights, groups & DLM_WEIGHT_GROUP_TOWER);
 }
 
 void dlm_budget_add_lora(struct dlm_budget *b, const struct dlm_lora *lora,
@@ -22,6 +27,21 @@ void dlm_budget_add_workspace(struct dlm_budget *b, struct dlm_plan *const *plan
     b->activations += dlm_workspace_bytes(plans, num);
 }
 
+void dlm_budget_add_vision(struct dlm_budget *b, const struct dlm_vision *vision,
+                           struct dlm_plan *const *plans, int num)
+{
+    struct dlm_plan *all[MAX_PLANS];
+
+    if (!vision->largest.plan)
+        return;
+    assert(num < MAX_PLANS);
+    for (int i = 0; i < num; i++)
+        all[i] = plans[i];
+    all[num] = vision->largest.plan;
+    b->vision += dlm_workspace_bytes(all, num + 1) - dlm_workspace_bytes(plans, num) +
+                 dlm_slots_bytes(&vision->largest.slots);
+}
+
 void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots)
 {
     const uint64_t state = dlm_slots_role_bytes(slots, DLM_ROLE_STATE);
@@ -32,7 +52,8 @@ void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots)
 
 uint64_t dlm_budget_total(const struct dlm_budget *b)
 {
-    return b->weights + b->adapter + b->optimizer + b->activations + b->cache + b->inputs;
+    return b->weights + b->vision + b->adapter + b->optimizer + b->activations + b->cache +
+           b->inputs;
 }
 
 static double mib(uint64_t bytes)
@@ -43,10 +64,10 @@ static double mib(uint64_t bytes)
 void dlm_budget_say(struct dlm_ctx *ctx, const struct dlm_budget *b)
 {
     dlm_log(ctx, DLM_LOG_INFO,
-            "memory: %.1f MiB (weights %.1f, adapter %.1f, optimizer %.1f, activations %.1f, "
-            "cache %.1f, inputs %.1f)",
-            mib(dlm_budget_total(b)), mib(b->weights), mib(b->adapter), mib(b->optimizer),
-            mib(b->activations), mib(b->cache), mib(b->inputs));
+            "memory: %.1f MiB (weights %.1f, vision %.1f, adapter %.1f, optimizer %.1f, "
+            "activations %.1f, cache %.1f, inputs %.1f)",
+            mib(dlm_budget_total(b)), mib(b->weights), mib(b->vision), mib(b->adapter),
+            mib(b->optimizer), mib(b->activations), mib(b->cache), mib(b->inputs));
 }
 
 enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b,
@@ -65,9 +86,11 @@ enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b
         return DLM_OK;
     dlm_fail(ctx, DLM_ERR_MEMORY,
              "this needs %.0f MiB on device '%s', which has %.0f MiB %s: weights %.0f, "
-             "adapter %.0f, optimizer %.0f, activations %.0f, cache %.0f, inputs %.0f MiB",
-             mib(total), caps->info.name, mib(room), kind, mib(b->weights), mib(b->adapter),
-             mib(b->optimizer), mib(b->activations), mib(b->cache), mib(b->inputs));
+             "vision %.0f, adapter %.0f, optimizer %.0f, activations %.0f, cache %.0f, "
+             "inputs %.0f MiB",
+             mib(total), caps->info.name, mib(room), kind, mib(b->weights), mib(b->vision),
+             mib(b->adapter), mib(b->optimizer), mib(b->activations), mib(b->cache),
+             mib(b->inputs));
     dlm_log(ctx, DLM_LOG_HINT, "use --precision bf16, a smaller sequence_len or "
                                   "micro_batch_size, or gradient_checkpointing: true");
     return DLM_ERR_MEMORY;

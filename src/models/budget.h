@@ -6,10 +6,12 @@
 #include "graph/program.h"
 #include "models/model.h"
 #include "models/slots.h"
+#include "models/vision.h"
 
 /* In bytes. All zero is an empty budget. */
 struct dlm_budget {
-    uint64_t weights;     /* the base's */
+    uint64_t weights;     /* the base's, but the tower's */
+    uint64_t vision;      /* the tower's weights, and what its own program needs besides */
     uint64_t adapter;     /* values and gradients */
     uint64_t optimizer;   /* both moments */
     uint64_t activations; /* the workspace */
@@ -26,6 +28,11 @@ void dlm_budget_add_lora(struct dlm_budget *b, const struct dlm_lora *lora,
 
 /* A workspace that fits every plan; NULLs among them are passed over. */
 void dlm_budget_add_workspace(struct dlm_budget *b, struct dlm_plan *const *plans, int num);
+
+/* What the frozen tower's program needs beyond the workspace of `plans`, and its inputs. Nothing of
+ * one that is not planned. */
+void dlm_budget_add_vision(struct dlm_budget *b, const struct dlm_vision *vision,
+                           struct dlm_plan *const *plans, int num);
 
 /* Slots with memory of their own, by their roles. */
 void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots);

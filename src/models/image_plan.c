@@ -3,6 +3,8 @@
 
 #include "models/model.h"
 
+#define USUAL_SIDE 672 /* of a square image, where the processor sets no size */
+
 size_t dlm_image_plan_features_len(const struct dlm_model *m, const struct dlm_image_plan *plan)
 {
     return (size_t)plan->patches * (size_t)m->tower.width;
@@ -36,4 +38,15 @@ enum dlm_status dlm_image_plan_source(const struct dlm_model *m,
         .name = {source->name, source->line}};
     dlm_image_finish(&image);
     return st ? st : m->family->plan_image(m->ctx, m, &size, plan);
+}
+
+enum dlm_status dlm_image_plan_usual(const struct dlm_model *m, struct dlm_image_plan *plan)
+{
+    const struct dlm_processor *p = &m->processor;
+    const bool is_free = p->size_rule == DLM_SIZE_AREA && !p->pinned;
+    const struct dlm_image_size size = {.width = is_free ? USUAL_SIDE : p->width,
+                                        .height = is_free ? USUAL_SIDE : p->height,
+                                        .name = {"an image", 0}};
+
+    return m->family->plan_image(m->ctx, m, &size, plan);
 }

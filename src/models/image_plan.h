@@ -30,6 +30,11 @@ enum dlm_status dlm_image_plan_file(const struct dlm_model *m, const char *path,
                                     struct dlm_image_name name,
                                     struct dlm_image_plan *plan) DLM_CHECK_RESULT;
 
+/* Plans an image of the size that a base's memory is told for: the processor's, and where that goes
+ * by the image's own, 672 x 672. */
+enum dlm_status dlm_image_plan_usual(const struct dlm_model *m,
+                                     struct dlm_image_plan *plan) DLM_CHECK_RESULT;
+
 /* The same of an image in memory. */
 enum dlm_status dlm_image_plan_source(const struct dlm_model *m,
                                       const struct dlm_image_source *source,

@@ -416,6 +416,15 @@ size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups)
     return bytes;
 }
 
+uint64_t dlm_weights_num_params(const struct dlm_weights *weights)
+{
+    uint64_t num = 0;
+
+    for (size_t i = 0; i < weights->num; i++) /* sizes of tensors: no product overflows */
+        num += (uint64_t)weights->list[i]->rows * (uint64_t)weights->list[i]->cols;
+    return num;
+}
+
 size_t dlm_weights_loaded_bytes(const struct dlm_weights *weights, uint32_t groups)
 {
     size_t bytes = 0;

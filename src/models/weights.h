@@ -125,6 +125,9 @@ const struct dlm_tensor_info *dlm_weights_find(const struct dlm_weights *weights
 /* Bytes that the declared weights of the groups take on the device. */
 size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups);
 
+/* Parameters of the declared weights. */
+uint64_t dlm_weights_num_params(const struct dlm_weights *weights);
+
 /* Bytes of those of the groups that are on the device now. */
 size_t dlm_weights_loaded_bytes(const struct dlm_weights *weights, uint32_t groups);
 

@@ -3,9 +3,6 @@
 
 #include "base/log.h"
 
-#define TOKEN_BUCKET 16
-#define LABEL_BUCKET 8
-
 void dlm_batcher_init(struct dlm_batcher *b, struct dlm_train_data *data,
                       const struct dlm_lora *lora, struct dlm_vision *vision,
                       const struct dlm_pass_params *how)
@@ -40,37 +37,39 @@ static struct dlm_pass_params shape_of(const struct dlm_batcher *b,
         dlm_image_room_add(b->data->model, &p.room, b->data->plans + rows[i]->first_image,
                            (int64_t)rows[i]->num_images);
     }
-    p.tokens = dlm_bucket_round(p.tokens, TOKEN_BUCKET);
-    p.labels = dlm_bucket_round(DLM_MAX(p.labels, (int64_t)1), LABEL_BUCKET);
+    p.tokens = dlm_footprint_tokens(p.tokens);
+    p.labels = dlm_footprint_labels(p.labels);
     /* any number up to the batch, and up to its multiples, shares a program */
     p.room.slices = (p.room.slices + b->batch - 1) / b->batch * b->batch;
     return p;
 }
 
+void dlm_batcher_largest_row(const struct dlm_train_data *data, struct dlm_footprint_row *row)
+{
+    *row = (struct dlm_footprint_row){.slice = dlm_train_data_patches(data)};
+    for (size_t i = 0; i < data->num_train + data->num_val; i++) {
+        const struct dlm_train_example *e =
+            i < data->num_train ? &data->train[i] : &data->val[i - data->num_train];
+        struct dlm_image_room room = {0};
+        row->tokens = DLM_MAX(row->tokens, (int64_t)e->input.ids.len);
+        row->labels = DLM_MAX(row->labels, e->num_labels);
+        dlm_image_room_add(data->model, &room, data->plans + e->first_image,
+                           (int64_t)e->num_images);
+        row->room.slices = DLM_MAX(row->room.slices, room.slices);
+        row->room.patches = DLM_MAX(row->room.patches, room.patches);
+    }
+}
+
 /* A shape that holds any `batch` examples. */
 static struct dlm_pass_params largest_shape(const struct dlm_batcher *b, int64_t batch)
 {
-    int64_t labels = 0;
-    struct dlm_pass_params p = {.batch = batch, .loss_rows = b->loss_rows,
-                                .backward = true, .checkpoint = b->checkpoint,
-                                .with_tower = b->with_tower,
-                                .dropout = b->lora->params.dropout > 0};
+    const struct dlm_footprint_params params = {.batch = batch, .loss_rows = b->loss_rows,
+                                                .checkpoint = b->checkpoint,
+                                                .with_tower = b->with_tower};
+    struct dlm_footprint_row row;
 
-    for (size_t i = 0; i < b->data->num_train + b->data->num_val; i++) {
-        const struct dlm_train_example *e = i < b->data->num_train
-                                                ? &b->data->train[i]
-                                                : &b->data->val[i - b->data->num_train];
-        p.tokens = DLM_MAX(p.tokens, (int64_t)e->input.ids.len);
-        labels = DLM_MAX(labels, e->num_labels);
-        struct dlm_image_room room = {0};
-        dlm_image_room_add(b->data->model, &room, b->data->plans + e->first_image,
-                           (int64_t)e->num_images);
-        p.room.slices = DLM_MAX(p.room.slices, room.slices * batch);
-        p.room.patches = DLM_MAX(p.room.patches, room.patches);
-    }
-    p.tokens = dlm_bucket_round(p.tokens, TOKEN_BUCKET);
-    p.labels = dlm_bucket_round(DLM_MAX(labels, (int64_t)1) * batch, LABEL_BUCKET);
-    return p;
+    dlm_batcher_largest_row(b->data, &row);
+    return dlm_footprint_pass(&row, b->lora, &params);
 }
 
 static enum dlm_status create_largest(struct dlm_batcher *b, int64_t batch, int64_t grad_accum,
@@ -120,7 +119,7 @@ void dlm_batcher_expect_all(struct dlm_batcher *b)
     dlm_buckets_add(&b->buckets, &shape);
 }
 
-/* Every plan that shares the workspace; NULL where there is none. */
+/* The plans that share the workspace; NULL where there is none. */
 #define NUM_PLANS 3
 static void list_plans(const struct dlm_batcher *b, struct dlm_plan *plans[NUM_PLANS])
 {
@@ -134,10 +133,10 @@ void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *b
     struct dlm_plan *plans[NUM_PLANS];
 
     list_plans(b, plans);
-    dlm_budget_add_workspace(budget, plans, NUM_PLANS);
+    dlm_budget_add_workspace(budget, plans, NUM_PLANS - 1);
     dlm_budget_add_slots(budget, &b->largest->slots);
     if (b->vision)
-        dlm_budget_add_slots(budget, &b->vision->largest.slots);
+        dlm_budget_add_vision(budget, b->vision, plans, NUM_PLANS - 1);
 }
 
 enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)

@@ -6,6 +6,7 @@
 #include "models/budget.h"
 #include "train/buckets.h"
 #include "train/data.h"
+#include "train/footprint.h"
 
 struct dlm_batcher {
     struct dlm_train_data *data;
@@ -29,6 +30,9 @@ void dlm_batcher_init(struct dlm_batcher *b, struct dlm_train_data *data,
                       const struct dlm_lora *lora, struct dlm_vision *vision,
                       const struct dlm_pass_params *how);
 void dlm_batcher_finish(struct dlm_batcher *b);
+
+/* What no row of the data exceeds. */
+void dlm_batcher_largest_row(const struct dlm_train_data *data, struct dlm_footprint_row *row);
 
 /* Bytes of arenas and inputs that a micro-batch of the largest rows needs. */
 enum dlm_status dlm_batcher_measure(struct dlm_batcher *b, int64_t batch,

@@ -43,7 +43,8 @@ struct dlm_train_data {
     size_t num_cut; /* examples that were cut to sequence_len */
 };
 
-/* Tokenises the rows. Borrows rows, store and model until finish. sequence_len counts image tokens.
+/* Tokenises the rows. Borrows rows, store and model until finish. store NULL: to plan alone, with
+ * images where the document has them. sequence_len counts image tokens.
  * DLM_ERR_INVALID: nothing to learn, or not every image, within sequence_len: names the section. */
 enum dlm_status dlm_train_data_init(struct dlm_train_data *d, struct dlm_ctx *ctx,
                                     const struct dlm_rows *rows, const struct dlm_store *store,

@@ -33,10 +33,10 @@ static enum dlm_status plan_image(const struct pixel_store *s, const struct dlm_
     char *blob = NULL;
     enum dlm_status st = DLM_OK;
 
-    if (!s->model->family->has_one_image_size)
+    if (!s->model->family->has_one_image_size && s->store)
         st = dlm_blob_get(s->model->ctx, s->store, shown->sha, &blob);
     if (!st)
-        st = dlm_image_plan_file(s->model, blob, image_name(shown), plan);
+        st = dlm_image_plan_file(s->model, blob ? blob : shown->file, image_name(shown), plan);
     dlm_free(blob);
     return st;
 }

@@ -110,6 +110,18 @@ static enum dlm_status call_doctor(struct dlm_ctx *ctx)
     return st;
 }
 
+static enum dlm_status call_budget(struct dlm_ctx *ctx)
+{
+    const struct dlm_doctor_budget_params params = {
+        .base = base, .batch = 1, .compute = {.backend = DLM_BACKEND_CPU}, .json = true};
+    char *text = NULL;
+
+    enum dlm_status st = dlm_doctor_budget(ctx, &params, &text);
+    CHECK(!text == (st != DLM_OK));
+    dlm_text_free(text);
+    return st;
+}
+
 /* Fails allocation 0, 1, 2, ... (in growing strides where there are many) until none is left. */
 static void fail_each(const char *name, enum dlm_status (*call)(struct dlm_ctx *ctx))
 {
@@ -170,6 +182,7 @@ int main(void)
     fail_each("session", call_session);
     fail_each("preprocess", call_preprocess);
     fail_each("doctor", call_doctor);
+    fail_each("budget", call_budget);
     snprintf(command, sizeof(command), "rm -rf '%s'", folder);
     if (system(command))
         printf("cannot remove %s\n", folder);

@@ -82,6 +82,10 @@ run_ dlm init mine.dlm --multimodal --base my-base
 status_is 0
 run_ dlm train mine.dlm --backend cpu
 status_is 1
+err_has "doctor: refusing to train a 1500M-parameter model on CPU: CPU training is capped at 200M"
+err_has "hint: pass \`--force\` if you accept very slow steps"
+run_ dlm train mine.dlm --backend cpu --force
+status_is 1
 err_has "cannot find base 'my-base': me/my-base is not in '$HF_HUB_CACHE'"
 err_has "hint: \`dlm pull my-base\` fetches it"
 run_ dlm --home "$dir/elsewhere" bases --keys

@@ -71,7 +71,7 @@ status_is 2
 err_is "dlm: --verify needs --base"
 run_ dlm doctor --image x.png
 status_is 2
-err_is "dlm: --base, --image, --image-size and --prompt need --verify"
+err_is "dlm: --image and --prompt need --verify"
 
 # no folder can be made below /dev/null, not even by root
 pocl=/etc/OpenCL/vendors/pocl.icd

@@ -1,9 +1,10 @@
-/* dlm doctor: devices, and what runs on them. */
+/* dlm doctor: devices, what runs on them, and what a base or document needs of them. */
 #include "cli.h"
 
 struct args {
     struct dlm_compute compute;
-    struct dlm_verify_params verify; /* but compute and json */
+    struct dlm_verify_params verify; /* but compute and json; its base is the budget's, too */
+    struct dlm_doctor_budget_params budget; /* but base, image size, compute and json */
     bool is_ops, is_try, is_verify, is_json;
     const char *after;
     int seconds;
@@ -18,7 +19,14 @@ static const struct dlm_option options[] = {
      .help = "compare each tensor of an answer with a reference"},
     {"base", .type = DLM_OPTION_STRING, .value = "KEY",
      .offset = offsetof(struct args, verify.base),
-     .help = "with --verify: a registry key, hf:org/name or dir:PATH"},
+     .help = "what this base needs: a registry key, hf:org/name or dir:PATH"},
+    {"batch", .type = DLM_OPTION_INT64, .value = "B", .min = 1, .max = 65536,
+     .offset = offsetof(struct args, budget.batch),
+     .help = "with DOCUMENT or --base: rows of a micro-batch", .otherwise = "1 and 4"},
+    {"seq", .type = DLM_OPTION_INT64, .value = "T", .min = 1, .max = 1 << 20,
+     .offset = offsetof(struct args, budget.tokens),
+     .help = "with DOCUMENT or --base: tokens of a row, its image's included",
+     .otherwise = "the document's sequence_len, or an image with 64 of text"},
     {"image", .type = DLM_OPTION_STRING, .value = "PATH",
      .offset = offsetof(struct args, verify.image),
      .help = "with --verify: what is looked at", .otherwise = "nothing"},
@@ -68,24 +76,59 @@ static int verify(struct dlm_cli *cli, const struct args *a)
     return st || agrees ? dlm_exit_of(st) : DLM_EXIT_FAILED;
 }
 
+static int plan_budget(struct dlm_cli *cli, const struct args *a)
+{
+    struct dlm_doctor_budget_params params = a->budget;
+    char *text = NULL;
+
+    params.base = a->verify.base;
+    params.image_size = a->verify.image_size;
+    params.compute = a->compute;
+    params.json = a->is_json;
+    enum dlm_status st = dlm_doctor_budget(cli->ctx, &params, &text);
+    if (!st)
+        fputs(text, stdout);
+    dlm_text_free(text);
+    return dlm_exit_of(st);
+}
+
+/* What does not go together; NULL: all is well. */
+static const char *find_wrong(const struct args *a)
+{
+    const bool is_other = a->is_ops || a->is_try || a->is_verify;
+    const bool has_subject = a->verify.base || a->budget.document;
+
+    if (a->is_ops + a->is_try + a->is_verify > 1)
+        return "--ops, --try and --verify are mutually exclusive";
+    if (a->is_verify && !a->verify.base)
+        return "--verify needs --base";
+    if (a->budget.document && (a->verify.base || is_other))
+        return "DOCUMENT stands without --base, --ops, --try and --verify";
+    if (a->verify.base && (a->is_ops || a->is_try))
+        return "--base stands without --ops and --try";
+    if (!a->is_verify && (a->verify.image || a->verify.prompt))
+        return "--image and --prompt need --verify";
+    if (a->verify.image_size && !has_subject)
+        return "--image-size needs DOCUMENT or --base";
+    if ((a->budget.batch || a->budget.tokens) && (is_other || !has_subject))
+        return "--batch and --seq need DOCUMENT or --base, and nothing else";
+    return a->after && !a->is_try ? "--after needs --try" : NULL;
+}
+
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
+    const char *wrong = find_wrong(a);
     char *text = NULL;
 
-    if (a->is_ops + a->is_try + a->is_verify > 1)
-        return dlm_cli_wrong(cli, "--ops, --try and --verify are mutually exclusive");
-    if (a->is_verify && !a->verify.base)
-        return dlm_cli_wrong(cli, "--verify needs --base");
-    if (!a->is_verify &&
-        (a->verify.base || a->verify.image || a->verify.prompt || a->verify.image_size))
-        return dlm_cli_wrong(cli, "--base, --image, --image-size and --prompt need --verify");
+    if (wrong)
+        return dlm_cli_wrong(cli, "%s", wrong);
     if (a->is_verify)
         return verify(cli, a);
-    if (a->after && !a->is_try)
-        return dlm_cli_wrong(cli, "--after needs --try");
     if (a->is_try)
         return try_kernels(cli, a);
+    if (a->budget.document || a->verify.base)
+        return plan_budget(cli, a);
     cli->try_seconds = a->seconds;
     enum dlm_status st = a->is_ops
                              ? dlm_doctor_ops(cli->ctx, &a->compute, a->is_json, &text)
@@ -98,9 +141,11 @@ static int run(struct dlm_cli *cli, const void *args)
 
 const struct dlm_command dlm_command_doctor = {
     .table = {.command = "doctor",
-              .summary = "List the devices of this machine, and what runs on them.",
+              .summary = "List devices, what runs on them, and what a base needs of them.",
               .options = options,
               .num_options = DLM_NUM_OPTIONS(options),
+              .operands = {{"DOCUMENT", .offset = offsetof(struct args, budget.document),
+                            .is_optional = true, .help = "what training this .dlm needs"}},
               .defaults = &(const struct args){.seconds = DLM_TRY_SECONDS}},
     .args_bytes = sizeof(struct args),
     .run = run,

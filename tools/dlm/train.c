@@ -37,6 +37,8 @@ static const struct dlm_option options[] = {
      .help = "do not check dlm.lock; write it anew"},
     {"ignore-lock", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, ignore_lock),
      .help = "neither check nor write dlm.lock"},
+    {"force", .type = DLM_OPTION_FLAG, .offset = AT(force),
+     .help = "train where dlm refuses and lets itself be overridden: dlm doctor says"},
     {"i-accept-license", .type = DLM_OPTION_FLAG, .offset = AT(accept_license),
      .help = "accept the licence of a gated base, and remember it"},
     {"skip-bad-images", .type = DLM_OPTION_FLAG, .offset = AT(skip_bad_images),

@@ -204,7 +204,7 @@ void dlm_cpu_device_describe(struct dlm_cpu_device *cpu, uint32_t hide_caps)
     dlm_host_read(&host, "");
     cpu->kernels = choose_table(bits);
     cpu->num_workers = dlm_ctx_num_threads(cpu->base.ctx);
-    caps->info = (struct dlm_device_info){.kind = DLM_BACKEND_CPU};
+    caps->info = (struct dlm_device_info){.kind = DLM_BACKEND_CPU, .is_unified = true};
     cpu_name(caps->info.name, sizeof(caps->info.name));
     isa_text(bits, caps->info.driver, sizeof(caps->info.driver));
     caps->info.memory_bytes = host.memory_bytes;

@@ -171,7 +171,8 @@ void dlm_ocl_device_info(const struct dlm_ocl_candidate *candidate, int index,
     info->is_software = (get_device_type(id) & CL_DEVICE_TYPE_CPU) != 0;
     info->memory_bytes = get_device_ulong(id, CL_DEVICE_GLOBAL_MEM_SIZE);
     dlm_host_read(&host, "");
-    if (get_device_uint(id, CL_DEVICE_HOST_UNIFIED_MEMORY) && host.memory_bytes)
+    info->is_unified = get_device_uint(id, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
+    if (info->is_unified && host.memory_bytes)
         info->memory_bytes = DLM_MIN(info->memory_bytes, host.memory_bytes);
     info->max_alloc_bytes = get_device_ulong(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
 }

@@ -274,6 +274,7 @@ void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candida
     caps->info.kind = DLM_BACKEND_VULKAN;
     caps->info.index = index;
     caps->info.is_software = c->type == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    caps->info.is_unified = d->is_unified;
     snprintf(caps->info.name, sizeof(caps->info.name), "%.127s", base->deviceName);
     snprintf(caps->info.driver, sizeof(caps->info.driver), "%.48s %.48s, Vulkan %u.%u",
              driver.driverName, driver.driverInfo, VK_API_VERSION_MAJOR(base->apiVersion),

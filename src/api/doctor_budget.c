@@ -1,0 +1,214 @@
+/* `dlm doctor DOCUMENT` and `dlm doctor --base`: the plans of answers and of training, summed. */
+#include "api/doctor_budget.h"
+
+#include <string.h>
+
+#include "api/train_impl.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "dlm/prompt.h"
+#include "train/batch.h"
+
+#define ASKED_TOKENS 16 /* of text before an answer, the template's included */
+#define SHORT_ANSWER 48 /* learned tokens of a row, where nothing says how many */
+
+static void finish(struct dlm_doctor_budget *b)
+{
+    dlm_lora_destroy(&b->lora);
+    dlm_session_close(&b->s);
+    dlm_doc_destroy(&b->doc);
+}
+
+/* The document, or one in which nothing is said. */
+static enum dlm_status load_document(struct dlm_doctor_budget *b)
+{
+    static const char empty[] = "---\ndlm_id: 01JZZZZZZZZZZZZZZZZZZZZZZZ\ndlm_version: 15\n"
+                                "base_model: tiny-shapes\n---\n";
+
+    return b->params->document
+               ? dlm_doc_load(b->ctx, &b->doc, b->params->document)
+               : dlm_doc_parse(b->ctx, &b->doc, NULL, empty, sizeof(empty) - 1);
+}
+
+static enum dlm_status open_session(struct dlm_doctor_budget *b)
+{
+    const struct dlm_doctor_budget_params *p = b->params;
+    char *dir = p->document ? dlm_path_dirname(b->ctx, p->document) : NULL;
+    const struct dlm_session_base session = {
+        .base = p->document ? b->doc->base_model : p->base,
+        .dir = dir,
+        .image_size = p->image_size ? p->image_size : b->doc->training.image_size,
+        .compute = dlm_train_choose_compute(&p->compute, b->doc),
+        .plan_only = true};
+
+    enum dlm_status st = p->document && !dir ? DLM_ERR_MEMORY
+                                             : dlm_session_open_base(b->ctx, &b->s, &session);
+    dlm_free(dir);
+    return st;
+}
+
+/* Rows of one image: as long as the document's may be, or with a short answer. */
+static enum dlm_status choose_row(struct dlm_doctor_budget *b)
+{
+    const struct dlm_model *m = b->s->model;
+    const bool sees = !m->is_text;
+    struct dlm_footprint_row *row = &b->row;
+
+    enum dlm_status st = sees ? dlm_image_plan_usual(m, &b->image) : DLM_OK;
+    if (st)
+        return st;
+    b->asked_tokens = b->image.tokens + ASKED_TOKENS;
+    b->answer_tokens = DLM_PROMPT_MAX_TOKENS;
+    row->tokens = b->params->tokens     ? b->params->tokens
+                  : b->params->document ? b->doc->training.sequence_len
+                                        : b->asked_tokens + SHORT_ANSWER;
+    row->labels = row->tokens - b->asked_tokens;
+    if (row->labels < 1) {
+        dlm_fail(b->ctx, DLM_ERR_INVALID,
+                 "rows of %lld tokens have no room for an answer: an image takes %lld and what is "
+                 "asked about it %d", (long long)row->tokens, (long long)b->image.tokens,
+                 ASKED_TOKENS);
+        dlm_log(b->ctx, DLM_LOG_HINT, "a larger training.sequence_len, or --seq, makes room");
+        return DLM_ERR_INVALID;
+    }
+    dlm_image_room_add(m, &row->room, &b->image, sees);
+    row->slice = dlm_image_plan_slice(&b->image);
+    b->usual = *row;
+    return DLM_OK;
+}
+
+/* The document's own rows in place of that, and the run that it asks for as the first line. */
+static enum dlm_status plan_document(struct dlm_doctor_budget *b)
+{
+    const struct dlm_train_params params = {.document = b->params->document};
+    struct dlm_train_result result;
+    struct dlm_train_call t = {
+        .ctx = b->ctx, .params = &params, .result = &result, .doc = b->doc, .s = b->s,
+        .base = &b->s->base, .lora = b->lora, .seed = b->doc->training.seed,
+        .checkpoint = b->doc->training.gradient_checkpointing};
+    struct dlm_doctor_line *line = &b->lines[b->num_lines];
+
+    enum dlm_status st = dlm_train_make_rows(&t);
+    if (!st)
+        st = dlm_train_check_rows(&t);
+    if (!st)
+        st = dlm_train_data_init(&t.data, b->ctx, &t.rows, NULL, b->s->model, b->s->tok,
+                                 b->doc->training.sequence_len);
+    if (st || !t.data.num_train)
+        goto done;
+    dlm_batcher_largest_row(&t.data, &b->row);
+    b->num_rows = t.data.num_train + t.data.num_val;
+    st = dlm_train_make_trainer(&t);
+    if (st)
+        goto done;
+    line->is_document = true;
+    line->batch = dlm_trainer_get_params(t.trainer)->micro_batch;
+    line->checkpoint = t.checkpoint;
+    dlm_session_add_to_budget(b->s, b->lora, t.has_vision || t.with_tower, DLM_LORA_MOMENTS,
+                              &line->budget);
+    dlm_trainer_add_to_budget(t.trainer, &line->budget);
+    b->num_lines++;
+done:
+    dlm_trainer_destroy(&t.trainer);
+    dlm_vision_finish(&t.vision);
+    dlm_train_data_finish(&t.data);
+    dlm_rows_finish(&t.rows);
+    dlm_doc_sources_finish(&t.sources);
+    return st;
+}
+
+static enum dlm_status plan_answer(struct dlm_doctor_budget *b, struct dlm_budget *budget)
+{
+    struct dlm_session *s = b->s;
+    const struct dlm_generator_params params = {.prompt_len = b->asked_tokens,
+                                                .max_tokens = b->answer_tokens,
+                                                .room = b->usual.room};
+    const bool sees = b->usual.slice > 0;
+    struct dlm_generator *generator = NULL;
+    struct dlm_vision vision = {0};
+
+    enum dlm_status st = dlm_generator_create(b->ctx, &generator, s->model, s->lora, &params);
+    if (!st && sees)
+        st = dlm_vision_init(&vision, s->model, s->lora, b->usual.slice);
+    if (!st)
+        dlm_session_add_answer(s, generator, sees ? &vision : NULL, budget);
+    dlm_vision_finish(&vision);
+    dlm_generator_destroy(&generator);
+    return st;
+}
+
+static enum dlm_status plan_training(struct dlm_doctor_budget *b, struct dlm_doctor_line *line)
+{
+    const struct dlm_footprint_params params = {.batch = line->batch, .grad_accum = 1,
+                                                .checkpoint = line->checkpoint,
+                                                .with_tower = b->trains_tower};
+
+    dlm_session_add_to_budget(b->s, b->lora, b->row.slice > 0, DLM_LORA_MOMENTS, &line->budget);
+    return dlm_footprint_add(b->s->model, b->lora, &b->row, &params, &line->budget);
+}
+
+static enum dlm_status plan_lines(struct dlm_doctor_budget *b)
+{
+    const int64_t asked = b->params->batch;
+    const int64_t batches[] = {asked ? asked : 1, 4};
+    const size_t num = asked ? 1 : DLM_ARRAY_LEN(batches);
+
+    b->s->lora = b->lora; /* answers are the adapter's */
+    enum dlm_status st = plan_answer(b, &b->lines[b->num_lines++].budget);
+    for (size_t i = 0; !st && i < 2 * num; i++) {
+        struct dlm_doctor_line *line = &b->lines[b->num_lines++];
+        line->batch = batches[i / 2];
+        line->checkpoint = i % 2;
+        st = plan_training(b, line);
+    }
+    b->s->lora = NULL;
+    return st;
+}
+
+/* Bytes of the line of training that takes least. */
+static uint64_t smallest_training(const struct dlm_doctor_budget *b)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (size_t i = 0; i < b->num_lines; i++)
+        if (b->lines[i].batch)
+            least = DLM_MIN(least, dlm_budget_total(&b->lines[i].budget));
+    return least;
+}
+
+enum dlm_status dlm_doctor_budget(struct dlm_ctx *ctx,
+                                  const struct dlm_doctor_budget_params *params, char **text)
+{
+    struct dlm_doctor_budget b = {.ctx = ctx, .params = params};
+    struct dlm_str out = {0};
+    enum dlm_status st;
+
+    *text = NULL;
+    DLM_REQUIRE(ctx, !params->document != !params->base);
+    DLM_REQUIRE(ctx, params->batch >= 0 && params->tokens >= 0);
+    st = load_document(&b);
+    if (!st)
+        st = open_session(&b);
+    if (!st)
+        st = dlm_train_document_lora(b.s->model, &b.s->base, b.doc, &b.lora);
+    if (!st)
+        b.trains_tower = dlm_model_trains_tower(b.s->model, b.lora);
+    if (!st)
+        st = choose_row(&b);
+    if (!st && params->document && b.s->tok && !params->tokens)
+        st = plan_document(&b);
+    if (!st)
+        st = plan_lines(&b);
+    if (!st) {
+        b.facts = dlm_may_train_facts(b.s, smallest_training(&b), false);
+        st = dlm_doctor_budget_write(&b, &out);
+    }
+    if (!st) {
+        *text = out.data;
+        out = (struct dlm_str){0};
+    }
+done:
+    dlm_str_finish(&out);
+    finish(&b);
+    return st;
+}

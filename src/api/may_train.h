@@ -1,0 +1,18 @@
+/* Whether a base may be trained on a device: facts for doctor/refusal.h. Private to src/api. */
+#ifndef DLM_API_MAY_TRAIN_H
+#define DLM_API_MAY_TRAIN_H
+
+#include "api/session_impl.h"
+#include "doctor/refusal.h"
+
+/* Of the base and the device that a session has open. planned_bytes: 0 is no plan. */
+struct dlm_refusal_facts dlm_may_train_facts(const struct dlm_session *s, uint64_t planned_bytes,
+                                             bool force);
+
+/* Before a base is even looked for: what its registry row says about the device that compute means.
+ * Bases without a row or a number there are let through. DLM_ERR_UNSUPPORTED: a rule refuses. */
+enum dlm_status dlm_may_train_check_row(struct dlm_ctx *ctx, const char *base,
+                                        const struct dlm_compute *compute,
+                                        bool force) DLM_CHECK_RESULT;
+
+#endif

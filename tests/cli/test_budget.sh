@@ -1,0 +1,179 @@
+#!/bin/sh
+# dlm doctor DOCUMENT and --base: what is planned without a checkpoint, that it is what runs take,
+# and what may not be trained here.
+. "${0%/*}/lib.sh"
+
+HF_HUB_CACHE=$dir/hub
+export HF_HUB_CACHE
+unset HF_HOME
+share=$data/../share
+
+# bytes_ KEY USE: of the first budget of this use in the JSON that was printed.
+bytes_()
+{
+    awk -v key="\"$1\":" -v use="\"$2\"," '
+        $1 == "\"use\":" { here = $2 == use }
+        here && $1 == key { sub(",", "", $2); print $2; exit }' out
+}
+
+# within_ VALUE FROM TO
+within_() { [ -n "$1" ] && [ "$1" -ge "$2" ] && [ "$1" -le "$3" ] || fail_ "$1 is not in $2..$3"; }
+
+case_ "bases of the registry are planned from their sizes, no file of theirs is here"
+while read -r key layers modules tokens; do
+    run_ dlm doctor --base "$key" --backend cpu --precision bf16
+    status_is 0
+    err_is
+    out_has "not on this machine: its sizes are the registry's"
+    out_has "LoRA:           r 8, $modules modules"
+    out_has " x "
+    out_has ", $tokens tokens"
+    out_has "Training:       refusing to train a "
+    [ $((layers * 4)) = "$modules" ] || fail_ "$modules modules of $layers layers"
+done <<EOF
+paligemma-3b-mix-224 18 72 256
+paligemma2-3b-mix-224 26 104 256
+qwen2-vl-2b-instruct 28 112 576
+qwen2-vl-7b-instruct 28 112 576
+mistral-small-3.1-24b-instruct 40 160 3025
+EOF
+
+case_ "weights are those of the model's parameters"
+# google/paligemma-3b-mix-224 has 2,923,335,408 parameters, of which the tower has 412,442,352 or
+# so; norms and biases stay in 32 bits
+run_ dlm doctor --base paligemma-3b-mix-224 --backend cpu --precision bf16 --json
+status_is 0
+within_ "$(bytes_ weights_bytes train)" 5021000000 5073000000
+within_ "$(bytes_ vision_bytes train)" 824000000 850000000
+out_has '"sizes_from": "registry"'
+out_has '"rule": "cpu_registry"'
+out_has '"can_force": false'
+out_has '"may_train": false'
+full=$(bytes_ weights_bytes train)
+# Qwen2-VL-2B: 151,936 x 1,536 tied, 28 layers of 46,797,824
+run_ dlm doctor --base qwen2-vl-2b-instruct --backend cpu --precision bf16 --json
+within_ "$(bytes_ weights_bytes train)" 3130000000 3170000000
+
+case_ "4 bits, one batch, longer rows, another image"
+run_ dlm doctor --base paligemma-3b-mix-224 --backend cpu --precision bf16 --quant nf4 --json
+within_ "$(bytes_ weights_bytes train)" $((full / 4)) $((full / 2))
+out_has '"base_form": "nf4, decoder"'
+run_ dlm doctor --base qwen2-vl-2b-instruct --backend cpu --batch 2 --seq 1000 --image-size 224 \
+    --json
+status_is 0
+out_has '"tokens": 64'
+out_has '"row_tokens": 1000'
+[ "$(grep -c '"batch": 2' out)" = 2 ] || fail_ "not two lines of batch 2"
+run_ dlm doctor --base paligemma-3b-mix-224 --backend cpu --seq 272
+status_is 1
+err_is "dlm: rows of 272 tokens have no room for an answer: an image takes 256 and what is asked \
+about it 16" "hint: a larger training.sequence_len, or --seq, makes room"
+
+case_ "less memory than any plan takes"
+run_ dlm doctor --base tiny-shapes --backend cpu --max-memory 1
+status_is 0
+out_has "Training:       cannot start: no line of the table fits"
+run_ dlm doctor --base tiny-shapes --backend cpu --max-memory 1 --json
+out_has '"fits": false'
+out_has '"may_train": false'
+run_ dlm doctor --base tiny-shapes --backend cpu --json
+out_has '"may_train": true'
+out_has '"refusal": null'
+out_has '"documented": null'
+
+case_ "the figures of the documents"
+run_ dlm doctor --base qwen2-vl-2b-instruct --backend cpu
+out_has "LoRA, batch 4, ckpt       activations 12.8, peak 17.4"
+
+case_ "a family that does not exist yet says so, wherever it is named"
+run_ dlm doctor --base internvl3-2b
+status_is 1
+err_has "base 'internvl3-2b' is an InternVL-family VL model: the family does not exist in dlm yet"
+mkdir -p figures
+cp "$share/sample/heldout/wuggle-1.png" figures/your-image.png
+run_ dlm init internvl.dlm --multimodal --base internvl2-2b
+status_is 0
+run_ dlm train internvl.dlm --backend cpu --force
+status_is 1
+err_has "base 'internvl2-2b' is an InternVL-family VL model"
+run_ dlm prompt --base internvl2-2b "what?"
+status_is 1
+err_has "base 'internvl2-2b' is an InternVL-family VL model"
+
+case_ "bases of the registry are not trained on a CPU, which is said before they are fetched"
+run_ dlm init large.dlm --multimodal --base qwen2-vl-2b-instruct
+for force in "" --force; do
+    run_ dlm train large.dlm --backend cpu $force
+    status_is 1
+    err_has "doctor: refusing to train a 2200M-parameter model on CPU"
+    err_has "hint: train on a GPU with at least 12 GB"
+done
+run_ dlm prompt --base qwen2-vl-2b-instruct --backend cpu "what?"
+status_is 1
+err_has "cannot find base 'qwen2-vl-2b-instruct'"
+run_ dlm doctor large.dlm --backend cpu
+status_is 0
+out_has "Rows:           2048 tokens, 1456 of them learned (sequence_len: no row is longer)"
+
+# document_ BASE BATCH CHECKPOINTING TARGETS: a copy of the sample that asks for this.
+document_()
+{
+    sed -e "s/^base_model:.*/base_model: $1/" -e '/^  micro_batch_size:/d' \
+        -e "s/^training:.*/&\\n  micro_batch_size: $2\\n  gradient_checkpointing: $3/" \
+        -e "s/^training:.*/&\\n  target_modules: $4/" \
+        "$share/sample/sample.dlm" > sample.dlm
+}
+
+# as_foretold_ WHAT BATCH: what doctor says of sample.dlm is what train takes at most.
+as_foretold_()
+{
+    rm -rf "$DLM_HOME"
+    run_ dlm doctor sample.dlm --backend cpu --json
+    status_is 0
+    foretold=$(bytes_ total_bytes document)
+    [ "$(bytes_ batch document)" = "$2" ] || fail_ "$1: not of batch $2"
+    run_ dlm -v train sample.dlm --backend cpu --max-steps 1 --ask 0
+    status_is 0
+    taken=$(sed -n 's/.*memory: at most \([0-9.]*\) MiB.*/\1/p' err)
+    mib=$(awk -v b="${foretold:-0}" 'BEGIN { printf "%.1f", b / 1048576 }')
+    [ "$mib" = "$taken" ] || fail_ "$1: foretold $mib MiB, took $taken MiB"
+}
+
+cp -R "$share/sample/images" .
+for base in tiny-shapes tiny-shapes-qwen2-vl tiny-shapes-mistral3; do
+    case_ "what training $base takes is what doctor foretold"
+    for batch in 1 4; do
+        for checkpointing in true false; do
+            document_ $base $batch $checkpointing "[q_proj, v_proj]"
+            as_foretold_ "batch $batch, checkpointing $checkpointing" $batch
+        done
+    done
+    document_ $base 2 false '".*\\\\.(q_proj|qkv|o_proj)"'
+    as_foretold_ "its tower" 2
+    run_ dlm doctor sample.dlm --backend cpu
+    out_has " modules, the vision tower's too"
+    for precision in fp32 bf16; do
+        run_ dlm -v prompt --base $base --backend cpu --precision $precision \
+            --image "$share/sample/heldout/wuggle-1.png" --max-tokens 4 "what is it?"
+        status_is 0
+        planned=$(sed -n 's/.*memory: \([0-9.]*\) MiB (.*/\1/p' err)
+        taken=$(sed -n 's/.*memory: at most \([0-9.]*\) MiB.*/\1/p' err)
+        [ -n "$planned" ] && [ "$planned" = "$taken" ] ||
+            fail_ "an answer: planned $planned, took $taken MiB"
+    done
+done
+
+case_ "what does not go together"
+run_ dlm doctor sample.dlm --base tiny-shapes
+status_is 2
+err_is "dlm: DOCUMENT stands without --base, --ops, --try and --verify"
+run_ dlm doctor --base tiny-shapes --ops
+status_is 2
+run_ dlm doctor --batch 2
+status_is 2
+err_is "dlm: --batch and --seq need DOCUMENT or --base, and nothing else"
+run_ dlm doctor --image x.png
+status_is 2
+err_is "dlm: --image and --prompt need --verify"
+
+summary_
