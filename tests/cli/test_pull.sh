@@ -110,7 +110,7 @@ case_ "a second time only the listing is asked for"
 : > log
 run_ dlm pull hf:me/base
 status_is 0
-err_has "0 GB of it fetched"
+err_has ", of which 0.00 were missing"
 not_asked_ resolve
 
 case_ "a commit has no ref"
@@ -190,7 +190,7 @@ survives_()
     status_is 0
     whole_
     err_has "warning: 'model.safetensors': "
-    [ "$(grep -c 'cdn GET .*model' log)" = 3 ] || fail_ "$fault: not asked for three times"
+    [ "$(grep -c 'cdn GET .*model' log)" -ge 3 ] || fail_ "$fault: not asked for three times"
 }
 
 case_ "connections that are cut, answers that are too short: on from there"
@@ -235,8 +235,8 @@ err_has "cannot fetch 'model.safetensors': the server answers 429"
 err_has "hint: the server asks to wait for 60 minutes"
 
 case_ "connections that bring nothing, or next to nothing"
-survives_ silent --timeout 1
-survives_ slow --timeout 1
+survives_ silent --timeout 2 --retries 9
+survives_ slow --timeout 2 --retries 9
 
 case_ "what does not go away ends the pull"
 serve_ model.safetensors:cut:9 tokenizer.json:503:9
@@ -306,11 +306,16 @@ case_ "a file that another program fetches is waited for"
 serve_
 mkdir -p "$HF_HUB_CACHE/.locks/models--me--base"
 ( exec 9> "$HF_HUB_CACHE/.locks/models--me--base/$right.lock"
-    flock 9; sleep 1; mkdir -p "$repo/blobs"
+    flock 9
+    : > locked
+    : > err
+    until grep -q waiting err; do sleep 0.1; done
+    mkdir -p "$repo/blobs"
     cp hub/me/base/model.safetensors "$repo/blobs/$right" ) &
-sleep 0.3
+holder=$!
+until [ -e locked ]; do sleep 0.02; done
 run_ dlm pull hf:me/base
-wait $!
+wait $holder
 status_is 0
 err_has "waiting for another program that fetches 'model.safetensors'"
 whole_
@@ -343,10 +348,21 @@ run_ dlm pull hf:me/base
 status_is 0
 whole_
 
+case_ "a line on a terminal, two where there is none"
+serve_ -r 2000000
+"${DLM_PTY:?says which program makes terminals}" 100 -- "$dlm" pull hf:me/base > out 2> err
+holds_ grep -Eq '^2.15/2.15 MB  \[#{20,42}\]  0:00 left  [0-9.]+ MB/s  4/4 files$' out
+serve_
+run_ dlm pull hf:me/base
+err_has "/2.15 MB  "
+err_has "2.15/2.15 MB  4/4 files"
+run_ dlm pull -q hf:me/base
+err_is
+
 case_ "Ctrl-C ends it at once and keeps what came"
 serve_ -r 400000
 "$dlm" pull hf:me/base > out 2> err &
-sleep 1
+until [ -s "$repo/blobs/$right.incomplete" ]; do sleep 0.05; done
 kill -INT $!
 wait $!
 status=$?

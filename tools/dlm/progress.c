@@ -1,7 +1,6 @@
-/* The progress line. */
+/* The progress line on its terminal, or in plain lines; its text is progress_line.c's. */
 #include "progress.h"
 
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,9 +11,6 @@
 #define REDRAW_NANOSECONDS 100000000 /* on a terminal */
 #define LINE_SECONDS 10.0            /* elsewhere */
 #define USUAL_COLUMNS 80
-#define MIN_BAR 8 /* columns, brackets included */
-#define MAX_BAR 42
-#define ECHOED 2 /* columns in which the terminal shows ^C and ^Z as they are typed */
 #define MAX_LINE 512
 
 static double now_seconds(void)
@@ -23,82 +19,6 @@ static double now_seconds(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* "1:02:03", "2:03" */
-static void duration_text(double seconds, char *text, size_t bytes)
-{
-    int64_t s = seconds > 0 && seconds < 1e9 ? (int64_t)(seconds + 0.5) : 0;
-
-    if (s >= 3600)
-        snprintf(text, bytes, "%" PRId64 ":%02d:%02d", s / 3600, (int)(s / 60 % 60),
-                 (int)(s % 60));
-    else
-        snprintf(text, bytes, "%d:%02d", (int)(s / 60), (int)(s % 60));
-}
-
-/* --- the line --- */
-
-/* "[####......]" of `width` columns. */
-static void bar_text(const struct dlm_train_progress *s, int width, char *text)
-{
-    const int inside = width - 2;
-    const int full = s->steps > 0 ? (int)(s->step * inside / s->steps) : 0;
-
-    *text++ = '[';
-    for (int i = 0; i < inside; i++)
-        *text++ = i < full ? '#' : '.';
-    *text++ = ']';
-    *text = '\0';
-}
-
-enum field { FIELD_STEP, FIELD_BAR, FIELD_LOSS, FIELD_LEFT, FIELD_RATE, FIELD_LR, FIELD_COUNT };
-
-/* Takes text for a field if the line still fits with it. */
-static void take(char fields[FIELD_COUNT][64], int *room, enum field field, const char *text)
-{
-    const int more = (int)strlen(text) - (int)strlen(fields[field]); /* both below 64 */
-    const int gap = fields[field][0] || field == FIELD_STEP ? 0 : 2;
-
-    if (more + gap > *room)
-        return;
-    *room -= more + gap;
-    memcpy(fields[field], text, strlen(text) + 1);
-}
-
-/* The line for a terminal of `columns`: narrower than that, also with a ^C behind it. */
-static void compose(const struct dlm_train_progress *s, double first_loss, int columns, char *text,
-                    size_t bytes)
-{
-    char fields[FIELD_COUNT][64] = {""}, field[64], left[32];
-    int room = columns - 1 - ECHOED;
-
-    /* What matters most takes its room first. */
-    snprintf(field, sizeof(field), "%" PRId64 "/%" PRId64, s->step, s->steps);
-    take(fields, &room, FIELD_STEP, field);
-    snprintf(field, sizeof(field), "loss %.3f", s->loss);
-    take(fields, &room, FIELD_LOSS, field);
-    duration_text(s->seconds_left, left, sizeof(left));
-    snprintf(field, sizeof(field), "%s left", left);
-    take(fields, &room, FIELD_LEFT, field);
-    snprintf(field, sizeof(field), "loss %.3f -> %.3f", first_loss, s->loss);
-    take(fields, &room, FIELD_LOSS, field);
-    bar_text(s, MIN_BAR, field);
-    take(fields, &room, FIELD_BAR, field);
-    snprintf(field, sizeof(field), "%.0f tokens/s", s->tokens_per_sec);
-    take(fields, &room, FIELD_RATE, field);
-    snprintf(field, sizeof(field), "lr %.3g", s->lr);
-    take(fields, &room, FIELD_LR, field);
-    if (fields[FIELD_BAR][0] && room > 0) {
-        bar_text(s, MIN_BAR + room < MAX_BAR ? MIN_BAR + room : MAX_BAR, field);
-        take(fields, &room, FIELD_BAR, field);
-    }
-    *text = '\0';
-    for (int i = 0; i < FIELD_COUNT; i++) {
-        const size_t len = strlen(text);
-        if (fields[i][0])
-            snprintf(text + len, bytes - len, "%s%s", len ? "  " : "", fields[i]);
-    }
 }
 
 static int terminal_columns(void)
@@ -134,13 +54,11 @@ static void clear_line(struct dlm_progress *p)
 static void draw(struct dlm_progress *p)
 {
     char text[MAX_LINE];
-    struct dlm_train_progress step = p->now;
     const int columns = terminal_columns();
 
     if (!p->is_begun || !is_in_front())
         return;
-    step.seconds_left -= now_seconds() - p->at;
-    compose(&step, p->first_loss, columns, text, sizeof(text));
+    dlm_progress_line(&p->now, now_seconds() - p->at, columns, text, sizeof(text));
     if (columns < p->columns)
         clear_line(p);
     fprintf(stderr, "\r%s\033[K", text);
@@ -210,34 +128,46 @@ void dlm_progress_init(struct dlm_progress *p)
         pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* Where there is no terminal: the first step, the last one, and one every few seconds. */
-static void print_line(struct dlm_progress *p)
+/* Where there is no terminal: the first line, the last one, and one every few seconds. */
+static void print_line(struct dlm_progress *p, bool is_end)
 {
-    const struct dlm_train_progress *s = &p->now;
-    char left[32];
+    char text[MAX_LINE];
 
-    if (p->printed > 0 && s->step != 1 && s->step != s->steps && p->at - p->printed < LINE_SECONDS)
+    if (p->printed > 0 && !is_end && p->at - p->printed < LINE_SECONDS)
         return;
     p->printed = p->at;
-    duration_text(s->seconds_left, left, sizeof(left));
-    fprintf(stderr,
-            "step %" PRId64 "/%" PRId64 "  loss %.4f  lr %.3g  %.0f tokens/s  %s left\n", s->step,
-            s->steps, s->loss, s->lr, s->tokens_per_sec, left);
+    dlm_progress_plain_line(&p->now, text, sizeof(text));
+    fprintf(stderr, "%s\n", text);
     fflush(stderr);
+}
+
+/* p->now is new; the lock is held. */
+static void show(struct dlm_progress *p, bool is_end)
+{
+    p->at = now_seconds();
+    p->is_begun = p->is_stale = true;
+    if (!p->is_terminal)
+        print_line(p, is_end);
+    else if (!p->is_painting)
+        draw(p);
 }
 
 void dlm_progress_step(struct dlm_progress *p, const struct dlm_train_progress *step)
 {
     pthread_mutex_lock(&p->lock);
     if (!p->is_begun)
-        p->first_loss = step->loss;
-    p->now = *step;
-    p->at = now_seconds();
-    p->is_begun = p->is_stale = true;
-    if (!p->is_terminal)
-        print_line(p);
-    else if (!p->is_painting)
-        draw(p);
+        p->now.first_loss = step->loss;
+    p->now.train = *step;
+    show(p, step->step == 1 || step->step == step->steps);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void dlm_progress_pull(struct dlm_progress *p, const struct dlm_pull_progress *pull)
+{
+    pthread_mutex_lock(&p->lock);
+    p->now.is_pull = true;
+    p->now.pull = *pull;
+    show(p, pull->files_done == pull->num_files);
     pthread_mutex_unlock(&p->lock);
 }
 

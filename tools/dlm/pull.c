@@ -1,5 +1,6 @@
 /* dlm pull: a base fetched from the hub. */
 #include "cli.h"
+#include "progress.h"
 
 struct args {
     struct dlm_pull_params params;
@@ -23,11 +24,19 @@ static const struct dlm_option options[] = {
 
 static const struct args defaults = {.params = {.jobs = 4, .stall_seconds = 30}};
 
+static void on_progress(void *user, const struct dlm_pull_progress *now)
+{
+    dlm_progress_pull(user, now);
+}
+
 static void report(struct dlm_cli *cli, const struct dlm_pull_result *result)
 {
-    dlm_cli_say(cli, "pull: %zu files, %.3g GB, %.3g GB of it fetched (commit %.12s)",
-                result->num_files, (double)result->bytes * 1e-9, (double)result->missing * 1e-9,
-                result->commit);
+    const bool is_large = result->bytes >= 1000000000;
+    const double unit = is_large ? 1e-9 : 1e-6;
+
+    dlm_cli_say(cli, "pull: %zu files, %.2f %s, of which %.2f were missing (commit %.12s)",
+                result->num_files, (double)result->bytes * unit, is_large ? "GB" : "MB",
+                (double)result->missing * unit, result->commit);
     puts(result->dir);
 }
 
@@ -36,10 +45,20 @@ static int run(struct dlm_cli *cli, const void *args)
     const struct args *a = args;
     struct dlm_pull_params params = a->params;
     struct dlm_pull_result result = {0};
+    struct dlm_progress progress;
 
     if (a->has_retries && !params.retries)
         params.retries = -1;
+    if (!cli->is_quiet) {
+        dlm_progress_init(&progress);
+        cli->progress = &progress;
+        params.progress = on_progress;
+        params.user = &progress;
+    }
     enum dlm_status st = dlm_pull(cli->ctx, &params, &result);
+    if (cli->progress)
+        dlm_progress_finish(cli->progress);
+    cli->progress = NULL;
     if (!st)
         report(cli, &result);
     dlm_pull_result_finish(&result);
