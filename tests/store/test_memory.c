@@ -2,6 +2,7 @@
  * and the next try, with memory, succeeds. */
 #include "store/run.h"
 
+#include "store/check.h"
 #include "store/manifest.h"
 #include "store_helpers.h"
 
@@ -56,6 +57,21 @@ static enum dlm_status go_back(struct dlm_store *store)
     return st;
 }
 
+/* The store is looked at, and mended; the version's adapter is missing. */
+static enum dlm_status check(struct dlm_store *store)
+{
+    const struct dlm_store_check_params params = {.repair = true, .base_model = "tiny-shapes"};
+    struct dlm_findings findings = {0};
+    struct dlm_removal removal;
+
+    enum dlm_status st = dlm_store_check(ctx, store, &params, &findings);
+    CHECK(st || (findings.num_versions == 1 && findings.num_blobs == 1 && findings.len >= 2));
+    if (!st)
+        st = dlm_store_plan_removal(ctx, store, 1, &removal);
+    dlm_findings_finish(&findings);
+    return st;
+}
+
 /* A run from its start to its end; the id of the first try is kept. */
 static enum dlm_status live(int64_t *id)
 {
@@ -90,6 +106,8 @@ static enum dlm_status live(int64_t *id)
         st = go_back(store);
     if (!st)
         st = dlm_store_inspect(ctx, store, &info);
+    if (!st)
+        st = check(store);
     if (!st)
         st = dlm_run_finish(ctx, &run);
     dlm_manifest_finish(&m);
