@@ -14,6 +14,9 @@
 #include "registry/registry.h"
 #include "store/manifest.h"
 
+/* Lines about versions; JSON has all of them. */
+#define MAX_VERSIONS 10
+
 struct show {
     const char *path;
     const struct dlm_doc *doc;
@@ -56,14 +59,20 @@ static enum dlm_status append_exports(struct dlm_ctx *ctx, const json_t *exports
     return st;
 }
 
+/* The newest versions, and the current one. */
 static enum dlm_status append_versions(struct dlm_ctx *ctx, const struct show *s,
                                        struct dlm_str *out)
 {
+    const size_t len = s->versions.len;
     enum dlm_status st = DLM_OK;
 
-    for (size_t i = 0; !st && i < s->versions.len; i++) {
+    if (len > MAX_VERSIONS)
+        st = dlm_str_appendf(ctx, out, "    (%zu versions; `dlm use --list` shows all)\n", len);
+    for (size_t i = 0; !st && i < len; i++) {
         const struct dlm_document_version *v = &s->versions.items[i];
         char size[32];
+        if (i + MAX_VERSIONS < len && !v->is_current)
+            continue;
         dlm_size_text(v->bytes, size, sizeof(size));
         st = dlm_str_appendf(ctx, out, "    %c v%04" PRId64 "  %s", v->is_current ? '*' : '-',
                              v->number, size);

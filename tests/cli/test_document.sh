@@ -184,6 +184,15 @@ out_has '"name": "v0002"'
 out_has '"base_model": "tiny-shapes"'
 holds_ test "$(grep -c '"current": true' out)" -eq 1
 out_has '"seconds_per_step": '
+for version in 03 04 05 06 07 08 09 10 11 12; do
+    cp -R home/store/$id/adapter/versions/v0002 home/store/$id/adapter/versions/v00$version
+done
+run_ dlm show trained.dlm
+out_has "    (12 versions; \`dlm use --list\` shows all)"
+holds_ test "$(grep -c '^    [*-] v00' out)" -eq 11 # the current one, and ten newer
+echo adapter/versions/v0012 > home/store/$id/adapter/current.txt
+run_ dlm show trained.dlm
+holds_ test "$(grep -c '^    [*-] v00' out)" -eq 10
 sed 's/"tokens":[0-9]*,//' "$log" > old.jsonl
 cp old.jsonl "$log"
 run_ dlm show trained.dlm --json
