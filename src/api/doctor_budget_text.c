@@ -64,18 +64,10 @@ static const struct dlm_device_caps *caps_of(const struct dlm_doctor_budget *b)
     return dlm_device_get_caps(b->s->device);
 }
 
-/* What the device has room for: what is free, or all of it where that is not known; 0: neither. */
-static uint64_t room_of(const struct dlm_doctor_budget *b)
-{
-    const struct dlm_device_caps *caps = caps_of(b);
-
-    return caps->free_bytes ? caps->free_bytes : caps->plan_bytes;
-}
-
 /* Some line of training fits, or nobody knows. */
 static bool can_fit(const struct dlm_doctor_budget *b)
 {
-    const uint64_t room = room_of(b);
+    const uint64_t room = dlm_budget_room(b->s->device);
 
     return !room || b->facts.planned_bytes <= room;
 }
@@ -171,7 +163,7 @@ static double unit_of(const struct dlm_doctor_budget *b)
 static enum dlm_status append_line(const struct dlm_doctor_budget *b,
                                    const struct dlm_doctor_line *line, struct dlm_str *out)
 {
-    const uint64_t total = dlm_budget_total(&line->budget), room = room_of(b);
+    const uint64_t total = dlm_budget_total(&line->budget), room = dlm_budget_room(b->s->device);
     char name[48];
 
     name_line(line, name, sizeof(name));
@@ -266,7 +258,7 @@ static json_t *device_json(const struct dlm_doctor_budget *b)
 
 static json_t *line_json(const struct dlm_doctor_budget *b, const struct dlm_doctor_line *line)
 {
-    const uint64_t total = dlm_budget_total(&line->budget), room = room_of(b);
+    const uint64_t total = dlm_budget_total(&line->budget), room = dlm_budget_room(b->s->device);
     const char *use = line->is_document ? "document" : line->batch ? "train" : "answer";
     json_t *json = json_pack("{s:s, s:I, s:b}", "use", use, "batch",
                              (json_int_t)DLM_MAX(line->batch, (int64_t)1),

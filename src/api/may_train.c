@@ -36,7 +36,7 @@ struct dlm_refusal_facts dlm_may_train_facts(const struct dlm_session *s, uint64
         facts.params = (double)dlm_weights_num_params(s->model->weights);
     facts.force = force;
     facts.planned_bytes = planned_bytes;
-    facts.free_bytes = caps->free_bytes ? caps->free_bytes : caps->plan_bytes;
+    facts.free_bytes = dlm_budget_room(s->device);
     return facts;
 }
 

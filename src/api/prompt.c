@@ -1,6 +1,7 @@
 /* Prompting: prefill, then token after token until the end token. */
 #include "dlm/prompt.h"
 
+#include "api/knobs.h"
 #include "api/session_impl.h"
 #include "base/log.h"
 #include "generate/generator.h"
@@ -42,19 +43,6 @@ static enum dlm_status make_input(struct prompt *x, const struct dlm_asked *aske
     return st ? st : dlm_request_encode(s->ctx, &x->request, s->tok, &x->input);
 }
 
-void dlm_session_add_answer(const struct dlm_session *s, const struct dlm_generator *generator,
-                            const struct dlm_vision *vision, struct dlm_budget *budget)
-{
-    struct dlm_plan *plans[2];
-
-    dlm_generator_plans(generator, plans);
-    dlm_session_add_to_budget(s, s->lora, vision, DLM_LORA_VALUES, budget);
-    dlm_generator_add_to_budget(generator, budget);
-    dlm_budget_add_workspace(budget, plans, DLM_ARRAY_LEN(plans));
-    if (vision)
-        dlm_budget_add_vision(budget, vision, plans, DLM_ARRAY_LEN(plans));
-}
-
 static enum dlm_status make_plans(struct prompt *x)
 {
     const struct dlm_prompt_request *p = x->how;
@@ -80,6 +68,8 @@ static enum dlm_status make_plans(struct prompt *x)
     if (!s->is_asking_itself)
         dlm_budget_say(s->ctx, &budget);
     st = dlm_budget_check(s->ctx, &budget, s->device);
+    if (st)
+        dlm_knobs_say_answer(s, &params, num_images ? x->request.patches : 0);
     if (!st)
         st = dlm_workspace_init(&x->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
     x->workspace.watch = s->watch;

@@ -85,7 +85,10 @@ static enum dlm_status check_budget(const struct score *x, struct dlm_plan *cons
     dlm_budget_add_workspace(&budget, plans, 1); /* the pass's */
     dlm_budget_add_vision(&budget, &x->vision, plans, 1);
     dlm_budget_say(x->s->ctx, &budget);
-    return dlm_budget_check(x->s->ctx, &budget, x->s->device);
+    enum dlm_status st = dlm_budget_check(x->s->ctx, &budget, x->s->device);
+    if (st)
+        dlm_log(x->s->ctx, DLM_LOG_HINT, "--precision bf16 and --quant nf4 take less memory");
+    return st;
 }
 
 static enum dlm_status prepare(struct score *x)

@@ -370,6 +370,19 @@ void dlm_session_add_to_budget(const struct dlm_session *s, const struct dlm_lor
             budget->adapter += dlm_lora_loaded_bytes(s->adapters[i].lora);
 }
 
+void dlm_session_add_answer(const struct dlm_session *s, const struct dlm_generator *generator,
+                            const struct dlm_vision *vision, struct dlm_budget *budget)
+{
+    struct dlm_plan *plans[2];
+
+    dlm_generator_plans(generator, plans);
+    dlm_session_add_to_budget(s, s->lora, vision, DLM_LORA_VALUES, budget);
+    dlm_generator_add_to_budget(generator, budget);
+    dlm_budget_add_workspace(budget, plans, DLM_ARRAY_LEN(plans));
+    if (vision)
+        dlm_budget_add_vision(budget, vision, plans, DLM_ARRAY_LEN(plans));
+}
+
 enum dlm_status dlm_session_load(struct dlm_session *s, struct dlm_lora *lora, bool with_tower,
                                  enum dlm_lora_use use)
 {

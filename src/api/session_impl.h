@@ -72,6 +72,11 @@ enum dlm_status dlm_session_load(struct dlm_session *s, struct dlm_lora *lora, b
 void dlm_session_add_to_budget(const struct dlm_session *s, const struct dlm_lora *lora,
                                bool with_tower, enum dlm_lora_use use, struct dlm_budget *budget);
 
+/* What answers with these take of the device, weights and adapter in use included; vision NULL:
+ * without images. */
+void dlm_session_add_answer(const struct dlm_session *s, const struct dlm_generator *generator,
+                            const struct dlm_vision *vision, struct dlm_budget *budget);
+
 /* Decodes and preprocesses an image: pixels of the plan's shape, owned (dlm_free). */
 enum dlm_status dlm_session_pixels(const struct dlm_session *s,
                                    const struct dlm_message_part *part,
@@ -85,11 +90,6 @@ const char *dlm_session_system(const struct dlm_session *s, const char *system,
 /* prompt.c: answers what is asked; of request only how counts, not what. */
 enum dlm_status dlm_session_answer(struct dlm_session *s, const struct dlm_asked *asked,
                                    const struct dlm_prompt_request *request) DLM_CHECK_RESULT;
-
-/* prompt.c: what answers with these take of the device, weights and adapter in use included; vision
- * NULL: without images. */
-void dlm_session_add_answer(const struct dlm_session *s, const struct dlm_generator *generator,
-                            const struct dlm_vision *vision, struct dlm_budget *budget);
 
 /* verify.c: fills v, of which the caller may have set fault and user; nothing of it is owned. */
 struct dlm_verify;

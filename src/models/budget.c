@@ -70,12 +70,18 @@ void dlm_budget_say(struct dlm_ctx *ctx, const struct dlm_budget *b)
             mib(b->optimizer), mib(b->activations), mib(b->cache), mib(b->inputs));
 }
 
+uint64_t dlm_budget_room(const struct dlm_device *device)
+{
+    const struct dlm_device_caps *caps = dlm_device_get_caps(device);
+
+    return caps->free_bytes ? caps->free_bytes : caps->info.memory_bytes;
+}
+
 enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b,
                                  const struct dlm_device *device)
 {
     const struct dlm_device_caps *caps = dlm_device_get_caps(device);
-    /* where a driver does not tell what is free, all that there is has to do */
-    const uint64_t room = caps->free_bytes ? caps->free_bytes : caps->info.memory_bytes;
+    const uint64_t room = dlm_budget_room(device);
     const char *kind = caps->free_bytes ? "free" : "in all (how much is free is not known)";
     const uint64_t total = dlm_budget_total(b);
 
@@ -84,14 +90,11 @@ enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b
                 caps->info.name, mib(room));
     if (!room || total <= room)
         return DLM_OK;
-    dlm_fail(ctx, DLM_ERR_MEMORY,
-             "this needs %.0f MiB on device '%s', which has %.0f MiB %s: weights %.0f, "
-             "vision %.0f, adapter %.0f, optimizer %.0f, activations %.0f, cache %.0f, "
-             "inputs %.0f MiB",
-             mib(total), caps->info.name, mib(room), kind, mib(b->weights), mib(b->vision),
-             mib(b->adapter), mib(b->optimizer), mib(b->activations), mib(b->cache),
-             mib(b->inputs));
-    dlm_log(ctx, DLM_LOG_HINT, "use --precision bf16, a smaller sequence_len or "
-                                  "micro_batch_size, or gradient_checkpointing: true");
-    return DLM_ERR_MEMORY;
+    return dlm_fail(ctx, DLM_ERR_MEMORY,
+                    "this needs %.0f MiB on device '%s', which has %.0f MiB %s: weights %.0f, "
+                    "vision %.0f, adapter %.0f, optimizer %.0f, activations %.0f, cache %.0f, "
+                    "inputs %.0f MiB",
+                    mib(total), caps->info.name, mib(room), kind, mib(b->weights), mib(b->vision),
+                    mib(b->adapter), mib(b->optimizer), mib(b->activations), mib(b->cache),
+                    mib(b->inputs));
 }

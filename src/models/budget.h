@@ -42,8 +42,11 @@ uint64_t dlm_budget_total(const struct dlm_budget *b);
 /* Says the sums at info level. */
 void dlm_budget_say(struct dlm_ctx *ctx, const struct dlm_budget *b);
 
-/* Compares the sum with what the device has free. DLM_ERR_MEMORY: it is more; a hint names what
- * would help. */
+/* What a device has room for: what is free, or all of it where its driver does not tell; 0: that is
+ * not known either. */
+uint64_t dlm_budget_room(const struct dlm_device *device);
+
+/* Compares the sum with that. DLM_ERR_MEMORY: it is more; the caller says what would help. */
 enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b,
                                  const struct dlm_device *device) DLM_CHECK_RESULT;
 

@@ -163,6 +163,61 @@ for base in tiny-shapes tiny-shapes-qwen2-vl tiny-shapes-mistral3; do
     done
 done
 
+# hinted_ SETTING: the MiB that a hint says it takes.
+hinted_() { sed -n "s/^hint: $1 takes \\([0-9]*\\) MiB.*/\\1/p" refused; }
+
+# takes_ WHAT MIB OPTION ...: training sample.dlm, or an answer, is planned as it was hinted.
+takes_()
+{
+    what=$1 hinted=$2
+    shift 2
+    rm -rf "$DLM_HOME"
+    run_ dlm "$@"
+    status_is 0
+    planned=$(sed -n 's/.*memory: \([0-9.]*\) MiB (.*/\1/p' err)
+    awk -v a="${hinted:-0}" -v b="${planned:-9}" \
+        'BEGIN { exit !(a - b <= 0.56 && b - a <= 0.56) }' ||
+        fail_ "$what: hinted $hinted MiB, planned $planned"
+}
+
+case_ "what does not fit names what would help, with the number it gives"
+for base in tiny-shapes tiny-shapes-qwen2-vl; do
+    document_ $base 16 false "[q_proj, v_proj]"
+    rm -rf "$DLM_HOME"
+    run_ dlm train sample.dlm --backend cpu --precision fp32 --max-memory 2 --max-steps 1
+    status_is 1
+    err_has "this needs "
+    cp err refused
+    train="train sample.dlm --backend cpu --max-steps 1 --ask 0"
+    takes_ "16 bits" "$(hinted_ "--precision bf16")" $train --precision bf16
+    takes_ "4 bits" "$(hinted_ "training.adapter: qlora")" $train --precision fp32 --quant nf4
+    if [ $base != tiny-shapes ]; then
+        takes_ "small images" "$(hinted_ "training.image_size: 28")" $train --precision fp32 \
+            --image-size 28
+    fi
+    document_ $base 16 true "[q_proj, v_proj]"
+    takes_ "checkpoints" "$(hinted_ "training.gradient_checkpointing: true")" $train \
+        --precision fp32
+    document_ $base 1 false "[q_proj, v_proj]"
+    takes_ "one row" "$(hinted_ "training.micro_batch_size: 1 with grad_accum: 16")" \
+        $train --precision fp32
+    document_ $base 1 true "[q_proj, v_proj]"
+    takes_ "both" "$(hinted_ "one with the other")" $train --precision fp32
+done
+document_ tiny-shapes 16 false "[q_proj, v_proj]"
+rm -rf "$DLM_HOME"
+run_ dlm train sample.dlm --backend cpu --precision fp32 --max-memory 20 --max-steps 1
+status_is 1
+cp err refused
+holds_ grep -q "^hint: training.micro_batch_size: 1 with .* MiB, which fits$" refused
+holds_ sh -c "! grep -q hint:.*precision refused"
+ask="prompt --base tiny-shapes --backend cpu what?"
+run_ dlm $ask --precision fp32 --max-memory 1
+status_is 1
+cp err refused
+takes_ "an answer in 16 bits" "$(hinted_ "--precision bf16")" $ask --precision bf16
+takes_ "an answer in 4 bits" "$(hinted_ "--quant nf4")" $ask --precision fp32 --quant nf4
+
 case_ "what does not go together"
 run_ dlm doctor sample.dlm --base tiny-shapes
 status_is 2

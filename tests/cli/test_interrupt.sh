@@ -376,7 +376,7 @@ case_ "what cannot fit is refused with the numbers, before weights are read"
 for word in weights adapter optimizer activations; do
     run_ dlm -q --home none train --backend cpu --max-memory 0.5 doc.dlm
     fails_ 1 "this needs " " MiB on device " " MiB free" "$word "
-    err_has "hint: use --precision bf16"
+    err_has "hint: training.gradient_checkpointing: true takes "
 done
 run_ dlm -q prompt --backend cpu --max-memory 0.5 doc.dlm --image images/one.png "blue an?"
 fails_ 1 "this needs " " MiB free"
