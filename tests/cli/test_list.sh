@@ -66,6 +66,41 @@ run_ dlm rm doc.dlm --store
 status_is 1
 holds_ test -d $store_
 
+# types_ TEXT DLM-ARGUMENT...: on a terminal, where the text is typed
+types_()
+{
+    printf '%s\n' "$1" > typed
+    shift
+    run_with_ typed script -qec "'$dlm' $*" /dev/null
+}
+
+if command -v script > /dev/null; then
+    case_ "rm asks on a terminal"
+    for answer in n '' nonsense; do
+        types_ "$answer" rm doc.dlm v2
+        status_is 1
+        out_has ", the current version; v0001 becomes the current one. Remove? [y/N]: "
+        out_has "rm: nothing was removed"
+        holds_ test -d $versions_/v0002
+    done
+    types_ y rm doc.dlm v2
+    status_is 0
+    out_has "removed v0002"
+    holds_ test ! -e $versions_/v0002
+    types_ y cache clear doc.dlm
+    status_is 0
+    out_has "which trainings make again. Remove? [y/N]: "
+    holds_ test ! -e $store_/vision-cache
+    types_ y rm doc.dlm --store
+    status_is 0
+    out_has "rm: the store of $dir/doc.dlm (1 version, "
+    holds_ test ! -e $store_
+else
+    skipped=$((skipped + 1))
+fi
+rm -rf home
+cp -Rp full home
+
 case_ "an older version goes"
 ask_
 cp out answer
