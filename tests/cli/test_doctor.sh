@@ -8,11 +8,21 @@ status_is 0
 err_is
 out_has "Backend:        "
 out_has "Determinism:    strong"
+holds_ grep -q '^RAM:            [0-9.]* GB, of which [0-9.]* are free$' out
+# what the kernel says of the CPU; other instructions may be there and slow
+if grep -qw avx2 /proc/cpuinfo && grep -qw fma /proc/cpuinfo; then
+    holds_ grep -q '^Instructions:   AVX2' out
+fi
+if ! grep -qw avx512f /proc/cpuinfo; then
+    holds_ sh -c '! grep -q "^Instructions:.*AVX-512" out'
+fi
 out_has "  --backend cpu    --device 0"
 run_ dlm doctor --json
 status_is 0
 out_has '"capabilities": {'
 out_has '"plan": null'
+out_has '"ram_free_gb": '
+out_has '"kind": "cpu",'
 
 case_ "every op of the list has a row, and runs on the CPU"
 run_ dlm doctor --ops --backend cpu
