@@ -7,7 +7,7 @@
 full_disk=${DLM_FULL_DISK:?says which library makes disks full}
 case ${DLM_TEST_ENDURANCE:-} in
 all) kills=200 stride=1 ;;
-*) kills=30 stride=5 ;;
+*) kills=40 stride=2 ;;
 esac
 store_=home/store/0R7STD0HK1DBS629DWG0NJR445
 versions_=$store_/adapter/versions
@@ -58,27 +58,29 @@ prepare_()
 
 case_ "killed at random moments"
 prepare_ 40
-# seconds, spread over the length that a run has here
+# in thousandths of the length of a run, in ms, which follows how fast this machine is just now
 began=$(date +%s%N)
 train_
-length=$(($(date +%s%N) - began))
-awk -v n=$kills -v length_=$length 'BEGIN {
-    srand(20260501)
-    for (i = 0; i < n; i++)
-        printf "%.3f\n", rand() * length_ / 1e9
-}' > moments
-finished=0
-while read -r moment; do
+length=$((($(date +%s%N) - began) / 1000000))
+awk -v n=$kills 'BEGIN { srand(20260501); for (i = 0; i < 20 * n; i++) print int(rand() * 1000) }' \
+    > moments
+killed=0 finished=0
+while [ $killed -lt $kills ] && read -r moment; do
+    moment=$((moment * length / 1000))
     "$dlm" -q train --backend cpu --max-steps $steps --save-every 1 $(going_on_) doc.dlm \
         > job.out 2> job.err < /dev/null &
     job=$!
-    sleep "$moment"
+    sleep "$((moment / 1000)).$(printf %03d $((moment % 1000)))"
     kill -KILL $job 2> kill.err
     wait $job 2> wait.err
     code=$?
     if [ $code -eq 0 ]; then
         finished=$((finished + 1))
-    elif [ $code -ne 137 ]; then
+        length=$((length - length / 10))
+    elif [ $code -eq 137 ]; then
+        killed=$((killed + 1))
+        length=$((length + length / 20))
+    else
         cp job.err err
         fail_ "the run failed by itself"
     fi
@@ -89,8 +91,8 @@ status_is 0
 whole_
 ask_
 same_ out answer
-echo "# $kills runs, $finished of them not killed in time"
-holds_ test $((finished * 2)) -lt $kills
+echo "# $killed kills, $finished runs finished before theirs"
+holds_ test $killed -eq $kills
 
 # full_ N [ONCE]: a training whose N-th call that writes fails, and with ONCE no other
 full_()
