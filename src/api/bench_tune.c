@@ -24,7 +24,12 @@ static enum dlm_status find_path(struct dlm_ctx *ctx, const struct dlm_device *d
                                          "names a folder");
     *path = dlm_tiles_path(ctx, device, cache);
     dlm_free(cache);
-    return *path ? DLM_OK : DLM_ERR_MEMORY;
+    if (!*path)
+        return DLM_ERR_MEMORY;
+    char *target = NULL; /* what cannot be replaced is said before minutes of measuring */
+    enum dlm_status st = dlm_file_target(ctx, *path, &target);
+    dlm_free(target);
+    return st;
 }
 
 enum dlm_status dlm_bench_tune(struct dlm_ctx *ctx, const struct dlm_compute *compute,

@@ -149,7 +149,7 @@ enum dlm_status dlm_tiles_load(struct dlm_ctx *ctx, struct dlm_device *device,
     char *path = dlm_tiles_path(ctx, device, cache_dir);
     if (!path)
         return DLM_ERR_MEMORY;
-    if (!dlm_tiles_are_for(device) || !dlm_path_is_file(path))
+    if (!dlm_tiles_are_for(device) || (!dlm_path_is_file(path) && !dlm_path_is_dir(path)))
         goto done;
     if (!dlm_json_load(NULL, path, MAX_FILE_BYTES, &file) && hash_file(file, hex)) {
         fault = find_fault(file, &caps->info, hex);

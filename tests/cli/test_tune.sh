@@ -96,6 +96,13 @@ is_told_ "is damaged"
 is_told_ "is damaged"
 echo '[1, {"rows": 3}]' > "$file"
 is_told_ "is damaged"
+rm "$file"
+mkdir "$file"
+is_told_ "is damaged"
+run_ timeout 20 "$dlm" bench --tune --tune-seconds 600 --backend opencl
+status_is 1
+err_has "not a regular file"
+rmdir "$file"
 
 case_ "rows that mean nothing"
 for row in '{"groups_per_unit":3,"shapes":"f32, m 1-8, n 1-64, k over 1024","tile":"32x32"}' \

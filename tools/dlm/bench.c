@@ -314,17 +314,35 @@ static int run_tune(struct dlm_cli *cli, const struct args *a)
     return dlm_exit_of(st);
 }
 
+/* What does not go together; NULL when all does. */
+static const char *find_wrong(const struct args *a)
+{
+    const struct dlm_bench_params *p = &a->params;
+    const bool is_device = a->only_limits || a->only_tune;
+
+    if (!!p->base + !!p->shape + a->only_limits + a->only_tune != 1)
+        return "give one of --base, --shape, --limits and --tune";
+    if (p->layers && !p->shape)
+        return "--layers needs --shape";
+    if (is_device && (p->plan_only || p->explain))
+        return "--plan and --explain need --base or --shape";
+    if (is_device && (p->compute.quant || p->compute.quant_scope || p->compute.precision))
+        return "--precision, --quant and --quant-scope need --base or --shape";
+    if (p->plan_only && p->explain)
+        return "--explain measures, and --plan runs nothing";
+    if (a->tune_seconds != defaults.tune_seconds && !a->only_tune)
+        return "--tune-seconds needs --tune";
+    return NULL;
+}
+
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
+    const char *wrong = find_wrong(a);
     struct dlm_bench_result result = {0};
 
-    if (!!a->params.base + !!a->params.shape + a->only_limits + a->only_tune != 1) {
-        dlm_options_usage_error("bench", "give one of --base, --shape, --limits and --tune");
-        return DLM_EXIT_USAGE;
-    }
-    if (a->params.layers && !a->params.shape) {
-        dlm_options_usage_error("bench", "--layers needs --shape");
+    if (wrong) {
+        dlm_options_usage_error("bench", "%s", wrong);
         return DLM_EXIT_USAGE;
     }
     if (a->only_limits)
