@@ -59,13 +59,13 @@ status_is 2
 err_has "dlm: the decoder of shape 'mistral-small-24b' has 40 layers, not 41"
 run_ dlm bench --base x --layers 1
 status_is 2
+err_is "dlm: --layers needs --shape" "try 'dlm bench --help'"
 for wrong in "--limits --plan" "--tune --explain" "--tune --quant nf4" "--limits --precision bf16" \
     "--base tiny-shapes --plan --explain" "--base tiny-shapes --tune-seconds 5"; do
     run_ dlm bench $wrong
     status_is 2
     out_is
 done
-err_is "dlm: --layers needs --shape" "try 'dlm bench --help'"
 
 case_ "bench: one thing at a time"
 run_ dlm bench

@@ -203,6 +203,8 @@ static const struct op_row rows[] = {
       {.dtype = F32, .ndim = 4, .shape = {1, 20, 2, 16}, .scale = 60},
       KV(F32, 1, 20, 2, 16), MASK(1, 0, 20, 4, 20)},
      TOL_PRODUCT_16, NULL, 0}, /* of logits around 1e4, f32 keeps three digits behind the point */
+    /* the last query alone sees the first key of another tile */
+    BOTH("one key more", 0.25f, PREFIX, &full, F32, 1, 32, 72, 1, 1, 16, 33, 65, 0, 32),
 };
 
 int main(int argc, char **argv)

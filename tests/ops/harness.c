@@ -490,8 +490,8 @@ static void run_whole_and_parts(struct dlm_ctx *ctx, const struct dlm_device_inf
 }
 
 /* Every tile that products may have, with long sums in many parts or in one. */
-static void run_tiles(struct dlm_ctx *ctx, const struct dlm_device_info *info, uint32_t caps,
-                      const struct op_row *rows, size_t num)
+static void run_tiles(struct dlm_ctx *ctx, const struct dlm_device_info *info,
+                      const struct dlm_device_caps *caps, const struct op_row *rows, size_t num)
 {
     uint32_t *hashes = calloc(num + 1, sizeof(*hashes));
     char label[64];
@@ -502,8 +502,7 @@ static void run_tiles(struct dlm_ctx *ctx, const struct dlm_device_info *info, u
         const struct variant v = {.label = label, .show_caps = units,
                                   .tiles = {(enum dlm_matmul_tile)t, per_unit}};
         snprintf(label, sizeof(label), ", %s", dlm_matmul_tile_name(v.tiles.tile));
-        if ((!units || caps & units) &&
-            (caps & DLM_CAP_SPECS || t <= DLM_MATMUL_TILE_64X64 || t == DLM_MATMUL_TILE_MMA_64X64))
+        if (row_has_tile(caps, v.tiles.tile))
             run_variant(ctx, info, &v, rows, num, hashes);
     }
     free(hashes);
@@ -522,19 +521,20 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     check_case("device opens");
     if (!CHECK(!dlm_device_open(ctx, &device, &params)))
         return;
-    const uint32_t caps = dlm_device_get_caps(device)->bits;
+    const struct dlm_device_caps all = *dlm_device_get_caps(device);
+    const uint32_t caps = all.bits;
     const bool has_library = dlm_device_has_kernel(device, "gemm_f32");
     dlm_device_destroy(&device);
     if (caps & DLM_CAP_NO_LOCAL)
         run_whole_and_parts(ctx, info, &local_memory, rows, num);
     if (caps & DLM_CAP_NO_LOCAL && caps & DLM_CAP_SUBGROUP)
         run_whole_and_parts(ctx, info, &no_subgroups, rows, num);
-    if (caps & DLM_CAPS_MATRIX && (rows[0].op == &dlm_op_matmul || row_is_attention(&rows[0])))
+    if (row_has_matrix_units(&rows[0], caps))
         run_whole_and_parts(ctx, info, &matrix_units, rows, num);
-    if (!(caps & DLM_CAP_BLOCK_ITEMS) && rows[0].op == &dlm_op_matmul)
+    if (!(caps & DLM_CAP_BLOCK_ITEMS) && rows[0].op == &dlm_op_matmul) {
         run_whole_and_parts(ctx, info, &slices, rows, num);
-    if (rows[0].op == &dlm_op_matmul && !(caps & DLM_CAP_BLOCK_ITEMS))
-        run_tiles(ctx, info, caps, rows, num);
+        run_tiles(ctx, info, &all, rows, num);
+    }
     if (has_library && rows[0].op == &dlm_op_matmul && !(caps & DLM_CAP_GEMM_F32))
         run_whole_and_parts(ctx, info, &library, rows, num);
 }

@@ -10,6 +10,7 @@
 
 #include "graph/program.h"
 #include "graph/rewrite.h"
+#include "ops/matmul_impl.h"
 #include "ops/build.h"
 #include "ops/reference.h"
 #include "tests/check.h"
@@ -75,6 +76,10 @@ struct op_row {
 int op_rows_main(int argc, char **argv, const struct op_row *rows, size_t num);
 
 bool row_is_attention(const struct op_row *row);
+
+/* Whether a device of these capabilities has matrix units for the row's op; a forced tile. */
+bool row_has_matrix_units(const struct op_row *row, uint32_t caps);
+bool row_has_tile(const struct dlm_device_caps *caps, enum dlm_matmul_tile tile);
 
 /* The row, under a policy of 16 bits where it takes that for matrix units to do it. */
 struct op_row row_for_matrix_units(struct op_row row);

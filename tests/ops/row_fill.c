@@ -64,6 +64,24 @@ bool row_is_attention(const struct op_row *row)
     return row->op == &dlm_op_attention || row->op == &dlm_op_attention_backward;
 }
 
+bool row_has_matrix_units(const struct op_row *row, uint32_t caps)
+{
+    return row_is_attention(row) ? caps & DLM_CAP_MATRIX_ATTENTION
+                                 : row->op == &dlm_op_matmul && caps & DLM_CAPS_MATRIX;
+}
+
+bool row_has_tile(const struct dlm_device_caps *caps, enum dlm_matmul_tile tile)
+{
+    const bool is_matrix = tile >= DLM_MATMUL_TILE_MMA_32X32;
+
+    if (is_matrix && !(caps->bits & DLM_CAPS_MATRIX))
+        return false;
+    if (tile == DLM_MATMUL_TILE_MMA_128X128 && caps->shared_bytes < 48 << 10)
+        return false;
+    return caps->bits & DLM_CAP_SPECS || tile <= DLM_MATMUL_TILE_64X64 ||
+           tile == DLM_MATMUL_TILE_MMA_64X64;
+}
+
 struct op_row row_for_matrix_units(struct op_row row)
 {
     if (row_is_attention(&row)) {

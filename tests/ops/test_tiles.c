@@ -91,8 +91,30 @@ static void test_case(const struct tiles_case *c)
     CHECK_INT(dlm_matmul_wanted_groups(&caps, &p, c->type), c->groups);
 }
 
+/* A class of shapes is told by its ends. */
+static void test_classes(void)
+{
+    static const uint32_t ends[][3] = {{8, 64, 64}, {32, 1024, 1024}, {128, 4096, 1024},
+                                       {512, 4096, 1024}};
+    char name[DLM_MATMUL_SHAPE_NAME_BYTES];
+
+    check_case("classes of shapes");
+    for (size_t i = 0; i < DLM_ARRAY_LEN(ends); i++) {
+        const uint32_t m = ends[i][0], n = ends[i][1], k = ends[i][2];
+        const uint32_t last = dlm_matmul_shape_class(m, n, k, F32);
+        CHECK(last == dlm_matmul_shape_class(m - 1, n - 1, k - 1, F32));
+        CHECK(last != dlm_matmul_shape_class(m + 1, n, k, F32));
+        CHECK(last != dlm_matmul_shape_class(m, n + 1, k, F32));
+        CHECK(last != dlm_matmul_shape_class(m, n, k + 1, F32));
+        CHECK(last != dlm_matmul_shape_class(m, n, k, BF16));
+    }
+    dlm_matmul_shape_name(dlm_matmul_shape_class(8, 65, 1025, F32), name);
+    CHECK_STR(name, "f32, m 1-8, n 65-1024, k over 1024");
+}
+
 int main(void)
 {
+    test_classes();
     for (size_t i = 0; i < DLM_ARRAY_LEN(cases); i++)
         test_case(&cases[i]);
     return check_summary();
