@@ -136,6 +136,21 @@ static enum dlm_status make_plans(struct bench *b)
     return st ? st : dlm_update_init(&b->update, b->ctx, s->device, b->lora, 1.0f);
 }
 
+/* The tower runs first, alone with its inputs in the workspace: what that phase takes beyond all
+ * that comes behind it. budget holds the rest. */
+static uint64_t tower_surplus(const struct bench *b, const struct dlm_budget *budget)
+{
+    struct dlm_budget tower = {0};
+
+    if (!b->num_images)
+        return 0;
+    dlm_budget_add_weights(&tower, b->s->model, DLM_WEIGHT_GROUP_TOWER);
+    dlm_budget_add_slots(&tower, &b->vision.largest.slots);
+    const uint64_t first = dlm_budget_total(&tower);
+    const uint64_t later = dlm_budget_total(budget) - budget->activations;
+    return first > later ? first - later : 0;
+}
+
 /* What the plans say, and unless that is all, the workspace that all of them share. */
 static enum dlm_status reserve(struct bench *b)
 {
@@ -145,16 +160,13 @@ static enum dlm_status reserve(struct bench *b)
     struct dlm_budget budget = {0};
 
     dlm_generator_plans(b->generator, plans + 3);
-    /* the tower's weights are gone before the others come */
     dlm_session_add_to_budget(s, b->lora, false, DLM_LORA_MOMENTS, &budget);
-    if (b->num_images)
-        budget.weights = DLM_MAX(
-            budget.weights, dlm_weights_bytes(s->model->weights, DLM_WEIGHT_GROUP_TOWER));
     dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
     dlm_generator_add_to_budget(b->generator, &budget);
     dlm_budget_add_slots(&budget, &b->pass->slots);
     dlm_budget_add_slots(&budget, &b->update.slots);
-    r->planned_weights = budget.weights;
+    budget.vision += tower_surplus(b, &budget);
+    r->planned_weights = budget.weights + budget.vision;
     r->planned_adapter = budget.adapter;
     r->planned_optimizer = budget.optimizer;
     r->planned_activations = budget.activations + budget.inputs;
