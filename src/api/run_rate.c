@@ -41,6 +41,8 @@ static enum dlm_status read_log(struct dlm_ctx *ctx, const char *path, struct dl
     dlm_log_mute(ctx, true);
     enum dlm_status st = dlm_file_read(ctx, path, MAX_LOG_BYTES, &text);
     dlm_log_mute(ctx, false);
+    if (st != DLM_ERR_MEMORY)
+        dlm_log_forget(ctx);
     const char *at = dlm_str_text(&text), *end = at + text.len;
     for (const char *stop; !st && is_good && (stop = memchr(at, '\n', (size_t)(end - at)));
          at = stop + 1)

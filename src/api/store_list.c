@@ -29,6 +29,8 @@ static enum dlm_status fill(struct dlm_ctx *ctx, struct entry *e)
         st = dlm_store_describe_versions(ctx, e->store, &e->versions);
     dlm_log_mute(ctx, false);
     e->is_damaged = st != DLM_OK;
+    if (st != DLM_ERR_MEMORY)
+        dlm_log_forget(ctx);
     return st == DLM_ERR_MEMORY ? st : DLM_OK;
 }
 

@@ -98,6 +98,7 @@ static json_t *version_json(struct dlm_ctx *ctx, const struct dlm_store *store,
     if (dlm_store_version(ctx, store, v->number, &dir) || dlm_origin_read(ctx, dir, &origin))
         dlm_origin_finish(&origin);
     dlm_log_mute(ctx, false);
+    dlm_log_forget(ctx);
     const bool has_origin = origin.base_model != NULL;
     json_t *json = json_pack(
         "{s:s, s:I, s:b, s:o, s:o, s:o, s:o, s:I, s:s?, s:o, s:o, s:o, s:s?}", "name", name,

@@ -55,3 +55,8 @@ void dlm_log_mute(struct dlm_ctx *ctx, bool mute)
 {
     ctx->is_muted = mute;
 }
+
+void dlm_log_forget(struct dlm_ctx *ctx)
+{
+    ctx->last_error[0] = '\0';
+}

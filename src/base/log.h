@@ -18,6 +18,9 @@ enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char
  * things and reports what is the matter with each in its own words. */
 void dlm_log_mute(struct dlm_ctx *ctx, bool mute);
 
+/* Drops the last error: the call goes on, as if what failed had not been there. */
+void dlm_log_forget(struct dlm_ctx *ctx);
+
 /* At the public edge: checks an argument, logs the expression and goes to done with st set. */
 #define DLM_REQUIRE(ctx, expr)                                                                     \
     do {                                                                                           \

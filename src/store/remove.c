@@ -20,6 +20,7 @@ static bool is_whole(struct dlm_ctx *ctx, const struct dlm_store *store, int64_t
     const bool whole = !dlm_store_version(ctx, store, number, &dir) &&
                        !dlm_adapter_open(ctx, &adapter, dir, NULL);
     dlm_log_mute(ctx, false);
+    dlm_log_forget(ctx);
     dlm_adapter_destroy(&adapter);
     dlm_free(dir);
     return whole;
