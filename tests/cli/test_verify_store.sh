@@ -17,6 +17,7 @@ kill -KILL $job 2> kill.err
 wait $job 2> wait.err
 mkdir -p $store_/runs
 cp -R run/store/*/runs/000001 $store_/runs/000003
+rm -f $store_/runs/000003/*.tmp.* # of the kill, which other cases make on purpose
 sed 's/"run_id": 1/"run_id": 3/' $store_/runs/000003/state.json > state.tmp
 mv state.tmp $store_/runs/000003/state.json
 sha=$(sha256sum images/one.png | cut -c 1-64)
