@@ -1,7 +1,6 @@
 /* `dlm bases`: the registry's rows and the user's, and what of them is on this machine. */
 #include "dlm/bases.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -184,11 +183,8 @@ static enum dlm_status append_json(struct dlm_ctx *ctx, const struct list *list,
 
     for (size_t i = 0; !failed && i < list->len; i++)
         failed = json_array_append_new(root, entry_json(&list->entries[i])) != 0;
-    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-    enum dlm_status st = text ? dlm_str_appendf(ctx, out, "%s\n", text)
-                              : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
+    enum dlm_status st = dlm_json_append(ctx, out, failed ? NULL : root, 6);
 
-    free(text);
     json_decref(root);
     return st;
 }

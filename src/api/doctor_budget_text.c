@@ -1,6 +1,5 @@
 /* A budget as lines or as JSON, beside the figures that the Python dlm's documents give. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/doctor_budget.h"
@@ -355,11 +354,8 @@ enum dlm_status dlm_doctor_budget_write(const struct dlm_doctor_budget *b, struc
     if (!b->params->json)
         return write_lines(b, out);
     json_t *json = budget_json(b);
-    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
-    enum dlm_status st = text ? dlm_str_appendf(b->ctx, out, "%s\n", text)
-                              : dlm_fail(b->ctx, DLM_ERR_MEMORY, "out of memory");
+    enum dlm_status st = dlm_json_append(b->ctx, out, json, 6);
 
-    free(text);
     json_decref(json);
     return st;
 }

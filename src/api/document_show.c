@@ -158,11 +158,6 @@ static bool set(json_t *object, const char *key, json_t *value)
     return json_object_set_new(object, key, value) != 0;
 }
 
-static json_t *text_or_null(const char *text)
-{
-    return text && *text ? json_string(text) : json_null();
-}
-
 static json_t *cache_config(const struct dlm_doc_cache *cache)
 {
     return json_pack("{s:b, s:I, s:I}", "enabled", (int)cache->enabled, "max_bytes",
@@ -250,14 +245,14 @@ static bool set_initialized(struct dlm_ctx *ctx, json_t *root, const struct show
         set(root, "path", json_string(dlm_store_path(s->store))) ||
         set(root, "base_model", json_string(s->doc->base_model)) ||
         set(root, "base_model_revision",
-            text_or_null(dlm_manifest_string(m, "base_model_revision"))) ||
+            dlm_json_text(dlm_manifest_string(m, "base_model_revision"))) ||
         set(root, "adapter_version", json_integer(info->adapter_version)) ||
         set(root, "training_runs", json_integer(info->num_runs)) ||
-        set(root, "last_trained_at", text_or_null(info->last_trained_at)) ||
+        set(root, "last_trained_at", dlm_json_text(info->last_trained_at)) ||
         set(root, "has_adapter_current", json_boolean(info->has_current)) ||
         set(root, "replay_size_bytes", json_integer((json_int_t)info->replay_bytes)) ||
         set(root, "total_size_bytes", json_integer((json_int_t)info->total_bytes)) ||
-        set(root, "source_path", text_or_null(dlm_manifest_string(m, "source_path"))) ||
+        set(root, "source_path", dlm_json_text(dlm_manifest_string(m, "source_path"))) ||
         set(root, "orphaned", json_boolean(info->orphaned));
     for (size_t i = 0; !failed && i < DLM_ARRAY_LEN(copied); i++)
         failed = json_object_set(root, copied[i], json_object_get(m->root, copied[i])) != 0;
@@ -272,13 +267,9 @@ static enum dlm_status show_json(struct dlm_ctx *ctx, const struct show *s, stru
 {
     json_t *root = json_object();
     bool failed = s->info->initialized ? set_initialized(ctx, root, s) : set_uninitialized(root, s);
-    char *text = failed || set_optional(root, s->doc)
-                     ? NULL
-                     : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    enum dlm_status st = text ? dlm_str_appendf(ctx, out, "%s\n", text)
-                              : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
+    failed = failed || set_optional(root, s->doc);
+    enum dlm_status st = dlm_json_append(ctx, out, failed ? NULL : root, 9);
 
-    free(text);
     json_decref(root);
     return st;
 }

@@ -1,6 +1,4 @@
 /* `dlm cache`: what the caches of stores hold, and emptying them. */
-#include <stdlib.h>
-
 #include "api/store_find.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -249,11 +247,8 @@ static enum dlm_status append_json(struct dlm_ctx *ctx, const struct call *c, st
 
     for (size_t i = 0; !failed && i < c->stores.len; i++)
         failed = json_array_append_new(root, entry_json(c, i)) != 0;
-    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2));
-    enum dlm_status st = text ? dlm_str_appendf(ctx, out, "%s\n", text)
-                              : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
+    enum dlm_status st = dlm_json_append(ctx, out, failed ? NULL : root, 0);
 
-    free(text);
     json_decref(root);
     return st;
 }

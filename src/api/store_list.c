@@ -1,7 +1,6 @@
 /* `dlm list`: the documents and adapters that a home knows, as lines or as JSON. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "api/store_find.h"
 #include "api/store_versions.h"
@@ -88,11 +87,6 @@ static enum dlm_status append_line(struct dlm_ctx *ctx, const struct entry *e, s
 
 /* --- JSON --- */
 
-static json_t *text_or_null(const char *text)
-{
-    return text && *text ? json_string(text) : json_null();
-}
-
 static json_t *entry_json(struct dlm_ctx *ctx, const struct entry *e)
 {
     return json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:I, s:I, s:o, s:I, s:I, s:b, s:b, s:o}",
@@ -101,21 +95,11 @@ static json_t *entry_json(struct dlm_ctx *ctx, const struct entry *e)
                      "base_model_revision", string_of(e, "base_model_revision"), "adapter_version",
                      (json_int_t)e->info.adapter_version, "training_runs",
                      (json_int_t)e->info.num_runs, "last_trained_at",
-                     text_or_null(e->info.last_trained_at), "total_size_bytes",
+                     dlm_json_text(e->info.last_trained_at), "total_size_bytes",
                      (json_int_t)e->info.total_bytes, "unfinished_runs",
                      (json_int_t)e->info.num_unfinished, "orphaned", (int)e->info.orphaned,
                      "damaged", (int)e->is_damaged, "versions",
                      dlm_versions_json(ctx, e->store, &e->versions));
-}
-
-static enum dlm_status append_json(struct dlm_ctx *ctx, const json_t *root, struct dlm_str *out)
-{
-    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    enum dlm_status st = text ? dlm_str_appendf(ctx, out, "%s\n", text)
-                              : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
-
-    free(text);
-    return st;
 }
 
 enum dlm_status dlm_stores_list(struct dlm_ctx *ctx, const struct dlm_stores_list_params *params,
@@ -140,7 +124,7 @@ enum dlm_status dlm_stores_list(struct dlm_ctx *ctx, const struct dlm_stores_lis
         finish(&e);
     }
     if (!st && params->json)
-        st = append_json(ctx, root, &out);
+        st = dlm_json_append(ctx, &out, root, 9);
     if (!st) {
         *text = out.data;
         out = (struct dlm_str){0};

@@ -71,11 +71,6 @@ enum dlm_status dlm_store_describe_versions(struct dlm_ctx *ctx, const struct dl
 
 /* --- JSON --- */
 
-static json_t *text_or_null(const char *text)
-{
-    return text && *text ? json_string(text) : json_null();
-}
-
 static json_t *number_or_null(bool is_known, double x)
 {
     return is_known && isfinite(x) ? json_real(x) : json_null();
@@ -103,10 +98,10 @@ static json_t *version_json(struct dlm_ctx *ctx, const struct dlm_store *store,
     json_t *json = json_pack(
         "{s:s, s:I, s:b, s:o, s:o, s:o, s:o, s:I, s:s?, s:o, s:o, s:o, s:s?}", "name", name,
         "version", (json_int_t)v->number, "current", (int)v->is_current, "run_id",
-        count_or_null(has_run, v->run_id), "trained_at", text_or_null(v->trained_at), "steps",
+        count_or_null(has_run, v->run_id), "trained_at", dlm_json_text(v->trained_at), "steps",
         count_or_null(has_run, v->steps), "final_train_loss", number_or_null(has_run, v->loss),
         "bytes", (json_int_t)v->bytes, "base_model", origin.base_model, "base_form",
-        text_or_null(origin.base_form), "lora_r", count_or_null(has_origin, origin.lora_r),
+        dlm_json_text(origin.base_form), "lora_r", count_or_null(has_origin, origin.lora_r),
         "lora_alpha", number_or_null(has_origin, origin.lora_alpha), "target_modules",
         origin.target_modules);
     dlm_origin_finish(&origin);

@@ -131,10 +131,7 @@ static enum dlm_status write_json(struct dlm_session *s, const struct dlm_verify
         (json_int_t)v->num_plain, "differ", (json_int_t)v->num_wrong, "first",
         v->num_wrong ? finding_json(&v->first) : json_null(), "largest",
         finding_json(&v->largest));
-    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
-    enum dlm_status st = text ? dlm_str_appendf(s->ctx, out, "%s\n", text)
-                              : dlm_fail(s->ctx, DLM_ERR_MEMORY, "out of memory");
-    free(text);
+    enum dlm_status st = dlm_json_append(s->ctx, out, root, 0);
     json_decref(root);
     return st;
 }

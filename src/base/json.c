@@ -114,3 +114,19 @@ enum dlm_status dlm_json_string(struct dlm_ctx *ctx, const json_t *object, const
     *value = json_string_value(member);
     return DLM_OK;
 }
+
+enum dlm_status dlm_json_append(struct dlm_ctx *ctx, struct dlm_str *out, const json_t *json,
+                                int digits)
+{
+    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(digits)) : NULL;
+    enum dlm_status st = text ? dlm_str_appendf(ctx, out, "%s\n", text)
+                              : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
+
+    free(text);
+    return st;
+}
+
+json_t *dlm_json_text(const char *text)
+{
+    return text && *text ? json_string(text) : json_null();
+}

@@ -5,8 +5,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
-#include "base/attr.h"
-#include "dlm/ctx.h"
+#include "base/str.h"
 
 /* Parses path (at most max_bytes) into *out, owned by the caller (json_decref).
  * DLM_ERR_PARSE names path, line and column. */
@@ -21,6 +20,14 @@ enum dlm_status dlm_json_parse(struct dlm_ctx *ctx, const char *name, const char
  * atomically. */
 enum dlm_status dlm_json_replace(struct dlm_ctx *ctx, const char *path,
                                  const json_t *json) DLM_CHECK_RESULT;
+
+/* Appends the text that commands print: indent 2, a newline behind it, numbers with so many digits
+ * (0: all). json NULL is one for which there was no memory: DLM_ERR_MEMORY, logged. */
+enum dlm_status dlm_json_append(struct dlm_ctx *ctx, struct dlm_str *out, const json_t *json,
+                                int digits) DLM_CHECK_RESULT;
+
+/* A string; null for NULL and "". */
+json_t *dlm_json_text(const char *text);
 
 /* Members with defaults: a missing or null key gives the default; another type (or a number out of
  * [min, max]) is DLM_ERR_PARSE naming `where` and the key. Strings are borrowed from object. */

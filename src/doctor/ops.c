@@ -1,7 +1,6 @@
 /* `dlm doctor --ops`: lowers every probe for every device, and asks the device for the kernels,
  * which its driver was made to compile in another process. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/json.h"
 #include "base/str.h"
@@ -213,10 +212,7 @@ static enum dlm_status write_json(struct dlm_ctx *ctx, const struct table *t, st
 
     for (size_t i = 0; i < t->num_lines; i++)
         failed |= json_array_append_new(root, line_json(t, &t->lines[i])) != 0;
-    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2));
-    enum dlm_status st = text ? dlm_str_appendf(ctx, out, "%s\n", text)
-                              : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
-    free(text);
+    enum dlm_status st = dlm_json_append(ctx, out, failed ? NULL : root, 0);
     json_decref(root);
     return st;
 }

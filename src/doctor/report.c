@@ -1,5 +1,4 @@
 /* `dlm doctor`: the machine and its devices. */
-#include <stdlib.h>
 #include <sys/utsname.h>
 
 #include "backend/backend.h"
@@ -160,10 +159,7 @@ static enum dlm_status write_json(struct dlm_ctx *ctx, const struct machine *m,
         (double)m->host.free_bytes / GIB,
         "supports_bf16", 1, "supports_fp16", 1, "platform", platform, "determinism_class",
         "strong", "devices", devices_json(m), "plan", "plan_error");
-    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
-    enum dlm_status st = text ? dlm_str_appendf(ctx, out, "%s\n", text)
-                              : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
-    free(text);
+    enum dlm_status st = dlm_json_append(ctx, out, root, 0);
     json_decref(root);
     return st;
 }
