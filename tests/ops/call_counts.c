@@ -28,7 +28,7 @@ void call_counts_add(struct call_counts *counts, const struct dlm_plan *plan,
 {
     for (size_t i = 0; i < plan->num_calls; i++) {
         const struct dlm_kernel_call *c = &plan->calls[i].call;
-        counts->library += !strcmp(c->kernel, "gemm_f32");
+        counts->by_library += !strcmp(c->kernel, "gemm_f32");
         counts->matrix += strstr(c->kernel, "_mma_") != NULL;
         counts->tiled += is_in_tiles(c, dlm_matmul_unpack_tuned(caps->tuned[0]).tile);
         counts->slices += strstr(c->kernel, "_dequant_") != NULL;

@@ -6,7 +6,7 @@
 #include "ops/matmul_tiles.h"
 
 struct call_counts {
-    int library; /* products that the device's library did */
+    int by_library; /* products that the device's library did */
     int matrix;  /* calls for matrix units */
     int tiled;   /* products in the tiles that the device is tuned to */
     int slices;  /* of weights in 4 and 8 bits that become numbers */

@@ -413,7 +413,7 @@ static bool is_for(const struct variant *v, const struct op_row *row)
 static void check_counts(const struct variant *v, int num_run)
 {
     check_case("kernels that were meant");
-    CHECK(!v->use_library || counts.library >= 8);
+    CHECK(!v->use_library || counts.by_library >= 8);
     CHECK(!v->show_caps || counts.matrix >= 8);
     CHECK(!v->tiles.tile || counts.tiled >= 8);
     CHECK(!v->max_alloc_bytes || (num_run >= 4 && counts.slices >= 2 * num_run));
@@ -482,9 +482,9 @@ static void run_whole_and_parts(struct dlm_ctx *ctx, const struct dlm_device_inf
     parts.max_work = PARTS_WORK;
     if (CHECK(hashes)) {
         run_variant(ctx, info, v, rows, num, hashes);
-        const int num_whole = counts.library;
+        const int num_whole = counts.by_library;
         run_variant(ctx, info, &parts, rows, num, hashes);
-        CHECK(!v->use_library || counts.library > num_whole);
+        CHECK(!v->use_library || counts.by_library > num_whole);
     }
     free(hashes);
 }
