@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/hash_blocks.h"
+
 static uint32_t rotl(uint32_t x, int n)
 {
     return (x << n) | (x >> (32 - n));
@@ -55,34 +57,10 @@ void dlm_sha1_init(struct dlm_sha1 *s)
 
 void dlm_sha1_update(struct dlm_sha1 *s, const void *data, size_t bytes)
 {
-    const uint8_t *p = data;
-
-    while (bytes) {
-        const size_t at = s->bytes % 64;
-        const size_t n = 64 - at < bytes ? 64 - at : bytes;
-        if (n == 64) {
-            compress(s->state, p);
-        } else {
-            memcpy(s->block + at, p, n);
-            if (at + n == 64)
-                compress(s->state, s->block);
-        }
-        s->bytes += n;
-        p += n;
-        bytes -= n;
-    }
+    dlm_hash_blocks_update(compress, s->state, &s->bytes, s->block, data, bytes);
 }
 
 void dlm_sha1_finish(struct dlm_sha1 *s, uint8_t digest[20])
 {
-    static const uint8_t padding[64] = {0x80};
-    const uint64_t bits = s->bytes * 8;
-    uint8_t length[8];
-
-    dlm_sha1_update(s, padding, 1 + (119 - s->bytes % 64) % 64);
-    for (int i = 0; i < 8; i++)
-        length[i] = (uint8_t)(bits >> (56 - 8 * i));
-    dlm_sha1_update(s, length, 8);
-    for (int i = 0; i < 20; i++)
-        digest[i] = (uint8_t)(s->state[i / 4] >> (24 - 8 * (i % 4)));
+    dlm_hash_blocks_finish(compress, s->state, &s->bytes, s->block, digest, 20);
 }

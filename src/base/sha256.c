@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/hash_blocks.h"
+
 static const uint32_t round_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -56,36 +58,12 @@ void dlm_sha256_init(struct dlm_sha256 *s)
 
 void dlm_sha256_update(struct dlm_sha256 *s, const void *data, size_t bytes)
 {
-    const uint8_t *p = data;
-
-    while (bytes) {
-        size_t at = s->bytes % 64;
-        size_t n = 64 - at < bytes ? 64 - at : bytes;
-        if (n == 64) {
-            compress(s->state, p);
-        } else {
-            memcpy(s->block + at, p, n);
-            if (at + n == 64)
-                compress(s->state, s->block);
-        }
-        s->bytes += n;
-        p += n;
-        bytes -= n;
-    }
+    dlm_hash_blocks_update(compress, s->state, &s->bytes, s->block, data, bytes);
 }
 
 void dlm_sha256_finish(struct dlm_sha256 *s, uint8_t digest[32])
 {
-    static const uint8_t padding[64] = {0x80};
-    uint64_t bits = s->bytes * 8;
-    uint8_t length[8];
-
-    dlm_sha256_update(s, padding, 1 + (119 - s->bytes % 64) % 64);
-    for (int i = 0; i < 8; i++)
-        length[i] = (uint8_t)(bits >> (56 - 8 * i));
-    dlm_sha256_update(s, length, 8);
-    for (int i = 0; i < 32; i++)
-        digest[i] = (uint8_t)(s->state[i / 4] >> (24 - 8 * (i % 4)));
+    dlm_hash_blocks_finish(compress, s->state, &s->bytes, s->block, digest, 32);
 }
 
 void dlm_sha256_hex(const uint8_t digest[32], char hex[65])
