@@ -44,8 +44,7 @@ static enum dlm_status open_session(struct dlm_train_call *t, const char *doc_di
         .base = t->doc->base_model, .dir = doc_dir, .image_size = choose_image_size(t),
         .compute = dlm_train_choose_compute(&t->params->compute, t->doc)};
 
-    enum dlm_status st = dlm_may_train_check_row(t->ctx, t->doc->base_model, &params.compute,
-                                                 t->params->force);
+    enum dlm_status st = dlm_may_train_check_row(t->ctx, &params, t->doc, t->params->force);
     if (!st)
         st = dlm_session_open_base(t->ctx, &t->own_session, &params);
     if (st)

@@ -89,14 +89,18 @@ void dlm_device_list_free(struct dlm_device_info *list)
     dlm_free(list);
 }
 
-/* Position of the first hardware device in list, -1 if there is none. */
-static int first_hardware(const struct dlm_device_info *list, int num)
+const struct dlm_device_info *dlm_device_first(const struct dlm_device_info *list, int num,
+                                               enum dlm_backend_kind kind)
 {
+    const struct dlm_device_info *software = NULL;
+
     for (int i = 0; i < num; i++) {
-        if (!list[i].is_software)
-            return i;
+        if (list[i].kind == kind && !list[i].is_software)
+            return &list[i];
+        if (list[i].kind == kind && !software)
+            software = &list[i];
     }
-    return -1;
+    return software;
 }
 
 /* The order in which auto looks. */
@@ -106,10 +110,9 @@ static const enum dlm_backend_kind auto_order[] = {DLM_BACKEND_VULKAN, DLM_BACKE
 const struct dlm_device_info *dlm_device_auto(const struct dlm_device_info *list, int num)
 {
     for (size_t k = 0; k < DLM_ARRAY_LEN(auto_order); k++) {
-        for (int i = 0; i < num; i++) {
-            if (list[i].kind == auto_order[k] && !list[i].is_software)
-                return &list[i];
-        }
+        const struct dlm_device_info *first = dlm_device_first(list, num, auto_order[k]);
+        if (first && !first->is_software)
+            return first;
     }
     return NULL;
 }
@@ -163,13 +166,11 @@ static enum dlm_status choose_kind(struct dlm_ctx *ctx, enum dlm_backend_kind ki
     enum dlm_status st = enumerate(ctx, *backend, &list, &num);
     if (st)
         return st;
-    int at = wanted < num ? wanted : -1;
-    if (wanted < 0 && num) {
-        at = first_hardware(list, num);
-        at = at < 0 ? 0 : at;
-    }
-    if (at >= 0)
-        *info = list[at];
+    const struct dlm_device_info *chosen = wanted < 0     ? dlm_device_first(list, num, kind)
+                                           : wanted < num ? &list[wanted]
+                                                          : NULL;
+    if (chosen)
+        *info = *chosen;
     else if (!num)
         st = fail_none(ctx, *backend);
     else

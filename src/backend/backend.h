@@ -94,6 +94,11 @@ struct dlm_recording;
  * a software device. NULL: none of these is in it. */
 const struct dlm_device_info *dlm_device_auto(const struct dlm_device_info *list, int num);
 
+/* What a kind means of a list where no number is given: its first hardware device, else its first
+ * one. NULL: it has none. */
+const struct dlm_device_info *dlm_device_first(const struct dlm_device_info *list, int num,
+                                               enum dlm_backend_kind kind);
+
 /* Opens a device. index -1: the first one (kind auto: hardware GPU, else CPU). ctx is borrowed
  * until the device is destroyed. cache_dir (may be NULL: no cache) is where compiled kernels are
  * kept. DLM_ERR_NO_DEVICE when there is none; the message says why. */
