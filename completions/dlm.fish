@@ -114,7 +114,7 @@ complete -c dlm -n '__fish_seen_subcommand_from bench' -l batch -d 'rows of a tr
 complete -c dlm -n '__fish_seen_subcommand_from bench' -l repeat -d 'runs of each part; the best counts' -x
 complete -c dlm -n '__fish_seen_subcommand_from bench' -l explain -d 'where the time goes: each op beside the device\'s limits'
 complete -c dlm -n '__fish_seen_subcommand_from bench' -l limits -d 'measure what the device can do at most, and nothing else'
-complete -c dlm -n '__fish_seen_subcommand_from bench' -l tune -d 'measure a GPU\'s fastest tiles and keep them for later runs, and nothing else'
+complete -c dlm -n '__fish_seen_subcommand_from bench' -l tune -d 'measure a GPU\'s fastest tiles for --precision and keep them for later runs, and nothing else'
 complete -c dlm -n '__fish_seen_subcommand_from bench' -l tune-seconds -d 'about the time that --tune may take' -x
 complete -c dlm -n '__fish_seen_subcommand_from bench' -l plan -d 'print the planned memory, run nothing'
 complete -c dlm -n '__fish_seen_subcommand_from bench' -l json -d 'print JSON'

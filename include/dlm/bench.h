@@ -59,8 +59,10 @@ struct dlm_tune_result {
 #define DLM_BENCH_TUNE_SECONDS 120
 
 /* Measures which tiles are the fastest on a GPU, for about `seconds` (0: DLM_BENCH_TUNE_SECONDS),
- * and keeps them for later runs on it with the same driver and version. What was kept before stays
- * until all is measured.
+ * and keeps them for later runs on it with the same driver and version: of base weights in f32, f16
+ * or bf16 by compute->precision (auto: bf16), and of adapters. On OpenCL CLBlast from 1.6.3 on is a
+ * tile like others, "library", of products in f32. What was kept before stays until all is
+ * measured, and what is not measured stays then.
  * DLM_ERR_UNSUPPORTED: the CPU, which has one way. *result: dlm_tune_result_finish(), also after a
  * failure. */
 DLM_API enum dlm_status dlm_bench_tune(struct dlm_ctx *ctx, const struct dlm_compute *compute,

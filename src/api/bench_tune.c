@@ -35,8 +35,9 @@ static enum dlm_status find_path(struct dlm_ctx *ctx, const struct dlm_device *d
 enum dlm_status dlm_bench_tune(struct dlm_ctx *ctx, const struct dlm_compute *compute,
                                double seconds, struct dlm_tune_result *result)
 {
-    const enum dlm_dtype type =
-        compute->precision == DLM_PRECISION_FP16 ? DLM_DTYPE_F16 : DLM_DTYPE_BF16;
+    const enum dlm_dtype type = compute->precision == DLM_PRECISION_FP32   ? DLM_DTYPE_F32
+                                : compute->precision == DLM_PRECISION_FP16 ? DLM_DTYPE_F16
+                                                                           : DLM_DTYPE_BF16;
     struct dlm_device *device = NULL;
     enum dlm_status st;
 

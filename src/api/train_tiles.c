@@ -41,8 +41,9 @@ enum dlm_status dlm_train_take_tiles(struct dlm_train_call *t, const json_t *sta
         dlm_log(t->ctx, DLM_LOG_INFO, "the run goes on with the tiles that it began with; those "
                 "that the device has now are for later runs");
     else
-        dlm_log(t->ctx, DLM_LOG_WARNING, "the run began on a device with other units, or before "
-                "another table of tiles: its bits will not be those of an unbroken run");
+        dlm_log(t->ctx, DLM_LOG_WARNING, "the run began on a device with other units, with another "
+                "CLBlast or before another table of tiles: its bits will not be those of an "
+                "unbroken run");
     return DLM_OK;
 }
 

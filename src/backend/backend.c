@@ -240,8 +240,6 @@ enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
     (*out)->caps.no_matrix = params->no_matrix;
     (*out)->caps.bits |= (*out)->all_bits & params->show_caps;
     (*out)->caps.bits &= ~params->hide_caps;
-    if (params->use_library && dlm_device_has_kernel(*out, "gemm_f32"))
-        (*out)->caps.bits |= DLM_CAP_GEMM_F32;
 done:
     return st;
 }

@@ -18,7 +18,7 @@ enum dlm_cap {
     DLM_CAP_AVX512 = 1u << 1,      /* CPU: AVX-512 F, BW, DQ, VL */
     DLM_CAP_AVX512_BF16 = 1u << 2, /* CPU: vdpbf16ps at least as fast as two f32 FMAs */
     DLM_CAP_AMX_BF16 = 1u << 3,    /* CPU: AMX tiles, permission granted */
-    DLM_CAP_GEMM_F32 = 1u << 4,    /* "gemm_f32" (struct dlm_gemm_params) is chosen for f32 */
+    DLM_CAP_GEMM_F32 = 1u << 4,    /* a library's "gemm_f32", which may be tuned to */
     DLM_CAP_PANELS = 1u << 5,      /* matmul weights have the packed form of kernels/panel.h */
     DLM_CAP_BLOCK_ITEMS = 1u << 6, /* CPU: an item of attention and matmul is a block of the result,
                                       kernels/attention_cpu.h, not what 64 lanes do */
@@ -70,6 +70,7 @@ struct dlm_device_caps {
     /* What was measured on the device, in place of rows of the table: ops/matmul_tiles.h. Zeros:
        nothing. */
     uint8_t tuned[DLM_NUM_TUNED];
+    uint32_t gemm_version;    /* of the library behind "gemm_f32"; 0: there is none */
     uint64_t max_work;        /* of a dispatch before it is cut in parts; 0: no limit */
     bool no_matrix;           /* opened without asking for matrix units */
     uint64_t free_bytes;      /* memory free when the device was opened; 0: not known */
@@ -116,7 +117,6 @@ struct dlm_device_params {
     bool no_matrix;         /* no matrix units: the driver is not even asked for them */
     uint32_t hide_caps;     /* enum dlm_cap that the device does not show */
     uint32_t show_caps;     /* test option: those that it has, but shows only when asked */
-    bool use_library;       /* test option: DLM_CAP_GEMM_F32 wherever there is a library for it */
 };
 enum dlm_status dlm_device_open(struct dlm_ctx *ctx, struct dlm_device **out,
                                 const struct dlm_device_params *params) DLM_CHECK_RESULT;

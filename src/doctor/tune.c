@@ -1,5 +1,6 @@
-/* Each class of shapes that models have is measured with every tile that the device can make of it
- * and several numbers of work-groups; candidates that come to the same kernel calls count once. */
+/* Each class of shapes that models have is measured with every tile that the device can make of it,
+ * its library among them, and several numbers of work-groups; candidates that come to the same
+ * kernel calls count once. */
 #include "doctor/tune.h"
 
 #include <stdio.h>
@@ -21,11 +22,12 @@ enum { NUM_BATCHES = 5 };
 /* How operands lie: those of x W^T, of dy W, of dy^T x. */
 enum layout { FORWARD = 1 << 0, DX = 1 << 1, GRADIENT = 1 << 2, NUM_LAYOUTS = 3 };
 
-/* Of Gemma, Qwen2 and their towers; no two of one class. 16 stands for ranks. */
+/* Of Gemma, Qwen2 and their towers; no two of one class, also where all are f32. 16 stands for
+ * ranks. */
 static const struct shape {
     const char *use;
     uint32_t m, n, k;
-    bool is_16; /* a weight of the base; else f32 of an adapter */
+    bool is_base; /* a weight of the base; else f32 of an adapter */
     int layouts;
 } shapes[] = {
     {"decode, A", 1, 16, 2048, false, FORWARD},
@@ -57,7 +59,7 @@ struct product {
 struct tuner {
     struct dlm_ctx *ctx;
     struct dlm_device *device;
-    enum dlm_dtype type;
+    enum dlm_dtype type; /* of the base's weights */
     double end; /* of the time that there is */
     uint8_t tuned[DLM_NUM_TUNED]; /* what was found so far */
     /* of the shape at work */
@@ -68,6 +70,16 @@ struct tuner {
     uint32_t seen[DLM_MATMUL_TILE_COUNT * DLM_MATMUL_NUM_PER_UNIT]; /* hashes of kernel calls */
     size_t num_seen;
 };
+
+static enum dlm_dtype type_of(const struct tuner *t, const struct shape *s)
+{
+    return s->is_base ? t->type : DLM_DTYPE_F32;
+}
+
+static uint32_t class_of(const struct tuner *t, const struct shape *s)
+{
+    return dlm_matmul_shape_class(s->m, s->n, s->k, type_of(t, s));
+}
 
 /* [rows, cols], or stored as its transpose. */
 static struct dlm_tensor *make_operand(struct tuner *t, struct product *p, int i,
@@ -93,8 +105,8 @@ static struct dlm_tensor *make_operand(struct tuner *t, struct product *p, int i
 static enum dlm_status make_product(struct tuner *t, struct product *p, int layout)
 {
     const struct shape *s = t->shape;
-    const enum dlm_dtype type = s->is_16 ? t->type : DLM_DTYPE_F32;
-    const struct dlm_matmul_attrs attrs = {.round = s->is_16 ? type : DLM_DTYPE_F32};
+    const enum dlm_dtype type = type_of(t, s);
+    const struct dlm_matmul_attrs attrs = {.round = type};
 
     enum dlm_status st = dlm_graph_create(t->ctx, &p->g);
     if (st)
@@ -116,8 +128,8 @@ static void look_up(struct tuner *t, const struct product *p)
                              .caps = dlm_device_get_caps(t->device), .op = node->op,
                              .attrs = &node->attrs, .num_inputs = 2, .num_outputs = 1};
 
-    for (int i = 0; i < 2; i++)
-        l.inputs[i] = node->inputs[i]->desc;
+    for (int i = 0; i < node->op->num_inputs; i++)
+        l.inputs[i] = i < 2 ? node->inputs[i]->desc : (struct dlm_desc){.dtype = DLM_DTYPE_COUNT};
     l.outputs[0] = node->outputs[0]->desc;
     const struct dlm_matmul_params params = dlm_matmul_make_params(&l);
     const uint32_t possible = dlm_matmul_possible_tiles(&l, &params);
@@ -156,9 +168,7 @@ static enum dlm_status make_shape(struct tuner *t, const struct shape *shape)
 /* The device chooses as found so far, but for the shape at work. */
 static void choose(struct tuner *t, const struct dlm_matmul_tuned *choice)
 {
-    const struct shape *s = t->shape;
-    const uint32_t class = dlm_matmul_shape_class(s->m, s->n, s->k,
-                                                  s->is_16 ? t->type : DLM_DTYPE_F32);
+    const uint32_t class = class_of(t, t->shape);
 
     if (!dlm_matmul_pack_tuned(choice, &t->tuned[class]))
         t->tuned[class] = 0;
@@ -282,6 +292,9 @@ static enum dlm_status try_all(struct tuner *t, struct dlm_matmul_tuned *best,
             st = measure(t, &choice, false, &seconds);
             if (is_fatal(st))
                 return st;
+            if (seconds > 0)
+                dlm_log(t->ctx, DLM_LOG_DEBUG, "%s, %u groups a unit: %.3f ms",
+                        dlm_matmul_tile_name(choice.tile), choice.per_unit, seconds * 1e3);
             if (st)
                 dlm_log(t->ctx, DLM_LOG_WARNING, "%s: left out", dlm_matmul_tile_name(choice.tile));
             else if (seconds > 0 && seconds < *best_seconds) {
@@ -354,8 +367,7 @@ static enum dlm_status run(struct tuner *t, struct dlm_tune_result *result)
         char *name = row->shape;
         *row = (struct dlm_tune_row){.m = s->m, .n = s->n, .k = s->k};
         snprintf(row->use, sizeof(row->use), "%s", s->use);
-        dlm_matmul_shape_name(
-            dlm_matmul_shape_class(s->m, s->n, s->k, s->is_16 ? t->type : DLM_DTYPE_F32), name);
+        dlm_matmul_shape_name(class_of(t, s), name);
         if (dlm_now() < t->end) {
             st = make_shape(t, s);
             if (!st)
@@ -376,7 +388,10 @@ enum dlm_status dlm_tune(struct dlm_ctx *ctx, struct dlm_device *device, enum dl
     static const uint8_t none[DLM_NUM_TUNED];
     struct tuner t = {.ctx = ctx, .device = device, .type = type, .end = dlm_now() + seconds};
 
-    dlm_device_tune(device, none);
+    memcpy(t.tuned, dlm_device_get_caps(device)->tuned, sizeof(t.tuned));
+    for (size_t i = 0; i < DLM_ARRAY_LEN(shapes); i++)
+        t.tuned[class_of(&t, &shapes[i])] = 0;
+    dlm_device_tune(device, t.tuned);
     result->rows = dlm_alloc_array(ctx, DLM_ARRAY_LEN(shapes), sizeof(*result->rows));
     enum dlm_status st = result->rows ? run(&t, result) : DLM_ERR_MEMORY;
     dlm_device_tune(device, st ? none : t.tuned);

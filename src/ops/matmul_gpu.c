@@ -33,6 +33,8 @@ uint32_t dlm_matmul_possible_tiles(const struct dlm_lowering *l,
     for (uint32_t t = DLM_MATMUL_TILE_MMA_32X32; t <= DLM_MATMUL_TILE_MMA_128X128; t++)
         if (dlm_matmul_is_for_mma(l, p, (enum dlm_matmul_tile)t))
             tiles |= 1u << t;
+    if (dlm_matmul_is_for_library(l, p))
+        tiles |= 1u << DLM_MATMUL_TILE_LIBRARY;
     return tiles;
 }
 
@@ -40,8 +42,6 @@ enum dlm_status dlm_matmul_lower_gpu(struct dlm_lowering *l)
 {
     struct dlm_matmul_params p = dlm_matmul_make_params(l);
 
-    if (dlm_matmul_is_for_library(l, &p))
-        return dlm_matmul_lower_library(l, &p);
     const enum dlm_matmul_tile tile =
         dlm_matmul_choose_tile(l->caps, &p, l->inputs[B].dtype, dlm_matmul_possible_tiles(l, &p));
     switch (tile) {
@@ -54,6 +54,8 @@ enum dlm_status dlm_matmul_lower_gpu(struct dlm_lowering *l)
     case DLM_MATMUL_TILE_128X64:
         return l->caps->bits & DLM_CAP_SPECS ? dlm_matmul_lower_tile(l, &p, tile)
                                              : lower_fixed(l, &p, tile);
+    case DLM_MATMUL_TILE_LIBRARY:
+        return dlm_matmul_lower_library(l, &p);
     default:
         return dlm_matmul_lower_mma(l, &p, tile);
     }

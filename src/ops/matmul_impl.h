@@ -45,6 +45,7 @@ enum dlm_matmul_tile {
     DLM_MATMUL_TILE_MMA_32X32, /* in matrix units: matmul_mma.c */
     DLM_MATMUL_TILE_MMA_64X64,
     DLM_MATMUL_TILE_MMA_128X128,
+    DLM_MATMUL_TILE_LIBRARY, /* the device's: matmul_library.c; only where it was tuned to */
     DLM_MATMUL_TILE_COUNT
 };
 

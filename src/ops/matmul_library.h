@@ -4,7 +4,7 @@
 
 #include "ops/op.h"
 
-/* Large plain f32 products, where the device's library does them faster than our kernels. */
+/* Large plain f32 products, which the device's library takes as they lie. */
 bool dlm_matmul_is_for_library(const struct dlm_lowering *l, const struct dlm_matmul_params *p);
 
 /* Lowers such a node. The addend is copied to the result, to which the library adds. */

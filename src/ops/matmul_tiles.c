@@ -80,6 +80,7 @@ static const struct {
     [DLM_MATMUL_TILE_MMA_32X32] = {"matrix 32x32", 32, 32},
     [DLM_MATMUL_TILE_MMA_64X64] = {"matrix 64x64", 64, 64},
     [DLM_MATMUL_TILE_MMA_128X128] = {"matrix 128x128", 128, 128},
+    [DLM_MATMUL_TILE_LIBRARY] = {"library", 1, 1},
 };
 
 const char *dlm_matmul_tile_name(enum dlm_matmul_tile tile)
@@ -204,10 +205,20 @@ uint32_t dlm_matmul_wanted_groups(const struct dlm_device_caps *caps,
     return (tuned.tile ? tuned.per_unit : per_unit[caps->device_class]) * num_units(caps);
 }
 
+static bool is_tuned_to_library(const struct dlm_device_caps *caps)
+{
+    for (size_t i = 0; i < DLM_NUM_TUNED; i++)
+        if (dlm_matmul_unpack_tuned(caps->tuned[i]).tile == DLM_MATMUL_TILE_LIBRARY)
+            return true;
+    return false;
+}
+
+/* A library that is not chosen counts for nothing; of one that is, the version does. */
 void dlm_matmul_tiles_hash(const struct dlm_device_caps *caps, char hex[65])
 {
     const bool is_cpu = caps->bits & DLM_CAP_BLOCK_ITEMS;
-    const uint32_t device[] = {caps->bits, caps->device_class, num_units(caps),
+    const uint32_t library[] = {caps->bits & DLM_CAP_GEMM_F32, caps->gemm_version};
+    const uint32_t device[] = {caps->bits & ~library[0], caps->device_class, num_units(caps),
                                per_unit[caps->device_class], (uint32_t)caps->shared_bytes};
     struct dlm_sha256 sha;
     uint8_t digest[32];
@@ -222,6 +233,8 @@ void dlm_matmul_tiles_hash(const struct dlm_device_caps *caps, char hex[65])
     if (!is_cpu) {
         dlm_sha256_update(&sha, device, sizeof(device));
         dlm_sha256_update(&sha, caps->tuned, sizeof(caps->tuned));
+        if (is_tuned_to_library(caps))
+            dlm_sha256_update(&sha, library, sizeof(library));
     }
     dlm_sha256_finish(&sha, digest);
     dlm_sha256_hex(digest, hex);

@@ -142,10 +142,10 @@ static void test_caps(struct dlm_device *device)
     CHECK(caps->max_range_bytes <= caps->max_alloc_bytes);
     CHECK(caps->free_bytes > 0);
     CHECK(!(caps->bits & DLM_CAPS_MATRIX) == !*caps->info.matrix_units);
-    if (caps->info.is_software) {
+    if (caps->info.is_software)
         CHECK(caps->bits & DLM_CAP_NO_LOCAL);
-        CHECK(!(caps->bits & DLM_CAP_GEMM_F32));
-    }
+    CHECK(!caps->gemm_version == !dlm_device_has_kernel(device, "gemm_f32"));
+    CHECK(!(caps->bits & DLM_CAP_GEMM_F32) || caps->gemm_version >= 10603); /* right from then on */
     CHECK(dlm_device_has_kernel(device, "axpy"));
     CHECK(!dlm_device_has_kernel(device, "axp"));
 }

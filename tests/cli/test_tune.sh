@@ -79,6 +79,24 @@ open_
 status_is 0
 holds_ sh -c '! grep -q "are not used" err'
 
+case_ "a library's products are a choice, taken where this build has one to be trusted"
+keep_ "$device" "$driver" "$version" \
+    '{"groups_per_unit":4,"shapes":"f32, m 1-8, n 1-64, k over 1024","tile":"library"}'
+open_
+status_is 0
+holds_ sh -c '! grep -q "are not used" err'
+
+case_ "shapes of another precision keep what was measured for them"
+keep_ "$device" "$driver" "$version" \
+    '{"groups_per_unit":4,"shapes":"16 bit, m 9-32, n over 4096, k over 1024","tile":"64x64"}'
+run_ dlm bench --tune --tune-seconds 1 --backend opencl --precision fp32 --json
+status_is 0
+out_has '"use": "head", "shapes": "f32, m 9-32, n over 4096, k over 1024"'
+holds_ grep -q '"shapes": "16 bit, m 9-32, n over 4096, k over 1024"' "$file"
+run_ dlm bench --tune --tune-seconds 1 --backend opencl --precision bf16
+status_is 0
+holds_ sh -c "! grep -q '16 bit, m 9-32, n over 4096' '$file'"
+
 case_ "another device, driver or version"
 keep_ "Another" "$driver" "$version" "$all"
 is_told_ "is of another device"

@@ -11,6 +11,8 @@ static bool is_in_tiles(const struct dlm_kernel_call *c, enum dlm_matmul_tile ti
     const int at = is_matrix ? 0 : 1; /* of the tile's sides in a kernel's constants */
     char size[32];
 
+    if (tile == DLM_MATMUL_TILE_LIBRARY)
+        return !strcmp(c->kernel, "gemm_f32");
     if (tile == DLM_MATMUL_TILE_NOLOCAL)
         return strstr(c->kernel, "_nolocal") || strstr(c->kernel, "_subgroup");
     if (!c->num_specs && tile == DLM_MATMUL_TILE_32X32)

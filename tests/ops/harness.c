@@ -338,35 +338,10 @@ static bool is_wanted(const struct dlm_device_info *info)
     return !only || strstr(only, dlm_backend_name(info->kind));
 }
 
-/* Rows whose op has kernels for devices with local memory, beside those without. */
-static bool has_local_variant(const struct op_row *row)
-{
-    return row->op == &dlm_op_matmul || row_is_attention(row) || row->op == &dlm_op_cross_entropy ||
-           row->op == &dlm_op_select || row->op == &dlm_op_rms_norm ||
-           row->op == &dlm_op_rms_norm_backward || row->op == &dlm_op_layer_norm ||
-           row->op == &dlm_op_layer_norm_backward;
-}
-
-/* Such a device only pretends that barriers are fast: larger rows take long and say nothing new. */
-static bool is_small(const struct op_row *row)
-{
-    const int64_t max_elems = 100000;
-    int64_t elems = 0;
-
-    for (int i = 0; i < row->num_inputs; i++) {
-        int64_t len = row->inputs[i].ndim ? 1 : 0;
-        for (int d = 0; d < row->inputs[i].ndim; d++)
-            len *= row->inputs[i].shape[d];
-        elems = DLM_MAX(elems, len);
-    }
-    return elems <= max_elems;
-}
-
 /* How a device is opened. */
 struct variant {
     const char *label; /* "": as it is */
     uint32_t hide_caps;
-    bool use_library;
     uint64_t max_work; /* dispatches with more come in parts; 0: the device's own limit */
     uint32_t show_caps;
     size_t max_alloc_bytes; /* of a buffer: weights in 4 and 8 bits become numbers in slices */
@@ -374,13 +349,19 @@ struct variant {
 };
 
 #define PARTS_WORK 20000 /* parts of one group and of several */
-static const struct variant as_it_is = {"", 0, false, 0, 0, 0};
-static const struct variant local_memory = {", local", DLM_CAP_NO_LOCAL, false, 0, 0, 0};
-static const struct variant no_subgroups = {", no subgroups", DLM_CAP_SUBGROUP, false, 0, 0, 0};
-static const struct variant library = {", library", 0, true, 0, 0, 0};
-static const struct variant matrix_units = {", matrix units", DLM_CAP_NO_LOCAL, false, 0,
-                                            DLM_CAPS_MATRIX, 0};
-static const struct variant slices = {", slices", 0, false, 0, 0, (size_t)88 << 10};
+static const struct variant as_it_is = {.label = ""};
+static const struct variant local_memory = {", local", .hide_caps = DLM_CAP_NO_LOCAL};
+static const struct variant no_subgroups = {", no subgroups", .hide_caps = DLM_CAP_SUBGROUP};
+static const struct variant library = {", library", .show_caps = DLM_CAP_GEMM_F32,
+                                       .tiles = {DLM_MATMUL_TILE_LIBRARY, 8}};
+static const struct variant matrix_units = {", matrix units", .hide_caps = DLM_CAP_NO_LOCAL,
+                                            .show_caps = DLM_CAPS_MATRIX};
+static const struct variant slices = {", slices", .max_alloc_bytes = (size_t)88 << 10};
+
+static bool is_for_library(const struct variant *v)
+{
+    return v->tiles.tile == DLM_MATMUL_TILE_LIBRARY;
+}
 
 /* A product whose weight becomes numbers in several slices when a buffer has 88 KiB. */
 static bool comes_in_slices(const struct op_row *row)
@@ -393,28 +374,29 @@ static bool comes_in_slices(const struct op_row *row)
 /* A variant runs the rows that may take another kernel. */
 static bool is_for(const struct variant *v, const struct op_row *row)
 {
+    if (is_for_library(v))
+        return true;
     if (v->tiles.tile)
-        return is_small(row) && dlm_dtype_is_float(row->inputs[1].dtype) &&
+        return row_is_small(row) && dlm_dtype_is_float(row->inputs[1].dtype) &&
                (!v->show_caps || row->inputs[1].dtype != DLM_DTYPE_F32);
     if (v->max_alloc_bytes)
         return comes_in_slices(row);
-    if (v->max_work && !v->use_library && !is_small(row))
+    if (v->max_work && !row_is_small(row))
         return false;
     if (v->show_caps && row->op == &dlm_op_matmul && row->inputs[1].dtype == DLM_DTYPE_F32)
         return false; /* no engine for it */
     if (v->max_work && v->hide_caps && !v->show_caps &&
         dlm_dtype_is_float(row->inputs[1].dtype) && row->inputs[1].dtype != DLM_DTYPE_F32)
         return false; /* the same source: compiling it takes long */
-    return !*v->label || (v->use_library ? row->op == &dlm_op_matmul
-                                         : has_local_variant(row) && is_small(row));
+    return !*v->label || (row_has_local_variant(row) && row_is_small(row));
 }
 
 /* The rows reached the kernels that the variant is for. */
 static void check_counts(const struct variant *v, int num_run)
 {
     check_case("kernels that were meant");
-    CHECK(!v->use_library || counts.by_library >= 8);
-    CHECK(!v->show_caps || counts.matrix >= 8);
+    CHECK(is_for_library(v) == (counts.by_library > 0));
+    CHECK(!(v->show_caps & DLM_CAPS_MATRIX) || counts.matrix >= 8);
     CHECK(!v->tiles.tile || counts.tiled >= 8);
     CHECK(!v->max_alloc_bytes || (num_run >= 4 && counts.slices >= 2 * num_run));
     CHECK(!v->max_work || counts.cut > 0);
@@ -430,8 +412,8 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     struct dlm_device *device = NULL;
     struct dlm_device_params params = {.kind = info->kind, .index = info->index,
                                        .cache_dir = getenv("DLM_TEST_KERNEL_CACHE"),
-                                       .hide_caps = v->hide_caps, .use_library = v->use_library,
-                                       .max_work = v->max_work, .show_caps = v->show_caps,
+                                       .hide_caps = v->hide_caps, .max_work = v->max_work,
+                                       .show_caps = v->show_caps,
                                        .max_alloc_bytes = v->max_alloc_bytes};
     const char *parts = v->max_work ? ", parts" : "";
     uint8_t tuned[DLM_NUM_TUNED];
@@ -449,7 +431,8 @@ static void run_variant(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     counts = (struct call_counts){0};
     for (size_t i = 0; i < num; i++) {
         struct host_row h;
-        const struct op_row row = v->show_caps ? row_for_matrix_units(rows[i]) : rows[i];
+        const struct op_row row =
+            v->show_caps & DLM_CAPS_MATRIX ? row_for_matrix_units(rows[i]) : rows[i];
         if (!is_for(v, &row))
             continue;
         char *name = names[num_names++ % DLM_ARRAY_LEN(names)];
@@ -484,7 +467,7 @@ static void run_whole_and_parts(struct dlm_ctx *ctx, const struct dlm_device_inf
         run_variant(ctx, info, v, rows, num, hashes);
         const int num_whole = counts.by_library;
         run_variant(ctx, info, &parts, rows, num, hashes);
-        CHECK(!v->use_library || counts.by_library > num_whole);
+        CHECK(!is_for_library(v) || counts.by_library > num_whole);
     }
     free(hashes);
 }
@@ -496,7 +479,7 @@ static void run_tiles(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     uint32_t *hashes = calloc(num + 1, sizeof(*hashes));
     char label[64];
 
-    for (uint32_t t = DLM_MATMUL_TILE_NOLOCAL; CHECK(hashes) && t < DLM_MATMUL_TILE_COUNT; t++) {
+    for (uint32_t t = DLM_MATMUL_TILE_NOLOCAL; CHECK(hashes) && t < DLM_MATMUL_TILE_LIBRARY; t++) {
         const uint32_t per_unit = t == DLM_MATMUL_TILE_64X64 ? 0 : 16;
         const uint32_t units = t >= DLM_MATMUL_TILE_MMA_32X32 ? DLM_CAPS_MATRIX : 0;
         const struct variant v = {.label = label, .show_caps = units,
@@ -512,18 +495,17 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
                      const struct op_row *rows, size_t num)
 {
     const struct dlm_device_params params = {.kind = info->kind, .index = info->index,
-                                             .show_caps = DLM_CAPS_MATRIX};
+                                             .show_caps = DLM_CAPS_MATRIX | DLM_CAP_GEMM_F32};
     struct dlm_device *device = NULL;
 
     run_whole_and_parts(ctx, info, &as_it_is, rows, num);
-    if (!num || !has_local_variant(&rows[0]))
+    if (!num || !row_has_local_variant(&rows[0]))
         return;
     check_case("device opens");
     if (!CHECK(!dlm_device_open(ctx, &device, &params)))
         return;
     const struct dlm_device_caps all = *dlm_device_get_caps(device);
     const uint32_t caps = all.bits;
-    const bool has_library = dlm_device_has_kernel(device, "gemm_f32");
     dlm_device_destroy(&device);
     if (caps & DLM_CAP_NO_LOCAL)
         run_whole_and_parts(ctx, info, &local_memory, rows, num);
@@ -535,7 +517,7 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
         run_whole_and_parts(ctx, info, &slices, rows, num);
         run_tiles(ctx, info, &all, rows, num);
     }
-    if (has_library && rows[0].op == &dlm_op_matmul && !(caps & DLM_CAP_GEMM_F32))
+    if (caps & DLM_CAP_GEMM_F32 && rows[0].op == &dlm_op_matmul)
         run_whole_and_parts(ctx, info, &library, rows, num);
 }
 

@@ -76,6 +76,11 @@ struct op_row {
 int op_rows_main(int argc, char **argv, const struct op_row *rows, size_t num);
 
 bool row_is_attention(const struct op_row *row);
+/* Its op has kernels for devices with local memory, beside those without. */
+bool row_has_local_variant(const struct op_row *row);
+/* A device that only pretends that barriers are fast takes long over larger rows, to say nothing
+ * new. */
+bool row_is_small(const struct op_row *row);
 
 /* Whether a device of these capabilities has matrix units for the row's op; a forced tile. */
 bool row_has_matrix_units(const struct op_row *row, uint32_t caps);

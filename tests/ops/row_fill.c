@@ -64,6 +64,28 @@ bool row_is_attention(const struct op_row *row)
     return row->op == &dlm_op_attention || row->op == &dlm_op_attention_backward;
 }
 
+bool row_has_local_variant(const struct op_row *row)
+{
+    return row->op == &dlm_op_matmul || row_is_attention(row) || row->op == &dlm_op_cross_entropy ||
+           row->op == &dlm_op_select || row->op == &dlm_op_rms_norm ||
+           row->op == &dlm_op_rms_norm_backward || row->op == &dlm_op_layer_norm ||
+           row->op == &dlm_op_layer_norm_backward;
+}
+
+bool row_is_small(const struct op_row *row)
+{
+    const int64_t max_elems = 100000;
+    int64_t elems = 0;
+
+    for (int i = 0; i < row->num_inputs; i++) {
+        int64_t len = row->inputs[i].ndim ? 1 : 0;
+        for (int d = 0; d < row->inputs[i].ndim; d++)
+            len *= row->inputs[i].shape[d];
+        elems = DLM_MAX(elems, len);
+    }
+    return elems <= max_elems;
+}
+
 bool row_has_matrix_units(const struct op_row *row, uint32_t caps)
 {
     return row_is_attention(row) ? caps & DLM_CAP_MATRIX_ATTENTION

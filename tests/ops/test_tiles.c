@@ -112,9 +112,48 @@ static void test_classes(void)
     CHECK_STR(name, "f32, m 1-8, n 65-1024, k over 1024");
 }
 
+/* The library is chosen where it was measured to win, for products that it takes, else nowhere. */
+static void test_library(void)
+{
+    struct dlm_device_caps caps = {.bits = DLM_CAP_GEMM_F32, .device_class = CLASS(CUDA),
+                                   .num_units = 80, .shared_bytes = KIB(48),
+                                   .gemm_version = 10603};
+    const struct dlm_matmul_params p = {.batch0 = 1, .batch1 = 1, .m = 512, .n = 512, .k = 512,
+                                        .a_stride = {0, 0, 512, 1}, .b_stride = {0, 0, 512, 1}};
+    const struct dlm_matmul_tuned tuned = {TILE(LIBRARY), 4};
+    struct dlm_lowering l = {.caps = &caps, .attrs = &(union dlm_attrs){{0}}};
+    char as_it_is[65], without[65], chosen[65], other[65];
+
+    check_case("the library");
+    for (int i = 0; i < 2; i++)
+        l.inputs[i] = dlm_desc_make(F32, 2, (int64_t[]){512, 512});
+    const uint32_t possible = dlm_matmul_possible_tiles(&l, &p);
+    CHECK(possible >> TILE(LIBRARY) & 1);
+    for (uint32_t class = 0; class < DLM_CLASS_COUNT; class++) {
+        caps.device_class = (enum dlm_device_class)class;
+        CHECK(dlm_matmul_choose_tile(&caps, &p, F32, possible) != TILE(LIBRARY));
+    }
+    dlm_matmul_tiles_hash(&caps, as_it_is);
+    CHECK(dlm_matmul_pack_tuned(&tuned, &caps.tuned[dlm_matmul_shape_class(512, 512, 512, F32)]));
+    CHECK(dlm_matmul_choose_tile(&caps, &p, F32, possible) == TILE(LIBRARY));
+    dlm_matmul_tiles_hash(&caps, chosen);
+    CHECK(strcmp(as_it_is, chosen));
+    caps.gemm_version++;
+    dlm_matmul_tiles_hash(&caps, other);
+    CHECK(strcmp(chosen, other));
+    caps.bits = 0;
+    CHECK(!(dlm_matmul_possible_tiles(&l, &p) >> TILE(LIBRARY) & 1));
+    dlm_matmul_tiles_hash(&caps, without);
+    CHECK(strcmp(other, without));
+    memset(caps.tuned, 0, sizeof(caps.tuned));
+    dlm_matmul_tiles_hash(&caps, without); /* a build without it makes the same products */
+    CHECK_STR(without, as_it_is);
+}
+
 int main(void)
 {
     test_classes();
+    test_library();
     for (size_t i = 0; i < DLM_ARRAY_LEN(cases); i++)
         test_case(&cases[i]);
     return check_summary();

@@ -38,7 +38,8 @@ static const struct dlm_option options[] = {
     {"limits", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, only_limits),
      .help = "measure what the device can do at most, and nothing else"},
     {"tune", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, only_tune),
-     .help = "measure a GPU's fastest tiles and keep them for later runs, and nothing else"},
+     .help = "measure a GPU's fastest tiles for --precision and keep them for later runs, and "
+             "nothing else"},
     {"tune-seconds", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 86400,
      .offset = offsetof(struct args, tune_seconds),
      .help = "about the time that --tune may take"},
@@ -326,8 +327,10 @@ static const char *find_wrong(const struct args *a)
         return "--layers needs --shape";
     if (is_device && (p->plan_only || p->explain))
         return "--plan and --explain need --base or --shape";
-    if (is_device && (p->compute.quant || p->compute.quant_scope || p->compute.precision))
-        return "--precision, --quant and --quant-scope need --base or --shape";
+    if (is_device && (p->compute.quant || p->compute.quant_scope))
+        return "--quant and --quant-scope need --base or --shape";
+    if (a->only_limits && p->compute.precision)
+        return "--precision needs --base, --shape or --tune";
     if (p->plan_only && p->explain)
         return "--explain measures, and --plan runs nothing";
     if (a->tune_seconds != defaults.tune_seconds && !a->only_tune)

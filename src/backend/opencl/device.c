@@ -277,7 +277,9 @@ static void fill_caps(struct dlm_ocl_device *device)
     if (get_device_uint(device->id, CL_DEVICE_LOCAL_MEM_TYPE) != CL_LOCAL)
         caps->bits |= DLM_CAP_NO_LOCAL; /* a copy to such memory costs what it is to save */
 #ifdef DLM_HAVE_CLBLAST
-    if (dlm_ocl_gemm_is_preferred(type))
+    caps->gemm_version = dlm_ocl_gemm_version();
+    device->base.all_bits |= DLM_CAP_GEMM_F32;
+    if (dlm_ocl_gemm_is_trusted())
         caps->bits |= DLM_CAP_GEMM_F32;
 #endif
     caps->max_alloc_bytes = (size_t)DLM_MIN(caps->info.max_alloc_bytes, (uint64_t)SIZE_MAX);

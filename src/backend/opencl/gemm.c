@@ -13,9 +13,14 @@
 #define BUILT_VERSION                                                                              \
     (CLBLAST_VERSION_MAJOR * 10000 + CLBLAST_VERSION_MINOR * 100 + CLBLAST_VERSION_PATCH)
 
-bool dlm_ocl_gemm_is_preferred(cl_device_type type)
+uint32_t dlm_ocl_gemm_version(void)
 {
-    return BUILT_VERSION >= TRUSTED_VERSION && !(type & CL_DEVICE_TYPE_CPU);
+    return BUILT_VERSION;
+}
+
+bool dlm_ocl_gemm_is_trusted(void)
+{
+    return BUILT_VERSION >= TRUSTED_VERSION;
 }
 
 static CLBlastTranspose transpose(uint32_t flag)

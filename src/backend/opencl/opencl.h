@@ -159,8 +159,10 @@ struct dlm_ocl_gemm {
 };
 
 size_t dlm_ocl_gemm_scratch(const struct dlm_device *device, const struct dlm_gemm_params *params);
-/* True when this build's library is trusted on, and faster than our kernels on, such a device. */
-bool dlm_ocl_gemm_is_preferred(cl_device_type type);
+/* Of this build's library: struct dlm_device_caps.gemm_version, and whether its products are right
+ * on every device. */
+uint32_t dlm_ocl_gemm_version(void);
+bool dlm_ocl_gemm_is_trusted(void);
 enum dlm_status dlm_ocl_gemm_submit(struct dlm_ocl_device *device, const struct dlm_ocl_gemm *gemm,
                                     cl_command_queue queue, cl_event *event) DLM_CHECK_RESULT;
 /* Drops what the library keeps for all devices; it is made again when needed. */
