@@ -136,21 +136,6 @@ static enum dlm_status make_plans(struct bench *b)
     return st ? st : dlm_update_init(&b->update, b->ctx, s->device, b->lora, 1.0f);
 }
 
-/* The tower runs first, alone with its inputs in the workspace: what that phase takes beyond all
- * that comes behind it. budget holds the rest. */
-static uint64_t tower_surplus(const struct bench *b, const struct dlm_budget *budget)
-{
-    struct dlm_budget tower = {0};
-
-    if (!b->num_images)
-        return 0;
-    dlm_budget_add_weights(&tower, b->s->model, DLM_WEIGHT_GROUP_TOWER);
-    dlm_budget_add_slots(&tower, &b->vision.largest.slots);
-    const uint64_t first = dlm_budget_total(&tower);
-    const uint64_t later = dlm_budget_total(budget) - budget->activations;
-    return first > later ? first - later : 0;
-}
-
 /* What the plans say, and unless that is all, the workspace that all of them share. */
 static enum dlm_status reserve(struct bench *b)
 {
@@ -165,7 +150,7 @@ static enum dlm_status reserve(struct bench *b)
     dlm_generator_add_to_budget(b->generator, &budget);
     dlm_budget_add_slots(&budget, &b->pass->slots);
     dlm_budget_add_slots(&budget, &b->update.slots);
-    budget.vision += tower_surplus(b, &budget);
+    dlm_budget_add_early_vision(&budget, &b->vision);
     r->planned_weights = budget.weights + budget.vision;
     r->planned_adapter = budget.adapter;
     r->planned_optimizer = budget.optimizer;

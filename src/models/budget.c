@@ -42,6 +42,17 @@ void dlm_budget_add_vision(struct dlm_budget *b, const struct dlm_vision *vision
                  dlm_slots_bytes(&vision->largest.slots);
 }
 
+void dlm_budget_add_early_vision(struct dlm_budget *b, const struct dlm_vision *vision)
+{
+    if (!vision->largest.plan)
+        return;
+    const uint64_t first =
+        dlm_weights_bytes(vision->model->weights, DLM_WEIGHT_GROUP_TOWER) +
+        dlm_slots_bytes(&vision->largest.slots);
+    const uint64_t later = dlm_budget_total(b) - b->activations;
+    b->vision += first > later ? first - later : 0;
+}
+
 void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots)
 {
     const uint64_t state = dlm_slots_role_bytes(slots, DLM_ROLE_STATE);

@@ -34,6 +34,11 @@ void dlm_budget_add_workspace(struct dlm_budget *b, struct dlm_plan *const *plan
 void dlm_budget_add_vision(struct dlm_budget *b, const struct dlm_vision *vision,
                            struct dlm_plan *const *plans, int num);
 
+/* What the frozen tower takes beyond that of all else in the budget, but for the workspace, which
+ * is theirs in common: of one that has run, and whose weights are gone, before the rest comes.
+ * Nothing of one that is not planned. */
+void dlm_budget_add_early_vision(struct dlm_budget *b, const struct dlm_vision *vision);
+
 /* Slots with memory of their own, by their roles. */
 void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots);
 
