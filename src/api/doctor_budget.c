@@ -9,7 +9,7 @@
 #include "dlm/prompt.h"
 #include "train/batch.h"
 
-#define ASKED_TOKENS 16 /* of text before an answer, the template's included */
+#define ASKED_TOKENS 32 /* of text before an answer, the template's included: Qwen2-VL's are 24 */
 #define SHORT_ANSWER 48 /* learned tokens of a row, where nothing says how many */
 
 static void finish(struct dlm_doctor_budget *b)

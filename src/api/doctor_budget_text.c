@@ -91,8 +91,10 @@ static enum dlm_status append_subject(const struct dlm_doctor_budget *b, struct 
         snprintf(params, sizeof(params), " (%.1f B parameters)", base->row->params / 1e9);
     if (!st)
         st = dlm_str_appendf(b->ctx, out, LABEL "%s%s%s\n", "Base:", base->key, params,
-                             base->dir ? ""
-                                       : ", not on this machine: its sizes are the registry's");
+                             !base->dir ? ", not on this machine: its sizes are the registry's"
+                             : b->s->model->has_no_files
+                                 ? ", its weights are not here: its sizes are its config.json's"
+                                 : "");
     return st;
 }
 
@@ -328,6 +330,13 @@ static json_t *image_json(const struct dlm_doctor_budget *b)
                      b->image.tokens);
 }
 
+static const char *sizes_from(const struct dlm_doctor_budget *b)
+{
+    if (!b->s->base.dir)
+        return "registry";
+    return b->s->model->has_no_files ? "config" : "files";
+}
+
 static json_t *budget_json(const struct dlm_doctor_budget *b)
 {
     const struct dlm_base *base = &b->s->base;
@@ -336,8 +345,8 @@ static json_t *budget_json(const struct dlm_doctor_budget *b)
         "{s:s?, s:s, s:o, s:s, s:o, s:s, s:s, s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:o, s:o,"
         " s:b, s:o}",
         "document", b->params->document, "base", base->key, "params",
-        gb_or_null(base->row ? base->row->params : 0), "sizes_from",
-        base->dir ? "files" : "registry", "device", device_json(b), "precision",
+        gb_or_null(base->row ? base->row->params : 0), "sizes_from", sizes_from(b), "device",
+        device_json(b), "precision",
         dlm_precision_name(dlm_session_precision(b->s)), "base_form", b->s->base_form, "lora_r",
         (json_int_t)b->lora->params.r, "lora_modules", (json_int_t)b->lora->num, "image",
         image_json(b), "row_tokens", (json_int_t)b->row.tokens, "row_labels",

@@ -61,8 +61,11 @@ enum dlm_precision dlm_session_precision(const struct dlm_session *s)
                                      : DLM_PRECISION_FP32;
 }
 
+/* A folder of configs alone, which is only planned, may have none. */
 static enum dlm_status load_tokenizer(struct dlm_session *s)
 {
+    if (s->model->has_no_files && !dlm_tokenizer_is_in(s->ctx, s->base.dir))
+        return DLM_OK;
     enum dlm_status st = dlm_tokenizer_load_folder(s->ctx, &s->tok, s->base.dir);
 
     return st ? st : dlm_model_add_tokens(s->model, s->tok);
@@ -89,10 +92,28 @@ static enum dlm_status find_base(struct dlm_session *s, const struct dlm_session
     return dlm_base_resolve(s->ctx, &s->base, params->base, params->dir);
 }
 
-static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_base *params)
+/* With shape, or a folder without weights that is only planned: without files. */
+static enum dlm_status open_model(struct dlm_session *s, const struct dlm_session_base *params,
+                                  const char *shape)
 {
     const enum dlm_dtype policy = policy_of(params->compute.precision);
     const struct dlm_quant_policy quant = dlm_quant_policy_of(&params->compute);
+    bool has_files = true;
+
+    if (shape)
+        return dlm_model_open_shape(s->ctx, &s->model, s->device, shape, params->layers, policy,
+                                    &quant);
+    enum dlm_status st =
+        params->plan_only ? dlm_checkpoint_look(s->ctx, s->base.dir, &has_files) : DLM_OK;
+    if (st)
+        return st;
+    return has_files ? dlm_model_open(s->ctx, &s->model, s->device, s->base.dir, policy, &quant)
+                     : dlm_model_open_outline(s->ctx, &s->model, s->device, s->base.dir, policy,
+                                              &quant);
+}
+
+static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_base *params)
+{
     struct dlm_ctx *ctx = s->ctx;
     const char *shape = NULL;
 
@@ -102,9 +123,7 @@ static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_
     if (!st)
         st = dlm_session_open_device(ctx, &s->device, &params->compute, params->plan_only);
     if (!st)
-        st = shape ? dlm_model_open_shape(ctx, &s->model, s->device, shape, params->layers, policy,
-                                          &quant)
-                   : dlm_model_open(ctx, &s->model, s->device, s->base.dir, policy, &quant);
+        st = open_model(s, params, shape);
     if (!st && !params->shape)
         st = dlm_image_size_choose(s->model, &s->base, params->image_size);
     return !st && !shape ? load_tokenizer(s) : st;

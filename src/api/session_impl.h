@@ -24,7 +24,8 @@ struct dlm_session {
     struct dlm_base base;
     struct dlm_model *model;
     char base_form[DLM_BASE_FORM_BYTES]; /* dlm_quant_form_of() */
-    struct dlm_tokenizer *tok; /* NULL with random weights */
+    struct dlm_tokenizer *tok; /* NULL with random weights, and where only plans are made
+                                  without one */
     struct dlm_session_adapter *adapters;
     size_t num_adapters, cap_adapters;
     struct dlm_lora *lora; /* of the adapter in use; NULL: the base alone */
@@ -41,7 +42,8 @@ struct dlm_session_base {
     int64_t layers; /* with shape: of its decoder at most; 0: all */
     struct dlm_compute compute;
     /* Nothing will run: a base that is not on this machine is its registry row's shape, without
-     * tokenizer, and a driver that is new here is not put on trial. */
+     * tokenizer, a folder without weights what its configs say, and a driver that is new here is
+     * not put on trial. */
     bool plan_only;
 };
 

@@ -243,7 +243,7 @@ static enum dlm_status mistral3_read_config(struct dlm_ctx *ctx, const json_t *c
         st = read_projector(ctx, config, path, m);
     /* The released file says nothing, which transformers 5 takes for true; a head in the files is
      * the model's nevertheless, see dlm_decoder_declare(). */
-    decoder->is_tied = m->dir != NULL;
+    decoder->is_tied = m->dir && !m->has_no_files;
     if (!st)
         st = dlm_json_bool(ctx, config, path, "tie_word_embeddings", &decoder->is_tied);
     const int64_t last = decoder->vocab - 1;

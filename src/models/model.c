@@ -113,9 +113,10 @@ static enum dlm_status create_config(struct dlm_ctx *ctx, struct dlm_model **out
     return st;
 }
 
-/* The same with the files of a checkpoint's folder read. family NULL: as its config.json says. */
+/* The same with the files of a checkpoint's folder read. family NULL: as its config.json says.
+ * has_no_files: its configs alone count. */
 static enum dlm_status create_folder(struct dlm_ctx *ctx, struct dlm_model **out, const char *dir,
-                                     const struct dlm_family *family)
+                                     const struct dlm_family *family, bool has_no_files)
 {
     char *path = dlm_path_join(ctx, dir, "config.json");
     struct dlm_model *m = NULL;
@@ -129,8 +130,10 @@ static enum dlm_status create_folder(struct dlm_ctx *ctx, struct dlm_model **out
     if (st)
         goto done;
     m = create(ctx, family);
-    if (m)
+    if (m) {
         m->dir = dlm_strdup(ctx, dir);
+        m->has_no_files = has_no_files;
+    }
     st = m && m->dir ? dlm_processor_load_folder(ctx, &m->processor, dir) : DLM_ERR_MEMORY;
     if (!st)
         st = dlm_bnb_check_config(ctx, config, path);
@@ -151,7 +154,7 @@ enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **ou
 {
     *out = NULL;
     if (dir)
-        return create_folder(ctx, out, dir, NULL);
+        return create_folder(ctx, out, dir, NULL, false);
     json_t *config = json_pack("{s:s}", "model_type", families[0]->model_type);
     enum dlm_status st =
         config ? create_config(ctx, out, config, families[0]->model_type) : DLM_ERR_MEMORY;
@@ -272,7 +275,7 @@ enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
                                struct dlm_device *device, const char *dir, enum dlm_dtype policy,
                                const struct dlm_quant_policy *quant)
 {
-    enum dlm_status st = create_folder(ctx, out, dir, NULL);
+    enum dlm_status st = create_folder(ctx, out, dir, NULL, false);
 
     if (!st)
         st = open_files(*out, device, policy, quant);
@@ -285,7 +288,7 @@ enum dlm_status dlm_model_open_as(struct dlm_ctx *ctx, struct dlm_model **out,
                                   struct dlm_device *device, const char *dir,
                                   const struct dlm_family *family)
 {
-    enum dlm_status st = create_folder(ctx, out, dir, family);
+    enum dlm_status st = create_folder(ctx, out, dir, family, false);
 
     if (!st)
         st = open_files(*out, device, DLM_DTYPE_COUNT, NULL);
@@ -315,25 +318,33 @@ static enum dlm_status read_file_dtype(struct dlm_ctx *ctx, const json_t *config
     return st;
 }
 
+/* What a model without files is made of. */
+struct outline {
+    const json_t *config;
+    const char *path; /* for messages */
+    const char *dir;  /* whose other configs count too; NULL: there is none */
+    int64_t layers;   /* so many of the decoder's; 0: all */
+};
+
 static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model **out,
-                                          struct dlm_device *device, const json_t *config,
-                                          const char *path, int64_t layers,
+                                          struct dlm_device *device, const struct outline *o,
                                           enum dlm_dtype file, enum dlm_dtype policy,
                                           const struct dlm_quant_policy *quant)
 {
     struct dlm_model *m = NULL;
 
     *out = NULL;
-    enum dlm_status st = create_config(ctx, &m, config, path);
+    enum dlm_status st = o->dir ? create_folder(ctx, &m, o->dir, NULL, true)
+                                : create_config(ctx, &m, o->config, o->path);
     if (st)
         return st;
     m->device = device;
     m->policy = policy;
-    if (layers > m->decoder.config.layers)
+    if (o->layers > m->decoder.config.layers)
         st = dlm_fail(ctx, DLM_ERR_USAGE, "the decoder of shape '%s' has %lld layers, not %lld",
-                      path, (long long)m->decoder.config.layers, (long long)layers);
-    else if (layers)
-        m->decoder.config.layers = layers;
+                      o->path, (long long)m->decoder.config.layers, (long long)o->layers);
+    else if (o->layers)
+        m->decoder.config.layers = o->layers;
     if (!st)
         st = dlm_weights_create(ctx, &m->weights, device, policy, quant, NULL,
                                 &m->family->names);
@@ -349,30 +360,27 @@ static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model 
     return st;
 }
 
-/* With `layers` layers of the decoder, if not 0. */
 static enum dlm_status open_config(struct dlm_ctx *ctx, struct dlm_model **out,
-                                   struct dlm_device *device, const json_t *config,
-                                   const char *path, int64_t layers, enum dlm_dtype policy,
-                                   const struct dlm_quant_policy *quant)
+                                   struct dlm_device *device, const struct outline *o,
+                                   enum dlm_dtype policy, const struct dlm_quant_policy *quant)
 {
     enum dlm_dtype file;
 
     *out = NULL;
-    enum dlm_status st = read_file_dtype(ctx, config, path, &file);
+    enum dlm_status st = read_file_dtype(ctx, o->config, o->path, &file);
     if (st)
         return st;
     if (policy < DLM_DTYPE_COUNT || file != DLM_DTYPE_F32) {
         const enum dlm_dtype otherwise = file < DLM_DTYPE_COUNT ? file : DLM_DTYPE_BF16;
-        return open_without_files(ctx, out, device, config, path, layers, file,
+        return open_without_files(ctx, out, device, o, file,
                                   policy < DLM_DTYPE_COUNT ? policy : otherwise, quant);
     }
     /* which policy f32 files get depends on their size */
-    st = open_without_files(ctx, out, device, config, path, layers, file, DLM_DTYPE_F32, quant);
+    st = open_without_files(ctx, out, device, o, file, DLM_DTYPE_F32, quant);
     if (st || dlm_weights_bytes((*out)->weights, DLM_WEIGHT_GROUPS_ALL) <= LARGE_F32_BYTES)
         return st;
     dlm_model_destroy(out);
-    return open_without_files(ctx, out, device, config, path, layers, file, DLM_DTYPE_BF16,
-                              quant);
+    return open_without_files(ctx, out, device, o, file, DLM_DTYPE_BF16, quant);
 }
 
 enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **out,
@@ -380,7 +388,46 @@ enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **ou
                                       const char *path, enum dlm_dtype policy,
                                       const struct dlm_quant_policy *quant)
 {
-    return open_config(ctx, out, device, config, path, 0, policy, quant);
+    const struct outline o = {.config = config, .path = path};
+
+    return open_config(ctx, out, device, &o, policy, quant);
+}
+
+/* Whether the folder says what its base does to images; else the family's usual holds. */
+static bool has_processor(const char *preprocessor, const char *processor)
+{
+    return dlm_path_is_file(preprocessor) || dlm_path_is_file(processor);
+}
+
+enum dlm_status dlm_model_open_outline(struct dlm_ctx *ctx, struct dlm_model **out,
+                                       struct dlm_device *device, const char *dir,
+                                       enum dlm_dtype policy,
+                                       const struct dlm_quant_policy *quant)
+{
+    char *path = dlm_path_join(ctx, dir, "config.json");
+    char *plain = dlm_path_join(ctx, dir, "preprocessor_config.json");
+    char *nested = dlm_path_join(ctx, dir, "processor_config.json");
+    json_t *config = NULL;
+    enum dlm_status st = DLM_ERR_MEMORY;
+
+    *out = NULL;
+    if (path && plain && nested)
+        st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config);
+    if (!st && json_is_object(json_object_get(config, "quantization_config")))
+        st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot plan '%s' without its weights: which of "
+                      "them are in 4 bits, its files alone say", dir);
+    const struct outline o = {
+        .config = config, .path = path,
+        .dir = st || !has_processor(plain, nested) ? NULL : dir};
+    if (!st)
+        st = open_config(ctx, out, device, &o, policy, quant);
+    if (!st)
+        (*out)->has_no_files = true;
+    json_decref(config);
+    dlm_free(path);
+    dlm_free(plain);
+    dlm_free(nested);
+    return st;
 }
 
 /* The config.json of a shape; owned, NULL without memory. */
@@ -416,9 +463,9 @@ enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out
             if (strcmp(s->name, shape))
                 continue;
             json_t *config = shape_config(families[i], s);
-            enum dlm_status st =
-                config ? open_config(ctx, out, device, config, shape, layers, policy, quant)
-                       : DLM_ERR_MEMORY;
+            const struct outline o = {.config = config, .path = shape, .layers = layers};
+            enum dlm_status st = config ? open_config(ctx, out, device, &o, policy, quant)
+                                        : DLM_ERR_MEMORY;
             json_decref(config);
             if (!st)
                 (*out)->is_text = s->is_text;

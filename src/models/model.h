@@ -45,6 +45,7 @@ struct dlm_model {
     struct dlm_device *device;
     const struct dlm_family *family;
     char *dir;             /* checkpoint folder; NULL: random weights */
+    bool has_no_files;     /* of a folder whose configs alone count */
     enum dlm_dtype policy; /* storage type of the precision policy */
     struct dlm_weights *weights;
     struct dlm_processor processor;
@@ -146,6 +147,13 @@ enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **ou
                                       struct dlm_device *device, const json_t *config,
                                       const char *path, enum dlm_dtype policy,
                                       const struct dlm_quant_policy *quant) DLM_CHECK_RESULT;
+
+/* The same from the configs of a folder, be weights beside them or not. DLM_ERR_UNSUPPORTED: one in
+ * 4 bits, of which only its files say which weights are. */
+enum dlm_status dlm_model_open_outline(struct dlm_ctx *ctx, struct dlm_model **out,
+                                       struct dlm_device *device, const char *dir,
+                                       enum dlm_dtype policy,
+                                       const struct dlm_quant_policy *quant) DLM_CHECK_RESULT;
 
 /* Configuration and processor of a checkpoint folder alone, without device or weights: enough to
  * plan images and to encode. dir NULL: the first family's defaults. */

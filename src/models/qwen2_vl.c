@@ -304,6 +304,11 @@ static enum dlm_status qwen2_vl_read_config(struct dlm_ctx *ctx, const json_t *c
         st = read_ids(config, text, path, m);
     if (st)
         return st;
+    if (!m->dir) { /* no file says of which patches images are made; all at most 512 */
+        m->processor.patch = (int)vit->patch;
+        m->processor.merge = (int)q->merge;
+        m->processor.temporal_patch = (int)q->frames;
+    }
     const int64_t half = vit->block.head_dim / 2;
     m->tower = (struct dlm_tower_shape){.patch_len = vit->channels * vit->patch * vit->patch,
                                         .width = vit->block.hidden,

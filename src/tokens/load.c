@@ -240,6 +240,18 @@ enum dlm_status dlm_tokenizer_load(struct dlm_ctx *ctx, struct dlm_tokenizer **o
     return st;
 }
 
+bool dlm_tokenizer_is_in(struct dlm_ctx *ctx, const char *folder)
+{
+    char *json = dlm_path_join(ctx, folder, "tokenizer.json");
+    char *tekken = dlm_path_join(ctx, folder, "tekken.json");
+    /* without memory to look, loading says so */
+    const bool is = !json || !tekken || dlm_path_is_file(json) || dlm_path_is_file(tekken);
+
+    dlm_free(json);
+    dlm_free(tekken);
+    return is;
+}
+
 enum dlm_status dlm_tokenizer_load_folder(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
                                           const char *folder)
 {

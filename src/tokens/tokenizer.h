@@ -40,6 +40,9 @@ enum dlm_status dlm_tokenizer_load(struct dlm_ctx *ctx, struct dlm_tokenizer **o
 enum dlm_status dlm_tokenizer_load_folder(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
                                           const char *folder) DLM_CHECK_RESULT;
 
+/* Whether the folder has either. */
+bool dlm_tokenizer_is_in(struct dlm_ctx *ctx, const char *folder);
+
 /* The same from text[0..len), which messages call `name`. */
 enum dlm_status dlm_tokenizer_parse(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
                                     const char *name, const char *text,

@@ -264,6 +264,19 @@ done:
     return st;
 }
 
+enum dlm_status dlm_checkpoint_look(struct dlm_ctx *ctx, const char *dir, bool *has)
+{
+    char **names = NULL;
+
+    *has = false;
+    enum dlm_status st = dlm_dir_list(ctx, dir, &names);
+    for (size_t i = 0; !st && names[i]; i++)
+        *has = *has || has_suffix(names[i], ".safetensors") ||
+               !strncmp(names[i], "pytorch_model.bin", strlen("pytorch_model.bin"));
+    dlm_names_free(names);
+    return st;
+}
+
 enum dlm_status dlm_checkpoint_open(struct dlm_ctx *ctx, struct dlm_checkpoint **out,
                                     const char *path)
 {

@@ -48,6 +48,11 @@ enum dlm_status dlm_checkpoint_open_memory(struct dlm_ctx *ctx, struct dlm_check
 
 void dlm_checkpoint_destroy(struct dlm_checkpoint **ckpt);
 
+/* Whether a folder holds weights at all, readable or not: *has is false where dlm_checkpoint_open()
+ * would find none of a checkpoint's files, not even some of its shards. */
+enum dlm_status dlm_checkpoint_look(struct dlm_ctx *ctx, const char *dir,
+                                    bool *has) DLM_CHECK_RESULT;
+
 /* Tensors are sorted by name (bytewise); files in order of their names. */
 size_t dlm_checkpoint_num_tensors(const struct dlm_checkpoint *ckpt);
 const struct dlm_tensor_info *dlm_checkpoint_tensor(const struct dlm_checkpoint *ckpt, size_t i);

@@ -64,10 +64,34 @@ status_is 0
 out_has '"tokens": 64'
 out_has '"row_tokens": 1000'
 [ "$(grep -c '"batch": 2' out)" = 2 ] || fail_ "not two lines of batch 2"
-run_ dlm doctor --base paligemma-3b-mix-224 --backend cpu --seq 272
+run_ dlm doctor --base paligemma-3b-mix-224 --backend cpu --seq 288
 status_is 1
-err_is "dlm: rows of 272 tokens have no room for an answer: an image takes 256 and what is asked \
-about it 16" "hint: a larger training.sequence_len, or --seq, makes room"
+err_is "dlm: rows of 288 tokens have no room for an answer: an image takes 256 and what is asked \
+about it 32" "hint: a larger training.sequence_len, or --seq, makes room"
+
+case_ "a folder with config.json and no weights"
+mkdir -p bare
+cp "$share/tiny-shapes-qwen2-vl/config.json" bare
+run_ dlm doctor --base dir:bare --backend cpu
+status_is 0
+err_is
+out_has "Base:           dir:bare, its weights are not here: its sizes are its config.json's"
+cp "$share"/tiny-shapes-qwen2-vl/*.json bare
+run_ dlm doctor --base dir:bare --backend cpu --json
+status_is 0
+out_has '"sizes_from": "config"'
+foretold=$(bytes_ total_bytes train)
+run_ dlm doctor --base "dir:$share/tiny-shapes-qwen2-vl" --backend cpu --json
+[ "$(bytes_ total_bytes train)" = "$foretold" ] || fail_ "not $foretold bytes with the weights"
+run_ dlm prompt --base dir:bare --backend cpu "what?"
+status_is 1
+err_has "neither model.safetensors nor model.safetensors.index.json is there"
+rm bare/*
+cp "$data"/golden/models/qwen2_vl_bnb/base/config.json bare
+run_ dlm doctor --base dir:bare --backend cpu
+status_is 1
+err_is "dlm: cannot plan '$dir/bare' without its weights: which of them are in 4 bits, its files \
+alone say"
 
 case_ "less memory than any plan takes"
 run_ dlm doctor --base tiny-shapes --backend cpu --max-memory 1
@@ -113,7 +137,7 @@ status_is 1
 err_has "cannot find base 'qwen2-vl-2b-instruct'"
 run_ dlm doctor large.dlm --backend cpu
 status_is 0
-out_has "Rows:           2048 tokens, 1456 of them learned (sequence_len: no row is longer)"
+out_has "Rows:           2048 tokens, 1440 of them learned (sequence_len: no row is longer)"
 
 # document_ BASE BATCH CHECKPOINTING TARGETS: a copy of the sample that asks for this.
 document_()
