@@ -118,6 +118,8 @@ _dlm() {
     doctor:--max-memory) :; return ;;
     doctor:--after) :; return ;;
     doctor:--limit) :; return ;;
+    export:--out) _dlm_paths -f; return ;;
+    export:--adapter-version) :; return ;;
     pull:--revision) :; return ;;
     pull:--jobs) :; return ;;
     pull:--retries) :; return ;;
@@ -128,7 +130,7 @@ _dlm() {
     esac
     case $command:$cur in
     :-*) _dlm_words "--help --home --threads --verbose --quiet --version" ;;
-    :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use bases pull list rm cache verify-store" ;;
+    :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use export bases pull list rm cache verify-store" ;;
     init:-*) _dlm_words "--help --base --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
     init:*) _dlm_documents ;;
     train:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --force --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
@@ -151,6 +153,8 @@ _dlm() {
     doctor:*) _dlm_documents ;;
     use:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
     use:*) _dlm_documents ;;
+    export:-*) _dlm_words "--help --out --tar --adapter-version --json --home --threads --verbose --quiet --version" ;;
+    export:*) _dlm_documents ;;
     bases:-*) _dlm_words "--help --all --json --keys --home --threads --verbose --quiet --version" ;;
     bases:*) : ;;
     pull:-*) _dlm_words "--help --revision --jobs --retries --timeout --home --threads --verbose --quiet --version" ;;

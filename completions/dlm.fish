@@ -149,6 +149,12 @@ complete -c dlm -n '__fish_seen_subcommand_from doctor' -x -a '(__fish_complete_
 complete -c dlm -n __fish_use_subcommand -a use -d 'Go back to an older version of a document\'s adapter.'
 complete -c dlm -n '__fish_seen_subcommand_from use' -s l -l list -d 'print the versions, the current one marked'
 complete -c dlm -n '__fish_seen_subcommand_from use' -x -a '(__fish_complete_suffix .dlm)'
+complete -c dlm -n __fish_use_subcommand -a export -d 'Write a document\'s adapter for other programs.'
+complete -c dlm -n '__fish_seen_subcommand_from export' -l out -d 'the folder to write, or with --tar the file' -r -F
+complete -c dlm -n '__fish_seen_subcommand_from export' -l tar -d 'write one tar archive instead of a folder'
+complete -c dlm -n '__fish_seen_subcommand_from export' -l adapter-version -d 'an older version of the document\'s adapter' -x
+complete -c dlm -n '__fish_seen_subcommand_from export' -l json -d 'print JSON instead of the path'
+complete -c dlm -n '__fish_seen_subcommand_from export' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __fish_use_subcommand -a bases -d 'List the bases that a document can name.'
 complete -c dlm -n '__fish_seen_subcommand_from bases' -l all -d 'list text and audio bases, too, which dlm does not train'
 complete -c dlm -n '__fish_seen_subcommand_from bases' -l json -d 'print JSON'

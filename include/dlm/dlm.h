@@ -11,6 +11,7 @@
 #include "dlm/device.h"
 #include "dlm/doctor.h"
 #include "dlm/document.h"
+#include "dlm/export.h"
 #include "dlm/image_size.h"
 #include "dlm/preprocess.h"
 #include "dlm/prompt.h"

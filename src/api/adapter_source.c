@@ -40,8 +40,10 @@ static enum dlm_status find_in_store(struct dlm_ctx *ctx, struct dlm_adapter_sou
     if (!st && wants_adapter && params->version)
         st = dlm_store_version(ctx, store, params->version, &out->adapter);
     else if (!st && wants_adapter)
-        st = dlm_store_current(ctx, store, &out->adapter, NULL);
+        st = dlm_store_current(ctx, store, &out->adapter, &out->version);
     out->is_version = wants_adapter && out->adapter;
+    if (out->is_version && params->version)
+        out->version = params->version;
     if (!st && out->is_version && manifest.root)
         dlm_manifest_warn_other_source(ctx, &manifest, params->document);
     if (!st && wants_adapter && !out->adapter && !params->is_adapter_optional)

@@ -13,6 +13,7 @@ struct dlm_adapter_source {
     char *adapter; /* folder, or NULL */
     char *system_prompt; /* the document's, or NULL */
     bool is_version; /* the adapter is one of the store's versions */
+    int64_t version; /* which; 0: none */
     int64_t image_size;     /* the document's, see dlm/image_size.h */
     enum dlm_quant quant;   /* the document's; auto: none */
     enum dlm_quant_scope quant_scope;

@@ -62,6 +62,10 @@ bool dlm_path_is_dir(const char *path);
 enum dlm_status dlm_path_bytes(struct dlm_ctx *ctx, const char *path, bool follow,
                                uint64_t *bytes) DLM_CHECK_RESULT;
 
+/* What the file system of a folder has free for this user. */
+enum dlm_status dlm_path_free_bytes(struct dlm_ctx *ctx, const char *path,
+                                    uint64_t *bytes) DLM_CHECK_RESULT;
+
 /* The folder of stores, caches and the user's own bases: home as given, else the context's, else
  * $DLM_HOME, else ~/.dlm; a leading "~/" is the user's folder. Owned by the caller, NULL after
  * logging. */

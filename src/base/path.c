@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/ctx_impl.h"
@@ -216,4 +217,15 @@ static enum dlm_status add_bytes(struct dlm_ctx *ctx, const char *path, bool fol
 enum dlm_status dlm_path_bytes(struct dlm_ctx *ctx, const char *path, bool follow, uint64_t *bytes)
 {
     return add_bytes(ctx, path, follow, 0, bytes);
+}
+
+enum dlm_status dlm_path_free_bytes(struct dlm_ctx *ctx, const char *path, uint64_t *bytes)
+{
+    struct statvfs fs;
+
+    if (statvfs(path, &fs))
+        return dlm_fail(ctx, DLM_ERR_IO, "cannot read the free space of '%s': %s", path,
+                        strerror(errno));
+    *bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+    return DLM_OK;
 }

@@ -1,60 +1,15 @@
 /* The listing of a repository, and the choice among its files. */
 #include "hub/listing.h"
 
-#include <fnmatch.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "registry/base_files.h"
 
 /* No file of the hub is as large; sums of sizes stay far from overflow. */
 #define MAX_FILE_BYTES ((int64_t)1 << 44)
-
-/* What a base is made of besides its weights. */
-static const char *const wanted[] = {
-    "config.json",
-    "generation_config.json",
-    "model.safetensors.index.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "video_preprocessor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "tekken.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.json",
-    "chat_template.jinja",
-    "LICEN[CS]E*",
-    "NOTICE*",
-    "USE_POLICY*",
-};
-
-/* The names under which weights are looked for. Another form of them beside these (Mistral's
- * consolidated.safetensors, a variant in another type) is left where it is. */
-static const char *const weights[] = {
-    "model.safetensors",
-    "model-[0-9]*-of-[0-9]*.safetensors",
-};
-
-static bool matches(const char *const *patterns, size_t num, const char *name)
-{
-    if (strchr(name, '/'))
-        return false;
-    for (size_t i = 0; i < num; i++)
-        if (!fnmatch(patterns[i], name, 0))
-            return true;
-    return false;
-}
-
-static bool is_weights(const char *name)
-{
-    return matches(weights, DLM_ARRAY_LEN(weights), name);
-}
 
 bool dlm_hub_is_hex(const char *text, size_t len)
 {
@@ -114,7 +69,7 @@ static enum dlm_status read_files(struct dlm_ctx *ctx, struct dlm_hub_listing *l
 
     json_array_foreach(siblings, i, entry) {
         const char *name = json_string_value(json_object_get(entry, "rfilename"));
-        if (name && (is_weights(name) || matches(wanted, DLM_ARRAY_LEN(wanted), name)))
+        if (name && dlm_base_file_of(name))
             st = add(ctx, listing, where, entry, name);
         if (st)
             return st;
@@ -142,7 +97,8 @@ static enum dlm_status check(struct dlm_ctx *ctx, struct dlm_hub_listing *listin
     size_t config = listing->len;
 
     for (size_t i = 0; i < listing->len; i++) {
-        has_weights = has_weights || is_weights(listing->files[i].name);
+        if (dlm_base_file_of(listing->files[i].name) == DLM_BASE_FILE_WEIGHTS)
+            has_weights = true;
         if (!strcmp(listing->files[i].name, "config.json"))
             config = i;
     }

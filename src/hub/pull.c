@@ -1,10 +1,9 @@
 /* A base fetched: listing, room on the disk, blobs, snapshot. */
 #include "hub/hub.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "hub/fetch.h"
 #include "hub/snapshot.h"
@@ -101,17 +100,14 @@ static enum dlm_status list_blobs(struct pull *p)
 
 static enum dlm_status check_room(struct pull *p)
 {
-    struct statvfs fs;
     char need[32], have[32];
+    uint64_t room;
 
-    if (statvfs(p->cache.repo, &fs))
-        return dlm_fail(p->ctx, DLM_ERR_IO, "cannot read the free space of '%s': %s", p->cache.repo,
-                        strerror(errno));
-    const uint64_t unit = fs.f_frsize;
-    if (!unit || p->missing / unit < fs.f_bavail)
-        return DLM_OK;
+    enum dlm_status st = dlm_path_free_bytes(p->ctx, p->cache.repo, &room);
+    if (st || p->missing < room)
+        return st;
     dlm_size_text(p->missing, need, sizeof(need));
-    dlm_size_text(fs.f_bavail * unit, have, sizeof(have));
+    dlm_size_text(room, have, sizeof(have));
     (void)dlm_fail(p->ctx, DLM_ERR_IO, "cannot fetch '%s': %s are missing, %s are free in '%s'",
                    p->id, need, have, p->cache.repo);
     dlm_log(p->ctx, DLM_LOG_HINT, "HF_HUB_CACHE names another folder for the cache");

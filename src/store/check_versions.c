@@ -59,7 +59,7 @@ static enum dlm_status check_record(struct dlm_ctx *ctx, const char *dir, int64_
     return st;
 }
 
-static enum dlm_status check_version(struct dlm_ctx *ctx, const char *dir, int64_t number)
+enum dlm_status dlm_store_verify_version(struct dlm_ctx *ctx, const char *dir, int64_t number)
 {
     struct dlm_adapter *adapter = NULL;
 
@@ -158,7 +158,7 @@ enum dlm_status dlm_check_versions(struct dlm_check *c)
         dlm_log_mute(c->ctx, true);
         st = dlm_store_version(c->ctx, c->store, numbers[i], &dir);
         if (!st)
-            st = check_version(c->ctx, dir, numbers[i]);
+            st = dlm_store_verify_version(c->ctx, dir, numbers[i]);
         dlm_log_mute(c->ctx, false);
         st = dlm_check_note_status(c, st, "version", DLM_FINDING_WRONG, name, &is_good[i]);
         if (!st && is_good[i])

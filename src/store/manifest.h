@@ -76,4 +76,14 @@ struct dlm_training_run {
 enum dlm_status dlm_manifest_add_run(struct dlm_ctx *ctx, struct dlm_manifest *m,
                                      const struct dlm_training_run *run) DLM_CHECK_RESULT;
 
+struct dlm_export_entry {
+    time_t exported_at;
+    const char *target; /* "hf_snapshot" */
+    bool is_merged;     /* with the base's weights */
+};
+
+/* Appends an export to the record. */
+enum dlm_status dlm_manifest_add_export(struct dlm_ctx *ctx, struct dlm_manifest *m,
+                                        const struct dlm_export_entry *entry) DLM_CHECK_RESULT;
+
 #endif

@@ -96,6 +96,11 @@ enum dlm_status dlm_store_versions(struct dlm_ctx *ctx, const struct dlm_store *
 enum dlm_status dlm_store_version(struct dlm_ctx *ctx, const struct dlm_store *store,
                                   int64_t number, char **dir) DLM_CHECK_RESULT;
 
+/* The version in dir is whole: its adapter can be read, and its files have the hashes that they had
+ * when they were written. DLM_ERR_PARSE: it is damaged. */
+enum dlm_status dlm_store_verify_version(struct dlm_ctx *ctx, const char *dir,
+                                         int64_t number) DLM_CHECK_RESULT;
+
 /* Makes a version the current one, until a run commits the next. Lock held; document is the path of
  * the store's. DLM_ERR_INVALID: no such version, or the store is another document's. */
 enum dlm_status dlm_store_use(struct dlm_ctx *ctx, struct dlm_store *store, const char *document,

@@ -5,6 +5,8 @@
  *     FULL_DISK_BELOW  the folder, absolute
  *     FULL_DISK_AT     number of the call, from 1; 0: none fails
  *     FULL_DISK_ONCE   set: the later ones succeed
+ *     FULL_DISK_KILL   set: instead of failing, the call kills the process
+ *     FULL_DISK_FREE   bytes that are free, by statvfs(); unset: what is
  *     FULL_DISK_COUNT  file that gets the number of calls at the end; unset: none
  *
  * A write that fails has put down half of its bytes before. Streams write by themselves: fflush and
@@ -12,12 +14,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static long num_calls; /* the store is written by one thread */
@@ -55,6 +59,8 @@ static bool fails(void)
     num_calls++;
     if (!wanted || num_calls < wanted || (getenv("FULL_DISK_ONCE") && num_calls > wanted))
         return false;
+    if (getenv("FULL_DISK_KILL"))
+        raise(SIGKILL);
     errno = ENOSPC;
     return true;
 }
@@ -137,4 +143,21 @@ int rename(const char *from, const char *to)
 {
     REAL(rename, "rename");
     return is_below(to) && fails() ? -1 : real(from, to);
+}
+
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    REAL(renameat2, "renameat2");
+    return is_below(to) && fails() ? -1 : real(from_dir, from, to_dir, to, flags);
+}
+
+int statvfs(const char *path, struct statvfs *fs)
+{
+    REAL(statvfs, "statvfs64");
+    const char *bytes = getenv("FULL_DISK_FREE");
+    const int rc = real(path, fs);
+
+    if (!rc && bytes)
+        fs->f_bavail = (fsblkcnt_t)strtoull(bytes, NULL, 10) / fs->f_frsize;
+    return rc;
 }

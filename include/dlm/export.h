@@ -1,0 +1,70 @@
+/* Export: what a document's adapter has learned, as files for other programs. */
+#ifndef DLM_EXPORT_H
+#define DLM_EXPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dlm/ctx.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct dlm_export_progress {
+    size_t num_files, files_done;
+    uint64_t bytes, bytes_done;
+    double bytes_per_sec; /* 0: not known yet */
+};
+
+/* A params struct that is all zero but for document means the defaults. Borrows everything until
+ * return. */
+struct dlm_export_params {
+    const char *document; /* path of a .dlm */
+    const char *home;     /* NULL: $DLM_HOME, else ~/.dlm */
+    int64_t version;      /* of its adapter; 0: the current one */
+    /* The folder to write, or the archive. NULL: exports/hf-snapshot, or exports/hf-snapshot.tar,
+     * of the document's store */
+    const char *out;
+    bool is_tar; /* one archive instead of a folder */
+    /* Called some 10 times a second from the thread of the call. NULL: no one. */
+    void (*progress)(void *user, const struct dlm_export_progress *now);
+    void *user;
+};
+
+struct dlm_export_file {
+    char *path; /* below the folder */
+    uint64_t bytes;
+    char sha256[65];
+};
+
+/* Strings and lists are owned. */
+struct dlm_export_result {
+    char *path;      /* what was written, absolute if out is */
+    int64_t version; /* of the adapter */
+    struct dlm_export_file *files; /* all of them, in order of their paths */
+    size_t num_files;
+    uint64_t bytes; /* of the files */
+    char *json;     /* the same as text, see docs/json.md */
+};
+
+/* Writes a version of a document's adapter for transformers and PEFT: adapter/, processor/ (the
+ * base's own files), snapshot_manifest.json (the hash of each file) and README.md, which says how
+ * both are loaded with the base. The base's weights are not in it.
+ *
+ * What is written appears whole or not at all, in place of an earlier export; a folder or archive
+ * that is none stays, and the call fails. *result: give it back with dlm_export_result_finish(),
+ * also after a failure. DLM_ERR_INVALID: no adapter yet, a licence not accepted, an adapter of
+ * another base, something in the way; DLM_ERR_IO: the base is not on this machine, or the disk is
+ * full, of which nothing is written if it is known before; DLM_ERR_PARSE: the version is
+ * damaged. */
+DLM_API enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *params,
+                                   struct dlm_export_result *result) DLM_CHECK_RESULT;
+DLM_API void dlm_export_result_finish(struct dlm_export_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,200 @@
+/* `dlm export`: a version of a document's adapter, for other programs. */
+#include "dlm/export.h"
+
+#include <time.h>
+
+#include "api/adapter_source.h"
+#include "api/origin.h"
+#include "api/store_find.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "export/snapshot.h"
+#include "store/manifest.h"
+
+struct call {
+    const struct dlm_export_params *params;
+    struct dlm_store_list stores;  /* the document's one */
+    struct dlm_adapter_source source;
+    struct dlm_base base;
+    struct dlm_model *model;
+    struct dlm_origin origin; /* of the version */
+    char *path;               /* to write */
+    time_t now;
+    char created_at[20];
+};
+
+static struct dlm_store *store_of(const struct call *c)
+{
+    return c->stores.items[0];
+}
+
+/* --- what is exported --- */
+
+static enum dlm_status find_version(struct dlm_ctx *ctx, struct call *c)
+{
+    const struct dlm_session_params from = {.document = c->params->document,
+                                            .home = c->params->home,
+                                            .version = c->params->version,
+                                            .is_adapter_optional = true};
+
+    enum dlm_status st = dlm_adapter_source_find(ctx, &c->source, &from);
+    if (!st)
+        st = dlm_store_list_open(ctx, &c->stores, c->params->home, c->params->document);
+    if (!st && !c->source.adapter)
+        st = dlm_fail(ctx, DLM_ERR_INVALID, "no current adapter under %s/adapter/current.txt; run "
+                      "`dlm train` before exporting.", dlm_store_path(store_of(c)));
+    if (!st)
+        st = dlm_store_verify_version(ctx, c->source.adapter, c->source.version);
+    return st ? st : dlm_origin_read(ctx, c->source.adapter, &c->origin);
+}
+
+/* The version was trained on the base that is here now. */
+static enum dlm_status check_base(struct dlm_ctx *ctx, const struct call *c)
+{
+    struct dlm_checkpoint *checkpoint = NULL;
+    struct dlm_origin now = {.base_model = c->base.key};
+
+    enum dlm_status st = dlm_checkpoint_open(ctx, &checkpoint, c->base.dir);
+    if (st)
+        return st;
+    dlm_checkpoint_fingerprint(checkpoint, now.base_sha256);
+    dlm_checkpoint_destroy(&checkpoint);
+    return dlm_origin_check_base(ctx, c->source.adapter, &now);
+}
+
+static enum dlm_status find_base(struct dlm_ctx *ctx, struct call *c)
+{
+    enum dlm_status st = dlm_base_resolve(ctx, &c->base, c->source.base, c->source.dir);
+
+    if (!st)
+        st = dlm_model_read_folder(ctx, &c->model, c->base.dir);
+    return st ? st : check_base(ctx, c);
+}
+
+/* --- where to --- */
+
+static enum dlm_status find_path(struct dlm_ctx *ctx, struct call *c)
+{
+    if (c->params->out)
+        c->path = dlm_strdup(ctx, c->params->out);
+    else
+        c->path = dlm_strf(ctx, "%s/exports/hf-snapshot%s", dlm_store_path(store_of(c)),
+                           c->params->is_tar ? ".tar" : "");
+    return c->path ? DLM_OK : DLM_ERR_MEMORY;
+}
+
+/* A training holds the lock for as long as it runs, and the export is whole without a record. */
+static enum dlm_status record(struct dlm_ctx *ctx, struct call *c)
+{
+    const struct dlm_export_entry entry = {.exported_at = c->now, .target = "hf_snapshot"};
+    struct dlm_manifest manifest = {0};
+    struct dlm_store *store = store_of(c);
+
+    dlm_log_mute(ctx, true);
+    enum dlm_status st = dlm_store_lock(ctx, store);
+    dlm_log_mute(ctx, false);
+    if (st) {
+        dlm_log_forget(ctx);
+        dlm_log(ctx, DLM_LOG_WARNING, "the store's record does not name this export: a training "
+                "holds the store");
+        return DLM_OK;
+    }
+    st = dlm_manifest_load(ctx, &manifest, store);
+    if (!st)
+        st = dlm_manifest_add_export(ctx, &manifest, &entry);
+    if (!st)
+        st = dlm_manifest_save(ctx, &manifest, store);
+    dlm_store_unlock(store);
+    dlm_manifest_finish(&manifest);
+    return st;
+}
+
+/* --- what is said of it --- */
+
+static enum dlm_status describe(struct dlm_ctx *ctx, const struct call *c,
+                                struct dlm_export_result *result)
+{
+    struct dlm_str text = {0};
+    json_t *files = json_array();
+    int rc = files ? 0 : -1;
+
+    for (size_t i = 0; !rc && i < result->num_files; i++) {
+        const struct dlm_export_file *f = &result->files[i];
+        rc = json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "path", f->path,
+                                                    "size_bytes", (json_int_t)f->bytes, "sha256",
+                                                    f->sha256));
+    }
+    json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:I, s:s, s:o, s:I, s:o}", "export_target",
+                             "hf_snapshot", "path", result->path, "tar", (int)c->params->is_tar,
+                             "merged", 0, "adapter_version", (json_int_t)result->version,
+                             "base_model", c->base.key, "base_model_revision",
+                             dlm_json_text(c->base.revision), "bytes", (json_int_t)result->bytes,
+                             "files", files);
+    enum dlm_status st = dlm_json_append(ctx, &text, rc ? NULL : json, 0);
+    json_decref(json);
+    result->json = text.data;
+    return st;
+}
+
+/* --- the call --- */
+
+static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
+                                 struct dlm_export_result *result)
+{
+    const struct dlm_export_job job = {
+        .base = &c->base,
+        .model = c->model,
+        .adapter = c->source.adapter,
+        .version = c->source.version,
+        .image_size = c->origin.image_size,
+        .created_at = c->created_at,
+        .to = {.path = c->path,
+               .is_tar = c->params->is_tar,
+               .progress = c->params->progress,
+               .user = c->params->user},
+    };
+
+    result->version = job.version;
+    return dlm_export_snapshot(ctx, &job, result);
+}
+
+enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *params,
+                           struct dlm_export_result *result)
+{
+    struct call c = {.params = params, .now = time(NULL)};
+    enum dlm_status st = DLM_OK;
+
+    *result = (struct dlm_export_result){0};
+    DLM_REQUIRE(ctx, params->document && params->version >= 0);
+    dlm_time_iso(c.now, c.created_at);
+    st = find_version(ctx, &c);
+    if (!st)
+        st = find_base(ctx, &c);
+    if (!st)
+        st = find_path(ctx, &c);
+    if (!st)
+        st = write_all(ctx, &c, result);
+    if (!st)
+        st = record(ctx, &c);
+    if (!st)
+        st = describe(ctx, &c, result);
+done:
+    dlm_free(c.path);
+    dlm_origin_finish(&c.origin);
+    dlm_model_destroy(&c.model);
+    dlm_base_finish(&c.base);
+    dlm_adapter_source_finish(&c.source);
+    dlm_store_list_close(&c.stores);
+    return st;
+}
+
+void dlm_export_result_finish(struct dlm_export_result *result)
+{
+    for (size_t i = 0; i < result->num_files; i++)
+        dlm_free(result->files[i].path);
+    dlm_free(result->files);
+    dlm_free(result->path);
+    dlm_free(result->json);
+    *result = (struct dlm_export_result){0};
+}

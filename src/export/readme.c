@@ -1,0 +1,161 @@
+/* README.md of a snapshot: Markdown with a program that runs as it stands. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "dlm/image_size.h"
+#include "export/snapshot.h"
+
+const char dlm_export_rationale[] =
+    "adapter and processor as transformers and PEFT read them, for every base; its weights are "
+    "loaded from where they lie";
+
+/* Text as a string of Python, which reads JSON's escapes alike. */
+static enum dlm_status append_literal(struct dlm_ctx *ctx, struct dlm_str *out, const char *text)
+{
+    json_t *value = json_string(text);
+    char *quoted = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    enum dlm_status st = quoted ? dlm_str_appendz(ctx, out, quoted)
+                                : dlm_fail(ctx, DLM_ERR_INVALID, "cannot export a path that is no "
+                                           "UTF-8: '%s'", text);
+
+    free(quoted);
+    json_decref(value);
+    return st;
+}
+
+/* What from_pretrained() takes; a path goes into code alone, where nothing in it is markup. */
+static enum dlm_status append_base(struct dlm_ctx *ctx, const struct dlm_base *base,
+                                   struct dlm_str *out)
+{
+    enum dlm_status st = append_literal(ctx, out, base->hf_id ? base->hf_id : base->dir);
+
+    if (!st && base->hf_id && base->revision)
+        st = dlm_str_appendf(ctx, out, ", revision=\"%s\"", base->revision);
+    return st;
+}
+
+static const char contents[] =
+    "`adapter/` is a PEFT adapter, `processor/` holds the base's own files for images and text,\n"
+    "`snapshot_manifest.json` the SHA-256 of each file. The base's weights are not in here: they "
+    "are\nloaded ";
+
+static enum dlm_status append_head(struct dlm_ctx *ctx, const struct dlm_export_job *job,
+                                   struct dlm_str *out)
+{
+    const struct dlm_base *base = job->base;
+    const struct dlm_base_row *row = base->row;
+    enum dlm_status st = dlm_str_appendz(ctx, out, "# HF-snapshot export\n\n");
+
+    if (!st && base->hf_id)
+        st = dlm_str_appendf(ctx, out, "Target: **%s** (%s @ %.12s)\n",
+                             row ? row->key : base->hf_id, base->hf_id,
+                             base->revision ? base->revision : "main");
+    else if (!st)
+        st = dlm_str_appendf(ctx, out, "Target: **%s**\n",
+                             row ? row->key : "a base in a folder of its own");
+    if (!st)
+        st = dlm_str_appendf(ctx, out, "Adapter version: v%04lld\n\n", (long long)job->version);
+    if (!st)
+        st = dlm_str_appendz(ctx, out, contents);
+    if (!st && base->hf_id)
+        st = dlm_str_appendz(ctx, out, "from the Hugging Face hub");
+    else if (!st)
+        st = dlm_str_appendz(ctx, out, "from where they lay when this was written");
+    if (!st && row && row->license_url)
+        st = dlm_str_appendf(ctx, out, ", under their own licence\n(%s)", row->license_url);
+    else if (!st && row)
+        st = dlm_str_appendf(ctx, out, ", under their own licence\n(%s)", row->license_spdx);
+    return st ? st : dlm_str_appendz(ctx, out, ".\n\n");
+}
+
+/* Images as they were in training, where the processor by itself would make them otherwise. */
+static enum dlm_status append_image(struct dlm_ctx *ctx, const struct dlm_export_job *job,
+                                    struct dlm_str *out)
+{
+    const long long side = job->image_size;
+    enum dlm_status st;
+
+    if (side > 0 && job->model->processor.size_rule == DLM_SIZE_LONGEST) {
+        st = dlm_str_appendf(ctx, out, "processor.image_processor.size = {\"longest_edge\": %lld}  "
+                             "# as in training\n", side);
+        if (!st)
+            st = dlm_str_appendz(ctx, out, "image = Image.open(\"image.png\").convert(\"RGB\")\n");
+        return st;
+    }
+    st = dlm_str_appendz(ctx, out, "image = Image.open(\"image.png\").convert(\"RGB\")\n");
+    if (!st && side > 0 && job->model->processor.size_rule == DLM_SIZE_AREA)
+        st = dlm_str_appendf(ctx, out, "image = image.resize((%lld, %lld), Image.BICUBIC)  "
+                             "# as in training\n", side, side);
+    return st;
+}
+
+static enum dlm_status append_question(struct dlm_ctx *ctx, const struct dlm_export_usage *usage,
+                                       struct dlm_str *out)
+{
+    static const char chat[] =
+        "question = [{\"type\": \"image\", \"image\": image},\n"
+        "            {\"type\": \"text\", \"text\": \"What is this?\"}]\n"
+        "inputs = processor.apply_chat_template([{\"role\": \"user\", \"content\": question}],\n"
+        "                                       add_generation_prompt=True, tokenize=True,\n"
+        "                                       return_dict=True, return_tensors=\"pt\")\n";
+    static const char call[] =
+        "inputs = processor(text=text, images=image, return_tensors=\"pt\")\n";
+
+    if (usage->has_chat_template)
+        return dlm_str_appendz(ctx, out, chat);
+    enum dlm_status st = dlm_str_appendz(ctx, out, "text = ");
+    if (!st && usage->image_token) {
+        st = append_literal(ctx, out, usage->image_token);
+        if (!st)
+            st = dlm_str_appendz(ctx, out, " + ");
+    }
+    if (!st)
+        st = dlm_str_appendz(ctx, out, "\"What is this?\"\n");
+    return st ? st : dlm_str_appendz(ctx, out, call);
+}
+
+static enum dlm_status append_code(struct dlm_ctx *ctx, const struct dlm_export_job *job,
+                                   const struct dlm_export_usage *usage, struct dlm_str *out)
+{
+    static const char head[] =
+        "With transformers 4.56 or newer and PEFT, in this folder:\n\n"
+        "```python\n"
+        "from peft import PeftModel\n"
+        "from PIL import Image\n"
+        "from transformers import AutoModelForImageTextToText, AutoProcessor\n\n"
+        "base = AutoModelForImageTextToText.from_pretrained(\n    ";
+    static const char load[] =
+        ", dtype=\"auto\")\n"
+        "model = PeftModel.from_pretrained(base, \"adapter\").eval()\n"
+        "processor = AutoProcessor.from_pretrained(\"processor\")\n\n";
+    static const char answer[] =
+        "output = model.generate(**inputs, max_new_tokens=64)\n"
+        "answer = output[0, inputs[\"input_ids\"].shape[1]:]\n"
+        "print(processor.decode(answer, skip_special_tokens=True))\n"
+        "```\n\n";
+
+    enum dlm_status st = dlm_str_appendz(ctx, out, head);
+    if (!st)
+        st = append_base(ctx, job->base, out);
+    if (!st)
+        st = dlm_str_appendz(ctx, out, load);
+    if (!st)
+        st = append_image(ctx, job, out);
+    if (!st)
+        st = append_question(ctx, usage, out);
+    return st ? st : dlm_str_appendz(ctx, out, answer);
+}
+
+enum dlm_status dlm_export_readme(struct dlm_ctx *ctx, const struct dlm_export_job *job,
+                                  const struct dlm_export_usage *usage, struct dlm_str *out)
+{
+    enum dlm_status st = append_head(ctx, job, out);
+
+    if (!st)
+        st = append_code(ctx, job, usage, out);
+    if (!st)
+        st = dlm_str_appendz(ctx, out, "## Why HF snapshot (not GGUF)\n\n");
+    return st ? st : dlm_str_appendf(ctx, out, "Here are %s.\n", dlm_export_rationale);
+}

@@ -1,0 +1,264 @@
+#!/bin/sh
+# dlm export: what is in a snapshot, what is refused, and that a kill or a full disk at any write
+# leaves no folder that looks whole and is not. DLM_FULL_DISK is the library of full_disk.c.
+. "${0%/*}/hostile.sh"
+
+full_disk=${DLM_FULL_DISK:?says which library makes disks full}
+store_=home/store/0R7STD0HK1DBS629DWG0NJR445
+versions_=$store_/adapter/versions
+made=$store_/exports/hf-snapshot
+export_() { run_ dlm -q export doc.dlm "$@"; }
+
+# whole_ FOLDER VERSION: a snapshot with every file of the version and of the base's processor, each
+# with the hash that the manifest has.
+whole_()
+{
+    for file in "$versions_/$2"/*; do same_ "$file" "$1/adapter/${file##*/}"; done
+    for file in config.json generation_config.json preprocessor_config.json tokenizer.json \
+        tokenizer_config.json; do
+        same_ "base/$file" "$1/processor/$file"
+    done
+    sed -n 's/^ *"path": "\(.*\)",$/\1/p' "$1/snapshot_manifest.json" > paths
+    sed -n 's/^ *"sha256": "\(.*\)",$/\1/p' "$1/snapshot_manifest.json" > hashes
+    paste -d ' ' hashes paths | sed 's/ /  /' > sums
+    (cd "$1" && sha256sum -c --quiet --strict "$dir/sums") || fail_ "a hash differs"
+    (cd "$1" && find . -type f | sed 's/^..//' | LC_ALL=C sort) > there
+    { cat paths; echo README.md; echo snapshot_manifest.json; } | LC_ALL=C sort > want
+    same_ there want
+}
+
+run_ dlm -q train --backend cpu --max-steps 1 doc.dlm
+run_ dlm -q train --backend cpu --max-steps 2 doc.dlm
+
+case_ "a snapshot"
+run_ dlm export doc.dlm
+status_is 0
+out_is "$dir/$made"
+sed '/ MB\/s$/d' err > err.tmp # progress, where it takes a moment
+mv err.tmp err
+err_is "export: HF snapshot written to $dir/$made" "  manifest: snapshot_manifest.json" \
+    "  adapter:  v0002" "  artifacts: 12 file(s)" \
+    "  base:     its weights are not included; README.md says where they come from"
+whole_ $made v0002
+for text in '"adapter_version": 2,' '"export_target": "hf_snapshot",' '"created_by": "dlm-' \
+    '"base_model_architecture": "PaliGemmaForConditionalGeneration",' \
+    '"image_token": "<image>",' '"modality": "vision-language",'; do
+    holds_ grep -qF "$text" $made/snapshot_manifest.json
+done
+holds_ grep -qF "    \"$dir/base\", dtype=\"auto\")" $made/README.md
+holds_ grep -qF 'text = "<image>" + "What is this?"' $made/README.md
+holds_ test -z "$(find $made -name '*.safetensors' ! -path '*/adapter/*')"
+run_ dlm show doc.dlm
+out_has "  exports:        1"
+out_has "    - hf_snapshot "
+run_ dlm -q verify-store doc.dlm
+status_is 0
+
+case_ "another version takes its place, with what a killed export left gone"
+mkdir $made.tmp.1.0123abcd $made.tmp.2.0123abcd "$made.tmp.old"
+: > $made.tmp.1.0123abcd/README.md
+flock -n $made.tmp.2.0123abcd "$dlm" -q export doc.dlm --adapter-version v1 > out
+whole_ $made v0001
+holds_ test ! -e $made.tmp.1.0123abcd
+holds_ test -d $made.tmp.2.0123abcd # another process is writing it
+holds_ test -d $made.tmp.old
+rmdir $made.tmp.2.0123abcd $made.tmp.old
+holds_ test "$(ls -A $store_/exports)" = hf-snapshot
+
+case_ "elsewhere, and as JSON"
+mkdir empty
+ln -s empty link
+export_ --out link/
+status_is 0
+out_is "$dir/empty"
+whole_ empty v0002
+name=$(printf 'a\tb\nc')
+export_ --out "new/$name" --json
+status_is 0
+whole_ "new/$name" v0002
+out_has '"path": "new/a\tb\nc"'
+out_has '"adapter_version": 2'
+out_has '"base_model": "dir:base"'
+out_has '"tar": false'
+out_has "\"sha256\": \"$(sha256sum $versions_/v0002/adapter_model.safetensors | cut -c 1-64)\""
+holds_ test "$(grep -c '"size_bytes"' out)" -eq 12
+
+case_ "an archive"
+long=$(printf '%0120d' 7)
+cp -R home kept
+printf x > $versions_/v0002/"$long"
+export_ --tar
+status_is 0
+out_is "$dir/$made.tar"
+mkdir unpacked
+tar -C unpacked -xf $made.tar 2> tar.err || fail_ "tar cannot unpack it"
+whole_ unpacked/hf-snapshot v0002
+holds_ test -f unpacked/hf-snapshot/adapter/"$long"
+rm -rf home
+mv kept home
+export_ --tar --out own.tar
+export_ --tar --out own.tar --adapter-version v1
+status_is 0
+tar -C unpacked -xf own.tar
+whole_ unpacked/own v0001
+
+case_ "what is in the way stays"
+export_ --out images
+fails_ 1 "cannot export to 'images': 'one.png' in it is no part of an export"
+err_has "hint: name another folder, or remove it"
+: > empty/adapter/notes.txt
+export_ --out empty
+fails_ 1 "'adapter/notes.txt' in it is no part of an export"
+holds_ test -f empty/adapter/notes.txt
+cp doc.dlm kept.dlm
+export_ --out doc.dlm
+fails_ 1 "cannot export to 'doc.dlm': it is no folder"
+export_ --out doc.dlm --tar
+fails_ 1 "cannot export to 'doc.dlm': a file that is no export is there"
+same_ doc.dlm kept.dlm
+export_ --out doc.dlm/x
+fails_ 1 "cannot make folder 'doc.dlm'"
+export_ --out ..
+fails_ 1 "cannot export to '..'"
+
+case_ "what cannot be exported"
+export_ --adapter-version v7
+fails_ 1 "there is no version v0007"
+run_ dlm init new.dlm
+run_ dlm -q export new.dlm
+fails_ 1 "export: no current adapter under " "; run \`dlm train\` before exporting."
+mv base away
+export_
+fails_ 1 "cannot find base 'dir:base'"
+mv away base
+cp -R home kept
+ln -s /etc/passwd $versions_/v0002/passwd
+export_
+fails_ 1 "v0002/passwd': it is no regular file"
+rm $versions_/v0002/passwd
+size=$(wc -c < $versions_/v0002/adapter_model.safetensors)
+poke_ $versions_/v0002/adapter_model.safetensors $((size - 5)) 1
+export_
+fails_ 1 "adapter_model.safetensors' is damaged: another hash than when it was written"
+rm -rf home
+mv kept home
+cp -R base other
+size=$(wc -c < base/model.safetensors)
+poke_ base/model.safetensors $((size - 5)) 1
+export_
+fails_ 1 "the adapter v0002 belongs to another base"
+rm -rf base
+mv other base
+whole_ $made v0001
+
+case_ "while a training runs"
+: > $store_/.lock
+flock -n $store_/.lock sh -c '"$1" -q export doc.dlm > out 2> err; echo $? > status' - "$dlm"
+read -r status < status
+status_is 0
+err_is "warning: the store's record does not name this export: a training holds the store"
+whole_ $made v0002
+rm $store_/.lock
+
+case_ "a base with a hostile name, a chat template, and a size of its own"
+cp -R "$data/golden/models/qwen2_vl_f32_old/." two
+name='ba"se
+```\'
+chmod -R u+w two
+mv two/base "two/$name"
+sed 's/^base_model: .*/base_model: "dir:ba\\"se\\n```\\\\"/; s/^training:/&\n  image_size: 42/' \
+    two/doc.dlm > two/own.dlm
+run_ dlm -q train --backend cpu --max-steps 1 two/own.dlm
+status_is 0
+run_ dlm -q export two/own.dlm --out two/made
+status_is 0
+holds_ grep -qF "    \"$dir/two/ba\\\"se\\n\`\`\`\\\\\", dtype=\"auto\")" two/made/README.md
+holds_ grep -qF 'image.resize((42, 42), Image.BICUBIC)' two/made/README.md
+holds_ grep -qF 'processor.apply_chat_template' two/made/README.md
+holds_ test "$(grep -c '^```' two/made/README.md)" -eq 2
+
+# disk_ VARIABLE=VALUE...: an export into out/ of v0001 with them in the environment.
+disk_()
+{
+    run_ env LD_PRELOAD="$full_disk" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+        FULL_DISK_BELOW="$dir/made" FULL_DISK_COUNT="$dir/count" "$@" "$dlm" -q export doc.dlm \
+        --adapter-version v1 --out "$dir/made/$form" $tar_
+}
+
+case_ "no room: nothing is written"
+form=folder tar_=
+disk_ FULL_DISK_FREE=16384
+fails_ 1 "cannot export to '$dir/made/folder': it takes " " are free"
+holds_ test -z "$(ls -A made)"
+
+case ${DLM_TEST_ENDURANCE:-} in
+all) stride=1 ;;
+*) stride=4 ;;
+esac
+for version in v0001 v0002; do
+    export_ --out ref/$version --adapter-version $version
+    whole_ ref/$version $version
+done
+
+# unhurt_: what is there is the old export or the new one, whole.
+unhurt_()
+{
+    seen=made/folder
+    if [ $form = file.tar ]; then
+        rm -rf seen
+        mkdir seen
+        tar -C seen -xf made/file.tar || fail_ "the archive is damaged"
+        seen=seen/file
+    fi
+    is_new=$(grep -c '"adapter_version": 1' $seen/snapshot_manifest.json)
+    diff -r -I '"created_at"' ref/v000$((2 - is_new)) $seen > differs ||
+        fail_ "it is neither the old one nor the new one"
+}
+
+for form in folder file.tar; do
+    case $form in *.tar) tar_=--tar ;; *) tar_= ;; esac
+    case_ "a $form: a disk that is full at some write, and a kill at some"
+    rm -rf made first
+    export_ --out made/$form $tar_
+    cp -R made first
+    disk_ FULL_DISK_AT=0
+    status_is 0
+    num=$(cat count)
+    echo "# $form: $num calls"
+    holds_ test "$num" -gt 12
+    at=1
+    while [ $at -le "$num" ]; do
+        rm -rf made
+        cp -R first made
+        disk_ FULL_DISK_AT=$at
+        if [ "$status" -ne 0 ]; then fails_ 1 "cannot " "made"; fi
+        unhurt_
+        disk_ FULL_DISK_AT=$at FULL_DISK_KILL=1
+        status_is 137
+        unhurt_
+        rm -rf made
+        mkdir made
+        disk_ FULL_DISK_AT=$at FULL_DISK_KILL=1
+        [ ! -e made/$form ] || unhurt_ # what a kill leaves has another name
+        at=$((at + stride))
+    done
+    # the last ones are those that put it in place
+    for at in $((num - 2)) $((num - 1)) "$num"; do
+        rm -rf made
+        cp -R first made
+        disk_ FULL_DISK_AT=$at FULL_DISK_KILL=1
+        status_is 137
+        unhurt_
+    done
+    export_ --out made/$form $tar_
+    holds_ test "$(ls -A made)" = $form
+    unhurt_
+done
+
+case_ "wrong usage"
+run_ dlm export
+status_is 2
+run_ dlm export doc.dlm --adapter-version v0
+status_is 2
+
+summary_

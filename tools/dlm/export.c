@@ -1,0 +1,86 @@
+/* dlm export: an adapter for other programs. */
+#include "cli.h"
+#include "progress.h"
+
+struct args {
+    struct dlm_export_params params;
+    const char *version;
+    bool is_json;
+};
+
+#define AT(member) offsetof(struct args, params.member)
+
+static const struct dlm_option options[] = {
+    {"out", .type = DLM_OPTION_STRING, .value = "PATH", .offset = AT(out),
+     .help = "the folder to write, or with --tar the file",
+     .otherwise = "exports/hf-snapshot in the document's store"},
+    {"tar", .type = DLM_OPTION_FLAG, .offset = AT(is_tar),
+     .help = "write one tar archive instead of a folder"},
+    {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
+     .offset = offsetof(struct args, version),
+     .help = "an older version of the document's adapter", .otherwise = "the current one"},
+    {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
+     .help = "print JSON instead of the path"},
+};
+
+static void on_progress(void *user, const struct dlm_export_progress *now)
+{
+    const struct dlm_pull_progress files = {.num_files = now->num_files,
+                                            .files_done = now->files_done,
+                                            .bytes = now->bytes,
+                                            .bytes_done = now->bytes_done,
+                                            .bytes_per_sec = now->bytes_per_sec};
+
+    dlm_progress_pull(user, &files);
+}
+
+static void report(struct dlm_cli *cli, const struct dlm_export_result *result)
+{
+    dlm_cli_say(cli, "export: HF snapshot written to %s", result->path);
+    dlm_cli_say(cli, "  manifest: snapshot_manifest.json");
+    dlm_cli_say(cli, "  adapter:  v%04lld", (long long)result->version);
+    dlm_cli_say(cli, "  artifacts: %zu file(s)", result->num_files);
+    dlm_cli_say(cli, "  base:     its weights are not included; README.md says where they come "
+                "from");
+}
+
+static int run(struct dlm_cli *cli, const void *args)
+{
+    const struct args *a = args;
+    struct dlm_export_params params = a->params;
+    struct dlm_export_result result = {0};
+    struct dlm_progress progress;
+
+    if (a->version && !dlm_cli_version_number("export", a->version, &params.version))
+        return DLM_EXIT_USAGE;
+    params.home = cli->home;
+    if (!cli->is_quiet) {
+        dlm_progress_init(&progress);
+        cli->progress = &progress;
+        params.progress = on_progress;
+        params.user = &progress;
+    }
+    enum dlm_status st = dlm_export(cli->ctx, &params, &result);
+    if (cli->progress)
+        dlm_progress_finish(cli->progress);
+    cli->progress = NULL;
+    if (!st)
+        report(cli, &result);
+    if (!st && a->is_json)
+        fputs(result.json, stdout);
+    else if (!st)
+        puts(result.path);
+    dlm_export_result_finish(&result);
+    return dlm_exit_of(st);
+}
+
+const struct dlm_command dlm_command_export = {
+    .table = {.command = "export",
+              .summary = "Write a document's adapter for other programs.",
+              .options = options,
+              .num_options = DLM_NUM_OPTIONS(options),
+              .operands = {{"DOCUMENT", AT(document), false, "the .dlm file"}}},
+    .subject = "export",
+    .args_bytes = sizeof(struct args),
+    .run = run,
+};
