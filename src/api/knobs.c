@@ -1,38 +1,23 @@
-/* Plans made once more with another setting each. What cannot be planned is not offered. */
+/* Plans made once more with other settings. What cannot be planned is not offered. */
 #include "api/knobs.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "api/image_size.h"
 #include "base/log.h"
-#include "train/batch.h"
 
 #define MIB 0x1p20
+#define MIN_ANSWER 64 /* tokens: shorter answers are not worth asking for */
 
-/* Says what a setting takes; true when that fits. */
-static bool say(struct dlm_ctx *ctx, const struct dlm_device *device, const char *setting,
-                uint64_t bytes)
-{
-    const bool fits = bytes <= dlm_budget_room(device);
+/* In the order in which they are tried; those before IMAGE_SIZE cost time alone. */
+enum knob { BATCH, CHECKPOINT, IMAGE_SIZE, MAX_TOKENS, PRECISION, QUANT, NUM_KNOBS };
 
-    dlm_log(ctx, DLM_LOG_HINT, "%s takes %.0f MiB%s", setting, (double)bytes / MIB,
-            fits ? ", which fits" : ": not enough alone");
-    return fits;
-}
+/* Knobs as bits. */
+#define BIT(knob) (1u << (knob))
+#define TIME_ALONE (BIT(IMAGE_SIZE) - 1)
 
-/* The session's base once more, to be planned alone. */
-static enum dlm_status open_other(const struct dlm_session *s, enum dlm_dtype policy,
-                                  const struct dlm_quant_policy *quant, int64_t image_size,
-                                  struct dlm_model **out)
-{
-    enum dlm_status st = dlm_model_open(s->ctx, out, s->device, s->base.dir, policy, quant);
-
-    if (!st)
-        st = dlm_image_size_choose(*out, &s->base, image_size);
-    if (st)
-        dlm_model_destroy(out);
-    return st;
-}
+/* --- what there is --- */
 
 /* Half of the side that images are made to, as the model can have it; 0: none, or none smaller. */
 static int64_t half_side(const struct dlm_model *m)
@@ -45,156 +30,211 @@ static int64_t half_side(const struct dlm_model *m)
     return p->pinned / 2 / step * step;
 }
 
-/* --- training --- */
-
-struct training {
-    const struct dlm_train_call *t;
-    bool sees; /* the tower is there: its features are not cached */
-    struct dlm_footprint_row row;
-    struct dlm_footprint_params params;
-};
-
-/* What the run takes with another model, row or parameters; 0: it cannot be planned. */
-static uint64_t measure(const struct training *x, const struct dlm_model *m,
-                        const struct dlm_footprint_row *row,
-                        const struct dlm_footprint_params *params)
+static uint32_t find_knobs(const struct dlm_knobs *k, const struct dlm_setting *now)
 {
-    struct dlm_budget b = {0};
+    const struct dlm_model *m = k->s->model;
+    uint32_t found = 0;
 
-    dlm_budget_add_weights(&b, m, x->sees ? DLM_WEIGHT_GROUPS_ALL : DLM_WEIGHT_GROUPS_NO_TOWER);
-    dlm_budget_add_lora(&b, x->t->lora, DLM_LORA_MOMENTS);
-    return dlm_footprint_add(m, x->t->lora, row, params, &b) ? 0 : dlm_budget_total(&b);
+    if (now->batch > 1)
+        found |= BIT(BATCH);
+    if (!now->checkpoint)
+        found |= BIT(CHECKPOINT);
+    if (k->has_images && half_side(m))
+        found |= BIT(IMAGE_SIZE);
+    if (now->max_tokens / 4 >= MIN_ANSWER)
+        found |= BIT(MAX_TOKENS);
+    if (now->policy == DLM_DTYPE_F32)
+        found |= BIT(PRECISION);
+    if (!dlm_dtype_is_quant(now->quant.dtype) && dlm_quant_saved(m->weights) == DLM_DTYPE_F32)
+        found |= BIT(QUANT);
+    return found;
 }
 
-/* Fewer rows at once, and checkpoints: what costs time alone. */
-static bool say_batch(const struct training *x)
+static void turn(enum knob knob, const struct dlm_knobs *k, struct dlm_setting *with)
 {
-    const struct dlm_train_call *t = x->t;
-    const struct dlm_model *m = t->s->model;
-    struct dlm_footprint_params one = x->params, checkpoint = x->params, both;
-    char setting[128];
-    bool fits = false;
-
-    one.batch = 1;
-    one.grad_accum = x->params.batch * x->params.grad_accum;
-    checkpoint.checkpoint = true;
-    both = one;
-    both.checkpoint = true;
-    if (x->params.batch > 1) {
-        snprintf(setting, sizeof(setting), "training.micro_batch_size: 1 with grad_accum: %lld",
-                 (long long)one.grad_accum);
-        fits |= say(t->ctx, t->s->device, setting, measure(x, m, &x->row, &one));
+    switch (knob) {
+    case BATCH:
+        with->grad_accum *= with->batch;
+        with->batch = 1;
+        break;
+    case CHECKPOINT:
+        with->checkpoint = true;
+        break;
+    case IMAGE_SIZE:
+        with->image_size = half_side(k->s->model);
+        break;
+    case MAX_TOKENS:
+        with->max_tokens /= 4;
+        break;
+    case PRECISION:
+        with->policy = DLM_DTYPE_BF16;
+        break;
+    default:
+        with->quant = (struct dlm_quant_policy){.dtype = DLM_DTYPE_NF4,
+                                                .scope = DLM_QUANT_SCOPE_DECODER};
     }
-    if (!x->params.checkpoint)
-        fits |= say(t->ctx, t->s->device, "training.gradient_checkpointing: true",
-                    measure(x, m, &x->row, &checkpoint));
-    if (x->params.batch > 1 && !x->params.checkpoint)
-        fits |= say(t->ctx, t->s->device, "one with the other", measure(x, m, &x->row, &both));
-    return fits;
 }
 
-/* The base in another form, all else as it is. */
-static void say_form(const struct training *x, const char *setting, enum dlm_dtype policy,
-                     const struct dlm_quant_policy *quant)
+static void name(enum knob knob, const struct dlm_knobs *k, const struct dlm_setting *with,
+                 char *text, size_t bytes)
 {
-    struct dlm_session *s = x->t->s;
-    struct dlm_model *m = NULL;
+    const bool in_document = k->in_document;
 
-    if (!open_other(s, policy, quant, dlm_image_size_of(s->model), &m)) {
-        const uint64_t bytes = measure(x, m, &x->row, &x->params);
-        if (bytes)
-            (void)say(x->t->ctx, s->device, setting, bytes);
+    switch (knob) {
+    case BATCH:
+        if (in_document)
+            snprintf(text, bytes, "training.micro_batch_size: 1 with grad_accum: %lld",
+                     (long long)with->grad_accum);
+        else
+            snprintf(text, bytes, "--batch 1");
+        break;
+    case CHECKPOINT:
+        snprintf(text, bytes, "training.gradient_checkpointing: true");
+        break;
+    case IMAGE_SIZE:
+        snprintf(text, bytes, in_document ? "training.image_size: %lld" : "--image-size %lld",
+                 (long long)with->image_size);
+        break;
+    case MAX_TOKENS:
+        snprintf(text, bytes, "--max-tokens %lld", (long long)with->max_tokens);
+        break;
+    case PRECISION:
+        snprintf(text, bytes, "--precision bf16");
+        break;
+    default:
+        snprintf(text, bytes, in_document ? "training.adapter: qlora" : "--quant nf4");
     }
-    dlm_model_destroy(&m);
 }
 
-static void say_image_size(const struct training *x, int64_t side)
-{
-    const struct dlm_train_call *t = x->t;
-    const struct dlm_weights *w = t->s->model->weights;
-    struct dlm_train_data data = {0};
-    struct dlm_footprint_row row;
-    struct dlm_model *m = NULL;
-    char setting[64];
+/* --- what it takes --- */
 
-    enum dlm_status st = open_other(t->s, w->policy, &w->quant, side, &m);
-    if (!st)
-        st = dlm_train_data_init(&data, t->ctx, &t->rows, t->store, m, t->s->tok,
-                                 t->doc->training.sequence_len);
-    if (!st) {
-        dlm_batcher_largest_row(&data, &row);
-        row.slice = x->row.slice ? row.slice : 0;
-        snprintf(setting, sizeof(setting), "training.image_size: %lld", (long long)side);
-        const uint64_t bytes = measure(x, m, &row, &x->params);
-        if (bytes)
-            (void)say(t->ctx, t->s->device, setting, bytes);
+static struct dlm_setting turned(const struct dlm_knobs *k, const struct dlm_setting *now,
+                                 uint32_t which)
+{
+    struct dlm_setting with = *now;
+
+    for (int i = 0; i < NUM_KNOBS; i++)
+        if (which & BIT(i))
+            turn((enum knob)i, k, &with);
+    return with;
+}
+
+/* The session's base once more, to be planned alone. */
+static enum dlm_status open_other(const struct dlm_knobs *k, const struct dlm_setting *with,
+                                  struct dlm_model **out)
+{
+    const struct dlm_session *s = k->s;
+
+    enum dlm_status st =
+        k->shape ? dlm_model_open_shape(s->ctx, out, s->device, k->shape, k->layers, with->policy,
+                                        &with->quant)
+                 : dlm_model_open(s->ctx, out, s->device, s->base.dir, with->policy, &with->quant);
+    if (!st && !k->shape)
+        st = dlm_image_size_choose(*out, &s->base, with->image_size);
+    if (st)
+        dlm_model_destroy(out);
+    return st;
+}
+
+/* Bytes with these knobs turned; 0: it cannot be planned. */
+static uint64_t measure(const struct dlm_knobs *k, const struct dlm_setting *now, uint32_t which)
+{
+    const struct dlm_setting with = turned(k, now, which);
+    struct dlm_model *own = k->s->model, *other = NULL;
+    uint64_t bytes = 0;
+
+    dlm_log_mute(k->s->ctx, true);
+    if (!(which & ~TIME_ALONE) || !open_other(k, &with, &other)) {
+        k->s->model = other ? other : own;
+        bytes = k->measure(k->user, &with);
+        k->s->model = own;
     }
-    dlm_train_data_finish(&data);
-    dlm_model_destroy(&m);
-}
-
-void dlm_knobs_say_train(const struct dlm_train_call *t)
-{
-    const struct dlm_trainer_params *p = dlm_trainer_get_params(t->trainer);
-    const struct dlm_weights *w = t->s->model->weights;
-    const struct dlm_quant_policy nf4 = {.dtype = DLM_DTYPE_NF4,
-                                         .scope = DLM_QUANT_SCOPE_DECODER};
-    const int64_t side = t->data.num_images ? half_side(t->s->model) : 0;
-    struct training x = {.t = t,
-                         .sees = t->has_vision || t->with_tower,
-                         .params = {.batch = p->micro_batch, .grad_accum = p->grad_accum,
-                                    .loss_rows = p->loss_rows, .checkpoint = p->checkpoint,
-                                    .with_tower = p->with_tower}};
-
-    dlm_batcher_largest_row(&t->data, &x.row);
-    if (!t->has_vision)
-        x.row.slice = 0;
-    if (say_batch(&x))
-        return;
-    if (side)
-        say_image_size(&x, side);
-    if (w->policy == DLM_DTYPE_F32)
-        say_form(&x, "--precision bf16", DLM_DTYPE_BF16, &w->quant);
-    if (!dlm_dtype_is_quant(w->quant.dtype) && dlm_quant_saved(w) == DLM_DTYPE_F32)
-        say_form(&x, "training.adapter: qlora", w->policy, &nf4);
-}
-
-/* --- answers --- */
-
-static void say_answer_form(struct dlm_session *s, const struct dlm_generator_params *params,
-                            int64_t patches, const char *setting, enum dlm_dtype policy,
-                            const struct dlm_quant_policy *quant)
-{
-    struct dlm_generator *generator = NULL;
-    struct dlm_vision vision = {0};
-    struct dlm_budget budget = {0};
-    struct dlm_model *own = s->model, *other = NULL;
-
-    enum dlm_status st = open_other(s, policy, quant, dlm_image_size_of(own), &other);
-    if (!st)
-        st = dlm_generator_create(s->ctx, &generator, other, s->lora, params);
-    if (!st && patches)
-        st = dlm_vision_init(&vision, other, s->lora, patches);
-    if (!st) {
-        s->model = other;
-        dlm_session_add_answer(s, generator, patches ? &vision : NULL, &budget);
-        s->model = own;
-        (void)say(s->ctx, s->device, setting, dlm_budget_total(&budget));
-    }
-    dlm_vision_finish(&vision);
-    dlm_generator_destroy(&generator);
     dlm_model_destroy(&other);
+    dlm_log_mute(k->s->ctx, false);
+    return bytes;
 }
 
-void dlm_knobs_say_answer(struct dlm_session *s, const struct dlm_generator_params *params,
-                          int64_t patches)
+static bool fits(const struct dlm_knobs *k, uint64_t bytes)
 {
-    const struct dlm_weights *w = s->model->weights;
-    const struct dlm_quant_policy nf4 = {.dtype = DLM_DTYPE_NF4,
-                                         .scope = DLM_QUANT_SCOPE_DECODER};
+    return bytes && bytes <= dlm_budget_room(k->s->device);
+}
 
-    if (w->policy == DLM_DTYPE_F32)
-        say_answer_form(s, params, patches, "--precision bf16", DLM_DTYPE_BF16, &w->quant);
-    if (!dlm_dtype_is_quant(w->quant.dtype) && dlm_quant_saved(w) == DLM_DTYPE_F32)
-        say_answer_form(s, params, patches, "--quant nf4", w->policy, &nf4);
+/* Says what they take; true when that fits. */
+static bool say(const struct dlm_knobs *k, const struct dlm_setting *now, uint32_t which,
+                const char *too_much)
+{
+    const struct dlm_setting with = turned(k, now, which);
+    const uint64_t bytes = measure(k, now, which);
+    char text[512] = "";
+    int num = 0;
+
+    if (!bytes)
+        return false;
+    for (uint32_t i = 0, left = which; i < NUM_KNOBS; i++) {
+        const size_t at = strlen(text);
+        char one[96];
+        if (!(left & BIT(i)))
+            continue;
+        left &= ~BIT(i);
+        name((enum knob)i, k, &with, one, sizeof(one));
+        snprintf(text + at, sizeof(text) - at, "%s%s", !num ? "" : left ? ", " : " and ", one);
+        num++;
+    }
+    const double mib = (double)bytes / MIB;
+    dlm_log(k->s->ctx, DLM_LOG_HINT, "%s%s %.*f MiB%s", text, num > 1 ? " together take" : " takes",
+            mib < 100 ? 1 : 0, mib, fits(k, bytes) ? ", which fits" : too_much);
+    return fits(k, bytes);
+}
+
+/* Each of them; true when one fits. */
+static bool say_each(const struct dlm_knobs *k, const struct dlm_setting *now, uint32_t which)
+{
+    bool any = false;
+
+    for (int i = 0; i < NUM_KNOBS; i++)
+        if (which & BIT(i))
+            any |= say(k, now, BIT(i), ": not enough alone");
+    return any;
+}
+
+/* The first of them that fit together, without those that the others do not need; all of them where
+ * not even they fit. */
+static uint32_t find_enough(const struct dlm_knobs *k, const struct dlm_setting *now,
+                            uint32_t which)
+{
+    uint32_t taken = 0;
+    bool is_enough = false;
+
+    for (int i = 0; !is_enough && i < NUM_KNOBS; i++) {
+        taken |= which & BIT(i);
+        is_enough = (which & BIT(i)) && fits(k, measure(k, now, taken));
+    }
+    for (int i = NUM_KNOBS - 1; is_enough && i >= 0; i--)
+        if ((taken & BIT(i)) && fits(k, measure(k, now, taken & ~BIT(i))))
+            taken &= ~BIT(i);
+    return taken;
+}
+
+static bool is_one(uint32_t which)
+{
+    return !(which & (which - 1));
+}
+
+void dlm_knobs_say(const struct dlm_knobs *k)
+{
+    struct dlm_setting now = k->now;
+
+    now.policy = k->s->model->weights->policy;
+    now.quant = k->s->model->weights->quant;
+    now.image_size = dlm_image_size_of(k->s->model);
+    const uint32_t all = find_knobs(k, &now), time_alone = all & TIME_ALONE;
+    if (say_each(k, &now, time_alone))
+        return;
+    if (!is_one(time_alone) && say(k, &now, time_alone, ": not enough"))
+        return;
+    if (say_each(k, &now, all & ~TIME_ALONE))
+        return;
+    const uint32_t enough = find_enough(k, &now, all);
+    if (!is_one(enough) && enough != time_alone)
+        (void)say(k, &now, enough, ": not enough either");
 }

@@ -9,6 +9,8 @@
 struct prompt {
     struct dlm_session *s;
     const struct dlm_prompt_request *how;
+    const struct dlm_asked *asked;
+    int64_t max_tokens;
     struct dlm_generator *generator;
     struct dlm_vision vision;
     struct dlm_workspace workspace;
@@ -30,11 +32,11 @@ static void finish(struct prompt *x)
 }
 
 /* The conversation in tokens. */
-static enum dlm_status make_input(struct prompt *x, const struct dlm_asked *asked)
+static enum dlm_status make_input(struct prompt *x)
 {
     struct dlm_session *s = x->s;
 
-    enum dlm_status st = dlm_request_init(&x->request, s->model, asked);
+    enum dlm_status st = dlm_request_init(&x->request, s->model, x->asked);
     if (!st && dlm_request_end(&x->request) != DLM_TURN_USER)
         st = dlm_fail(s->ctx, DLM_ERR_USAGE, "a prompt ends with a user's message");
     if (!st && !x->request.num_images && s->base.modality == DLM_MODALITY_VISION_LANGUAGE)
@@ -43,36 +45,70 @@ static enum dlm_status make_input(struct prompt *x, const struct dlm_asked *aske
     return st ? st : dlm_request_encode(s->ctx, &x->request, s->tok, &x->input);
 }
 
-static enum dlm_status make_plans(struct prompt *x)
+static enum dlm_status make_plans(struct prompt *x, struct dlm_budget *budget)
 {
-    const struct dlm_prompt_request *p = x->how;
-    const size_t num_images = x->request.num_images;
+    const bool sees = x->request.num_images > 0;
     struct dlm_session *s = x->s;
-    struct dlm_generator_params params = {
+    const struct dlm_generator_params params = {
         .prompt_len = (int64_t)x->input.ids.len,
-        .max_tokens = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS,
+        .max_tokens = x->max_tokens,
         .room = x->request.room,
     };
-    struct dlm_plan *plans[3] = {NULL};
 
     enum dlm_status st =
         dlm_generator_create(s->ctx, &x->generator, s->model, s->lora, &params);
-    if (!st && num_images)
+    if (!st && sees)
         st = dlm_vision_init(&x->vision, s->model, s->lora, x->request.patches);
+    if (!st)
+        dlm_session_add_answer(s, x->generator, sees ? &x->vision : NULL, budget);
+    return st;
+}
+
+/* What the same answer takes with other settings, for struct dlm_knobs. */
+static uint64_t measure(void *user, const struct dlm_setting *with)
+{
+    const struct prompt *x = user;
+    struct prompt other = {
+        .s = x->s, .how = x->how, .asked = x->asked, .max_tokens = with->max_tokens};
+    struct dlm_budget budget = {0};
+
+    enum dlm_status st = make_input(&other);
+    if (!st)
+        st = make_plans(&other, &budget);
+    finish(&other);
+    return st ? 0 : dlm_budget_total(&budget);
+}
+
+static enum dlm_status check_budget(struct prompt *x, const struct dlm_budget *budget)
+{
+    struct dlm_session *s = x->s;
+    const struct dlm_knobs knobs = {
+        .s = s, .has_images = x->request.num_images > 0,
+        .now = {.batch = 1, .grad_accum = 1, .checkpoint = true, .max_tokens = x->max_tokens},
+        .measure = measure, .user = x};
+
+    if (!s->is_asking_itself)
+        dlm_budget_say(s->ctx, budget);
+    enum dlm_status st = dlm_budget_check(s->ctx, budget, s->device);
+    if (st)
+        dlm_knobs_say(&knobs);
+    return st;
+}
+
+static enum dlm_status reserve(struct prompt *x)
+{
+    struct dlm_budget budget = {0};
+    struct dlm_plan *plans[3] = {NULL};
+
+    enum dlm_status st = make_plans(x, &budget);
+    if (!st)
+        st = check_budget(x, &budget);
     if (st)
         return st;
-    struct dlm_budget budget = {0};
-    dlm_session_add_answer(s, x->generator, num_images ? &x->vision : NULL, &budget);
     dlm_generator_plans(x->generator, plans);
     plans[2] = x->vision.largest.plan;
-    if (!s->is_asking_itself)
-        dlm_budget_say(s->ctx, &budget);
-    st = dlm_budget_check(s->ctx, &budget, s->device);
-    if (st)
-        dlm_knobs_say_answer(s, &params, num_images ? x->request.patches : 0);
-    if (!st)
-        st = dlm_workspace_init(&x->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
-    x->workspace.watch = s->watch;
+    st = dlm_workspace_init(&x->workspace, x->s->device, plans, DLM_ARRAY_LEN(plans));
+    x->workspace.watch = x->s->watch;
     return st;
 }
 
@@ -131,7 +167,6 @@ static struct dlm_sampling choose_sampling(const struct prompt *x)
 static enum dlm_status generate(struct prompt *x)
 {
     const struct dlm_prompt_request *p = x->how;
-    const int64_t max = p->max_tokens > 0 ? p->max_tokens : DLM_PROMPT_MAX_TOKENS;
     struct dlm_ctx *ctx = x->s->ctx;
     struct dlm_token_stream stream = {0};
     struct dlm_str text = {0};
@@ -151,7 +186,7 @@ static enum dlm_status generate(struct prompt *x)
             emit(p, &text);
         if (!st && dlm_ctx_is_cancelled(ctx))
             st = dlm_fail(ctx, DLM_ERR_CANCELLED, "interrupted");
-        if (st || n >= max)
+        if (st || n >= x->max_tokens)
             break;
         st = dlm_generator_next(x->generator, &token);
     }
@@ -167,11 +202,13 @@ static enum dlm_status generate(struct prompt *x)
 enum dlm_status dlm_session_answer(struct dlm_session *s, const struct dlm_asked *asked,
                                    const struct dlm_prompt_request *request)
 {
-    struct prompt x = {.s = s, .how = request};
+    struct prompt x = {
+        .s = s, .how = request, .asked = asked,
+        .max_tokens = request->max_tokens > 0 ? request->max_tokens : DLM_PROMPT_MAX_TOKENS};
 
-    enum dlm_status st = make_input(&x, asked);
+    enum dlm_status st = make_input(&x);
     if (!st)
-        st = make_plans(&x);
+        st = reserve(&x);
     if (!st)
         st = dlm_session_load(s, s->lora, x.request.num_images, DLM_LORA_VALUES);
     if (!st)

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "api/knobs.h"
 #include "api/session_impl.h"
 #include "base/log.h"
 #include "models/pass.h"
@@ -54,17 +55,21 @@ static enum dlm_status make_input(struct score *x)
     struct dlm_ctx *ctx = x->s->ctx;
 
     enum dlm_status st = dlm_request_init(&x->request, x->s->model, &asked);
-    const size_t num = x->request.num_images;
     if (!st && dlm_request_end(&x->request) != DLM_TURN_ASSISTANT)
         st = dlm_fail(ctx, DLM_ERR_USAGE, "what is scored is an answer: the last message is not "
                       "the assistant's, and there is no target");
     if (!st)
         st = dlm_request_encode(ctx, &x->request, x->s->tok, &x->input);
-    if (st)
-        return st;
-    x->pixels = dlm_alloc_array(ctx, num + 1, sizeof(*x->pixels));
-    x->features = dlm_alloc_array(ctx, num + 1, sizeof(*x->features));
-    st = x->pixels && x->features ? DLM_OK : DLM_ERR_MEMORY;
+    return st;
+}
+
+static enum dlm_status read_images(struct score *x)
+{
+    const size_t num = x->request.num_images;
+
+    x->pixels = dlm_alloc_array(x->s->ctx, num + 1, sizeof(*x->pixels));
+    x->features = dlm_alloc_array(x->s->ctx, num + 1, sizeof(*x->features));
+    enum dlm_status st = x->pixels && x->features ? DLM_OK : DLM_ERR_MEMORY;
     for (size_t i = 0; !st && i < num; i++)
         st = dlm_session_pixels(x->s, x->request.images[i], &x->request.plans[i], &x->pixels[i]);
     return st;
@@ -76,31 +81,15 @@ static enum dlm_lora_use lora_use(const struct score *x)
     return x->asked->gradients ? DLM_LORA_GRADIENTS : DLM_LORA_VALUES;
 }
 
-static enum dlm_status check_budget(const struct score *x, struct dlm_plan *const *plans)
-{
-    struct dlm_budget budget = {0};
-
-    dlm_session_add_to_budget(x->s, x->s->lora, x->request.num_images, lora_use(x), &budget);
-    dlm_budget_add_slots(&budget, &x->pass->slots);
-    dlm_budget_add_workspace(&budget, plans, 1); /* the pass's */
-    dlm_budget_add_vision(&budget, &x->vision, plans, 1);
-    dlm_budget_say(x->s->ctx, &budget);
-    enum dlm_status st = dlm_budget_check(x->s->ctx, &budget, x->s->device);
-    if (st)
-        dlm_log(x->s->ctx, DLM_LOG_HINT, "--precision bf16 and --quant nf4 take less memory");
-    return st;
-}
-
-static enum dlm_status prepare(struct score *x)
+static enum dlm_status make_plans(struct score *x, struct dlm_budget *budget)
 {
     struct dlm_session *s = x->s;
-    struct dlm_plan *plans[2];
-    int num_plans = 0;
     const bool images = x->request.num_images > 0;
 
     x->with_tower = images && x->asked->gradients && s->lora &&
                     dlm_model_trains_tower(s->model, s->lora);
-    struct dlm_pass_params params = {
+    x->has_vision = images && !x->with_tower;
+    const struct dlm_pass_params params = {
         .batch = 1,
         .tokens = (int64_t)x->input.ids.len,
         .labels = dlm_count_labels(x->input.is_label, (int64_t)x->input.ids.len),
@@ -109,20 +98,60 @@ static enum dlm_status prepare(struct score *x)
         .with_tower = x->with_tower,
     };
     enum dlm_status st = dlm_pass_create(s->ctx, &x->pass, s->model, s->lora, &params);
-    if (!st)
-        plans[num_plans++] = x->pass->plan;
-    if (!st && images && !params.with_tower) {
-        x->has_vision = true;
+    if (!st && x->has_vision)
         st = dlm_vision_init(&x->vision, s->model, s->lora, x->request.patches);
-        if (!st)
-            plans[num_plans++] = x->vision.largest.plan;
-    }
+    if (st)
+        return st;
+    dlm_session_add_to_budget(s, s->lora, images, lora_use(x), budget);
+    dlm_budget_add_slots(budget, &x->pass->slots);
+    dlm_budget_add_workspace(budget, &x->pass->plan, 1);
+    dlm_budget_add_vision(budget, &x->vision, &x->pass->plan, 1);
+    return DLM_OK;
+}
+
+/* What the same call takes with other settings, for struct dlm_knobs. */
+static uint64_t measure(void *user, const struct dlm_setting *with)
+{
+    const struct score *x = user;
+    struct score other = {.s = x->s, .asked = x->asked};
+    struct dlm_budget budget = {0};
+
+    (void)with; /* of which only the model's is this command's */
+    enum dlm_status st = make_input(&other);
     if (!st)
-        st = check_budget(x, plans);
+        st = make_plans(&other, &budget);
+    finish(&other);
+    return st ? 0 : dlm_budget_total(&budget);
+}
+
+static enum dlm_status check_budget(struct score *x, const struct dlm_budget *budget)
+{
+    const struct dlm_knobs knobs = {.s = x->s, .has_images = x->request.num_images > 0,
+                                    .now = {.batch = 1, .grad_accum = 1, .checkpoint = true},
+                                    .measure = measure, .user = x};
+
+    dlm_budget_say(x->s->ctx, budget);
+    enum dlm_status st = dlm_budget_check(x->s->ctx, budget, x->s->device);
+    if (st)
+        dlm_knobs_say(&knobs);
+    return st;
+}
+
+static enum dlm_status prepare(struct score *x)
+{
+    struct dlm_session *s = x->s;
+    struct dlm_budget budget = {0};
+
+    enum dlm_status st = make_plans(x, &budget);
     if (!st)
-        st = dlm_workspace_init(&x->workspace, s->device, plans, num_plans);
+        st = check_budget(x, &budget);
     if (!st)
-        st = dlm_session_load(s, s->lora, images, lora_use(x));
+        st = read_images(x);
+    struct dlm_plan *plans[] = {x->pass ? x->pass->plan : NULL, x->vision.largest.plan};
+    if (!st)
+        st = dlm_workspace_init(&x->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
+    if (!st)
+        st = dlm_session_load(s, s->lora, x->request.num_images > 0, lora_use(x));
     if (!st && x->has_vision)
         st = dlm_vision_prepare(&x->vision, &x->workspace);
     for (size_t i = 0; !st && x->has_vision && i < x->request.num_images; i++)

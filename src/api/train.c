@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "api/knobs.h"
 #include "api/may_train.h"
 #include "api/train_impl.h"
 #include "base/cancel.h"
@@ -202,7 +201,7 @@ static enum dlm_status load_all(struct dlm_train_call *t)
     if (!st)
         st = dlm_budget_check(t->ctx, &budget, t->s->device);
     if (st == DLM_ERR_MEMORY)
-        dlm_knobs_say_train(t);
+        dlm_train_say_knobs(t);
     if (!st)
         st = dlm_train_log_open(t);
     if (!st && !t->is_resumed) /* a kill from here on loses nothing, however long loading takes */

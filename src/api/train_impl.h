@@ -82,6 +82,9 @@ enum dlm_status dlm_train_make_adapter(struct dlm_train_call *t,
 /* train.c: t->trainer, and t->vision if the run needs it, from data, lora and document. */
 enum dlm_status dlm_train_make_trainer(struct dlm_train_call *t) DLM_CHECK_RESULT;
 
+/* train_knobs.c: what would help the run, whose trainer is made and does not fit. */
+void dlm_train_say_knobs(struct dlm_train_call *t);
+
 /* train_tiles.c: the device's tiles as the state keeps them (owned; NULL: no memory); those of a
  * state in their place, until they are returned. Call it before anything is planned. */
 json_t *dlm_train_tiles_json(const struct dlm_train_call *t);
