@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "api/bench_explain.h"
+#include "api/knobs.h"
 #include "api/session_impl.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -20,6 +21,8 @@
 struct bench {
     struct dlm_ctx *ctx;
     int64_t prompt_tokens, decode_tokens, batch, repeat;
+    const char *shape; /* NULL: a base */
+    int64_t layers;
     bool explain, plan_only;
     struct dlm_session *s;
     struct dlm_lora *lora;
@@ -46,12 +49,17 @@ struct part {
     enum dlm_status (*explain)(struct bench *b, struct dlm_explain *e);
 };
 
-static void finish(struct bench *b)
+static void finish_plans(struct bench *b)
 {
     dlm_generator_destroy(&b->generator);
     dlm_pass_destroy(&b->pass);
     dlm_update_finish(&b->update);
     dlm_vision_finish(&b->vision);
+}
+
+static void finish(struct bench *b)
+{
+    finish_plans(b);
     dlm_workspace_finish(&b->workspace);
     dlm_free(b->ids);
     dlm_free(b->is_label);
@@ -136,21 +144,59 @@ static enum dlm_status make_plans(struct bench *b)
     return st ? st : dlm_update_init(&b->update, b->ctx, s->device, b->lora, 1.0f);
 }
 
+/* Plans of all parts, which share a workspace. */
+#define NUM_PLANS 5
+static void list_plans(const struct bench *b, struct dlm_plan *plans[NUM_PLANS])
+{
+    plans[0] = b->vision.largest.plan;
+    plans[1] = b->pass->plan;
+    plans[2] = b->update.plan;
+    dlm_generator_plans(b->generator, plans + 3);
+}
+
+static void add_up(const struct bench *b, struct dlm_budget *budget)
+{
+    struct dlm_plan *plans[NUM_PLANS];
+
+    list_plans(b, plans);
+    dlm_session_add_to_budget(b->s, b->lora, false, DLM_LORA_MOMENTS, budget);
+    dlm_budget_add_workspace(budget, plans, NUM_PLANS);
+    dlm_generator_add_to_budget(b->generator, budget);
+    dlm_budget_add_slots(budget, &b->pass->slots);
+    dlm_budget_add_slots(budget, &b->update.slots);
+    dlm_budget_add_early_vision(budget, &b->vision);
+}
+
+/* What the same parts take with other settings, for struct dlm_knobs. */
+static uint64_t measure_other(void *user, const struct dlm_setting *with)
+{
+    const struct bench *b = user;
+    struct bench other = {.ctx = b->ctx, .prompt_tokens = b->prompt_tokens,
+                          .decode_tokens = b->decode_tokens, .batch = with->batch, .s = b->s,
+                          .lora = b->lora, .num_images = b->num_images, .plan = b->plan,
+                          .ids_len = b->ids_len};
+    struct dlm_budget budget = {0};
+
+    enum dlm_status st = make_plans(&other);
+    if (!st)
+        add_up(&other, &budget);
+    finish_plans(&other);
+    return st ? 0 : dlm_budget_total(&budget);
+}
+
 /* What the plans say, and unless that is all, the workspace that all of them share. */
 static enum dlm_status reserve(struct bench *b)
 {
-    struct dlm_session *s = b->s;
-    struct dlm_plan *plans[] = {b->vision.largest.plan, b->pass->plan, b->update.plan, NULL, NULL};
+    const struct dlm_knobs knobs = {
+        .s = b->s, .shape = b->shape, .layers = b->layers,
+        .now = {.batch = b->batch, .grad_accum = 1, .checkpoint = true},
+        .measure = measure_other, .user = b};
     struct dlm_bench_result *r = b->result;
     struct dlm_budget budget = {0};
+    struct dlm_plan *plans[NUM_PLANS];
 
-    dlm_generator_plans(b->generator, plans + 3);
-    dlm_session_add_to_budget(s, b->lora, false, DLM_LORA_MOMENTS, &budget);
-    dlm_budget_add_workspace(&budget, plans, DLM_ARRAY_LEN(plans));
-    dlm_generator_add_to_budget(b->generator, &budget);
-    dlm_budget_add_slots(&budget, &b->pass->slots);
-    dlm_budget_add_slots(&budget, &b->update.slots);
-    dlm_budget_add_early_vision(&budget, &b->vision);
+    list_plans(b, plans);
+    add_up(b, &budget);
     r->planned_weights = budget.weights + budget.vision;
     r->planned_adapter = budget.adapter;
     r->planned_optimizer = budget.optimizer;
@@ -160,9 +206,10 @@ static enum dlm_status reserve(struct bench *b)
     dlm_budget_say(b->ctx, &budget);
     if (b->plan_only)
         return DLM_OK;
-    enum dlm_status st = dlm_budget_check(b->ctx, &budget, s->device);
-    return st ? st
-              : dlm_workspace_init(&b->workspace, s->device, plans, DLM_ARRAY_LEN(plans));
+    enum dlm_status st = dlm_budget_check(b->ctx, &budget, b->s->device);
+    if (st)
+        dlm_knobs_say(&knobs);
+    return st ? st : dlm_workspace_init(&b->workspace, b->s->device, plans, NUM_PLANS);
 }
 
 static enum dlm_status explain(struct bench *b, const struct part *part,
@@ -378,6 +425,8 @@ enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *pa
         .decode_tokens = or_default(params->decode_tokens, DLM_BENCH_DECODE_TOKENS),
         .batch = or_default(params->batch, DLM_BENCH_BATCH),
         .repeat = or_default(params->repeat, DLM_BENCH_REPEAT),
+        .shape = params->shape,
+        .layers = params->layers,
         .explain = params->explain,
         .plan_only = params->plan_only,
         .result = result,

@@ -294,6 +294,18 @@ takes_ "a score in 16 bits" "$(hinted_ "--precision bf16")" $score --precision b
 takes_ "all" "$(hinted_ "--image-size 28, --precision bf16 and --quant nf4")" \
     $score --image-size 28 --precision bf16 --quant nf4
 
+case_ "a benchmark of a base, and of a shape"
+for what in "--base tiny-shapes" "--shape qwen2-vl-2b --layers 1"; do
+    bench="bench $what --backend cpu --repeat 1 --decode-tokens 2"
+    run_ dlm $bench --batch 4 --precision fp32 --max-memory 2
+    status_is 1
+    cp err refused
+    takes_ "one row" "$(hinted_ "--batch 1")" $bench --plan --batch 1 --precision fp32
+    takes_ "16 bits" "$(hinted_ "--precision bf16")" $bench --plan --batch 4 --precision bf16
+    takes_ "all" "$(hinted_ "--batch 1, --precision bf16 and --quant nf4")" $bench --plan \
+        --batch 1 --precision bf16 --quant nf4
+done
+
 case_ "what does not go together"
 run_ dlm doctor sample.dlm --base tiny-shapes
 status_is 2
