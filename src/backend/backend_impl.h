@@ -76,6 +76,13 @@ struct dlm_recording {
  * faster ones a part still takes many times as long as its launch. */
 #define DLM_GPU_MAX_WORK ((uint64_t)1 << 31)
 
+/* list.c */
+
+/* The backend and device that params name, of those that compute. */
+enum dlm_status dlm_backend_choose(struct dlm_ctx *ctx, const struct dlm_device_params *params,
+                                   const struct dlm_backend **backend,
+                                   struct dlm_device_info *info) DLM_CHECK_RESULT;
+
 /* parts.c */
 
 /* Parts of a dispatch, 1 if its work is within max_work (0: no limit) or its grid is one group. */
