@@ -4,6 +4,7 @@
 #define DLM_BACKEND_BACKEND_IMPL_H
 
 #include "backend/backend.h"
+#include "backend/properties.h"
 #include "base/sha256.h"
 
 /* A device backend fills one of these; every function may assume valid arguments and a device that
@@ -13,6 +14,8 @@ struct dlm_backend {
     /* Appends the devices of this kind to list (room for max), returns how many. Never an error:
      * no loader, no platform, no device are 0. Logs the reason at debug level. */
     int (*enumerate)(struct dlm_ctx *ctx, struct dlm_device_info *list, int max);
+    /* The same with all that their drivers say of them. */
+    int (*probe)(struct dlm_ctx *ctx, struct dlm_device_properties *list, int max);
     /* After an error that says that there is no device: hints why, as far as known. May be NULL. */
     void (*hint_none)(struct dlm_ctx *ctx);
     enum dlm_status (*open)(struct dlm_ctx *ctx, struct dlm_device **out, int index,

@@ -81,6 +81,17 @@ enum dlm_status dlm_device_list(struct dlm_ctx *ctx, struct dlm_device_info **li
     return DLM_OK;
 }
 
+bool dlm_backend_is_built(enum dlm_backend_kind kind)
+{
+    return find_backend(kind) != NULL;
+}
+
+int dlm_device_probe(struct dlm_ctx *ctx, enum dlm_backend_kind kind,
+                     struct dlm_device_properties *list, int max)
+{
+    return dlm_backend_is_built(kind) ? find_backend(kind)->probe(ctx, list, max) : 0;
+}
+
 void dlm_device_list_free(struct dlm_device_info *list)
 {
     dlm_free(list);

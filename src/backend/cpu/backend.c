@@ -14,6 +14,17 @@ static int enumerate(struct dlm_ctx *ctx, struct dlm_device_info *list, int max)
     return 1;
 }
 
+static int probe(struct dlm_ctx *ctx, struct dlm_device_properties *list, int max)
+{
+    struct dlm_cpu_device cpu = {.base = {.ctx = ctx}};
+
+    if (max < 1)
+        return 0;
+    dlm_cpu_device_describe(&cpu, 0);
+    dlm_cpu_device_properties(&cpu, &list[0]);
+    return 1;
+}
+
 static void close_device(struct dlm_device *device)
 {
     struct dlm_cpu_device *cpu = (struct dlm_cpu_device *)device;
@@ -58,6 +69,7 @@ static enum dlm_status wait_device(struct dlm_device *device)
 const struct dlm_backend dlm_backend_cpu = {
     .kind = DLM_BACKEND_CPU,
     .enumerate = enumerate,
+    .probe = probe,
     .open = open_device,
     .close = close_device,
     .buffer_create = dlm_cpu_buffer_create,

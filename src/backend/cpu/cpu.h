@@ -24,6 +24,8 @@ struct dlm_cpu_device {
 
 /* Fills kernels, num_workers and capabilities, as if the CPU did not have hide_caps. */
 void dlm_cpu_device_describe(struct dlm_cpu_device *cpu, uint32_t hide_caps);
+/* Of a described device. */
+void dlm_cpu_device_properties(const struct dlm_cpu_device *cpu, struct dlm_device_properties *p);
 
 /* Page memory for data: aligned to 2 MiB and asked to be huge when it is large, so that long reads
  * of weights run at full speed. NULL when there is none; nothing is logged. */

@@ -141,6 +141,14 @@ static void cpu_name(char *name, size_t cap)
     snprintf(name, cap, "%s", *start ? start : "x86-64 CPU");
 }
 
+static void cpu_vendor(char *name, size_t cap)
+{
+    struct cpuid id;
+
+    read_cpuid(&id);
+    snprintf(name, cap, "%s", id.vendor);
+}
+
 static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
 {
     if (caps & DLM_CAP_AVX512)
@@ -166,6 +174,12 @@ static void cpu_name(char *name, size_t cap)
     struct utsname system;
 
     snprintf(name, cap, "%s CPU", uname(&system) ? "unknown" : system.machine);
+}
+
+static void cpu_vendor(char *name, size_t cap)
+{
+    (void)cap;
+    name[0] = '\0';
 }
 
 static const struct dlm_cpu_kernel *choose_table(uint32_t caps)
@@ -216,4 +230,17 @@ void dlm_cpu_device_describe(struct dlm_cpu_device *cpu, uint32_t hide_caps)
     caps->max_groups = INT32_MAX;
     caps->num_units = (uint32_t)cpu->num_workers; /* a thread count fits */
     caps->free_bytes = host.free_bytes;
+}
+
+void dlm_cpu_device_properties(const struct dlm_cpu_device *cpu, struct dlm_device_properties *p)
+{
+    const struct dlm_device_caps *caps = &cpu->base.caps;
+
+    *p = (struct dlm_device_properties){.info = caps->info, .free_bytes = caps->free_bytes};
+    cpu_vendor(p->vendor, sizeof(p->vendor));
+    snprintf(p->free_from, sizeof(p->free_from), "%s", caps->free_bytes ? "machine" : "");
+    p->int8_dot = caps->bits & DLM_CAP_AVX512_VNNI ? DLM_INT8_DOT_FAST : DLM_INT8_DOT_NONE;
+    if (caps->bits & DLM_CAP_AMX_BF16)
+        p->shapes[p->num_shapes++] = (struct dlm_matrix_shape){"bf16", "bf16", "f32", "f32",
+                                                               16, 16, 32};
 }

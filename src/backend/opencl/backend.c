@@ -15,6 +15,17 @@ static int enumerate(struct dlm_ctx *ctx, struct dlm_device_info *infos, int max
     return num;
 }
 
+static int probe(struct dlm_ctx *ctx, struct dlm_device_properties *list, int max)
+{
+    struct dlm_ocl_candidates candidates;
+
+    dlm_ocl_candidates_find(ctx, &candidates);
+    int num = DLM_MIN(candidates.num, max);
+    for (int i = 0; i < num; i++)
+        dlm_ocl_device_properties(&candidates.items[i], i, &list[i]);
+    return num;
+}
+
 static void close_device(struct dlm_device *base)
 {
     struct dlm_ocl_device *device = (struct dlm_ocl_device *)base;
@@ -65,6 +76,7 @@ done:
 const struct dlm_backend dlm_backend_opencl = {
     .kind = DLM_BACKEND_OPENCL,
     .enumerate = enumerate,
+    .probe = probe,
     .hint_none = dlm_ocl_hint_none,
     .open = open_device,
     .close = close_device,

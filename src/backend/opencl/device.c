@@ -29,8 +29,7 @@
 #define VENDOR_INTEL 0x8086
 #define VENDOR_QUALCOMM 0x5143
 
-/* A text property, cut to cap - 1 characters; "" when the driver does not answer. */
-static void get_device_text(cl_device_id id, cl_device_info what, char *text, size_t cap)
+void dlm_ocl_get_text(cl_device_id id, cl_device_info what, char *text, size_t cap)
 {
     char whole[MAX_TEXT] = "";
 
@@ -48,7 +47,7 @@ static void get_platform_text(cl_platform_id id, cl_platform_info what, char *te
     snprintf(text, cap, "%s", whole);
 }
 
-static cl_uint get_device_uint(cl_device_id id, cl_device_info what)
+cl_uint dlm_ocl_get_uint(cl_device_id id, cl_device_info what)
 {
     cl_uint value = 0;
     return clGetDeviceInfo(id, what, sizeof(value), &value, NULL) == CL_SUCCESS ? value : 0;
@@ -60,11 +59,11 @@ static cl_ulong get_device_ulong(cl_device_id id, cl_device_info what)
     return clGetDeviceInfo(id, what, sizeof(value), &value, NULL) == CL_SUCCESS ? value : 0;
 }
 
-static bool has_extension(cl_device_id id, const char *name)
+bool dlm_ocl_has_extension(cl_device_id id, const char *name)
 {
     char extensions[MAX_TEXT];
 
-    get_device_text(id, CL_DEVICE_EXTENSIONS, extensions, sizeof(extensions));
+    dlm_ocl_get_text(id, CL_DEVICE_EXTENSIONS, extensions, sizeof(extensions));
     return strstr(extensions, name) != NULL;
 }
 
@@ -77,7 +76,7 @@ static cl_device_type get_device_type(cl_device_id id)
 /* Offsets of sub-buffers are multiples of this. Kernels rely on those of their largest vector. */
 static size_t get_device_align(cl_device_id id)
 {
-    return DLM_MAX(get_device_uint(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8, sizeof(cl_float16));
+    return DLM_MAX(dlm_ocl_get_uint(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8, sizeof(cl_float16));
 }
 
 /* Devices that cannot run our kernels are left out, so that they take no index. */
@@ -86,15 +85,15 @@ static const char *reason_against(cl_device_id id)
     char version[128];
     int major, minor;
 
-    get_device_text(id, CL_DEVICE_VERSION, version, sizeof(version));
+    dlm_ocl_get_text(id, CL_DEVICE_VERSION, version, sizeof(version));
     if (sscanf(version, "OpenCL %d.%d", &major, &minor) != 2 ||
         major < 1 || (major == 1 && minor < 2))
         return "older than OpenCL 1.2";
-    if (!get_device_uint(id, CL_DEVICE_AVAILABLE))
+    if (!dlm_ocl_get_uint(id, CL_DEVICE_AVAILABLE))
         return "not available";
-    if (!get_device_uint(id, CL_DEVICE_COMPILER_AVAILABLE))
+    if (!dlm_ocl_get_uint(id, CL_DEVICE_COMPILER_AVAILABLE))
         return "has no compiler";
-    if (!get_device_uint(id, CL_DEVICE_ENDIAN_LITTLE))
+    if (!dlm_ocl_get_uint(id, CL_DEVICE_ENDIAN_LITTLE))
         return "not little-endian";
     if (get_device_align(id) > DLM_ALIGN_BYTES)
         return "binds memory at larger steps than tensors are aligned to";
@@ -126,7 +125,7 @@ void dlm_ocl_candidates_find(struct dlm_ctx *ctx, struct dlm_ocl_candidates *lis
         for (cl_uint d = 0; d < num && list->num < DLM_OCL_MAX_DEVICES; d++) {
             const char *reason = reason_against(ids[d]);
             if (reason) {
-                get_device_text(ids[d], CL_DEVICE_NAME, name, sizeof(name));
+                dlm_ocl_get_text(ids[d], CL_DEVICE_NAME, name, sizeof(name));
                 dlm_log(ctx, DLM_LOG_DEBUG, "opencl: device '%s' is not used: %s", name, reason);
                 continue;
             }
@@ -164,31 +163,32 @@ void dlm_ocl_device_info(const struct dlm_ocl_candidate *candidate, int index,
     char platform[64], driver[48];
 
     *info = (struct dlm_device_info){.kind = DLM_BACKEND_OPENCL, .index = index};
-    get_device_text(id, CL_DEVICE_NAME, info->name, sizeof(info->name));
+    dlm_ocl_get_text(id, CL_DEVICE_NAME, info->name, sizeof(info->name));
     get_platform_text(candidate->platform, CL_PLATFORM_NAME, platform, sizeof(platform));
-    get_device_text(id, CL_DRIVER_VERSION, driver, sizeof(driver));
+    dlm_ocl_get_text(id, CL_DRIVER_VERSION, driver, sizeof(driver));
     snprintf(info->driver, sizeof(info->driver), "%s %s", platform, driver);
     info->is_software = (get_device_type(id) & CL_DEVICE_TYPE_CPU) != 0;
     info->memory_bytes = get_device_ulong(id, CL_DEVICE_GLOBAL_MEM_SIZE);
     dlm_host_read(&host, "");
-    info->is_unified = get_device_uint(id, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
+    info->is_unified = dlm_ocl_get_uint(id, CL_DEVICE_HOST_UNIFIED_MEMORY) != 0;
     if (info->is_unified && host.memory_bytes)
         info->memory_bytes = DLM_MIN(info->memory_bytes, host.memory_bytes);
     info->max_alloc_bytes = get_device_ulong(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
 }
 
-/* Free memory as far as the driver or, where memory is shared, the machine tells; 0: not known. A
- * card of its own tells nothing in OpenCL but for AMD's extension. */
-static uint64_t free_memory(cl_device_id id, const struct dlm_device_info *info)
+uint64_t dlm_ocl_free_bytes(cl_device_id id, const struct dlm_device_info *info, const char **from)
 {
     size_t kib[2] = {0};
     struct dlm_host host;
 
-    if (has_extension(id, "cl_amd_device_attribute_query") &&
+    *from = "cl_amd_device_attribute_query";
+    if (dlm_ocl_has_extension(id, *from) &&
         clGetDeviceInfo(id, GLOBAL_FREE_MEMORY_AMD, sizeof(kib), kib, NULL) == CL_SUCCESS && kib[0])
         return (uint64_t)kib[0] * 1024;
-    if (!get_device_uint(id, CL_DEVICE_HOST_UNIFIED_MEMORY))
+    *from = "";
+    if (!dlm_ocl_get_uint(id, CL_DEVICE_HOST_UNIFIED_MEMORY))
         return 0;
+    *from = "machine";
     dlm_host_read(&host, "");
     return DLM_MIN(host.free_bytes, info->memory_bytes);
 }
@@ -196,7 +196,7 @@ static uint64_t free_memory(cl_device_id id, const struct dlm_device_info *info)
 /* Floats in a register where a work-item has registers of vectors, else what 16 bytes hold. */
 static cl_uint get_vector_width(cl_device_id id)
 {
-    const cl_uint native = get_device_uint(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
+    const cl_uint native = dlm_ocl_get_uint(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
 
     return native >= 16 ? 16 : native >= 8 ? 8 : 4;
 }
@@ -207,7 +207,7 @@ static enum dlm_device_class classify(cl_device_id id, cl_device_type type)
 
     if (type & CL_DEVICE_TYPE_CPU)
         return DLM_CLASS_SOFTWARE;
-    switch (get_device_uint(id, CL_DEVICE_VENDOR_ID)) {
+    switch (dlm_ocl_get_uint(id, CL_DEVICE_VENDOR_ID)) {
     case VENDOR_NVIDIA:
         return DLM_CLASS_CUDA;
     case VENDOR_AMD:
@@ -223,18 +223,28 @@ static enum dlm_device_class classify(cl_device_id id, cl_device_type type)
     }
 }
 
+int dlm_ocl_subgroup_sizes(cl_device_id id, size_t *sizes, int max)
+{
+    size_t all[MAX_SUBGROUP_SIZES] = {0};
+    int num = 0;
+
+    if (!dlm_ocl_has_extension(id, "cl_intel_required_subgroup_size") ||
+        clGetDeviceInfo(id, SUB_GROUP_SIZES_INTEL, sizeof(all), all, NULL) != CL_SUCCESS)
+        return 0;
+    for (; num < DLM_MIN(max, MAX_SUBGROUP_SIZES) && all[num]; num++)
+        sizes[num] = all[num];
+    return num;
+}
+
 /* True when kernels may ask for subgroups of so many lanes; *smallest: the fewest that any has. */
 static bool has_subgroups_of(cl_device_id id, size_t lanes, size_t *smallest)
 {
-    size_t sizes[MAX_SUBGROUP_SIZES] = {0};
+    size_t sizes[MAX_SUBGROUP_SIZES];
+    const int num = dlm_ocl_subgroup_sizes(id, sizes, MAX_SUBGROUP_SIZES);
     bool found = false;
 
-    if (!has_extension(id, "cl_intel_required_subgroup_size") ||
-        clGetDeviceInfo(id, SUB_GROUP_SIZES_INTEL, sizeof(sizes), sizes, NULL) != CL_SUCCESS)
-        return false;
-    *smallest = sizes[0];
-    for (int i = 0; i < MAX_SUBGROUP_SIZES && sizes[i]; i++) {
-        *smallest = DLM_MIN(*smallest, sizes[i]);
+    for (int i = 0; i < num; i++) {
+        *smallest = i ? DLM_MIN(*smallest, sizes[i]) : sizes[i];
         found = found || sizes[i] == lanes;
     }
     return found;
@@ -248,7 +258,7 @@ static void find_matrix_units(struct dlm_ocl_device *device)
     struct dlm_device_caps *caps = &device->base.caps;
     size_t smallest = 0;
 
-    if (has_extension(device->id, "cl_intel_subgroup_matrix_multiply_accumulate") &&
+    if (dlm_ocl_has_extension(device->id, "cl_intel_subgroup_matrix_multiply_accumulate") &&
         (has_subgroups_of(device->id, 16, &smallest) ||
          has_subgroups_of(device->id, 8, &smallest)) &&
         (smallest == 8 || smallest == 16)) {
@@ -258,7 +268,7 @@ static void find_matrix_units(struct dlm_ocl_device *device)
         caps->bits |= bits;
         snprintf(caps->info.matrix_units, sizeof(caps->info.matrix_units), "f16+bf16 8x%ux16",
                  (unsigned)smallest);
-    } else if (caps->info.is_software && has_extension(device->id, "cl_khr_subgroups") &&
+    } else if (caps->info.is_software && dlm_ocl_has_extension(device->id, "cl_khr_subgroups") &&
                has_subgroups_of(device->id, 8, &smallest) &&
                has_subgroups_of(device->id, 16, &smallest)) {
         snprintf(device->matrix_options, sizeof(device->matrix_options),
@@ -271,10 +281,11 @@ static void fill_caps(struct dlm_ocl_device *device)
 {
     struct dlm_device_caps *caps = &device->base.caps;
     cl_device_type type = get_device_type(device->id);
+    const char *from;
 
     if (type & CL_DEVICE_TYPE_CPU)
         caps->bits |= DLM_CAP_NO_LOCAL | DLM_CAP_VECTOR_TILES;
-    if (get_device_uint(device->id, CL_DEVICE_LOCAL_MEM_TYPE) != CL_LOCAL)
+    if (dlm_ocl_get_uint(device->id, CL_DEVICE_LOCAL_MEM_TYPE) != CL_LOCAL)
         caps->bits |= DLM_CAP_NO_LOCAL; /* a copy to such memory costs what it is to save */
 #ifdef DLM_HAVE_CLBLAST
     caps->gemm_version = dlm_ocl_gemm_version();
@@ -289,16 +300,16 @@ static void fill_caps(struct dlm_ocl_device *device)
     caps->max_groups = MAX_GROUPS;
     caps->max_work = caps->info.is_software ? 0 : DLM_GPU_MAX_WORK;
     caps->device_class = classify(device->id, type);
-    caps->num_units = DLM_MAX(get_device_uint(device->id, CL_DEVICE_MAX_COMPUTE_UNITS), 1u);
-    caps->free_bytes = free_memory(device->id, &caps->info);
+    caps->num_units = DLM_MAX(dlm_ocl_get_uint(device->id, CL_DEVICE_MAX_COMPUTE_UNITS), 1u);
+    caps->free_bytes = dlm_ocl_free_bytes(device->id, &caps->info, &from);
 }
 
 static void make_driver_key(struct dlm_ocl_device *device, cl_platform_id platform)
 {
     char name[160], version[160], driver[160];
 
-    get_device_text(device->id, CL_DEVICE_NAME, name, sizeof(name));
-    get_device_text(device->id, CL_DRIVER_VERSION, driver, sizeof(driver));
+    dlm_ocl_get_text(device->id, CL_DEVICE_NAME, name, sizeof(name));
+    dlm_ocl_get_text(device->id, CL_DRIVER_VERSION, driver, sizeof(driver));
     get_platform_text(platform, CL_PLATFORM_VERSION, version, sizeof(version));
     snprintf(device->driver_key, sizeof(device->driver_key), "%s\n%s\n%s\n", name, driver, version);
 }

@@ -1,6 +1,7 @@
 /* Shared by the files of the OpenCL backend. Baseline: OpenCL 1.2, OpenCL C 1.2, no extension; what
  * kernels with the option -DDLM_MATRIX need, device.c asks for. Files, each calling only those
- * before it: error, gemm, device, queue, buffer, cache, kernel, recording, backend. */
+ * before it: error, gemm, device, device_properties, queue, buffer, cache, kernel, recording,
+ * backend. */
 #ifndef DLM_BACKEND_OPENCL_OPENCL_H
 #define DLM_BACKEND_OPENCL_OPENCL_H
 
@@ -86,6 +87,22 @@ void dlm_ocl_device_info(const struct dlm_ocl_candidate *candidate, int index,
  * driver is not asked for matrix units. */
 void dlm_ocl_device_describe(struct dlm_ocl_device *device,
                              const struct dlm_ocl_candidate *candidate, int index, bool no_matrix);
+
+/* A text property, cut to cap - 1 characters; "" when the driver does not answer. */
+void dlm_ocl_get_text(cl_device_id id, cl_device_info what, char *text, size_t cap);
+/* A number, or a truth; 0 when the driver does not answer. */
+cl_uint dlm_ocl_get_uint(cl_device_id id, cl_device_info what);
+bool dlm_ocl_has_extension(cl_device_id id, const char *name);
+/* Free memory, as far as the driver or, where memory is shared, the machine tells; 0: not known. A
+ * card of its own tells nothing in OpenCL but for AMD's extension. from: "" or who told. */
+uint64_t dlm_ocl_free_bytes(cl_device_id id, const struct dlm_device_info *info, const char **from);
+/* Sizes that a kernel may ask subgroups to have, as many as there are and max allows. */
+int dlm_ocl_subgroup_sizes(cl_device_id id, size_t *sizes, int max);
+
+/* device_properties.c */
+/* What people are told of a device. */
+void dlm_ocl_device_properties(const struct dlm_ocl_candidate *candidate, int index,
+                               struct dlm_device_properties *p);
 
 /* queue.c */
 /* Makes the context and the queue of a described device. */

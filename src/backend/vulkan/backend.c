@@ -23,6 +23,22 @@ static int enumerate(struct dlm_ctx *ctx, struct dlm_device_info *list, int max)
     return num;
 }
 
+static int probe(struct dlm_ctx *ctx, struct dlm_device_properties *list, int max)
+{
+    struct dlm_vk_candidates candidates;
+
+    dlm_vk_candidates_find(ctx, &candidates);
+    int num = DLM_MIN(candidates.num, max);
+    for (int i = 0; i < num; i++) {
+        struct dlm_vk_device d = {.instance = candidates.instance};
+        dlm_vk_device_describe(&d, &candidates.list[i], i);
+        dlm_vk_device_properties(&d, &list[i]);
+    }
+    if (candidates.instance)
+        vkDestroyInstance(candidates.instance, NULL);
+    return num;
+}
+
 static void close_device(struct dlm_device *device)
 {
     struct dlm_vk_device *d = dlm_vk_device_of(device);
@@ -86,6 +102,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct dlm_device **out,
 const struct dlm_backend dlm_backend_vulkan = {
     .kind = DLM_BACKEND_VULKAN,
     .enumerate = enumerate,
+    .probe = probe,
     .open = open_device,
     .close = close_device,
     .buffer_create = dlm_vk_buffer_create,

@@ -4,8 +4,8 @@
  * "wait until the semaphore has a value". At most DLM_VK_MAX_IN_FLIGHT slices of recordings and one
  * copy a block are pending.
  *
- * Files, each calling only those before it: jobs, error, device, device_features, queue, chunk,
- * memory, copy, buffer, kernel, slice, recording, backend. */
+ * Files, each calling only those before it: jobs, error, device, device_features,
+ * device_properties, queue, chunk, memory, copy, buffer, kernel, slice, recording, backend. */
 #ifndef DLM_BACKEND_VULKAN_VK_H
 #define DLM_BACKEND_VULKAN_VK_H
 
@@ -199,6 +199,11 @@ enum dlm_status dlm_vk_device_create(struct dlm_vk_device *d) DLM_CHECK_RESULT;
 
 /* Device memory free now, as far as known. */
 uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d);
+
+/* device_properties.c */
+
+/* What people are told of a described device. */
+void dlm_vk_device_properties(const struct dlm_vk_device *d, struct dlm_device_properties *p);
 
 /* device_features.c */
 
