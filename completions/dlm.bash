@@ -149,7 +149,7 @@ _dlm() {
     score:*) _dlm_documents ;;
     bench:-*) _dlm_words "--help --base --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --tune --tune-seconds --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     bench:*) : ;;
-    doctor:-*) _dlm_words "--help --ops --try --verify --base --batch --seq --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
+    doctor:-*) _dlm_words "--help --ops --try --probe --verify --base --batch --seq --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
     doctor:*) _dlm_documents ;;
     use:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
     use:*) _dlm_documents ;;

@@ -128,6 +128,7 @@ complete -c dlm -n '__fish_seen_subcommand_from bench' -l max-memory -d 'plan as
 complete -c dlm -n __fish_use_subcommand -a doctor -d 'List devices, what runs on them, and what a base needs of them.'
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l ops -d 'which op runs on which device in which type'
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l try -d 'compile and run each kernel of a device, saying its name before'
+complete -c dlm -n '__fish_seen_subcommand_from doctor' -l probe -d 'ask the drivers of --backend for their devices, in this process'
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l verify -d 'compare each tensor of an answer with a reference'
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l base -d 'what this base needs: a registry key, hf:org/name or dir:PATH' -x -a '(dlm bases --keys 2> /dev/null)'
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l batch -d 'with DOCUMENT or --base: rows of a micro-batch' -x
@@ -143,7 +144,7 @@ complete -c dlm -n '__fish_seen_subcommand_from doctor' -l quant -d 'hold linear
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l quant-scope -d 'which of them' -x -a 'auto decoder linears all'
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l max-memory -d 'plan as if no more device memory were free' -x
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l after -d 'with --try: begin behind this kernel' -x
-complete -c dlm -n '__fish_seen_subcommand_from doctor' -l limit -d 'with --ops: how long a driver may take for a kernel' -x
+complete -c dlm -n '__fish_seen_subcommand_from doctor' -l limit -d 'how long a driver may take: to list its devices, and with --ops for a kernel' -x
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -l json -d 'print JSON'
 complete -c dlm -n '__fish_seen_subcommand_from doctor' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __fish_use_subcommand -a use -d 'Go back to an older version of a document\'s adapter.'

@@ -39,6 +39,14 @@ struct dlm_trial;
 typedef enum dlm_status (*dlm_try_fn)(void *user, struct dlm_trial *trial, const char *backend,
                                       int index);
 
+struct dlm_probe_job;
+/* Looks for devices in other processes, because a driver may crash or hang over it: calls
+ * dlm_doctor_probe() in one process a job, all at once, each with the job's environment and no more
+ * time than whoever wrote the function grants. Fills the jobs' results. DLM_OK: all have one;
+ * DLM_ERR_UNSUPPORTED: no other process is to be had, and devices are looked for in this one; any
+ * other status ends the call, already logged. */
+typedef enum dlm_status (*dlm_probe_fn)(void *user, struct dlm_probe_job *jobs, size_t num);
+
 struct dlm_ctx_params {
     dlm_log_fn log;               /* NULL: messages are dropped (the last error is still kept) */
     void *log_user;               /* borrowed as long as the context lives */
@@ -46,6 +54,8 @@ struct dlm_ctx_params {
     void *alloc_user;
     dlm_try_fn try_device; /* NULL: drivers are not tried, and one that crashes ends the process */
     void *try_user;
+    dlm_probe_fn probe_devices; /* NULL: dlm_doctor_* looks for devices in this process */
+    void *probe_user;
     /* Folder of stores, caches and the user's own bases, for calls that name none. Borrowed as long
      * as the context lives. NULL: $DLM_HOME, else ~/.dlm */
     const char *home;

@@ -11,8 +11,9 @@
 extern "C" {
 #endif
 
-/* The machine and its devices, as lines or as JSON. *text (ends with a newline) is owned by the
- * caller, NULL on failure. */
+/* The machine and its devices, as lines or as JSON. Devices are looked for through the context's
+ * dlm_probe_fn; a driver that fails there is named, and not loaded into this process. *text (ends
+ * with a newline) is owned by the caller, NULL on failure. */
 DLM_API enum dlm_status dlm_doctor_report(struct dlm_ctx *ctx, bool json,
                                           char **text) DLM_CHECK_RESULT;
 
@@ -69,6 +70,31 @@ struct dlm_verify_params {
 DLM_API enum dlm_status dlm_doctor_verify(struct dlm_ctx *ctx,
                                           const struct dlm_verify_params *params, char **text,
                                           bool *agrees) DLM_CHECK_RESULT;
+
+/* The devices of one backend that is named, found in this process: a line of JSON, which the
+ * process that asked reads. *text as above. */
+DLM_API enum dlm_status dlm_doctor_probe(struct dlm_ctx *ctx, enum dlm_backend_kind kind,
+                                         char **text) DLM_CHECK_RESULT;
+
+/* How a process ended that was to run dlm_doctor_probe(). */
+enum dlm_probe_end {
+    DLM_PROBE_ANSWERED,
+    DLM_PROBE_CRASHED, /* by a signal */
+    DLM_PROBE_HUNG,    /* it had no more time */
+    DLM_PROBE_EXITED,  /* without an answer */
+};
+
+/* For a dlm_probe_fn. */
+struct dlm_probe_job {
+    /* Asked: the backend's name, and NAME=VALUE strings that its environment is to have besides
+     * (or instead), ending with NULL. Borrowed until the function returns. */
+    const char *backend;
+    char *const *env; /* NULL: none */
+    /* Answered: text is what dlm_doctor_probe() gave, from malloc(); the library frees it. */
+    enum dlm_probe_end end;
+    int code;    /* the signal, the seconds that it had, or the exit status */
+    char *text;
+};
 
 /* For a dlm_try_fn: false when the device is to be tried with dlm_compute.no_matrix_units. */
 DLM_API bool dlm_trial_has_matrix_units(const struct dlm_trial *trial);

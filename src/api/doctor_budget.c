@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "dlm/prompt.h"
+#include "doctor/probe.h"
 #include "train/batch.h"
 
 #define ASKED_TOKENS 32 /* of text before an answer, the template's included: Qwen2-VL's are 24 */
@@ -33,16 +34,20 @@ static enum dlm_status load_document(struct dlm_doctor_budget *b)
 static enum dlm_status open_session(struct dlm_doctor_budget *b)
 {
     const struct dlm_doctor_budget_params *p = b->params;
+    struct dlm_compute compute = dlm_train_choose_compute(&p->compute, b->doc);
+    enum dlm_status st = dlm_probe_guard(b->ctx, &compute);
+
+    if (st)
+        return st;
     char *dir = p->document ? dlm_path_dirname(b->ctx, p->document) : NULL;
     const struct dlm_session_base session = {
         .base = p->document ? b->doc->base_model : p->base,
         .dir = dir,
         .image_size = p->image_size ? p->image_size : b->doc->training.image_size,
-        .compute = dlm_train_choose_compute(&p->compute, b->doc),
+        .compute = compute,
         .plan_only = true};
 
-    enum dlm_status st = p->document && !dir ? DLM_ERR_MEMORY
-                                             : dlm_session_open_base(b->ctx, &b->s, &session);
+    st = p->document && !dir ? DLM_ERR_MEMORY : dlm_session_open_base(b->ctx, &b->s, &session);
     dlm_free(dir);
     return st;
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "dlm/doctor.h"
+#include "doctor/probe.h"
 #include "doctor/verify.h"
 
 #define QUESTION "What is in this picture?"
@@ -139,7 +140,7 @@ static enum dlm_status write_json(struct dlm_session *s, const struct dlm_verify
 enum dlm_status dlm_doctor_verify(struct dlm_ctx *ctx, const struct dlm_verify_params *params,
                                   char **text, bool *agrees)
 {
-    const struct dlm_session_base base = {
+    struct dlm_session_base base = {
         .base = params->base, .image_size = params->image_size, .compute = params->compute};
     struct dlm_session *s = NULL;
     struct dlm_verify v = {0};
@@ -149,7 +150,9 @@ enum dlm_status dlm_doctor_verify(struct dlm_ctx *ctx, const struct dlm_verify_p
     *text = NULL;
     *agrees = false;
     DLM_REQUIRE(ctx, params->base);
-    st = dlm_session_open_base(ctx, &s, &base);
+    st = dlm_probe_guard(ctx, &base.compute);
+    if (!st)
+        st = dlm_session_open_base(ctx, &s, &base);
     if (!st)
         st = dlm_session_verify(s, params, &v);
     if (!st)

@@ -77,6 +77,16 @@ enum dlm_status dlm_ctx_try(struct dlm_ctx *ctx, struct dlm_trial *trial, const 
     return ctx->params.try_device(ctx->params.try_user, trial, backend, index);
 }
 
+bool dlm_ctx_can_probe(const struct dlm_ctx *ctx)
+{
+    return ctx->params.probe_devices != NULL;
+}
+
+enum dlm_status dlm_ctx_probe(struct dlm_ctx *ctx, struct dlm_probe_job *jobs, size_t num)
+{
+    return ctx->params.probe_devices(ctx->params.probe_user, jobs, num);
+}
+
 struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx)
 {
     if (!ctx->pool)

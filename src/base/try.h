@@ -1,4 +1,4 @@
-/* The context's hook that tries a driver in another process: see dlm_try_fn. */
+/* The context's hooks that ask drivers in other processes: see dlm_try_fn and dlm_probe_fn. */
 #ifndef DLM_BASE_TRY_H
 #define DLM_BASE_TRY_H
 
@@ -8,5 +8,9 @@
 bool dlm_ctx_can_try(const struct dlm_ctx *ctx);
 enum dlm_status dlm_ctx_try(struct dlm_ctx *ctx, struct dlm_trial *trial, const char *backend,
                             int index) DLM_CHECK_RESULT;
+
+bool dlm_ctx_can_probe(const struct dlm_ctx *ctx);
+enum dlm_status dlm_ctx_probe(struct dlm_ctx *ctx, struct dlm_probe_job *jobs,
+                              size_t num) DLM_CHECK_RESULT;
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "dlm/doctor.h"
 #include "doctor/ops_table.h"
+#include "doctor/probe.h"
 #include "doctor/trial.h"
 
 #define MAX_DEVICES 16
@@ -119,24 +120,30 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct table *t,
 static enum dlm_status open_devices(struct dlm_ctx *ctx, struct table *t,
                                     const struct dlm_compute *compute)
 {
-    struct dlm_device_info *list = NULL;
-    int num = 0;
+    struct dlm_compute named = *compute;
+    struct dlm_probe probe = {0};
+    enum dlm_status st;
 
     if (compute->backend != DLM_BACKEND_AUTO || compute->has_device) {
+        st = dlm_probe_guard(ctx, &named);
         const struct dlm_device_params params = {
-            .kind = compute->backend, .index = compute->has_device ? compute->device : -1,
-            .no_matrix = compute->no_matrix_units};
-        return open_device(ctx, t, &params);
+            .kind = named.backend, .index = named.has_device ? named.device : -1,
+            .no_matrix = named.no_matrix_units};
+        return st ? st : open_device(ctx, t, &params);
     }
-    enum dlm_status st = dlm_device_list(ctx, &list, &num);
-    for (int i = 0; !st && i < num; i++) {
-        const struct dlm_device_params params = {.kind = list[i].kind, .index = list[i].index,
+    st = dlm_probe_run(ctx, &probe, DLM_BACKEND_AUTO);
+    dlm_probe_say_faults(ctx, &probe);
+    for (size_t i = 0; !st && i < probe.num_devices; i++) {
+        const struct dlm_device_info *info = &probe.devices[i].info;
+        const struct dlm_device_params params = {.kind = info->kind, .index = info->index,
                                                  .no_matrix = compute->no_matrix_units};
+        if (!dlm_probe_is_usable(&probe, info->kind))
+            continue;
         st = open_device(ctx, t, &params);
         if (st == DLM_ERR_DEVICE || st == DLM_ERR_NO_DEVICE)
             st = DLM_OK;
     }
-    dlm_device_list_free(list);
+    dlm_probe_finish(&probe);
     return st;
 }
 

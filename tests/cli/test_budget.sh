@@ -309,7 +309,7 @@ done
 case_ "what does not go together"
 run_ dlm doctor sample.dlm --base tiny-shapes
 status_is 2
-err_is "dlm: DOCUMENT stands without --base, --ops, --try and --verify"
+err_is "dlm: DOCUMENT stands without --base, --ops, --try, --probe and --verify"
 run_ dlm doctor --base tiny-shapes --ops
 status_is 2
 run_ dlm doctor --batch 2

@@ -159,7 +159,7 @@ status_is 0
 out_is "done"
 run_ dlm doctor --try --ops
 status_is 2
-err_is "dlm: --ops, --try and --verify are mutually exclusive"
+err_is "dlm: --ops, --try, --probe and --verify are mutually exclusive"
 run_ dlm doctor --after x
 status_is 2
 err_is "dlm: --after needs --try"

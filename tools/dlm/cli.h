@@ -22,7 +22,8 @@ struct dlm_cli {
     bool is_verbose, is_quiet;
     const char *subject; /* what an error's line begins with: "dlm", or a command of its own */
     struct dlm_progress *progress; /* what is on the screen besides messages; NULL: nothing */
-    int try_seconds; /* how long a kernel may take that a driver compiles on trial */
+    int try_seconds;   /* how long a kernel may take that a driver compiles on trial */
+    int probe_seconds; /* and a driver that is asked for its devices */
 };
 
 /* A command. args is a struct of args_bytes that starts as a copy of the table's defaults and is
@@ -60,6 +61,10 @@ int dlm_exit_of(enum dlm_status status);
 enum dlm_status dlm_cli_try_device(void *user, struct dlm_trial *trial, const char *backend,
                                    int index);
 #define DLM_TRY_SECONDS 300
+
+/* The context's dlm_probe_fn: `dlm doctor --probe` in other processes; the same user. */
+enum dlm_status dlm_cli_probe_devices(void *user, struct dlm_probe_job *jobs, size_t num);
+#define DLM_PROBE_SECONDS 10
 
 /* The context's log callback: user is the struct dlm_cli. */
 void dlm_cli_log(void *user, enum dlm_log_level level, const char *text);

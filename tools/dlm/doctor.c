@@ -1,11 +1,13 @@
 /* dlm doctor: devices, what runs on them, and what a base or document needs of them. */
+#include <unistd.h>
+
 #include "cli.h"
 
 struct args {
     struct dlm_compute compute;
     struct dlm_verify_params verify; /* but compute and json; its base is the budget's, too */
     struct dlm_doctor_budget_params budget; /* but base, image size, compute and json */
-    bool is_ops, is_try, is_verify, is_json;
+    bool is_ops, is_try, is_probe, is_verify, is_json;
     const char *after;
     int seconds;
 };
@@ -15,6 +17,8 @@ static const struct dlm_option options[] = {
      .help = "which op runs on which device in which type"},
     {"try", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_try),
      .help = "compile and run each kernel of a device, saying its name before"},
+    {"probe", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_probe),
+     .help = "ask the drivers of --backend for their devices, in this process"},
     {"verify", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_verify),
      .help = "compare each tensor of an answer with a reference"},
     {"base", .type = DLM_OPTION_STRING, .value = "KEY",
@@ -39,7 +43,8 @@ static const struct dlm_option options[] = {
      .help = "with --try: begin behind this kernel", .otherwise = "none"},
     {"limit", .type = DLM_OPTION_INT, .value = "SECONDS", .min = 1, .max = 86400,
      .offset = offsetof(struct args, seconds),
-     .help = "with --ops: how long a driver may take for a kernel"},
+     .help = "how long a driver may take: to list its devices, and with --ops for a kernel",
+     .otherwise = "10, for a kernel 300"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
      .help = "print JSON"},
 };
@@ -58,6 +63,24 @@ static int try_kernels(struct dlm_cli *cli, const struct args *a)
         .compute = a->compute, .after = a->after, .on_kernel = on_kernel};
 
     return dlm_exit_of(dlm_doctor_try(cli->ctx, &params));
+}
+
+/* Drivers write to standard output now and then: the answer goes where it was before. */
+static int probe(struct dlm_cli *cli, const struct args *a)
+{
+    const int fd = dup(STDOUT_FILENO);
+    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+    char *text = NULL;
+    enum dlm_status st = DLM_ERR_IO;
+
+    if (out && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0)
+        st = dlm_doctor_probe(cli->ctx, a->compute.backend, &text);
+    if (!st && (fputs(text, out) < 0 || fflush(out)))
+        st = DLM_ERR_IO;
+    if (out)
+        fclose(out);
+    dlm_text_free(text);
+    return dlm_exit_of(st);
 }
 
 /* Exit 1 says that a tensor differs, as of any check. */
@@ -95,17 +118,20 @@ static int plan_budget(struct dlm_cli *cli, const struct args *a)
 /* What does not go together; NULL: all is well. */
 static const char *find_wrong(const struct args *a)
 {
-    const bool is_other = a->is_ops || a->is_try || a->is_verify;
+    const int num_other = a->is_ops + a->is_try + a->is_probe + a->is_verify;
+    const bool is_other = num_other > 0;
     const bool has_subject = a->verify.base || a->budget.document;
 
-    if (a->is_ops + a->is_try + a->is_verify > 1)
-        return "--ops, --try and --verify are mutually exclusive";
+    if (num_other > 1)
+        return "--ops, --try, --probe and --verify are mutually exclusive";
+    if (a->is_probe && a->compute.backend == DLM_BACKEND_AUTO)
+        return "--probe needs --backend";
     if (a->is_verify && !a->verify.base)
         return "--verify needs --base";
     if (a->budget.document && (a->verify.base || is_other))
-        return "DOCUMENT stands without --base, --ops, --try and --verify";
-    if (a->verify.base && (a->is_ops || a->is_try))
-        return "--base stands without --ops and --try";
+        return "DOCUMENT stands without --base, --ops, --try, --probe and --verify";
+    if (a->verify.base && is_other && !a->is_verify)
+        return "--base stands without --ops, --try and --probe";
     if (!a->is_verify && (a->verify.image || a->verify.prompt))
         return "--image and --prompt need --verify";
     if (a->verify.image_size && !has_subject)
@@ -123,13 +149,16 @@ static int run(struct dlm_cli *cli, const void *args)
 
     if (wrong)
         return dlm_cli_wrong(cli, "%s", wrong);
+    if (a->seconds)
+        cli->try_seconds = cli->probe_seconds = a->seconds;
     if (a->is_verify)
         return verify(cli, a);
     if (a->is_try)
         return try_kernels(cli, a);
+    if (a->is_probe)
+        return probe(cli, a);
     if (a->budget.document || a->verify.base)
         return plan_budget(cli, a);
-    cli->try_seconds = a->seconds;
     enum dlm_status st = a->is_ops
                              ? dlm_doctor_ops(cli->ctx, &a->compute, a->is_json, &text)
                              : dlm_doctor_report(cli->ctx, a->is_json, &text);
@@ -145,8 +174,7 @@ const struct dlm_command dlm_command_doctor = {
               .options = options,
               .num_options = DLM_NUM_OPTIONS(options),
               .operands = {{"DOCUMENT", .offset = offsetof(struct args, budget.document),
-                            .is_optional = true, .help = "what training this .dlm needs"}},
-              .defaults = &(const struct args){.seconds = DLM_TRY_SECONDS}},
+                            .is_optional = true, .help = "what training this .dlm needs"}}},
     .args_bytes = sizeof(struct args),
     .run = run,
 };

@@ -1,0 +1,59 @@
+/* A driver for OpenCL's loader and for Vulkan's that fails as soon as it is asked for anything: how
+ * is told by DLM_TEST_DRIVER: hang, crash, abort, exit; print: it writes to standard output and has
+ * no device. */
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+static int is_told(const char *what)
+{
+    const char *told = getenv("DLM_TEST_DRIVER");
+    return told && !strcmp(told, what);
+}
+
+static void fail(void)
+{
+    while (is_told("hang"))
+        pause();
+    while (is_told("crash")) /* again after a handler that returns */
+        raise(SIGSEGV);
+    if (is_told("abort"))
+        abort();
+    if (is_told("exit"))
+        _exit(3);
+    if (is_told("print"))
+        puts("a driver's greeting\n[]");
+    fflush(stdout);
+}
+
+/* OpenCL */
+EXPORT void *clGetExtensionFunctionAddress(const char *name);
+void *clGetExtensionFunctionAddress(const char *name)
+{
+    (void)name;
+    fail();
+    return NULL;
+}
+
+/* Vulkan */
+EXPORT int32_t vk_icdNegotiateLoaderICDInterfaceVersion(uint32_t *version);
+int32_t vk_icdNegotiateLoaderICDInterfaceVersion(uint32_t *version)
+{
+    (void)version;
+    fail();
+    return -9; /* VK_ERROR_INCOMPATIBLE_DRIVER */
+}
+
+EXPORT void *vk_icdGetInstanceProcAddr(void *instance, const char *name);
+void *vk_icdGetInstanceProcAddr(void *instance, const char *name)
+{
+    (void)instance;
+    (void)name;
+    fail();
+    return NULL;
+}

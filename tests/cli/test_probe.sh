@@ -1,0 +1,120 @@
+#!/bin/sh
+# doctor: drivers that hang, crash or end the process when they are asked for their devices.
+. "${0%/*}/lib.sh"
+
+fake=${DLM_TEST_FAKE_DRIVER:?says where the driver is that fails}
+
+"$dlm" doctor > all 2> err || { cat err; exit 1; }
+has_opencl= has_vulkan=
+"$dlm" doctor --probe --backend opencl 2> err | grep -q '^\[' && has_opencl=yes
+"$dlm" doctor --probe --backend vulkan 2> err | grep -q '^\[' && has_vulkan=yes
+
+# Drivers that are installed, beside the one that fails.
+mkdir vendors icd
+echo "$fake" > vendors/bad.icd
+for file in /etc/OpenCL/vendors/*.icd; do [ ! -f "$file" ] || cp "$file" vendors; done
+cat > icd/bad.json <<END
+{"file_format_version": "1.0.0", "ICD": {"library_path": "$fake", "api_version": "1.2.0"}}
+END
+good=
+for file in /usr/share/vulkan/icd.d/*.json /etc/vulkan/icd.d/*.json; do
+    [ ! -f "$file" ] || good=$good:$file
+done
+good=${good#:}
+
+# How many devices of a backend are listed.
+devices_of() { grep -c -- "--backend $1 *--device" "$2"; }
+
+# probe_ FAULT COMMAND...: with the driver that fails in that way, in both loaders.
+probe_()
+{
+    fault=$1
+    shift
+    run_ env DLM_TEST_DRIVER="$fault" OCL_ICD_VENDORS="$dir/vendors" \
+        VK_DRIVER_FILES="$dir/icd/bad.json:$good" VK_ICD_FILENAMES="$dir/icd/bad.json:$good" "$@"
+}
+
+# What doctor says of the driver, in both loaders as far as this build has them.
+says_()
+{
+    [ -z "$has_vulkan" ] ||
+        out_has "  --backend vulkan the driver '$dir/icd/bad.json' $1 when asked for its devices"
+    [ -z "$has_opencl" ] ||
+        out_has "  --backend opencl the driver '$dir/vendors/bad.icd' $1 when asked for its devices"
+}
+
+for fault in crash abort exit hang; do
+    case_ "a driver that does this: $fault"
+    started=$(date +%s)
+    probe_ "$fault" "$dlm" doctor --limit 5
+    status_is 0
+    case $fault in
+    crash) says_ "crashed (signal 11, Segmentation fault)" ;;
+    abort) says_ "crashed (signal 6, Aborted)" ;;
+    exit) says_ "ended the process (exit status 3)" ;;
+    hang) says_ "gave no answer in 5 s" ;;
+    esac
+    # three rounds a backend at most; the rest is the machine's load
+    holds_ test "$(($(date +%s) - started))" -lt 60
+    out_has "  --backend cpu    --device 0"
+    for backend in vulkan opencl; do
+        holds_ test "$(devices_of $backend out)" -eq "$(devices_of $backend all)"
+        grep -- "--backend $backend *--device" out | grep -v "not usable: see below" &&
+            fail_ "a device of $backend is said to be usable"
+    done
+    holds_ grep -q '^Backend:        cpu ' out
+    err_is
+done
+
+case_ "the same as JSON, with the way out"
+probe_ crash "$dlm" doctor --json
+status_is 0
+if [ -n "$has_vulkan" ]; then
+    out_has "\"file\": \"$dir/icd/bad.json\","
+    out_has '"fault": "crashed",'
+    [ -z "$good" ] || out_has "VK_DRIVER_FILES=$good leaves it out"
+fi
+[ -z "$has_vulkan$has_opencl" ] || out_has '"usable": false'
+out_has '"code": 11,'
+
+case_ "nothing else of the doctor loads it"
+probe_ crash "$dlm" doctor --ops
+status_is 0
+holds_ grep -q '^op  *type  cpu:0$' out
+[ -z "$has_vulkan" ] || err_has "backend 'vulkan' is left out: the driver '$dir/icd/bad.json' "
+probe_ hang "$dlm" doctor --base tiny-shapes --limit 5
+status_is 0
+out_has "Device:         cpu ("
+for backend in ${has_vulkan:+vulkan} ${has_opencl:+opencl}; do
+    for command in "--base tiny-shapes" --ops "--verify --base tiny-shapes"; do
+        # shellcheck disable=SC2086
+        probe_ crash "$dlm" doctor $command --backend "$backend"
+        status_is 1
+        err_has "dlm: cannot use backend '$backend': the driver '"
+        err_has " leaves it out"
+    done
+done
+
+case_ "a driver that talks, and has no device"
+probe_ print "$dlm" doctor
+status_is 0
+for backend in vulkan opencl; do
+    holds_ test "$(devices_of $backend out)" -eq "$(devices_of $backend all)"
+done
+grep -q "Drivers that fail" out && fail_ "its words are taken for a fault"
+
+case_ "no folder of links is left"
+mkdir tmp
+TMPDIR=$dir/tmp probe_ abort "$dlm" doctor
+status_is 0
+holds_ test -z "$(ls tmp)"
+
+case_ "what --probe needs"
+run_ dlm doctor --probe
+status_is 2
+err_is "dlm: --probe needs --backend"
+run_ dlm doctor --probe --backend cpu
+status_is 0
+holds_ grep -q '^\[{"backend":"cpu","index":0,' out
+
+summary_
