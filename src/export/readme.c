@@ -103,9 +103,15 @@ static enum dlm_status append_question(struct dlm_ctx *ctx, const struct dlm_exp
     static const char call[] =
         "inputs = processor(text=text, images=image, return_tensors=\"pt\")\n";
 
-    if (usage->has_chat_template)
+    static const char take[] = "processor.chat_template = processor.tokenizer.chat_template\n";
+    enum dlm_status st = DLM_OK;
+
+    if (usage->is_template_tokenizers)
+        st = dlm_str_appendz(ctx, out, take);
+    if (!st && usage->has_chat_template)
         return dlm_str_appendz(ctx, out, chat);
-    enum dlm_status st = dlm_str_appendz(ctx, out, "text = ");
+    if (!st)
+        st = dlm_str_appendz(ctx, out, "text = ");
     if (!st && usage->image_token) {
         st = append_literal(ctx, out, usage->image_token);
         if (!st)

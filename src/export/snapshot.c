@@ -52,10 +52,10 @@ static enum dlm_status find_template(struct dlm_ctx *ctx, struct snapshot *s)
 
     if (!st && dlm_path_is_file(path))
         st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config);
-    s->usage.has_chat_template =
-        json_object_get(config, "chat_template") ||
-        dlm_sources_have(&s->sources, "processor/chat_template.json") ||
-        dlm_sources_have(&s->sources, "processor/chat_template.jinja");
+    const bool is_own = dlm_sources_have(&s->sources, "processor/chat_template.json") ||
+                        dlm_sources_have(&s->sources, "processor/chat_template.jinja");
+    s->usage.is_template_tokenizers = !is_own && json_object_get(config, "chat_template");
+    s->usage.has_chat_template = is_own || s->usage.is_template_tokenizers;
     json_decref(config);
     dlm_free(path);
     return st;

@@ -26,6 +26,7 @@ enum dlm_status dlm_export_snapshot(struct dlm_ctx *ctx, const struct dlm_export
 struct dlm_export_usage {
     const char *image_token;
     bool has_chat_template;
+    bool is_template_tokenizers; /* it is the tokenizer's, where processors do not look for it */
 };
 
 /* README.md of a snapshot: how adapter and processor are loaded with the base, and asked. */

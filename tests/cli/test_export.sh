@@ -176,6 +176,10 @@ holds_ grep -qF "    \"$dir/two/ba\\\"se\\n\`\`\`\\\\\", dtype=\"auto\")" two/ma
 holds_ grep -qF 'image.resize((42, 42), Image.BICUBIC)' two/made/README.md
 holds_ grep -qF 'processor.apply_chat_template' two/made/README.md
 holds_ test "$(grep -c '^```' two/made/README.md)" -eq 2
+rm "two/$name/chat_template.json"
+edit_ "two/$name/tokenizer_config.json" '1s/{/{"chat_template": "x",/'
+run_ dlm -q export two/own.dlm --out two/made
+holds_ grep -qF 'processor.chat_template = processor.tokenizer.chat_template' two/made/README.md
 
 # disk_ VARIABLE=VALUE...: an export into out/ of v0001 with them in the environment.
 disk_()
