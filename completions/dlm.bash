@@ -12,7 +12,7 @@ _dlm_bases() { _dlm_words "$("$program" bases --keys 2> /dev/null)"; }
 
 _dlm() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local program=${COMP_WORDS[0]} command= i
+    local program=${COMP_WORDS[0]} command= operand=1 i
     COMPREPLY=()
     # bash makes a word of the = in --name=value
     if [[ $cur == = ]]; then
@@ -26,6 +26,28 @@ _dlm() {
         --threads) ((i++)) ;;
         -*) ;;
         *) command=${COMP_WORDS[i]}; break ;;
+        esac
+    done
+    # which of the command's operands this is
+    for ((i++; i < COMP_CWORD; i++)); do
+        case $command:${COMP_WORDS[i]} in
+        : \
+            | init:--base \
+            | train:--seed | train:--max-steps | train:--phase | train:--init-adapter | train:--save-every | train:--ask | train:--adapter-names | train:--image-size | train:--gradient-checkpointing | train:--backend | train:--device | train:--precision | train:--quant | train:--quant-scope | train:--max-memory \
+            | prompt:--image | prompt:--system | prompt:--chat | prompt:--max-tokens | prompt:--temp | prompt:--top-p | prompt:--seed | prompt:--adapter-version | prompt:--adapter | prompt:--base | prompt:--image-size | prompt:--backend | prompt:--device | prompt:--precision | prompt:--quant | prompt:--quant-scope | prompt:--max-memory \
+            | tokenize:--base | tokenize:--tokenizer | tokenize:--image | tokenize:--prompt | tokenize:--target | tokenize:--system | tokenize:--chat | tokenize:--image-size \
+            | preprocess:--base | preprocess:--image | preprocess:--out | preprocess:--image-size \
+            | score:--base | score:--adapter | score:--adapter-version | score:--image | score:--prompt | score:--target | score:--system | score:--chat | score:--gradients | score:--image-size | score:--backend | score:--device | score:--precision | score:--quant | score:--quant-scope | score:--max-memory \
+            | bench:--base | bench:--shape | bench:--layers | bench:--prompt-tokens | bench:--decode-tokens | bench:--batch | bench:--repeat | bench:--tune-seconds | bench:--backend | bench:--device | bench:--precision | bench:--quant | bench:--quant-scope | bench:--max-memory \
+            | doctor:--base | doctor:--batch | doctor:--seq | doctor:--image | doctor:--prompt | doctor:--image-size | doctor:--backend | doctor:--device | doctor:--precision | doctor:--quant | doctor:--quant-scope | doctor:--max-memory | doctor:--after | doctor:--limit \
+            | export:--out | export:--adapter-version \
+            | pull:--revision | pull:--jobs | pull:--retries | pull:--timeout \
+            | cache:--older-than \
+            | *:--home | *:--threads)
+            [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+            ((i++)) ;;
+        *:-*) ;;
+        *) ((operand++)) ;;
         esac
     done
     case $command:$prev in
@@ -128,45 +150,45 @@ _dlm() {
     *:--home) _dlm_paths -f; return ;;
     *:--threads) :; return ;;
     esac
-    case $command:$cur in
-    :-*) _dlm_words "--help --home --threads --verbose --quiet --version" ;;
-    :*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use export bases pull list rm cache verify-store" ;;
-    init:-*) _dlm_words "--help --base --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
-    init:*) _dlm_documents ;;
-    train:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --force --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
-    train:*) _dlm_documents ;;
-    prompt:-*) _dlm_words "--help --image --system --chat --max-tokens --temp --top-p --seed --no-adapter --adapter-version --adapter --base --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
-    prompt:*) _dlm_documents ;;
-    show:-*) _dlm_words "--help --json --home --threads --verbose --quiet --version" ;;
-    show:*) _dlm_documents ;;
-    migrate:-*) _dlm_words "--help --dry-run --no-backup --home --threads --verbose --quiet --version" ;;
-    migrate:*) _dlm_documents ;;
-    tokenize:-*) _dlm_words "--help --base --tokenizer --image --prompt --target --system --chat --image-size --raw --json --home --threads --verbose --quiet --version" ;;
-    tokenize:*) : ;;
-    preprocess:-*) _dlm_words "--help --base --image --out --image-size --home --threads --verbose --quiet --version" ;;
-    preprocess:*) : ;;
-    score:-*) _dlm_words "--help --base --adapter --adapter-version --image --prompt --target --system --chat --gradients --json --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
-    score:*) _dlm_documents ;;
-    bench:-*) _dlm_words "--help --base --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --tune --tune-seconds --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
-    bench:*) : ;;
-    doctor:-*) _dlm_words "--help --ops --try --probe --verify --base --batch --seq --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
-    doctor:*) _dlm_documents ;;
-    use:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
-    use:*) _dlm_documents ;;
-    export:-*) _dlm_words "--help --out --tar --adapter-version --json --home --threads --verbose --quiet --version" ;;
-    export:*) _dlm_documents ;;
-    bases:-*) _dlm_words "--help --all --json --keys --home --threads --verbose --quiet --version" ;;
-    bases:*) : ;;
-    pull:-*) _dlm_words "--help --revision --jobs --retries --timeout --home --threads --verbose --quiet --version" ;;
-    pull:*) _dlm_bases ;;
-    list:-*) _dlm_words "--help --json --home --threads --verbose --quiet --version" ;;
-    list:*) : ;;
-    rm:-*) _dlm_words "--help --cache --store --yes --home --threads --verbose --quiet --version" ;;
-    rm:*) _dlm_documents ;;
-    cache:-*) _dlm_words "--help --json --older-than --yes --force --home --threads --verbose --quiet --version" ;;
-    cache:*) : ;;
-    verify-store:-*) _dlm_words "--help --all --repair --json --home --threads --verbose --quiet --version" ;;
-    verify-store:*) _dlm_documents ;;
+    case $command:$operand:$cur in
+    :*:-*) _dlm_words "--help --home --threads --verbose --quiet --version" ;;
+    :*:*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use export bases pull list rm cache verify-store" ;;
+    init:*:-*) _dlm_words "--help --base --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
+    init:1:*) _dlm_documents ;;
+    train:*:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --force --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    train:1:*) _dlm_documents ;;
+    prompt:*:-*) _dlm_words "--help --image --system --chat --max-tokens --temp --top-p --seed --no-adapter --adapter-version --adapter --base --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    prompt:1:*) _dlm_documents ;;
+    prompt:2:*) : ;;
+    show:*:-*) _dlm_words "--help --json --home --threads --verbose --quiet --version" ;;
+    show:1:*) _dlm_documents ;;
+    migrate:*:-*) _dlm_words "--help --dry-run --no-backup --home --threads --verbose --quiet --version" ;;
+    migrate:1:*) _dlm_documents ;;
+    tokenize:*:-*) _dlm_words "--help --base --tokenizer --image --prompt --target --system --chat --image-size --raw --json --home --threads --verbose --quiet --version" ;;
+    tokenize:1:*) : ;;
+    preprocess:*:-*) _dlm_words "--help --base --image --out --image-size --home --threads --verbose --quiet --version" ;;
+    score:*:-*) _dlm_words "--help --base --adapter --adapter-version --image --prompt --target --system --chat --gradients --json --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    score:1:*) _dlm_documents ;;
+    bench:*:-*) _dlm_words "--help --base --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --tune --tune-seconds --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    doctor:*:-*) _dlm_words "--help --ops --try --probe --verify --base --batch --seq --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
+    doctor:1:*) _dlm_documents ;;
+    use:*:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
+    use:1:*) _dlm_documents ;;
+    use:2:*) : ;;
+    export:*:-*) _dlm_words "--help --out --tar --adapter-version --json --home --threads --verbose --quiet --version" ;;
+    export:1:*) _dlm_documents ;;
+    bases:*:-*) _dlm_words "--help --all --json --keys --home --threads --verbose --quiet --version" ;;
+    pull:*:-*) _dlm_words "--help --revision --jobs --retries --timeout --home --threads --verbose --quiet --version" ;;
+    pull:1:*) _dlm_bases ;;
+    list:*:-*) _dlm_words "--help --json --home --threads --verbose --quiet --version" ;;
+    rm:*:-*) _dlm_words "--help --cache --store --yes --home --threads --verbose --quiet --version" ;;
+    rm:1:*) _dlm_documents ;;
+    rm:2:*) : ;;
+    cache:*:-*) _dlm_words "--help --json --older-than --yes --force --home --threads --verbose --quiet --version" ;;
+    cache:1:*) _dlm_words "show prune clear" ;;
+    cache:2:*) _dlm_documents ;;
+    verify-store:*:-*) _dlm_words "--help --all --repair --json --home --threads --verbose --quiet --version" ;;
+    verify-store:1:*) _dlm_documents ;;
     esac
 }
 complete -F _dlm dlm

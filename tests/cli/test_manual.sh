@@ -68,6 +68,21 @@ offers_()
     echo "bird song.dlm" > want
     $1 "dlm train bird" > out
     same_ want out
+    # verbs, one of which is called like a command, and what stands behind them
+    printf '%s\n' clear prune show > want
+    $1 "dlm cache " | sort -u > out
+    same_ want out
+    $1 "dlm --threads 2 cache --older-than 3d " | sort -u > out
+    same_ want out
+    echo prune > want
+    $1 "dlm cache pr" > out
+    same_ want out
+    echo "bird song.dlm" > want
+    $1 "dlm cache show bird" > out
+    same_ want out
+    options_of_ cache > want
+    $1 "dlm cache show --" | sort -u > out
+    same_ want out
 }
 
 in_bash_()
@@ -113,6 +128,12 @@ if command -v zsh > /dev/null; then
     lists_in_zsh_ "dlm train --backend "
     printf '%s\n' $commands | sort > want
     lists_in_zsh_ "dlm "
+    printf '%s\n' clear prune show > want
+    lists_in_zsh_ "dlm cache "
+    : > "other song.dlm"
+    : > "bird song.dlm"
+    printf '%s\n' bird song other song > want
+    lists_in_zsh_ "dlm cache show "
     for command in $commands; do
         { options_of_ $command; echo --help; } | sort -u > want
         lists_in_zsh_ "dlm $command --"

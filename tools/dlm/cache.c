@@ -42,13 +42,13 @@ static int64_t seconds_of(const char *text)
     return 0;
 }
 
+static const char *const actions[] = {"show", "prune", "clear", NULL}; /* in the enum's order */
+
 /* False: the action is none. */
 static bool take_action(const char *text, enum dlm_stores_cache_action *action)
 {
-    static const char *const names[] = {"show", "prune", "clear"}; /* in the order of the enum */
-
-    for (size_t i = 0; i < DLM_NUM_OPTIONS(names); i++) {
-        if (strcmp(text, names[i]))
+    for (size_t i = 0; actions[i]; i++) {
+        if (strcmp(text, actions[i]))
             continue;
         *action = (enum dlm_stores_cache_action)i;
         return true;
@@ -87,7 +87,7 @@ const struct dlm_command dlm_command_cache = {
               .options = options,
               .num_options = DLM_NUM_OPTIONS(options),
               .operands = {{"ACTION", offsetof(struct args, action), false,
-                            "show; prune, what was not used for long; clear, all of it"},
+                            "show; prune, what was not used for long; clear, all of it", actions},
                            {"DOCUMENT", offsetof(struct args, document), true,
                             "the .dlm file, or a dlm_id; without: all of the home"}}},
     .subject = "cache",

@@ -44,6 +44,8 @@ struct dlm_operand {
     size_t offset;    /* const char * in the command's arguments */
     bool is_optional;
     const char *help;
+    const char *const *choices; /* words that it may be, NULL-terminated; NULL: any. The command
+                                 * checks them */
 };
 
 #define DLM_MAX_OPERANDS 2

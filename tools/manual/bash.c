@@ -9,13 +9,12 @@ static void put_names(FILE *file, const struct dlm_option_table *table)
 }
 
 /* What completes a value of this kind, as a call of one of the functions of the head. */
-static void put_call(FILE *file, enum dlm_value_kind kind, const struct dlm_option *o)
+static void put_call(FILE *file, enum dlm_value_kind kind, const char *const *choices)
 {
     switch (kind) {
     case DLM_VALUE_CHOICE:
         fputs("_dlm_words \"", file);
-        for (size_t i = 0; o->choices[i]; i++)
-            fprintf(file, "%s%s", i ? " " : "", o->choices[i]);
+        dlm_manual_choices(file, choices);
         fputc('"', file);
         break;
     case DLM_VALUE_FILE:
@@ -44,8 +43,33 @@ static void put_values(FILE *file, const char *command, const struct dlm_option_
         if (o->type == DLM_OPTION_FLAG)
             continue;
         fprintf(file, "    %s:--%s) ", command, o->name);
-        put_call(file, dlm_option_value_kind(o), o);
+        put_call(file, dlm_option_value_kind(o), o->choices);
         fputs("; return ;;\n", file);
+    }
+}
+
+/* Patterns of the options with a value, behind a first one. */
+static void put_valued(FILE *file, const char *command, const struct dlm_option_table *table)
+{
+    bool is_first = true;
+
+    for (size_t i = 0; i < table->num_options; i++) {
+        if (table->options[i].type == DLM_OPTION_FLAG)
+            continue;
+        fprintf(file, "%s| %s:--%s", is_first ? " \\\n            " : " ", command,
+                table->options[i].name);
+        is_first = false;
+    }
+}
+
+/* A branch for each operand. */
+static void put_operands(FILE *file, const struct dlm_option_table *table)
+{
+    for (size_t i = 0; i < DLM_MAX_OPERANDS && table->operands[i].name; i++) {
+        const struct dlm_operand *operand = &table->operands[i];
+        fprintf(file, "    %s:%zu:*) ", table->command, i + 1);
+        put_call(file, dlm_operand_value_kind(operand), operand->choices);
+        fputs(" ;;\n", file);
     }
 }
 
@@ -64,7 +88,7 @@ static const char head[] =
     "\n"
     "_dlm() {\n"
     "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
-    "    local program=${COMP_WORDS[0]} command= i\n"
+    "    local program=${COMP_WORDS[0]} command= operand=1 i\n"
     "    COMPREPLY=()\n"
     "    # bash makes a word of the = in --name=value\n"
     "    if [[ $cur == = ]]; then\n"
@@ -80,6 +104,17 @@ static const char middle[] =
     "        *) command=${COMP_WORDS[i]}; break ;;\n"
     "        esac\n"
     "    done\n"
+    "    # which of the command's operands this is\n"
+    "    for ((i++; i < COMP_CWORD; i++)); do\n"
+    "        case $command:${COMP_WORDS[i]} in\n";
+
+static const char behind[] =
+    "            [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))\n"
+    "            ((i++)) ;;\n"
+    "        *:-*) ;;\n"
+    "        *) ((operand++)) ;;\n"
+    "        esac\n"
+    "    done\n"
     "    case $command:$prev in\n";
 
 void dlm_manual_bash(FILE *file)
@@ -90,23 +125,28 @@ void dlm_manual_bash(FILE *file)
             fprintf(file, "        --%s) ((i++)) ;;\n", dlm_global_table.options[i].name);
     }
     fputs(middle, file);
+    fputs("        :", file); /* no command's */
+    for (size_t i = 0; i < dlm_num_commands; i++)
+        put_valued(file, dlm_commands[i]->table.command, &dlm_commands[i]->table);
+    put_valued(file, "*", &dlm_global_table);
+    fputs(")\n", file);
+    fputs(behind, file);
     for (size_t i = 0; i < dlm_num_commands; i++)
         put_values(file, dlm_commands[i]->table.command, &dlm_commands[i]->table);
     put_values(file, "*", &dlm_global_table);
-    fputs("    esac\n    case $command:$cur in\n    :-*) _dlm_words \"--help", file);
+    fputs("    esac\n    case $command:$operand:$cur in\n    :*:-*) _dlm_words \"--help", file);
     put_names(file, &dlm_global_table);
-    fputs("\" ;;\n    :*) _dlm_words \"", file);
+    fputs("\" ;;\n    :*:*) _dlm_words \"", file);
     for (size_t i = 0; i < dlm_num_commands; i++)
         fprintf(file, "%s%s", i ? " " : "", dlm_commands[i]->table.command);
     fputs("\" ;;\n", file);
     for (size_t i = 0; i < dlm_num_commands; i++) {
         const struct dlm_option_table *table = &dlm_commands[i]->table;
-        fprintf(file, "    %s:-*) _dlm_words \"--help", table->command);
+        fprintf(file, "    %s:*:-*) _dlm_words \"--help", table->command);
         put_names(file, table);
         put_names(file, &dlm_global_table);
-        fprintf(file, "\" ;;\n    %s:*) ", table->command);
-        put_call(file, dlm_operand_value_kind(&table->operands[0]), NULL);
-        fputs(" ;;\n", file);
+        fputs("\" ;;\n", file);
+        put_operands(file, table);
     }
     fputs("    esac\n}\ncomplete -F _dlm dlm\n", file);
 }

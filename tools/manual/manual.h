@@ -22,12 +22,15 @@ void dlm_manual_fish(FILE *file);
 /* What the value of an option or an operand names, by what help calls it. */
 enum dlm_value_kind {
     DLM_VALUE_WORD,     /* anything: nothing is offered */
-    DLM_VALUE_CHOICE,   /* one of the option's choices */
+    DLM_VALUE_CHOICE,   /* one of its choices */
     DLM_VALUE_FILE,     /* PATH, FILE, PICTURE, FILE.json */
     DLM_VALUE_FOLDER,   /* DIR */
     DLM_VALUE_DOCUMENT, /* DOCUMENT: a .dlm file */
     DLM_VALUE_BASE,     /* KEY: of the registry; `dlm bases --keys` lists them */
 };
+
+/* Choices as words with spaces between them. */
+void dlm_manual_choices(FILE *file, const char *const *choices);
 
 enum dlm_value_kind dlm_option_value_kind(const struct dlm_option *option);
 enum dlm_value_kind dlm_operand_value_kind(const struct dlm_operand *operand);

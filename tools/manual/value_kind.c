@@ -27,5 +27,11 @@ enum dlm_value_kind dlm_option_value_kind(const struct dlm_option *option)
 
 enum dlm_value_kind dlm_operand_value_kind(const struct dlm_operand *operand)
 {
-    return kind_of(operand->name);
+    return operand->choices ? DLM_VALUE_CHOICE : kind_of(operand->name);
+}
+
+void dlm_manual_choices(FILE *file, const char *const *choices)
+{
+    for (size_t i = 0; choices[i]; i++)
+        fprintf(file, "%s%s", i ? " " : "", choices[i]);
 }

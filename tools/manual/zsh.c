@@ -14,13 +14,12 @@ static void put_quoted(FILE *file, const char *text)
     }
 }
 
-static void put_action(FILE *file, enum dlm_value_kind kind, const struct dlm_option *o)
+static void put_action(FILE *file, enum dlm_value_kind kind, const char *const *choices)
 {
     switch (kind) {
     case DLM_VALUE_CHOICE:
         fputc('(', file);
-        for (size_t i = 0; o->choices[i]; i++)
-            fprintf(file, "%s%s", i ? " " : "", o->choices[i]);
+        dlm_manual_choices(file, choices);
         fputc(')', file);
         break;
     case DLM_VALUE_FILE:
@@ -55,7 +54,7 @@ static void put_option(FILE *file, const struct dlm_option *o)
     fputc(']', file);
     if (o->type != DLM_OPTION_FLAG) {
         fprintf(file, ":%s:", o->type == DLM_OPTION_CHOICE ? o->name : "value");
-        put_action(file, dlm_option_value_kind(o), o);
+        put_action(file, dlm_option_value_kind(o), o->choices);
     }
     fputc('\'', file);
 }
@@ -72,8 +71,9 @@ static void put_command(FILE *file, const struct dlm_option_table *table)
     put_options(file, table);
     fputs(" $common", file);
     for (size_t i = 0; i < DLM_MAX_OPERANDS && table->operands[i].name; i++) {
-        fprintf(file, " \\\n        ':%s:", table->operands[i].name);
-        put_action(file, dlm_operand_value_kind(&table->operands[i]), NULL);
+        const struct dlm_operand *operand = &table->operands[i];
+        fprintf(file, " \\\n        ':%s:", operand->name);
+        put_action(file, dlm_operand_value_kind(operand), operand->choices);
         fputc('\'', file);
     }
     fputs("\n        ;;\n", file);
