@@ -18,6 +18,8 @@ struct call {
     const struct dlm_stores_verify_params *params;
     struct dlm_store_list stores;
     struct entry *entries; /* one a store */
+    char *folder;                /* of all stores, where they are checked; owned */
+    struct dlm_findings removed; /* what else is in it */
 };
 
 static bool is_whole(const struct dlm_findings *findings)
@@ -61,6 +63,20 @@ static enum dlm_status check(struct dlm_ctx *ctx, const struct call *c, struct d
     return st;
 }
 
+/* What is left of stores that are none any more. */
+static enum dlm_status check_folder(struct dlm_ctx *ctx, struct call *c)
+{
+    char *home = dlm_path_home(ctx, c->params->home);
+
+    c->folder = home ? dlm_path_join(ctx, home, "store") : NULL;
+    dlm_free(home);
+    if (!c->folder)
+        return DLM_ERR_MEMORY;
+    return dlm_path_is_dir(c->folder)
+               ? dlm_stores_check_removed(ctx, c->folder, c->params->repair, &c->removed)
+               : DLM_OK;
+}
+
 static enum dlm_status check_all(struct dlm_ctx *ctx, struct call *c)
 {
     enum dlm_status st =
@@ -73,7 +89,7 @@ static enum dlm_status check_all(struct dlm_ctx *ctx, struct call *c)
         return DLM_ERR_MEMORY;
     for (size_t i = 0; !st && i < c->stores.len; i++)
         st = check(ctx, c, c->stores.items[i], &c->entries[i]);
-    return st;
+    return st || c->params->document ? st : check_folder(ctx, c);
 }
 
 /* --- text --- */
@@ -88,6 +104,21 @@ static const char *repair_of(const struct dlm_finding *f)
     return f->is_repaired ? "done" : f->can_repair ? "possible" : NULL;
 }
 
+static enum dlm_status append_findings(struct dlm_ctx *ctx, const struct dlm_findings *all,
+                                       struct dlm_str *out)
+{
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < all->len; i++) {
+        const struct dlm_finding *f = &all->items[i];
+        st = dlm_str_appendf(ctx, out, "  %s: %s: %s%s\n", class_of(f), f->path, f->text,
+                             f->is_repaired  ? " (repaired)"
+                             : f->can_repair ? " (--repair mends it)"
+                                             : "");
+    }
+    return st;
+}
+
 static enum dlm_status append_entry(struct dlm_ctx *ctx, const struct entry *e,
                                     struct dlm_str *out)
 {
@@ -99,14 +130,7 @@ static enum dlm_status append_entry(struct dlm_ctx *ctx, const struct entry *e,
     enum dlm_status st = dlm_str_appendf(
         ctx, out, "%s: %s (versions: %lld, blobs: %lld, unfinished runs: %lld)\n", e->label, word,
         (long long)all->num_versions, (long long)all->num_blobs, (long long)all->num_unfinished);
-    for (size_t i = 0; !st && i < all->len; i++) {
-        const struct dlm_finding *f = &all->items[i];
-        st = dlm_str_appendf(ctx, out, "  %s: %s: %s%s\n", class_of(f), f->path, f->text,
-                             f->is_repaired  ? " (repaired)"
-                             : f->can_repair ? " (--repair mends it)"
-                                             : "");
-    }
-    return st;
+    return st ? st : append_findings(ctx, all, out);
 }
 
 static enum dlm_status append_lines(struct dlm_ctx *ctx, const struct call *c, struct dlm_str *out)
@@ -115,7 +139,9 @@ static enum dlm_status append_lines(struct dlm_ctx *ctx, const struct call *c, s
 
     for (size_t i = 0; !st && i < c->stores.len; i++)
         st = append_entry(ctx, &c->entries[i], out);
-    return st;
+    if (!st && c->removed.len)
+        st = dlm_str_appendf(ctx, out, "%s:\n", c->folder);
+    return st ? st : append_findings(ctx, &c->removed, out);
 }
 
 /* --- JSON --- */
@@ -133,16 +159,15 @@ static json_t *findings_json(const struct dlm_findings *all)
     return list;
 }
 
-static json_t *entry_json(const struct dlm_store *store, const struct entry *e)
+/* id NULL: of the folder in which stores lie. */
+static json_t *entry_json(const char *id, const char *label, const char *path, bool is_there,
+                          const struct dlm_findings *all)
 {
-    const struct dlm_findings *all = &e->findings;
-
-    return json_pack("{s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:o}", "dlm_id",
-                     dlm_store_id(store), "document", e->label, "path", dlm_store_path(store),
-                     "exists", (int)e->is_there, "whole", (int)is_whole(all), "versions",
-                     (json_int_t)all->num_versions, "blobs", (json_int_t)all->num_blobs,
-                     "unfinished_runs", (json_int_t)all->num_unfinished, "findings",
-                     findings_json(all));
+    return json_pack("{s:s?, s:s?, s:s, s:b, s:b, s:I, s:I, s:I, s:o}", "dlm_id", id, "document",
+                     label, "path", path, "exists", (int)is_there, "whole", (int)is_whole(all),
+                     "versions", (json_int_t)all->num_versions, "blobs",
+                     (json_int_t)all->num_blobs, "unfinished_runs",
+                     (json_int_t)all->num_unfinished, "findings", findings_json(all));
 }
 
 static enum dlm_status append_json(struct dlm_ctx *ctx, const struct call *c, struct dlm_str *out)
@@ -150,8 +175,16 @@ static enum dlm_status append_json(struct dlm_ctx *ctx, const struct call *c, st
     json_t *root = json_array();
     bool failed = !root;
 
-    for (size_t i = 0; !failed && i < c->stores.len; i++)
-        failed = json_array_append_new(root, entry_json(c->stores.items[i], &c->entries[i])) != 0;
+    for (size_t i = 0; !failed && i < c->stores.len; i++) {
+        const struct dlm_store *store = c->stores.items[i];
+        const struct entry *e = &c->entries[i];
+        failed = json_array_append_new(root, entry_json(dlm_store_id(store), e->label,
+                                                        dlm_store_path(store), e->is_there,
+                                                        &e->findings)) != 0;
+    }
+    if (!failed && c->removed.len)
+        failed = json_array_append_new(root, entry_json(NULL, NULL, c->folder, true,
+                                                        &c->removed)) != 0;
     enum dlm_status st = dlm_json_append(ctx, out, failed ? NULL : root, 0);
 
     json_decref(root);
@@ -182,6 +215,8 @@ enum dlm_status dlm_stores_verify(struct dlm_ctx *ctx,
         dlm_findings_finish(&c.entries[i].findings);
     }
     dlm_free(c.entries);
+    dlm_findings_finish(&c.removed);
+    dlm_free(c.folder);
     dlm_store_list_close(&c.stores);
     return st;
 }

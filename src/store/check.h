@@ -33,6 +33,12 @@ struct dlm_findings {
 enum dlm_status dlm_store_check(struct dlm_ctx *ctx, struct dlm_store *store,
                                 const struct dlm_store_check_params *params,
                                 struct dlm_findings *findings) DLM_CHECK_RESULT;
+
+/* Stores in `folder` whose removal was interrupted: each is a finding, a path below the folder that
+ * repair removes. */
+enum dlm_status dlm_stores_check_removed(struct dlm_ctx *ctx, const char *folder, bool repair,
+                                         struct dlm_findings *findings) DLM_CHECK_RESULT;
+
 void dlm_findings_finish(struct dlm_findings *findings);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "store/check_impl.h"
 #include "store/manifest.h"
 #include "store/store_impl.h"
 #include "weights/adapter.h"
@@ -107,33 +108,45 @@ done:
     return st;
 }
 
-/* Stores that killed processes were about to remove. */
-static enum dlm_status sweep_stores(struct dlm_ctx *ctx, const struct dlm_store *store)
+enum dlm_status dlm_stores_check_removed(struct dlm_ctx *ctx, const char *folder, bool repair,
+                                         struct dlm_findings *findings)
 {
+    const struct dlm_store_check_params params = {.repair = repair};
+    struct dlm_check c = {.ctx = ctx, .params = &params, .findings = findings};
     char **names = NULL;
-    char *folder = dlm_path_dirname(ctx, store->root);
-    enum dlm_status st = folder ? dlm_dir_list(ctx, folder, &names) : DLM_ERR_MEMORY;
 
+    enum dlm_status st = dlm_dir_list(ctx, folder, &names);
     for (size_t i = 0; !st && names[i]; i++) {
         if (strncmp(names[i], going, sizeof(going) - 1))
             continue;
         char *path = dlm_path_join(ctx, folder, names[i]);
-        st = path ? dlm_path_remove(ctx, path) : DLM_ERR_MEMORY;
+        st = path ? dlm_check_note(&c, "temporary", DLM_FINDING_LEFT | DLM_FINDING_REPAIRABLE,
+                                   names[i], "a store whose removal was interrupted")
+                  : DLM_ERR_MEMORY;
+        if (!st && repair) {
+            st = dlm_path_remove(ctx, path);
+            if (!st)
+                dlm_check_repaired(&c);
+        }
         dlm_free(path);
     }
     dlm_names_free(names);
-    dlm_free(folder);
     return st;
 }
 
 enum dlm_status dlm_store_remove(struct dlm_ctx *ctx, struct dlm_store *store)
 {
+    struct dlm_findings findings = {0};
+    char *folder = NULL;
     enum dlm_status st;
 
     DLM_REQUIRE(ctx, store->lock_fd_plus_1);
-    st = remove_folder(ctx, store->root);
-    if (!st)
-        st = sweep_stores(ctx, store);
+    folder = dlm_path_dirname(ctx, store->root);
+    st = folder ? remove_folder(ctx, store->root) : DLM_ERR_MEMORY;
+    if (!st) /* what killed processes have left of others goes as well */
+        st = dlm_stores_check_removed(ctx, folder, true, &findings);
 done:
+    dlm_findings_finish(&findings);
+    dlm_free(folder);
     return st;
 }

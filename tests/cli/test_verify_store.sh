@@ -90,6 +90,28 @@ run_ dlm --home none verify-store --all
 status_is 0
 out_is
 
+case_ "a store whose removal was interrupted"
+fresh_
+mv home/store home/other
+mkdir -p home/store
+mv home/other home/store/.tmp-rm-01JZZZZZZZZZZZZZZZZZZZZZZZ
+cp -R kept/store/* home/store
+run_ dlm verify-store --all
+status_is 0
+out_is "$dir/doc.dlm: whole (versions: 2, blobs: 1, unfinished runs: 1)" "$dir/home/store:" \
+    "  left over: .tmp-rm-01JZZZZZZZZZZZZZZZZZZZZZZZ: a store whose removal was interrupted \
+(--repair mends it)"
+run_ dlm verify-store --all --json
+out_has '"what": "temporary",'
+out_has '"dlm_id": null,'
+verify_
+out_is "$dir/doc.dlm: whole (versions: 2, blobs: 1, unfinished runs: 1)"
+run_ dlm verify-store --all --repair
+status_is 0
+out_has "a store whose removal was interrupted (repaired)"
+ls -A home/store > out
+out_is 0R7STD0HK1DBS629DWG0NJR445
+
 case_ "the pointer"
 for text in 'adapter/versions/v0009' '../../..' '/etc' 'adapter' '' 'logs'; do
     fresh_
