@@ -1,8 +1,4 @@
-/* Products of 16-bit operands by matrix units, with sums of f32
- * (cl_intel_subgroup_matrix_multiply_accumulate). The host defines DLM_REQUIRE_SUBGROUP, and what
- * its functions begin with: DLM_MATRIX_PREFIX. A unit multiplies 8 rows by as many columns as a
- * subgroup has lanes, SUBGROUP, 16 of k at a time. Of the first operand a lane brings 8 elements
- * (of one k, or where there are 8 lanes two k of 4 pairs), of the second a column, two k to a word.
+/* Products of 16-bit operands by matrix units (matmul_mma_unit.cl), with sums of f32.
  *
  * matmul_mma_pack_<b>: a, rounded to b's type, in the order in which lanes bring it: blocks of 8
  * rows by 16 of k, 128 elements each; zeros past m and k; a lane makes 8 elements.
@@ -13,16 +9,8 @@
 //! matmul_mma_pack_bf16 matmul_mma_pack -DDLM_MATRIX -DDLM_B=BF16 -DPACK -DEMULATED=16
 //! matmul_mma_pack_f16 matmul_mma_pack -DDLM_MATRIX -DDLM_B=F16 -DPACK -DEMULATED=8
 #include "matmul_head.cl"
+#include "matmul_mma_unit.cl"
 
-/* Emulated units have both sizes, one a type, so that tests see both. */
-#ifdef DLM_MATRIX_EMULATED
-#define SUBGROUP EMULATED
-#else
-#define SUBGROUP DLM_MATRIX_LANES
-#endif
-
-#define BLOCK_M 8u
-#define BLOCK_K 16u
 #define BLOCK (BLOCK_M * BLOCK_K)
 
 #ifdef PACK
@@ -59,37 +47,6 @@ __kernel DLM_LOCAL(64) void matmul_mma_pack(__global const float *a, __global us
     }
 }
 #else
-
-#if SUBGROUP == 16
-#define FRAGMENT short8
-#else
-#define FRAGMENT int8
-#endif
-
-#ifdef DLM_MATRIX_EMULATED
-/* The functions of the extension, as it defines them: element k of a row of a comes from the lane
- * that brings it. */
-#define WIDEN_BF16(x) dlm_bf16_to_f32((ushort)(x))
-#define WIDEN_F16(x) dlm_f16_to_f32((ushort)(x))
-#define ROW(r)                                                                                     \
-    acc.s##r += x * PASTE(WIDEN_, DLM_B)(                                                          \
-                        (uint)sub_group_broadcast((int)a.s##r, from) >> shift & 0xffffu);
-static float8 emulated_mad(FRAGMENT a, int8 b, float8 acc)
-{
-    int words[8];
-
-    vstore8(b, 0, words);
-    for (uint k = 0; k < BLOCK_K; k++) {
-        const float x = PASTE(WIDEN_, DLM_B)((uint)words[k / 2u] >> k % 2u * 16u & 0xffffu);
-        const uint from = k * SUBGROUP / BLOCK_K, shift = SUBGROUP == 16 ? 0u : k % 2u * 16u;
-        ROW(0) ROW(1) ROW(2) ROW(3) ROW(4) ROW(5) ROW(6) ROW(7)
-    }
-    return acc;
-}
-#define MULTIPLY emulated_mad
-#else
-#define MULTIPLY PASTE(DLM_MATRIX_PREFIX, PASTE(MAD, _matrix_mad_k16))
-#endif
 
 #define PER_M 4u /* blocks of a subgroup */
 #define PER_N 2u /* columns of a lane, neighbours */

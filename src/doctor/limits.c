@@ -1,4 +1,4 @@
-/* Runs the loops of limits*.comp, limits.cl and cpukernels/limits*.c. */
+/* Runs the loops of limits*.comp, limits*.cl and cpukernels/limits*.c. */
 #include "doctor/limits.h"
 
 #include <math.h>
@@ -124,7 +124,7 @@ static enum dlm_status make_memory_loop(struct dlm_limit_loop *loop, struct dlm_
     return st;
 }
 
-/* The rounds are doubled until a run is seen by the clock. */
+/* The rounds are doubled until a run is seen by the clock; loops want a multiple of 4. */
 static enum dlm_status make_product_loop(struct dlm_limit_loop *loop, struct dlm_device *device,
                                          uint32_t multiply_adds, struct dlm_dispatch *d)
 {
@@ -139,7 +139,7 @@ static enum dlm_status make_product_loop(struct dlm_limit_loop *loop, struct dlm
         st = dlm_buffer_fill(loop->x, 0, DLM_ALIGN_BYTES, ONE_WORD);
     if (!st)
         st = dlm_buffer_fill(loop->y, 0, DLM_ALIGN_BYTES, 0);
-    for (uint32_t rounds = 64; !st && seconds < MIN_SECONDS && rounds <= MAX_ROUNDS; rounds *= 2) {
+    for (uint32_t rounds = 4; !st && seconds < MIN_SECONDS && rounds <= MAX_ROUNDS; rounds *= 2) {
         const struct dlm_limit_params params = {rounds};
         memcpy(d->params, &params, sizeof(params));
         d->work = (uint64_t)d->groups[0] * multiply_adds * rounds;
