@@ -9,7 +9,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "gguf/blocks.h"
-#include "weights/outfile.h"
 
 #define ALIGNMENT DLM_GGUF_DEFAULT_ALIGNMENT
 #define MAX_KEY 65535
@@ -29,7 +28,8 @@ struct dlm_gguf_writer {
     struct tensor *tensors;
     size_t num_keys, cap_keys, num_tensors, cap_tensors;
     size_t data_bytes; /* of all tensors, padded */
-    struct dlm_outfile file;
+    dlm_gguf_write_fn write;
+    void *user;
     size_t at;     /* the tensor in work */
     size_t filled; /* bytes of it that are written */
     uint8_t *buffer;
@@ -64,7 +64,6 @@ void dlm_gguf_writer_destroy(struct dlm_gguf_writer **writer)
 
     if (!w)
         return;
-    dlm_outfile_finish(&w->file);
     dlm_str_finish(&w->values);
     dlm_str_finish(&w->infos);
     dlm_arena_finish(&w->arena);
@@ -318,14 +317,17 @@ static enum dlm_status write_padding(struct dlm_ctx *ctx, struct dlm_gguf_writer
 {
     static const uint8_t zeros[ALIGNMENT];
 
-    return dlm_outfile_write(ctx, &w->file, zeros, pad(bytes));
+    return w->write(ctx, w->user, zeros, pad(bytes));
 }
 
-enum dlm_status dlm_gguf_writer_begin(struct dlm_ctx *ctx, struct dlm_gguf_writer *w)
+enum dlm_status dlm_gguf_writer_begin(struct dlm_ctx *ctx, struct dlm_gguf_writer *w,
+                                      dlm_gguf_write_fn write, void *user)
 {
     struct dlm_str head = {0};
     enum dlm_status st = check_all_names(ctx, w);
 
+    w->write = write;
+    w->user = user;
     if (!st)
         st = dlm_str_append(ctx, &head, "GGUF", 4);
     if (!st)
@@ -335,13 +337,11 @@ enum dlm_status dlm_gguf_writer_begin(struct dlm_ctx *ctx, struct dlm_gguf_write
     if (!st)
         st = append_number(ctx, &head, w->num_keys, 8);
     if (!st)
-        st = dlm_outfile_open(ctx, &w->file, w->path);
+        st = write(ctx, user, head.data, head.len);
     if (!st)
-        st = dlm_outfile_write(ctx, &w->file, head.data, head.len);
+        st = write(ctx, user, w->values.data, w->values.len);
     if (!st)
-        st = dlm_outfile_write(ctx, &w->file, w->values.data, w->values.len);
-    if (!st)
-        st = dlm_outfile_write(ctx, &w->file, w->infos.data, w->infos.len);
+        st = write(ctx, user, w->infos.data, w->infos.len);
     if (!st)
         st = write_padding(ctx, w, front_bytes(w));
     dlm_str_finish(&head);
@@ -357,7 +357,7 @@ enum dlm_status dlm_gguf_writer_data(struct dlm_ctx *ctx, struct dlm_gguf_writer
     const struct tensor *t = &w->tensors[w->at];
     if (bytes > t->bytes - w->filled)
         return bad(ctx, w, "tensor", t->name, "gets more bytes than it has");
-    enum dlm_status st = dlm_outfile_write(ctx, &w->file, data, bytes);
+    enum dlm_status st = w->write(ctx, w->user, data, bytes);
     if (st)
         return st;
     w->filled += bytes;
@@ -392,9 +392,9 @@ enum dlm_status dlm_gguf_writer_rows(struct dlm_ctx *ctx, struct dlm_gguf_writer
     return st ? st : dlm_gguf_writer_data(ctx, w, w->buffer, bytes);
 }
 
-enum dlm_status dlm_gguf_writer_commit(struct dlm_ctx *ctx, struct dlm_gguf_writer *w)
+enum dlm_status dlm_gguf_writer_end(struct dlm_ctx *ctx, struct dlm_gguf_writer *w)
 {
     if (w->at < w->num_tensors)
         return bad(ctx, w, "tensor", w->tensors[w->at].name, "is not whole");
-    return dlm_outfile_commit(ctx, &w->file);
+    return DLM_OK;
 }

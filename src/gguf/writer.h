@@ -1,6 +1,7 @@
 /* A GGUF file written from front to back: metadata and the list of tensors first, from memory, then
- * the tensors' bytes piece by piece in that order. The file appears whole or not at all
- * (weights/outfile.h). Calls in this order: create, put_*, begin, data or rows, commit, destroy. */
+ * the tensors' bytes piece by piece in that order. Where they go is the caller's: a file, or a
+ * part of something larger. Calls in this order: create, put_*, begin, data or rows, end,
+ * destroy. */
 #ifndef DLM_GGUF_WRITER_H
 #define DLM_GGUF_WRITER_H
 
@@ -13,11 +14,13 @@
 
 struct dlm_gguf_writer;
 
-/* Makes no file yet. Borrows path until return; returns *out owned, NULL on failure. */
+/* Takes the file's next bytes, in large pieces and small ones. */
+typedef enum dlm_status (*dlm_gguf_write_fn)(struct dlm_ctx *ctx, void *user, const void *data,
+                                             size_t bytes);
+
+/* path stands in messages, and is borrowed until return; returns *out owned, NULL on failure. */
 enum dlm_status dlm_gguf_writer_create(struct dlm_ctx *ctx, struct dlm_gguf_writer **out,
                                        const char *path) DLM_CHECK_RESULT;
-
-/* What was not committed is removed. */
 void dlm_gguf_writer_destroy(struct dlm_gguf_writer **w);
 
 /* Metadata, in the order of the calls. Everything is copied. DLM_ERR_INVALID: a bad key, or a value
@@ -48,10 +51,10 @@ enum dlm_status dlm_gguf_put_tensor(struct dlm_ctx *ctx, struct dlm_gguf_writer 
 /* Bytes of the whole file as it stands. */
 uint64_t dlm_gguf_writer_bytes(const struct dlm_gguf_writer *w);
 
-/* Creates the file and writes all but the tensors. DLM_ERR_INVALID: a key or name is there twice;
- * DLM_ERR_IO: names path and reason. */
-enum dlm_status dlm_gguf_writer_begin(struct dlm_ctx *ctx,
-                                      struct dlm_gguf_writer *w) DLM_CHECK_RESULT;
+/* Writes all but the tensors. user is borrowed until the end. DLM_ERR_INVALID: a key or name is
+ * there twice; else what write returns. */
+enum dlm_status dlm_gguf_writer_begin(struct dlm_ctx *ctx, struct dlm_gguf_writer *w,
+                                      dlm_gguf_write_fn write, void *user) DLM_CHECK_RESULT;
 
 /* The next bytes of the tensor in work; they must not go beyond it. Does not buffer. */
 enum dlm_status dlm_gguf_writer_data(struct dlm_ctx *ctx, struct dlm_gguf_writer *w,
@@ -62,8 +65,8 @@ enum dlm_status dlm_gguf_writer_data(struct dlm_ctx *ctx, struct dlm_gguf_writer
 enum dlm_status dlm_gguf_writer_rows(struct dlm_ctx *ctx, struct dlm_gguf_writer *w, const float *x,
                                      int64_t rows) DLM_CHECK_RESULT;
 
-/* Puts the file in place; all tensors must be whole. */
-enum dlm_status dlm_gguf_writer_commit(struct dlm_ctx *ctx,
-                                       struct dlm_gguf_writer *w) DLM_CHECK_RESULT;
+/* DLM_ERR_INVALID: a tensor is not whole. */
+enum dlm_status dlm_gguf_writer_end(struct dlm_ctx *ctx,
+                                    struct dlm_gguf_writer *w) DLM_CHECK_RESULT;
 
 #endif

@@ -6,6 +6,7 @@
 #include "gguf/blocks.h"
 #include "tests/countdown.h"
 #include "tests/weights/helpers.h"
+#include "weights/outfile.h"
 
 static struct dlm_ctx *ctx;
 static struct countdown countdown = {.left = 1000000};
@@ -16,6 +17,20 @@ static const char *gguf_golden(const char *name)
 
     snprintf(path, sizeof(path), "%s/golden/gguf/%s", check_data_dir(), name);
     return path;
+}
+
+static enum dlm_status write_file(struct dlm_ctx *c, void *user, const void *data, size_t bytes)
+{
+    return dlm_outfile_write(c, user, data, bytes);
+}
+
+/* For what is refused before a byte matters. */
+static enum dlm_status write_nowhere(struct dlm_ctx *c, void *user, const void *data, size_t bytes)
+{
+    (void)c;
+    (void)data;
+    *(size_t *)user += bytes;
+    return DLM_OK;
 }
 
 /* Puts a value of an open file again. */
@@ -54,6 +69,7 @@ static enum dlm_status put_again(struct dlm_gguf_writer *w, const struct dlm_ggu
  * bytes. */
 static enum dlm_status write_again(const struct dlm_gguf *g, const char *path, size_t piece)
 {
+    struct dlm_outfile file = {0};
     struct dlm_gguf_writer *w = NULL;
     enum dlm_status st = dlm_gguf_writer_create(ctx, &w, path);
 
@@ -65,16 +81,19 @@ static enum dlm_status write_again(const struct dlm_gguf *g, const char *path, s
     }
     const uint64_t bytes = st ? 0 : dlm_gguf_writer_bytes(w);
     if (!st)
-        st = dlm_gguf_writer_begin(ctx, w);
+        st = dlm_outfile_open(ctx, &file, path);
+    if (!st)
+        st = dlm_gguf_writer_begin(ctx, w, write_file, &file);
     for (size_t i = 0; !st && i < dlm_gguf_num_tensors(g); i++) {
         const struct dlm_gguf_tensor *t = dlm_gguf_tensor(g, i);
         for (size_t at = 0; !st && at < t->bytes; at += piece)
             st = dlm_gguf_writer_data(ctx, w, t->data + at, DLM_MIN(piece, t->bytes - at));
     }
-    if (!st) {
-        CHECK(!dlm_path_is_file(path));
-        st = dlm_gguf_writer_commit(ctx, w);
-    }
+    if (!st)
+        st = dlm_gguf_writer_end(ctx, w);
+    if (!st)
+        st = dlm_outfile_commit(ctx, &file);
+    dlm_outfile_finish(&file);
     dlm_gguf_writer_destroy(&w);
     if (!st) {
         size_t written = 0;
@@ -107,6 +126,7 @@ static void test_rows(void)
     static const int64_t ne[] = {ROW, ROWS};
     struct dlm_gguf_writer *w = NULL;
     struct dlm_gguf *g = NULL;
+    struct dlm_outfile file = {0};
     float x[ROW * ROWS];
     uint8_t want[sizeof(x)];
 
@@ -116,11 +136,14 @@ static void test_rows(void)
     CHECK(!dlm_gguf_writer_create(ctx, &w, tmp_path("rows.gguf")));
     for (size_t i = 0; i < DLM_ARRAY_LEN(types); i++)
         CHECK(!dlm_gguf_put_tensor(ctx, w, dlm_ggml_type_name(types[i]), types[i], 2, ne));
-    CHECK(!dlm_gguf_writer_begin(ctx, w));
+    CHECK(!dlm_outfile_open(ctx, &file, tmp_path("rows.gguf")));
+    CHECK(!dlm_gguf_writer_begin(ctx, w, write_file, &file));
     for (size_t i = 0; i < DLM_ARRAY_LEN(types); i++)
         for (int64_t at = 0, num = 1; at < ROWS; at += num, num = DLM_MIN(num + 1, ROWS - at))
             CHECK(!dlm_gguf_writer_rows(ctx, w, x + at * ROW, num));
-    CHECK(!dlm_gguf_writer_commit(ctx, w));
+    CHECK(!dlm_gguf_writer_end(ctx, w));
+    CHECK(!dlm_outfile_commit(ctx, &file));
+    dlm_outfile_finish(&file);
     dlm_gguf_writer_destroy(&w);
     if (!CHECK(!dlm_gguf_open(ctx, &g, tmp_path("rows.gguf"))))
         return;
@@ -153,6 +176,7 @@ static void test_bad_values(void)
         {DLM_GGUF_KIND_U64, 0, INT64_MAX},   {DLM_GGUF_KIND_I64, INT64_MIN, INT64_MAX},
     };
     char key[16];
+    size_t bytes = 0;
 
     check_case("values that a kind cannot hold");
     CHECK(!dlm_gguf_writer_create(ctx, &w, tmp_path("bad.gguf")));
@@ -174,7 +198,9 @@ static void test_bad_values(void)
     expect_error(dlm_gguf_put_array(ctx, w, "k", DLM_GGUF_KIND_STRING, "", 0),
                  "key 'k' is no array of numbers");
     CHECK(!dlm_gguf_put_bool(ctx, w, "low.0", true));
-    expect_error(dlm_gguf_writer_begin(ctx, w), "bad.gguf': key 'low.0' is there twice");
+    expect_error(dlm_gguf_writer_begin(ctx, w, write_nowhere, &bytes),
+                 "bad.gguf': key 'low.0' is there twice");
+    CHECK_INT(bytes, 0);
     dlm_gguf_writer_destroy(&w);
 }
 
@@ -187,6 +213,7 @@ static void test_bad_tensors(void)
     const enum dlm_ggml_type f32 = DLM_GGML_TYPE_F32;
     struct dlm_gguf_writer *w = NULL;
     float x[12] = {0};
+    size_t bytes = 0;
 
     check_case("tensors that do not fit");
     CHECK(!dlm_gguf_writer_create(ctx, &w, tmp_path("bad.gguf")));
@@ -201,27 +228,29 @@ static void test_bad_tensors(void)
                  "tensor 't' has rows that are no whole blocks of its type");
     CHECK(!dlm_gguf_put_tensor(ctx, w, long_name + 1, f32, 2, four));
     CHECK(!dlm_gguf_put_tensor(ctx, w, "u", DLM_GGML_TYPE_I32, 1, four));
-    CHECK(!dlm_gguf_writer_begin(ctx, w));
+    CHECK(!dlm_gguf_writer_begin(ctx, w, write_nowhere, &bytes));
     expect_error(dlm_gguf_writer_data(ctx, w, x, 33), "gets more bytes than it has");
     expect_error(dlm_gguf_writer_rows(ctx, w, x, 3), "gets more bytes than it has");
     CHECK(!dlm_gguf_writer_rows(ctx, w, x, 1));
     expect_error(dlm_gguf_writer_rows(ctx, w, x, 2), "gets more bytes than it has");
     x[3] = INFINITY;
     expect_error(dlm_gguf_writer_rows(ctx, w, x, 1), "it holds numbers that are not finite");
-    expect_error(dlm_gguf_writer_commit(ctx, w), "is not whole");
+    expect_error(dlm_gguf_writer_end(ctx, w), "is not whole");
     CHECK(!dlm_gguf_writer_data(ctx, w, x, 16));
     expect_error(dlm_gguf_writer_rows(ctx, w, x, 1),
                  "tensor 'u' has a type that nothing is converted to");
-    expect_error(dlm_gguf_writer_commit(ctx, w), "tensor 'u' is not whole");
+    expect_error(dlm_gguf_writer_end(ctx, w), "tensor 'u' is not whole");
     CHECK(!dlm_gguf_writer_data(ctx, w, x, 16));
     expect_error(dlm_gguf_writer_data(ctx, w, x, 1), "all its tensors are whole");
     expect_error(dlm_gguf_writer_rows(ctx, w, x, 1), "all its tensors are whole");
+    CHECK(!dlm_gguf_writer_end(ctx, w));
+    CHECK_INT(bytes, dlm_gguf_writer_bytes(w));
     dlm_gguf_writer_destroy(&w);
-    CHECK(!dlm_path_is_file(tmp_path("bad.gguf")));
     CHECK(!dlm_gguf_writer_create(ctx, &w, tmp_path("bad.gguf")));
     CHECK(!dlm_gguf_put_tensor(ctx, w, "t", f32, 2, four));
     CHECK(!dlm_gguf_put_tensor(ctx, w, "t", f32, 1, four));
-    expect_error(dlm_gguf_writer_begin(ctx, w), "tensor 't' is there twice");
+    expect_error(dlm_gguf_writer_begin(ctx, w, write_nowhere, &bytes),
+                 "tensor 't' is there twice");
     dlm_gguf_writer_destroy(&w);
 }
 

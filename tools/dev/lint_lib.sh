@@ -73,7 +73,7 @@ ir          base backend
 ops         base backend ir kernels
 graph       base backend ir ops
 weights     base
-gguf        base weights
+gguf        base
 doc         base
 images      base
 tokens      base
