@@ -2,12 +2,11 @@
  * prefill, decode and training step run in the same workspace. Ids and pixels are random. */
 #include "dlm/bench.h"
 
-#include <sys/resource.h>
-
 #include "api/bench_explain.h"
 #include "api/knobs.h"
 #include "api/session_impl.h"
 #include "base/clock.h"
+#include "base/host.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "doctor/limits.h"
@@ -389,13 +388,6 @@ static enum dlm_status describe(struct bench *b, const struct dlm_bench_params *
     return r->model && r->device && r->base_form ? DLM_OK : DLM_ERR_MEMORY;
 }
 
-static uint64_t peak_host_bytes(void)
-{
-    struct rusage usage;
-
-    return getrusage(RUSAGE_SELF, &usage) ? 0 : (uint64_t)usage.ru_maxrss * 1024; /* KiB */
-}
-
 static int64_t or_default(int64_t value, int64_t otherwise)
 {
     return value ? value : otherwise;
@@ -457,7 +449,9 @@ enum dlm_status dlm_bench(struct dlm_ctx *ctx, const struct dlm_bench_params *pa
         st = bench_decoder(&b);
     if (!st) {
         result->peak_device_bytes = dlm_device_peak_bytes(b.s->device);
-        result->peak_host_bytes = peak_host_bytes();
+        struct dlm_host_process process;
+        dlm_host_read_process(&process);
+        result->peak_host_bytes = process.peak_bytes;
     }
 done:
     finish(&b);

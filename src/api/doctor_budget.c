@@ -137,6 +137,8 @@ static enum dlm_status plan_answer(struct dlm_doctor_budget *b, struct dlm_budge
         st = dlm_vision_init(&vision, s->model, s->lora, b->usual.slice);
     if (!st)
         dlm_session_add_answer(s, generator, sees ? &vision : NULL, budget);
+    if (!st)
+        dlm_budget_add_images(budget, s->model, &b->image, sees, false, UINT64_MAX);
     dlm_vision_finish(&vision);
     dlm_generator_destroy(&generator);
     return st;
@@ -149,6 +151,9 @@ static enum dlm_status plan_training(struct dlm_doctor_budget *b, struct dlm_doc
                                                 .with_tower = b->trains_tower};
 
     dlm_session_add_to_budget(b->s, b->lora, b->row.slice > 0, DLM_LORA_MOMENTS, &line->budget);
+    for (int64_t i = 0; b->usual.slice && i < line->batch; i++)
+        dlm_budget_add_images(&line->budget, b->s->model, &b->image, 1, b->trains_tower,
+                              UINT64_MAX);
     return dlm_footprint_add(b->s->model, b->lora, &b->row, &params, &line->budget);
 }
 

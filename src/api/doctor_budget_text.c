@@ -172,10 +172,11 @@ static enum dlm_status append_line(const struct dlm_doctor_budget *b,
     for (size_t i = 0; !st && i < DLM_ARRAY_LEN(parts); i++)
         st = dlm_str_appendf(b->ctx, out, CELL, (double)part_of(&line->budget, i) / unit_of(b));
     return st ? st
-              : dlm_str_appendf(b->ctx, out, CELL "  %s\n", (double)total / unit_of(b),
+              : dlm_str_appendf(b->ctx, out, CELL "  %-4s" CELL "\n", (double)total / unit_of(b),
                                 !room           ? "?"
                                 : total <= room ? "yes"
-                                                : "no");
+                                                : "no",
+                                (double)dlm_budget_host_peak(&line->budget) / unit_of(b));
 }
 
 static enum dlm_status append_table(const struct dlm_doctor_budget *b, struct dlm_str *out)
@@ -185,7 +186,7 @@ static enum dlm_status append_table(const struct dlm_doctor_budget *b, struct dl
     for (size_t i = 0; !st && i < DLM_ARRAY_LEN(parts); i++)
         st = dlm_str_appendf(b->ctx, out, " %11s", parts[i].title);
     if (!st)
-        st = dlm_str_appendf(b->ctx, out, " %11s  fits\n", "total");
+        st = dlm_str_appendf(b->ctx, out, " %11s  %-4s %11s\n", "total", "fits", "process");
     for (size_t i = 0; !st && i < b->num_lines; i++)
         st = append_line(b, &b->lines[i], out);
     return st;
@@ -270,7 +271,9 @@ static json_t *line_json(const struct dlm_doctor_budget *b, const struct dlm_doc
         ok = !json_object_set_new(json, parts[i].key,
                                   json_integer((json_int_t)part_of(&line->budget, i)));
     ok = ok && !json_object_set_new(json, "total_bytes", json_integer((json_int_t)total)) &&
-         !json_object_set_new(json, "fits", room ? json_boolean(total <= room) : json_null());
+         !json_object_set_new(json, "fits", room ? json_boolean(total <= room) : json_null()) &&
+         !json_object_set_new(json, "process_bytes",
+                              bytes_or_null(dlm_budget_host_peak(&line->budget)));
     if (ok)
         return json;
     json_decref(json);

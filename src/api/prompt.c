@@ -61,6 +61,9 @@ static enum dlm_status make_plans(struct prompt *x, struct dlm_budget *budget)
         st = dlm_vision_init(&x->vision, s->model, s->lora, x->request.patches);
     if (!st)
         dlm_session_add_answer(s, x->generator, sees ? &x->vision : NULL, budget);
+    if (!st)
+        dlm_budget_add_images(budget, s->model, x->request.plans, x->request.num_images, false,
+                              UINT64_MAX);
     return st;
 }
 

@@ -6,6 +6,7 @@
 #include "api/origin.h"
 #include "api/quant.h"
 #include "base/file.h"
+#include "base/host.h"
 #include "base/log.h"
 #include "doctor/tiles.h"
 #include "doctor/trial.h"
@@ -266,9 +267,14 @@ void dlm_session_close(struct dlm_session **session)
 
     if (!s)
         return;
-    if (s->device)
+    if (s->device) {
+        struct dlm_host_process process;
+        dlm_host_read_process(&process);
         dlm_log(s->ctx, DLM_LOG_DEBUG, "memory: at most %.1f MiB were taken",
                 mib(dlm_device_peak_bytes(s->device)));
+        dlm_log(s->ctx, DLM_LOG_DEBUG, "process: %.1f MiB were resident at most",
+                mib(process.peak_bytes));
+    }
     for (size_t i = 0; i < s->num_adapters; i++)
         finish_adapter(&s->adapters[i]);
     dlm_free(s->adapters);

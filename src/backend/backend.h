@@ -74,9 +74,20 @@ struct dlm_device_caps {
     uint64_t max_work;        /* of a dispatch before it is cut in parts; 0: no limit */
     bool no_matrix;           /* opened without asking for matrix units */
     uint64_t free_bytes;      /* memory free when the device was opened; 0: not known */
+    /* Where device memory is this process's own: what buffers of so many bytes and more are whole
+     * pages of, 1 where there are none; 0: the device has memory of its own. */
+    size_t host_page_bytes;
     uint64_t plan_bytes;      /* what choices count on, free or not: all of the memory, or
                                  max_free_bytes where the caller gave that; 0: not known */
 };
+
+/* What a buffer takes of this process's memory. */
+static inline uint64_t dlm_host_bytes(size_t host_page_bytes, uint64_t bytes)
+{
+    const uint64_t page = host_page_bytes;
+
+    return !page ? 0 : bytes < page ? bytes : (bytes + page - 1) / page * page;
+}
 
 /* Tensors start at multiples of this in every arena of every backend. */
 #define DLM_ALIGN_BYTES 512

@@ -234,3 +234,9 @@ void dlm_host_read(struct dlm_host *host, const char *root)
     if (is_known)
         host->free_bytes = DLM_MAX(host->free_bytes, 1);
 }
+
+void dlm_host_read_process(struct dlm_host_process *process)
+{
+    process->resident_bytes = read_field("/proc/self", "status", "VmRSS:") * 1024;
+    process->peak_bytes = read_field("/proc/self", "status", "VmHWM:") * 1024;
+}

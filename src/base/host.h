@@ -14,4 +14,10 @@ struct dlm_host {
  * around them. root is "" for this machine; a test names a folder that holds proc/ and sys/. */
 void dlm_host_read(struct dlm_host *host, const char *root);
 
+/* What of this process is in memory now, and the most that ever was, in bytes; 0: not known. */
+struct dlm_host_process {
+    uint64_t resident_bytes, peak_bytes;
+};
+void dlm_host_read_process(struct dlm_host_process *process);
+
 #endif

@@ -224,6 +224,15 @@ enum dlm_status dlm_plan_create(struct dlm_ctx *ctx, struct dlm_plan **out,
     return DLM_OK;
 }
 
+size_t dlm_plan_scratch_bytes(const struct dlm_plan *plan)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < plan->num_calls; i++)
+        bytes = DLM_MAX(bytes, plan->calls[i].call.scratch_bytes);
+    return bytes;
+}
+
 size_t dlm_plan_bytes(const struct dlm_plan *plan)
 {
     size_t bytes = 0;

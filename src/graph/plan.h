@@ -43,6 +43,9 @@ void dlm_plan_destroy(struct dlm_plan **plan);
 /* Bytes of all arenas. */
 size_t dlm_plan_bytes(const struct dlm_plan *plan);
 
+/* The most private memory that a worker of the CPU needs for one of its calls. */
+size_t dlm_plan_scratch_bytes(const struct dlm_plan *plan);
+
 /* Bytes of the leaves of one role in the graph. */
 size_t dlm_graph_role_bytes(const struct dlm_graph *graph, enum dlm_tensor_role role);
 

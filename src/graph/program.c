@@ -42,6 +42,15 @@ size_t dlm_workspace_bytes(struct dlm_plan *const *plans, int num)
     return bytes;
 }
 
+uint64_t dlm_workspace_host_bytes(struct dlm_plan *const *plans, int num, size_t host_page_bytes)
+{
+    uint64_t bytes = 0;
+
+    for (int a = 0; a < DLM_MAX_ARENAS; a++)
+        bytes += dlm_host_bytes(host_page_bytes, arena_bytes(plans, num, a));
+    return bytes;
+}
+
 enum dlm_status dlm_workspace_init(struct dlm_workspace *w, struct dlm_device *device,
                                    struct dlm_plan *const *plans, int num)
 {

@@ -25,6 +25,9 @@ struct dlm_workspace {
 /* Bytes of a workspace that fits every plan; NULLs are passed over. */
 size_t dlm_workspace_bytes(struct dlm_plan *const *plans, int num);
 
+/* What it takes of this process's memory: see struct dlm_device_caps.host_page_bytes. */
+uint64_t dlm_workspace_host_bytes(struct dlm_plan *const *plans, int num, size_t host_page_bytes);
+
 /* Allocates arenas that fit every plan. */
 enum dlm_status dlm_workspace_init(struct dlm_workspace *w, struct dlm_device *device,
                                    struct dlm_plan *const *plans, int num) DLM_CHECK_RESULT;

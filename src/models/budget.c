@@ -3,12 +3,21 @@
 
 #include <assert.h>
 
+#include "base/host.h"
 #include "base/log.h"
 
 #define MAX_PLANS 8 /* that share a workspace */
 
 void dlm_budget_add_weights(struct dlm_budget *b, const struct dlm_model *m, uint32_t groups)
 {
+    const struct dlm_device_caps *caps = dlm_device_get_caps(m->device);
+    struct dlm_host_budget *host = &b->host;
+    uint64_t loading;
+
+    host->page_bytes = caps->host_page_bytes;
+    host->workers = caps->num_units;
+    host->device += dlm_weights_host_bytes(m->weights, groups, host->page_bytes, &loading);
+    host->loading = DLM_MAX(host->loading, loading);
     b->weights += dlm_weights_bytes(m->weights, groups & DLM_WEIGHT_GROUPS_NO_TOWER);
     b->vision += dlm_weights_bytes(m->weights, groups & DLM_WEIGHT_GROUP_TOWER);
 }
@@ -18,18 +27,37 @@ void dlm_budget_add_lora(struct dlm_budget *b, const struct dlm_lora *lora,
 {
     const uint64_t vector = lora ? (uint64_t)lora->len * sizeof(float) : 0;
 
+    const int num = use >= DLM_LORA_MOMENTS ? 4 : use >= DLM_LORA_GRADIENTS ? 2 : 1;
+
     b->adapter += use >= DLM_LORA_GRADIENTS ? 2 * vector : vector;
     b->optimizer += use >= DLM_LORA_MOMENTS ? 2 * vector : 0;
+    b->host.device += (uint64_t)num * dlm_host_bytes(b->host.page_bytes, vector);
+    if (use == DLM_LORA_MOMENTS) /* values and moments, when a state is saved */
+        b->host.data += 3 * vector;
+    if (lora && !lora->values)
+        b->host.data += vector;
+}
+
+static void add_scratch(struct dlm_budget *b, struct dlm_plan *const *plans, int num)
+{
+    for (int i = 0; i < num; i++)
+        if (plans[i])
+            b->host.scratch =
+                DLM_MAX(b->host.scratch, dlm_host_bytes(b->host.page_bytes,
+                                                        dlm_plan_scratch_bytes(plans[i])));
 }
 
 void dlm_budget_add_workspace(struct dlm_budget *b, struct dlm_plan *const *plans, int num)
 {
     b->activations += dlm_workspace_bytes(plans, num);
+    b->host.device += dlm_workspace_host_bytes(plans, num, b->host.page_bytes);
+    add_scratch(b, plans, num);
 }
 
 void dlm_budget_add_vision(struct dlm_budget *b, const struct dlm_vision *vision,
                            struct dlm_plan *const *plans, int num)
 {
+    const size_t page = b->host.page_bytes;
     struct dlm_plan *all[MAX_PLANS];
 
     if (!vision->largest.plan)
@@ -40,17 +68,33 @@ void dlm_budget_add_vision(struct dlm_budget *b, const struct dlm_vision *vision
     all[num] = vision->largest.plan;
     b->vision += dlm_workspace_bytes(all, num + 1) - dlm_workspace_bytes(plans, num) +
                  dlm_slots_bytes(&vision->largest.slots);
+    b->host.device += dlm_workspace_host_bytes(all, num + 1, page) -
+                      dlm_workspace_host_bytes(plans, num, page) +
+                      dlm_slots_host_bytes(&vision->largest.slots, page);
+    add_scratch(b, all, num + 1);
+}
+
+static uint64_t beyond(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
 }
 
 void dlm_budget_add_early_vision(struct dlm_budget *b, const struct dlm_vision *vision)
 {
+    const struct dlm_weights *weights = vision->model->weights;
+    const struct dlm_slots *slots = &vision->largest.slots;
+    const size_t page = b->host.page_bytes;
+    uint64_t loading;
+
     if (!vision->largest.plan)
         return;
-    const uint64_t first =
-        dlm_weights_bytes(vision->model->weights, DLM_WEIGHT_GROUP_TOWER) +
-        dlm_slots_bytes(&vision->largest.slots);
-    const uint64_t later = dlm_budget_total(b) - b->activations;
-    b->vision += first > later ? first - later : 0;
+    b->host.device += beyond(
+        dlm_weights_host_bytes(weights, DLM_WEIGHT_GROUP_TOWER, page, &loading) +
+            dlm_slots_host_bytes(slots, page),
+        b->host.device - dlm_host_bytes(page, b->activations));
+    b->vision += beyond(dlm_weights_bytes(weights, DLM_WEIGHT_GROUP_TOWER) + dlm_slots_bytes(slots),
+                        dlm_budget_total(b) - b->activations);
+    add_scratch(b, &(struct dlm_plan *){vision->largest.plan}, 1);
 }
 
 void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots)
@@ -59,12 +103,38 @@ void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots)
 
     b->cache += state;
     b->inputs += dlm_slots_bytes(slots) - state;
+    b->host.device += dlm_slots_host_bytes(slots, b->host.page_bytes);
+}
+
+void dlm_budget_add_images(struct dlm_budget *b, const struct dlm_model *m,
+                           const struct dlm_image_plan *plans, size_t num, bool as_pixels,
+                           uint64_t most_bytes)
+{
+    uint64_t held = 0, largest = 0;
+
+    for (size_t i = 0; i < num; i++) {
+        const uint64_t pixels = dlm_pixels_len(&plans[i].pixels) * sizeof(float);
+        held += as_pixels ? pixels : dlm_image_plan_features_len(m, &plans[i]) * sizeof(float);
+        largest = DLM_MAX(largest, pixels);
+    }
+    b->host.data += DLM_MIN(held, most_bytes) + 2 * largest;
 }
 
 uint64_t dlm_budget_total(const struct dlm_budget *b)
 {
     return b->weights + b->vision + b->adapter + b->optimizer + b->activations + b->cache +
            b->inputs;
+}
+
+uint64_t dlm_budget_host_peak(const struct dlm_budget *b)
+{
+    const struct dlm_host_budget *host = &b->host;
+    const uint64_t running = host->device + host->workers * host->scratch;
+    struct dlm_host_process now;
+
+    dlm_host_read_process(&now);
+    return now.resident_bytes ? now.resident_bytes + host->data + DLM_MAX(running, host->loading)
+                              : 0;
 }
 
 static double mib(uint64_t bytes)
@@ -79,6 +149,11 @@ void dlm_budget_say(struct dlm_ctx *ctx, const struct dlm_budget *b)
             "activations %.1f, cache %.1f, inputs %.1f)",
             mib(dlm_budget_total(b)), mib(b->weights), mib(b->vision), mib(b->adapter),
             mib(b->optimizer), mib(b->activations), mib(b->cache), mib(b->inputs));
+    dlm_log(ctx, DLM_LOG_DEBUG,
+            "process: %.1f MiB resident at most, as planned (device %.1f, loading %.1f, scratch "
+            "%.1f, data %.1f)",
+            mib(dlm_budget_host_peak(b)), mib(b->host.device), mib(b->host.loading),
+            mib(b->host.workers * b->host.scratch), mib(b->host.data));
 }
 
 uint64_t dlm_budget_room(const struct dlm_device *device)

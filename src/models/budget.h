@@ -1,12 +1,24 @@
-/* What a run takes of its device's memory, by what it is for: summed from plans and declarations
- * alone, before a weight is read. The one place where it is summed, for every command. */
+/* What a run takes of its device's memory, by what it is for, and of the host's: summed from plans
+ * and declarations alone, before a weight is read. The one place where it is summed, for every
+ * command. */
 #ifndef DLM_MODELS_BUDGET_H
 #define DLM_MODELS_BUDGET_H
 
 #include "graph/program.h"
+#include "models/image_plan.h"
 #include "models/model.h"
 #include "models/slots.h"
 #include "models/vision.h"
+
+/* What the process itself comes to have in memory beside what it has when the plan is made. */
+struct dlm_host_budget {
+    size_t page_bytes; /* the device's host_page_bytes */
+    uint64_t device;   /* its buffers, where they lie in the process: whole pages */
+    uint64_t loading;  /* the most while weights are read: they, and what is mapped of the files */
+    uint64_t scratch;  /* private memory of each of `workers`, on the CPU */
+    uint32_t workers;
+    uint64_t data;     /* images and their features, copies of the adapter's vectors */
+};
 
 /* In bytes. All zero is an empty budget. */
 struct dlm_budget {
@@ -17,9 +29,11 @@ struct dlm_budget {
     uint64_t activations; /* the workspace */
     uint64_t cache;       /* what lives across runs: keys and values of a prompt */
     uint64_t inputs;      /* what the host writes */
+    struct dlm_host_budget host;
 };
 
-/* What dlm_weights_load() takes for these groups. */
+/* What dlm_weights_load() takes for these groups. Comes first: the model's device decides what
+ * counts for the host. */
 void dlm_budget_add_weights(struct dlm_budget *b, const struct dlm_model *m, uint32_t groups);
 
 /* What dlm_lora_upload() takes. lora may be NULL. */
@@ -42,9 +56,19 @@ void dlm_budget_add_early_vision(struct dlm_budget *b, const struct dlm_vision *
 /* Slots with memory of their own, by their roles. */
 void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots);
 
+/* What the process holds of images: their features or, as_pixels, what a trained tower reads, at
+ * most `most_bytes`; and one on its way, as pixels and as patches. */
+void dlm_budget_add_images(struct dlm_budget *b, const struct dlm_model *m,
+                           const struct dlm_image_plan *plans, size_t num, bool as_pixels,
+                           uint64_t most_bytes);
+
 uint64_t dlm_budget_total(const struct dlm_budget *b);
 
-/* Says the sums at info level. */
+/* What the process is to have in memory at most, by what it has now; 0: that is not known. The
+ * memory of a driver that grows besides does not count. */
+uint64_t dlm_budget_host_peak(const struct dlm_budget *b);
+
+/* Says the sums at info level, what the process is to have at debug level. */
 void dlm_budget_say(struct dlm_ctx *ctx, const struct dlm_budget *b);
 
 /* What a device has room for: what is free, or all of it where its driver does not tell; 0: that is

@@ -153,6 +153,16 @@ size_t dlm_slots_bytes(const struct dlm_slots *slots)
            dlm_slots_role_bytes(slots, DLM_ROLE_STATE);
 }
 
+uint64_t dlm_slots_host_bytes(const struct dlm_slots *slots, size_t host_page_bytes)
+{
+    uint64_t bytes = slots->step_bytes + dlm_host_bytes(host_page_bytes, slots->step_bytes);
+
+    for (size_t i = 0; i < slots->num; i++)
+        if (!slots->list[i]->is_in_step)
+            bytes += dlm_host_bytes(host_page_bytes, slot_bytes(slots->list[i]));
+    return bytes;
+}
+
 void *dlm_slot_data(const struct dlm_slot *slot)
 {
     return slot->data;

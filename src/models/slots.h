@@ -53,6 +53,10 @@ void dlm_slots_finish(struct dlm_slots *slots);
 size_t dlm_slots_bytes(const struct dlm_slots *slots);
 size_t dlm_slots_role_bytes(const struct dlm_slots *slots, enum dlm_tensor_role role);
 
+/* What slots with memory of their own take of this process's: see struct
+ * dlm_device_caps.host_page_bytes. */
+uint64_t dlm_slots_host_bytes(const struct dlm_slots *slots, size_t host_page_bytes);
+
 /* The host's copy of a slot of the step buffer, from dlm_slots_alloc() on; zeros at first. The
  * whole copy goes to the device with dlm_slots_write_step(), which waits for no earlier work. */
 void *dlm_slot_data(const struct dlm_slot *slot);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "kernels/panel.h"
 #include "models/precision.h"
+#include "models/weights_impl.h"
 
 /* Elements that share a nested scale of nf4_dq. */
 #define NESTED_LEN (DLM_NF4_BLOCK * DLM_NF4_NESTED)
@@ -412,6 +413,36 @@ size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups)
             continue;
         for (int s = 0; s < w->num_slabs; s++)
             bytes += resident_bytes(w, w->slabs[s].rows);
+    }
+    return bytes;
+}
+
+/* What of the files is mapped while a weight is read, and the block in which its rows wait. */
+static uint64_t transient_bytes(const struct dlm_weights *weights, const struct dlm_weight *w)
+{
+    uint64_t bytes = w->layout == DLM_LAYOUT_PANEL
+                         ? 0
+                         : DLM_MIN(resident_bytes(w, w->rows), (size_t)DLM_WEIGHT_STAGE_BYTES);
+
+    for (int i = 0; i < w->num_parts; i++)
+        bytes += w->parts[i].source ? w->parts[i].source->bytes
+                                    : dlm_dtype_size(weights->file_dtype, w->parts[i].len);
+    return bytes;
+}
+
+uint64_t dlm_weights_host_bytes(const struct dlm_weights *weights, uint32_t groups,
+                                size_t host_page_bytes, uint64_t *loading)
+{
+    uint64_t bytes = 0;
+
+    *loading = 0;
+    for (size_t i = 0; i < weights->num; i++) {
+        const struct dlm_weight *w = weights->list[i];
+        if (!(w->group & groups))
+            continue;
+        for (int s = 0; s < w->num_slabs; s++)
+            bytes += dlm_host_bytes(host_page_bytes, resident_bytes(w, w->slabs[s].rows));
+        *loading = DLM_MAX(*loading, bytes + transient_bytes(weights, w));
     }
     return bytes;
 }

@@ -125,6 +125,12 @@ const struct dlm_tensor_info *dlm_weights_find(const struct dlm_weights *weights
 /* Bytes that the declared weights of the groups take on the device. */
 size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups);
 
+/* What the process has of its own in memory of those that lie on a device whose host_page_bytes
+ * these are; *loading: at most while dlm_weights_load() reads them, what is mapped of the files and
+ * staged included. */
+uint64_t dlm_weights_host_bytes(const struct dlm_weights *weights, uint32_t groups,
+                                size_t host_page_bytes, uint64_t *loading);
+
 /* Parameters of the declared weights. */
 uint64_t dlm_weights_num_params(const struct dlm_weights *weights);
 

@@ -137,6 +137,8 @@ void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *b
     dlm_budget_add_slots(budget, &b->largest->slots);
     if (b->vision)
         dlm_budget_add_vision(budget, b->vision, plans, NUM_PLANS - 1);
+    dlm_budget_add_images(budget, b->data->model, b->data->plans, b->data->num_shown,
+                          b->with_tower, DLM_TRAIN_HELD_BYTES);
 }
 
 enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)

@@ -186,11 +186,33 @@ static void test_threads(void)
     tmp_remove();
 }
 
+/* Of this process: memory that is touched counts, and the most that ever was stays. */
+static void test_process(void)
+{
+    enum { BYTES = 64 << 20 };
+    struct dlm_host_process before, during, after;
+
+    check_case("this process");
+    dlm_host_read_process(&before);
+    char *p = malloc(BYTES);
+    if (!CHECK(p))
+        return;
+    memset(p, 1, BYTES);
+    dlm_host_read_process(&during);
+    CHECK(p[BYTES / 2] == 1);
+    free(p);
+    dlm_host_read_process(&after);
+    CHECK(before.resident_bytes > 0 && before.peak_bytes >= before.resident_bytes);
+    CHECK(during.resident_bytes > before.resident_bytes + BYTES / 4 * 3);
+    CHECK(after.peak_bytes >= during.resident_bytes / 16 * 15);
+}
+
 int main(void)
 {
     test_no_groups();
     test_v2();
     test_v1();
     test_threads();
+    test_process();
     return check_summary();
 }

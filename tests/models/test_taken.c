@@ -129,11 +129,17 @@ static int64_t total_of(const json_t *json, const char *use)
 static void check_outline(const json_t *whole, json_t *outline)
 {
     static const char *const apart[] = {"base", "device", "sizes_from"};
+    json_t *line;
+    size_t i;
 
     CHECK_STR(json_string_value(json_object_get(whole, "sizes_from")), "files");
     CHECK_STR(json_string_value(json_object_get(outline, "sizes_from")), "config");
-    for (size_t i = 0; i < DLM_ARRAY_LEN(apart); i++)
+    for (i = 0; i < DLM_ARRAY_LEN(apart); i++)
         json_object_set(outline, apart[i], json_object_get(whole, apart[i]));
+    json_array_foreach(json_object_get(outline, "budgets"), i, line)
+        json_object_set(line, "process_bytes", /* what this process has besides counts, too */
+                        json_object_get(json_array_get(json_object_get(whole, "budgets"), i),
+                                        "process_bytes"));
     if (CHECK(json_equal(whole, outline)))
         return;
     json_dumpf(whole, stdout, JSON_INDENT(2));

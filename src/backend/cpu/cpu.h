@@ -30,6 +30,10 @@ void dlm_cpu_device_properties(const struct dlm_cpu_device *cpu, struct dlm_devi
 /* Page memory for data: aligned to 2 MiB and asked to be huge when it is large, so that long reads
  * of weights run at full speed. NULL when there is none; nothing is logged. */
 void *dlm_cpu_pages_alloc(size_t bytes);
+
+/* What allocations of that size and more are whole pages of; 1: this machine has no such pages. */
+size_t dlm_cpu_page_bytes(void);
+
 void dlm_cpu_pages_free(void *data, size_t bytes);
 
 /* The row of a kernel that this device can run, NULL if none. */

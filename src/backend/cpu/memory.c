@@ -1,5 +1,7 @@
 /* Page memory in huge pages. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "backend/cpu/cpu.h"
@@ -33,6 +35,17 @@ void *dlm_cpu_pages_alloc(size_t bytes)
     /* a refusal only costs speed */
     (void)madvise(map + head, len, MADV_HUGEPAGE);
     return map + head;
+}
+
+size_t dlm_cpu_page_bytes(void)
+{
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+    char line[64] = "";
+    const bool is_known = f && fgets(line, sizeof(line), f);
+
+    if (f)
+        fclose(f);
+    return is_known && !strstr(line, "[never]") ? HUGE_BYTES : 1;
 }
 
 void dlm_cpu_pages_free(void *data, size_t bytes)
