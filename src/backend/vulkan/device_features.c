@@ -239,9 +239,13 @@ static void read_features(struct dlm_vk_device *d, bool no_matrix)
     vkGetPhysicalDeviceFeatures2(d->physical, &features);
 }
 
-/* Of all that the driver has, only what kernels rely on is enabled. */
+/* Of all that the driver has, only what kernels rely on is enabled. Atomics are of device scope:
+ * with the memory model that must be a feature too. */
 static void keep_needed(struct dlm_vk_features *f)
 {
+    const VkBool32 has_model =
+        f->vulkan12.vulkanMemoryModel && f->vulkan12.vulkanMemoryModelDeviceScope;
+
     f->vulkan11 = (VkPhysicalDeviceVulkan11Features){
         .sType = f->vulkan11.sType,
         .pNext = f->vulkan11.pNext,
@@ -252,7 +256,8 @@ static void keep_needed(struct dlm_vk_features *f)
         .pNext = f->vulkan12.pNext,
         .timelineSemaphore = VK_TRUE, /* every 1.2 device has it */
         .shaderFloat16 = f->vulkan12.shaderFloat16,
-        .vulkanMemoryModel = f->vulkan12.vulkanMemoryModel,
+        .vulkanMemoryModel = has_model,
+        .vulkanMemoryModelDeviceScope = has_model,
     };
     f->matrix.cooperativeMatrixRobustBufferAccess = VK_FALSE;
     f->bfloat16.shaderBFloat16DotProduct = VK_FALSE;

@@ -236,8 +236,12 @@ static void write_dispatch(struct dlm_vk_device *d, const struct recording *r, V
     if (params_bytes)
         vkCmdPushConstants(cmd, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, params_bytes,
                            dispatch->params);
-    vkCmdDispatchBase(cmd, dispatch->base[0], dispatch->base[1], dispatch->base[2],
-                      dispatch->groups[0], dispatch->groups[1], dispatch->groups[2]);
+    /* synchronisation validation of 1.3.239 does not see vkCmdDispatchBase(): only parts need it */
+    if (dispatch->base[0] || dispatch->base[1] || dispatch->base[2])
+        vkCmdDispatchBase(cmd, dispatch->base[0], dispatch->base[1], dispatch->base[2],
+                          dispatch->groups[0], dispatch->groups[1], dispatch->groups[2]);
+    else
+        vkCmdDispatch(cmd, dispatch->groups[0], dispatch->groups[1], dispatch->groups[2]);
 }
 
 static enum dlm_status write_slice(struct dlm_vk_device *d, const struct recording *r,
