@@ -205,6 +205,7 @@ static const struct op_row rows[] = {
      TOL_PRODUCT_16, NULL, 0}, /* of logits around 1e4, f32 keeps three digits behind the point */
     /* the last query alone sees the first key of another tile */
     BOTH("one key more", 0.25f, PREFIX, &full, F32, 1, 32, 72, 1, 1, 16, 33, 65, 0, 32),
+    BOTH("head of 256, f32", 0.0625f, PREFIX, &full, F32, 1, 70, 70, 2, 1, 256, 0, 70, 30, 66),
 };
 
 int main(int argc, char **argv)

@@ -16,4 +16,8 @@ struct call_counts {
 void call_counts_add(struct call_counts *counts, const struct dlm_plan *plan,
                      const struct dlm_device_caps *caps);
 
+/* Checks that every kernel that ran since the last call of this came in parts at least once, where
+ * the device's max_work was small, but for those that are known to be short; and forgets them. */
+void call_counts_check_parts(void);
+
 #endif

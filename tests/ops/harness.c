@@ -348,7 +348,7 @@ struct variant {
     struct dlm_matmul_tuned tiles; /* of all products whose operands lie so; rows run twice */
 };
 
-#define PARTS_WORK 20000 /* parts of one group and of several */
+#define PARTS_WORK 4000 /* parts of one group and of several */
 static const struct variant as_it_is = {.label = ""};
 static const struct variant local_memory = {", local", .hide_caps = DLM_CAP_NO_LOCAL};
 static const struct variant no_subgroups = {", no subgroups", .hide_caps = DLM_CAP_SUBGROUP};
@@ -491,8 +491,8 @@ static void run_tiles(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     free(hashes);
 }
 
-static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
-                     const struct op_row *rows, size_t num)
+static void run_variants(struct dlm_ctx *ctx, const struct dlm_device_info *info,
+                         const struct op_row *rows, size_t num)
 {
     const struct dlm_device_params params = {.kind = info->kind, .index = info->index,
                                              .show_caps = DLM_CAPS_MATRIX | DLM_CAP_GEMM_F32};
@@ -519,6 +519,13 @@ static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
     }
     if (caps & DLM_CAP_GEMM_F32 && rows[0].op == &dlm_op_matmul)
         run_whole_and_parts(ctx, info, &library, rows, num);
+}
+
+static void run_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,
+                     const struct op_row *rows, size_t num)
+{
+    run_variants(ctx, info, rows, num);
+    call_counts_check_parts();
 }
 
 static void bench_rows(struct dlm_ctx *ctx, const struct dlm_device_info *info,

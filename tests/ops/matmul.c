@@ -220,6 +220,17 @@ static const struct op_row rows[] = {
 
     ROW_WITH("round f32", 2, ATTRS(.round = BF16), &plain, TOL_PRODUCT,
              X(40, 33), W(F32, 33, 35)),
+
+    /* Several groups of each kernel, which come in parts. */
+    ROW("q8_0, one row, many columns", X(1, 96), W_T(Q8_0, 96, 150)),
+    ROW("nf4, one row, many columns", X(1, 128), W_T(NF4, 128, 150)),
+    ROW("nf4_dq, one row, many columns", X(1, 128), W_T(NF4_DQ, 128, 150)),
+    ROW_WITH("nf4 in bf16, eight rows, many columns", 2, ATTRS(.round = BF16), NULL, TOL_PRODUCT_16,
+             X(8, 128), W_T(NF4, 128, 150)),
+    ROW_WITH("nf4_dq in f16, eight rows, many columns", 2, ATTRS(.round = F16), NULL,
+             TOL_PRODUCT_16, X(8, 128), W_T(NF4_DQ, 128, 150)),
+    ROW("bf16, many columns", X(70, 40), W(BF16, 40, 280)),
+    ROW("many long sums", X(48, 1030), W_T(F32, 1030, 90)),
 };
 
 int main(int argc, char **argv)
