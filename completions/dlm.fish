@@ -171,6 +171,9 @@ complete -c dlm -n '__dlm_is use' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __dlm_is -a export -d 'Write a document\'s adapter for other programs.'
 complete -c dlm -n '__dlm_is export' -l out -d 'the folder to write, or with --tar the file' -r -F
 complete -c dlm -n '__dlm_is export' -l tar -d 'write one tar archive instead of a folder'
+complete -c dlm -n '__dlm_is export' -l merged -d 'write the base\'s weights with the adapter folded in'
+complete -c dlm -n '__dlm_is export' -l precision -d 'type of merged weights; auto is the base\'s own' -x -a 'auto fp32 bf16 fp16'
+complete -c dlm -n '__dlm_is export' -l i-am-the-licensee -d 'merge, for yourself, a base that may not be redistributed, under the licence there' -x
 complete -c dlm -n '__dlm_is export' -l adapter-version -d 'an older version of the document\'s adapter' -x
 complete -c dlm -n '__dlm_is export' -l json -d 'print JSON instead of the path'
 complete -c dlm -n '__dlm_is export' -x -a '(__fish_complete_suffix .dlm)'

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dlm/compute.h"
 #include "dlm/ctx.h"
 
 #ifdef __cplusplus
@@ -24,8 +25,13 @@ struct dlm_export_params {
     const char *document; /* path of a .dlm */
     const char *home;     /* NULL: $DLM_HOME, else ~/.dlm */
     int64_t version;      /* of its adapter; 0: the current one */
-    /* The folder to write, or the archive. NULL: exports/hf-snapshot, or exports/hf-snapshot.tar,
-     * of the document's store */
+    bool is_merged; /* the base with the adapter folded in, instead of a snapshot */
+    enum dlm_precision precision; /* of merged weights; auto: what the base has */
+    /* For merged weights of a base whose licence forbids to pass them on: the licence's address,
+     * from who holds one and keeps them. NULL: they are refused */
+    const char *licensee;
+    /* The folder to write, or the archive. NULL: exports/hf-snapshot or exports/hf-merged, or that
+     * with ".tar", of the document's store */
     const char *out;
     bool is_tar; /* one archive instead of a folder */
     /* Called some 10 times a second from the thread of the call. NULL: no one. */
@@ -53,12 +59,16 @@ struct dlm_export_result {
  * base's own files), snapshot_manifest.json (the hash of each file) and README.md, which says how
  * both are loaded with the base. The base's weights are not in it.
  *
+ * is_merged: writes a base that transformers loads by itself, each weight W + scaling B A, rounded
+ * once; names, shards and types are the base's. One that is saved in 4 bits (bitsandbytes' NF4)
+ * becomes bf16. Memory stays below some 100 MB, whatever the base.
+ *
  * What is written appears whole or not at all, in place of an earlier export; a folder or archive
  * that is none stays, and the call fails. *result: give it back with dlm_export_result_finish(),
- * also after a failure. DLM_ERR_INVALID: no adapter yet, a licence not accepted, an adapter of
- * another base, something in the way; DLM_ERR_IO: the base is not on this machine, or the disk is
- * full, of which nothing is written if it is known before; DLM_ERR_PARSE: the version is
- * damaged. */
+ * also after a failure. DLM_ERR_INVALID: no adapter yet, a licence not accepted or one that forbids
+ * it, an adapter of another base, something in the way; DLM_ERR_IO: the base is not on this
+ * machine, or the disk is full, of which nothing is written if it is known before; DLM_ERR_PARSE:
+ * the version is damaged. */
 DLM_API enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *params,
                                    struct dlm_export_result *result) DLM_CHECK_RESULT;
 DLM_API void dlm_export_result_finish(struct dlm_export_result *result);

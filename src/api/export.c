@@ -1,6 +1,7 @@
 /* `dlm export`: a version of a document's adapter, for other programs. */
 #include "dlm/export.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "api/adapter_source.h"
@@ -72,14 +73,42 @@ static enum dlm_status find_base(struct dlm_ctx *ctx, struct call *c)
     return st ? st : check_base(ctx, c);
 }
 
+/* Weights of the base leave this machine with those of the adapter. */
+static enum dlm_status check_license(struct dlm_ctx *ctx, const struct call *c)
+{
+    const struct dlm_base_row *row = c->base.row;
+    const char *url = row ? row->license_url : NULL, *own = c->params->licensee;
+
+    if (!c->params->is_merged || (row && row->redistributable))
+        return DLM_OK;
+    if (!row) {
+        dlm_log(ctx, DLM_LOG_WARNING, "the licence of '%s' is not known here: it says whether its "
+                "weights may be passed on", c->base.key);
+        return DLM_OK;
+    }
+    if (own && *own && (!url || !strcmp(own, url)))
+        return DLM_OK;
+    dlm_fail(ctx, DLM_ERR_INVALID, "license: base '%s' may not be redistributed, and merged "
+             "weights hold it (%s)", c->base.key, url ? url : row->license_spdx);
+    dlm_log(ctx, DLM_LOG_HINT, "`dlm export` without --merged leaves the base out; "
+            "--i-am-the-licensee with the licence's address writes them for yourself");
+    return DLM_ERR_INVALID;
+}
+
 /* --- where to --- */
+
+static const char *target(const struct call *c)
+{
+    return c->params->is_merged ? "hf_merged" : "hf_snapshot";
+}
 
 static enum dlm_status find_path(struct dlm_ctx *ctx, struct call *c)
 {
     if (c->params->out)
         c->path = dlm_strdup(ctx, c->params->out);
     else
-        c->path = dlm_strf(ctx, "%s/exports/hf-snapshot%s", dlm_store_path(store_of(c)),
+        c->path = dlm_strf(ctx, "%s/exports/%s%s", dlm_store_path(store_of(c)),
+                           c->params->is_merged ? "hf-merged" : "hf-snapshot",
                            c->params->is_tar ? ".tar" : "");
     return c->path ? DLM_OK : DLM_ERR_MEMORY;
 }
@@ -87,7 +116,8 @@ static enum dlm_status find_path(struct dlm_ctx *ctx, struct call *c)
 /* A training holds the lock for as long as it runs, and the export is whole without a record. */
 static enum dlm_status record(struct dlm_ctx *ctx, struct call *c)
 {
-    const struct dlm_export_entry entry = {.exported_at = c->now, .target = "hf_snapshot"};
+    const struct dlm_export_entry entry = {.exported_at = c->now, .target = target(c),
+                                            .is_merged = c->params->is_merged};
     struct dlm_manifest manifest = {0};
     struct dlm_store *store = store_of(c);
 
@@ -125,12 +155,12 @@ static enum dlm_status describe(struct dlm_ctx *ctx, const struct call *c,
                                                     "size_bytes", (json_int_t)f->bytes, "sha256",
                                                     f->sha256));
     }
-    json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:I, s:s, s:o, s:I, s:o}", "export_target",
-                             "hf_snapshot", "path", result->path, "tar", (int)c->params->is_tar,
-                             "merged", 0, "adapter_version", (json_int_t)result->version,
-                             "base_model", c->base.key, "base_model_revision",
-                             dlm_json_text(c->base.revision), "bytes", (json_int_t)result->bytes,
-                             "files", files);
+    json_t *json = json_pack(
+        "{s:s, s:s, s:b, s:b, s:I, s:s, s:o, s:I, s:o}", "export_target", target(c), "path",
+        result->path, "tar", (int)c->params->is_tar, "merged", (int)c->params->is_merged,
+        "adapter_version", (json_int_t)result->version, "base_model", c->base.key,
+        "base_model_revision", dlm_json_text(c->base.revision), "bytes",
+        (json_int_t)result->bytes, "files", files);
     enum dlm_status st = dlm_json_append(ctx, &text, rc ? NULL : json, 0);
     json_decref(json);
     result->json = text.data;
@@ -138,6 +168,14 @@ static enum dlm_status describe(struct dlm_ctx *ctx, const struct call *c,
 }
 
 /* --- the call --- */
+
+static enum dlm_dtype dtype_of(enum dlm_precision precision)
+{
+    return precision == DLM_PRECISION_FP32   ? DLM_DTYPE_F32
+           : precision == DLM_PRECISION_BF16 ? DLM_DTYPE_BF16
+           : precision == DLM_PRECISION_FP16 ? DLM_DTYPE_F16
+                                             : DLM_DTYPE_COUNT;
+}
 
 static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
                                  struct dlm_export_result *result)
@@ -149,6 +187,8 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
         .version = c->source.version,
         .image_size = c->origin.image_size,
         .created_at = c->created_at,
+        .is_merged = c->params->is_merged,
+        .dtype = dtype_of(c->params->precision),
         .to = {.path = c->path,
                .is_tar = c->params->is_tar,
                .progress = c->params->progress,
@@ -156,7 +196,11 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
     };
 
     result->version = job.version;
-    return dlm_export_snapshot(ctx, &job, result);
+    if (job.is_merged && *c->origin.base_form)
+        dlm_log(ctx, DLM_LOG_INFO, "the adapter learned beside a base in %s, and is folded into "
+                "the weights that the base has", c->origin.base_form);
+    return job.is_merged ? dlm_export_merged(ctx, &job, result)
+                         : dlm_export_snapshot(ctx, &job, result);
 }
 
 enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *params,
@@ -167,10 +211,13 @@ enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *
 
     *result = (struct dlm_export_result){0};
     DLM_REQUIRE(ctx, params->document && params->version >= 0);
+    DLM_REQUIRE(ctx, params->is_merged || !params->precision);
     dlm_time_iso(c.now, c.created_at);
     st = find_version(ctx, &c);
     if (!st)
         st = find_base(ctx, &c);
+    if (!st)
+        st = check_license(ctx, &c);
     if (!st)
         st = find_path(ctx, &c);
     if (!st)

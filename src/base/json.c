@@ -126,6 +126,23 @@ enum dlm_status dlm_json_append(struct dlm_ctx *ctx, struct dlm_str *out, const 
     return st;
 }
 
+enum dlm_status dlm_json_dump(struct dlm_ctx *ctx, const json_t *json, size_t flags, char **text)
+{
+    for (size_t digits = 1; digits <= 17; digits++) {
+        *text = json_dumps(json, flags | JSON_REAL_PRECISION(digits));
+        if (!*text)
+            break;
+        json_t *back = json_loads(*text, 0, NULL);
+        const bool same = back && json_equal((json_t *)(uintptr_t)json, back);
+        json_decref(back);
+        if (same)
+            return DLM_OK;
+        free(*text);
+    }
+    *text = NULL;
+    return dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
+}
+
 json_t *dlm_json_text(const char *text)
 {
     return text && *text ? json_string(text) : json_null();

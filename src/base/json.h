@@ -26,6 +26,11 @@ enum dlm_status dlm_json_replace(struct dlm_ctx *ctx, const char *path,
 enum dlm_status dlm_json_append(struct dlm_ctx *ctx, struct dlm_str *out, const json_t *json,
                                 int digits) DLM_CHECK_RESULT;
 
+/* The text of json with jansson's flags and the fewest digits that keep every real, as Python's
+ * json.dumps() has them; no newline at the end. *text is freed with free(). */
+enum dlm_status dlm_json_dump(struct dlm_ctx *ctx, const json_t *json, size_t flags,
+                              char **text) DLM_CHECK_RESULT;
+
 /* A string; null for NULL and "". */
 json_t *dlm_json_text(const char *text);
 

@@ -40,8 +40,14 @@ static bool is_listed(const json_t *artifacts, const char *name)
     return false;
 }
 
-/* Each file below dir, which lies at `under` in the target, is in the manifest, or is one of the
- * two that are not in it. */
+/* In no manifest: for people, or a manifest itself. */
+static bool is_beside(const char *name)
+{
+    return !strcmp(name, DLM_EXPORT_README) || !strcmp(name, DLM_EXPORT_MANIFEST) ||
+           !strcmp(name, DLM_EXPORT_SNAPSHOT_MANIFEST);
+}
+
+/* Each file below dir, which lies at `under` in the target, is in the manifest, or beside it. */
 static enum dlm_status check_files(struct dlm_ctx *ctx, const char *target, const char *dir,
                                    const char *under, const json_t *artifacts)
 {
@@ -57,8 +63,7 @@ static enum dlm_status check_files(struct dlm_ctx *ctx, const char *target, cons
             st = DLM_ERR_MEMORY;
         else if (!lstat(path, &sb) && S_ISDIR(sb.st_mode) && !*under)
             st = check_files(ctx, target, path, below, artifacts);
-        else if (!is_listed(artifacts, name) && strcmp(name, DLM_EXPORT_SNAPSHOT_MANIFEST) &&
-                 strcmp(name, DLM_EXPORT_README))
+        else if (!is_listed(artifacts, name) && !is_beside(name))
             st = refuse(ctx, target, name);
         dlm_free(path);
         dlm_free(name);
@@ -70,16 +75,21 @@ static enum dlm_status check_files(struct dlm_ctx *ctx, const char *target, cons
 
 static enum dlm_status check_folder(struct dlm_ctx *ctx, const char *target)
 {
+    static const char *const names[] = {DLM_EXPORT_SNAPSHOT_MANIFEST, DLM_EXPORT_MANIFEST};
     json_t *manifest = NULL;
-    char *path = dlm_path_join(ctx, target, DLM_EXPORT_SNAPSHOT_MANIFEST);
-    enum dlm_status st = path ? DLM_OK : DLM_ERR_MEMORY;
+    enum dlm_status st = DLM_OK;
 
-    if (!st && dlm_path_is_file(path))
-        st = dlm_json_load(ctx, path, MAX_MANIFEST_BYTES, &manifest);
+    for (size_t i = 0; !st && !manifest && i < DLM_ARRAY_LEN(names); i++) {
+        char *path = dlm_path_join(ctx, target, names[i]);
+        if (!path)
+            st = DLM_ERR_MEMORY;
+        else if (dlm_path_is_file(path))
+            st = dlm_json_load(ctx, path, MAX_MANIFEST_BYTES, &manifest);
+        dlm_free(path);
+    }
     if (!st)
         st = check_files(ctx, target, target, "", json_object_get(manifest, "artifacts"));
     json_decref(manifest);
-    dlm_free(path);
     return st;
 }
 

@@ -12,6 +12,7 @@
 
 /* The manifests by which a folder is known as an export. */
 #define DLM_EXPORT_SNAPSHOT_MANIFEST "snapshot_manifest.json"
+#define DLM_EXPORT_MANIFEST "export_manifest.json"
 #define DLM_EXPORT_README "README.md"
 
 /* All zero is none. */

@@ -36,37 +36,56 @@ static enum dlm_status append_base(struct dlm_ctx *ctx, const struct dlm_base *b
     return st;
 }
 
-static const char contents[] =
-    "`adapter/` is a PEFT adapter, `processor/` holds the base's own files for images and text,\n"
-    "`snapshot_manifest.json` the SHA-256 of each file. The base's weights are not in here: they "
-    "are\nloaded ";
+/* The licence of the base's weights, where it is known. */
+static enum dlm_status append_license(struct dlm_ctx *ctx, const struct dlm_base_row *row,
+                                      struct dlm_str *out)
+{
+    const char *text = !row ? NULL : row->license_url ? row->license_url : row->license_spdx;
+
+    return text ? dlm_str_appendf(ctx, out, " (licence: %s)", text) : DLM_OK;
+}
+
+static enum dlm_status append_target(struct dlm_ctx *ctx, const struct dlm_export_job *job,
+                                     struct dlm_str *out)
+{
+    const struct dlm_base *base = job->base;
+    enum dlm_status st;
+
+    if (base->hf_id)
+        st = dlm_str_appendf(ctx, out, "Target: **%s** (%s @ %.12s)\n",
+                             base->row ? base->row->key : base->hf_id, base->hf_id,
+                             base->revision ? base->revision : "main");
+    else
+        st = dlm_str_appendf(ctx, out, "Target: **%s**\n",
+                             base->row ? base->row->key : "a base in a folder of its own");
+    return st ? st : dlm_str_appendf(ctx, out, "Adapter version: v%04lld\n\n",
+                                     (long long)job->version);
+}
 
 static enum dlm_status append_head(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                    struct dlm_str *out)
 {
+    static const char snapshot[] =
+        "`adapter/` is a PEFT adapter, `processor/` holds the base's own files for images and "
+        "text,\n`snapshot_manifest.json` the SHA-256 of each file. The base's weights are not in "
+        "here: they are\nloaded ";
+    static const char merged[] =
+        "The base's weights with the adapter folded in, and the base's own files beside them;\n"
+        "`export_manifest.json` has the SHA-256 of each file. The weights fall under the licence "
+        "of the base";
     const struct dlm_base *base = job->base;
-    const struct dlm_base_row *row = base->row;
-    enum dlm_status st = dlm_str_appendz(ctx, out, "# HF-snapshot export\n\n");
 
-    if (!st && base->hf_id)
-        st = dlm_str_appendf(ctx, out, "Target: **%s** (%s @ %.12s)\n",
-                             row ? row->key : base->hf_id, base->hf_id,
-                             base->revision ? base->revision : "main");
-    else if (!st)
-        st = dlm_str_appendf(ctx, out, "Target: **%s**\n",
-                             row ? row->key : "a base in a folder of its own");
+    enum dlm_status st = dlm_str_appendz(ctx, out, job->is_merged ? "# Merged weights\n\n"
+                                                                  : "# HF-snapshot export\n\n");
     if (!st)
-        st = dlm_str_appendf(ctx, out, "Adapter version: v%04lld\n\n", (long long)job->version);
+        st = append_target(ctx, job, out);
     if (!st)
-        st = dlm_str_appendz(ctx, out, contents);
-    if (!st && base->hf_id)
-        st = dlm_str_appendz(ctx, out, "from the Hugging Face hub");
-    else if (!st)
-        st = dlm_str_appendz(ctx, out, "from where they lay when this was written");
-    if (!st && row && row->license_url)
-        st = dlm_str_appendf(ctx, out, ", under their own licence\n(%s)", row->license_url);
-    else if (!st && row)
-        st = dlm_str_appendf(ctx, out, ", under their own licence\n(%s)", row->license_spdx);
+        st = dlm_str_appendz(ctx, out, job->is_merged ? merged : snapshot);
+    if (!st && !job->is_merged)
+        st = dlm_str_appendz(ctx, out, base->hf_id ? "from the Hugging Face hub"
+                                                   : "from where they lay when this was written");
+    if (!st)
+        st = append_license(ctx, base->row, out);
     return st ? st : dlm_str_appendz(ctx, out, ".\n\n");
 }
 
@@ -91,7 +110,7 @@ static enum dlm_status append_image(struct dlm_ctx *ctx, const struct dlm_export
     return st;
 }
 
-static enum dlm_status append_question(struct dlm_ctx *ctx, const struct dlm_export_usage *usage,
+static enum dlm_status append_question(struct dlm_ctx *ctx, const struct dlm_export_about *about,
                                        struct dlm_str *out)
 {
     static const char chat[] =
@@ -106,14 +125,14 @@ static enum dlm_status append_question(struct dlm_ctx *ctx, const struct dlm_exp
     static const char take[] = "processor.chat_template = processor.tokenizer.chat_template\n";
     enum dlm_status st = DLM_OK;
 
-    if (usage->is_template_tokenizers)
+    if (about->is_template_tokenizers)
         st = dlm_str_appendz(ctx, out, take);
-    if (!st && usage->has_chat_template)
+    if (!st && about->has_chat_template)
         return dlm_str_appendz(ctx, out, chat);
     if (!st)
         st = dlm_str_appendz(ctx, out, "text = ");
-    if (!st && usage->image_token) {
-        st = append_literal(ctx, out, usage->image_token);
+    if (!st && about->image_token) {
+        st = append_literal(ctx, out, about->image_token);
         if (!st)
             st = dlm_str_appendz(ctx, out, " + ");
     }
@@ -122,46 +141,63 @@ static enum dlm_status append_question(struct dlm_ctx *ctx, const struct dlm_exp
     return st ? st : dlm_str_appendz(ctx, out, call);
 }
 
-static enum dlm_status append_code(struct dlm_ctx *ctx, const struct dlm_export_job *job,
-                                   const struct dlm_export_usage *usage, struct dlm_str *out)
+/* How model and processor are loaded. */
+static enum dlm_status append_load(struct dlm_ctx *ctx, const struct dlm_export_job *job,
+                                   struct dlm_str *out)
 {
-    static const char head[] =
-        "With transformers 4.56 or newer and PEFT, in this folder:\n\n"
-        "```python\n"
+    static const char merged[] =
+        "from PIL import Image\n"
+        "from transformers import AutoModelForImageTextToText, AutoProcessor\n\n"
+        "model = AutoModelForImageTextToText.from_pretrained(\".\", dtype=\"auto\").eval()\n"
+        "processor = AutoProcessor.from_pretrained(\".\")\n\n";
+    static const char snapshot[] =
         "from peft import PeftModel\n"
         "from PIL import Image\n"
         "from transformers import AutoModelForImageTextToText, AutoProcessor\n\n"
         "base = AutoModelForImageTextToText.from_pretrained(\n    ";
-    static const char load[] =
+    static const char adapter[] =
         ", dtype=\"auto\")\n"
         "model = PeftModel.from_pretrained(base, \"adapter\").eval()\n"
         "processor = AutoProcessor.from_pretrained(\"processor\")\n\n";
+
+    if (job->is_merged)
+        return dlm_str_appendz(ctx, out, merged);
+    enum dlm_status st = dlm_str_appendz(ctx, out, snapshot);
+    if (!st)
+        st = append_base(ctx, job->base, out);
+    return st ? st : dlm_str_appendz(ctx, out, adapter);
+}
+
+static enum dlm_status append_code(struct dlm_ctx *ctx, const struct dlm_export_job *job,
+                                   const struct dlm_export_about *about, struct dlm_str *out)
+{
     static const char answer[] =
         "output = model.generate(**inputs, max_new_tokens=64)\n"
         "answer = output[0, inputs[\"input_ids\"].shape[1]:]\n"
         "print(processor.decode(answer, skip_special_tokens=True))\n"
-        "```\n\n";
+        "```\n";
 
-    enum dlm_status st = dlm_str_appendz(ctx, out, head);
+    enum dlm_status st = dlm_str_appendf(ctx, out, "With transformers 4.56 or newer%s, in this "
+                                         "folder:\n\n```python\n",
+                                         job->is_merged ? "" : " and PEFT");
     if (!st)
-        st = append_base(ctx, job->base, out);
-    if (!st)
-        st = dlm_str_appendz(ctx, out, load);
+        st = append_load(ctx, job, out);
     if (!st)
         st = append_image(ctx, job, out);
     if (!st)
-        st = append_question(ctx, usage, out);
+        st = append_question(ctx, about, out);
     return st ? st : dlm_str_appendz(ctx, out, answer);
 }
 
 enum dlm_status dlm_export_readme(struct dlm_ctx *ctx, const struct dlm_export_job *job,
-                                  const struct dlm_export_usage *usage, struct dlm_str *out)
+                                  const struct dlm_export_about *about, struct dlm_str *out)
 {
     enum dlm_status st = append_head(ctx, job, out);
 
     if (!st)
-        st = append_code(ctx, job, usage, out);
-    if (!st)
-        st = dlm_str_appendz(ctx, out, "## Why HF snapshot (not GGUF)\n\n");
-    return st ? st : dlm_str_appendf(ctx, out, "Here are %s.\n", dlm_export_rationale);
+        st = append_code(ctx, job, about, out);
+    if (st || job->is_merged)
+        return st;
+    return dlm_str_appendf(ctx, out, "\n## Why HF snapshot (not GGUF)\n\nHere are %s.\n",
+                           dlm_export_rationale);
 }

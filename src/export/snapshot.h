@@ -4,6 +4,7 @@
 
 #include "export/sink.h"
 #include "models/model.h"
+#include "registry/base_files.h"
 #include "registry/registry.h"
 
 /* Borrows everything until return. */
@@ -14,6 +15,8 @@ struct dlm_export_job {
     int64_t version;
     int64_t image_size; /* that it was trained with, as origin.json has it */
     const char *created_at; /* UTC, ISO 8601 */
+    bool is_merged;       /* what is written: dlm_export_merged(), else dlm_export_snapshot() */
+    enum dlm_dtype dtype; /* of merged weights; DLM_DTYPE_COUNT: the base's */
     struct dlm_sink_params to; /* files and bytes are left open */
 };
 
@@ -21,17 +24,30 @@ struct dlm_export_job {
 enum dlm_status dlm_export_snapshot(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                     struct dlm_export_result *result) DLM_CHECK_RESULT;
 
-/* What of a base's processor the model's code in Python is to be told: the token that stands for an
- * image in a text (NULL: not known), and whether the base has a chat template. */
-struct dlm_export_usage {
-    const char *image_token;
+/* The base with the adapter folded in, as one that it could have been: model*.safetensors with the
+ * names and shards of the base, config.json, processor, README.md, export_manifest.json. */
+enum dlm_status dlm_export_merged(struct dlm_ctx *ctx, const struct dlm_export_job *job,
+                                  struct dlm_export_result *result) DLM_CHECK_RESULT;
+
+/* What is known of a base besides its weights, from its folder or its family's row. */
+struct dlm_export_about {
+    json_t *config; /* config.json, owned */
+    const char *architecture; /* NULL: not known, as is the next */
+    const char *image_token;  /* that stands for an image in a text */
     bool has_chat_template;
     bool is_template_tokenizers; /* it is the tokenizer's, where processors do not look for it */
 };
 
-/* README.md of a snapshot: how adapter and processor are loaded with the base, and asked. */
+enum dlm_status dlm_export_about_base(struct dlm_ctx *ctx, struct dlm_export_about *about,
+                                      const struct dlm_export_job *job) DLM_CHECK_RESULT;
+void dlm_export_about_finish(struct dlm_export_about *about);
+
+/* A file that processors, tokenizers or people read, beside the weights. */
+bool dlm_export_is_of_processor(enum dlm_base_file file);
+
+/* README.md: how what is exported is loaded, and asked. */
 enum dlm_status dlm_export_readme(struct dlm_ctx *ctx, const struct dlm_export_job *job,
-                                  const struct dlm_export_usage *usage,
+                                  const struct dlm_export_about *about,
                                   struct dlm_str *out) DLM_CHECK_RESULT;
 
 /* Why this export, in a sentence. */

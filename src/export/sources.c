@@ -81,14 +81,6 @@ void dlm_sources_finish(struct dlm_source_list *list)
     *list = (struct dlm_source_list){0};
 }
 
-bool dlm_sources_have(const struct dlm_source_list *list, const char *name)
-{
-    for (size_t i = 0; i < list->len; i++)
-        if (!strcmp(list->items[i].name, name))
-            return true;
-    return false;
-}
-
 enum dlm_status dlm_sources_copy(struct dlm_ctx *ctx, const struct dlm_source_list *list,
                                  struct dlm_sink *sink)
 {

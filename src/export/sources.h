@@ -29,9 +29,6 @@ enum dlm_status dlm_sources_add_base(struct dlm_ctx *ctx, struct dlm_source_list
                                      bool (*wants)(enum dlm_base_file file)) DLM_CHECK_RESULT;
 void dlm_sources_finish(struct dlm_source_list *list);
 
-/* Whether one has this name. */
-bool dlm_sources_have(const struct dlm_source_list *list, const char *name);
-
 /* Copies all of them. */
 enum dlm_status dlm_sources_copy(struct dlm_ctx *ctx, const struct dlm_source_list *list,
                                  struct dlm_sink *sink) DLM_CHECK_RESULT;

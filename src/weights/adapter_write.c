@@ -236,32 +236,13 @@ static json_t *make_config(struct dlm_ctx *ctx, const struct dlm_adapter_write_p
     return config;
 }
 
-/* Text as Python's json.dumps(indent=2, sort_keys=True) gives it: no newline at the end, and the
- * fewest digits that keep every real. *text is freed with free(). */
-static enum dlm_status dump_like_python(struct dlm_ctx *ctx, const json_t *config, char **text)
-{
-    const size_t flags = JSON_SORT_KEYS | JSON_INDENT(2) | JSON_ENSURE_ASCII;
-
-    for (size_t digits = 1; digits <= 17; digits++) {
-        *text = json_dumps(config, flags | JSON_REAL_PRECISION(digits));
-        if (!*text)
-            break;
-        json_t *back = json_loads(*text, 0, NULL);
-        const bool same = back && json_equal((json_t *)(uintptr_t)config, back);
-        json_decref(back);
-        if (same)
-            return DLM_OK;
-        free(*text);
-    }
-    *text = NULL;
-    return dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory: adapter_config.json");
-}
-
+/* Text as Python's json.dumps(indent=2, sort_keys=True) gives it. */
 static enum dlm_status write_config(struct dlm_ctx *ctx, const char *dir, const json_t *config)
 {
     char *path = dlm_path_join(ctx, dir, "adapter_config.json");
     char *text = NULL;
-    enum dlm_status st = path ? dump_like_python(ctx, config, &text) : DLM_ERR_MEMORY;
+    const size_t flags = JSON_SORT_KEYS | JSON_INDENT(2) | JSON_ENSURE_ASCII;
+    enum dlm_status st = path ? dlm_json_dump(ctx, config, flags, &text) : DLM_ERR_MEMORY;
 
     if (!st)
         st = dlm_file_replace(ctx, path, text, strlen(text));

@@ -7,6 +7,7 @@
 
 #include "base/attr.h"
 #include "base/dtype.h"
+#include "base/str.h"
 #include "dlm/ctx.h"
 
 #define DLM_TENSOR_MAX_DIMS 8
@@ -98,6 +99,7 @@ struct dlm_tensor_out {
     int64_t shape[DLM_TENSOR_MAX_DIMS];
     const void *data;
     size_t bytes;
+    const char *st_type; /* the file's own word, for other types; NULL: dtype's */
 };
 
 struct dlm_metadata_pair {
@@ -114,5 +116,13 @@ enum dlm_status dlm_safetensors_write(struct dlm_ctx *ctx, const char *path,
                                       const struct dlm_tensor_out *tensors, size_t num_tensors,
                                       const struct dlm_metadata_pair *metadata,
                                       size_t num_metadata) DLM_CHECK_RESULT;
+
+/* What such a file begins with, for a writer of its own: length word and header are appended to
+ * out, and tensors, of which data is not looked at, get the order in which their data follow. path
+ * is for messages. */
+enum dlm_status dlm_safetensors_plan(struct dlm_ctx *ctx, const char *path,
+                                     struct dlm_tensor_out *tensors, size_t num_tensors,
+                                     const struct dlm_metadata_pair *metadata, size_t num_metadata,
+                                     struct dlm_str *out) DLM_CHECK_RESULT;
 
 #endif

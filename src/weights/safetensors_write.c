@@ -46,7 +46,8 @@ static enum dlm_status check_tensor(struct dlm_ctx *ctx, const char *path,
 {
     size_t len = 1, bytes;
 
-    *item = (struct item){t, dlm_st_type_of(t->dtype)};
+    *item = (struct item){t, t->st_type ? dlm_st_type_by_name(t->st_type)
+                                        : dlm_st_type_of(t->dtype)};
     if (!item->type)
         return bad(ctx, path, t->name, "has a type that cannot be written");
     if (!*t->name || !strcmp(t->name, "__metadata__") ||
@@ -57,7 +58,7 @@ static enum dlm_status check_tensor(struct dlm_ctx *ctx, const char *path,
     for (int i = 0; i < t->ndim; i++)
         if (t->shape[i] < 0 || !dlm_mul_size(len, (size_t)t->shape[i], &len))
             return bad(ctx, path, t->name, "has a bad shape");
-    if (!dlm_mul_size(len, item->type->bits / 8, &bytes) || bytes != t->bytes)
+    if (!dlm_mul_size(len, item->type->bits, &bytes) || bytes / 8 != t->bytes)
         return bad(ctx, path, t->name, "has another size than its shape and type");
     return DLM_OK;
 }
@@ -164,19 +165,48 @@ static enum dlm_status check_names(struct dlm_ctx *ctx, const char *path, struct
     return DLM_OK;
 }
 
+/* Checks tensors and sorts them as items; *items is owned. */
+static enum dlm_status plan(struct dlm_ctx *ctx, const char *path,
+                            const struct dlm_tensor_out *tensors, size_t num,
+                            struct item **items)
+{
+    *items = dlm_alloc_array(ctx, num, sizeof(**items));
+    enum dlm_status st = *items ? DLM_OK : DLM_ERR_MEMORY;
+
+    for (size_t i = 0; !st && i < num; i++)
+        st = check_tensor(ctx, path, &tensors[i], &(*items)[i]);
+    return st ? st : check_names(ctx, path, *items, num);
+}
+
+enum dlm_status dlm_safetensors_plan(struct dlm_ctx *ctx, const char *path,
+                                     struct dlm_tensor_out *tensors, size_t num_tensors,
+                                     const struct dlm_metadata_pair *metadata, size_t num_metadata,
+                                     struct dlm_str *out)
+{
+    struct item *items = NULL;
+    struct dlm_tensor_out *sorted = dlm_alloc_array(ctx, num_tensors, sizeof(*sorted));
+
+    enum dlm_status st = sorted ? plan(ctx, path, tensors, num_tensors, &items) : DLM_ERR_MEMORY;
+    if (!st)
+        st = make_header(ctx, path, out, items, num_tensors, metadata, num_metadata);
+    for (size_t i = 0; !st && i < num_tensors; i++)
+        sorted[i] = *items[i].t;
+    if (!st)
+        memcpy(tensors, sorted, num_tensors * sizeof(*sorted));
+    dlm_free(items);
+    dlm_free(sorted);
+    return st;
+}
+
 enum dlm_status dlm_safetensors_write(struct dlm_ctx *ctx, const char *path,
                                       const struct dlm_tensor_out *tensors, size_t num_tensors,
                                       const struct dlm_metadata_pair *metadata, size_t num_metadata)
 {
     struct dlm_outfile file = {0};
     struct dlm_str header = {0};
-    struct item *items = dlm_alloc_array(ctx, num_tensors, sizeof(*items));
-    enum dlm_status st = items ? DLM_OK : DLM_ERR_MEMORY;
+    struct item *items = NULL;
 
-    for (size_t i = 0; !st && i < num_tensors; i++)
-        st = check_tensor(ctx, path, &tensors[i], &items[i]);
-    if (!st)
-        st = check_names(ctx, path, items, num_tensors);
+    enum dlm_status st = plan(ctx, path, tensors, num_tensors, &items);
     if (!st)
         st = make_header(ctx, path, &header, items, num_tensors, metadata, num_metadata);
     if (!st)

@@ -195,6 +195,75 @@ disk_ FULL_DISK_FREE=16384
 fails_ 1 "cannot export to '$dir/made/folder': it takes " " are free"
 holds_ test -z "$(ls -A made)"
 
+case_ "merged weights answer as the adapter does"
+run_ dlm export doc.dlm --merged
+status_is 0
+out_is "$dir/$store_/exports/hf-merged"
+err_has "warning: the licence of 'dir:base' is not known here: it says whether its weights may be"
+err_has "export: merged weights written to $dir/$store_/exports/hf-merged"
+err_has "  manifest: export_manifest.json"
+cp -R $store_/exports/hf-merged merged
+(cd merged && sed -n 's/^ *"path": "\(.*\)",$/\1/p' export_manifest.json > ../paths)
+sed -n 's/^ *"sha256": "\(.*\)",$/\1/p' merged/export_manifest.json > hashes
+paste -d ' ' hashes paths | sed 's/ /  /' > sums
+(cd merged && sha256sum -c --quiet --strict "$dir/sums") || fail_ "a hash differs"
+holds_ grep -qx model.safetensors paths
+for file in config.json generation_config.json preprocessor_config.json tokenizer.json; do
+    same_ base/$file merged/$file
+done
+ask_() { run_ dlm -q prompt --backend cpu --image images/one.png --temp 0 "$@" "blue an?"; }
+ask_ doc.dlm
+cp out answer
+ask_ --base dir:base
+cmp -s out answer && fail_ "the adapter changes nothing"
+ask_ --base dir:merged
+same_ out answer
+export_ --merged --precision bf16 --json --out merged16
+status_is 0
+out_has '"export_target": "hf_merged"'
+out_has '"merged": true'
+holds_ grep -qF '"torch_dtype": "bfloat16"' merged16/config.json
+size=$(wc -c < base/model.safetensors)
+holds_ test "$(wc -c < merged16/model.safetensors)" -lt $((size * 3 / 5))
+export_ --out merged # a snapshot takes its place
+status_is 0
+holds_ test ! -e merged/model.safetensors
+
+case_ "a base that may not be redistributed"
+revision=0123456789abcdef0123456789abcdef01234567
+repo=hub/models--me--mine/snapshots/$revision
+mkdir -p $repo home/bases.d
+cp base/* $repo/
+cat > home/bases.d/mine.yaml << END
+key: mine
+hf_id: me/mine
+revision: $revision
+architecture: PaliGemmaForConditionalGeneration
+license_spdx: Other
+license_url: https://example.com/terms
+END
+export HF_HUB_CACHE="$dir/hub"
+sed 's/^base_model: .*/base_model: mine/; s/^\(dlm_id: 0\)./\1Z/' doc.dlm > mine.dlm
+run_ dlm -q train --backend cpu --max-steps 1 mine.dlm
+status_is 0
+run_ dlm -q export mine.dlm --out mine
+status_is 0
+holds_ grep -qF "    \"me/mine\", revision=\"$revision\", dtype=\"auto\")" mine/README.md
+holds_ grep -qF "Target: **mine** (me/mine @ 0123456789ab)" mine/README.md
+holds_ grep -qF "\"base_model_revision\": \"$revision\"," mine/snapshot_manifest.json
+for words in "" "--i-am-the-licensee https://example.com"; do
+    # shellcheck disable=SC2086
+    run_ dlm -q export mine.dlm --merged --out never $words
+    fails_ 1 "license: base 'mine' may not be redistributed" "(https://example.com/terms)"
+    err_has "hint: \`dlm export\` without --merged leaves the base out"
+    holds_ test ! -e never
+done
+run_ dlm -q export mine.dlm --merged --out own --i-am-the-licensee https://example.com/terms
+status_is 0
+err_is
+holds_ test -f own/model.safetensors
+unset HF_HUB_CACHE
+
 case ${DLM_TEST_ENDURANCE:-} in
 all) stride=1 ;;
 *) stride=4 ;;
@@ -264,5 +333,8 @@ run_ dlm export
 status_is 2
 run_ dlm export doc.dlm --adapter-version v0
 status_is 2
+run_ dlm export doc.dlm --precision bf16
+status_is 2
+err_is "export: --precision and --i-am-the-licensee go with --merged"
 
 summary_

@@ -4,12 +4,12 @@
     tools/dev/check_export.py DLM [BASE ...]
 
 DLM is the program; a BASE is a bundled one (all three by default). For each, the sample document
-(share/sample) is trained for a few steps at f32, and exported. The program in the snapshot's
-README.md runs as it stands, but for image, question, dtype, and Pillow as what resizes images (as
-in dlm; torchvision's pixels move a log-probability by 1e-4). Its model must then give the
-log-probabilities of `dlm score` for the document's answers within 1e-4, and each greedy answer of
-`dlm prompt`. Prints a line a question. Processors of Qwen2-VL and Mistral need torchvision. Made
-with torch 2.13.0, torchvision 0.28.0, transformers 5.23, peft 0.21.2.
+(share/sample) is trained for a few steps at f32, and exported as a snapshot and as merged weights
+in f32. The program in each README.md runs as it stands, but for image, question, dtype, and Pillow
+as what resizes images (as in dlm; torchvision's pixels move a log-probability by 1e-4). Its model
+must then give the log-probabilities of `dlm score` for the document's answers within 1e-4, and each
+greedy answer of `dlm prompt`. Prints a line a question. Processors of Qwen2-VL and Mistral need
+torchvision. Made with torch 2.13.0, torchvision 0.28.0, transformers 5.23, peft 0.21.2.
 """
 
 import contextlib
@@ -34,9 +34,8 @@ SHARE = pathlib.Path(__file__).resolve().parents[2] / "share"
 BASES = ["tiny-shapes", "tiny-shapes-qwen2-vl", "tiny-shapes-mistral3"]
 STEPS = 60
 TOLERANCE = 1e-4
-PILLOW = """import transformers
-processor.image_processor = transformers.AutoImageProcessor.from_pretrained(
-    "processor", backend="pil")
+PILLOW = r"""import transformers
+processor.image_processor = transformers.AutoImageProcessor.from_pretrained(\2, backend="pil")
 """
 QUESTION = "what is this emblem called?"
 ROWS = [("zorbix-1.png", "zorbix"), ("wuggle-2.png", "wuggle")]
@@ -73,10 +72,10 @@ def run_readme(folder, image, question):
     text = (folder / "README.md").read_text()
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
     for old, new in [('"image.png"', repr(str(image))), ('"What is this?"', repr(question)),
-                     ('dtype="auto"', 'dtype="float32"'),
-                     ('from_pretrained("processor")\n', f'from_pretrained("processor")\n{PILLOW}')]:
+                     ('dtype="auto"', 'dtype="float32"')]:
         assert code.count(old) == 1, old
         code = code.replace(old, new)
+    code = re.sub(r'(processor = .*from_pretrained\((.*)\)\n)', rf"\1{PILLOW}", code)
     names, out = {}, io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(out):
         exec(code, names)
@@ -102,7 +101,8 @@ def check_row(program, document, folder, image, answer):
     loss = -sum(logprobs) / len(logprobs)
     good = worst <= TOLERANCE and ours == theirs
     print(f"{'ok  ' if good else 'FAIL'} {folder.name} {image.name}: loss {score['loss']:.6f} "
-          f"ours, {loss:.6f} theirs (worst token {worst:.1e}); answers {ours!r}, {theirs!r}", flush=True)
+          f"ours, {loss:.6f} theirs (worst token {worst:.1e}); answers {ours!r}, {theirs!r}",
+          flush=True)
     return good
 
 
@@ -115,9 +115,12 @@ def check_base(path, base, tmp):
     program.compute("train", document, "--max-steps", STEPS)
     snapshot = tmp / "snapshot"
     program.run("export", document, "--out", snapshot)
+    merged = tmp / "merged"
+    program.run("export", document, "--merged", "--precision", "fp32", "--out", merged)
     good = True
     for image, answer in ROWS:
-        good &= check_row(program, document, snapshot, tmp / "sample" / "images" / image, answer)
+        for folder in snapshot, merged:
+            good &= check_row(program, document, folder, tmp / "sample" / "images" / image, answer)
     return good
 
 

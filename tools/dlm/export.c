@@ -13,9 +13,15 @@ struct args {
 static const struct dlm_option options[] = {
     {"out", .type = DLM_OPTION_STRING, .value = "PATH", .offset = AT(out),
      .help = "the folder to write, or with --tar the file",
-     .otherwise = "exports/hf-snapshot in the document's store"},
+     .otherwise = "exports/hf-snapshot or hf-merged in the document's store"},
     {"tar", .type = DLM_OPTION_FLAG, .offset = AT(is_tar),
      .help = "write one tar archive instead of a folder"},
+    {"merged", .type = DLM_OPTION_FLAG, .offset = AT(is_merged),
+     .help = "write the base's weights with the adapter folded in"},
+    {"precision", .type = DLM_OPTION_CHOICE, .choices = dlm_precision_choices,
+     .offset = AT(precision), .help = "type of merged weights; auto is the base's own"},
+    {"i-am-the-licensee", .type = DLM_OPTION_STRING, .value = "URL", .offset = AT(licensee),
+     .help = "merge, for yourself, a base that may not be redistributed, under the licence there"},
     {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
      .offset = offsetof(struct args, version),
      .help = "an older version of the document's adapter", .otherwise = "the current one"},
@@ -34,14 +40,20 @@ static void on_progress(void *user, const struct dlm_export_progress *now)
     dlm_progress_pull(user, &files);
 }
 
-static void report(struct dlm_cli *cli, const struct dlm_export_result *result)
+static void report(struct dlm_cli *cli, const struct args *a,
+                   const struct dlm_export_result *result)
 {
-    dlm_cli_say(cli, "export: HF snapshot written to %s", result->path);
-    dlm_cli_say(cli, "  manifest: snapshot_manifest.json");
+    const bool is_merged = a->params.is_merged;
+
+    dlm_cli_say(cli, "export: %s written to %s", is_merged ? "merged weights" : "HF snapshot",
+                result->path);
+    dlm_cli_say(cli, "  manifest: %s",
+                is_merged ? "export_manifest.json" : "snapshot_manifest.json");
     dlm_cli_say(cli, "  adapter:  v%04lld", (long long)result->version);
     dlm_cli_say(cli, "  artifacts: %zu file(s)", result->num_files);
-    dlm_cli_say(cli, "  base:     its weights are not included; README.md says where they come "
-                "from");
+    if (!is_merged)
+        dlm_cli_say(cli, "  base:     its weights are not included; README.md says where they come "
+                    "from");
 }
 
 static int run(struct dlm_cli *cli, const void *args)
@@ -53,6 +65,8 @@ static int run(struct dlm_cli *cli, const void *args)
 
     if (a->version && !dlm_cli_version_number("export", a->version, &params.version))
         return DLM_EXIT_USAGE;
+    if (!params.is_merged && (params.precision || params.licensee))
+        return dlm_cli_wrong(cli, "--precision and --i-am-the-licensee go with --merged");
     params.home = cli->home;
     if (!cli->is_quiet) {
         dlm_progress_init(&progress);
@@ -65,7 +79,7 @@ static int run(struct dlm_cli *cli, const void *args)
         dlm_progress_finish(cli->progress);
     cli->progress = NULL;
     if (!st)
-        report(cli, &result);
+        report(cli, a, &result);
     if (!st && a->is_json)
         fputs(result.json, stdout);
     else if (!st)
