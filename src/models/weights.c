@@ -417,17 +417,20 @@ size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups)
     return bytes;
 }
 
-/* What of the files is mapped while a weight is read, and the block in which its rows wait. */
+/* What of the files is mapped while a weight is read, and the block in which its rows wait: of one
+ * that is quantised all of it, else of as many rows as the block holds. */
 static uint64_t transient_bytes(const struct dlm_weights *weights, const struct dlm_weight *w)
 {
-    uint64_t bytes = w->layout == DLM_LAYOUT_PANEL
-                         ? 0
-                         : DLM_MIN(resident_bytes(w, w->rows), (size_t)DLM_WEIGHT_STAGE_BYTES);
+    const uint64_t all = resident_bytes(w, w->rows);
+    const uint64_t block = DLM_MIN(all, (uint64_t)DLM_WEIGHT_STAGE_BYTES);
+    uint64_t mapped = 0;
 
     for (int i = 0; i < w->num_parts; i++)
-        bytes += w->parts[i].source ? w->parts[i].source->bytes
-                                    : dlm_dtype_size(weights->file_dtype, w->parts[i].len);
-    return bytes;
+        mapped += w->parts[i].source ? w->parts[i].source->bytes
+                                     : dlm_dtype_size(weights->file_dtype, w->parts[i].len);
+    if (!dlm_dtype_is_quant(w->dtype))
+        mapped = mapped / DLM_MAX(all / block, 1u);
+    return mapped + (w->layout == DLM_LAYOUT_PANEL ? 0 : block);
 }
 
 uint64_t dlm_weights_host_bytes(const struct dlm_weights *weights, uint32_t groups,

@@ -16,7 +16,7 @@ struct load {
     const struct dlm_weight_slab *slab;
     uint8_t *panels;  /* panel layout: the slab itself */
     uint8_t *staging; /* other layouts: rows in the resident type */
-    int64_t staged;   /* first row in staging, in the slab */
+    int64_t staged;   /* first row that is being loaded, in the slab: that in staging */
     uint8_t *scratch; /* where rows are converted: a block as f32 and one in the resident type for
                          each worker; NULL: the files' rows are what is resident */
 };
@@ -134,24 +134,43 @@ static enum dlm_status run_blocks(struct load *l, int64_t rows)
     return dlm_ctx_is_cancelled(ctx) ? dlm_fail(ctx, DLM_ERR_CANCELLED, "interrupted") : DLM_OK;
 }
 
-/* Through a staging block, copied to the device piece by piece. */
-static enum dlm_status load_staged(struct load *l)
+/* Rows [row, row + n) of the slab are where they belong: their pages of the files can go. */
+static void drop_rows(const struct load *l, int64_t row, int64_t n)
+{
+    const struct dlm_weight *w = l->weight;
+    const int64_t end = (l->slab->row0 + row + n) * w->cols;
+
+    for (int64_t at = (l->slab->row0 + row) * w->cols, next; at < end; at = next) {
+        const struct dlm_weight_part *part = dlm_weight_find_part(w, at);
+        next = DLM_MIN(part->begin + part->len, end);
+        if (part->source && !part->bnb)
+            dlm_checkpoint_drop_part(l->weights->checkpoint, part->source,
+                                     dlm_dtype_size(part->source->dtype, at - part->begin),
+                                     dlm_dtype_size(part->source->dtype, next - at));
+    }
+}
+
+/* Piece by piece: of the files no more than one is mapped at a time. */
+static enum dlm_status load_pieces(struct load *l)
 {
     const size_t bytes = row_bytes(l->weight);
     const int64_t step =
         DLM_MAX((int64_t)(DLM_WEIGHT_STAGE_BYTES / bytes) / BLOCK_ROWS, 1) * BLOCK_ROWS;
     enum dlm_status st = DLM_OK;
 
-    l->staging = dlm_alloc_array(l->weights->ctx, (size_t)DLM_MIN(step, l->slab->rows), bytes);
-    if (!l->staging)
-        return DLM_ERR_MEMORY;
+    if (!l->panels) {
+        l->staging = dlm_alloc_array(l->weights->ctx, (size_t)DLM_MIN(step, l->slab->rows), bytes);
+        if (!l->staging)
+            return DLM_ERR_MEMORY;
+    }
     for (int64_t row = 0; !st && row < l->slab->rows; row += step) {
         int64_t n = DLM_MIN(step, l->slab->rows - row);
         l->staged = row;
         st = run_blocks(l, n);
-        if (!st)
+        if (!st && l->staging)
             st = dlm_buffer_write(l->slab->storage.buffer, (size_t)row * bytes, l->staging,
                                   (size_t)n * bytes);
+        drop_rows(l, row, n);
     }
     dlm_free(l->staging);
     return st;
@@ -171,12 +190,12 @@ static enum dlm_status fill_slab(struct load *l)
         if (!l->scratch)
             return DLM_ERR_MEMORY;
     }
-    if (w->layout != DLM_LAYOUT_PANEL)
-        return load_staged(l);
-    l->panels = dlm_buffer_host_data(l->slab->storage.buffer);
-    if (!l->panels) /* a device that only plans holds no data */
-        return DLM_OK;
-    return run_blocks(l, l->slab->rows);
+    if (w->layout == DLM_LAYOUT_PANEL) {
+        l->panels = dlm_buffer_host_data(l->slab->storage.buffer);
+        if (!l->panels) /* a device that only plans holds no data */
+            return DLM_OK;
+    }
+    return load_pieces(l);
 }
 
 /* A slab has its buffer when it is whole: one that could not be filled counts as not loaded. */

@@ -406,10 +406,16 @@ enum dlm_status dlm_tensor_check_shape(struct dlm_ctx *ctx, const struct dlm_ten
 
 void dlm_checkpoint_drop(const struct dlm_checkpoint *ckpt, const struct dlm_tensor_info *t)
 {
+    dlm_checkpoint_drop_part(ckpt, t, 0, t->bytes);
+}
+
+void dlm_checkpoint_drop_part(const struct dlm_checkpoint *ckpt, const struct dlm_tensor_info *t,
+                              size_t offset, size_t bytes)
+{
     for (size_t i = 0; i < ckpt->num_files; i++) {
         const struct dlm_map *map = &ckpt->maps[i];
         if (map->data && t->data >= map->data && t->data < map->data + map->bytes)
-            dlm_map_drop(map, (size_t)(t->data - map->data), t->bytes);
+            dlm_map_drop(map, (size_t)(t->data - map->data) + offset, bytes);
     }
 }
 
@@ -475,6 +481,7 @@ void dlm_checkpoint_fingerprint(const struct dlm_checkpoint *ckpt, char sha[65])
     for (size_t i = 0; i < dlm_checkpoint_num_tensors(ckpt); i++) {
         const struct dlm_tensor_info *t = dlm_checkpoint_tensor(ckpt, i);
         dlm_sha256_update(&hash, t->data, DLM_MIN(t->bytes, (size_t)SAMPLE_BYTES));
+        dlm_checkpoint_drop(ckpt, t); /* the kernel maps far more than was asked for */
     }
     dlm_sha256_finish(&hash, digest);
     dlm_sha256_hex(digest, sha);

@@ -73,8 +73,11 @@ enum dlm_status dlm_tensor_check_dtype(struct dlm_ctx *ctx,
 enum dlm_status dlm_tensor_check_shape(struct dlm_ctx *ctx, const struct dlm_tensor_info *t,
                                        int ndim, const int64_t *shape) DLM_CHECK_RESULT;
 
-/* Lets the kernel drop the tensor's pages: it was uploaded or packed. It stays readable. */
+/* Lets the kernel drop the tensor's pages, or those of `bytes` from `offset` on: they were uploaded
+ * or packed. They stay readable. */
 void dlm_checkpoint_drop(const struct dlm_checkpoint *ckpt, const struct dlm_tensor_info *t);
+void dlm_checkpoint_drop_part(const struct dlm_checkpoint *ckpt, const struct dlm_tensor_info *t,
+                              size_t offset, size_t bytes);
 
 /* One hash for all files, for keys of caches: of their base names and of what tells each from
  * another version of it: the name of the hub's blob behind a link, else size, mtime and header
