@@ -41,6 +41,7 @@ _dlm() {
             | bench:--base | bench:--shape | bench:--layers | bench:--prompt-tokens | bench:--decode-tokens | bench:--batch | bench:--repeat | bench:--tune-seconds | bench:--backend | bench:--device | bench:--precision | bench:--quant | bench:--quant-scope | bench:--max-memory \
             | doctor:--base | doctor:--batch | doctor:--seq | doctor:--image | doctor:--prompt | doctor:--image-size | doctor:--backend | doctor:--device | doctor:--precision | doctor:--quant | doctor:--quant-scope | doctor:--max-memory | doctor:--after | doctor:--limit \
             | export:--out | export:--precision | export:--i-am-the-licensee | export:--adapter-version \
+            | import:--document \
             | pull:--revision | pull:--jobs | pull:--retries | pull:--timeout \
             | cache:--older-than \
             | *:--home | *:--threads)
@@ -144,6 +145,7 @@ _dlm() {
     export:--precision) _dlm_words "auto fp32 bf16 fp16"; return ;;
     export:--i-am-the-licensee) :; return ;;
     export:--adapter-version) :; return ;;
+    import:--document) _dlm_documents; return ;;
     pull:--revision) :; return ;;
     pull:--jobs) :; return ;;
     pull:--retries) :; return ;;
@@ -154,7 +156,7 @@ _dlm() {
     esac
     case $command:$operand:$cur in
     :*:-*) _dlm_words "--help --home --threads --verbose --quiet --version" ;;
-    :*:*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use export bases pull list rm cache verify-store" ;;
+    :*:*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use export import bases pull list rm cache verify-store" ;;
     init:*:-*) _dlm_words "--help --base --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
     init:1:*) _dlm_documents ;;
     train:*:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --force --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
@@ -179,6 +181,8 @@ _dlm() {
     use:2:*) : ;;
     export:*:-*) _dlm_words "--help --out --tar --merged --precision --i-am-the-licensee --adapter-version --json --home --threads --verbose --quiet --version" ;;
     export:1:*) _dlm_documents ;;
+    import:*:-*) _dlm_words "--help --document --any-base --home --threads --verbose --quiet --version" ;;
+    import:1:*) : ;;
     bases:*:-*) _dlm_words "--help --all --json --keys --home --threads --verbose --quiet --version" ;;
     pull:*:-*) _dlm_words "--help --revision --jobs --retries --timeout --home --threads --verbose --quiet --version" ;;
     pull:1:*) _dlm_bases ;;

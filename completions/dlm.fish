@@ -177,6 +177,9 @@ complete -c dlm -n '__dlm_is export' -l i-am-the-licensee -d 'merge, for yoursel
 complete -c dlm -n '__dlm_is export' -l adapter-version -d 'an older version of the document\'s adapter' -x
 complete -c dlm -n '__dlm_is export' -l json -d 'print JSON instead of the path'
 complete -c dlm -n '__dlm_is export' -x -a '(__fish_complete_suffix .dlm)'
+complete -c dlm -n __dlm_is -a import -d 'Make an adapter from elsewhere a version of a document\'s.'
+complete -c dlm -n '__dlm_is import' -l document -d 'the .dlm file whose adapter it becomes a version of' -x -a '(__fish_complete_suffix .dlm)'
+complete -c dlm -n '__dlm_is import' -l any-base -d 'also an adapter that names another base, if it fits'
 complete -c dlm -n __dlm_is -a bases -d 'List the bases that a document can name.'
 complete -c dlm -n '__dlm_is bases' -l all -d 'list text and audio bases, too, which dlm does not train'
 complete -c dlm -n '__dlm_is bases' -l json -d 'print JSON'

@@ -13,6 +13,7 @@
 #include "dlm/document.h"
 #include "dlm/export.h"
 #include "dlm/image_size.h"
+#include "dlm/import.h"
 #include "dlm/preprocess.h"
 #include "dlm/prompt.h"
 #include "dlm/pull.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "api/train_impl.h"
+#include "api/version_files.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -13,53 +14,18 @@
 static enum dlm_status write_adapter(struct dlm_train_call *t, const char *dir)
 {
     struct dlm_lora *lora = t->lora;
-    struct dlm_ctx *ctx = t->ctx;
-    struct dlm_adapter_write_params params = {
-        .base_model = dlm_base_name(t->base),
-        .revision = t->base->revision,
-        .r = lora->params.r,
-        .alpha = lora->params.alpha,
-        .dropout = lora->params.dropout,
-        .use_rslora = lora->params.use_rslora,
+    const struct dlm_version_adapter adapter = {
+        .model = t->s->model,
+        .base = t->base,
+        .lora = lora,
         .names = t->params->adapter_names == DLM_TRAIN_ADAPTER_NAMES_V4 ? DLM_ADAPTER_NAMES_V4
-                                                                      : DLM_ADAPTER_NAMES_V5,
-        .map = &t->s->model->family->names,
-        .target_regex = t->s->model->family->usual_targets,
-        .num_all_paths = t->s->model->linears.num,
+                                                                       : DLM_ADAPTER_NAMES_V5,
     };
-    struct dlm_adapter_out_module *list = dlm_alloc_array(ctx, lora->num, sizeof(*list));
-    const char **paths = dlm_alloc_array(ctx, params.num_all_paths, sizeof(*paths));
-    enum dlm_status st = list && paths ? dlm_lora_download(lora, &lora->flat, lora->values)
-                                       : DLM_ERR_MEMORY;
 
+    enum dlm_status st = dlm_lora_download(lora, &lora->flat, lora->values);
     if (!st && !dlm_f32_is_finite(lora->values, (size_t)lora->len))
         st = dlm_train_diverged(t, "adapter's weights are", dlm_trainer_num_steps(t->trainer));
-    for (size_t i = 0; !st && i < params.num_all_paths; i++)
-        paths[i] = t->s->model->linears.items[i]->path;
-    params.all_paths = paths;
-    for (size_t i = 0; !st && i < lora->num; i++) {
-        const struct dlm_lora_module *m = lora->modules[i];
-        list[i] = (struct dlm_adapter_out_module){
-            .path = m->path, .r = m->r, .alpha = m->alpha, .in = m->in, .out = m->out,
-            .a = lora->values + m->a_at, .b = lora->values + m->b_at};
-    }
-    if (!st)
-        st = dlm_adapter_write(ctx, dir, &params, list, lora->num);
-    dlm_free(list);
-    dlm_free(paths);
-    return st;
-}
-
-static enum dlm_status write_versions(struct dlm_train_call *t, const char *dir)
-{
-    char *path = dlm_path_join(t->ctx, dir, "pinned_versions.json");
-    json_t *versions = json_pack("{s:s}", "dlm", dlm_version_text());
-    enum dlm_status st =
-        path && versions ? dlm_json_replace(t->ctx, path, versions) : DLM_ERR_MEMORY;
-
-    json_decref(versions);
-    dlm_free(path);
-    return st;
+    return st ? st : dlm_version_write_adapter(t->ctx, dir, &adapter);
 }
 
 static enum dlm_status commit_version(struct dlm_train_call *t)
@@ -75,7 +41,7 @@ static enum dlm_status commit_version(struct dlm_train_call *t)
         dlm_version_set_tiles(version, tiles);
         st = write_adapter(t, dlm_version_dir(version));
         if (!st)
-            st = write_versions(t, dlm_version_dir(version));
+            st = dlm_version_write_versions(t->ctx, dlm_version_dir(version));
         if (!st)
             st = dlm_origin_write(t->ctx, dlm_version_dir(version), &t->origin);
     }

@@ -134,6 +134,9 @@ struct dlm_version;
  * exists is given back: dlm_version_exists() is true and nothing is to be written. */
 enum dlm_status dlm_version_begin(struct dlm_ctx *ctx, struct dlm_store *store, int64_t run_id,
                                   struct dlm_version **out) DLM_CHECK_RESULT;
+/* A version that no run made: it takes the next unused run id. */
+enum dlm_status dlm_version_begin_new(struct dlm_ctx *ctx, struct dlm_store *store,
+                                      struct dlm_version **out) DLM_CHECK_RESULT;
 bool dlm_version_exists(const struct dlm_version *version);
 /* Folder to write into (adapter/versions/.tmp-...). Valid until finish or abort. */
 const char *dlm_version_dir(const struct dlm_version *version);

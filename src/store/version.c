@@ -196,6 +196,16 @@ done:
     return st;
 }
 
+enum dlm_status dlm_version_begin_new(struct dlm_ctx *ctx, struct dlm_store *store,
+                                      struct dlm_version **out)
+{
+    int64_t last = 0;
+
+    *out = NULL;
+    enum dlm_status st = dlm_store_last_run_id(ctx, store, &last);
+    return st ? st : dlm_version_begin(ctx, store, last + 1, out);
+}
+
 bool dlm_version_exists(const struct dlm_version *version)
 {
     return version->number != 0;

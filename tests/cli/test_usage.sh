@@ -15,7 +15,7 @@ out_is "dlm 0.1.0"
 
 case_ "help of each command comes from its table"
 for command in init train prompt show migrate tokenize preprocess score bench doctor use bases \
-    pull cache verify-store list rm export; do
+    pull cache verify-store list rm export import; do
     run_ dlm $command --help
     status_is 0
     out_has "usage: dlm $command [options]"

@@ -49,6 +49,7 @@ extern const struct dlm_command dlm_command_bases;
 extern const struct dlm_command dlm_command_doctor;
 extern const struct dlm_command dlm_command_use;
 extern const struct dlm_command dlm_command_export;
+extern const struct dlm_command dlm_command_import;
 extern const struct dlm_command dlm_command_pull;
 extern const struct dlm_command dlm_command_cache;
 extern const struct dlm_command dlm_command_verify_store;

@@ -5,8 +5,8 @@ const struct dlm_command *const dlm_commands[] = {
     &dlm_command_init,     &dlm_command_train,      &dlm_command_prompt, &dlm_command_show,
     &dlm_command_migrate,  &dlm_command_tokenize,   &dlm_command_preprocess,
     &dlm_command_score,    &dlm_command_bench,      &dlm_command_doctor,
-    &dlm_command_use,      &dlm_command_export,     &dlm_command_bases,  &dlm_command_pull,
-    &dlm_command_list,     &dlm_command_rm,         &dlm_command_cache,
+    &dlm_command_use,      &dlm_command_export,     &dlm_command_import, &dlm_command_bases,
+    &dlm_command_pull,     &dlm_command_list,       &dlm_command_rm,     &dlm_command_cache,
     &dlm_command_verify_store,
 };
 
