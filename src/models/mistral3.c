@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "kernels/params.h"
 #include "models/config_rules.h"
+#include "models/mistral3_gguf.h"
 #include "models/mistral3_input.h"
 #include "models/patch_grid.h"
 #include "models/vit.h"
@@ -401,6 +402,7 @@ const struct dlm_family dlm_family_mistral3 = {
     .shapes = shapes,
     .model_bytes = sizeof(struct dlm_mistral3),
     .names = {.rules = rules, .num_rules = DLM_ARRAY_LEN(rules)},
+    .gguf = &dlm_gguf_mistral3,
     .language = LANGUAGE,
     .usual_targets = ".*language_model.*\\.(q_proj|k_proj|v_proj|o_proj)",
     .spare = spare,

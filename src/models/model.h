@@ -9,6 +9,7 @@
 #include "models/config_rules.h"
 #include "models/decoder.h"
 #include "models/family_list.h"
+#include "models/gguf_family.h"
 #include "models/input.h"
 #include "models/sampling_config.h"
 #include "weights/adapter.h"
@@ -79,6 +80,7 @@ struct dlm_family {
      * NULL. Of anything else that is left over a warning tells. */
     const char *const *spare;
     const struct dlm_processor *processor; /* what preprocessor_config.json need not say */
+    const struct dlm_gguf_family *gguf; /* as a GGUF file has it; NULL: none can */
     /* Fills the configs, the tower's shape and the ids of m from config.json, and checks them
      * against m->processor, which is read. path is for messages. */
     enum dlm_status (*read_config)(struct dlm_ctx *ctx, const json_t *config, const char *path,

@@ -1,6 +1,7 @@
 /* Qwen2-VL (Wang et al., 2024): a vision transformer of images of any size, with rotary positions
  * on two axes, a merger of patches into tokens, a Qwen2 decoder with rotary positions on three.
  * Agrees with transformers' Qwen2VLForConditionalGeneration for still images. */
+#include "models/qwen2_vl_gguf.h"
 #include "models/qwen2_vl_input.h"
 
 #include <math.h>
@@ -464,6 +465,7 @@ const struct dlm_family dlm_family_qwen2_vl = {
     .shapes = shapes,
     .model_bytes = sizeof(struct dlm_qwen2_vl),
     .names = {.rules = rules, .num_rules = DLM_ARRAY_LEN(rules)},
+    .gguf = &dlm_gguf_qwen2_vl,
     .language = LANGUAGE,
     .usual_targets = ".*language_model.*\\.(q_proj|k_proj|v_proj|o_proj)",
     .spare = spare,

@@ -84,7 +84,7 @@ store       base weights
 models      base kernels backend ir ops graph weights images tokens registry rows/turns.h
 train       base backend ir ops graph weights doc images tokens registry rows store models
 generate    base backend ir ops graph weights images tokens registry models
-export      base weights tokens registry models
+export      base weights gguf tokens registry models
 doctor      base kernels backend ir ops graph weights registry models
 api         *
 TABLE

@@ -1,0 +1,62 @@
+/* A family's weights as llama.cpp has them: names of tensors, what happens to their rows, and what
+ * the files say besides. A family states it in src/models/<family>_gguf.c. */
+#ifndef DLM_MODELS_GGUF_FAMILY_H
+#define DLM_MODELS_GGUF_FAMILY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "dlm/ctx.h"
+
+/* What happens to a weight's rows. Of a vector each element is a row. */
+enum dlm_gguf_move {
+    DLM_GGUF_MOVE_NONE,
+    DLM_GGUF_MOVE_HEADS,    /* halves of a head's rows interleaved: 0, d/2, 1, d/2 + 1, ... */
+    DLM_GGUF_MOVE_KV_HEADS, /* the same of keys' heads */
+    DLM_GGUF_MOVE_PART,     /* those of one of three parts, q, k or v */
+    DLM_GGUF_MOVE_FRAME,    /* those of one time step: [O, C, T, h, w] becomes [O, C, h, w] */
+    DLM_GGUF_MOVE_ROW,      /* one row: that of a token */
+};
+
+/* '*' is the number of a layer, in both names or in neither; ".?" at the end is ".weight" or
+ * ".bias"; '@' at the beginning is the language model, '^' alone the head's weight. */
+struct dlm_gguf_rule {
+    const char *from; /* canonical: weights/names.h */
+    const char *to;
+    enum dlm_gguf_move move;
+    int part; /* of DLM_GGUF_MOVE_PART and _FRAME */
+};
+
+/* Of a file that a family becomes: its language model, or its tower with the projector. */
+struct dlm_gguf_rules {
+    const struct dlm_gguf_rule *rules;
+    size_t num;
+};
+
+/* A tower as its file describes it. */
+struct dlm_gguf_vision {
+    int64_t image, patch, width, intermediate, layers, heads;
+    int64_t merge; /* 0: llama.cpp knows it */
+    uint32_t act;  /* DLM_ACT_* */
+    double eps;
+};
+
+struct dlm_gguf_family {
+    const char *arch;        /* general.architecture of the language model */
+    const char *head;        /* the weight of its head: canonical */
+    const char *projector;   /* clip.projector_type */
+    bool interleaves_heads;  /* of the language model: rotary pairs are neighbours in llama.cpp */
+    bool has_more_keys;      /* a head's size and that of the vocabulary are stated */
+    int64_t context;         /* tokens, where config.json does not say */
+    const struct dlm_gguf_rules *text, *vision;
+    /* From config.json; path is for messages. */
+    enum dlm_status (*read_vision)(struct dlm_ctx *ctx, const json_t *config, const char *path,
+                                   struct dlm_gguf_vision *v);
+};
+
+/* Of decoders whose modules have the names of LLaMA's. */
+extern const struct dlm_gguf_rules dlm_gguf_decoder;
+
+#endif

@@ -1,0 +1,68 @@
+/* Mistral Small 3.1 in llama.cpp: architecture mistral3, projector pixtral. Rotary pairs are
+ * neighbours there, in the tower as well, and the row of the token that breaks an image's lines
+ * stands in the tower's file. */
+#include "models/mistral3_gguf.h"
+
+#include "base/activation.h"
+#include "models/config_rules.h"
+
+#define TOWER "model.vision_tower."
+#define BLOCK TOWER "transformer.layers.*."
+#define PROJECTOR "model.multi_modal_projector."
+
+static const struct dlm_gguf_rule tower[] = {
+    {TOWER "patch_conv.weight", "v.patch_embd.weight", DLM_GGUF_MOVE_NONE, 0},
+    {TOWER "ln_pre.weight", "v.pre_ln.weight", DLM_GGUF_MOVE_NONE, 0},
+    {PROJECTOR "norm.weight", "mm.input_norm.weight", DLM_GGUF_MOVE_NONE, 0},
+    {PROJECTOR "patch_merger.merging_layer.weight", "mm.patch_merger.weight", DLM_GGUF_MOVE_NONE,
+     0},
+    {PROJECTOR "linear_1.?", "mm.1.?", DLM_GGUF_MOVE_NONE, 0},
+    {PROJECTOR "linear_2.?", "mm.2.?", DLM_GGUF_MOVE_NONE, 0},
+    {"model.language_model.embed_tokens.weight", "v.token_embd.img_break", DLM_GGUF_MOVE_ROW, 0},
+    {BLOCK "attention_norm.weight", "v.blk.*.ln1.weight", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "attention.q_proj.?", "v.blk.*.attn_q.?", DLM_GGUF_MOVE_HEADS, 0},
+    {BLOCK "attention.k_proj.?", "v.blk.*.attn_k.?", DLM_GGUF_MOVE_HEADS, 0},
+    {BLOCK "attention.v_proj.?", "v.blk.*.attn_v.?", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "attention.o_proj.?", "v.blk.*.attn_out.?", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "ffn_norm.weight", "v.blk.*.ln2.weight", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "feed_forward.gate_proj.?", "v.blk.*.ffn_gate.?", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "feed_forward.up_proj.?", "v.blk.*.ffn_up.?", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "feed_forward.down_proj.?", "v.blk.*.ffn_down.?", DLM_GGUF_MOVE_NONE, 0},
+};
+static const struct dlm_gguf_rules tower_rules = {tower, DLM_ARRAY_LEN(tower)};
+
+static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, const char *path,
+                                   struct dlm_gguf_vision *v)
+{
+    const json_t *vision = json_object_get(config, "vision_config");
+    const bool is_given = json_is_object(vision); /* else the defaults are Mistral 3's own */
+
+    *v = (struct dlm_gguf_vision){.image = is_given ? 1024 : 1540, .patch = is_given ? 16 : 14,
+                                  .width = 1024, .intermediate = 4096, .layers = 24, .heads = 16,
+                                  .merge = 2, .act = DLM_ACT_GELU_ERF, .eps = 1e-5};
+    const struct dlm_config_int ints[] = {
+        {"image_size", 1, 1 << 16, &v->image},
+        {"patch_size", 1, 512, &v->patch},
+        {"hidden_size", 1, 1 << 16, &v->width},
+        {"intermediate_size", 1, 1 << 18, &v->intermediate},
+        {"num_hidden_layers", 1, 512, &v->layers},
+        {"num_attention_heads", 1, 512, &v->heads},
+    };
+    const struct dlm_config_int outer[] = {{"spatial_merge_size", 1, 64, &v->merge}};
+    enum dlm_status st = dlm_config_read_ints(ctx, vision, path, ints, DLM_ARRAY_LEN(ints));
+    if (!st)
+        st = dlm_config_read_ints(ctx, config, path, outer, DLM_ARRAY_LEN(outer));
+    return st ? st : dlm_config_read_act(ctx, vision, path, "hidden_act", &v->act);
+}
+
+const struct dlm_gguf_family dlm_gguf_mistral3 = {
+    .arch = "mistral3",
+    .head = "lm_head.weight",
+    .projector = "pixtral",
+    .interleaves_heads = true,
+    .has_more_keys = true,
+    .context = 131072,
+    .text = &dlm_gguf_decoder,
+    .vision = &tower_rules,
+    .read_vision = read_vision,
+};

@@ -1,0 +1,54 @@
+/* Qwen2-VL in llama.cpp: architecture qwen2vl, projector qwen2vl_merger. Rotary pairs are halves of
+ * a head in both, so that no row moves; q, k and v of the tower are three tensors, and so are the
+ * two time steps of the patches' convolution. */
+#include "models/qwen2_vl_gguf.h"
+
+#include "base/activation.h"
+#include "models/config_rules.h"
+
+#define TOWER "model.visual."
+#define BLOCK TOWER "blocks.*."
+
+static const struct dlm_gguf_rule tower[] = {
+    {TOWER "patch_embed.proj.weight", "v.patch_embd.weight", DLM_GGUF_MOVE_FRAME, 0},
+    {TOWER "patch_embed.proj.weight", "v.patch_embd.weight.1", DLM_GGUF_MOVE_FRAME, 1},
+    {TOWER "merger.ln_q.?", "v.post_ln.?", DLM_GGUF_MOVE_NONE, 0},
+    {TOWER "merger.mlp.0.?", "mm.0.?", DLM_GGUF_MOVE_NONE, 0},
+    {TOWER "merger.mlp.2.?", "mm.2.?", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "norm1.?", "v.blk.*.ln1.?", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "attn.qkv.?", "v.blk.*.attn_q.?", DLM_GGUF_MOVE_PART, 0},
+    {BLOCK "attn.qkv.?", "v.blk.*.attn_k.?", DLM_GGUF_MOVE_PART, 1},
+    {BLOCK "attn.qkv.?", "v.blk.*.attn_v.?", DLM_GGUF_MOVE_PART, 2},
+    {BLOCK "attn.proj.?", "v.blk.*.attn_out.?", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "norm2.?", "v.blk.*.ln2.?", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "mlp.fc1.?", "v.blk.*.ffn_up.?", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "mlp.fc2.?", "v.blk.*.ffn_down.?", DLM_GGUF_MOVE_NONE, 0},
+};
+static const struct dlm_gguf_rules tower_rules = {tower, DLM_ARRAY_LEN(tower)};
+
+/* The image's size and the MLP's are what the converter writes; llama.cpp looks at neither. */
+static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, const char *path,
+                                   struct dlm_gguf_vision *v)
+{
+    *v = (struct dlm_gguf_vision){.image = 560, .patch = 14, .width = 1280, .intermediate = 3584,
+                                  .layers = 32, .heads = 16, .act = DLM_ACT_QUICK_GELU,
+                                  .eps = 1e-6};
+    const struct dlm_config_int ints[] = {
+        {"image_size", 1, 1 << 16, &v->image}, {"patch_size", 1, 512, &v->patch},
+        {"embed_dim", 1, 1 << 16, &v->width},  {"hidden_size", 1, 1 << 18, &v->intermediate},
+        {"depth", 1, 512, &v->layers},         {"num_heads", 1, 512, &v->heads},
+    };
+
+    return dlm_config_read_ints(ctx, json_object_get(config, "vision_config"), path, ints,
+                                DLM_ARRAY_LEN(ints));
+}
+
+const struct dlm_gguf_family dlm_gguf_qwen2_vl = {
+    .arch = "qwen2vl",
+    .head = "lm_head.weight",
+    .projector = "qwen2vl_merger",
+    .context = 32768,
+    .text = &dlm_gguf_decoder,
+    .vision = &tower_rules,
+    .read_vision = read_vision,
+};
