@@ -11,13 +11,11 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "graph/program.h"
+#include "doctor/timing.h"
 #include "ops/build.h"
 #include "ops/matmul_tiles.h"
 
 #define MIN_GAIN 0.95 /* of the table's seconds: what is closer may be noise */
-#define BATCH_SECONDS 0.01
-enum { NUM_BATCHES = 5 };
 
 /* How operands lie: those of x W^T, of dy W, of dy^T x. */
 enum layout { FORWARD = 1 << 0, DX = 1 << 1, GRADIENT = 1 << 2, NUM_LAYOUTS = 3 };
@@ -175,63 +173,6 @@ static void choose(struct tuner *t, const struct dlm_matmul_tuned *choice)
     dlm_device_tune(t->device, t->tuned);
 }
 
-static int compare_seconds(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static enum dlm_status time_batch(struct tuner *t, struct dlm_program *program, int runs,
-                                  double *seconds)
-{
-    const double begin = dlm_now();
-    enum dlm_status st = dlm_ctx_is_cancelled(t->ctx)
-                             ? dlm_fail(t->ctx, DLM_ERR_CANCELLED, "interrupted")
-                             : DLM_OK;
-
-    for (int i = 0; !st && i < runs; i++)
-        st = dlm_program_run(program);
-    if (!st)
-        st = dlm_device_wait(t->device);
-    *seconds = (dlm_now() - begin) / runs;
-    return st;
-}
-
-/* Median of batches that the clock sees; fewer where one run takes long. */
-static enum dlm_status time_program(struct tuner *t, struct dlm_program *program, double *seconds)
-{
-    double batches[NUM_BATCHES], once;
-
-    enum dlm_status st = time_batch(t, program, 1, &once); /* compiles */
-    if (!st)
-        st = time_batch(t, program, 1, &once);
-    const int runs = once < BATCH_SECONDS ? (int)(BATCH_SECONDS / DLM_MAX(once, 1e-6)) + 1 : 1;
-    const int num = once < 0.1 ? NUM_BATCHES : 1;
-    for (int i = 0; !st && i < num; i++)
-        st = time_batch(t, program, runs, &batches[i]);
-    if (!st) {
-        qsort(batches, (size_t)num, sizeof(*batches), compare_seconds);
-        *seconds += batches[num / 2];
-    }
-    return st;
-}
-
-static enum dlm_status time_plan(struct tuner *t, struct dlm_plan *plan, double *seconds)
-{
-    struct dlm_workspace workspace = {0};
-    struct dlm_program *program = NULL;
-
-    enum dlm_status st = dlm_workspace_init(&workspace, t->device, &plan, 1);
-    if (!st)
-        st = dlm_program_create(t->ctx, &program, t->device, plan, &workspace);
-    if (!st)
-        st = time_program(t, program, seconds);
-    dlm_program_destroy(&program);
-    dlm_workspace_finish(&workspace);
-    return st;
-}
-
 static uint32_t hash_calls(uint32_t hash, const struct dlm_plan *plan)
 {
     for (size_t i = 0; i < plan->num_calls; i++) {
@@ -242,6 +183,15 @@ static uint32_t hash_calls(uint32_t hash, const struct dlm_plan *plan)
         hash = dlm_hash(hash, c->params, c->params_bytes);
     }
     return hash;
+}
+
+static enum dlm_status time_plan(struct tuner *t, struct dlm_plan *plan, double *seconds)
+{
+    double once = 0;
+
+    enum dlm_status st = dlm_plan_time(t->ctx, t->device, plan, &once);
+    *seconds += once;
+    return st;
 }
 
 /* Seconds of the shape's products with a choice; 0: as another one that was measured. */
