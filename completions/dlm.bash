@@ -174,7 +174,7 @@ _dlm() {
     score:*:-*) _dlm_words "--help --base --adapter --adapter-version --image --prompt --target --system --chat --gradients --json --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     score:1:*) _dlm_documents ;;
     bench:*:-*) _dlm_words "--help --base --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --tune --tune-seconds --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
-    doctor:*:-*) _dlm_words "--help --ops --try --probe --verify --base --batch --seq --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
+    doctor:*:-*) _dlm_words "--help --ops --try --probe --verify --base --batch --seq --time --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
     doctor:1:*) _dlm_documents ;;
     use:*:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
     use:1:*) _dlm_documents ;;

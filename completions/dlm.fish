@@ -151,6 +151,7 @@ complete -c dlm -n '__dlm_is doctor' -l verify -d 'compare each tensor of an ans
 complete -c dlm -n '__dlm_is doctor' -l base -d 'what this base needs: a registry key, hf:org/name or dir:PATH' -x -a '(dlm bases --keys 2> /dev/null)'
 complete -c dlm -n '__dlm_is doctor' -l batch -d 'with DOCUMENT or --base: rows of a micro-batch' -x
 complete -c dlm -n '__dlm_is doctor' -l seq -d 'with DOCUMENT or --base: tokens of a row, its image\'s included' -x
+complete -c dlm -n '__dlm_is doctor' -l time -d 'with DOCUMENT or --base: measure a GPU\'s speed, too, for estimates of time'
 complete -c dlm -n '__dlm_is doctor' -l image -d 'with --verify: what is looked at' -r -F
 complete -c dlm -n '__dlm_is doctor' -l prompt -d 'with --verify: what is asked' -x
 complete -c dlm -n '__dlm_is doctor' -l image-size -d 'make images N x N, or native: in their proportions' -x -a 'pinned native'

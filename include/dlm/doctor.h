@@ -25,12 +25,15 @@ struct dlm_doctor_budget_params {
     int64_t image_size;   /* see dlm/image_size.h; 0: the document's, else the base's */
     int64_t batch;        /* rows of a micro-batch; 0: 1 and 4 */
     int64_t tokens;       /* of a row, its image's too; 0: the document's, else a short answer */
+    bool time;            /* measure a GPU's speed, too: its driver compiles kernels for it */
     bool json;
 };
 
 /* What device memory a base or document needs, for answers and for training, as lines or as JSON:
  * from its plans, without reading a weight, and without the base's files where the registry knows
- * its sizes. *text as above. DLM_ERR_UNSUPPORTED: no family of dlm is this base's. */
+ * its sizes. Besides how long steps and tokens take, from a short measurement: of the CPU always,
+ * of a GPU when asked for or kept from before. *text as above. DLM_ERR_UNSUPPORTED: no family of
+ * dlm is this base's. */
 DLM_API enum dlm_status dlm_doctor_budget(struct dlm_ctx *ctx,
                                           const struct dlm_doctor_budget_params *params,
                                           char **text) DLM_CHECK_RESULT;

@@ -112,6 +112,8 @@ static enum dlm_status plan_document(struct dlm_doctor_budget *b)
     dlm_session_add_to_budget(b->s, b->lora, t.has_vision || t.with_tower, DLM_LORA_MOMENTS,
                               &line->budget);
     dlm_trainer_add_to_budget(t.trainer, &line->budget);
+    if (b->speed.product > 0)
+        line->seconds = dlm_estimate_trainer(&b->speed, t.trainer, &t.data);
     b->num_lines++;
 done:
     dlm_trainer_destroy(&t.trainer);
@@ -122,7 +124,7 @@ done:
     return st;
 }
 
-static enum dlm_status plan_answer(struct dlm_doctor_budget *b, struct dlm_budget *budget)
+static enum dlm_status plan_answer(struct dlm_doctor_budget *b, struct dlm_doctor_line *line)
 {
     struct dlm_session *s = b->s;
     const struct dlm_generator_params params = {.prompt_len = b->asked_tokens,
@@ -136,9 +138,12 @@ static enum dlm_status plan_answer(struct dlm_doctor_budget *b, struct dlm_budge
     if (!st && sees)
         st = dlm_vision_init(&vision, s->model, s->lora, b->usual.slice);
     if (!st)
-        dlm_session_add_answer(s, generator, sees ? &vision : NULL, budget);
+        dlm_session_add_answer(s, generator, sees ? &vision : NULL, &line->budget);
     if (!st)
-        dlm_budget_add_images(budget, s->model, &b->image, sees, false, UINT64_MAX);
+        dlm_budget_add_images(&line->budget, s->model, &b->image, sees, false, UINT64_MAX);
+    if (!st && b->speed.product > 0)
+        dlm_estimate_answer(&b->speed, generator, sees ? &vision : NULL, b->usual.room.slices,
+                            &b->first_seconds, &line->seconds);
     dlm_vision_finish(&vision);
     dlm_generator_destroy(&generator);
     return st;
@@ -154,7 +159,11 @@ static enum dlm_status plan_training(struct dlm_doctor_budget *b, struct dlm_doc
     for (int64_t i = 0; b->usual.slice && i < line->batch; i++)
         dlm_budget_add_images(&line->budget, b->s->model, &b->image, 1, b->trains_tower,
                               UINT64_MAX);
-    return dlm_footprint_add(b->s->model, b->lora, &b->row, &params, &line->budget);
+    enum dlm_status st = dlm_footprint_add(b->s->model, b->lora, &b->row, &params, &line->budget);
+    if (!st && b->speed.product > 0)
+        st = dlm_estimate_training(&b->speed, b->s->model, b->lora, &b->row, &params,
+                                   &line->seconds);
+    return st;
 }
 
 static enum dlm_status plan_lines(struct dlm_doctor_budget *b)
@@ -164,7 +173,7 @@ static enum dlm_status plan_lines(struct dlm_doctor_budget *b)
     const size_t num = asked ? 1 : DLM_ARRAY_LEN(batches);
 
     b->s->lora = b->lora; /* answers are the adapter's */
-    enum dlm_status st = plan_answer(b, &b->lines[b->num_lines++].budget);
+    enum dlm_status st = plan_answer(b, &b->lines[b->num_lines++]);
     for (size_t i = 0; !st && i < 2 * num; i++) {
         struct dlm_doctor_line *line = &b->lines[b->num_lines++];
         line->batch = batches[i / 2];
@@ -173,6 +182,16 @@ static enum dlm_status plan_lines(struct dlm_doctor_budget *b)
     }
     b->s->lora = NULL;
     return st;
+}
+
+/* The CPU's speed takes a moment; a GPU's is asked for, or was kept. */
+static enum dlm_status find_speed(struct dlm_doctor_budget *b)
+{
+    const bool is_cpu = dlm_device_get_caps(b->s->device)->info.kind == DLM_BACKEND_CPU;
+    bool is_known;
+
+    return is_cpu || b->params->time ? dlm_estimate_measure(b->s, &b->speed)
+                                     : dlm_estimate_find(b->s, &b->speed, &is_known);
 }
 
 /* Bytes of the line of training that takes least. */
@@ -201,6 +220,8 @@ enum dlm_status dlm_doctor_budget(struct dlm_ctx *ctx,
         st = open_session(&b);
     if (!st)
         st = dlm_train_document_lora(b.s->model, &b.s->base, b.doc, &b.lora);
+    if (!st)
+        st = find_speed(&b);
     if (!st)
         b.trains_tower = dlm_model_trains_tower(b.s->model, b.lora);
     if (!st)

@@ -3,6 +3,7 @@
 #ifndef DLM_API_DOCTOR_BUDGET_H
 #define DLM_API_DOCTOR_BUDGET_H
 
+#include "api/estimate.h"
 #include "api/may_train.h"
 #include "base/str.h"
 #include "dlm/doctor.h"
@@ -17,6 +18,7 @@ struct dlm_doctor_line {
     bool checkpoint;
     bool is_document; /* batch and checkpoints are the document's own */
     struct dlm_budget budget;
+    double seconds; /* about, of a step or of a token of an answer; 0: not known */
 };
 
 struct dlm_doctor_budget {
@@ -33,6 +35,8 @@ struct dlm_doctor_budget {
     bool trains_tower;
     struct dlm_doctor_line lines[DLM_DOCTOR_MAX_LINES];
     size_t num_lines;
+    struct dlm_speed speed; /* all zero: not known */
+    double first_seconds;   /* about, until an answer's first token */
     struct dlm_refusal_facts facts; /* with the smallest plan of training */
 };
 

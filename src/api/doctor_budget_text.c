@@ -143,6 +143,16 @@ static enum dlm_status append_run(const struct dlm_doctor_budget *b, struct dlm_
                                 (long long)b->answer_tokens);
 }
 
+/* The line of answers. */
+static size_t answer_at(const struct dlm_doctor_budget *b)
+{
+    size_t i = 0;
+
+    while (i + 1 < b->num_lines && b->lines[i].batch)
+        i++;
+    return i;
+}
+
 static void name_line(const struct dlm_doctor_line *line, char *name, size_t bytes)
 {
     if (!line->batch)
@@ -192,6 +202,35 @@ static enum dlm_status append_table(const struct dlm_doctor_budget *b, struct dl
     return st;
 }
 
+static enum dlm_status append_time(const struct dlm_doctor_budget *b, struct dlm_str *out)
+{
+    const struct dlm_speed *speed = &b->speed;
+    const char *comma = "";
+    char name[48], first[32], each[32];
+
+    if (!(speed->product > 0))
+        return dlm_str_appendf(b->ctx, out, "\n" LABEL "not known: --time measures the device\n",
+                               "Time:");
+    dlm_seconds_text(b->first_seconds, first, sizeof(first));
+    dlm_seconds_text(b->lines[answer_at(b)].seconds, each, sizeof(each));
+    enum dlm_status st = dlm_str_appendf(
+        b->ctx, out, "\n" LABEL "an answer begins after about %s and takes %s a token\n" LABEL
+        "a step takes about ", "Time:", first, each, "");
+    for (size_t i = 0; !st && i < b->num_lines; i++) {
+        if (!b->lines[i].batch)
+            continue;
+        name_line(&b->lines[i], name, sizeof(name));
+        dlm_seconds_text(b->lines[i].seconds, each, sizeof(each));
+        st = dlm_str_appendf(b->ctx, out, "%s%s (%s)", comma, each, name);
+        comma = ", ";
+    }
+    return st ? st
+              : dlm_str_appendf(b->ctx, out, "\n" LABEL "by products with %s weights at %.3g "
+                                "GFLOP/s and reads of them at %.3g GB/s, measured in %.2f s\n", "",
+                                dlm_dtype_name(b->s->model->policy), speed->product * 1e-9,
+                                speed->read * 1e-9, speed->seconds);
+}
+
 /* May training start: the matrix, then the plan. */
 static enum dlm_status append_verdict(const struct dlm_doctor_budget *b, struct dlm_str *out)
 {
@@ -236,6 +275,8 @@ static enum dlm_status write_lines(const struct dlm_doctor_budget *b, struct dlm
     if (!st)
         st = append_table(b, out);
     if (!st)
+        st = append_time(b, out);
+    if (!st)
         st = append_verdict(b, out);
     return st ? st : append_documented(b, out);
 }
@@ -245,6 +286,21 @@ static enum dlm_status write_lines(const struct dlm_doctor_budget *b, struct dlm
 static json_t *bytes_or_null(uint64_t bytes)
 {
     return bytes ? json_integer((json_int_t)bytes) : json_null();
+}
+
+static json_t *number_or_null(double number)
+{
+    return number > 0 ? json_real(number) : json_null();
+}
+
+static json_t *speed_json(const struct dlm_doctor_budget *b)
+{
+    const struct dlm_speed *s = &b->speed;
+
+    if (!(s->product > 0))
+        return json_null();
+    return json_pack("{s:f, s:f, s:f, s:f}", "product_flops", s->product, "read_bytes_per_sec",
+                     s->read, "dispatch_seconds", s->dispatch, "measured_in_seconds", s->seconds);
 }
 
 static json_t *device_json(const struct dlm_doctor_budget *b)
@@ -265,7 +321,7 @@ static json_t *line_json(const struct dlm_doctor_budget *b, const struct dlm_doc
     json_t *json = json_pack("{s:s, s:I, s:b}", "use", use, "batch",
                              (json_int_t)DLM_MAX(line->batch, (int64_t)1),
                              "gradient_checkpointing", (int)line->checkpoint);
-    bool ok = json != NULL;
+    bool ok = json && !json_object_set_new(json, "seconds", number_or_null(line->seconds));
 
     for (size_t i = 0; ok && i < DLM_ARRAY_LEN(parts); i++)
         ok = !json_object_set_new(json, parts[i].key,
@@ -292,22 +348,18 @@ static json_t *lines_json(const struct dlm_doctor_budget *b)
     return list;
 }
 
-static json_t *gb_or_null(double gb)
-{
-    return gb > 0 ? json_real(gb) : json_null();
-}
-
 static json_t *documented_json(const struct dlm_doctor_budget *b)
 {
     const struct documented *d = find_documented(b->s->base.key);
 
     if (!d)
         return json_null();
-    return json_pack("{s:o, s:o, s:[o, o, o], s:[o, o, o], s:s}", "base_gb", gb_or_null(d->base),
-                     "adapter_gb", gb_or_null(d->adapter), "activations_gb",
-                     gb_or_null(d->activations[0]), gb_or_null(d->activations[1]),
-                     gb_or_null(d->activations[2]), "peak_gb", gb_or_null(d->peak[0]),
-                     gb_or_null(d->peak[1]), gb_or_null(d->peak[2]), "floor", d->floor);
+    return json_pack("{s:o, s:o, s:[o, o, o], s:[o, o, o], s:s}", "base_gb",
+                     number_or_null(d->base), "adapter_gb", number_or_null(d->adapter),
+                     "activations_gb", number_or_null(d->activations[0]),
+                     number_or_null(d->activations[1]), number_or_null(d->activations[2]),
+                     "peak_gb", number_or_null(d->peak[0]), number_or_null(d->peak[1]),
+                     number_or_null(d->peak[2]), "floor", d->floor);
 }
 
 static json_t *refusal_json(const struct dlm_doctor_budget *b)
@@ -346,9 +398,9 @@ static json_t *budget_json(const struct dlm_doctor_budget *b)
 
     return json_pack(
         "{s:s?, s:s, s:o, s:s, s:o, s:s, s:s, s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:o, s:o,"
-        " s:b, s:o}",
+        " s:o, s:o, s:b, s:o}",
         "document", b->params->document, "base", base->key, "params",
-        gb_or_null(base->row ? base->row->params : 0), "sizes_from", sizes_from(b), "device",
+        number_or_null(base->row ? base->row->params : 0), "sizes_from", sizes_from(b), "device",
         device_json(b), "precision",
         dlm_precision_name(dlm_session_precision(b->s)), "base_form", b->s->base_form, "lora_r",
         (json_int_t)b->lora->params.r, "lora_modules", (json_int_t)b->lora->num, "image",
@@ -356,7 +408,8 @@ static json_t *budget_json(const struct dlm_doctor_budget *b)
         (json_int_t)b->row.labels, "document_rows",
         b->num_rows ? json_integer((json_int_t)b->num_rows) : json_null(), "prompt_tokens",
         (json_int_t)b->asked_tokens, "answer_tokens", (json_int_t)b->answer_tokens, "budgets",
-        lines_json(b), "refusal", refusal_json(b), "may_train",
+        lines_json(b), "first_token_seconds", number_or_null(b->first_seconds), "speed",
+        speed_json(b), "refusal", refusal_json(b), "may_train",
         (int)(dlm_refusal_find(&b->facts) == DLM_REFUSAL_NONE && can_fit(b)), "documented",
         documented_json(b));
 }

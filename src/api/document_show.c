@@ -90,12 +90,23 @@ static enum dlm_status append_versions(struct dlm_ctx *ctx, const struct show *s
 static enum dlm_status append_rate(struct dlm_ctx *ctx, const struct dlm_run_rate *rate,
                                    struct dlm_str *out)
 {
+    const double each = rate->run_id ? rate->seconds / (double)rate->steps : 0;
+    char text[32];
+
     if (!rate->run_id)
         return DLM_OK;
-    return dlm_str_appendf(ctx, out, "  last run:       %" PRId64 " step%s in %.3g s, %.3g s a "
-                           "step, %.0f tokens/s\n", rate->steps, rate->steps == 1 ? "" : "s",
-                           rate->seconds, rate->seconds / (double)rate->steps,
-                           (double)rate->tokens / rate->seconds);
+    enum dlm_status st = dlm_str_appendf(
+        ctx, out, "  last run:       %" PRId64 " step%s in %.3g s, %.3g s a step, %.0f tokens/s\n",
+        rate->steps, rate->steps == 1 ? "" : "s", rate->seconds, each,
+        (double)rate->tokens / rate->seconds);
+    if (st)
+        return st;
+    if (!(rate->foretold > 0))
+        return dlm_str_appendz(ctx, out, "                  foretold: nothing, as no `dlm doctor "
+                                         "DOCUMENT` had measured the device\n");
+    dlm_seconds_text(rate->foretold, text, sizeof(text));
+    return dlm_str_appendf(ctx, out, "                  foretold: %s a step, of which it took %.2f "
+                           "times as long\n", text, each / rate->foretold);
 }
 
 static enum dlm_status append_store(struct dlm_ctx *ctx, const struct show *s, struct dlm_str *out)
@@ -228,10 +239,11 @@ static json_t *rate_json(const struct dlm_run_rate *rate)
 {
     if (!rate->run_id)
         return json_null();
-    return json_pack("{s:I, s:I, s:f, s:f, s:f}", "run_id", (json_int_t)rate->run_id, "steps",
+    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:o}", "run_id", (json_int_t)rate->run_id, "steps",
                      (json_int_t)rate->steps, "seconds", rate->seconds, "seconds_per_step",
                      rate->seconds / (double)rate->steps, "tokens_per_sec",
-                     (double)rate->tokens / rate->seconds);
+                     (double)rate->tokens / rate->seconds, "est_step_seconds",
+                     rate->foretold > 0 ? json_real(rate->foretold) : json_null());
 }
 
 static bool set_initialized(struct dlm_ctx *ctx, json_t *root, const struct show *s)

@@ -22,6 +22,10 @@ static bool add_line(const char *line, size_t len, struct dlm_run_rate *rate)
     const bool is_step = type && !strcmp(type, "step");
     const json_int_t tokens = json_integer_value(json_object_get(json, "tokens"));
     const double per_second = json_number_value(json_object_get(json, "tokens_per_sec"));
+    const json_t *foretold =
+        json_object_get(json_object_get(json, "plan"), "est_step_seconds");
+    if (json_is_number(foretold))
+        rate->foretold = DLM_MAX(json_number_value(foretold), 0);
     json_decref(json);
     if (!is_step)
         return true;

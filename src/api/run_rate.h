@@ -9,6 +9,7 @@ struct dlm_run_rate {
     int64_t steps;
     double seconds; /* in steps alone, without loading and saving */
     int64_t tokens; /* of all examples */
+    double foretold; /* seconds a step, as estimated when the run began; 0: it was not */
 };
 
 /* Of the run of this id. A log that is gone, damaged, or of an older dlm, which did not note

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "api/estimate.h"
 #include "api/may_train.h"
 #include "api/train_impl.h"
 #include "base/cancel.h"
@@ -187,6 +188,18 @@ enum dlm_status dlm_train_make_trainer(struct dlm_train_call *t)
     return st;
 }
 
+/* By what `dlm doctor` found of the device: to measure it here would take memory and time. */
+static enum dlm_status foretell(struct dlm_train_call *t)
+{
+    struct dlm_speed speed;
+    bool is_known;
+
+    enum dlm_status st = dlm_estimate_find(t->s, &speed, &is_known);
+    if (!st && is_known)
+        t->step_seconds = dlm_estimate_trainer(&speed, t->trainer, &t->data);
+    return st;
+}
+
 static enum dlm_status load_all(struct dlm_train_call *t)
 {
     const bool with_tower = t->has_vision || t->with_tower;
@@ -202,6 +215,8 @@ static enum dlm_status load_all(struct dlm_train_call *t)
         st = dlm_budget_check(t->ctx, &budget, t->s->device);
     if (st == DLM_ERR_MEMORY)
         dlm_train_say_knobs(t);
+    if (!st)
+        st = foretell(t);
     if (!st)
         st = dlm_train_log_open(t);
     if (!st && !t->is_resumed) /* a kill from here on loses nothing, however long loading takes */

@@ -52,6 +52,7 @@ struct dlm_train_call {
     /* progress */
     int64_t first_step;     /* 1, or the one after the saved state */
     double first_loss, last_loss, last_val_loss;
+    double step_seconds;    /* about, as foretold; 0: not known */
     time_t started_at;
     char *log_path;
     FILE *log;

@@ -32,14 +32,15 @@ static json_t *banner(const struct dlm_train_call *t)
     const struct dlm_device_info *info = &dlm_device_get_caps(t->s->device)->info;
 
     return json_pack(
-        "{s:s, s:I, s:I, s:s, s:[], s:{s:s}, s:{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:b, s:I}}",
+        "{s:s, s:I, s:I, s:s, s:[], s:{s:s}, s:{s:s, s:s, s:s, s:I, s:I, s:I, s:f, s:b, s:I, s:o}}",
         "type", "banner", "run_id", (json_int_t)dlm_run_id(t->run), "seed", (json_int_t)t->seed,
         "determinism_class", "strong", "notes", "pinned_versions", "dlm", dlm_version_text(),
         "plan", "backend", dlm_backend_name(info->kind), "device", info->name, "precision",
         dlm_dtype_name(t->s->model->policy), "micro_batch_size", (json_int_t)p->micro_batch,
         "grad_accum", (json_int_t)p->grad_accum, "num_epochs", (json_int_t)p->epochs,
         "learning_rate", p->lr, "gradient_checkpointing", t->checkpoint, "steps",
-        (json_int_t)dlm_trainer_num_steps(t->trainer));
+        (json_int_t)dlm_trainer_num_steps(t->trainer), "est_step_seconds",
+        t->step_seconds > 0 ? json_real(t->step_seconds) : json_null());
 }
 
 const char **dlm_train_section_ids(const struct dlm_train_call *t, size_t *num)

@@ -120,3 +120,12 @@ void dlm_size_text(uint64_t bytes, char *text, size_t text_bytes)
         size /= 1000;
     snprintf(text, text_bytes, "%.1f %s", size, units[unit]);
 }
+
+void dlm_seconds_text(double seconds, char *text, size_t text_bytes)
+{
+    const double scale = seconds >= 1 ? 1 : seconds >= 1e-3 ? 1e3 : 1e6;
+    const char *unit = seconds >= 1 ? "s" : seconds >= 1e-3 ? "ms" : "us";
+
+    snprintf(text, text_bytes, seconds * scale < 99.5 ? "%.2g %s" : "%.0f %s", seconds * scale,
+             unit);
+}

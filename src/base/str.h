@@ -26,6 +26,9 @@ const char *dlm_str_text(const struct dlm_str *s);
 /* "812 B", "3.2 MB": decimal units. */
 void dlm_size_text(uint64_t bytes, char *text, size_t text_bytes);
 
+/* "12 s", "3.4 ms", "56 us": two digits. */
+void dlm_seconds_text(double seconds, char *text, size_t text_bytes);
+
 /* True when bytes[0..len) are valid UTF-8 (no surrogates, no overlong forms). On false *bad (may be
  * NULL) is the offset of the first bad byte. */
 bool dlm_utf8_is_valid(const char *bytes, size_t len, size_t *bad);

@@ -201,6 +201,12 @@ int64_t dlm_trainer_num_programs(const struct dlm_trainer *t)
     return t->batcher.num_programs;
 }
 
+void dlm_trainer_plans(const struct dlm_trainer *t, struct dlm_plan *plans[2])
+{
+    plans[0] = t->batcher.largest->plan;
+    plans[1] = t->update.plan;
+}
+
 void dlm_trainer_add_to_budget(const struct dlm_trainer *t, struct dlm_budget *budget)
 {
     dlm_batcher_add_to_budget(&t->batcher, budget);

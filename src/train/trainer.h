@@ -39,6 +39,9 @@ int64_t dlm_trainer_num_steps(const struct dlm_trainer *t);
 /* Programs made for shapes of micro-batches so far. */
 int64_t dlm_trainer_num_programs(const struct dlm_trainer *t);
 
+/* The largest pass, and the update behind as many as a step has; borrowed. */
+void dlm_trainer_plans(const struct dlm_trainer *t, struct dlm_plan *plans[2]);
+
 /* The workspace of every program, and their inputs. */
 void dlm_trainer_add_to_budget(const struct dlm_trainer *t, struct dlm_budget *budget);
 

@@ -250,6 +250,8 @@ static void write_plan(FILE *f, const char *log)
     FILE *in = fopen(log, "r");
 
     if (in && CHECK((banner = json_loadf(in, JSON_DISABLE_EOF_CHECK, &error)) != NULL)) {
+        /* whether it is there depends on what this machine has kept */
+        (void)json_object_del(json_object_get(banner, "plan"), "est_step_seconds");
         char *plan = json_dumps(json_object_get(banner, "plan"), JSON_SORT_KEYS);
         fprintf(f, "%s\n", plan);
         free(plan);

@@ -105,6 +105,37 @@ out_has '"may_train": true'
 out_has '"refusal": null'
 out_has '"documented": null'
 
+case_ "how long steps and tokens take: the CPU is measured, a GPU when asked for"
+DLM_KERNEL_CACHE=$dir/kernels
+export DLM_KERNEL_CACHE
+run_ dlm doctor --base tiny-shapes --backend cpu --precision bf16
+status_is 0
+number='[0-9.e+]*'
+took="$number [mu]*s"
+holds_ grep -q "^Time:           an answer begins after about $took and takes $took a token$" out
+holds_ grep -q "^                a step takes about $took (LoRA, batch 1), " out
+holds_ grep -q "^                by products with bf16 weights at $number GFLOP/s and " out
+holds_ grep -q " at $number GB/s, measured in $number s$" out
+run_ dlm doctor --base tiny-shapes --backend cpu --json
+holds_ grep -q '"first_token_seconds": [0-9]' out
+holds_ grep -q '"product_flops": [0-9]' out
+[ "$(grep -c '"seconds": [0-9]' out)" = 5 ] || fail_ "not each of five uses has its seconds"
+if "$dlm" doctor --probe --backend opencl 2> err | grep -q '"index":0'; then
+    run_ dlm doctor --base tiny-shapes --backend opencl
+    out_has "Time:           not known: --time measures the device"
+    run_ dlm doctor --base tiny-shapes --backend opencl --json
+    out_has '"speed": null'
+    run_ dlm doctor --base tiny-shapes --backend opencl --time
+    status_is 0
+    out_has "a step takes about "
+    run_ dlm doctor --base tiny-shapes --backend opencl
+    out_has "a step takes about "
+fi
+run_ dlm doctor --time
+status_is 2
+err_is "dlm: --time needs DOCUMENT or --base, and nothing else"
+unset DLM_KERNEL_CACHE
+
 case_ "the figures of the documents"
 run_ dlm doctor --base qwen2-vl-2b-instruct --backend cpu
 out_has "LoRA, batch 4, ckpt       activations 12.8, peak 17.4"

@@ -164,6 +164,8 @@ out_has '"last_run": null'
 case_ "show: versions and the rate of the last run, by its log"
 run_ dlm init trained.dlm
 printf '::instruction::\n### Q\nwhat is blue?\n### A\nblue an\n' >> trained.dlm
+DLM_KERNEL_CACHE=$dir/kernels # where the device's speed is kept, and nothing is yet
+export DLM_KERNEL_CACHE
 for steps in 2 3; do
     run_ dlm -q train --backend cpu --max-steps $steps trained.dlm
     status_is 0
@@ -178,8 +180,10 @@ status_is 0
 holds_ grep -q '^    - v0001  .* [KM]B  20..-..-..T..:..:..  2 steps  loss [0-9.]*$' out
 holds_ grep -q '^    \* v0002  .* [KM]B  20..-..-..T..:..:..  3 steps  loss [0-9.]*$' out
 out_has "  last run:       ${rate}ens/s"
+out_has "                  foretold: nothing, as no \`dlm doctor DOCUMENT\` had measured the device"
 run_ dlm show trained.dlm --json
 status_is 0
+out_has '"est_step_seconds": null'
 out_has '"name": "v0002"'
 out_has '"base_model": "tiny-shapes"'
 holds_ test "$(grep -c '"current": true' out)" -eq 1
@@ -197,8 +201,27 @@ sed 's/"tokens":[0-9]*,//' "$log" > old.jsonl
 cp old.jsonl "$log"
 run_ dlm show trained.dlm --json
 out_has '"last_run": null'
-id=$(sed -n 's/^dlm_id: //p' g.dlm)
 
+case_ "what the doctor measured foretells the run, and show compares"
+run_ dlm doctor trained.dlm --backend cpu
+status_is 0
+out_has "a step takes about "
+run_ dlm -q train --backend cpu --max-steps 2 trained.dlm
+status_is 0
+log=$(ls home/store/"$(sed -n 's/^dlm_id: //p' trained.dlm)"/logs/train-000003-*.jsonl)
+foretold=$(sed -n 's/.*"est_step_seconds":\([0-9.e-]*\)[,}].*/\1/p' "$log")
+holds_ test -n "$foretold"
+run_ dlm show trained.dlm
+status_is 0
+holds_ grep -q '^                  foretold: [0-9.]* [mu]*s a step, of which it took ' out
+took=$(sed -n 's/.*"tokens":\([0-9]*\),"tokens_per_sec":\([0-9.e+]*\).*/\1 \2/p' "$log" |
+    awk -v foretold="$foretold" '{ n++; s += $1 / $2 } END { printf "%.2f", s / n / foretold }')
+out_has "of which it took $took times as long"
+run_ dlm show trained.dlm --json
+holds_ grep -q '"est_step_seconds": [0-9]' out
+unset DLM_KERNEL_CACHE
+
+id=$(sed -n 's/^dlm_id: //p' g.dlm)
 case_ "show without a store"
 run_ dlm --home "$dir/other" show g.dlm
 status_is 0

@@ -31,6 +31,8 @@ static const struct dlm_option options[] = {
      .offset = offsetof(struct args, budget.tokens),
      .help = "with DOCUMENT or --base: tokens of a row, its image's included",
      .otherwise = "the document's sequence_len, or an image with 64 of text"},
+    {"time", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, budget.time),
+     .help = "with DOCUMENT or --base: measure a GPU's speed, too, for estimates of time"},
     {"image", .type = DLM_OPTION_STRING, .value = "PATH",
      .offset = offsetof(struct args, verify.image),
      .help = "with --verify: what is looked at", .otherwise = "nothing"},
@@ -138,6 +140,8 @@ static const char *find_wrong(const struct args *a)
         return "--image-size needs DOCUMENT or --base";
     if ((a->budget.batch || a->budget.tokens) && (is_other || !has_subject))
         return "--batch and --seq need DOCUMENT or --base, and nothing else";
+    if (a->budget.time && (is_other || !has_subject))
+        return "--time needs DOCUMENT or --base, and nothing else";
     return a->after && !a->is_try ? "--after needs --try" : NULL;
 }
 
