@@ -21,9 +21,20 @@ static uint32_t rotr(uint32_t x, int n)
     return (x >> n) | (x << (32 - n));
 }
 
+/* A round (FIPS 180-4, 6.2.2). kw: the constant plus the word of the message. The next round takes
+ * each word for the one after it, and what was h for its first, so that none is moved. */
+static inline void step(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e, uint32_t f,
+                        uint32_t g, uint32_t *h, uint32_t kw)
+{
+    const uint32_t t1 = *h + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + (g ^ (e & (f ^ g))) + kw;
+
+    *d += t1;
+    *h = t1 + (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & b) | (c & (a | b)));
+}
+
 static void compress(uint32_t state[8], const uint8_t block[64])
 {
-    uint32_t w[64], s[8];
+    uint32_t w[64];
 
     for (int i = 0; i < 16; i++)
         w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
@@ -33,17 +44,20 @@ static void compress(uint32_t state[8], const uint8_t block[64])
         uint32_t b = rotr(w[i - 2], 17) ^ rotr(w[i - 2], 19) ^ (w[i - 2] >> 10);
         w[i] = w[i - 16] + a + w[i - 7] + b;
     }
-    memcpy(s, state, sizeof(s));
-    for (int i = 0; i < 64; i++) {
-        uint32_t e = rotr(s[4], 6) ^ rotr(s[4], 11) ^ rotr(s[4], 25);
-        uint32_t choose = (s[4] & s[5]) ^ (~s[4] & s[6]);
-        uint32_t t1 = s[7] + e + choose + round_constants[i] + w[i];
-        uint32_t a = rotr(s[0], 2) ^ rotr(s[0], 13) ^ rotr(s[0], 22);
-        uint32_t t2 = a + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
-        memmove(s + 1, s, 7 * sizeof(s[0]));
-        s[4] += t1;
-        s[0] = t1 + t2;
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
+    for (int i = 0; i < 64; i += 8) {
+        const uint32_t *k = round_constants + i, *x = w + i;
+        step(a, b, c, &d, e, f, g, &h, k[0] + x[0]);
+        step(h, a, b, &c, d, e, f, &g, k[1] + x[1]);
+        step(g, h, a, &b, c, d, e, &f, k[2] + x[2]);
+        step(f, g, h, &a, b, c, d, &e, k[3] + x[3]);
+        step(e, f, g, &h, a, b, c, &d, k[4] + x[4]);
+        step(d, e, f, &g, h, a, b, &c, k[5] + x[5]);
+        step(c, d, e, &f, g, h, a, &b, k[6] + x[6]);
+        step(b, c, d, &e, f, g, h, &a, k[7] + x[7]);
     }
+    const uint32_t s[8] = {a, b, c, d, e, f, g, h};
     for (int i = 0; i < 8; i++)
         state[i] += s[i];
 }
