@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/pool.h"
 
 static const char ending[] = ".weight";
 
@@ -146,16 +147,20 @@ void dlm_merge_finish(struct dlm_merge *merge)
 
 /* --- reading --- */
 
-/* A and B of a module as f32, and room for a row. */
+/* A and B of a module as f32, and room for rows. */
 static enum dlm_status take_module(struct dlm_ctx *ctx, struct dlm_merge *merge,
                                    const struct dlm_adapter_module *m)
 {
     if (merge->module == m)
         return DLM_OK;
+    struct dlm_pool *pool = dlm_ctx_pool(ctx);
+    if (!pool)
+        return DLM_ERR_MEMORY;
     forget_module(merge);
     merge->a = dlm_alloc_array(ctx, (size_t)m->r * (size_t)m->in, sizeof(float));
     merge->b = dlm_alloc_array(ctx, (size_t)m->out * (size_t)m->r, sizeof(float));
-    merge->sum = dlm_alloc_array(ctx, (size_t)m->in, sizeof(double));
+    merge->sum = dlm_alloc_array(ctx, (size_t)m->in * (size_t)dlm_pool_num_workers(pool),
+                                 sizeof(double));
     if (!merge->a || !merge->b || !merge->sum)
         return DLM_ERR_MEMORY;
     enum dlm_status st = dlm_tensor_to_f32(ctx, m->a, merge->a);
@@ -166,16 +171,28 @@ static enum dlm_status take_module(struct dlm_ctx *ctx, struct dlm_merge *merge,
     return st;
 }
 
+/* Rows of a module's matrix. */
+struct piece {
+    const struct dlm_merge *merge;
+    int64_t row0;
+    float *out; /* [rows, in] */
+};
+
 /* w [in] += scaling * b [r] . a [r, in]: what PEFT's get_delta_weight() adds. */
-static void add_row(const struct dlm_adapter_module *m, const float *a, const float *b, double *sum,
-                    float *w)
+static void add_row(void *user, int64_t item, int worker)
 {
+    const struct piece *p = user;
+    const struct dlm_adapter_module *m = p->merge->module;
+    const float *b = p->merge->b + (p->row0 + item) * m->r;
+    double *sum = p->merge->sum + worker * m->in;
+    float *w = p->out + item * m->in;
+
     memset(sum, 0, (size_t)m->in * sizeof(*sum));
     for (int64_t k = 0; k < m->r; k++) {
         const double scale = b[k];
-        const float *row = a + k * m->in;
+        const float *a = p->merge->a + k * m->in;
         for (int64_t c = 0; c < m->in; c++)
-            sum[c] += scale * row[c];
+            sum[c] += scale * a[c];
     }
     for (int64_t c = 0; c < m->in; c++)
         w[c] = (float)(w[c] + m->scaling * sum[c]);
@@ -208,7 +225,8 @@ enum dlm_status dlm_merge_read(struct dlm_ctx *ctx, struct dlm_merge *merge,
     if (!m)
         return DLM_OK;
     enum dlm_status st = take_module(ctx, merge, m);
-    for (int64_t row = first / m->in; !st && row < (first + num) / m->in; row++)
-        add_row(m, merge->a, merge->b + row * m->r, merge->sum, out + row * m->in - first);
+    struct piece piece = {.merge = merge, .row0 = first / m->in, .out = out};
+    if (!st)
+        dlm_pool_run(dlm_ctx_pool(ctx), add_row, &piece, num / m->in);
     return st;
 }

@@ -28,7 +28,7 @@ struct dlm_merge {
     /* of the module that was read last: */
     const struct dlm_adapter_module *module;
     float *a, *b;
-    double *sum;
+    double *sum; /* a row for each worker of the pool */
 };
 
 /* Joins base and adapter, which are borrowed until finish; map makes names canonical. What tells of
