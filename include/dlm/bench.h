@@ -120,7 +120,8 @@ struct dlm_bench_result {
     uint64_t planned_weights, planned_adapter, planned_optimizer, planned_activations;
     uint64_t planned_cache, planned_total;
     uint64_t peak_device_bytes; /* most at any time, as the backend counted it */
-    uint64_t peak_host_bytes;   /* most resident memory of the process */
+    uint64_t planned_host_bytes; /* what the process is to have in memory at most; 0: not known */
+    uint64_t peak_host_bytes;   /* what it had */
 };
 
 /* *result: give it back with dlm_bench_result_finish(), also after a failure. */

@@ -202,6 +202,7 @@ static enum dlm_status reserve(struct bench *b)
     r->planned_activations = budget.activations + budget.inputs;
     r->planned_cache = budget.cache;
     r->planned_total = dlm_budget_total(&budget);
+    r->planned_host_bytes = dlm_budget_host_peak(&budget);
     dlm_budget_say(b->ctx, &budget);
     if (b->plan_only)
         return DLM_OK;

@@ -29,7 +29,9 @@ static void check_memory(const struct dlm_bench_result *r)
                                   r->planned_activations + r->planned_cache);
     CHECK(r->peak_device_bytes <= r->planned_total);
     CHECK(r->peak_device_bytes * 100 >= r->planned_total * 99);
-    CHECK(r->peak_host_bytes > r->peak_device_bytes); /* the CPU's buffers are the process's */
+    /* the CPU's buffers are the process's */
+    CHECK(r->peak_host_bytes > r->peak_device_bytes);
+    CHECK(r->planned_host_bytes > r->planned_total);
 }
 
 static void bench_base(struct dlm_ctx *ctx, const char *name)

@@ -95,6 +95,7 @@ static const struct part sizes[] = {
     {"planned_cache", RESULT(planned_cache)},
     {"planned_total", RESULT(planned_total)},
     {"peak_device", RESULT(peak_device_bytes)},
+    {"planned_host", RESULT(planned_host_bytes)},
     {"peak_host", RESULT(peak_host_bytes)},
 };
 
