@@ -101,6 +101,9 @@ static enum dlm_status open_model(struct dlm_session *s, const struct dlm_sessio
     const struct dlm_quant_policy quant = dlm_quant_policy_of(&params->compute);
     bool has_files = true;
 
+    if (shape && !params->shape)
+        return dlm_model_open_released(s->ctx, &s->model, s->device, shape,
+                                       s->base.row->file_dtype, policy, &quant);
     if (shape)
         return dlm_model_open_shape(s->ctx, &s->model, s->device, shape, params->layers, policy,
                                     &quant);

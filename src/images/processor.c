@@ -286,6 +286,18 @@ done:
     return st;
 }
 
+bool dlm_processor_is_in(struct dlm_ctx *ctx, const char *folder)
+{
+    char *nested = dlm_path_join(ctx, folder, "processor_config.json");
+    char *plain = dlm_path_join(ctx, folder, "preprocessor_config.json");
+    /* without memory to look, loading says so */
+    const bool is = !nested || !plain || dlm_path_is_file(nested) || dlm_path_is_file(plain);
+
+    dlm_free(nested);
+    dlm_free(plain);
+    return is;
+}
+
 enum dlm_status dlm_processor_load_folder(struct dlm_ctx *ctx, struct dlm_processor *out,
                                           const char *folder)
 {

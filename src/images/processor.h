@@ -52,6 +52,9 @@ struct dlm_processor {
 enum dlm_status dlm_processor_load(struct dlm_ctx *ctx, struct dlm_processor *out,
                                    const char *path) DLM_CHECK_RESULT;
 
+/* Whether the folder has either of the files below. */
+bool dlm_processor_is_in(struct dlm_ctx *ctx, const char *folder);
+
 /* The same for a checkpoint's folder, by transformers' order: a nested processor_config.json, else
  * preprocessor_config.json. DLM_ERR_IO if there is neither. */
 enum dlm_status dlm_processor_load_folder(struct dlm_ctx *ctx, struct dlm_processor *out,

@@ -393,49 +393,40 @@ enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **ou
     return open_config(ctx, out, device, &o, policy, quant);
 }
 
-/* Whether the folder says what its base does to images; else the family's usual holds. */
-static bool has_processor(const char *preprocessor, const char *processor)
-{
-    return dlm_path_is_file(preprocessor) || dlm_path_is_file(processor);
-}
-
 enum dlm_status dlm_model_open_outline(struct dlm_ctx *ctx, struct dlm_model **out,
                                        struct dlm_device *device, const char *dir,
                                        enum dlm_dtype policy,
                                        const struct dlm_quant_policy *quant)
 {
     char *path = dlm_path_join(ctx, dir, "config.json");
-    char *plain = dlm_path_join(ctx, dir, "preprocessor_config.json");
-    char *nested = dlm_path_join(ctx, dir, "processor_config.json");
     json_t *config = NULL;
     enum dlm_status st = DLM_ERR_MEMORY;
 
     *out = NULL;
-    if (path && plain && nested)
+    if (path)
         st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config);
     if (!st && json_is_object(json_object_get(config, "quantization_config")))
         st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot plan '%s' without its weights: which of "
                       "them are in 4 bits, its files alone say", dir);
-    const struct outline o = {
-        .config = config, .path = path,
-        .dir = st || !has_processor(plain, nested) ? NULL : dir};
+    const struct outline o = { /* without a processor, the family's usual one holds */
+        .config = config, .path = path, .dir = dlm_processor_is_in(ctx, dir) ? dir : NULL};
     if (!st)
         st = open_config(ctx, out, device, &o, policy, quant);
     if (!st)
         (*out)->has_no_files = true;
     json_decref(config);
     dlm_free(path);
-    dlm_free(plain);
-    dlm_free(nested);
     return st;
 }
 
 /* The config.json of a shape; owned, NULL without memory. */
-static json_t *shape_config(const struct dlm_family *family, const struct dlm_model_shape *shape)
+static json_t *shape_config(const struct dlm_family *family, const struct dlm_model_shape *shape,
+                            const char *file_dtype)
 {
     json_t *config = json_loads(shape->config, 0, NULL);
 
-    if (config && !json_object_set_new(config, "model_type", json_string(family->model_type)))
+    if (config && !json_object_set_new(config, "model_type", json_string(family->model_type)) &&
+        (!file_dtype || !json_object_set_new(config, "torch_dtype", json_string(file_dtype))))
         return config;
     json_decref(config);
     return NULL;
@@ -453,16 +444,17 @@ static enum dlm_status unknown_shape(struct dlm_ctx *ctx, const char *shape)
     return dlm_fail(ctx, DLM_ERR_USAGE, "unknown shape '%s': there are %s", shape, list);
 }
 
-enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
-                                     struct dlm_device *device, const char *shape, int64_t layers,
-                                     enum dlm_dtype policy, const struct dlm_quant_policy *quant)
+static enum dlm_status open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
+                                  struct dlm_device *device, const char *shape, int64_t layers,
+                                  const char *file_dtype, enum dlm_dtype policy,
+                                  const struct dlm_quant_policy *quant)
 {
     *out = NULL;
     for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++)
         for (const struct dlm_model_shape *s = families[i]->shapes; s->name; s++) {
             if (strcmp(s->name, shape))
                 continue;
-            json_t *config = shape_config(families[i], s);
+            json_t *config = shape_config(families[i], s, file_dtype);
             const struct outline o = {.config = config, .path = shape, .layers = layers};
             enum dlm_status st = config ? open_config(ctx, out, device, &o, policy, quant)
                                         : DLM_ERR_MEMORY;
@@ -472,6 +464,21 @@ enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out
             return st;
         }
     return unknown_shape(ctx, shape);
+}
+
+enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
+                                     struct dlm_device *device, const char *shape, int64_t layers,
+                                     enum dlm_dtype policy, const struct dlm_quant_policy *quant)
+{
+    return open_shape(ctx, out, device, shape, layers, NULL, policy, quant);
+}
+
+enum dlm_status dlm_model_open_released(struct dlm_ctx *ctx, struct dlm_model **out,
+                                        struct dlm_device *device, const char *shape,
+                                        const char *file_dtype, enum dlm_dtype policy,
+                                        const struct dlm_quant_policy *quant)
+{
+    return open_shape(ctx, out, device, shape, 0, file_dtype, policy, quant);
 }
 
 /* Each name of a list is one of the model's. */

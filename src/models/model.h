@@ -168,6 +168,12 @@ enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out
                                      struct dlm_device *device, const char *shape, int64_t layers,
                                      enum dlm_dtype policy,
                                      const struct dlm_quant_policy *quant) DLM_CHECK_RESULT;
+
+/* The same as its released files are: of a type, as config.json says it ("bfloat16"). */
+enum dlm_status dlm_model_open_released(struct dlm_ctx *ctx, struct dlm_model **out,
+                                        struct dlm_device *device, const char *shape,
+                                        const char *file_dtype, enum dlm_dtype policy,
+                                        const struct dlm_quant_policy *quant) DLM_CHECK_RESULT;
 void dlm_model_destroy(struct dlm_model **model);
 
 /* Adds the tokens that the family's processor adds, if any. */

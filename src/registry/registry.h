@@ -31,6 +31,7 @@ struct dlm_base_row {
     const char *architecture;
     const char *family; /* of src/models, that trains it; NULL: none does yet */
     const char *shape;  /* of that family: its sizes, known without its config.json; or NULL */
+    const char *file_dtype; /* with shape: the type of its files, as its config.json says it */
     double params; /* number of parameters */
     enum dlm_modality modality;
     const char *template_name;

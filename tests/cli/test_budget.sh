@@ -53,6 +53,12 @@ full=$(bytes_ weights_bytes train)
 # Qwen2-VL-2B: 151,936 x 1,536 tied, 28 layers of 46,797,824
 run_ dlm doctor --base qwen2-vl-2b-instruct --backend cpu --precision bf16 --json
 within_ "$(bytes_ weights_bytes train)" 3130000000 3170000000
+# its files are bf16, and a wider policy widens no weight; PaliGemma's are f32
+full_qwen=$(bytes_ weights_bytes train)
+run_ dlm doctor --base qwen2-vl-2b-instruct --backend cpu --precision fp32 --json
+[ "$(bytes_ weights_bytes train)" = "$full_qwen" ] || fail_ "fp32 widens weights"
+run_ dlm doctor --base paligemma-3b-mix-224 --backend cpu --precision fp32 --json
+within_ "$(bytes_ weights_bytes train)" $((full * 2 - 10000000)) $((full * 2))
 
 case_ "4 bits, one batch, longer rows, another image"
 run_ dlm doctor --base paligemma-3b-mix-224 --backend cpu --precision bf16 --quant nf4 --json
