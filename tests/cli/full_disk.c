@@ -1,11 +1,12 @@
 /* Preloaded into the program: a disk that is full from some call on, or for one call alone. Counted
- * are the calls that write, sync, make or rename something below a folder; the one with the wanted
- * number fails with ENOSPC.
+ * are the calls that write, sync, make, link or rename something below a folder; the one with the
+ * wanted number fails with ENOSPC.
  *
  *     FULL_DISK_BELOW  the folder, absolute
  *     FULL_DISK_AT     number of the call, from 1; 0: none fails
  *     FULL_DISK_ONCE   set: the later ones succeed
  *     FULL_DISK_KILL   set: instead of failing, the call kills the process
+ *     FULL_DISK_REMOVE set: calls that remove are counted as well, and do not fail
  *     FULL_DISK_FREE   bytes that are free, by statvfs(); unset: what is
  *     FULL_DISK_COUNT  file that gets the number of calls at the end; unset: none
  *
@@ -50,19 +51,36 @@ static bool is_fd_below(int fd)
     return is_below(path);
 }
 
-/* Counts a call; true, with errno set, where it is to fail. */
-static bool fails(void)
+/* Counts a call; true where it is to fail. */
+static bool is_wanted(void)
 {
     const char *at = getenv("FULL_DISK_AT");
     const long wanted = at ? atol(at) : 0;
 
     num_calls++;
-    if (!wanted || num_calls < wanted || (getenv("FULL_DISK_ONCE") && num_calls > wanted))
-        return false;
+    return wanted && num_calls >= wanted && !(getenv("FULL_DISK_ONCE") && num_calls > wanted);
+}
+
+static void fail(void)
+{
     if (getenv("FULL_DISK_KILL"))
         raise(SIGKILL);
     errno = ENOSPC;
+}
+
+/* Counts a call; true, with errno set, where it is to fail. */
+static bool fails(void)
+{
+    if (!is_wanted())
+        return false;
+    fail();
     return true;
+}
+
+static void count_removal(const char *path)
+{
+    if (getenv("FULL_DISK_REMOVE") && is_below(path))
+        (void)fails();
 }
 
 __attribute__((destructor)) static void report(void)
@@ -79,18 +97,21 @@ __attribute__((destructor)) static void report(void)
 ssize_t write(int fd, const void *data, size_t bytes)
 {
     REAL(write, "write");
-    if (!is_fd_below(fd) || !fails())
+    if (!is_fd_below(fd) || !is_wanted())
         return real(fd, data, bytes);
-    if (real(fd, data, bytes / 2) < 0)
-        return -1;
-    errno = ENOSPC;
+    if (real(fd, data, bytes / 2) >= 0)
+        fail();
     return -1;
 }
 
 ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at)
 {
     REAL(pwrite, "pwrite64");
-    return is_fd_below(fd) && fails() ? -1 : real(fd, data, bytes, at);
+    if (!is_fd_below(fd) || !is_wanted())
+        return real(fd, data, bytes, at);
+    if (real(fd, data, bytes / 2, at) >= 0)
+        fail();
+    return -1;
 }
 
 int ftruncate(int fd, off_t bytes)
@@ -160,4 +181,24 @@ int statvfs(const char *path, struct statvfs *fs)
     if (!rc && bytes)
         fs->f_bavail = (fsblkcnt_t)strtoull(bytes, NULL, 10) / fs->f_frsize;
     return rc;
+}
+
+int symlink(const char *target, const char *path)
+{
+    REAL(symlink, "symlink");
+    return is_below(path) && fails() ? -1 : real(target, path);
+}
+
+int unlink(const char *path)
+{
+    REAL(unlink, "unlink");
+    count_removal(path);
+    return real(path);
+}
+
+int remove(const char *path)
+{
+    REAL(remove, "remove");
+    count_removal(path);
+    return real(path);
 }

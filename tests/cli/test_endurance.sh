@@ -1,13 +1,16 @@
 #!/bin/sh
 # The store outlives a training that is killed at any moment, and a disk that is full at any write:
 # it is whole, the last adapter answers, and the run, resumed, gives the bytes of an unbroken one.
-# DLM_FULL_DISK is the library of full_disk.c. DLM_TEST_ENDURANCE=all: 200 kills, and every write.
+# So it does a removal and a repair that are killed. DLM_FULL_DISK is the library of full_disk.c.
+# DLM_TEST_KILLS of a training (80), half of them by the clock and half at calls that write.
+# DLM_TEST_ENDURANCE=all: the disk is full at every write.
 . "${0%/*}/hostile.sh"
 
 full_disk=${DLM_FULL_DISK:?says which library makes disks full}
+kills=$((${DLM_TEST_KILLS:-80} / 2)) # of each kind
 case ${DLM_TEST_ENDURANCE:-} in
-all) kills=200 stride=1 ;;
-*) kills=40 stride=2 ;;
+all) stride=1 ;;
+*) stride=2 ;;
 esac
 store_=home/store/0R7STD0HK1DBS629DWG0NJR445
 versions_=$store_/adapter/versions
@@ -94,14 +97,56 @@ same_ out answer
 echo "# $killed kills, $finished runs finished before theirs"
 holds_ test $killed -eq $kills
 
+# at_ N COMMAND...: the command with the library that counts calls below home; its N-th is meant.
+at_()
+{
+    n=$1
+    shift
+    run_ env LD_PRELOAD="$full_disk" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+        FULL_DISK_BELOW="$dir/home" FULL_DISK_AT="$n" FULL_DISK_COUNT="$dir/count" "$@"
+}
+
+case_ "killed at calls that write"
+steps=3
+rm -rf home
+train_
+status_is 0
+cp $versions_/v0001/adapter_model.safetensors unbroken
+rm -rf home
+steps=1
+train_
+status_is 0
+ask_
+cp out first
+steps=3
+killed=0
+awk -v n=$kills 'BEGIN {
+    srand(20260502)
+    for (i = 0; i < 20 * n; i++) print 1 + int(rand() * 90) }' > calls
+while [ $killed -lt $kills ] && read -r call; do
+    at_ "$call" env FULL_DISK_KILL=1 "$dlm" -q train --backend cpu --max-steps $steps \
+        --save-every 1 $(going_on_) doc.dlm
+    case $status in
+    137) killed=$((killed + 1)) ;;
+    0) ;;
+    *) fail_ "the run failed by itself" ;;
+    esac
+    whole_
+done < calls
+train_ $(going_on_)
+status_is 0
+whole_
+ask_
+cmp -s out first && fail_ "nothing was learnt"
+echo "# $killed kills"
+holds_ test $killed -eq $kills
+
 # full_ N [ONCE]: a training whose N-th call that writes fails, and with ONCE no other
 full_()
 {
     rm -rf home
     cp -Rp kept home
-    run_ env LD_PRELOAD="$full_disk" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
-        FULL_DISK_BELOW="$dir/home" FULL_DISK_AT="$1" ${2:+FULL_DISK_ONCE=1} \
-        FULL_DISK_COUNT="$dir/count" "$dlm" -q train --backend cpu --max-steps $steps \
+    at_ "$1" env ${2:+FULL_DISK_ONCE=1} "$dlm" -q train --backend cpu --max-steps $steps \
         --save-every 1 doc.dlm
 }
 
@@ -132,6 +177,86 @@ survives_()
     holds_ test -d $versions_/v0002
     [ $failures -eq $failed ] && [ $case_ok = yes ] || echo "# at call $*"
 }
+
+# killed_at_each_ CHECK ARGUMENT...: the command is killed at each of its calls in turn, always on a
+# copy of kept; the check follows, with the command's arguments.
+killed_at_each_()
+{
+    check=$1 at=1
+    shift
+    while :; do
+        rm -rf home
+        cp -Rp kept home
+        at_ $at env FULL_DISK_KILL=1 FULL_DISK_REMOVE=1 "$dlm" "$@"
+        [ "$status" -eq 137 ] || break
+        $check "$@"
+        [ $case_ok = yes ] || { echo "# killed at call $at of $*"; return; }
+        at=$((at + 1)) num_killed=$((num_killed + 1))
+    done
+    status_is 0
+}
+
+# What is left is whole, but for a removal that was interrupted; the removal done again ends it.
+removed_()
+{
+    run_ dlm -q verify-store --all
+    status_is 0
+    if [ -f $store_/adapter/current.txt ]; then
+        ask_
+        status_is 0
+    fi
+    run_ dlm -q "$@"
+    [ $status -eq 0 ] || err_has "there is no "
+    run_ dlm -q verify-store --all --repair
+    status_is 0
+    run_ find home -name '.tmp-rm-*' -o -name '*.tmp.*'
+    out_is
+    run_ dlm -q verify-store --all
+    [ ! -d $store_ ] || out_has "doc.dlm: whole"
+}
+
+repaired_()
+{
+    run_ dlm -q "$@"
+    status_is 0
+    run_ dlm -q verify-store doc.dlm
+    status_is 0
+    same_ $versions_/v0002/adapter_model.safetensors second
+    ask_
+    same_ out answer
+}
+
+case_ "rm, killed at each of its calls"
+steps=1 num_killed=0
+rm -rf home kept
+train_
+train_ --seed 8
+status_is 0
+cp -Rp home kept
+killed_at_each_ removed_ rm doc.dlm v1 --yes
+killed_at_each_ removed_ rm doc.dlm v2 --yes
+killed_at_each_ removed_ rm doc.dlm --cache --yes
+killed_at_each_ removed_ rm doc.dlm --store --yes
+echo "# $num_killed kills"
+
+case_ "verify-store --repair, killed at each of its calls"
+num_killed=0
+rm -rf home
+cp -Rp kept home
+ask_
+cp out answer
+cp $versions_/v0002/adapter_model.safetensors second
+echo adapter/versions/v0009 > $store_/adapter/current.txt
+echo '{' > $store_/manifest.json
+: > $store_/manifest.json.tmp.1.0123abcd
+mkdir -p $store_/blobs/00
+sha=00$(sha256sum images/one.png | cut -c 3-64)
+cp images/one.png $store_/blobs/00/$sha.png
+rm -rf kept
+mv home kept
+killed_at_each_ repaired_ verify-store doc.dlm --repair
+echo "# $num_killed kills"
+rm -rf kept home
 
 case_ "a disk that is full from some call on"
 prepare_ 3

@@ -1,74 +1,6 @@
 #!/bin/sh
 # dlm pull, against a hub on this machine that misbehaves (hub_server.c).
-. "${0%/*}/lib.sh"
-
-HF_HUB_CACHE=$dir/cache
-export HF_HUB_CACHE
-unset HF_HOME HF_TOKEN HUGGING_FACE_HUB_TOKEN HF_TOKEN_PATH http_proxy HTTP_PROXY all_proxy
-HF_TOKEN_PATH=$dir/token
-export HF_TOKEN_PATH
-commit=0123456789abcdef0123456789abcdef01234567
-repo=$HF_HUB_CACHE/models--me--base
-snapshot=$repo/snapshots/$commit
-server=
-
-stop_()
-{
-    [ -z "$server" ] || { kill "$server"; wait "$server" 2> /dev/null; }
-    server=
-}
-trap 'stop_; rm -rf "$dir"' EXIT
-
-# serve_ [ARGUMENT ...]: a new hub, an empty log and an empty cache.
-serve_()
-{
-    stop_
-    rm -rf "$HF_HUB_CACHE" log
-    : > log
-    serve_again_ "$@"
-}
-
-# The same with the cache as it is.
-serve_again_()
-{
-    stop_
-    rm -f address
-    options=
-    while [ "${1#-}" != "${1:-}" ]; do options="$options $1 $2"; shift 2; done
-    # shellcheck disable=SC2086
-    "$DLM_HUB_SERVER" -l log $options hub "$@" > address &
-    server=$!
-    while ! [ -s address ]; do sleep 0.02; done
-    HF_ENDPOINT=$(cat address)
-    export HF_ENDPOINT
-}
-
-# The snapshot's files are those of the repository, and every blob has its hash as its name.
-whole_()
-{
-    for name in config.json model.safetensors tokenizer.json LICENSE.txt; do
-        same_ "$snapshot/$name" "hub/me/base/$name"
-    done
-    sound_
-}
-sound_()
-{
-    for blob in "$repo"/blobs/*; do
-        name=${blob##*/}
-        case $name in
-        *.incomplete | '*') continue ;;
-        esac
-        if [ ${#name} = 64 ]; then
-            hash=$(sha256sum < "$blob")
-        else
-            hash=$({ printf 'blob %d\0' "$(wc -c < "$blob")"; cat "$blob"; } | sha1sum)
-        fi
-        [ "${hash%% *}" = "$name" ] || fail_ "blob $name is not whole"
-    done
-}
-no_snapshot_() { [ ! -e "$snapshot" ] || fail_ "a snapshot is there"; }
-asked_() { grep -q -- "$1" log || { fail_ "the hub was not asked: $1"; cat log; }; }
-not_asked_() { ! grep -q -- "$1" log || { fail_ "the hub was asked: $1"; cat log; }; }
+. "${0%/*}/hub.sh"
 
 if [ -z "${DLM_HUB_SERVER:-}" ]; then
     case_ "a build without libcurl says so"
@@ -78,17 +10,6 @@ if [ -z "${DLM_HUB_SERVER:-}" ]; then
     err_has "hint: \`hf download Qwen/Qwen2-VL-2B-Instruct"
     summary_
 fi
-
-mkdir -p hub/me/base
-echo $commit > hub/me/base.commit
-echo '{"model_type": "none"}' > hub/me/base/config.json
-echo '{}' > hub/me/base/tokenizer.json
-: > hub/me/base/LICENSE.txt
-echo '# me' > hub/me/base/README.md
-awk 'BEGIN { for (i = 0; i < 200000; i++) printf "%d ", i * i }' > hub/me/base/model.safetensors
-for other in consolidated.safetensors pytorch_model.bin model.gguf model.onnx flax_model.msgpack; do
-    echo x > hub/me/base/$other
-done
 
 case_ "what a base needs, checked, as huggingface_hub lays it out"
 serve_
@@ -329,24 +250,6 @@ status_is 1
 holds_ grep -q "cannot fetch 'me/base': 9.0 TB are missing, [0-9.]* .B are free in '$repo'" err
 err_has "hint: HF_HUB_CACHE names another folder"
 no_snapshot_
-
-case_ "killed at any moment: nothing that is not whole has a name, and the next pull ends it"
-serve_ -r 2000000
-kills=${DLM_TEST_KILLS:-50}
-for i in $(seq "$kills"); do
-    "$dlm" pull hf:me/base > out 2> err &
-    sleep "$(awk "BEGIN { srand($i); print rand() * 0.6 }")"
-    kill -9 $! 2> /dev/null
-    wait $! 2> /dev/null
-    sound_
-    if [ -e "$snapshot" ]; then
-        whole_
-        rm -rf "$repo"
-    fi
-done
-run_ dlm pull hf:me/base
-status_is 0
-whole_
 
 case_ "a line on a terminal, two where there is none"
 serve_ -r 2000000
