@@ -47,6 +47,7 @@ struct dlm_gguf_family {
     const char *arch;        /* general.architecture of the language model */
     const char *head;        /* the weight of its head: canonical */
     const char *projector;   /* clip.projector_type */
+    const char *pretokenizer; /* tokenizer.ggml.pre */
     bool interleaves_heads;  /* of the language model: rotary pairs are neighbours in llama.cpp */
     bool has_more_keys;      /* a head's size and that of the vocabulary are stated */
     int64_t context;         /* tokens, where config.json does not say */

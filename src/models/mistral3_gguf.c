@@ -59,6 +59,7 @@ const struct dlm_gguf_family dlm_gguf_mistral3 = {
     .arch = "mistral3",
     .head = "lm_head.weight",
     .projector = "pixtral",
+    .pretokenizer = "tekken",
     .interleaves_heads = true,
     .has_more_keys = true,
     .context = 131072,

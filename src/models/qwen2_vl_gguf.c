@@ -47,6 +47,7 @@ const struct dlm_gguf_family dlm_gguf_qwen2_vl = {
     .arch = "qwen2vl",
     .head = "lm_head.weight",
     .projector = "qwen2vl_merger",
+    .pretokenizer = "qwen2",
     .context = 32768,
     .text = &dlm_gguf_decoder,
     .vision = &tower_rules,
