@@ -4,6 +4,7 @@
  *     POSE_KIND     card: a GPU with memory of its own; shared: one that shares the machine's;
  *                   unset: what they are
  *     POSE_BYTES    their memory
+ *     POSE_FREE     what of it is free, told by the extensions that are for that; unset: untold
  *     POSE_MACHINE  the machine's, as /proc/meminfo has it; unset: what it has
  */
 #define CL_TARGET_OPENCL_VERSION 120
@@ -61,12 +62,22 @@ static bool is_kind(const char *kind)
 #ifdef DLM_HAVE_OPENCL
 #include <CL/cl.h>
 
+#define FREE_MEMORY_AMD 0x4039
+
 VISIBLE CL_API_ENTRY cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_device_info what,
                                                         size_t bytes, void *value, size_t *size)
 {
+    static const char free_extension[] = " cl_amd_device_attribute_query";
     REAL(clGetDeviceInfo, "clGetDeviceInfo");
+    if (what == FREE_MEMORY_AMD && number("POSE_FREE")) {
+        ((size_t *)value)[0] = ((size_t *)value)[1] = (size_t)(number("POSE_FREE") / 1024);
+        return CL_SUCCESS;
+    }
     const cl_int error = real(device, what, bytes, value, size);
 
+    if (!error && value && what == CL_DEVICE_EXTENSIONS && number("POSE_FREE") &&
+        strlen(value) + sizeof(free_extension) <= bytes)
+        strcat(value, free_extension);
     if (error || !value || !is_kind(NULL))
         return error;
     if (what == CL_DEVICE_TYPE)
@@ -126,5 +137,30 @@ VISIBLE void vkGetPhysicalDeviceMemoryProperties2(VkPhysicalDevice device,
     REAL(vkGetPhysicalDeviceMemoryProperties2, "vkGetPhysicalDeviceMemoryProperties2");
     real(device, memory);
     pose_memory(&memory->memoryProperties);
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT *budget = memory->pNext;
+    if (!number("POSE_FREE") || !budget ||
+        budget->sType != VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT)
+        return;
+    const VkPhysicalDeviceMemoryProperties *heaps = &memory->memoryProperties;
+    for (uint32_t i = 0; i < heaps->memoryHeapCount; i++) {
+        budget->heapBudget[i] = heaps->memoryHeaps[i].size;
+        budget->heapUsage[i] =
+            budget->heapBudget[i] - number("POSE_FREE") / heaps->memoryHeapCount;
+    }
+}
+
+VISIBLE VkResult vkEnumerateDeviceExtensionProperties(VkPhysicalDevice device, const char *layer,
+                                                      uint32_t *num, VkExtensionProperties *list)
+{
+    REAL(vkEnumerateDeviceExtensionProperties, "vkEnumerateDeviceExtensionProperties");
+    if (!number("POSE_FREE") || layer)
+        return real(device, layer, num, list);
+    uint32_t most = *num ? *num - 1 : 0;
+    const VkResult r = real(device, layer, &most, list);
+
+    *num = most + 1;
+    if (list)
+        list[most] = (VkExtensionProperties){VK_EXT_MEMORY_BUDGET_EXTENSION_NAME, 1};
+    return r;
 }
 #endif

@@ -109,6 +109,46 @@ TMPDIR=$dir/tmp probe_ abort "$dlm" doctor
 status_is 0
 holds_ test -z "$(ls tmp)"
 
+# pose_ FREE COMMAND...: the devices of both backends are cards of 16 GiB.
+pose_()
+{
+    free=$1
+    shift
+    run_ env LD_PRELOAD="$DLM_POSE_DEVICE" POSE_KIND=card POSE_BYTES=17179869184 POSE_FREE="$free" \
+        "$@"
+}
+
+case_ "memory that is free, as extensions tell, and as they do not"
+pose_ 3221225472 "$dlm" doctor
+status_is 0
+[ -z "$has_vulkan" ] || out_has "3.0 GB free (VK_EXT_memory_budget); largest buffer "
+[ -z "$has_opencl" ] || out_has "3.0 GB free (cl_amd_device_attribute_query); largest buffer "
+pose_ 3221225472 "$dlm" doctor --json
+status_is 0
+if [ -n "$has_vulkan$has_opencl" ]; then
+    out_has '"free_bytes": 3221225472'
+    out_has '"vram_gb": 3.0'
+    out_has '"kind": "card"'
+    pose_ "" "$dlm" doctor
+    out_has "how much is free its driver does not tell"
+    pose_ "" "$dlm" doctor --json
+    out_has '"free_from": null'
+    out_has '"vram_gb": 16.0'
+fi
+
+case_ "train and prompt are refused by it before they start"
+cp -R "$data/../share/sample" sample
+for backend in ${has_vulkan:+vulkan} ${has_opencl:+opencl}; do
+    for command in train "prompt --no-adapter"; do
+        question=
+        [ "$command" = train ] || question=what
+        # shellcheck disable=SC2086
+        pose_ 1048576 "$dlm" $command --backend "$backend" sample/sample.dlm $question
+        status_is 1
+        holds_ grep -q ' this needs [2-9][0-9]* MiB on device .*, which has 1 MiB free: ' err
+    done
+done
+
 case_ "what --probe needs"
 run_ dlm doctor --probe
 status_is 2

@@ -2,6 +2,7 @@
  * through blocks (copy.c). */
 #include "backend/vulkan/vk.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -39,10 +40,15 @@ enum dlm_status dlm_vk_buffer_create(struct dlm_device *device, struct dlm_buffe
         *out = &b->base;
         return DLM_OK;
     }
+    const char *from;
+    char left[40] = "";
+    const double free_mib = (double)dlm_vk_free_bytes(d, &from) / 0x1p20;
+    if (*from)
+        snprintf(left, sizeof(left), ", free about %.1f MiB", free_mib);
     enum dlm_status st = dlm_vk_fail(
-        d, r, "allocate %.1f MiB (largest buffer %.1f MiB, in use %.1f MiB, free about %.1f MiB)",
+        d, r, "allocate %.1f MiB (largest buffer %.1f MiB, in use %.1f MiB%s)",
         (double)bytes / 0x1p20, (double)device->caps.max_alloc_bytes / 0x1p20,
-        (double)device->used_bytes / 0x1p20, (double)dlm_vk_free_bytes(d) / 0x1p20);
+        (double)device->used_bytes / 0x1p20, left);
     dlm_vk_memory_free(d, &b->memory);
     dlm_free(b);
     return st;

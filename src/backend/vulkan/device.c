@@ -134,31 +134,33 @@ static uint32_t largest_device_heap(const VkPhysicalDeviceMemoryProperties *memo
     return best;
 }
 
-uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d)
+uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d, const char **from)
 {
+    const struct dlm_device_info *info = &d->base.caps.info;
     VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT,
     };
     VkPhysicalDeviceMemoryProperties2 memory = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
-        .pNext = d->has_budget ? &budget : NULL,
+        .pNext = &budget,
     };
     struct dlm_host host;
     uint64_t bytes = 0;
 
     dlm_host_read(&host, "");
-    if (d->base.caps.info.is_software) /* its heap is a made-up size */
-        return host.free_bytes;
+    if (info->is_software || (d->is_unified && !d->has_budget)) { /* a CPU's heaps are made up */
+        *from = host.free_bytes ? "machine" : "";
+        return DLM_MIN(host.free_bytes, info->memory_bytes);
+    }
+    *from = d->has_budget ? VK_EXT_MEMORY_BUDGET_EXTENSION_NAME : "";
+    if (!d->has_budget)
+        return 0;
     vkGetPhysicalDeviceMemoryProperties2(d->physical, &memory);
     for (uint32_t i = 0; i < d->memory.memoryHeapCount; i++) {
-        uint64_t size = d->memory.memoryHeaps[i].size;
-        if (i != d->main_heap && !d->is_unified)
-            continue;
-        if (d->has_budget)
+        if (i == d->main_heap || d->is_unified)
             bytes += budget.heapBudget[i] - DLM_MIN(budget.heapUsage[i], budget.heapBudget[i]);
-        else /* other programs and the driver have their part */
-            bytes += size >= (uint64_t)4 << 30 ? size / 10 * 7 : size / 2;
     }
+    bytes = DLM_MAX(bytes, (uint64_t)1); /* nothing is left: that is known */
     return d->is_unified && host.free_bytes ? DLM_MIN(bytes, host.free_bytes) : bytes;
 }
 
@@ -255,6 +257,7 @@ void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candida
         .pNext = &maintenance3,
     };
     struct dlm_device_caps *caps = &d->base.caps;
+    const char *from;
 
     d->physical = c->physical;
     d->family = c->family;
@@ -284,7 +287,7 @@ void dlm_vk_device_describe(struct dlm_vk_device *d, const struct dlm_vk_candida
     set_limits(caps, c->physical, base, maintenance3.maxMemoryAllocationSize);
     caps->max_work = caps->info.is_software ? 0 : DLM_GPU_MAX_WORK;
     caps->num_units = count_units(c->physical, caps->info.is_software);
-    caps->free_bytes = dlm_vk_free_bytes(d);
+    caps->free_bytes = dlm_vk_free_bytes(d, &from);
 }
 
 static void set_timestamps(struct dlm_vk_device *d)

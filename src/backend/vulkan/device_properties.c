@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "base/host.h"
 #include "base/mem.h"
 
 static void find_vendor(uint32_t id, char *name, size_t bytes)
@@ -21,21 +20,6 @@ static void find_vendor(uint32_t id, char *name, size_t bytes)
     for (size_t i = 0; i < DLM_ARRAY_LEN(vendors); i++)
         if (vendors[i].id == id)
             snprintf(name, bytes, "%s", vendors[i].name);
-}
-
-static void find_free(const struct dlm_vk_device *d, struct dlm_device_properties *p)
-{
-    const struct dlm_device_info *info = &d->base.caps.info;
-    struct dlm_host host;
-
-    dlm_host_read(&host, "");
-    if (!info->is_software && d->has_budget) {
-        p->free_bytes = dlm_vk_free_bytes(d);
-        snprintf(p->free_from, sizeof(p->free_from), "VK_EXT_memory_budget");
-    } else if (info->is_software || info->is_unified) {
-        p->free_bytes = DLM_MIN(host.free_bytes, info->memory_bytes);
-        snprintf(p->free_from, sizeof(p->free_from), "machine");
-    }
 }
 
 /* What needs a chain; that of extensions that are missing stays zero. */
@@ -136,9 +120,11 @@ void dlm_vk_device_properties(const struct dlm_vk_device *d, struct dlm_device_p
 {
     VkQueueFamilyProperties families[32];
     uint32_t num = DLM_ARRAY_LEN(families);
+    const char *from;
 
     *p = (struct dlm_device_properties){.info = d->base.caps.info};
-    find_free(d, p);
+    p->free_bytes = dlm_vk_free_bytes(d, &from);
+    snprintf(p->free_from, sizeof(p->free_from), "%s", from);
     find_chained(d, p);
     vkGetPhysicalDeviceQueueFamilyProperties(d->physical, &num, families);
     if (d->family >= num || !families[d->family].timestampValidBits)

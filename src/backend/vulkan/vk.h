@@ -197,8 +197,9 @@ bool dlm_vk_has_extension(VkPhysicalDevice physical, const char *name);
 /* Makes the VkDevice of a described device and gets its queue. */
 enum dlm_status dlm_vk_device_create(struct dlm_vk_device *d) DLM_CHECK_RESULT;
 
-/* Device memory free now, as far as known. */
-uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d);
+/* Device memory free now, as far as the driver or, where memory is shared, the machine tells; 0:
+ * not known. from: "" or who told. */
+uint64_t dlm_vk_free_bytes(const struct dlm_vk_device *d, const char **from);
 
 /* device_properties.c */
 
