@@ -83,7 +83,7 @@ uint own = lane / ROW_LANES, run = lane % ROW_LANES * RUN;
         const uint column = gl_SubgroupID * MAT_N;                                                 \
         SUM_FRAG sums[FRAGS];                                                                      \
         FOR(i, FRAGS) sums[i] = SUM_FRAG(0.0);                                                     \
-        LOOP for (uint d = 0u; d < DEPTH; d += MAT_K) {                                 \
+        LOOP for (uint d = 0u; d < DEPTH; d += MAT_K) {                                            \
             B_FRAG b;                                                                              \
             coopMatLoad(b, y, y_at + (column * DEPTH + d) / 8u, DEPTH / 8u, COLUMN_MAJOR);         \
             FOR(i, FRAGS) {                                                                        \
@@ -99,10 +99,10 @@ uint own = lane / ROW_LANES, run = lane % ROW_LANES * RUN;
 /* sums [COLS][FRAGS] += from . y, y across: column d of the result is a row of y, `stride` eights
  * long. */
 #define ACCUMULATE(sums, from, y, y_at, stride)                                                    \
-    LOOP for (uint o = 0u; o < OTHER; o += MAT_K) {                                     \
+    LOOP for (uint o = 0u; o < OTHER; o += MAT_K) {                                                \
         A_FRAG a[FRAGS];                                                                           \
         FOR(i, FRAGS) coopMatLoad(a[i], from, i * MAT_M * WEIGHTS8 + o / 8u, WEIGHTS8, ROW_MAJOR); \
-        FOR(c, COLS) if (is_there(c)) {                                                   \
+        FOR(c, COLS) if (is_there(c)) {                                                            \
             B_FRAG b;                                                                              \
             coopMatLoad(b, y, y_at + column_of(c) * stride + o / 8u, stride, COLUMN_MAJOR);        \
             FOR(i, FRAGS) sums[c * FRAGS + i] = coopMatMulAdd(a[i], b, sums[c * FRAGS + i]);       \
@@ -115,7 +115,7 @@ uint own = lane / ROW_LANES, run = lane % ROW_LANES * RUN;
 #define WRITE(sums, out, place_of)                                                                 \
     FOR(c, COLS) {                                                                                 \
         barrier();                                                                                 \
-        if (is_there(c))                                                                  \
+        if (is_there(c))                                                                           \
             FOR(i, FRAGS) coopMatStore(sums[c * FRAGS + i], scores,                                \
                                        (gl_SubgroupID * OWN + i * MAT_M) * (MAT_N / 4u),           \
                                        MAT_N / 4u, ROW_MAJOR);                                     \
@@ -157,7 +157,7 @@ uvec4 pack8(vec4 lo, vec4 hi)
 
 /* The lane's run of scores. */
 #define TAKE_SCORES(to)                                                                            \
-    FOR(i, RUN / 4u) to[i] = scores[own * SCORES4 + run / 4u + i];                               \
+    FOR(i, RUN / 4u) to[i] = scores[own * SCORES4 + run / 4u + i];                                 \
     if (p.softcap != 0.0)                                                                          \
         FOR(i, RUN / 4u) FOR(j, 4u) to[i][j] = dlm_attention_cap(p.softcap, to[i][j]);
 
