@@ -9,6 +9,7 @@
 #include "doc/doc_impl.h"
 #include "doc/schema.h"
 #include "doc/text.h"
+#include "doc/yaml.h"
 
 #define MAX_DOC_BYTES ((size_t)256 << 20)
 
@@ -151,17 +152,42 @@ static const char *find_unsupported(const struct dlm_doc *doc)
     return NULL;
 }
 
-/* A key of qlora that is written though the adapter is another, or NULL. */
-static const char *find_idle_quant(const struct dlm_doc *doc)
+/* The line of a written key of training. */
+static long long training_line(const struct dlm_doc *doc, const char *key)
 {
-    static const char *const keys[] = {"training.quant", "training.double_quant",
-                                       "training.quant_scope"};
+    const struct dlm_yaml *training = dlm_yaml_get(doc->front, "training");
 
-    for (size_t i = 0; doc->training.adapter != DLM_DOC_ADAPTER_QLORA && i < DLM_ARRAY_LEN(keys);
-         i++)
-        if (dlm_doc_is_written(doc, keys[i]))
-            return keys[i];
-    return NULL;
+    return (long long)dlm_yaml_find(training, key)->key->line + 1; /* behind the first line */
+}
+
+/* Keys of a quantised base that say nothing as they stand. */
+static enum dlm_status check_quant(struct dlm_ctx *ctx, const struct dlm_doc *doc,
+                                   const char *name)
+{
+    static const char *const keys[] = {"quant", "double_quant", "quant_scope"};
+    const struct dlm_doc_training *t = &doc->training;
+    char dotted[32];
+
+    for (size_t i = 0; t->adapter != DLM_DOC_ADAPTER_QLORA && i < DLM_ARRAY_LEN(keys); i++) {
+        snprintf(dotted, sizeof(dotted), "training.%s", keys[i]);
+        if (!dlm_doc_is_written(doc, dotted))
+            continue;
+        dlm_fail(ctx, DLM_ERR_INVALID, "cannot train '%s': %s (line %lld) is about a quantised "
+                 "base, and training.adapter is not qlora", name, dotted,
+                 training_line(doc, keys[i]));
+        dlm_log(ctx, DLM_LOG_HINT, "write `adapter: qlora` below training, or leave %s out",
+                keys[i]);
+        return DLM_ERR_INVALID;
+    }
+    if (t->adapter == DLM_DOC_ADAPTER_QLORA && t->quant == DLM_DOC_BASE_QUANT_Q8_0 &&
+        t->double_quant && dlm_doc_is_written(doc, "training.double_quant")) {
+        dlm_fail(ctx, DLM_ERR_INVALID, "cannot train '%s': training.double_quant (line %lld) is "
+                 "about the scales of nf4, and training.quant is q8_0", name,
+                 training_line(doc, "double_quant"));
+        dlm_log(ctx, DLM_LOG_HINT, "write `quant: nf4`, or leave double_quant out");
+        return DLM_ERR_INVALID;
+    }
+    return DLM_OK;
 }
 
 enum dlm_status dlm_doc_check_trainable(struct dlm_ctx *ctx, const struct dlm_doc *doc)
@@ -172,11 +198,9 @@ enum dlm_status dlm_doc_check_trainable(struct dlm_ctx *ctx, const struct dlm_do
     if (key)
         return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot train '%s': %s is not supported yet",
                         name, key);
-    key = find_idle_quant(doc);
-    if (key)
-        return dlm_fail(ctx, DLM_ERR_INVALID,
-                        "cannot train '%s': %s is said of a base that is not quantised without "
-                        "training.adapter: qlora", name, key);
+    enum dlm_status st = check_quant(ctx, doc, name);
+    if (st)
+        return st;
     for (size_t i = 0; i < doc->num_sections; i++) {
         if (doc->sections[i].type == DLM_DOC_SECTION_AUDIO)
             return dlm_fail(ctx, DLM_ERR_UNSUPPORTED,

@@ -219,9 +219,12 @@ struct dlm_doc_section {
     const char *source_file; /* the file it was ingested from (absolute); NULL: the document */
 };
 
+struct dlm_yaml;
+
 struct dlm_doc {
     struct dlm_arena arena;
     const char *path; /* as given, or NULL */
+    const struct dlm_yaml *front; /* the front matter as it was read, in the arena */
     uint32_t written;
     const char *id;   /* 26 characters */
     int64_t declared_version; /* 1 when the key is absent; the document is always migrated to 15 */

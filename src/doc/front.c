@@ -276,5 +276,6 @@ enum dlm_status dlm_doc_read_front(struct dlm_ctx *ctx, struct dlm_doc *doc,
         st = read_version(ctx, doc, root);
     if (!st)
         st = migrate(ctx, doc, root, &root);
+    doc->front = root;
     return st ? st : check_schema(ctx, doc, root);
 }

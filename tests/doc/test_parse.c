@@ -295,8 +295,18 @@ static void test_qlora(struct dlm_ctx *ctx)
     doc = test_parse(ctx, FRONT("training: {quant: nf4}\n"));
     CHECK(doc && dlm_doc_check_trainable(ctx, doc) == DLM_ERR_INVALID);
     CHECK_STR(dlm_ctx_last_error(ctx),
-              "cannot train '<text>': training.quant is said of a base that is not quantised "
-              "without training.adapter: qlora");
+              "cannot train '<text>': training.quant (line 4) is about a quantised base, and "
+              "training.adapter is not qlora");
+    dlm_doc_destroy(&doc);
+    doc = test_parse(ctx, FRONT("training:\n  adapter: qlora\n  quant: q8_0\n"
+                                "  double_quant: true\n"));
+    CHECK(doc && dlm_doc_check_trainable(ctx, doc) == DLM_ERR_INVALID);
+    CHECK_STR(dlm_ctx_last_error(ctx),
+              "cannot train '<text>': training.double_quant (line 7) is about the scales of nf4, "
+              "and training.quant is q8_0");
+    dlm_doc_destroy(&doc);
+    doc = test_parse(ctx, FRONT("training: {adapter: qlora, quant: q8_0, double_quant: false}\n"));
+    CHECK(doc && dlm_doc_check_trainable(ctx, doc) == DLM_OK);
     dlm_doc_destroy(&doc);
 }
 
