@@ -236,19 +236,6 @@ static void warn_of_unused(const struct dlm_model *m)
                 first->name);
 }
 
-/* What was asked for and cannot be is no silent detour. */
-static void warn_of_unfit(const struct dlm_model *m)
-{
-    const struct dlm_weights *w = m->weights;
-
-    if (w->num_unfit)
-        dlm_log(m->ctx, DLM_LOG_WARNING,
-                "%zu weight%s not held in %s, the first is '%s': a row, or in nf4_dq one of the "
-                "layers that are one product, is no whole number of blocks",
-                w->num_unfit, w->num_unfit > 1 ? "s are" : " is",
-                w->quant.dtype ? dlm_dtype_name(w->quant.dtype) : "4 bits", w->first_unfit);
-}
-
 /* Maps the files of the model's folder and declares its weights. */
 static enum dlm_status open_files(struct dlm_model *m, struct dlm_device *device,
                                   enum dlm_dtype policy, const struct dlm_quant_policy *quant)
@@ -266,7 +253,7 @@ static enum dlm_status open_files(struct dlm_model *m, struct dlm_device *device
         st = m->family->declare(m);
     if (!st) {
         warn_of_unused(m);
-        warn_of_unfit(m);
+        dlm_weights_tell_unfit(m->weights);
     }
     return st;
 }
@@ -353,7 +340,7 @@ static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model 
     if (!st)
         st = m->family->declare(m);
     if (!st)
-        warn_of_unfit(m);
+        dlm_weights_tell_unfit(m->weights);
     if (st)
         dlm_model_destroy(&m);
     *out = m;

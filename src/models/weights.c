@@ -297,10 +297,27 @@ static enum dlm_dtype choose_quant(const struct dlm_weight_scope *scope,
         dtype = own;
     }
     if (dtype != DLM_DTYPE_F32 && !can_be(weight, dtype)) {
-        w->first_unfit = w->num_unfit++ ? w->first_unfit : weight->name;
+        if (!w->num_unfit++) {
+            w->first_unfit = weight;
+            w->unfit_type = dtype;
+        }
         return DLM_DTYPE_F32;
     }
     return dtype;
+}
+
+void dlm_weights_tell_unfit(const struct dlm_weights *w)
+{
+    const struct dlm_weight *first = w->first_unfit;
+    size_t bytes;
+
+    if (first)
+        dlm_log(w->ctx, DLM_LOG_INFO, "%zu weight%s not held in %s but like the rest of the base, "
+                "the first is '%s': %s", w->num_unfit, w->num_unfit > 1 ? "s are" : " is",
+                dlm_dtype_name(w->unfit_type), first->name,
+                dlm_dtype_bytes(w->unfit_type, first->cols, &bytes)
+                    ? "its layers, which are one product, share blocks of scales"
+                    : "its rows are no whole blocks");
 }
 
 /* The resident type: that of every part, or f32. */

@@ -60,8 +60,9 @@ struct dlm_weights {
     struct dlm_device *device;
     enum dlm_dtype policy;
     struct dlm_quant_policy quant;
-    size_t num_unfit; /* matrices that quant means but whose rows are not whole blocks */
-    const char *first_unfit; /* of these */
+    size_t num_unfit; /* matrices that quant means but that are not whole blocks */
+    const struct dlm_weight *first_unfit; /* of these; NULL: there is none */
+    enum dlm_dtype unfit_type; /* what that one was to be in */
     struct dlm_checkpoint *checkpoint; /* NULL: random weights */
     enum dlm_dtype file_dtype; /* without one: as if its matrices had this type */
     char **names; /* canonical names of the checkpoint's tensors, by their index */
@@ -78,6 +79,9 @@ enum dlm_status dlm_weights_create(struct dlm_ctx *ctx, struct dlm_weights **out
                                    struct dlm_checkpoint *ckpt,
                                    const struct dlm_name_map *map) DLM_CHECK_RESULT;
 void dlm_weights_destroy(struct dlm_weights **weights);
+
+/* Names what was to be quantised and is not: no silent detour, though nothing is wrong with it. */
+void dlm_weights_tell_unfit(const struct dlm_weights *w);
 
 /* Where weights are declared: below a module path, as part of a group. */
 struct dlm_weight_scope {
