@@ -106,6 +106,40 @@ train_ qlora paligemma_nf4_dq/doc.dlm --quant-scope linears
 status_is 0
 err_has ", base in nf4_dq, linears"
 
+case_ "weights that cannot be quantised are named, and no warning"
+tiny=dir:$data/../share/tiny-shapes-qwen2-vl
+# said_of_ FORM: the line about them
+said_of_() { run_ dlm bench --plan --base "$tiny" --backend cpu --quant "$1"; status_is 0; }
+said_of_ nf4
+err_has "dlm: 4 weights are not held in nf4 but like the rest of the base, the first is '"
+err_has "': its rows are no whole blocks"
+said_of_ nf4_dq
+err_has " are not held in nf4_dq but like the rest of the base, the first is '"
+err_has "': its layers, which are one product, share blocks of scales"
+holds_ test "$(grep -c "warning" err)" -eq 0
+run_ dlm -q bench --plan --base "$tiny" --backend cpu --quant nf4
+status_is 0
+err_is
+
+case_ "keys that say nothing"
+sed -e '/quant: /d' -e 's/^training:/&\n  quant: nf4/' paligemma_nf4_dq/plain.dlm > idle.dlm
+train_ idle idle.dlm
+status_is 1
+err_has "training.quant (line $(grep -n 'quant: nf4' idle.dlm | cut -d: -f1)) is about a quantised"
+err_has "hint: write \`adapter: qlora\` below training, or leave quant out"
+sed 's/^training:/&\n  adapter: qlora\n  quant: q8_0\n  double_quant: true/' \
+    paligemma_nf4_dq/plain.dlm > double.dlm
+train_ idle double.dlm
+status_is 1
+err_has "training.double_quant (line "
+err_has "is about the scales of nf4, and training.quant is q8_0"
+for option in "--quant nf4" "--precision bf16" "--ops --quant-scope all"; do
+    # shellcheck disable=SC2086 # words
+    run_ dlm doctor $option
+    status_is 2
+    err_has "--precision, --quant and --quant-scope need DOCUMENT or --base"
+done
+
 case_ "an origin of a later dlm"
 origin=$(version_ asked)/origin.json
 sed 's/q8_0, all/q2_k, all/' "$origin" > changed

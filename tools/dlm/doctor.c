@@ -138,6 +138,8 @@ static const char *find_wrong(const struct args *a)
         return "--image and --prompt need --verify";
     if (a->verify.image_size && !has_subject)
         return "--image-size needs DOCUMENT or --base";
+    if ((a->compute.quant || a->compute.quant_scope || a->compute.precision) && !has_subject)
+        return "--precision, --quant and --quant-scope need DOCUMENT or --base";
     if ((a->budget.batch || a->budget.tokens) && (is_other || !has_subject))
         return "--batch and --seq need DOCUMENT or --base, and nothing else";
     if (a->budget.time && (is_other || !has_subject))
