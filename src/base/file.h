@@ -57,6 +57,9 @@ enum dlm_status dlm_path_remove(struct dlm_ctx *ctx, const char *path) DLM_CHECK
 bool dlm_path_is_file(const char *path);
 bool dlm_path_is_dir(const char *path);
 
+/* Whether a process holds the file or folder by flock, as what it is writing. */
+bool dlm_path_is_held(const char *path);
+
 /* Adds to *bytes the sizes of all files below path: of links to files their targets' with `follow`,
  * else their own. What is gone meanwhile counts nothing. */
 enum dlm_status dlm_path_bytes(struct dlm_ctx *ctx, const char *path, bool follow,

@@ -3,10 +3,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -109,6 +111,16 @@ enum dlm_status dlm_dir_make(struct dlm_ctx *ctx, const char *path)
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot make folder '%s': a file is in the way", path);
     dlm_free(p);
     return st;
+}
+
+bool dlm_path_is_held(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    const bool is_held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB);
+
+    if (fd >= 0)
+        close(fd);
+    return is_held;
 }
 
 static bool is_dot(const char *name)

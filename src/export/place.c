@@ -149,13 +149,10 @@ static enum dlm_status sweep(struct dlm_ctx *ctx, const struct dlm_place *place)
         if (!is_on_its_way(names[i], dlm_path_basename(place->target)))
             continue;
         char *path = dlm_path_join(ctx, place->folder, names[i]);
-        const int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
         if (!path)
             st = DLM_ERR_MEMORY;
-        else if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB))
+        else if (!dlm_path_is_held(path))
             st = dlm_path_remove(ctx, path);
-        if (fd >= 0)
-            close(fd);
         dlm_free(path);
     }
     dlm_names_free(names);

@@ -60,6 +60,12 @@ static enum dlm_status look_for_leftover(struct dlm_check *c, const struct item 
     return st;
 }
 
+/* An export takes no lock of the store, but holds what it writes. */
+static enum dlm_status look_for_left_export(struct dlm_check *c, const struct item *item)
+{
+    return dlm_path_is_held(item->path) ? DLM_OK : look_for_leftover(c, item);
+}
+
 static enum dlm_status look_in_folder(struct dlm_check *c, const struct item *item)
 {
     return dlm_path_is_dir(item->path) ? each(c, item->relative, look_for_leftover) : DLM_OK;
@@ -75,7 +81,7 @@ static enum dlm_status check_leftovers(struct dlm_check *c)
         st = each(c, flat[i], look_for_leftover);
     for (size_t i = 0; !st && i < DLM_ARRAY_LEN(nested); i++)
         st = each(c, nested[i], look_in_folder);
-    return st;
+    return st ? st : each(c, "exports", look_for_left_export);
 }
 
 /* --- blobs --- */

@@ -230,6 +230,12 @@ for path in manifest.json.tmp.1.ab adapter/current.txt.tmp.1.ab logs/x.summary.j
     holds_ test ! -e "$store_/$path"
 done
 fresh_
+mkdir $store_/exports $store_/exports/hf-snapshot.tmp.1.0123abcd
+flock -n $store_/exports/hf-snapshot.tmp.1.0123abcd "$dlm" -q verify-store doc.dlm --repair > out
+holds_ test "$(wc -l < out)" -eq 1 # an export is writing it
+left_ "exports/hf-snapshot.tmp.1.0123abcd: left by a process that was killed"
+holds_ test -z "$(ls -A $store_/exports)"
+fresh_
 mkdir $store_/adapter/versions/.tmp-run-000003
 left_ "adapter/versions/.tmp-run-000003: left by a process"
 
