@@ -205,11 +205,9 @@ static bool read_base(const struct dlm_merge *merge, const struct dlm_merge_tens
         dlm_quant_view_to_f32(&t->bnb->view, first, num, out);
         return true;
     }
-    struct dlm_tensor_info piece = *t->info;
-    piece.data += dlm_dtype_size(t->dtype, first);
-    piece.bytes = dlm_dtype_size(t->dtype, num);
-    const bool is_float = dlm_dtype_to_f32(t->dtype, piece.data, out, (size_t)num);
-    dlm_checkpoint_drop(merge->base, &piece);
+    const size_t at = dlm_dtype_size(t->dtype, first), bytes = dlm_dtype_size(t->dtype, num);
+    const bool is_float = dlm_dtype_to_f32(t->dtype, t->info->data + at, out, (size_t)num);
+    dlm_checkpoint_drop_part(merge->base, t->info, at, bytes);
     return is_float;
 }
 

@@ -177,14 +177,12 @@ static enum dlm_status plan_config(struct dlm_ctx *ctx, struct merged *m)
 static enum dlm_status copy_tensor(struct dlm_ctx *ctx, struct merged *m,
                                    const struct dlm_merge_tensor *t)
 {
-    struct dlm_tensor_info piece = *t->info;
     enum dlm_status st = DLM_OK;
 
-    for (size_t at = 0; !st && at < t->info->bytes; at += piece.bytes) {
-        piece.data = t->info->data + at;
-        piece.bytes = DLM_MIN((size_t)BLOCK_LEN, t->info->bytes - at);
-        st = dlm_sink_write(ctx, m->sink, piece.data, piece.bytes);
-        dlm_checkpoint_drop(m->base, &piece);
+    for (size_t at = 0, bytes; !st && at < t->info->bytes; at += bytes) {
+        bytes = DLM_MIN((size_t)BLOCK_LEN, t->info->bytes - at);
+        st = dlm_sink_write(ctx, m->sink, t->info->data + at, bytes);
+        dlm_checkpoint_drop_part(m->base, t->info, at, bytes);
     }
     return st;
 }

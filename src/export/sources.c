@@ -1,8 +1,6 @@
 /* Lists of files to copy. */
 #include "export/sources.h"
 
-#include <errno.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
@@ -46,27 +44,32 @@ enum dlm_status dlm_sources_add_all(struct dlm_ctx *ctx, struct dlm_source_list 
     return st;
 }
 
+/* Opens the file, as whoever reads the export will: a git-lfs pointer in its place is refused. */
+static enum dlm_status add_readable(struct dlm_ctx *ctx, struct dlm_source_list *list,
+                                    const char *dir, const char *name, const char *prefix)
+{
+    struct dlm_map map = {0};
+    char *path = dlm_path_join(ctx, dir, name);
+    enum dlm_status st = path ? dlm_map_open(ctx, &map, path) : DLM_ERR_MEMORY;
+    const uint64_t bytes = map.bytes;
+
+    dlm_map_close(&map);
+    if (!st)
+        return add(ctx, list, path, prefix, bytes);
+    dlm_free(path);
+    return st;
+}
+
 enum dlm_status dlm_sources_add_base(struct dlm_ctx *ctx, struct dlm_source_list *list,
                                      const char *dir, const char *prefix,
                                      bool (*wants)(enum dlm_base_file file))
 {
     char **names = NULL;
-    struct stat sb;
 
     enum dlm_status st = dlm_dir_list(ctx, dir, &names);
-    for (size_t i = 0; !st && names[i]; i++) {
-        if (!wants(dlm_base_file_of(names[i])))
-            continue;
-        char *path = dlm_path_join(ctx, dir, names[i]);
-        if (!path) {
-            st = DLM_ERR_MEMORY;
-        } else if (stat(path, &sb)) {
-            st = dlm_fail(ctx, DLM_ERR_IO, "cannot read '%s': %s", path, strerror(errno));
-            dlm_free(path);
-        } else {
-            st = add(ctx, list, path, prefix, (uint64_t)sb.st_size);
-        }
-    }
+    for (size_t i = 0; !st && names[i]; i++)
+        if (wants(dlm_base_file_of(names[i])))
+            st = add_readable(ctx, list, dir, names[i], prefix);
     dlm_names_free(names);
     return st;
 }

@@ -131,6 +131,12 @@ mv base away
 export_
 fails_ 1 "cannot find base 'dir:base'"
 mv away base
+cp -R base kept.base
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n' > base/tokenizer.json
+export_
+fails_ 1 "base/tokenizer.json': it is a git-lfs pointer, not the file"
+rm -rf base
+mv kept.base base
 cp -R home kept
 ln -s /etc/passwd $versions_/v0002/passwd
 export_

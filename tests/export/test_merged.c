@@ -321,21 +321,47 @@ static void test_refused(void)
     dlm_export_result_finish(&result);
 }
 
-static void test_memory(void)
+/* The same of the snapshot. */
+static enum dlm_status export_snapshot(struct dlm_ctx *with, struct dlm_export_result *result)
+{
+    struct dlm_base base = {0};
+    struct dlm_model *model = NULL;
+    char key[600];
+
+    *result = (struct dlm_export_result){0};
+    snprintf(key, sizeof(key), "dir:%s", golden("models/qwen2_vl_f16_merge3/base"));
+    enum dlm_status st = dlm_base_resolve(with, &base, key, NULL);
+    if (!st)
+        st = dlm_model_read_folder(with, &model, base.dir);
+    const struct dlm_export_job job = {
+        .base = &base, .model = model, .version = 1, .created_at = "2026-05-01T12:00:00",
+        .adapter = golden("models/qwen2_vl_f16_merge3/adapter"),
+        .to = {.path = tmp_path("snapshot.tar"), .is_tar = true}};
+    if (!st)
+        st = dlm_export_snapshot(with, &job, result);
+    dlm_model_destroy(&model);
+    dlm_base_finish(&base);
+    return st;
+}
+
+static void test_memory(bool is_merged)
 {
     struct countdown c = {0};
     const struct dlm_ctx_params params = {.alloc_hook = allow, .alloc_user = &c};
     struct dlm_export_result result;
     long n = 0;
 
-    check_case("each allocation fails once");
+    check_case(is_merged ? "merged: each allocation fails once"
+                         : "snapshot: each allocation fails once");
     do {
         c = (struct countdown){LONG_MAX, false};
         struct dlm_ctx *with = dlm_ctx_create(&params);
         c = (struct countdown){n, false};
         const enum dlm_status st =
-            export_merged(with, golden("models/qwen2_vl_f16_merge3/base"),
-                          golden("models/qwen2_vl_f16_merge3/adapter"), DLM_DTYPE_F32, &result);
+            is_merged ? export_merged(with, golden("models/qwen2_vl_f16_merge3/base"),
+                                      golden("models/qwen2_vl_f16_merge3/adapter"), DLM_DTYPE_F32,
+                                      &result)
+                      : export_snapshot(with, &result);
         CHECK(c.is_over ? st == DLM_ERR_MEMORY || st == DLM_ERR_INVALID : !st);
         dlm_export_result_finish(&result);
         dlm_ctx_destroy(&with);
@@ -352,7 +378,8 @@ int main(void)
     test_types();
     test_large();
     test_refused();
-    test_memory();
+    test_memory(false);
+    test_memory(true);
     tmp_remove();
     dlm_ctx_destroy(&ctx);
     return check_summary();
