@@ -265,6 +265,23 @@ static void check_values(const struct dlm_checkpoint *made)
     CHECK(num_wrong == 0);
 }
 
+/* Files of many chunks, of one, and of some bytes. */
+static void check_hashes(const struct dlm_export_result *result)
+{
+    char sha[65], name[200];
+
+    CHECK(result->num_files == 5);
+    for (size_t i = 0; i < result->num_files; i++) {
+        const struct dlm_export_file *file = &result->files[i];
+        struct dlm_map map = {0};
+        snprintf(name, sizeof(name), "out/%.100s", file->path);
+        CHECK(!dlm_map_open(ctx, &map, tmp_path(name)) && map.bytes == file->bytes);
+        dlm_sha256_of(map.data, map.bytes, sha);
+        CHECK(!strcmp(sha, file->sha256));
+        dlm_map_close(&map);
+    }
+}
+
 static void test_large(void)
 {
     struct dlm_export_result result;
@@ -277,6 +294,7 @@ static void test_large(void)
     make_adapter(tmp_path("adapter"), PATH, COLS, ROWS);
     struct dlm_ctx *with = dlm_ctx_create(&counting);
     CHECK(!export_merged(with, tmp_path("base"), tmp_path("adapter"), DLM_DTYPE_COUNT, &result));
+    check_hashes(&result);
     dlm_export_result_finish(&result);
     dlm_ctx_destroy(&with);
     printf("# %.1f MB were taken for %.1f MB\n", (double)bytes * 1e-6, (double)SPARSE_BYTES * 1e-6);
