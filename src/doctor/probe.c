@@ -239,6 +239,8 @@ static enum dlm_status look_elsewhere(struct dlm_ctx *ctx, struct dlm_probe *pro
             st = take_answer(ctx, probe, &jobs[i], &index);
         if (!st && jobs[i].end != DLM_PROBE_ANSWERED)
             st = look_closer(ctx, probe, kinds[i], &jobs[i]);
+        if (st == DLM_ERR_UNSUPPORTED) /* there was one process, but not more */
+            st = add_fault(ctx, probe, kinds[i], NULL, &jobs[i]);
     }
     finish_jobs(jobs, num);
     return st;

@@ -6,8 +6,8 @@ fake=${DLM_TEST_FAKE_DRIVER:?says where the driver is that fails}
 
 "$dlm" doctor > all 2> err || { cat err; exit 1; }
 has_opencl= has_vulkan=
-"$dlm" doctor --probe --backend opencl 2> err | grep -q '^\[' && has_opencl=yes
-"$dlm" doctor --probe --backend vulkan 2> err | grep -q '^\[' && has_vulkan=yes
+"$dlm" doctor --probe --backend opencl 2> err | grep -q '^ \[' && has_opencl=yes
+"$dlm" doctor --probe --backend vulkan 2> err | grep -q '^ \[' && has_vulkan=yes
 
 # Drivers that are installed, beside the one that fails.
 mkdir vendors icd
@@ -155,6 +155,6 @@ status_is 2
 err_is "dlm: --probe needs --backend"
 run_ dlm doctor --probe --backend cpu
 status_is 0
-holds_ grep -q '^\[{"backend":"cpu","index":0,' out
+holds_ grep -q '^ \[{"backend":"cpu","index":0,' out
 
 summary_

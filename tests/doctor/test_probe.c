@@ -172,6 +172,20 @@ static void test_blame(const char *dir, const char *line)
     }
 }
 
+/* No other process is to be had: devices are looked for here, and nobody is to blame. */
+static void test_alone(void)
+{
+    struct world w = {.status = DLM_ERR_UNSUPPORTED};
+    struct dlm_ctx *ctx = make_ctx(&w);
+    struct dlm_probe probe = {0};
+
+    CHECK(ctx && !dlm_probe_run(ctx, &probe, DLM_BACKEND_AUTO));
+    CHECK(probe.num_devices >= 1 && !probe.num_faults);
+    CHECK(probe.num_devices && probe.devices[0].info.kind == DLM_BACKEND_CPU);
+    dlm_probe_finish(&probe);
+    dlm_ctx_destroy(&ctx);
+}
+
 /* Auto does without the backend that fails; a card that answers is taken by its number. */
 static void test_guard(const char *line)
 {
@@ -240,6 +254,8 @@ int main(void)
         test_bad_answers();
         check_case("which driver it is");
         test_blame(dir, line);
+        check_case("without another process");
+        test_alone();
         check_case("what auto takes");
         test_guard(line);
         check_case("where loaders look");

@@ -67,7 +67,8 @@ static int try_kernels(struct dlm_cli *cli, const struct args *a)
     return dlm_exit_of(dlm_doctor_try(cli->ctx, &params));
 }
 
-/* Drivers write to standard output now and then: the answer goes where it was before. */
+/* Drivers write to standard output now and then: the answer goes where it was before. The space
+ * says that drivers are asked from now on. */
 static int probe(struct dlm_cli *cli, const struct args *a)
 {
     const int fd = dup(STDOUT_FILENO);
@@ -75,7 +76,7 @@ static int probe(struct dlm_cli *cli, const struct args *a)
     char *text = NULL;
     enum dlm_status st = DLM_ERR_IO;
 
-    if (out && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0)
+    if (out && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 && fputc(' ', out) != EOF && !fflush(out))
         st = dlm_doctor_probe(cli->ctx, a->compute.backend, &text);
     if (!st && (fputs(text, out) < 0 || fflush(out)))
         st = DLM_ERR_IO;

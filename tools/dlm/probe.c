@@ -1,5 +1,6 @@
 /* Devices looked for in other processes: `dlm doctor --probe` runs in each; here they are watched,
- * all at once, for as long as a driver may take. */
+ * all at once, for as long as a driver may take. Each writes a space before it asks a driver: one
+ * that ends without was never this program, as below an emulator that has /proc/self/exe itself. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -112,6 +113,9 @@ static enum dlm_status watch(struct dlm_cli *cli, struct watched *list, size_t n
             }
     }
     end_all(list, num, cli->probe_seconds);
+    for (size_t i = 0; i < num; i++)
+        if (list[i].job->end == DLM_PROBE_EXITED && !list[i].len)
+            return DLM_ERR_UNSUPPORTED; /* it did not come as far as to a driver */
     return DLM_OK;
 }
 
