@@ -198,13 +198,44 @@ void stage(uint buf)
     }
 }
 
+SUM_FRAG sums[FRAGS_M * FRAGS_N];
+/* The subgroup's part of the tile. */
+uint wm = gl_SubgroupID / TILES_N * WM, wn = gl_SubgroupID % TILES_N * WN;
+
+void multiply(uint buf)
+{
+    [[unroll]] for (uint k = 0u; k < BK; k += MAT_K) {
+        A_FRAG x[FRAGS_M];
+        [[unroll]] for (uint i = 0u; i < FRAGS_M; i++)
+            coopMatLoad(x[i], a_tile, (buf * BM + wm + i * MAT_M) * ROW + k / 8u, ROW,
+                        gl_CooperativeMatrixLayoutRowMajor);
+        [[unroll]] for (uint j = 0u; j < FRAGS_N; j++) {
+            B_FRAG y;
+            if (IS_ALONG_N)
+                coopMatLoad(y, b_words, (buf * BN + wn + j * MAT_N) * ROW * 4u + k / 2u, ROW * 4u,
+                            gl_CooperativeMatrixLayoutColumnMajor);
+            else
+                coopMatLoad(y, b_tile, (buf * BN + wn + j * MAT_N) * ROW + k / 8u, ROW,
+                            gl_CooperativeMatrixLayoutColumnMajor);
+            [[unroll]] for (uint i = 0u; i < FRAGS_M; i++)
+                sums[i * FRAGS_N + j] = coopMatMulAdd(x[i], y, sums[i * FRAGS_N + j]);
+        }
+    }
+}
+
+/* Multiplies the slice in a buffer, while the one from next on comes to the other. */
+void multiply_slice(place at, uint buf, uint next)
+{
+    barrier();
+    fetch(at, next);
+    multiply(buf);
+    stage(buf ^ 1u);
+}
+
 void main()
 {
     const place at = find_place(gl_WorkGroupID.z);
     const uint m0 = gl_WorkGroupID.y * BM, n0 = gl_WorkGroupID.x * BN;
-    const uint wm = gl_SubgroupID / TILES_N * WM, wn = gl_SubgroupID % TILES_N * WN;
-    const uint num_slices = (at.k + BK - 1u) / BK;
-    SUM_FRAG sums[FRAGS_M * FRAGS_N];
 
     [[unroll]] for (uint i = 0u; i < FRAGS_M * FRAGS_N; i++)
         sums[i] = SUM_FRAG(0.0);
@@ -214,29 +245,14 @@ void main()
     find_chunks(at, m0, n0);
     fetch(at, 0u);
     stage(0u);
-    [[dont_unroll]] for (uint slice = 0u; slice < num_slices; slice++) {
-        barrier();
-        const uint buf = slice & 1u;
-        fetch(at, min(slice + 1u, num_slices - 1u) * BK);
-        [[unroll]] for (uint k = 0u; k < BK; k += MAT_K) {
-            A_FRAG x[FRAGS_M];
-            [[unroll]] for (uint i = 0u; i < FRAGS_M; i++)
-                coopMatLoad(x[i], a_tile, (buf * BM + wm + i * MAT_M) * ROW + k / 8u, ROW,
-                            gl_CooperativeMatrixLayoutRowMajor);
-            [[unroll]] for (uint j = 0u; j < FRAGS_N; j++) {
-                B_FRAG y;
-                if (IS_ALONG_N)
-                    coopMatLoad(y, b_words, (buf * BN + wn + j * MAT_N) * ROW * 4u + k / 2u,
-                                ROW * 4u, gl_CooperativeMatrixLayoutColumnMajor);
-                else
-                    coopMatLoad(y, b_tile, (buf * BN + wn + j * MAT_N) * ROW + k / 8u, ROW,
-                                gl_CooperativeMatrixLayoutColumnMajor);
-                [[unroll]] for (uint i = 0u; i < FRAGS_M; i++)
-                    sums[i * FRAGS_N + j] = coopMatMulAdd(x[i], y, sums[i * FRAGS_N + j]);
-            }
-        }
-        stage(buf ^ 1u);
+    /* Two slices a turn, so that places in both buffers are constants; then what is left. */
+    uint k0 = 0u;
+    [[dont_unroll]] for (; k0 + 2u * BK < at.k; k0 += 2u * BK) {
+        multiply_slice(at, 0u, k0 + BK);
+        multiply_slice(at, 1u, k0 + 2u * BK);
     }
+    [[dont_unroll]] for (uint buf = 0u; k0 < at.k; k0 += BK, buf ^= 1u)
+        multiply_slice(at, buf, min(k0 + BK, (at.k - 1u) / BK * BK));
     [[unroll]] for (uint i = 0u; i < FRAGS_M; i++)
         [[unroll]] for (uint j = 0u; j < FRAGS_N; j++)
             store(at, sums[i * FRAGS_N + j], m0 + wm + i * MAT_M, n0 + wn + j * MAT_N);
