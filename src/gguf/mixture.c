@@ -87,9 +87,7 @@ enum dlm_ggml_type dlm_gguf_mixture_type(const struct dlm_gguf_mixture *m, const
     if (dlm_ggml_type_info((uint32_t)most)->block_len == 1)
         return most;
     if (!strcmp(name, "output.weight") || (is_embedding && m->is_tied))
-        return fit(is_in_blocks(most, ne[0]) && most != DLM_GGML_TYPE_Q8_0 ? DLM_GGML_TYPE_Q6_K
-                                                                          : DLM_GGML_TYPE_Q8_0,
-                   ne[0]);
+        return fit(most == DLM_GGML_TYPE_Q8_0 ? most : DLM_GGML_TYPE_Q6_K, ne[0]);
     if (m->quant != DLM_GGUF_QUANT_Q4_K_M && m->quant != DLM_GGUF_QUANT_Q5_K_M)
         return fit(most, ne[0]);
     const bool may_have_more =
