@@ -225,8 +225,8 @@ static enum dlm_status append_time(const struct dlm_doctor_budget *b, struct dlm
         comma = ", ";
     }
     return st ? st
-              : dlm_str_appendf(b->ctx, out, "\n" LABEL "by products with %s weights at %.3g "
-                                "GFLOP/s and reads of them at %.3g GB/s, measured in %.2f s\n", "",
+              : dlm_str_appendf(b->ctx, out, "\n" LABEL "by products with %s weights at %.1f "
+                                "GFLOP/s and reads of them at %.1f GB/s, measured in %.2f s\n", "",
                                 dlm_dtype_name(b->s->model->policy), speed->product * 1e-9,
                                 speed->read * 1e-9, speed->seconds);
 }

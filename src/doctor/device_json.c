@@ -47,15 +47,29 @@ static json_t *shapes_json(const struct dlm_device_properties *p)
     return list;
 }
 
+/* Drivers write what they like, and a text may have been cut inside a letter. */
+static void clean(const char *text, char *to, size_t bytes)
+{
+    size_t bad;
+
+    snprintf(to, bytes, "%s", text);
+    while (!dlm_utf8_is_valid(to, strlen(to), &bad))
+        to[bad] = '?';
+}
+
 json_t *dlm_device_json(const struct dlm_device_properties *p)
 {
     const struct dlm_device_info *d = &p->info;
+    char name[sizeof(d->name)], driver[sizeof(d->driver)], vendor[sizeof(p->vendor)];
 
+    clean(d->name, name, sizeof(name));
+    clean(d->driver, driver, sizeof(driver));
+    clean(p->vendor, vendor, sizeof(vendor));
     return json_pack(
         "{s:s, s:i, s:s, s:s, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:o, s:o, "
         "s:o}",
-        "backend", dlm_backend_name(d->kind), "index", d->index, "name", d->name, "driver",
-        d->driver, "vendor", dlm_json_text(p->vendor), "kind", dlm_device_kind_text(d),
+        "backend", dlm_backend_name(d->kind), "index", d->index, "name", name, "driver",
+        driver, "vendor", dlm_json_text(vendor), "kind", dlm_device_kind_text(d),
         "is_software", (int)d->is_software, "memory_bytes", count_or_null(d->memory_bytes),
         "free_bytes", count_or_null(p->free_bytes), "free_from", dlm_json_text(p->free_from),
         "max_alloc_bytes", count_or_null(d->max_alloc_bytes), "fp16", (int)p->has_f16, "int8_dot",
@@ -83,7 +97,7 @@ static enum dlm_status read_texts(struct dlm_ctx *ctx, const json_t *object, con
         const char *text = "";
         st = dlm_json_string(ctx, object, where, texts[i].key, &text);
         if (!st)
-            snprintf(texts[i].to, texts[i].bytes, "%s", text);
+            clean(text, texts[i].to, texts[i].bytes);
     }
     return st;
 }

@@ -90,7 +90,10 @@ static char *card_line(void)
 static void test_json(struct dlm_ctx *ctx)
 {
     struct dlm_device_properties *p = calloc(1, sizeof(*p));
-    json_t *object = dlm_device_json(&card);
+    struct dlm_device_properties odd = card;
+    json_t *object = dlm_device_json(&odd);
+    strcpy(odd.info.name, "K\xf6ln \xc3"); /* Latin-1, and half a letter */
+    json_t *other = dlm_device_json(&odd);
 
     if (!CHECK(p && object && !dlm_device_from_json(ctx, object, "test", p)))
         goto done;
@@ -104,7 +107,9 @@ static void test_json(struct dlm_ctx *ctx)
     CHECK(p->subgroup == 32 && p->min_subgroup == 16 && p->max_subgroup == 64);
     CHECK(p->tick_ns > 41.66 && p->tick_ns < 41.68);
     CHECK(p->num_shapes == 2 && !memcmp(p->shapes, card.shapes, 2 * sizeof(card.shapes[0])));
+    CHECK(!strcmp(json_string_value(json_object_get(other, "name")), "K?ln ?"));
 done:
+    json_decref(other);
     json_decref(object);
     free(p);
 }
