@@ -42,8 +42,9 @@ struct dlm_pull_result {
  * into the cache of the hub (HF_HUB_CACHE, else HF_HOME/hub) as huggingface_hub does, from
  * HF_ENDPOINT with the token of HF_TOKEN or of its login. Each file is checked against its hash,
  * and the snapshot appears when all are there. What is interrupted, or killed, goes on where it
- * was. DLM_ERR_IO: the hub refuses or cannot be reached, or the disk is full; DLM_ERR_PARSE: a file
- * has the wrong hash; DLM_ERR_UNSUPPORTED: the build has no libcurl, or there is no base. */
+ * was. With HF_HUB_OFFLINE the hub is not asked: the revision's snapshot is in the cache, or
+ * DLM_ERR_IO. DLM_ERR_IO: the hub refuses or cannot be reached, or the disk is full; DLM_ERR_PARSE:
+ * a file has the wrong hash; DLM_ERR_UNSUPPORTED: the build has no libcurl, or there is no base. */
 DLM_API enum dlm_status dlm_pull(struct dlm_ctx *ctx, const struct dlm_pull_params *params,
                                  struct dlm_pull_result *result) DLM_CHECK_RESULT;
 DLM_API void dlm_pull_result_finish(struct dlm_pull_result *result);

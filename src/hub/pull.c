@@ -157,6 +157,56 @@ static void set_up_fetch(struct pull *p, const struct dlm_base *base)
     };
 }
 
+/* The commit that a revision names in the cache, owned; NULL: none there, or no memory. */
+static char *find_commit(struct pull *p, const char *repo)
+{
+    struct dlm_str text = {0};
+    char *path = NULL, *commit = NULL;
+
+    if (dlm_hub_is_hex(p->revision, 40))
+        return dlm_strdup(p->ctx, p->revision);
+    path = dlm_strf(p->ctx, "%s/refs/%s", repo, p->revision);
+    if (path && dlm_path_is_file(path) && !dlm_file_read(p->ctx, path, 64, &text) &&
+        dlm_hub_is_hex(dlm_str_text(&text), 40))
+        commit = dlm_strdup(p->ctx, text.data);
+    dlm_str_finish(&text);
+    dlm_free(path);
+    return commit;
+}
+
+/* What is in the cache, without a word to the hub: the snapshot of the revision, if it is there. */
+static enum dlm_status find_offline(struct pull *p, struct dlm_pull_result *result)
+{
+    char *root = dlm_hub_cache_dir(p->ctx);
+    char *repo = root ? dlm_hub_repo_dir(p->ctx, root, p->id) : NULL;
+    char *config = NULL, **names = NULL;
+
+    result->commit = repo ? find_commit(p, repo) : NULL;
+    if (result->commit)
+        result->dir = dlm_strf(p->ctx, "%s/snapshots/%s", repo, result->commit);
+    if (result->dir)
+        config = dlm_path_join(p->ctx, result->dir, "config.json");
+    enum dlm_status st = DLM_OK;
+    if (!config || !dlm_path_is_file(config)) {
+        st = dlm_fail(p->ctx, DLM_ERR_IO, "cannot fetch '%s': HF_HUB_OFFLINE is set, and revision "
+                      "'%.40s' is not in the cache", p->id, p->revision);
+        dlm_log(p->ctx, DLM_LOG_HINT, "HF_HUB_OFFLINE=0 lets it be fetched");
+    }
+    if (!st)
+        st = dlm_dir_list(p->ctx, result->dir, &names);
+    while (!st && names[result->num_files])
+        result->num_files++;
+    if (!st)
+        st = dlm_path_bytes(p->ctx, result->dir, true, &result->bytes);
+    if (!st)
+        dlm_log(p->ctx, DLM_LOG_INFO, "HF_HUB_OFFLINE is set: the hub was not asked");
+    dlm_names_free(names);
+    dlm_free(config);
+    dlm_free(repo);
+    dlm_free(root);
+    return st;
+}
+
 enum dlm_status dlm_hub_pull(struct dlm_ctx *ctx, const struct dlm_base *base,
                              const struct dlm_pull_params *params, struct dlm_pull_result *result)
 {
@@ -165,6 +215,8 @@ enum dlm_status dlm_hub_pull(struct dlm_ctx *ctx, const struct dlm_base *base,
     p.revision = params->revision ? params->revision : base->revision ? base->revision : "main";
     if (!dlm_hub_is_revision(p.revision))
         return dlm_fail(ctx, DLM_ERR_INVALID, "'%s' is not a revision", p.revision);
+    if (dlm_hub_is_offline())
+        return find_offline(&p, result);
     set_up_fetch(&p, base);
     enum dlm_status st = dlm_hub_site_init(ctx, &p.site);
     if (!st)

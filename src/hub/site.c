@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -99,6 +100,17 @@ void dlm_hub_site_finish(struct dlm_hub_site *site)
     dlm_free(site->endpoint);
     dlm_free(site->token);
     *site = (struct dlm_hub_site){0};
+}
+
+bool dlm_hub_is_offline(void)
+{
+    static const char *const words[] = {"1", "on", "yes", "true"};
+    const char *said = env("HF_HUB_OFFLINE") ? env("HF_HUB_OFFLINE") : env("TRANSFORMERS_OFFLINE");
+
+    for (size_t i = 0; said && i < DLM_ARRAY_LEN(words); i++)
+        if (!strcasecmp(said, words[i]))
+            return true;
+    return false;
 }
 
 /* --- addresses --- */

@@ -17,6 +17,10 @@ struct dlm_hub_site {
 enum dlm_status dlm_hub_site_init(struct dlm_ctx *ctx, struct dlm_hub_site *site) DLM_CHECK_RESULT;
 void dlm_hub_site_finish(struct dlm_hub_site *site);
 
+/* Whether the environment says that nothing may be asked of the hub: HF_HUB_OFFLINE, else
+ * TRANSFORMERS_OFFLINE, is 1, on, yes or true, as huggingface_hub reads them. */
+bool dlm_hub_is_offline(void);
+
 /* Addresses, owned by the caller; NULL when out of memory. */
 char *dlm_hub_listing_url(struct dlm_ctx *ctx, const struct dlm_hub_site *site, const char *id,
                           const char *revision) DLM_CHECK_RESULT;

@@ -179,21 +179,70 @@ static char *expand_home(struct dlm_ctx *ctx, const char *path)
     return dlm_strdup(ctx, path);
 }
 
+/* Appends the value of the variable that begins at *at, behind its $, and moves there what is left;
+ * nothing where there is no name or no such variable, of which the $ then stays. */
+static enum dlm_status append_variable(struct dlm_ctx *ctx, struct dlm_str *out, const char **at)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    const bool is_braced = **at == '{';
+    const char *begin = *at + is_braced;
+    const size_t len = is_braced ? strcspn(begin, "}") : strspn(begin, letters);
+    char name[128];
+
+    if (!len || len >= sizeof(name) || (is_braced && begin[len] != '}'))
+        return dlm_str_appendz(ctx, out, "$");
+    memcpy(name, begin, len);
+    name[len] = '\0';
+    const char *value = getenv(name);
+    if (!value)
+        return dlm_str_appendz(ctx, out, "$");
+    *at = begin + len + is_braced;
+    return dlm_str_appendz(ctx, out, value);
+}
+
+/* A path of the environment as huggingface_hub takes it: the home folder, and $NAME and ${NAME}. */
+static char *expand(struct dlm_ctx *ctx, const char *path)
+{
+    char *text = expand_home(ctx, path);
+    struct dlm_str out = {0};
+    enum dlm_status st = text ? dlm_str_appendz(ctx, &out, "") : DLM_ERR_MEMORY;
+
+    for (const char *at = text; !st && *at;) {
+        const size_t len = strcspn(at, "$");
+        st = dlm_str_append(ctx, &out, at, len);
+        at += len;
+        if (!st && *at) {
+            at++;
+            st = append_variable(ctx, &out, &at);
+        }
+    }
+    dlm_free(text);
+    if (!st)
+        return out.data;
+    dlm_str_finish(&out);
+    return NULL;
+}
+
 char *dlm_hub_home_dir(struct dlm_ctx *ctx)
 {
-    const char *cache = env("XDG_CACHE_HOME");
+    const char *home = env("HF_HOME");
+    char *cache = home ? expand(ctx, home)
+                       : expand(ctx, env("XDG_CACHE_HOME") ? env("XDG_CACHE_HOME") : "~/.cache");
 
-    return env("HF_HOME") ? expand_home(ctx, env("HF_HOME"))
-           : cache        ? dlm_path_join(ctx, cache, "huggingface")
-                          : expand_home(ctx, "~/.cache/huggingface");
+    if (!cache || home)
+        return cache;
+    char *path = dlm_path_join(ctx, cache, "huggingface");
+    dlm_free(cache);
+    return path;
 }
 
 char *dlm_hub_cache_dir(struct dlm_ctx *ctx)
 {
     if (env("HF_HUB_CACHE"))
-        return expand_home(ctx, env("HF_HUB_CACHE"));
+        return expand(ctx, env("HF_HUB_CACHE"));
     if (env("HUGGINGFACE_HUB_CACHE")) /* its name before 2023 */
-        return expand_home(ctx, env("HUGGINGFACE_HUB_CACHE"));
+        return expand(ctx, env("HUGGINGFACE_HUB_CACHE"));
     char *home = dlm_hub_home_dir(ctx);
     char *hub = home ? dlm_path_join(ctx, home, "hub") : NULL;
     dlm_free(home);

@@ -34,6 +34,32 @@ status_is 0
 err_has ", of which 0.00 were missing"
 not_asked_ resolve
 
+case_ "HF_HUB_OFFLINE: what is in the cache, and no word to the hub"
+: > log
+for word in 1 ON yes True; do
+    HF_HUB_OFFLINE=$word run_ dlm pull hf:me/base
+    status_is 0
+    out_is "$snapshot"
+    err_has "HF_HUB_OFFLINE is set: the hub was not asked"
+    err_has "4 files"
+done
+TRANSFORMERS_OFFLINE=1 run_ dlm pull hf:me/base --revision $commit
+status_is 0
+out_is "$snapshot"
+HF_HUB_OFFLINE=1 run_ dlm pull hf:me/base --revision v2
+status_is 1
+err_is "pull: cannot fetch 'me/base': HF_HUB_OFFLINE is set, and revision 'v2' is not in the \
+cache" \
+    "hint: HF_HUB_OFFLINE=0 lets it be fetched"
+HF_HUB_OFFLINE=1 run_ dlm pull hf:me/other
+status_is 1
+[ ! -s log ] || fail_ "the hub was asked"
+for word in 0 off no; do
+    HF_HUB_OFFLINE=$word TRANSFORMERS_OFFLINE=1 run_ dlm pull hf:me/base
+    status_is 0
+done
+asked_ "hub GET"
+
 case_ "a commit has no ref"
 serve_
 run_ dlm pull hf:me/base --revision $commit

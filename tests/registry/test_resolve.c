@@ -217,6 +217,16 @@ static void test_cache_dir(void)
     expect_cache("/x/huggingface/hub");
     setenv("HF_HOME", "~/y", 1);
     expect_cache("/h/y/hub");
+    setenv("XDG_CACHE_HOME", "~/x", 1);
+    unsetenv("HF_HOME");
+    expect_cache("/h/x/huggingface/hub");
+    /* as os.path.expandvars(os.path.expanduser(...)) of Python 3.11 gives them */
+    setenv("SOME_DIR", "/some", 1);
+    unsetenv("NO_DIR");
+    setenv("HF_HOME", "$SOME_DIR/${SOME_DIR}x/$NO_DIR/${NO_DIR}$", 1);
+    expect_cache("/some//somex/$NO_DIR/${NO_DIR}$/hub");
+    setenv("HF_HOME", "~/$SOME_DIRx/${SOME_DIR", 1);
+    expect_cache("/h/$SOME_DIRx/${SOME_DIR/hub");
     setenv("HF_HUB_CACHE", "/z", 1);
     expect_cache("/z");
 }

@@ -6,7 +6,9 @@
 DLM is the program, HUB_SERVER that of tests/cli/hub_server.c, CHECKPOINT a folder with a small base
 (share/tiny-shapes-qwen2-vl). What dlm pulled must load offline in transformers and be complete to
 huggingface_hub, which must find no file to fetch; what huggingface_hub fetched must be a base to
-dlm, which must fetch nothing again. Made with huggingface_hub 2.4.0, transformers 5.23.
+dlm, which must fetch nothing again. A pull that is killed at moments all over its length leaves
+nothing that huggingface_hub, offline, gives out as a snapshot with a file missing or cut. Made with
+huggingface_hub 2.4.0, transformers 5.23.
 """
 
 import os
@@ -14,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ID = "me/base"
@@ -30,6 +33,16 @@ config = transformers.AutoConfig.from_pretrained(name)
 model = transformers.AutoModelForImageTextToText.from_pretrained(name)
 tokenizer = transformers.AutoTokenizer.from_pretrained(name)
 print(type(model).__name__, sum(p.numel() for p in model.parameters()), len(tokenizer))
+"""
+# What it gives out offline, if anything: the sizes of the files.
+FIND = """
+import huggingface_hub, json, os, sys
+try:
+    folder = huggingface_hub.snapshot_download(sys.argv[1], local_files_only=True)
+    print(json.dumps({name: os.path.getsize(os.path.join(folder, name))
+                      for name in sorted(os.listdir(folder))}))
+except huggingface_hub.errors.LocalEntryNotFoundError:
+    print("none")
 """
 SCAN = """
 import huggingface_hub
@@ -107,8 +120,31 @@ def main():
           f'"path": "{folder}"' in show_local(dlm, env, root))
     check("dlm pull gives the same folder", run([dlm, "pull", f"hf:{ID}"], env) == folder)
     check("and fetches no file", not [r for r in hub.requests() if "/resolve/" in r])
+    check_kills(dlm, env, root)
     hub.close()
     shutil.rmtree(root)
+
+
+def check_kills(dlm, env, root, num=50):
+    """The cache as huggingface_hub sees it, offline, after each of as many kills."""
+    env["HF_HOME"] = f"{root}/killed"
+    began = time.monotonic()
+    run([dlm, "pull", f"hf:{ID}"], env)
+    length = time.monotonic() - began
+    whole = python(FIND, env, ID)
+    killed = found = 0
+    for i in range(num):
+        shutil.rmtree(env["HF_HOME"], ignore_errors=True)
+        job = subprocess.Popen([dlm, "pull", f"hf:{ID}"], env=env, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        time.sleep(length * 2 * i / num)
+        job.kill()
+        killed += job.wait() != 0
+        seen = python(FIND, env, ID)
+        found += seen == whole
+        if seen not in ("none", whole):
+            sys.exit(f"FAIL kill {i}: {seen}, not {whole}")
+    check(f"{killed} of {num} pulls killed: {found} snapshots, each whole", 0 < killed)
 
 
 def show_local(dlm, env, root):
