@@ -206,6 +206,9 @@ static const struct op_row rows[] = {
     /* the last query alone sees the first key of another tile */
     BOTH("one key more", 0.25f, PREFIX, &full, F32, 1, 32, 72, 1, 1, 16, 33, 65, 0, 32),
     BOTH("head of 256, f32", 0.0625f, PREFIX, &full, F32, 1, 70, 70, 2, 1, 256, 0, 70, 30, 66),
+    /* the first query alone sees the last key of a tile, the last of two tiles' keys 0 to 31 */
+    MORE("one key less", 0, 5, NULL, F32, 1, 32, 110, 1, 1, 16, 67, 99, 0, 32),
+    MORE("one query more", 0, 34, NULL, F32, 1, 70, 70, 1, 1, 16, 0, 70, 0, 70),
 };
 
 int main(int argc, char **argv)
