@@ -1,6 +1,7 @@
 /* `dlm doctor DOCUMENT` and `dlm doctor --base`: the plans of answers and of training, summed. */
 #include "api/doctor_budget.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "api/train_impl.h"
@@ -82,6 +83,19 @@ static enum dlm_status choose_row(struct dlm_doctor_budget *b)
     return DLM_OK;
 }
 
+/* A use that the device cannot run is a line that says why: the others may do all the same. */
+static enum dlm_status keep_misfit(struct dlm_doctor_budget *b, struct dlm_doctor_line *line,
+                                   enum dlm_status st)
+{
+    if (st != DLM_ERR_UNSUPPORTED)
+        return st;
+    snprintf(line->misfit, sizeof(line->misfit), "%s", dlm_ctx_last_error(b->ctx));
+    line->budget = (struct dlm_budget){0};
+    line->seconds = 0;
+    dlm_log_forget(b->ctx);
+    return DLM_OK;
+}
+
 /* The document's own rows in place of that, and the run that it asks for as the first line. */
 static enum dlm_status plan_document(struct dlm_doctor_budget *b)
 {
@@ -103,18 +117,21 @@ static enum dlm_status plan_document(struct dlm_doctor_budget *b)
         goto done;
     dlm_batcher_largest_row(&t.data, &b->row);
     b->num_rows = t.data.num_train + t.data.num_val;
-    st = dlm_train_make_trainer(&t);
-    if (st)
-        goto done;
     line->is_document = true;
-    line->batch = dlm_trainer_get_params(t.trainer)->micro_batch;
+    line->batch = DLM_MAX(b->doc->training.micro_batch_size, (int64_t)1);
     line->checkpoint = t.checkpoint;
+    b->num_lines++;
+    st = dlm_train_make_trainer(&t);
+    if (st) {
+        st = keep_misfit(b, line, st);
+        goto done;
+    }
+    line->batch = dlm_trainer_get_params(t.trainer)->micro_batch;
     dlm_session_add_to_budget(b->s, b->lora, t.has_vision || t.with_tower, DLM_LORA_MOMENTS,
                               &line->budget);
     dlm_trainer_add_to_budget(t.trainer, &line->budget);
     if (b->speed.product > 0)
         line->seconds = dlm_estimate_trainer(&b->speed, t.trainer, &t.data);
-    b->num_lines++;
 done:
     dlm_trainer_destroy(&t.trainer);
     dlm_vision_finish(&t.vision);
@@ -166,6 +183,18 @@ static enum dlm_status plan_training(struct dlm_doctor_budget *b, struct dlm_doc
     return st;
 }
 
+/* One of training, or of answers if its batch is 0. */
+static enum dlm_status plan_line(struct dlm_doctor_budget *b, struct dlm_doctor_line *line)
+{
+    dlm_log_mute(b->ctx, true);
+    enum dlm_status st = line->batch ? plan_training(b, line) : plan_answer(b, line);
+    dlm_log_mute(b->ctx, false);
+    st = keep_misfit(b, line, st);
+    if (st) /* it was not to be heard */
+        dlm_log(b->ctx, DLM_LOG_ERROR, "%s", dlm_ctx_last_error(b->ctx));
+    return st;
+}
+
 static enum dlm_status plan_lines(struct dlm_doctor_budget *b)
 {
     const int64_t asked = b->params->batch;
@@ -173,12 +202,12 @@ static enum dlm_status plan_lines(struct dlm_doctor_budget *b)
     const size_t num = asked ? 1 : DLM_ARRAY_LEN(batches);
 
     b->s->lora = b->lora; /* answers are the adapter's */
-    enum dlm_status st = plan_answer(b, &b->lines[b->num_lines++]);
+    enum dlm_status st = plan_line(b, &b->lines[b->num_lines++]);
     for (size_t i = 0; !st && i < 2 * num; i++) {
         struct dlm_doctor_line *line = &b->lines[b->num_lines++];
         line->batch = batches[i / 2];
         line->checkpoint = i % 2;
-        st = plan_training(b, line);
+        st = plan_line(b, line);
     }
     b->s->lora = NULL;
     return st;
@@ -194,15 +223,15 @@ static enum dlm_status find_speed(struct dlm_doctor_budget *b)
                                      : dlm_estimate_find(b->s, &b->speed, &is_known);
 }
 
-/* Bytes of the line of training that takes least. */
+/* Bytes of the line of training that takes least; 0: there is none that the device can run. */
 static uint64_t smallest_training(const struct dlm_doctor_budget *b)
 {
     uint64_t least = UINT64_MAX;
 
     for (size_t i = 0; i < b->num_lines; i++)
-        if (b->lines[i].batch)
+        if (b->lines[i].batch && !*b->lines[i].misfit)
             least = DLM_MIN(least, dlm_budget_total(&b->lines[i].budget));
-    return least;
+    return least < UINT64_MAX ? least : 0;
 }
 
 enum dlm_status dlm_doctor_budget(struct dlm_ctx *ctx,

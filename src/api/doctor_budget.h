@@ -19,6 +19,7 @@ struct dlm_doctor_line {
     bool is_document; /* batch and checkpoints are the document's own */
     struct dlm_budget budget;
     double seconds; /* about, of a step or of a token of an answer; 0: not known */
+    char misfit[256]; /* why the device cannot run it; then nothing else holds */
 };
 
 struct dlm_doctor_budget {

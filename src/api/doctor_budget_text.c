@@ -63,12 +63,12 @@ static const struct dlm_device_caps *caps_of(const struct dlm_doctor_budget *b)
     return dlm_device_get_caps(b->s->device);
 }
 
-/* Some line of training fits, or nobody knows. */
+/* The device can run some line of training, and that fits or nobody knows. */
 static bool can_fit(const struct dlm_doctor_budget *b)
 {
-    const uint64_t room = dlm_budget_room(b->s->device);
+    const uint64_t room = dlm_budget_room(b->s->device), least = b->facts.planned_bytes;
 
-    return !room || b->facts.planned_bytes <= room;
+    return least && (!room || least <= room);
 }
 
 /* --- lines --- */
@@ -178,6 +178,8 @@ static enum dlm_status append_line(const struct dlm_doctor_budget *b,
     char name[48];
 
     name_line(line, name, sizeof(name));
+    if (*line->misfit)
+        return dlm_str_appendf(b->ctx, out, FIRST " cannot run here: %s\n", name, line->misfit);
     enum dlm_status st = dlm_str_appendf(b->ctx, out, FIRST, name);
     for (size_t i = 0; !st && i < DLM_ARRAY_LEN(parts); i++)
         st = dlm_str_appendf(b->ctx, out, CELL, (double)part_of(&line->budget, i) / unit_of(b));
@@ -202,31 +204,45 @@ static enum dlm_status append_table(const struct dlm_doctor_budget *b, struct dl
     return st;
 }
 
+/* What a step takes, of each line of training that has a plan. */
+static enum dlm_status append_steps(const struct dlm_doctor_budget *b, struct dlm_str *out)
+{
+    const char *before = "a step takes about ";
+    char name[48], each[32];
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < b->num_lines; i++) {
+        if (!b->lines[i].batch || *b->lines[i].misfit)
+            continue;
+        name_line(&b->lines[i], name, sizeof(name));
+        dlm_seconds_text(b->lines[i].seconds, each, sizeof(each));
+        st = dlm_str_appendf(b->ctx, out, "%s%s (%s)", before, each, name);
+        before = ", ";
+    }
+    return st ? st : dlm_str_appendf(b->ctx, out, "\n" LABEL, "");
+}
+
 static enum dlm_status append_time(const struct dlm_doctor_budget *b, struct dlm_str *out)
 {
     const struct dlm_speed *speed = &b->speed;
-    const char *comma = "";
-    char name[48], first[32], each[32];
+    const struct dlm_doctor_line *answer = &b->lines[answer_at(b)];
+    char first[32], each[32];
 
     if (!(speed->product > 0))
         return dlm_str_appendf(b->ctx, out, "\n" LABEL "not known: --time measures the device\n",
                                "Time:");
-    dlm_seconds_text(b->first_seconds, first, sizeof(first));
-    dlm_seconds_text(b->lines[answer_at(b)].seconds, each, sizeof(each));
-    enum dlm_status st = dlm_str_appendf(
-        b->ctx, out, "\n" LABEL "an answer begins after about %s and takes %s a token\n" LABEL
-        "a step takes about ", "Time:", first, each, "");
-    for (size_t i = 0; !st && i < b->num_lines; i++) {
-        if (!b->lines[i].batch)
-            continue;
-        name_line(&b->lines[i], name, sizeof(name));
-        dlm_seconds_text(b->lines[i].seconds, each, sizeof(each));
-        st = dlm_str_appendf(b->ctx, out, "%s%s (%s)", comma, each, name);
-        comma = ", ";
+    enum dlm_status st = dlm_str_appendf(b->ctx, out, "\n" LABEL, "Time:");
+    if (!st && !*answer->misfit) {
+        dlm_seconds_text(b->first_seconds, first, sizeof(first));
+        dlm_seconds_text(answer->seconds, each, sizeof(each));
+        st = dlm_str_appendf(b->ctx, out, "an answer begins after about %s and takes %s a token\n"
+                             LABEL, first, each, "");
     }
+    if (!st && b->facts.planned_bytes)
+        st = append_steps(b, out);
     return st ? st
-              : dlm_str_appendf(b->ctx, out, "\n" LABEL "by products with %s weights at %.1f "
-                                "GFLOP/s and reads of them at %.1f GB/s, measured in %.2f s\n", "",
+              : dlm_str_appendf(b->ctx, out, "by products with %s weights at %.1f GFLOP/s and "
+                                "reads of them at %.1f GB/s, measured in %.2f s\n",
                                 dlm_dtype_name(b->s->model->policy), speed->product * 1e-9,
                                 speed->read * 1e-9, speed->seconds);
 }
@@ -243,8 +259,7 @@ static enum dlm_status append_verdict(const struct dlm_doctor_budget *b, struct 
         return dlm_str_appendf(b->ctx, out, "\n" LABEL "%s\n" LABEL "%s\n", "Training:", text, "",
                                way_out);
     return dlm_str_appendf(b->ctx, out, "\n" LABEL "%s\n", "Training:",
-                           can_fit(b) ? "may start"
-                                                 : "cannot start: no line of the table fits");
+                           can_fit(b) ? "may start" : "cannot start: no line of the table fits");
 }
 
 static enum dlm_status append_documented(const struct dlm_doctor_budget *b, struct dlm_str *out)
@@ -318,16 +333,24 @@ static json_t *line_json(const struct dlm_doctor_budget *b, const struct dlm_doc
 {
     const uint64_t total = dlm_budget_total(&line->budget), room = dlm_budget_room(b->s->device);
     const char *use = line->is_document ? "document" : line->batch ? "train" : "answer";
-    json_t *json = json_pack("{s:s, s:I, s:b}", "use", use, "batch",
+    const bool runs = !*line->misfit;
+    json_t *json = json_pack("{s:s, s:I, s:b, s:s?}", "use", use, "batch",
                              (json_int_t)DLM_MAX(line->batch, (int64_t)1),
-                             "gradient_checkpointing", (int)line->checkpoint);
+                             "gradient_checkpointing", (int)line->checkpoint, "misfit",
+                             runs ? NULL : line->misfit);
     bool ok = json && !json_object_set_new(json, "seconds", number_or_null(line->seconds));
 
     for (size_t i = 0; ok && i < DLM_ARRAY_LEN(parts); i++)
         ok = !json_object_set_new(json, parts[i].key,
-                                  json_integer((json_int_t)part_of(&line->budget, i)));
-    ok = ok && !json_object_set_new(json, "total_bytes", json_integer((json_int_t)total)) &&
-         !json_object_set_new(json, "fits", room ? json_boolean(total <= room) : json_null()) &&
+                                  runs ? json_integer((json_int_t)part_of(&line->budget, i))
+                                       : json_null());
+    ok = ok &&
+         !json_object_set_new(json, "total_bytes",
+                              runs ? json_integer((json_int_t)total) : json_null()) &&
+         !json_object_set_new(json, "fits",
+                              !runs  ? json_false()
+                              : room ? json_boolean(total <= room)
+                                     : json_null()) &&
          !json_object_set_new(json, "process_bytes",
                               bytes_or_null(dlm_budget_host_peak(&line->budget)));
     if (ok)

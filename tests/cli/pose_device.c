@@ -4,6 +4,7 @@
  *     POSE_KIND     card: a GPU with memory of its own; shared: one that shares the machine's;
  *                   unset: what they are
  *     POSE_BYTES    their memory
+ *     POSE_RANGE    what of it a kernel reaches in one buffer; unset: what it is
  *     POSE_FREE     what of it is free, told by the extensions that are for that; unset: untold
  *     POSE_MACHINE  the machine's, as /proc/meminfo has it; unset: what it has
  */
@@ -78,6 +79,8 @@ VISIBLE CL_API_ENTRY cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_
     if (!error && value && what == CL_DEVICE_EXTENSIONS && number("POSE_FREE") &&
         strlen(value) + sizeof(free_extension) <= bytes)
         strcat(value, free_extension);
+    if (!error && value && what == CL_DEVICE_MAX_MEM_ALLOC_SIZE && number("POSE_RANGE"))
+        *(cl_ulong *)value = number("POSE_RANGE");
     if (error || !value || !is_kind(NULL))
         return error;
     if (what == CL_DEVICE_TYPE)
@@ -93,11 +96,13 @@ VISIBLE CL_API_ENTRY cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_
 #ifdef DLM_HAVE_VULKAN
 #include <vulkan/vulkan.h>
 
-static void pose_type(VkPhysicalDeviceType *type)
+static void pose(VkPhysicalDeviceProperties *props)
 {
+    if (number("POSE_RANGE"))
+        props->limits.maxStorageBufferRange = (uint32_t)number("POSE_RANGE");
     if (is_kind(NULL))
-        *type = is_kind("card") ? VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU
-                                : VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
+        props->deviceType = is_kind("card") ? VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU
+                                            : VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
 }
 
 static void pose_memory(VkPhysicalDeviceMemoryProperties *memory)
@@ -112,7 +117,7 @@ VISIBLE void vkGetPhysicalDeviceProperties(VkPhysicalDevice device,
 {
     REAL(vkGetPhysicalDeviceProperties, "vkGetPhysicalDeviceProperties");
     real(device, props);
-    pose_type(&props->deviceType);
+    pose(props);
 }
 
 VISIBLE void vkGetPhysicalDeviceProperties2(VkPhysicalDevice device,
@@ -120,7 +125,7 @@ VISIBLE void vkGetPhysicalDeviceProperties2(VkPhysicalDevice device,
 {
     REAL(vkGetPhysicalDeviceProperties2, "vkGetPhysicalDeviceProperties2");
     real(device, props);
-    pose_type(&props->properties.deviceType);
+    pose(&props->properties);
 }
 
 VISIBLE void vkGetPhysicalDeviceMemoryProperties(VkPhysicalDevice device,

@@ -141,4 +141,23 @@ for backend in $backends; do
     holds_ grep -q "^prompt: this needs " err
 done
 
+case_ "a use that the device cannot run is a line of the doctor's that says why"
+for backend in $backends; do
+    [ $backend != cpu ] || continue
+    for json in "" --json; do
+        POSE_RANGE=294912 posed_ - - "" "$dlm" doctor --base tiny-shapes --backend $backend $json
+        status_is 0
+        [ ! -s err ] || fail_ "it complains"
+        if [ "$json" ]; then
+            holds_ [ "$(grep -c '"misfit": "a tensor of [0-9]* bytes is larger than ' out)" = 2 ]
+            holds_ [ "$(grep -c '"total_bytes": null' out)" = 2 ]
+            out_has '"may_train": true'
+        else
+            holds_ grep -q "^LoRA, batch 1, ckpt  .* yes " out
+            holds_ [ "$(grep -c "^LoRA, batch 4.* cannot run here: a tensor of [0-9]* bytes is \
+larger than what a kernel of device '.*' can reach (294912 bytes)\$" out)" = 2 ]
+        fi
+    done
+done
+
 summary_
