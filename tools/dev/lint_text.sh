@@ -54,7 +54,8 @@ check_vendors() {
     }'
 }
 
-families='gemma|siglip|qwen|mistral|pixtral|llava|internvl|llama[^_]'
+# llama.cpp and its programs (llama-quantize) are no models.
+families='gemma|siglip|qwen|mistral|pixtral|llava|internvl|llama[^_.-]'
 
 # No identifier and no comparison with a family's name outside its own files and the lists.
 check_families() {
