@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "nearest.h"
 
@@ -134,7 +135,7 @@ static enum dlm_options_result set_choice(struct parser *p, const struct given *
 
     for (int i = 0; g->option->choices[i]; i++) {
         size_t len = strlen(list);
-        if (!strcmp(g->option->choices[i], g->value)) {
+        if (!strcasecmp(g->option->choices[i], g->value)) {
             memcpy(place(g->args, g->option->offset), &i, sizeof(i)); /* an enum is an int here */
             return DLM_OPTIONS_RUN;
         }
