@@ -27,11 +27,14 @@ struct dlm_export_params {
     int64_t version;      /* of its adapter; 0: the current one */
     bool is_merged; /* the base with the adapter folded in, instead of a snapshot */
     enum dlm_precision precision; /* of merged weights; auto: what the base has */
-    /* For merged weights of a base whose licence forbids to pass them on: the licence's address,
-     * from who holds one and keeps them. NULL: they are refused */
+    /* GGUF files for llama.cpp instead: "f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m" or
+     * "q4_0", as llama.cpp calls them; without precision. NULL: none */
+    const char *gguf_quant;
+    /* For merged weights and GGUF of a base whose licence forbids to pass them on: the licence's
+     * address, from who holds one and keeps them. NULL: they are refused */
     const char *licensee;
-    /* The folder to write, or the archive. NULL: exports/hf-snapshot or exports/hf-merged, or that
-     * with ".tar", of the document's store */
+    /* The folder to write, or the archive. NULL: exports/hf-snapshot, exports/hf-merged or
+     * exports/vl-gguf-Q4_K_M, or that with ".tar", of the document's store */
     const char *out;
     bool is_tar; /* one archive instead of a folder */
     /* Called some 10 times a second from the thread of the call. NULL: no one. */
@@ -45,10 +48,11 @@ struct dlm_export_file {
     char sha256[65];
 };
 
-/* Strings and lists are owned. */
+/* Strings and lists are owned, but for target. */
 struct dlm_export_result {
     char *path;      /* what was written, absolute if out is */
     int64_t version; /* of the adapter */
+    const char *target; /* what was written: "hf_snapshot", "hf_merged" or "gguf" */
     struct dlm_export_file *files; /* all of them, in order of their paths */
     size_t num_files;
     uint64_t bytes; /* of the files */
@@ -63,12 +67,18 @@ struct dlm_export_result {
  * once; names, shards and types are the base's. One that is saved in 4 bits (bitsandbytes' NF4)
  * becomes bf16. Memory stays below some 100 MB, whatever the base.
  *
+ * gguf_quant: writes the language model with the adapter folded in (base.Q4_K_M.gguf) and the
+ * vision tower with its projector (mmproj.F16.gguf), bit for bit as llama.cpp's own tools would. A
+ * base that llama.cpp has no model for gives a snapshot instead, and a warning. Memory stays below
+ * some 100 MB and what the base's tokenizer takes.
+ *
  * What is written appears whole or not at all, in place of an earlier export; a folder or archive
  * that is none stays, and the call fails. *result: give it back with dlm_export_result_finish(),
  * also after a failure. DLM_ERR_INVALID: no adapter yet, a licence not accepted or one that forbids
  * it, an adapter of another base, something in the way; DLM_ERR_IO: the base is not on this
  * machine, or the disk is full, of which nothing is written if it is known before; DLM_ERR_PARSE:
- * the version is damaged. */
+ * the version is damaged; DLM_ERR_UNSUPPORTED: a base that has no form in GGUF, though its
+ * family has. */
 DLM_API enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *params,
                                    struct dlm_export_result *result) DLM_CHECK_RESULT;
 DLM_API void dlm_export_result_finish(struct dlm_export_result *result);

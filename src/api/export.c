@@ -21,6 +21,8 @@ struct call {
     struct dlm_model *model;
     struct dlm_origin origin; /* of the version */
     char *path;               /* to write */
+    bool is_gguf;             /* GGUF is asked for, and llama.cpp has a model for it */
+    enum dlm_gguf_quant quant;
     time_t now;
     char created_at[20];
 };
@@ -79,7 +81,7 @@ static enum dlm_status check_license(struct dlm_ctx *ctx, const struct call *c)
     const struct dlm_base_row *row = c->base.row;
     const char *url = row ? row->license_url : NULL, *own = c->params->licensee;
 
-    if (!c->params->is_merged || (row && row->redistributable))
+    if (!(c->params->is_merged || c->is_gguf) || (row && row->redistributable))
         return DLM_OK;
     if (!row) {
         dlm_log(ctx, DLM_LOG_WARNING, "the licence of '%s' is not known here: it says whether its "
@@ -90,37 +92,72 @@ static enum dlm_status check_license(struct dlm_ctx *ctx, const struct call *c)
         return DLM_OK;
     dlm_fail(ctx, DLM_ERR_INVALID, "license: base '%s' may not be redistributed, and merged "
              "weights hold it (%s)", c->base.key, url ? url : row->license_spdx);
-    dlm_log(ctx, DLM_LOG_HINT, "`dlm export` without --merged leaves the base out; "
+    dlm_log(ctx, DLM_LOG_HINT, "`dlm export` without --merged and --quant leaves the base out; "
             "--i-am-the-licensee with the licence's address writes them for yourself");
     return DLM_ERR_INVALID;
 }
 
 /* --- where to --- */
 
+static bool is_merged(const struct call *c)
+{
+    return c->params->is_merged && !c->params->gguf_quant;
+}
+
 static const char *target(const struct call *c)
 {
-    return c->params->is_merged ? "hf_merged" : "hf_snapshot";
+    return c->is_gguf ? "gguf" : is_merged(c) ? "hf_merged" : "hf_snapshot";
+}
+
+/* GGUF where there is a form for it; a base without one gives a snapshot, as in the Python dlm. */
+static enum dlm_status find_form(struct dlm_ctx *ctx, struct call *c)
+{
+    const char *word = c->params->gguf_quant;
+
+    if (!word)
+        return DLM_OK;
+    c->quant = dlm_gguf_quant_by_name(word);
+    if (c->quant == DLM_GGUF_QUANT_COUNT)
+        return dlm_fail(ctx, DLM_ERR_INVALID, "there is no '%s' in GGUF", word);
+    c->is_gguf = c->model->family->gguf;
+    if (!c->is_gguf)
+        dlm_log(ctx, DLM_LOG_WARNING, "export: llama.cpp (%s) has no model of the family '%s': an "
+                "HF snapshot is written instead, without --quant and --merged",
+                dlm_export_llama_cpp, c->model->family->model_type);
+    return DLM_OK;
 }
 
 static enum dlm_status find_path(struct dlm_ctx *ctx, struct call *c)
 {
+    char quant[16] = "";
+
+    if (c->is_gguf)
+        dlm_export_gguf_name(c->quant, quant);
     if (c->params->out)
         c->path = dlm_strdup(ctx, c->params->out);
     else
-        c->path = dlm_strf(ctx, "%s/exports/%s%s", dlm_store_path(store_of(c)),
-                           c->params->is_merged ? "hf-merged" : "hf-snapshot",
-                           c->params->is_tar ? ".tar" : "");
+        c->path = dlm_strf(ctx, "%s/exports/%s%s%s", dlm_store_path(store_of(c)),
+                           c->is_gguf     ? "vl-gguf-"
+                           : is_merged(c) ? "hf-merged"
+                                          : "hf-snapshot",
+                           quant, c->params->is_tar ? ".tar" : "");
     return c->path ? DLM_OK : DLM_ERR_MEMORY;
 }
 
 /* A training holds the lock for as long as it runs, and the export is whole without a record. */
 static enum dlm_status record(struct dlm_ctx *ctx, struct call *c)
 {
-    const struct dlm_export_entry entry = {.exported_at = c->now, .target = target(c),
-                                            .is_merged = c->params->is_merged};
+    char quant[16];
+    struct dlm_export_entry entry = {.exported_at = c->now, .target = target(c),
+                                     .is_merged = c->is_gguf || is_merged(c)};
     struct dlm_manifest manifest = {0};
     struct dlm_store *store = store_of(c);
 
+    if (c->is_gguf) {
+        dlm_export_gguf_name(c->quant, quant);
+        entry.quant = quant;
+        entry.llama_cpp_tag = dlm_export_llama_cpp;
+    }
     dlm_log_mute(ctx, true);
     enum dlm_status st = dlm_store_lock(ctx, store);
     dlm_log_mute(ctx, false);
@@ -156,8 +193,9 @@ static enum dlm_status describe(struct dlm_ctx *ctx, const struct call *c,
                                                     f->sha256));
     }
     json_t *json = json_pack(
-        "{s:s, s:s, s:b, s:b, s:I, s:s, s:o, s:I, s:o}", "export_target", target(c), "path",
-        result->path, "tar", (int)c->params->is_tar, "merged", (int)c->params->is_merged,
+        "{s:s, s:s, s:b, s:b, s:s?, s:I, s:s, s:o, s:I, s:o}", "export_target", result->target,
+        "path", result->path, "tar", (int)c->params->is_tar, "merged",
+        (int)(c->is_gguf || is_merged(c)), "quant", c->is_gguf ? c->params->gguf_quant : NULL,
         "adapter_version", (json_int_t)result->version, "base_model", c->base.key,
         "base_model_revision", dlm_json_text(c->base.revision), "bytes",
         (json_int_t)result->bytes, "files", files);
@@ -187,7 +225,9 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
         .version = c->source.version,
         .image_size = c->origin.image_size,
         .created_at = c->created_at,
-        .is_merged = c->params->is_merged,
+        .is_merged = is_merged(c),
+        .is_gguf = c->is_gguf,
+        .quant = c->quant,
         .dtype = dtype_of(c->params->precision),
         .to = {.path = c->path,
                .is_tar = c->params->is_tar,
@@ -196,11 +236,13 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
     };
 
     result->version = job.version;
-    if (job.is_merged && *c->origin.base_form)
+    result->target = target(c);
+    if ((job.is_merged || job.is_gguf) && *c->origin.base_form)
         dlm_log(ctx, DLM_LOG_INFO, "the adapter learned beside a base in %s, and is folded into "
                 "the weights that the base has", c->origin.base_form);
-    return job.is_merged ? dlm_export_merged(ctx, &job, result)
-                         : dlm_export_snapshot(ctx, &job, result);
+    return job.is_gguf     ? dlm_export_gguf(ctx, &job, result)
+           : job.is_merged ? dlm_export_merged(ctx, &job, result)
+                           : dlm_export_snapshot(ctx, &job, result);
 }
 
 enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *params,
@@ -211,11 +253,13 @@ enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *
 
     *result = (struct dlm_export_result){0};
     DLM_REQUIRE(ctx, params->document && params->version >= 0);
-    DLM_REQUIRE(ctx, params->is_merged || !params->precision);
+    DLM_REQUIRE(ctx, !params->precision || (params->is_merged && !params->gguf_quant));
     dlm_time_iso(c.now, c.created_at);
     st = find_version(ctx, &c);
     if (!st)
         st = find_base(ctx, &c);
+    if (!st)
+        st = find_form(ctx, &c);
     if (!st)
         st = check_license(ctx, &c);
     if (!st)

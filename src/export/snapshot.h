@@ -3,6 +3,7 @@
 #define DLM_EXPORT_SNAPSHOT_H
 
 #include "export/sink.h"
+#include "gguf/mixture.h"
 #include "models/model.h"
 #include "registry/base_files.h"
 #include "registry/registry.h"
@@ -15,8 +16,10 @@ struct dlm_export_job {
     int64_t version;
     int64_t image_size; /* that it was trained with, as origin.json has it */
     const char *created_at; /* UTC, ISO 8601 */
-    bool is_merged;       /* what is written: dlm_export_merged(), else dlm_export_snapshot() */
+    /* What is written: dlm_export_merged() or dlm_export_gguf(), else dlm_export_snapshot() */
+    bool is_merged, is_gguf;
     enum dlm_dtype dtype; /* of merged weights; DLM_DTYPE_COUNT: the base's */
+    enum dlm_gguf_quant quant; /* of the language model in GGUF */
     struct dlm_sink_params to; /* files and bytes are left open */
 };
 
@@ -28,6 +31,26 @@ enum dlm_status dlm_export_snapshot(struct dlm_ctx *ctx, const struct dlm_export
  * names and shards of the base, config.json, processor, README.md, export_manifest.json. */
 enum dlm_status dlm_export_merged(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                   struct dlm_export_result *result) DLM_CHECK_RESULT;
+
+/* The same for llama.cpp, of a base whose family has a GGUF form: base.<quant>.gguf, the language
+ * model with its tokenizer; mmproj.<quant>.gguf, the tower and its projector; README.md,
+ * export_manifest.json. Memory is some blocks of rows and what the base's tokenizer takes.
+ * DLM_ERR_UNSUPPORTED: what llama.cpp has no form for. */
+enum dlm_status dlm_export_gguf(struct dlm_ctx *ctx, const struct dlm_export_job *job,
+                                struct dlm_export_result *result) DLM_CHECK_RESULT;
+
+/* "Q4_K_M", as files and manifests spell it. */
+void dlm_export_gguf_name(enum dlm_gguf_quant quant, char out[16]);
+
+/* The kind that the tower's file is of. */
+enum dlm_gguf_quant dlm_export_gguf_vision(enum dlm_gguf_quant quant);
+
+/* How the files are asked, for README.md. */
+enum dlm_status dlm_export_gguf_command(struct dlm_ctx *ctx, enum dlm_gguf_quant quant,
+                                        struct dlm_str *out) DLM_CHECK_RESULT;
+
+/* The commit of llama.cpp whose models and files are meant. */
+extern const char dlm_export_llama_cpp[];
 
 /* What is known of a base besides its weights, from its folder or its family's row. */
 struct dlm_export_about {
@@ -45,7 +68,7 @@ void dlm_export_about_finish(struct dlm_export_about *about);
 /* A file that processors, tokenizers or people read, beside the weights. */
 bool dlm_export_is_of_processor(enum dlm_base_file file);
 
-/* README.md: how what is exported is loaded, and asked. */
+/* README.md: how what is exported is loaded, and asked. about: not of GGUF. */
 enum dlm_status dlm_export_readme(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                   const struct dlm_export_about *about,
                                   struct dlm_str *out) DLM_CHECK_RESULT;

@@ -48,6 +48,7 @@ struct dlm_gguf_family {
     const char *head;        /* the weight of its head: canonical */
     const char *projector;   /* clip.projector_type */
     const char *pretokenizer; /* tokenizer.ggml.pre */
+    const char *row_token; /* whose row of the embedding is in the tower's file; NULL: none */
     bool interleaves_heads;  /* of the language model: rotary pairs are neighbours in llama.cpp */
     bool has_more_keys;      /* a head's size and that of the vocabulary are stated */
     int64_t context;         /* tokens, where config.json does not say */

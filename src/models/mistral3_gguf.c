@@ -60,6 +60,7 @@ const struct dlm_gguf_family dlm_gguf_mistral3 = {
     .head = "lm_head.weight",
     .projector = "pixtral",
     .pretokenizer = "tekken",
+    .row_token = "[IMG_BREAK]",
     .interleaves_heads = true,
     .has_more_keys = true,
     .context = 131072,

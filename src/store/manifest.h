@@ -80,6 +80,7 @@ struct dlm_export_entry {
     time_t exported_at;
     const char *target; /* "hf_snapshot" */
     bool is_merged;     /* with the base's weights */
+    const char *quant, *llama_cpp_tag; /* of GGUF files; else NULL */
 };
 
 /* Appends an export to the record. */

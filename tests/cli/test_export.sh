@@ -235,6 +235,52 @@ export_ --out merged # a snapshot takes its place
 status_is 0
 holds_ test ! -e merged/model.safetensors
 
+case_ "GGUF files"
+run_ dlm export two/own.dlm --quant Q4_K_M
+status_is 0
+two_=$(cat out)
+holds_ test "${two_##*/}" = vl-gguf-Q4_K_M
+err_has "export: GGUF files written to $two_"
+err_has "  artifacts: 4 file(s)"
+holds_ test "$(ls "$two_" | tr '\n' ' ')" = \
+    "README.md base.Q4_K_M.gguf export_manifest.json mmproj.F16.gguf "
+for file in base.Q4_K_M.gguf mmproj.F16.gguf; do
+    holds_ test "$(head -c 4 "$two_/$file")" = GGUF
+    sum=$(sha256sum < "$two_/$file")
+    holds_ grep -qF "\"sha256\": \"${sum%% *}\"" "$two_/export_manifest.json"
+done
+for text in '"quant": "Q4_K_M",' '"merged": true,' '"llama_cpp_tag": "' '"target": "gguf"'; do
+    holds_ grep -qF "$text" "$two_/export_manifest.json"
+done
+holds_ grep -qF 'llama-mtmd-cli -m base.Q4_K_M.gguf --mmproj mmproj.F16.gguf' "$two_/README.md"
+run_ dlm show two/own.dlm
+out_has "  exports:        3"
+out_has "    - gguf "
+for kind in f32 f16 bf16 q8_0 q6_k q5_k_m q4_0; do
+    run_ dlm -q export two/own.dlm --quant $kind --out gguf --json
+    status_is 0
+    out_has "\"quant\": \"$kind\""
+    out_has '"export_target": "gguf"'
+done
+run_ dlm -q export two/own.dlm --quant q8_0 --merged --out gguf.tar --tar
+status_is 0
+holds_ test "$(tar -tf gguf.tar | tr '\n' ' ')" = \
+    "gguf/README.md gguf/base.Q8_0.gguf gguf/mmproj.Q8_0.gguf gguf/export_manifest.json "
+rm "two/$name/tokenizer.json"
+run_ dlm -q export two/own.dlm --quant f16 --out never
+status_is 1
+holds_ test ! -e never
+cp "$data/golden/models/qwen2_vl_f32_old/base/tokenizer.json" "two/$name/"
+
+case_ "GGUF of a base that llama.cpp has no model for: a snapshot"
+export_ --quant f16 --merged --out fallback --json
+status_is 0
+err_has "warning: export: llama.cpp (" "an HF snapshot is written instead"
+out_has '"export_target": "hf_snapshot"'
+out_has '"quant": null'
+out_has '"merged": false'
+whole_ fallback v0002
+
 case_ "a base that may not be redistributed"
 revision=0123456789abcdef0123456789abcdef01234567
 repo=hub/models--me--mine/snapshots/$revision
@@ -261,13 +307,28 @@ for words in "" "--i-am-the-licensee https://example.com"; do
     # shellcheck disable=SC2086
     run_ dlm -q export mine.dlm --merged --out never $words
     fails_ 1 "license: base 'mine' may not be redistributed" "(https://example.com/terms)"
-    err_has "hint: \`dlm export\` without --merged leaves the base out"
+    err_has "hint: \`dlm export\` without --merged and --quant leaves the base out"
     holds_ test ! -e never
 done
 run_ dlm -q export mine.dlm --merged --out own --i-am-the-licensee https://example.com/terms
 status_is 0
 err_is
 holds_ test -f own/model.safetensors
+run_ dlm -q export mine.dlm --quant f16 --out snapshot # in which there are no weights of the base
+status_is 0
+holds_ test -f snapshot/snapshot_manifest.json
+rm -rf home/store/0Z* $repo/*
+cp "two/$name/"* $repo/
+edit_ home/bases.d/mine.yaml 's/PaliGemma/Qwen2VL/'
+sed 's/^base_model: .*/base_model: mine/; s/^\(dlm_id: 0\)./\1Z/' two/doc.dlm > two/mine.dlm
+run_ dlm -q train --backend cpu --max-steps 1 two/mine.dlm
+status_is 0
+run_ dlm -q export two/mine.dlm --quant f16 --out never
+fails_ 1 "license: base 'mine' may not be redistributed" "(https://example.com/terms)"
+run_ dlm -q export two/mine.dlm --quant f16 --out own --i-am-the-licensee https://example.com/terms
+status_is 0
+err_is
+holds_ test -f own/base.F16.gguf
 unset HF_HUB_CACHE
 
 case ${DLM_TEST_ENDURANCE:-} in
@@ -341,6 +402,15 @@ run_ dlm export doc.dlm --adapter-version v0
 status_is 2
 run_ dlm export doc.dlm --precision bf16
 status_is 2
-err_is "export: --precision and --i-am-the-licensee go with --merged"
+err_is "export: --precision goes with --merged, without --quant"
+run_ dlm export doc.dlm --merged --quant f16 --precision bf16
+status_is 2
+err_is "export: --precision goes with --merged, without --quant"
+run_ dlm export doc.dlm --i-am-the-licensee https://example.com
+status_is 2
+err_is "export: --i-am-the-licensee goes with --merged or --quant"
+run_ dlm export doc.dlm --quant q3_k
+status_is 2
+err_has "option '--quant': 'q3_k' is none of none, f16, bf16, f32, q8_0, q6_k, q5_k_m, q4_k_m, q4_0"
 
 summary_

@@ -1,25 +1,33 @@
 /* dlm export: an adapter for other programs. */
+#include <string.h>
+
 #include "cli.h"
 #include "progress.h"
 
 struct args {
     struct dlm_export_params params;
+    int quant; /* index in quants */
     const char *version;
     bool is_json;
 };
+
+static const char *const quants[] = {"none", "f16",    "bf16",   "f32",  "q8_0",
+                                     "q6_k", "q5_k_m", "q4_k_m", "q4_0", NULL};
 
 #define AT(member) offsetof(struct args, params.member)
 
 static const struct dlm_option options[] = {
     {"out", .type = DLM_OPTION_STRING, .value = "PATH", .offset = AT(out),
      .help = "the folder to write, or with --tar the file",
-     .otherwise = "exports/hf-snapshot or hf-merged in the document's store"},
+     .otherwise = "exports/hf-snapshot, hf-merged or vl-gguf-Q4_K_M in the document's store"},
     {"tar", .type = DLM_OPTION_FLAG, .offset = AT(is_tar),
      .help = "write one tar archive instead of a folder"},
     {"merged", .type = DLM_OPTION_FLAG, .offset = AT(is_merged),
      .help = "write the base's weights with the adapter folded in"},
     {"precision", .type = DLM_OPTION_CHOICE, .choices = dlm_precision_choices,
      .offset = AT(precision), .help = "type of merged weights; auto is the base's own"},
+    {"quant", .type = DLM_OPTION_CHOICE, .choices = quants, .offset = offsetof(struct args, quant),
+     .help = "write GGUF files of this kind for llama.cpp, the adapter folded in"},
     {"i-am-the-licensee", .type = DLM_OPTION_STRING, .value = "URL", .offset = AT(licensee),
      .help = "merge, for yourself, a base that may not be redistributed, under the licence there"},
     {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
@@ -40,18 +48,20 @@ static void on_progress(void *user, const struct dlm_export_progress *now)
     dlm_progress_pull(user, &files);
 }
 
-static void report(struct dlm_cli *cli, const struct args *a,
-                   const struct dlm_export_result *result)
+static void report(struct dlm_cli *cli, const struct dlm_export_result *result)
 {
-    const bool is_merged = a->params.is_merged;
+    const bool is_snapshot = !strcmp(result->target, "hf_snapshot");
 
-    dlm_cli_say(cli, "export: %s written to %s", is_merged ? "merged weights" : "HF snapshot",
+    dlm_cli_say(cli, "export: %s written to %s",
+                is_snapshot                       ? "HF snapshot"
+                : !strcmp(result->target, "gguf") ? "GGUF files"
+                                                  : "merged weights",
                 result->path);
     dlm_cli_say(cli, "  manifest: %s",
-                is_merged ? "export_manifest.json" : "snapshot_manifest.json");
+                is_snapshot ? "snapshot_manifest.json" : "export_manifest.json");
     dlm_cli_say(cli, "  adapter:  v%04lld", (long long)result->version);
     dlm_cli_say(cli, "  artifacts: %zu file(s)", result->num_files);
-    if (!is_merged)
+    if (is_snapshot)
         dlm_cli_say(cli, "  base:     its weights are not included; README.md says where they come "
                     "from");
 }
@@ -65,8 +75,11 @@ static int run(struct dlm_cli *cli, const void *args)
 
     if (a->version && !dlm_cli_version_number("export", a->version, &params.version))
         return DLM_EXIT_USAGE;
-    if (!params.is_merged && (params.precision || params.licensee))
-        return dlm_cli_wrong(cli, "--precision and --i-am-the-licensee go with --merged");
+    params.gguf_quant = a->quant ? quants[a->quant] : NULL;
+    if (params.precision && (!params.is_merged || params.gguf_quant))
+        return dlm_cli_wrong(cli, "--precision goes with --merged, without --quant");
+    if (params.licensee && !params.is_merged && !params.gguf_quant)
+        return dlm_cli_wrong(cli, "--i-am-the-licensee goes with --merged or --quant");
     params.home = cli->home;
     if (!cli->is_quiet) {
         dlm_progress_init(&progress);
@@ -79,7 +92,7 @@ static int run(struct dlm_cli *cli, const void *args)
         dlm_progress_finish(cli->progress);
     cli->progress = NULL;
     if (!st)
-        report(cli, a, &result);
+        report(cli, &result);
     if (!st && a->is_json)
         fputs(result.json, stdout);
     else if (!st)

@@ -1,0 +1,34 @@
+/* What kinds of GGUF files are called, and how they are run. */
+#include <ctype.h>
+#include <stdio.h>
+
+#include "export/snapshot.h"
+
+const char dlm_export_llama_cpp[] = "0c1e57098";
+
+void dlm_export_gguf_name(enum dlm_gguf_quant quant, char out[16])
+{
+    snprintf(out, 16, "%s", dlm_gguf_quant_name(quant));
+    for (char *p = out; *p; p++)
+        *p = (char)toupper((unsigned char)*p);
+}
+
+enum dlm_gguf_quant dlm_export_gguf_vision(enum dlm_gguf_quant quant)
+{
+    return quant == DLM_GGUF_QUANT_F32 || quant == DLM_GGUF_QUANT_BF16 ||
+                   quant == DLM_GGUF_QUANT_Q8_0
+               ? quant : DLM_GGUF_QUANT_F16;
+}
+
+enum dlm_status dlm_export_gguf_command(struct dlm_ctx *ctx, enum dlm_gguf_quant quant,
+                                        struct dlm_str *out)
+{
+    char text[16], vision[16];
+
+    dlm_export_gguf_name(quant, text);
+    dlm_export_gguf_name(dlm_export_gguf_vision(quant), vision);
+    return dlm_str_appendf(ctx, out, "With llama.cpp (%s or newer), in this folder:\n\n```sh\n"
+                           "llama-mtmd-cli -m base.%s.gguf --mmproj mmproj.%s.gguf \\\n"
+                           "    --image image.png -p \"What is this?\"\n```\n",
+                           dlm_export_llama_cpp, text, vision);
+}

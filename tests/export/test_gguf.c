@@ -1,0 +1,260 @@
+/* GGUF files of a base and an adapter: PEFT's merged weights, as llama.cpp has them, in little
+ * memory. Hashes are those of golden/export/merged.json and golden/gguf/names.json; that names and
+ * rows are llama.cpp's is for tests/gguf/test_plan.c. */
+#include <jansson.h>
+#include <limits.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/sha256.h"
+#include "countdown.h"
+#include "export/gguf_file.h"
+#include "export/snapshot.h"
+#include "gguf/blocks.h"
+#include "weights/helpers.h"
+
+static struct dlm_ctx *ctx;
+
+static const char *golden(const char *name)
+{
+    static char buffers[4][512];
+    static unsigned next;
+    char *p = buffers[next++ % 4];
+
+    snprintf(p, sizeof(buffers[0]), "%s/golden/%s", check_data_dir(), name);
+    return p;
+}
+
+/* Writes GGUF of a golden's base and one of its adapters to tmp_root/<word>. */
+static enum dlm_status export_gguf(struct dlm_ctx *with, const char *base_dir, const char *adapter,
+                                   enum dlm_gguf_quant quant, struct dlm_export_result *result)
+{
+    struct dlm_base base = {0};
+    struct dlm_model *model = NULL;
+    char key[600];
+
+    *result = (struct dlm_export_result){0};
+    snprintf(key, sizeof(key), "dir:%s", base_dir);
+    enum dlm_status st = dlm_base_resolve(with, &base, key, NULL);
+    if (!st)
+        st = dlm_model_read_folder(with, &model, base.dir);
+    const struct dlm_export_job job = {
+        .base = &base, .model = model, .adapter = adapter, .version = 1, .is_gguf = true,
+        .created_at = "2026-05-01T12:00:00", .quant = quant,
+        .to = {.path = tmp_path(dlm_gguf_quant_name(quant))}};
+    if (!st)
+        st = dlm_export_gguf(with, &job, result);
+    dlm_model_destroy(&model);
+    dlm_base_finish(&base);
+    return st;
+}
+
+static struct dlm_gguf *open_file(const char *name)
+{
+    struct dlm_gguf *g = NULL;
+
+    CHECK(!dlm_gguf_open(ctx, &g, tmp_path(name)));
+    return g;
+}
+
+/* --- values --- */
+
+struct subject {
+    const char *folder, *adapter;
+    const struct dlm_family *family;
+    int64_t heads, kv_heads, tower_heads, row;
+    bool is_tied;
+};
+static const struct subject subjects[] = {
+    {"qwen2_vl_f32_old", "adapter_wide", &dlm_family_qwen2_vl, 2, 1, 2, -1, true},
+    {"mistral3_f32_old", "adapter", &dlm_family_mistral3, 4, 2, 2, 12, false},
+};
+
+/* A weight of the base, put together again from the tensors of the files. */
+struct weight {
+    const struct dlm_tensor_info *info;
+    float *values;
+    int64_t num_filled;
+};
+
+static void fill_weight(struct weight *w, const struct dlm_gguf_planned *p,
+                        const struct dlm_gguf_tensor *t)
+{
+    for (int64_t r = 0; r < p->rows; r++)
+        memcpy(w->values + dlm_gguf_source_row(p, r) * p->cols, t->data + (size_t)(r * p->cols) * 4,
+               (size_t)p->cols * 4);
+    w->num_filled += p->rows * p->cols;
+}
+
+static int64_t len_of(const struct dlm_tensor_info *t)
+{
+    return (int64_t)(t->bytes / sizeof(float));
+}
+
+/* Each tensor of a file is there; those of an f32 file go back into the weights. */
+static void take_file(const struct subject *s, const struct dlm_gguf *g, bool is_text,
+                      const struct dlm_gguf_weight *names, struct weight *weights, size_t num)
+{
+    const struct dlm_gguf_family *f = s->family->gguf;
+    const struct dlm_gguf_plan_params params = {
+        .rules = is_text ? f->text : f->vision, .language = s->family->language, .head = f->head,
+        .weights = names, .num_weights = num, .heads = is_text ? s->heads : s->tower_heads,
+        .kv_heads = is_text ? s->kv_heads : s->tower_heads,
+        .keeps_heads = is_text && !f->interleaves_heads, .is_tied = s->is_tied, .row = s->row};
+    struct dlm_gguf_plan plan;
+
+    CHECK(!dlm_gguf_plan_make(ctx, &plan, &params));
+    CHECK_INT(plan.num, dlm_gguf_num_tensors(g));
+    for (size_t i = 0; i < plan.num; i++) {
+        const struct dlm_gguf_tensor *t = dlm_gguf_find_tensor(g, plan.tensors[i].name);
+        if (CHECK(t && t->type == DLM_GGML_TYPE_F32) &&
+            plan.tensors[i].move != DLM_GGUF_MOVE_ROW)
+            fill_weight(&weights[plan.tensors[i].weight], &plan.tensors[i], t);
+    }
+    dlm_gguf_plan_finish(&plan);
+}
+
+/* Every weight is whole, and PEFT's merged one or the base's. */
+static void compare(const struct subject *s, const struct weight *weights, size_t num,
+                    const json_t *merged)
+{
+    size_t num_merged = 0;
+    char sha[65];
+
+    for (size_t i = 0; i < num; i++) {
+        const struct dlm_tensor_info *t = weights[i].info;
+        const char *hash = json_string_value(json_object_get(merged, t->name));
+        if (s->is_tied && strstr(t->name, "lm_head"))
+            continue;
+        check_case(t->name);
+        CHECK_INT(weights[i].num_filled, len_of(t));
+        dlm_sha256_of(hash ? (const void *)weights[i].values : t->data, t->bytes, sha);
+        if (hash)
+            CHECK_STR(sha, hash);
+        else
+            CHECK(!memcmp(weights[i].values, t->data, t->bytes));
+        num_merged += hash != NULL;
+    }
+    check_case(s->folder);
+    CHECK_INT(num_merged, json_object_size(merged));
+}
+
+/* f16 is f32 rounded, of matrices; nothing else has another type. */
+static void compare_f16(const char *name32, const char *name16)
+{
+    struct dlm_gguf *a = open_file(name32), *b = open_file(name16);
+    uint16_t want[1 << 15];
+
+    for (size_t i = 0; a && b && i < dlm_gguf_num_tensors(a); i++) {
+        const struct dlm_gguf_tensor *t = dlm_gguf_tensor(a, i);
+        const struct dlm_gguf_tensor *got = dlm_gguf_find_tensor(b, t->name);
+        check_case(t->name);
+        if (!CHECK(got && t->bytes / 4 <= DLM_ARRAY_LEN(want)))
+            continue;
+        const bool is_f32 = t->ndim == 1;
+        CHECK(got->type == (is_f32 ? DLM_GGML_TYPE_F32 : DLM_GGML_TYPE_F16));
+        CHECK(dlm_ggml_quantize(got->type, (const float *)(const void *)t->data,
+                                is_f32 ? 0 : (int64_t)(t->bytes / 4), want));
+        CHECK(!memcmp(got->data, is_f32 ? (const void *)t->data : want, got->bytes));
+    }
+    dlm_gguf_destroy(&a);
+    dlm_gguf_destroy(&b);
+}
+
+static void test_subject(const struct subject *s, const json_t *merged)
+{
+    struct dlm_export_result result;
+    struct dlm_checkpoint *base = NULL;
+    char dir[600], adapter[600], name[128];
+
+    check_case(s->folder);
+    snprintf(name, sizeof(name), "models/%s/base", s->folder);
+    snprintf(dir, sizeof(dir), "%s", golden(name));
+    snprintf(name, sizeof(name), "models/%s/%s", s->folder, s->adapter);
+    snprintf(adapter, sizeof(adapter), "%s", golden(name));
+    for (int quant = DLM_GGUF_QUANT_F32; quant <= DLM_GGUF_QUANT_F16; quant++) {
+        CHECK(!export_gguf(ctx, dir, adapter, (enum dlm_gguf_quant)quant, &result));
+        CHECK_INT(result.num_files, 4);
+        dlm_export_result_finish(&result);
+    }
+    if (!CHECK(!dlm_checkpoint_open(ctx, &base, dir)))
+        return;
+    const size_t num = dlm_checkpoint_num_tensors(base);
+    struct weight *weights = calloc(num, sizeof(*weights));
+    struct dlm_gguf_weight *names = calloc(num, sizeof(*names));
+    for (size_t i = 0; i < num; i++) {
+        weights[i].info = dlm_checkpoint_tensor(base, i);
+        weights[i].values = calloc(1, weights[i].info->bytes);
+        names[i].name = dlm_name_canonical(ctx, &s->family->names, weights[i].info->name);
+        names[i].ndim = weights[i].info->ndim;
+        memcpy(names[i].shape, weights[i].info->shape, sizeof(names[i].shape));
+    }
+    struct dlm_gguf *text = open_file("f32/base.F32.gguf");
+    struct dlm_gguf *vision = open_file("f32/mmproj.F32.gguf");
+    if (text && vision) {
+        take_file(s, text, true, names, weights, num);
+        take_file(s, vision, false, names, weights, num);
+        compare(s, weights, num, merged);
+    }
+    dlm_gguf_destroy(&text);
+    dlm_gguf_destroy(&vision);
+    compare_f16("f32/base.F32.gguf", "f16/base.F16.gguf");
+    compare_f16("f32/mmproj.F32.gguf", "f16/mmproj.F16.gguf");
+    for (size_t i = 0; i < num; i++) {
+        free(weights[i].values);
+        dlm_free((char *)names[i].name); /* ours, const for the plan only */
+    }
+    free(weights);
+    free(names);
+    dlm_checkpoint_destroy(&base);
+}
+
+static void test_values(void)
+{
+    json_t *goldens = NULL;
+    char key[128];
+
+    if (!CHECK(!dlm_json_load(ctx, golden("export/merged.json"), 1 << 20, &goldens)))
+        return;
+    for (size_t i = 0; i < DLM_ARRAY_LEN(subjects); i++) {
+        snprintf(key, sizeof(key), "%s/%s", subjects[i].folder, subjects[i].adapter);
+        test_subject(&subjects[i], json_object_get(goldens, key));
+    }
+    json_decref(goldens);
+}
+
+/* --- what it takes --- */
+
+static void test_memory(void)
+{
+    struct countdown c = {0};
+    const struct dlm_ctx_params params = {.alloc_hook = allow, .alloc_user = &c};
+    struct dlm_export_result result;
+    long n = 0;
+
+    check_case("each allocation fails once");
+    do {
+        c = (struct countdown){LONG_MAX, false};
+        struct dlm_ctx *with = dlm_ctx_create(&params);
+        c = (struct countdown){n, false};
+        const enum dlm_status st =
+            export_gguf(with, golden("models/mistral3_f32_old/base"),
+                        golden("models/mistral3_f32_old/adapter"), DLM_GGUF_QUANT_Q4_K_M, &result);
+        CHECK(c.is_over ? st == DLM_ERR_MEMORY || st == DLM_ERR_INVALID : !st);
+        dlm_export_result_finish(&result);
+        dlm_ctx_destroy(&with);
+        n += n < 64 ? 1 : 13;
+    } while (c.is_over);
+    printf("# %ld allocations\n", n);
+}
+
+int main(void)
+{
+    ctx = dlm_ctx_create(NULL);
+    tmp_make();
+    test_values();
+    test_memory();
+    tmp_remove();
+    dlm_ctx_destroy(&ctx);
+    return check_summary();
+}
