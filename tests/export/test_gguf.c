@@ -223,6 +223,30 @@ static void test_values(void)
     json_decref(goldens);
 }
 
+/* --- other kinds --- */
+
+/* The types that llama-quantize chooses where rows are no whole blocks of 256: an embedding that is
+ * the head as well has the head's. */
+static void test_kinds(void)
+{
+    struct dlm_export_result result;
+    struct dlm_gguf *g = NULL;
+
+    check_case("q4_k_m");
+    CHECK(!export_gguf(ctx, golden("models/qwen2_vl_f32_old/base"),
+                       golden("models/qwen2_vl_f32_old/adapter"), DLM_GGUF_QUANT_Q4_K_M, &result));
+    dlm_export_result_finish(&result);
+    g = open_file("q4_k_m/base.Q4_K_M.gguf");
+    if (!g)
+        return;
+    const struct dlm_gguf_tensor *embed = dlm_gguf_find_tensor(g, "token_embd.weight");
+    const struct dlm_gguf_tensor *query = dlm_gguf_find_tensor(g, "blk.0.attn_q.weight");
+    CHECK(embed && embed->type == DLM_GGML_TYPE_Q8_0);
+    CHECK(query && query->type == DLM_GGML_TYPE_Q5_0);
+    CHECK(!dlm_gguf_find_tensor(g, "output.weight"));
+    dlm_gguf_destroy(&g);
+}
+
 /* --- what it takes --- */
 
 static void test_memory(void)
@@ -253,6 +277,7 @@ int main(void)
     ctx = dlm_ctx_create(NULL);
     tmp_make();
     test_values();
+    test_kinds();
     test_memory();
     tmp_remove();
     dlm_ctx_destroy(&ctx);
