@@ -177,7 +177,8 @@ complete -c dlm -n '__dlm_is export' -l precision -d 'type of merged weights; au
 complete -c dlm -n '__dlm_is export' -l quant -d 'write GGUF files of this kind for llama.cpp, the adapter folded in' -x -a 'none f16 bf16 f32 q8_0 q6_k q5_k_m q4_k_m q4_0'
 complete -c dlm -n '__dlm_is export' -l i-am-the-licensee -d 'merge, for yourself, a base that may not be redistributed, under the licence there' -x
 complete -c dlm -n '__dlm_is export' -l adapter-version -d 'an older version of the document\'s adapter' -x
-complete -c dlm -n '__dlm_is export' -l json -d 'print JSON instead of the path'
+complete -c dlm -n '__dlm_is export' -l matrix -d 'list which bases --quant writes files of, and stop'
+complete -c dlm -n '__dlm_is export' -l json -d 'print JSON instead of the path or the list'
 complete -c dlm -n '__dlm_is export' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __dlm_is -a import -d 'Make an adapter from elsewhere a version of a document\'s.'
 complete -c dlm -n '__dlm_is import' -l document -d 'the .dlm file whose adapter it becomes a version of' -x -a '(__fish_complete_suffix .dlm)'

@@ -83,6 +83,12 @@ DLM_API enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_
                                    struct dlm_export_result *result) DLM_CHECK_RESULT;
 DLM_API void dlm_export_result_finish(struct dlm_export_result *result);
 
+/* Which bases of the registry gguf_quant writes files of that llama.cpp runs, and why not the
+ * others: a table, or JSON (docs/json.md). *text (ends with a newline) is owned by the caller, NULL
+ * on failure; free with dlm_text_free(). */
+DLM_API enum dlm_status dlm_export_matrix(struct dlm_ctx *ctx, bool is_json,
+                                          char **text) DLM_CHECK_RESULT;
+
 #ifdef __cplusplus
 }
 #endif

@@ -395,8 +395,25 @@ for form in folder file.tar; do
     unhurt_
 done
 
+case_ "which bases llama.cpp runs"
+run_ dlm export --matrix
+status_is 0
+out_has "llama.cpp at "
+out_has "paligemma-3b-mix-224            UNSUPPORTED  llama.cpp has no such model"
+out_has "qwen2-vl-2b-instruct            SUPPORTED    architecture qwen2vl, its tower as qwen2vl"
+out_has "mistral-small-3.1-24b-instruct  SUPPORTED    architecture mistral3, its tower as pixtral"
+out_has "internvl3-2b                    UNSUPPORTED  dlm does not train it yet"
+run_ dlm export --matrix --json
+status_is 0
+out_has '"schema": 1'
+out_has '"support": "SUPPORTED"'
+out_has '"architecture": "Mistral3ForConditionalGeneration"'
+
 case_ "wrong usage"
 run_ dlm export
+status_is 2
+err_is "export: DOCUMENT or --matrix is missing"
+run_ dlm export doc.dlm --matrix
 status_is 2
 run_ dlm export doc.dlm --adapter-version v0
 status_is 2

@@ -8,7 +8,7 @@ struct args {
     struct dlm_export_params params;
     int quant; /* index in quants */
     const char *version;
-    bool is_json;
+    bool is_matrix, is_json;
 };
 
 static const char *const quants[] = {"none", "f16",    "bf16",   "f32",  "q8_0",
@@ -33,8 +33,10 @@ static const struct dlm_option options[] = {
     {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
      .offset = offsetof(struct args, version),
      .help = "an older version of the document's adapter", .otherwise = "the current one"},
+    {"matrix", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_matrix),
+     .help = "list which bases --quant writes files of, and stop"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
-     .help = "print JSON instead of the path"},
+     .help = "print JSON instead of the path or the list"},
 };
 
 static void on_progress(void *user, const struct dlm_export_progress *now)
@@ -66,6 +68,17 @@ static void report(struct dlm_cli *cli, const struct dlm_export_result *result)
                     "from");
 }
 
+static int print_matrix(struct dlm_cli *cli, bool is_json)
+{
+    char *text = NULL;
+
+    enum dlm_status st = dlm_export_matrix(cli->ctx, is_json, &text);
+    if (!st)
+        fputs(text, stdout);
+    dlm_text_free(text);
+    return dlm_exit_of(st);
+}
+
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
@@ -73,6 +86,11 @@ static int run(struct dlm_cli *cli, const void *args)
     struct dlm_export_result result = {0};
     struct dlm_progress progress;
 
+    if (a->is_matrix && !params.document)
+        return print_matrix(cli, a->is_json);
+    if (a->is_matrix || !params.document)
+        return dlm_cli_wrong(cli, a->is_matrix ? "--matrix is of no DOCUMENT"
+                                               : "DOCUMENT or --matrix is missing");
     if (a->version && !dlm_cli_version_number("export", a->version, &params.version))
         return DLM_EXIT_USAGE;
     params.gguf_quant = a->quant ? quants[a->quant] : NULL;
@@ -106,7 +124,7 @@ const struct dlm_command dlm_command_export = {
               .summary = "Write a document's adapter for other programs.",
               .options = options,
               .num_options = DLM_NUM_OPTIONS(options),
-              .operands = {{"DOCUMENT", AT(document), false, "the .dlm file"}}},
+              .operands = {{"DOCUMENT", AT(document), true, "the .dlm file; not with --matrix"}}},
     .subject = "export",
     .args_bytes = sizeof(struct args),
     .run = run,
