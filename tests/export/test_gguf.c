@@ -1,6 +1,7 @@
 /* GGUF files of a base and an adapter: PEFT's merged weights, as llama.cpp has them, in little
  * memory. Hashes are those of golden/export/merged.json and golden/gguf/names.json; that names and
  * rows are llama.cpp's is for tests/gguf/test_plan.c. */
+#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 
@@ -247,6 +248,119 @@ static void test_kinds(void)
     dlm_gguf_destroy(&g);
 }
 
+/* --- a large base --- */
+
+#define HEADS 4 /* of mistral3_f32_old */
+#define ROWS 2000 /* a block is no two heads of them */
+#define COLS 1100
+#define RANK 3
+#define EMBED_BYTES ((size_t)96 << 20)
+#define PATH "model.language_model.layers.0.self_attn.q_proj"
+
+static float weight[ROWS * COLS], lora_a[RANK * COLS], lora_b[ROWS * RANK];
+
+static void fill(float *x, size_t len, uint64_t stream)
+{
+    for (size_t i = 0; i < len; i++)
+        x[i] = (float)((i * 2654435761u + stream * 40503u) % 20011) / 10005.5f - 1;
+}
+
+/* The golden's folder with the matrix above, and an embedding of zeros that takes no room on the
+ * disk. */
+static void make_base(const char *dir)
+{
+    static const char *const files[] = {"config.json", "preprocessor_config.json",
+                                        "processor_config.json", "tokenizer.json"};
+    struct dlm_tensor_out tensors[] = {
+        {.name = PATH ".weight", .dtype = DLM_DTYPE_F32, .ndim = 2, .shape = {ROWS, COLS},
+         .data = weight, .bytes = sizeof(weight)},
+        {.name = "model.language_model.embed_tokens.weight", .dtype = DLM_DTYPE_F32, .ndim = 2,
+         .shape = {EMBED_BYTES / 128, 32}, .bytes = EMBED_BYTES},
+    };
+    struct dlm_str text = {0}, header = {0};
+    char path[600];
+
+    CHECK(!dlm_dir_make(ctx, dir));
+    for (size_t i = 0; i < DLM_ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", golden("models/mistral3_f32_old/base"), files[i]);
+        CHECK(!dlm_file_read(ctx, path, 1 << 20, &text));
+        snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+        CHECK(!dlm_file_replace(ctx, path, text.data, text.len));
+        dlm_str_finish(&text);
+    }
+    fill(weight, ROWS * COLS, 1);
+    snprintf(path, sizeof(path), "%s/model.safetensors", dir);
+    CHECK(!dlm_safetensors_plan(ctx, path, tensors, 2, NULL, 0, &header));
+    const bool is_first = !strcmp(tensors[0].name, PATH ".weight");
+    const off_t at = (off_t)(header.len + (is_first ? 0 : EMBED_BYTES));
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    CHECK(write(fd, header.data, header.len) == (ssize_t)header.len);
+    CHECK(pwrite(fd, weight, sizeof(weight), at) == (ssize_t)sizeof(weight));
+    CHECK(!ftruncate(fd, (off_t)(header.len + sizeof(weight) + EMBED_BYTES)));
+    close(fd);
+    dlm_str_finish(&header);
+}
+
+static void make_adapter(const char *dir)
+{
+    const struct dlm_adapter_write_params params = {.r = RANK, .alpha = 6};
+    const struct dlm_adapter_out_module m = {.path = PATH, .in = COLS, .out = ROWS, .a = lora_a,
+                                             .b = lora_b};
+
+    fill(lora_a, RANK * COLS, 2);
+    fill(lora_b, ROWS * RANK, 3);
+    CHECK(!dlm_dir_make(ctx, dir));
+    CHECK(!dlm_adapter_write(ctx, dir, &params, &m, 1));
+}
+
+/* Of a head's two halves, row by row in turn: W + 2 B A. */
+static void check_query(const struct dlm_gguf_tensor *t)
+{
+    const int64_t len = ROWS / HEADS;
+    size_t num_wrong = 0;
+
+    for (int64_t row = 0; row < ROWS; row++) {
+        const int64_t in = row % len, from = row - in + in / 2 + (in % 2 ? len / 2 : 0);
+        for (int64_t c = 0; c < COLS; c++) {
+            float got;
+            double sum = 0;
+            for (int64_t k = 0; k < RANK; k++)
+                sum += (double)lora_b[from * RANK + k] * lora_a[k * COLS + c];
+            memcpy(&got, t->data + (size_t)(row * COLS + c) * sizeof(got), sizeof(got));
+            num_wrong += got != (float)(weight[from * COLS + c] + 2 * sum);
+        }
+    }
+    CHECK_INT(num_wrong, 0);
+}
+
+static bool add_bytes(void *user, size_t bytes)
+{
+    *(size_t *)user += bytes;
+    return true;
+}
+
+static void test_large(void)
+{
+    struct dlm_export_result result;
+    size_t bytes = 0;
+    const struct dlm_ctx_params counting = {.alloc_hook = add_bytes, .alloc_user = &bytes};
+
+    check_case("a base larger than all memory that is taken, freed or not");
+    make_base(tmp_path("base"));
+    make_adapter(tmp_path("adapter"));
+    struct dlm_ctx *with = dlm_ctx_create(&counting);
+    CHECK(!export_gguf(with, tmp_path("base"), tmp_path("adapter"), DLM_GGUF_QUANT_F32, &result));
+    dlm_export_result_finish(&result);
+    dlm_ctx_destroy(&with);
+    printf("# %.1f MB were taken for %.1f MB\n", (double)bytes * 1e-6, (double)EMBED_BYTES * 1e-6);
+    CHECK(bytes > 0 && bytes < EMBED_BYTES / 4);
+    struct dlm_gguf *g = open_file("f32/base.F32.gguf");
+    const struct dlm_gguf_tensor *query = g ? dlm_gguf_find_tensor(g, "blk.0.attn_q.weight") : NULL;
+    if (CHECK(query && query->bytes == sizeof(weight)))
+        check_query(query);
+    dlm_gguf_destroy(&g);
+}
+
 /* --- what it takes --- */
 
 static void test_memory(void)
@@ -278,6 +392,7 @@ int main(void)
     tmp_make();
     test_values();
     test_kinds();
+    test_large();
     test_memory();
     tmp_remove();
     dlm_ctx_destroy(&ctx);
