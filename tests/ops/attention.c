@@ -209,6 +209,12 @@ static const struct op_row rows[] = {
     /* the first query alone sees the last key of a tile, the last of two tiles' keys 0 to 31 */
     MORE("one key less", 0, 5, NULL, F32, 1, 32, 110, 1, 1, 16, 67, 99, 0, 32),
     MORE("one query more", 0, 34, NULL, F32, 1, 70, 70, 1, 1, 16, 0, 70, 0, 70),
+    /* parts of the keys whose largest logits are far apart */
+    {"one query, large logits", &dlm_op_attention, {.attention = {1, PREFIX}}, 4,
+     {{.ndim = 4, .shape = {1, 1, 2, 16}, .scale = 40},
+      {.dtype = F32, .ndim = 4, .shape = {1, 2000, 2, 16}, .scale = 60},
+      KV(F32, 1, 2000, 2, 16), MASK(1, 1990, 2000, 0, 1)},
+     TOL_PRODUCT_16, NULL, 0},
 };
 
 int main(int argc, char **argv)

@@ -32,6 +32,16 @@ static const union dlm_attrs plain = {.matmul = {0}};
 /* Rows of very different size, each with elements of very different size. */
 static const float one_large[] = {3e4f, 1e-3f, -2e-5f, 7, 1e-12f, 0, -0.3f, 5e-8f, 1e-20f, -2, 1};
 
+/* A row's largest element meets a zero: what is left are those of 2^-25 of it and more. */
+static const float all_but_one_small[] = {1,    3e-8f, -6e-8f, 1e-7f, 5e-8f, -3e-7f, 8e-8f, -4e-8f,
+                                          2e-6f, 7e-8f, -9e-8f, 3e-8f, 6e-7f, -5e-8f, 4e-8f,
+                                          -2e-7f};
+static const float zero_first[] = {0,     1,  -2, 0.5f, 3,     -1, 0.25f, 2,
+                                   0.75f, -3, 1,  4,    -0.5f, 2,  1,     -1};
+#define OF_16(type, values, first, second, ...)                                                    \
+    {.dtype = (type), .ndim = 2, .shape = {first, second}, .fill = FILL_DATA_F32, .data = values,  \
+     .data_len = DLM_ARRAY_LEN(values), __VA_ARGS__}
+
 static const struct op_row rows[] = {
     ROW("one element", X(1, 1), W(F32, 1, 1)),
     ROW("k of 1", X(33, 1), W(F32, 1, 35)),
@@ -231,6 +241,12 @@ static const struct op_row rows[] = {
              TOL_PRODUCT_16, X(8, 128), W_T(NF4_DQ, 128, 150)),
     ROW("bf16, many columns", X(70, 40), W(BF16, 40, 280)),
     ROW("many long sums", X(48, 1030), W_T(F32, 1030, 90)),
+    MATRIX("matrix units, bf16, small ones of a row", BF16,
+           OF_16(F32, all_but_one_small, 40, 64, .view = VIEW_NONE),
+           OF_16(BF16, zero_first, 64, 40, .view = VIEW_TRANSPOSED)),
+    MATRIX("matrix units, bf16, small ones of a column", BF16,
+           OF_16(F32, zero_first, 40, 64, .view = VIEW_NONE),
+           OF_16(BF16, all_but_one_small, 64, 40, .view = VIEW_TRANSPOSED)),
 };
 
 int main(int argc, char **argv)

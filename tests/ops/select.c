@@ -18,6 +18,8 @@ static const int32_t seed_c[4] = {43, 1, 9, 0};
 
 /* Ties: the lowest index wins; it is 3, and in rows that start elsewhere in the data another. */
 static const float ties[] = {-1, 0.5f, 0, 7, 7, 2, 7, -3, 7};
+/* Few and far between; rows begin elsewhere in the data. */
+static const float far_ties[4099] = {[21] = 7, [2050] = 7, [3000] = 7};
 /* Two tokens of equal probability, which stay together or go together. */
 static const float twins[] = {1, 3, 1, 3, -2, 0, 3, 3, -9, 1, 2};
 /* NaN, and an infinite largest element, in some rows of each length; minus infinity is only
@@ -99,6 +101,10 @@ static const struct op_row rows[] = {
      {DATA(nowhere, 3, 130), SAMPLING(plain), RNG(seed_a)}, TOL_EXACT, NULL, 0},
     {"many rows", &dlm_op_select, {{0}}, 3, {X(70000, 3), SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT,
      NULL, 0},
+    {"far ties", &dlm_op_select, {{0}}, 3,
+     {DATA(far_ties, 40, 4096), SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT, NULL, 0},
+    {"slices, far ties", &dlm_op_select, {{0}}, 3,
+     {DATA(far_ties, 11, 9001), SAMPLING(greedy), RNG(seed_a)}, TOL_EXACT, NULL, 0},
 };
 
 int main(int argc, char **argv)
