@@ -251,7 +251,14 @@ static enum dlm_status read_file(struct dlm_ctx *ctx, struct dlm_own_rows *own, 
     struct dlm_str text = {0};
     struct dlm_base_row row;
 
+    dlm_log_mute(ctx, true); /* a file that cannot be read is a row that is not there */
     enum dlm_status st = dlm_file_read(ctx, path, MAX_FILE_BYTES, &text);
+    dlm_log_mute(ctx, false);
+    if (st && st != DLM_ERR_MEMORY) {
+        dlm_log(ctx, DLM_LOG_WARNING, "%s; this base is left out", dlm_ctx_last_error(ctx));
+        dlm_log_forget(ctx);
+        return DLM_OK;
+    }
     if (!st)
         st = dlm_yaml_parse(ctx, &own->arena, dlm_str_text(&text), text.len, &root, &error);
     dlm_str_finish(&text);

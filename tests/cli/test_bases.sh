@@ -36,6 +36,15 @@ left_out_()
     rm "$DLM_HOME/bases.d/wrong.yaml"
 }
 
+case_ "a file that cannot be read is left out"
+mkdir -p "$DLM_HOME/bases.d/folder.yaml"
+run_ dlm bases --keys
+status_is 0
+err_has "folder.yaml"
+err_has "this base is left out"
+out_has tiny-shapes
+rmdir "$DLM_HOME/bases.d/folder.yaml"
+
 case_ "the registry's vision-language rows, and with --all the others"
 run_ dlm bases --keys
 status_is 0
