@@ -41,6 +41,12 @@ enum dlm_status dlm_quant_check(struct dlm_ctx *ctx, const struct dlm_compute *c
 {
     if (!compute->quant_scope || compute->quant > DLM_QUANT_NONE)
         return DLM_OK;
+    if (compute->quant == DLM_QUANT_NONE) {
+        dlm_fail(ctx, DLM_ERR_INVALID, "--quant-scope says which weights are quantised, and "
+                 "--quant none that none is");
+        dlm_log(ctx, DLM_LOG_HINT, "leave one of the two out");
+        return DLM_ERR_INVALID;
+    }
     dlm_fail(ctx, DLM_ERR_INVALID, "--quant-scope says which weights are quantised, and nothing "
              "asks for that");
     dlm_log(ctx, DLM_LOG_HINT, "give --quant too, or write `adapter: qlora` below training");
