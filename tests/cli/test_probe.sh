@@ -103,6 +103,13 @@ for backend in vulkan opencl; do
 done
 grep -q "Drivers that fail" out && fail_ "its words are taken for a fault"
 
+case_ "a driver that ends a command is no success"
+for backend in ${has_vulkan:+vulkan} ${has_opencl:+opencl}; do
+    probe_ leave "$dlm" prompt --base tiny-shapes --backend "$backend" "what?"
+    status_is 1
+    err_has "dlm: a driver ended the program; \`dlm doctor\` says which"
+done
+
 case_ "no folder of links is left"
 mkdir tmp
 TMPDIR=$dir/tmp probe_ abort "$dlm" doctor

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "commands.h"
@@ -118,7 +119,18 @@ static int run_named(const struct dlm_command *command, struct dlm_globals *glob
     return code;
 }
 
-int main(int argc, char **argv)
+/* A driver runs in this process and may end it: that is no success. */
+static bool has_ended;
+
+static void check_end(void)
+{
+    if (has_ended)
+        return;
+    fputs("dlm: a driver ended the program; `dlm doctor` says which\n", stderr);
+    _exit(DLM_EXIT_FAILED);
+}
+
+static int run(int argc, char **argv)
 {
     struct dlm_globals globals = {0};
     const struct dlm_option_target target = {&dlm_global_table, &globals};
@@ -143,4 +155,16 @@ int main(int argc, char **argv)
         return DLM_EXIT_USAGE;
     }
     return run_named(command, &globals, argc, argv, at + 1);
+}
+
+int main(int argc, char **argv)
+{
+    if (atexit(check_end)) {
+        fputs("dlm: out of memory\n", stderr);
+        return DLM_EXIT_FAILED;
+    }
+    const int code = run(argc, argv);
+
+    has_ended = true;
+    return code;
 }
