@@ -27,9 +27,19 @@ static enum dlm_status load_document(struct dlm_doctor_budget *b)
     static const char empty[] = "---\ndlm_id: 01JZZZZZZZZZZZZZZZZZZZZZZZ\ndlm_version: 15\n"
                                 "base_model: tiny-shapes\n---\n";
 
-    return b->params->document
-               ? dlm_doc_load(b->ctx, &b->doc, b->params->document)
-               : dlm_doc_parse(b->ctx, &b->doc, NULL, empty, sizeof(empty) - 1);
+    if (!b->params->document)
+        return dlm_doc_parse(b->ctx, &b->doc, NULL, empty, sizeof(empty) - 1);
+    enum dlm_status st = dlm_doc_load(b->ctx, &b->doc, b->params->document);
+    if (st)
+        return st;
+    dlm_log_mute(b->ctx, true); /* it is no error of the doctor's */
+    st = dlm_doc_check_trainable(b->ctx, b->doc);
+    dlm_log_mute(b->ctx, false);
+    if (st) {
+        snprintf(b->untrainable, sizeof(b->untrainable), "%s", dlm_ctx_last_error(b->ctx));
+        dlm_log_forget(b->ctx);
+    }
+    return DLM_OK;
 }
 
 static enum dlm_status open_session(struct dlm_doctor_budget *b)
@@ -255,7 +265,7 @@ enum dlm_status dlm_doctor_budget(struct dlm_ctx *ctx,
         b.trains_tower = dlm_model_trains_tower(b.s->model, b.lora);
     if (!st)
         st = choose_row(&b);
-    if (!st && params->document && b.s->tok && !params->tokens)
+    if (!st && params->document && b.s->tok && !params->tokens && !*b.untrainable)
         st = plan_document(&b);
     if (!st)
         st = plan_lines(&b);

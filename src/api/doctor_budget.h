@@ -34,6 +34,7 @@ struct dlm_doctor_budget {
     struct dlm_footprint_row row;   /* of training */
     size_t num_rows;                /* of the document, that were counted for it; 0: none were */
     bool trains_tower;
+    char untrainable[256]; /* what in the document stands in the way of training; "": nothing */
     struct dlm_doctor_line lines[DLM_DOCTOR_MAX_LINES];
     size_t num_lines;
     struct dlm_speed speed; /* all zero: not known */

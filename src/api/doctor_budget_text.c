@@ -63,12 +63,17 @@ static const struct dlm_device_caps *caps_of(const struct dlm_doctor_budget *b)
     return dlm_device_get_caps(b->s->device);
 }
 
-/* The device can run some line of training, and that fits or nobody knows. */
+/* The device can run the document's line, or else some line of training, and that fits or nobody
+ * knows. */
 static bool can_fit(const struct dlm_doctor_budget *b)
 {
-    const uint64_t room = dlm_budget_room(b->s->device), least = b->facts.planned_bytes;
+    const struct dlm_doctor_line *first = &b->lines[0];
+    const uint64_t room = dlm_budget_room(b->s->device);
+    const uint64_t bytes = !first->is_document ? b->facts.planned_bytes
+                           : *first->misfit    ? 0
+                                               : dlm_budget_total(&first->budget);
 
-    return least && (!room || least <= room);
+    return bytes && (!room || bytes <= room);
 }
 
 /* --- lines --- */
@@ -247,7 +252,7 @@ static enum dlm_status append_time(const struct dlm_doctor_budget *b, struct dlm
                                 speed->read * 1e-9, speed->seconds);
 }
 
-/* May training start: the matrix, then the plan. */
+/* May training start: the document, the matrix, then the plan. */
 static enum dlm_status append_verdict(const struct dlm_doctor_budget *b, struct dlm_str *out)
 {
     const enum dlm_refusal_rule rule = dlm_refusal_find(&b->facts);
@@ -255,11 +260,17 @@ static enum dlm_status append_verdict(const struct dlm_doctor_budget *b, struct 
 
     dlm_refusal_text(rule, &b->facts, text, sizeof(text));
     dlm_refusal_way_out(rule, &b->facts, way_out, sizeof(way_out));
+    if (*b->untrainable)
+        return dlm_str_appendf(b->ctx, out, "\n" LABEL "%s\n", "Training:", b->untrainable);
     if (rule != DLM_REFUSAL_NONE)
         return dlm_str_appendf(b->ctx, out, "\n" LABEL "%s\n" LABEL "%s\n", "Training:", text, "",
                                way_out);
-    return dlm_str_appendf(b->ctx, out, "\n" LABEL "%s\n", "Training:",
-                           can_fit(b) ? "may start" : "cannot start: no line of the table fits");
+    const char *verdict = can_fit(b) ? "may start"
+                          : b->lines[0].is_document
+                              ? "cannot start: what the document asks for does not fit "
+                                "(`dlm train` says what would)"
+                              : "cannot start: no line of the table fits";
+    return dlm_str_appendf(b->ctx, out, "\n" LABEL "%s\n", "Training:", verdict);
 }
 
 static enum dlm_status append_documented(const struct dlm_doctor_budget *b, struct dlm_str *out)
@@ -420,9 +431,10 @@ static json_t *budget_json(const struct dlm_doctor_budget *b)
     const struct dlm_base *base = &b->s->base;
 
     return json_pack(
-        "{s:s?, s:s, s:o, s:s, s:o, s:s, s:s, s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:o, s:o,"
-        " s:o, s:o, s:b, s:o}",
-        "document", b->params->document, "base", base->key, "params",
+        "{s:s?, s:s?, s:s, s:o, s:s, s:o, s:s, s:s, s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:o,"
+        " s:o, s:o, s:o, s:b, s:o}",
+        "document", b->params->document, "untrainable", *b->untrainable ? b->untrainable : NULL,
+        "base", base->key, "params",
         number_or_null(base->row ? base->row->params : 0), "sizes_from", sizes_from(b), "device",
         device_json(b), "precision",
         dlm_precision_name(dlm_session_precision(b->s)), "base_form", b->s->base_form, "lora_r",
@@ -433,8 +445,8 @@ static json_t *budget_json(const struct dlm_doctor_budget *b)
         (json_int_t)b->asked_tokens, "answer_tokens", (json_int_t)b->answer_tokens, "budgets",
         lines_json(b), "first_token_seconds", number_or_null(b->first_seconds), "speed",
         speed_json(b), "refusal", refusal_json(b), "may_train",
-        (int)(dlm_refusal_find(&b->facts) == DLM_REFUSAL_NONE && can_fit(b)), "documented",
-        documented_json(b));
+        (int)(!*b->untrainable && dlm_refusal_find(&b->facts) == DLM_REFUSAL_NONE && can_fit(b)),
+        "documented", documented_json(b));
 }
 
 enum dlm_status dlm_doctor_budget_write(const struct dlm_doctor_budget *b, struct dlm_str *out)

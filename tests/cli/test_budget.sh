@@ -224,6 +224,24 @@ for base in tiny-shapes tiny-shapes-qwen2-vl tiny-shapes-mistral3; do
     done
 done
 
+case_ "a document that cannot be trained as it stands may not start, though other lines fit"
+document_ tiny-shapes 8 false "[q_proj, v_proj]"
+run_ dlm doctor sample.dlm --backend cpu --max-memory 8
+status_is 0
+holds_ grep -q "^document, batch 8 .* no " out
+holds_ grep -q "^LoRA, batch 1, ckpt .* yes " out
+out_has "Training:       cannot start: what the document asks for does not fit"
+run_ dlm doctor sample.dlm --backend cpu --max-memory 8 --json
+out_has '"may_train": false'
+sed 's/^training:.*/&\n  adapter: dora/' "$share/sample/sample.dlm" > dora.dlm
+run_ dlm doctor dora.dlm --backend cpu
+status_is 0
+holds_ grep -q "^LoRA, batch 1, ckpt .* yes " out
+out_has "Training:       cannot train 'dora.dlm': training.adapter: dora is not supported yet"
+run_ dlm doctor dora.dlm --backend cpu --json
+out_has "\"untrainable\": \"cannot train 'dora.dlm': "
+out_has '"may_train": false'
+
 # hinted_ SETTING: the MiB that a hint says it takes, or they.
 hinted_() { sed -n "s/^hint: $1\\( together take\\| takes\\) \\([0-9.]*\\) MiB.*/\\2/p" refused; }
 
