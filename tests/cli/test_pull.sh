@@ -53,6 +53,12 @@ cache" \
     "hint: HF_HUB_OFFLINE=0 lets it be fetched"
 HF_HUB_OFFLINE=1 run_ dlm pull hf:me/other
 status_is 1
+weights=$(ls "$snapshot" | grep safetensors | head -n 1)
+mv "$snapshot/$weights" gone
+HF_HUB_OFFLINE=1 run_ dlm pull hf:me/base
+status_is 1
+err_has "HF_HUB_OFFLINE is set, and revision 'main' is not in the cache with all its files"
+mv gone "$snapshot/$weights"
 [ ! -s log ] || fail_ "the hub was asked"
 for word in 0 off no; do
     HF_HUB_OFFLINE=$word TRANSFORMERS_OFFLINE=1 run_ dlm pull hf:me/base
