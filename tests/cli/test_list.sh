@@ -53,6 +53,9 @@ out_has "$id (damaged: see dlm verify-store $id)"
 run_ dlm list --json
 holds_ test "$(grep -c '"orphaned": true' out)" -eq 1
 holds_ test "$(grep -c '"damaged": true' out)" -eq 1
+sed 's|"source_path": "|&/a\\u001b[31m|' manifest.json > $store_/manifest.json
+run_ dlm list
+out_has "(its document /a?[31m$dir/doc.dlm is gone)"
 cp manifest.json $store_/
 mv newer.dlm new.dlm
 cp -Rp home full

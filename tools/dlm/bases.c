@@ -27,7 +27,7 @@ static int run(struct dlm_cli *cli, const void *args)
         return dlm_cli_wrong(cli, "--json and --keys are mutually exclusive");
     enum dlm_status st = dlm_bases_list(cli->ctx, &params, &text);
     if (!st)
-        fputs(text, stdout);
+        dlm_print_text(stdout, text);
     dlm_text_free(text);
     return dlm_exit_of(st);
 }

@@ -76,7 +76,7 @@ static int run(struct dlm_cli *cli, const void *args)
         return dlm_cli_wrong(cli, "no age: '%s' (30d, 12h, 90m)", a->older_than);
     enum dlm_status st = dlm_stores_cache(cli->ctx, &params, &text);
     if (!st)
-        fputs(text, stdout);
+        dlm_print_text(stdout, text);
     dlm_text_free(text);
     return dlm_exit_of(st);
 }

@@ -87,6 +87,10 @@ bool dlm_cli_version_number(const char *command, const char *text, int64_t *numb
 /* True for the name of a .dlm file, where a base may stand, too. NULL is none. */
 bool dlm_cli_is_document(const char *base);
 
+/* What the library wrote, with ? for the control bytes that names from elsewhere may hold: they are
+ * orders to a terminal. Lines and tabs stay. */
+void dlm_print_text(FILE *file, const char *text);
+
 /* A number as the shortest decimal that reads back as it, "1.0" rather than "1"; NaN and infinity
  * as JSON's null. */
 void dlm_print_number(FILE *file, double x);

@@ -97,7 +97,7 @@ static int verify(struct dlm_cli *cli, const struct args *a)
     params.json = a->is_json;
     enum dlm_status st = dlm_doctor_verify(cli->ctx, &params, &text, &agrees);
     if (!st)
-        fputs(text, stdout);
+        dlm_print_text(stdout, text);
     dlm_text_free(text);
     return st || agrees ? dlm_exit_of(st) : DLM_EXIT_FAILED;
 }
@@ -113,7 +113,7 @@ static int plan_budget(struct dlm_cli *cli, const struct args *a)
     params.json = a->is_json;
     enum dlm_status st = dlm_doctor_budget(cli->ctx, &params, &text);
     if (!st)
-        fputs(text, stdout);
+        dlm_print_text(stdout, text);
     dlm_text_free(text);
     return dlm_exit_of(st);
 }
@@ -170,7 +170,7 @@ static int run(struct dlm_cli *cli, const void *args)
                              ? dlm_doctor_ops(cli->ctx, &a->compute, a->is_json, &text)
                              : dlm_doctor_report(cli->ctx, a->is_json, &text);
     if (!st)
-        fputs(text, stdout);
+        dlm_print_text(stdout, text);
     dlm_text_free(text);
     return dlm_exit_of(st);
 }

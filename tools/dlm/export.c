@@ -74,7 +74,7 @@ static int print_matrix(struct dlm_cli *cli, bool is_json)
 
     enum dlm_status st = dlm_export_matrix(cli->ctx, is_json, &text);
     if (!st)
-        fputs(text, stdout);
+        dlm_print_text(stdout, text);
     dlm_text_free(text);
     return dlm_exit_of(st);
 }

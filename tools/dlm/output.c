@@ -12,6 +12,14 @@ const char *const dlm_quant_choices[] = {"auto", "none", "q8_0", "nf4", "nf4_dq"
 const char *const dlm_quant_scope_choices[] = {"auto", "decoder", "linears", "all", NULL};
 const char *const dlm_image_size_choices[] = {"pinned", "native", NULL};
 
+void dlm_print_text(FILE *file, const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        const bool is_control = (unsigned char)*c < 0x20 || *c == 0x7f;
+        fputc(is_control && *c != '\n' && *c != '\t' ? '?' : *c, file);
+    }
+}
+
 void dlm_print_number(FILE *file, double x)
 {
     char text[40];

@@ -14,7 +14,7 @@ static int run(struct dlm_cli *cli, const void *args)
     params.home = cli->home;
     enum dlm_status st = dlm_document_show(cli->ctx, &params, &text);
     if (!st)
-        fputs(text, stdout);
+        dlm_print_text(stdout, text);
     dlm_text_free(text);
     return dlm_exit_of(st);
 }

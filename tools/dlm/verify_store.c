@@ -29,7 +29,7 @@ static int run(struct dlm_cli *cli, const void *args)
     }
     enum dlm_status st = dlm_stores_verify(cli->ctx, &params, &text, &is_whole);
     if (!st)
-        fputs(text, stdout);
+        dlm_print_text(stdout, text);
     dlm_text_free(text);
     return st ? dlm_exit_of(st) : is_whole ? DLM_EXIT_DONE : DLM_EXIT_FAILED;
 }
