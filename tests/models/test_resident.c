@@ -1,6 +1,6 @@
 /* What a process comes to have in memory is what was planned, within 5 %: of a base of 250 MB,
  * whose weights are zeros in a file without blocks, for an answer and for training, each in a
- * process of its own. Of a software device, whose memory is the process's, the driver's own growth
+ * process of its own; and what cannot fit is refused before the weights are read. Of a software device, whose memory is the process's, the driver's own growth
  * is no part of the plan: it is bounded here, once the kernels are compiled. */
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -57,7 +57,9 @@ static enum dlm_status run_once(struct dlm_ctx *ctx, char **argv)
     struct dlm_train_result result = {0};
 
     enum dlm_status st = dlm_backend_from_name(ctx, argv[2], &c.backend);
-    if (!st && !strcmp(argv[3], "train")) {
+    if (!strncmp(argv[3], "refused ", 8))
+        c.max_memory_mib = 100;
+    if (!st && strstr(argv[3], "train")) {
         struct dlm_train_params params = train;
         params.compute = c;
         st = dlm_train(ctx, &params, &result);
@@ -69,15 +71,19 @@ static enum dlm_status run_once(struct dlm_ctx *ctx, char **argv)
     return st;
 }
 
-/* --child BACKEND train HOME DOCUMENT, or --child BACKEND prompt BASE IMAGE */
+/* --child BACKEND train HOME DOCUMENT, or --child BACKEND prompt BASE IMAGE; "refused train" and
+ * "refused prompt": with too little memory. */
 static int child(char **argv)
 {
     struct dlm_ctx *ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = take_plan});
     struct dlm_host_process process;
 
-    if (!ctx || run_once(ctx, argv))
+    const bool is_refused = !strncmp(argv[3], "refused ", 8);
+    if (!ctx || !run_once(ctx, argv) == is_refused)
         return 1;
     dlm_host_read_process(&process);
+    if (is_refused) /* with less than the base takes */
+        return process.peak_bytes > 150 << 20 || !strstr(dlm_ctx_last_error(ctx), "this needs ");
     const double taken = (double)process.peak_bytes / 0x1p20, off = planned_mib - taken;
     const double driver = strcmp(argv[2], "cpu") ? DRIVER_MIB : 0;
     const bool ok = off <= TOLERANCE * taken && -off <= TOLERANCE * taken + driver;
@@ -234,8 +240,11 @@ static void run(void)
     snprintf(base, sizeof(base), "dir:%s", tmp_path("base"));
     snprintf(image, sizeof(image), "%s", tmp_path("images/zorbix-1.png"));
     run_child("prompt", base, image, true);
+    run_child("refused prompt", base, image, true);
     check_model_case("training");
     train(1, true, false, true);
+    CHECK(!dlm_path_remove(NULL, tmp_path("home")));
+    run_child("refused train", tmp_path("home"), tmp_path("doc.dlm"), true);
     check_model_case("training in large batches, with the tower");
     train(4, false, false, true);
     train(4, true, true, true);
