@@ -239,7 +239,8 @@ enum dlm_status dlm_speed_find(struct dlm_ctx *ctx, const struct dlm_device *dev
     if (!path)
         return DLM_ERR_MEMORY;
     if (dlm_path_is_file(path) && !dlm_map_open(NULL, &map, path)) {
-        memcpy(text, map.data, DLM_MIN(map.bytes, sizeof(text) - 1));
+        if (map.bytes)
+            memcpy(text, map.data, DLM_MIN(map.bytes, sizeof(text) - 1));
         *is_found = sscanf(text, FORMAT_TEXT "%lf %lf %lf %lf", &v[0], &v[1], &v[2], &v[3]) == 4 &&
                     v[0] > 0 && v[1] > 0 && v[2] >= 0;
     }
