@@ -29,7 +29,7 @@ static bool add_line(const char *line, size_t len, struct dlm_run_rate *rate)
     json_decref(json);
     if (!is_step)
         return true;
-    if (tokens <= 0 || !(per_second > 0))
+    if (tokens <= 0 || tokens > INT64_MAX - rate->tokens || !(per_second > 0))
         return false;
     rate->steps++;
     rate->tokens += tokens;
