@@ -6,8 +6,8 @@ fake=${DLM_TEST_FAKE_DRIVER:?says where the driver is that fails}
 
 "$dlm" doctor > all 2> err || { cat err; exit 1; }
 has_opencl= has_vulkan=
-"$dlm" doctor --probe --backend opencl 2> err | grep -q '^ \[' && has_opencl=yes
-"$dlm" doctor --probe --backend vulkan 2> err | grep -q '^ \[' && has_vulkan=yes
+"$dlm" doctor --probe --backend opencl 2> err | grep -q '^ \[{' && has_opencl=yes
+"$dlm" doctor --probe --backend vulkan 2> err | grep -q '^ \[{' && has_vulkan=yes
 
 # Drivers that are installed, beside the one that fails.
 mkdir vendors icd
@@ -74,8 +74,10 @@ if [ -n "$has_vulkan" ]; then
     out_has '"fault": "crashed",'
     [ -z "$good" ] || out_has "VK_DRIVER_FILES=$good leaves it out"
 fi
-[ -z "$has_vulkan$has_opencl" ] || out_has '"usable": false'
-out_has '"code": 11,'
+if [ -n "$has_vulkan$has_opencl" ]; then
+    out_has '"usable": false'
+    out_has '"code": 11,'
+fi
 
 case_ "nothing else of the doctor loads it"
 probe_ crash "$dlm" doctor --ops
@@ -121,8 +123,9 @@ pose_()
 {
     free=$1
     shift
-    run_ env LD_PRELOAD="$DLM_POSE_DEVICE" POSE_KIND=card POSE_BYTES=17179869184 POSE_FREE="$free" \
-        "$@"
+    run_ env LD_PRELOAD="$DLM_POSE_DEVICE" \
+        ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+        POSE_KIND=card POSE_BYTES=17179869184 POSE_FREE="$free" "$@"
 }
 
 case_ "memory that is free, as extensions tell, and as they do not"
