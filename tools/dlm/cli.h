@@ -84,6 +84,12 @@ bool dlm_cli_ask(void *user, const char *question);
 /* Reads "v2", "v0002" or "2". False: it is no version, and that is said as the command's usage. */
 bool dlm_cli_version_number(const char *command, const char *text, int64_t *number);
 
+/* Begins the progress line of a command that takes long; false with --quiet: there is none. *p is
+ * borrowed until dlm_cli_end_progress(), which leaves the line's last state and is needed after
+ * either answer. */
+bool dlm_cli_begin_progress(struct dlm_cli *cli, struct dlm_progress *p);
+void dlm_cli_end_progress(struct dlm_cli *cli);
+
 /* True for the name of a .dlm file, where a base may stand, too. NULL is none. */
 bool dlm_cli_is_document(const char *base);
 

@@ -99,16 +99,12 @@ static int run(struct dlm_cli *cli, const void *args)
     if (params.licensee && !params.is_merged && !params.gguf_quant)
         return dlm_cli_wrong(cli, "--i-am-the-licensee goes with --merged or --quant");
     params.home = cli->home;
-    if (!cli->is_quiet) {
-        dlm_progress_init(&progress);
-        cli->progress = &progress;
+    if (dlm_cli_begin_progress(cli, &progress)) {
         params.progress = on_progress;
         params.user = &progress;
     }
     enum dlm_status st = dlm_export(cli->ctx, &params, &result);
-    if (cli->progress)
-        dlm_progress_finish(cli->progress);
-    cli->progress = NULL;
+    dlm_cli_end_progress(cli);
     if (!st)
         report(cli, &result);
     if (!st && a->is_json)

@@ -20,6 +20,22 @@ static bool has_subject(const char *text)
     return false;
 }
 
+bool dlm_cli_begin_progress(struct dlm_cli *cli, struct dlm_progress *p)
+{
+    if (cli->is_quiet)
+        return false;
+    dlm_progress_init(p);
+    cli->progress = p;
+    return true;
+}
+
+void dlm_cli_end_progress(struct dlm_cli *cli)
+{
+    if (cli->progress)
+        dlm_progress_finish(cli->progress);
+    cli->progress = NULL;
+}
+
 void dlm_cli_log(void *user, enum dlm_log_level level, const char *text)
 {
     struct dlm_cli *cli = user;

@@ -49,16 +49,12 @@ static int run(struct dlm_cli *cli, const void *args)
 
     if (a->has_retries && !params.retries)
         params.retries = -1;
-    if (!cli->is_quiet) {
-        dlm_progress_init(&progress);
-        cli->progress = &progress;
+    if (dlm_cli_begin_progress(cli, &progress)) {
         params.progress = on_progress;
         params.user = &progress;
     }
     enum dlm_status st = dlm_pull(cli->ctx, &params, &result);
-    if (cli->progress)
-        dlm_progress_finish(cli->progress);
-    cli->progress = NULL;
+    dlm_cli_end_progress(cli);
     if (!st)
         report(cli, &result);
     dlm_pull_result_finish(&result);

@@ -138,16 +138,12 @@ static int run(struct dlm_cli *cli, const void *args)
                            : cli->is_quiet  ? -1
                                             : 0;
     params.home = cli->home;
-    if (!cli->is_quiet) {
-        dlm_progress_init(&progress);
-        cli->progress = &progress;
+    if (dlm_cli_begin_progress(cli, &progress)) {
         params.progress = on_progress;
         params.user = &progress;
     }
     enum dlm_status st = dlm_train(cli->ctx, &params, &result);
-    if (cli->progress)
-        dlm_progress_finish(cli->progress);
-    cli->progress = NULL;
+    dlm_cli_end_progress(cli);
     int code = st ? dlm_exit_of(st) : report(cli, &result);
     dlm_train_result_finish(&result);
     return code;
