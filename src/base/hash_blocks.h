@@ -3,11 +3,13 @@
 #ifndef DLM_BASE_HASH_BLOCKS_H
 #define DLM_BASE_HASH_BLOCKS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-typedef void (*dlm_compress_fn)(uint32_t *state, const uint8_t block[64]);
+/* Takes `num` blocks of 64 bytes into the state. */
+typedef void (*dlm_compress_fn)(uint32_t *state, const uint8_t *blocks, size_t num);
 
 /* Takes data into state; *num_bytes counts all so far, block holds those of the last, begun one. */
 static inline void dlm_hash_blocks_update(dlm_compress_fn compress, uint32_t *state,
@@ -18,13 +20,14 @@ static inline void dlm_hash_blocks_update(dlm_compress_fn compress, uint32_t *st
 
     while (bytes) {
         const size_t at = *num_bytes % 64;
-        const size_t n = 64 - at < bytes ? 64 - at : bytes;
-        if (n == 64) {
-            compress(state, p);
+        const bool is_whole = !at && bytes >= 64;
+        const size_t n = is_whole ? bytes - bytes % 64 : 64 - at < bytes ? 64 - at : bytes;
+        if (is_whole) {
+            compress(state, p, n / 64);
         } else {
             memcpy(block + at, p, n);
             if (at + n == 64)
-                compress(state, block);
+                compress(state, block, 1);
         }
         *num_bytes += n;
         p += n;

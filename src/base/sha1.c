@@ -22,7 +22,7 @@ static uint32_t mix(int t, uint32_t b, uint32_t c, uint32_t d)
     return (b ^ c ^ d) + 0xca62c1d6;
 }
 
-static void compress(uint32_t state[5], const uint8_t block[64])
+static void compress_block(uint32_t state[5], const uint8_t block[64])
 {
     uint32_t w[80];
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
@@ -45,6 +45,12 @@ static void compress(uint32_t state[5], const uint8_t block[64])
     state[2] += c;
     state[3] += d;
     state[4] += e;
+}
+
+static void compress(uint32_t *state, const uint8_t *blocks, size_t num)
+{
+    for (size_t i = 0; i < num; i++)
+        compress_block(state, blocks + 64 * i);
 }
 
 void dlm_sha1_init(struct dlm_sha1 *s)

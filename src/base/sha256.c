@@ -4,17 +4,10 @@
 #include <string.h>
 
 #include "base/hash_blocks.h"
+#include "base/sha256_rounds.h"
+#include "cpukernels/sha256.h"
 
-static const uint32_t round_constants[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-};
+#define ASK_BYTES 65536 /* asking the CPU takes as long as hashing 5 KiB, where cpuid is trapped */
 
 static uint32_t rotr(uint32_t x, int n)
 {
@@ -32,7 +25,7 @@ static inline void step(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_
     *h = t1 + (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & b) | (c & (a | b)));
 }
 
-static void compress(uint32_t state[8], const uint8_t block[64])
+static void compress_block(uint32_t state[8], const uint8_t block[64])
 {
     uint32_t w[64];
 
@@ -47,7 +40,7 @@ static void compress(uint32_t state[8], const uint8_t block[64])
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
     uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
     for (int i = 0; i < 64; i += 8) {
-        const uint32_t *k = round_constants + i, *x = w + i;
+        const uint32_t *k = dlm_sha256_rounds + i, *x = w + i;
         step(a, b, c, &d, e, f, g, &h, k[0] + x[0]);
         step(h, a, b, &c, d, e, f, &g, k[1] + x[1]);
         step(g, h, a, &b, c, d, e, &f, k[2] + x[2]);
@@ -62,22 +55,35 @@ static void compress(uint32_t state[8], const uint8_t block[64])
         state[i] += s[i];
 }
 
+static void compress(uint32_t state[8], const uint8_t *blocks, size_t num)
+{
+    for (size_t i = 0; i < num; i++)
+        compress_block(state, blocks + 64 * i);
+}
+
 void dlm_sha256_init(struct dlm_sha256 *s)
 {
     static const uint32_t initial[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     memcpy(s->state, initial, sizeof(initial));
     s->bytes = 0;
+    s->compress = compress;
+    s->has_asked = false;
 }
 
 void dlm_sha256_update(struct dlm_sha256 *s, const void *data, size_t bytes)
 {
-    dlm_hash_blocks_update(compress, s->state, &s->bytes, s->block, data, bytes);
+    if (bytes >= ASK_BYTES && !s->has_asked) {
+        const dlm_sha256_fn own = dlm_cpu_sha256();
+        s->compress = own ? own : compress;
+        s->has_asked = true;
+    }
+    dlm_hash_blocks_update(s->compress, s->state, &s->bytes, s->block, data, bytes);
 }
 
 void dlm_sha256_finish(struct dlm_sha256 *s, uint8_t digest[32])
 {
-    dlm_hash_blocks_finish(compress, s->state, &s->bytes, s->block, digest, 32);
+    dlm_hash_blocks_finish(s->compress, s->state, &s->bytes, s->block, digest, 32);
 }
 
 void dlm_sha256_hex(const uint8_t digest[32], char hex[65])

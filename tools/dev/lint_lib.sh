@@ -65,7 +65,7 @@ strip_comments() {
 # meet in models.
 layers() {
     cat <<'TABLE'
-base
+base        cpukernels/sha256.h
 kernels     base
 cpukernels  base kernels
 backend     base cpukernels/table.h
