@@ -28,4 +28,34 @@ else
     grep -q "is of no use" err && fail_ "a kept kernel is of no use"
 fi
 
+# lavapipe has no pipeline cache of its own: what it compiles lies in Mesa's, whose index alone
+# changes when nothing new does.
+export MESA_SHADER_CACHE_DIR="$dir/mesa"
+compiled_()
+{
+    if grep -q llvmpipe err; then
+        (cd "$MESA_SHADER_CACHE_DIR" && find . -type f ! -name index -exec cksum '{}' + | sort)
+    else
+        grep "compiled kernel" err
+    fi
+}
+
+start_ vulkan
+if [ "$status" -ne 0 ] && grep -qE "backend 'vulkan' (has no device|is not part)" err; then
+    skipped=$((skipped + 1))
+else
+    case_ "the first start on Vulkan compiles"
+    status_is 0
+    compiled_ > first
+    holds_ test -s first
+    holds_ test -n "$(find "$DLM_KERNEL_CACHE" -name 'vulkan-*.bin')"
+
+    case_ "the second start on Vulkan compiles nothing"
+    start_ vulkan
+    status_is 0
+    grep -q llvmpipe err || : > first
+    compiled_ > second
+    holds_ cmp first second
+fi
+
 summary_

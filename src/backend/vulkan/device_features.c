@@ -235,6 +235,10 @@ static void read_features(struct dlm_vk_device *d, bool no_matrix)
         f->bfloat16.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR;
         *next = &f->bfloat16;
     }
+    f->has_feedback =
+        dlm_vk_has_extension(d->physical, VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME);
+    if (f->has_feedback)
+        f->extensions[f->num_extensions++] = VK_EXT_PIPELINE_CREATION_FEEDBACK_EXTENSION_NAME;
     features.pNext = &f->vulkan11;
     vkGetPhysicalDeviceFeatures2(d->physical, &features);
 }

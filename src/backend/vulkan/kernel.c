@@ -1,9 +1,9 @@
 /* Kernels: the rows of dlm_vk_kernels that the device can run, a pipeline for each set of constants
  * that is asked for, made when first needed, and the driver's pipeline cache kept in a file.
  *
- * The file is named after the driver's cache id and version. It holds a line with a magic word and
- * the SHA-256 of the rest, because drivers trust what they wrote: a damaged file must not reach
- * them. */
+ * The file is named after the driver's cache id and version, and the device, of which some drivers'
+ * ids say nothing. It holds a line with a magic word and the SHA-256 of the rest, because drivers
+ * trust what they wrote: a damaged file must not reach them. */
 #include "backend/vulkan/vk.h"
 
 #include <stdio.h>
@@ -128,7 +128,8 @@ static char *make_cache_path(struct dlm_vk_device *d, const char *cache_dir)
     vkGetPhysicalDeviceProperties(d->physical, &props);
     for (size_t i = 0; i < VK_UUID_SIZE; i++)
         snprintf(uuid + 2 * i, 3, "%02x", props.pipelineCacheUUID[i]);
-    return dlm_strf(d->base.ctx, "%s/vulkan-%s-%08x.bin", cache_dir, uuid, props.driverVersion);
+    return dlm_strf(d->base.ctx, "%s/vulkan-%s-%08x-%04x.bin", cache_dir, uuid, props.driverVersion,
+                    props.deviceID);
 }
 
 /* Checks our line, then the header that Vulkan specifies for cache data. */
@@ -287,9 +288,17 @@ static VkResult compile(struct dlm_vk_device *d, struct dlm_vk_pipeline *p, VkSh
             VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO_EXT,
         .requiredSubgroupSize = d->subgroup,
     };
+    VkPipelineCreationFeedbackEXT feedback = {0}, stage_feedback = {0};
+    const VkPipelineCreationFeedbackCreateInfoEXT ask = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_CREATION_FEEDBACK_CREATE_INFO_EXT,
+        .pPipelineCreationFeedback = &feedback,
+        .pipelineStageCreationFeedbackCount = 1,
+        .pPipelineStageCreationFeedbacks = &stage_feedback,
+    };
     struct specs specs;
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .pNext = d->features.has_feedback ? &ask : NULL,
         .flags = VK_PIPELINE_CREATE_DISPATCH_BASE, /* for parts: recording.c */
         .stage = {
             .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
@@ -307,7 +316,12 @@ static VkResult compile(struct dlm_vk_device *d, struct dlm_vk_pipeline *p, VkSh
         set_specs(d, p, &specs);
         info.stage.pSpecializationInfo = &specs.info;
     }
-    return vkCreateComputePipelines(d->device, d->cache, 1, &info, NULL, &p->pipeline);
+    const VkResult r = vkCreateComputePipelines(d->device, d->cache, 1, &info, NULL, &p->pipeline);
+    const VkPipelineCreationFeedbackFlagsEXT hit =
+        VK_PIPELINE_CREATION_FEEDBACK_APPLICATION_PIPELINE_CACHE_HIT_BIT_EXT;
+    if (feedback.flags & VK_PIPELINE_CREATION_FEEDBACK_VALID_BIT_EXT && !(feedback.flags & hit))
+        p->compile_seconds = (double)feedback.duration * 1e-9;
+    return r;
 }
 
 static void build_pipeline(void *user, int64_t item, int worker)
@@ -349,6 +363,9 @@ static enum dlm_status build_pipelines(struct build *build)
         const struct dlm_vk_pipeline *p = build->list[i];
         if (p->result)
             return dlm_vk_fail(d, p->result, "compile kernel '%s'", p->row->kernel->name);
+        if (p->compile_seconds > 0)
+            dlm_log(d->base.ctx, DLM_LOG_DEBUG, "compiled kernel '%s' in %.3f s",
+                    p->row->kernel->name, p->compile_seconds);
     }
     return DLM_OK;
 }

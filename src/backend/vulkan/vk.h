@@ -49,7 +49,8 @@ struct dlm_vk_features {
     VkPhysicalDeviceSubgroupSizeControlFeaturesEXT sizes;
     VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix;
     VkPhysicalDeviceShaderBfloat16FeaturesKHR bfloat16;
-    const char *extensions[4];
+    bool has_feedback; /* drivers say whether a pipeline came out of the cache */
+    const char *extensions[5];
     uint32_t num_extensions;
 };
 
@@ -62,6 +63,7 @@ struct dlm_vk_pipeline {
     uint32_t subgroups; /* of a work-group */
     VkPipeline pipeline; /* VK_NULL_HANDLE: not made yet */
     VkResult result;     /* of making it */
+    double compile_seconds; /* that the driver tells; 0: of the cache, or not told */
     bool is_wanted;
 };
 
