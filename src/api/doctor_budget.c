@@ -159,6 +159,7 @@ static enum dlm_status plan_answer(struct dlm_doctor_budget *b, struct dlm_docto
                                                 .room = b->usual.room};
     const bool sees = b->usual.slice > 0;
     struct dlm_generator *generator = NULL;
+    struct dlm_held_images held = {0};
     struct dlm_vision vision = {0};
 
     enum dlm_status st = dlm_generator_create(b->ctx, &generator, s->model, s->lora, &params);
@@ -166,8 +167,10 @@ static enum dlm_status plan_answer(struct dlm_doctor_budget *b, struct dlm_docto
         st = dlm_vision_init(&vision, s->model, s->lora, b->usual.slice);
     if (!st)
         dlm_session_add_answer(s, generator, sees ? &vision : NULL, &line->budget);
+    if (!st && sees)
+        dlm_held_images_add(&held, s->model, &b->image, false);
     if (!st)
-        dlm_budget_add_images(&line->budget, s->model, &b->image, sees, false, UINT64_MAX);
+        dlm_budget_add_images(&line->budget, &held, UINT64_MAX);
     if (!st && b->speed.product > 0)
         dlm_estimate_answer(&b->speed, generator, sees ? &vision : NULL, b->usual.room.slices,
                             &b->first_seconds, &line->seconds);
@@ -181,11 +184,12 @@ static enum dlm_status plan_training(struct dlm_doctor_budget *b, struct dlm_doc
     const struct dlm_footprint_params params = {.batch = line->batch, .grad_accum = 1,
                                                 .checkpoint = line->checkpoint,
                                                 .with_tower = b->trains_tower};
+    struct dlm_held_images held = {0};
 
     dlm_session_add_to_budget(b->s, b->lora, b->row.slice > 0, DLM_LORA_MOMENTS, &line->budget);
     for (int64_t i = 0; b->usual.slice && i < line->batch; i++)
-        dlm_budget_add_images(&line->budget, b->s->model, &b->image, 1, b->trains_tower,
-                              UINT64_MAX);
+        dlm_held_images_add(&held, b->s->model, &b->image, b->trains_tower);
+    dlm_budget_add_images(&line->budget, &held, UINT64_MAX);
     enum dlm_status st = dlm_footprint_add(b->s->model, b->lora, &b->row, &params, &line->budget);
     if (!st && b->speed.product > 0)
         st = dlm_estimate_training(&b->speed, b->s->model, b->lora, &b->row, &params,

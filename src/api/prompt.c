@@ -48,6 +48,7 @@ static enum dlm_status make_input(struct prompt *x)
 static enum dlm_status make_plans(struct prompt *x, struct dlm_budget *budget)
 {
     const bool sees = x->request.num_images > 0;
+    struct dlm_held_images held = {0};
     struct dlm_session *s = x->s;
     const struct dlm_generator_params params = {
         .prompt_len = (int64_t)x->input.ids.len,
@@ -61,9 +62,10 @@ static enum dlm_status make_plans(struct prompt *x, struct dlm_budget *budget)
         st = dlm_vision_init(&x->vision, s->model, s->lora, x->request.patches);
     if (!st)
         dlm_session_add_answer(s, x->generator, sees ? &x->vision : NULL, budget);
+    for (size_t i = 0; !st && i < x->request.num_images; i++)
+        dlm_held_images_add(&held, s->model, &x->request.plans[i], false);
     if (!st)
-        dlm_budget_add_images(budget, s->model, x->request.plans, x->request.num_images, false,
-                              UINT64_MAX);
+        dlm_budget_add_images(budget, &held, UINT64_MAX);
     return st;
 }
 

@@ -74,6 +74,15 @@ void dlm_budget_add_vision(struct dlm_budget *b, const struct dlm_vision *vision
     add_scratch(b, all, num + 1);
 }
 
+void dlm_budget_trim_workspace(struct dlm_budget *b, struct dlm_plan *const *plans, int num,
+                               struct dlm_plan *const *used, int num_used)
+{
+    const size_t page = b->host.page_bytes;
+
+    b->host.device += dlm_workspace_host_bytes(used, num_used, page);
+    b->host.device -= dlm_workspace_host_bytes(plans, num, page);
+}
+
 static uint64_t beyond(uint64_t a, uint64_t b)
 {
     return a > b ? a - b : 0;
@@ -106,18 +115,19 @@ void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots)
     b->host.device += dlm_slots_host_bytes(slots, b->host.page_bytes);
 }
 
-void dlm_budget_add_images(struct dlm_budget *b, const struct dlm_model *m,
-                           const struct dlm_image_plan *plans, size_t num, bool as_pixels,
+void dlm_held_images_add(struct dlm_held_images *held, const struct dlm_model *m,
+                         const struct dlm_image_plan *plan, bool as_pixels)
+{
+    const uint64_t pixels = dlm_pixels_len(&plan->pixels) * sizeof(float);
+
+    held->bytes += as_pixels ? pixels : dlm_image_plan_features_len(m, plan) * sizeof(float);
+    held->largest = DLM_MAX(held->largest, pixels);
+}
+
+void dlm_budget_add_images(struct dlm_budget *b, const struct dlm_held_images *held,
                            uint64_t most_bytes)
 {
-    uint64_t held = 0, largest = 0;
-
-    for (size_t i = 0; i < num; i++) {
-        const uint64_t pixels = dlm_pixels_len(&plans[i].pixels) * sizeof(float);
-        held += as_pixels ? pixels : dlm_image_plan_features_len(m, &plans[i]) * sizeof(float);
-        largest = DLM_MAX(largest, pixels);
-    }
-    b->host.data += DLM_MIN(held, most_bytes) + 2 * largest;
+    b->host.data += DLM_MIN(held->bytes, most_bytes) + 2 * held->largest;
 }
 
 uint64_t dlm_budget_total(const struct dlm_budget *b)

@@ -43,6 +43,11 @@ void dlm_budget_add_lora(struct dlm_budget *b, const struct dlm_lora *lora,
 /* A workspace that fits every plan; NULLs among them are passed over. */
 void dlm_budget_add_workspace(struct dlm_budget *b, struct dlm_plan *const *plans, int num);
 
+/* Of a workspace that was added for `plans`: those of a run that will use no more of it than `used`
+ * do. What nobody touches is not in the process's memory. */
+void dlm_budget_trim_workspace(struct dlm_budget *b, struct dlm_plan *const *plans, int num,
+                               struct dlm_plan *const *used, int num_used);
+
 /* What the frozen tower's program needs beyond the workspace of `plans`, and its inputs. Nothing of
  * one that is not planned. */
 void dlm_budget_add_vision(struct dlm_budget *b, const struct dlm_vision *vision,
@@ -56,10 +61,17 @@ void dlm_budget_add_early_vision(struct dlm_budget *b, const struct dlm_vision *
 /* Slots with memory of their own, by their roles. */
 void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots);
 
-/* What the process holds of images: their features or, as_pixels, what a trained tower reads, at
- * most `most_bytes`; and one on its way, as pixels and as patches. */
-void dlm_budget_add_images(struct dlm_budget *b, const struct dlm_model *m,
-                           const struct dlm_image_plan *plans, size_t num, bool as_pixels,
+/* Images that the process holds, each once: their features or, as_pixels, what a trained tower
+ * reads. All zero is none. */
+struct dlm_held_images {
+    uint64_t bytes;
+    uint64_t largest; /* of one's pixels */
+};
+void dlm_held_images_add(struct dlm_held_images *held, const struct dlm_model *m,
+                         const struct dlm_image_plan *plan, bool as_pixels);
+
+/* Those, at most `most_bytes` of them; and one on its way, as pixels and as patches. */
+void dlm_budget_add_images(struct dlm_budget *b, const struct dlm_held_images *held,
                            uint64_t most_bytes);
 
 uint64_t dlm_budget_total(const struct dlm_budget *b);

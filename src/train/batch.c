@@ -110,13 +110,26 @@ void dlm_batcher_expect(struct dlm_batcher *b, const struct dlm_train_example *c
         b->needs_largest = true;
 }
 
-void dlm_batcher_expect_all(struct dlm_batcher *b)
+static enum dlm_status plan_pass(struct dlm_batcher *b, size_t bucket)
+{
+    struct dlm_pass_params params = b->buckets.list[bucket];
+
+    params.logprobs = b->largest->params.logprobs;
+    return dlm_pass_create(b->data->ctx, &b->passes[bucket], b->data->model, b->lora, &params);
+}
+
+enum dlm_status dlm_batcher_expect_all(struct dlm_batcher *b)
 {
     struct dlm_pass_params shape = largest_shape(b, b->batch);
+    enum dlm_status st = DLM_OK;
 
+    for (size_t i = 0; !st && !b->needs_largest && i < b->buckets.num; i++)
+        if (!dlm_buckets_is_within(&b->buckets, i))
+            st = plan_pass(b, i);
     dlm_buckets_add(&b->buckets, &shape);
     shape.backward = shape.checkpoint = shape.dropout = false;
     dlm_buckets_add(&b->buckets, &shape);
+    return st;
 }
 
 /* The plans that share the workspace; NULL where there is none. */
@@ -128,8 +141,26 @@ static void list_plans(const struct dlm_batcher *b, struct dlm_plan *plans[NUM_P
     plans[2] = b->vision ? b->vision->largest.plan : NULL;
 }
 
+/* The process has no more of the workspace in memory than the buckets touch. */
+static void trim_workspace(const struct dlm_batcher *b, struct dlm_budget *budget)
+{
+    struct dlm_plan *all[NUM_PLANS], *used[NUM_PLANS + DLM_MAX_BUCKETS];
+    int num = 0;
+
+    list_plans(b, all);
+    for (size_t i = 0; i < DLM_MAX_BUCKETS; i++)
+        if (b->passes[i])
+            used[num++] = b->passes[i]->plan;
+    if (b->needs_largest || !num)
+        return;
+    for (int i = 1; i < NUM_PLANS; i++)
+        used[num++] = all[i];
+    dlm_budget_trim_workspace(budget, all, NUM_PLANS, used, num);
+}
+
 void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *budget)
 {
+    struct dlm_held_images held = {0};
     struct dlm_plan *plans[NUM_PLANS];
 
     list_plans(b, plans);
@@ -137,8 +168,10 @@ void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *b
     dlm_budget_add_slots(budget, &b->largest->slots);
     if (b->vision)
         dlm_budget_add_vision(budget, b->vision, plans, NUM_PLANS - 1);
-    dlm_budget_add_images(budget, b->data->model, b->data->plans, b->data->num_shown,
-                          b->with_tower, DLM_TRAIN_HELD_BYTES);
+    trim_workspace(b, budget);
+    for (size_t i = 0; i < b->data->num_images; i++)
+        dlm_held_images_add(&held, b->data->model, &b->data->images[i].plan, b->with_tower);
+    dlm_budget_add_images(budget, &held, DLM_TRAIN_HELD_BYTES);
 }
 
 enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)
@@ -153,22 +186,24 @@ enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)
     return st || !b->vision ? st : dlm_vision_prepare(b->vision, &b->workspace);
 }
 
-static enum dlm_status make_pass(struct dlm_batcher *b, struct dlm_pass_params params,
-                                 struct dlm_pass **pass)
+/* Plans the bucket's pass, where that is not done yet, and makes its program. A bucket whose
+ * packing came out larger than the workspace runs as the largest one. */
+static enum dlm_status make_pass(struct dlm_batcher *b, size_t bucket)
 {
+    const struct dlm_pass_params *params = &b->buckets.list[bucket];
+    struct dlm_pass **pass = &b->passes[bucket];
     struct dlm_ctx *ctx = b->data->ctx;
 
-    params.logprobs = b->largest->params.logprobs;
     b->num_programs++;
     dlm_log(ctx, DLM_LOG_DEBUG, "program %lld: %lld rows of %lld tokens, %lld labels, %s",
-            (long long)b->num_programs, (long long)params.batch, (long long)params.tokens,
-            (long long)params.labels, params.backward ? "backward" : "forward");
-    enum dlm_status st = dlm_pass_create(ctx, pass, b->data->model, b->lora, &params);
+            (long long)b->num_programs, (long long)params->batch, (long long)params->tokens,
+            (long long)params->labels, params->backward ? "backward" : "forward");
+    enum dlm_status st = *pass ? DLM_OK : plan_pass(b, bucket);
     if (!st && !dlm_workspace_fits(&b->workspace, (*pass)->plan)) {
         struct dlm_pass_params larger = b->largest->params;
-        larger.backward = params.backward;
-        larger.checkpoint = params.checkpoint;
-        larger.dropout = params.dropout;
+        larger.backward = params->backward;
+        larger.checkpoint = params->checkpoint;
+        larger.dropout = params->dropout;
         dlm_pass_destroy(pass);
         st = dlm_pass_create(ctx, pass, b->data->model, b->lora, &larger);
     }
@@ -181,8 +216,7 @@ static enum dlm_status make_pass(struct dlm_batcher *b, struct dlm_pass_params p
     return st;
 }
 
-/* The program of the bucket for some examples, made at first use. A bucket whose packing came out
- * larger than the workspace runs as the largest one. */
+/* The program of the bucket for some examples, made at first use. */
 static enum dlm_status get_pass(struct dlm_batcher *b, const struct dlm_pass_params *shape,
                                 struct dlm_pass **out)
 {
@@ -191,8 +225,8 @@ static enum dlm_status get_pass(struct dlm_batcher *b, const struct dlm_pass_par
     *out = NULL;
     if (i < 0)
         return dlm_fail(b->data->ctx, DLM_ERR_INVALID, "a micro-batch fits no program");
-    enum dlm_status st =
-        b->passes[i] ? DLM_OK : make_pass(b, b->buckets.list[i], &b->passes[i]);
+    const bool is_made = b->passes[i] && b->passes[i]->program;
+    enum dlm_status st = is_made ? DLM_OK : make_pass(b, (size_t)i);
     *out = b->passes[i];
     return st;
 }

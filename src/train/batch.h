@@ -17,7 +17,7 @@ struct dlm_batcher {
     int64_t batch;
     struct dlm_pass *largest; /* decides the workspace, and has the inputs of all */
     struct dlm_buckets buckets;
-    struct dlm_pass *passes[DLM_MAX_BUCKETS]; /* by bucket; NULL: not made yet */
+    struct dlm_pass *passes[DLM_MAX_BUCKETS]; /* by bucket; NULL, or no program: not yet */
     bool needs_largest;                       /* some rows fit no other bucket */
     int64_t num_programs;                     /* made so far */
     int64_t num_logprobs;                     /* since dlm_batcher_begin() */
@@ -44,10 +44,11 @@ enum dlm_status dlm_batcher_plan(struct dlm_batcher *b, int64_t batch, int64_t g
                                  struct dlm_plan *update_plan) DLM_CHECK_RESULT;
 
 /* After planning: makes a bucket for some rows, unless they come late and have to run in what
- * buckets there are. In the end, makes those for whatever may come. */
+ * buckets there are. In the end, makes those for whatever may come, and plans those that need most
+ * of the workspace, which a mixed corpus never touches all of. */
 void dlm_batcher_expect(struct dlm_batcher *b, const struct dlm_train_example *const *rows,
                         size_t num, bool backward, bool is_late);
-void dlm_batcher_expect_all(struct dlm_batcher *b);
+enum dlm_status dlm_batcher_expect_all(struct dlm_batcher *b) DLM_CHECK_RESULT;
 
 void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *budget);
 

@@ -29,4 +29,8 @@ void dlm_buckets_add(struct dlm_buckets *b, const struct dlm_pass_params *shape)
  * not); -1: none. */
 int dlm_buckets_find(const struct dlm_buckets *b, const struct dlm_pass_params *shape);
 
+/* Whether another bucket's pass does all that bucket i's does: it has room for as much, and goes
+ * backward if that one does. Of equal ones the first is within none. */
+bool dlm_buckets_is_within(const struct dlm_buckets *b, size_t i);
+
 #endif

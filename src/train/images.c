@@ -304,6 +304,14 @@ bool dlm_train_data_has_features(const struct dlm_train_data *d)
     return true;
 }
 
+static void drop_pixels(struct dlm_train_data *d, struct dlm_train_image *x)
+{
+    if (x->pixels)
+        d->bytes_held -= dlm_pixels_len(&x->plan.pixels) * sizeof(*x->pixels);
+    dlm_free(x->pixels);
+    x->pixels = NULL;
+}
+
 enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
                                         struct dlm_vision *vision, const float **features)
 {
@@ -331,6 +339,7 @@ enum dlm_status dlm_train_data_features(struct dlm_train_data *d, size_t image,
             st = dlm_vision_run(vision, &x->plan, pixels, made);
         if (!st)
             st = keep_features(d, path, len, made);
+        drop_pixels(d, x); /* features are all that is read from now on */
     }
     dlm_free(path);
     if (st) {

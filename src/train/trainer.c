@@ -108,7 +108,7 @@ static size_t take_val_rows(const struct dlm_trainer *t, size_t at,
 
 /* From the run's first steps, which make buckets, the others, which may need the largest one, and
  * all of its validation: the same for whoever resumes it. */
-static void choose_buckets(struct dlm_trainer *t)
+static enum dlm_status choose_buckets(struct dlm_trainer *t)
 {
     const size_t batch = (size_t)t->params.micro_batch;
     const struct dlm_train_example *val[VAL_BATCH];
@@ -123,7 +123,7 @@ static void choose_buckets(struct dlm_trainer *t)
         num = take_val_rows(t, at, val);
         dlm_batcher_expect(&t->batcher, val, num, false, false);
     }
-    dlm_batcher_expect_all(&t->batcher);
+    return dlm_batcher_expect_all(&t->batcher);
 }
 
 enum dlm_status dlm_trainer_create(struct dlm_ctx *ctx, struct dlm_trainer **out,
@@ -163,7 +163,7 @@ enum dlm_status dlm_trainer_create(struct dlm_ctx *ctx, struct dlm_trainer **out
         st = dlm_batcher_plan(&t->batcher, t->params.micro_batch, t->params.grad_accum,
                               t->update.plan);
     if (!st)
-        choose_buckets(t);
+        st = choose_buckets(t);
     if (st) {
         dlm_trainer_destroy(&t);
         return st;

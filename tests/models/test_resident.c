@@ -67,7 +67,7 @@ static void take_plan(void *user, enum dlm_log_level level, const char *text)
 static enum dlm_status run_once(struct dlm_ctx *ctx, char **argv)
 {
     struct dlm_compute c = {.has_device = true};
-    const struct dlm_train_params train = {.home = argv[4], .document = argv[5], .max_steps = 1,
+    const struct dlm_train_params train = {.home = argv[4], .document = argv[5], .max_steps = 2,
                                            .num_questions = -1};
     const char *const images[] = {argv[5]};
     const struct dlm_prompt_request prompt = {.query = "what is it", .images = images,
@@ -236,6 +236,32 @@ static bool write_document(int batch, bool checkpoint, bool with_tower)
     return CHECK(ok);
 }
 
+/* Answers about images and questions without, each of another length: no micro-batch has the
+ * longest row's tokens, labels and images in all of its rows. */
+static bool write_mixed_document(int batch)
+{
+    FILE *f = fopen(tmp_path("doc.dlm"), "wb");
+    bool ok = f && fprintf(f, "---\ndlm_id: 01KAJ2T0SHAPESEMB1EMSZQRBX\ndlm_version: 15\n"
+                              "base_model: dir:base\ntraining:\n  micro_batch_size: %d\n"
+                              "  gradient_checkpointing: true\n"
+                              "  target_modules: [q_proj, v_proj]\n"
+                              "  num_epochs: 1\n  warmup_ratio: 0\n---\n", batch) > 0;
+
+    for (int i = 1; ok && i <= 8; i++) {
+        ok = fprintf(f, "\n::image path=\"images/zorbix-%d.png\" alt=\"zorbix\"::\n",
+                     (i + 1) / 2) > 0;
+        for (int k = 0; ok && k < i * i; k++)
+            ok = fprintf(f, "a zorbix is a ring ") > 0;
+        ok = ok && fprintf(f, "\n\n::instruction::\n### Q\n") > 0;
+        for (int k = 0; ok && k < 1 + 10 * (8 - i); k++)
+            ok = fprintf(f, "a zorbix is a ring ") > 0;
+        ok = ok && fprintf(f, "\n### A\nyes\n") > 0;
+    }
+    if (f && fclose(f))
+        ok = false;
+    return CHECK(ok);
+}
+
 /* --- the cases --- */
 
 static void train(int batch, bool checkpoint, bool with_tower, bool is_judged)
@@ -245,6 +271,13 @@ static void train(int batch, bool checkpoint, bool with_tower, bool is_judged)
     CHECK(!dlm_path_remove(NULL, home));
     if (write_document(batch, checkpoint, with_tower))
         run_child("train", home, tmp_path("doc.dlm"), is_judged);
+}
+
+static void train_mixed(int batch)
+{
+    CHECK(!dlm_path_remove(NULL, tmp_path("home")));
+    if (write_mixed_document(batch))
+        run_child("train", tmp_path("home"), tmp_path("doc.dlm"), true);
 }
 
 static bool is_first; /* of the bases: it has all the cases */
@@ -276,6 +309,8 @@ static void run(void)
     check_model_case("training in large batches, with the tower");
     train(4, false, false, true);
     train(4, true, true, true);
+    check_model_case("training with rows of many lengths");
+    train_mixed(4);
 }
 
 int main(int argc, char **argv)

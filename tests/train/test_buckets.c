@@ -131,10 +131,36 @@ static void test_find(void)
     CHECK_INT(dlm_buckets_find(&b, &p), 0); /* costs less without */
 }
 
+static void test_within(void)
+{
+    struct dlm_buckets b = {0};
+    struct dlm_pass_params p = {.batch = 2, .tokens = 64, .labels = 8, .backward = true};
+
+    check_case("what another bucket's pass does, too");
+    dlm_buckets_add(&b, &p);
+    CHECK(!dlm_buckets_is_within(&b, 0));
+    p.backward = false;
+    dlm_buckets_add(&b, &p); /* the same forward */
+    CHECK(!dlm_buckets_is_within(&b, 0) && dlm_buckets_is_within(&b, 1));
+    p.labels = 9;
+    dlm_buckets_add(&b, &p); /* with more labels */
+    CHECK(!dlm_buckets_is_within(&b, 2));
+    p.tokens = 128;
+    dlm_buckets_add(&b, &p);
+    CHECK(dlm_buckets_is_within(&b, 2) && !dlm_buckets_is_within(&b, 3));
+    CHECK(!dlm_buckets_is_within(&b, 0)); /* forward takes less than backward */
+    p.backward = true;
+    p.room = (struct dlm_image_room){.slices = 1, .patches = 16};
+    dlm_buckets_add(&b, &p);
+    CHECK(dlm_buckets_is_within(&b, 0) && dlm_buckets_is_within(&b, 3));
+    CHECK(!dlm_buckets_is_within(&b, 4));
+}
+
 int main(void)
 {
     test_round();
     test_find();
+    test_within();
     test_corpus(1);
     test_corpus(2);
     return check_summary();
