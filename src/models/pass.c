@@ -9,6 +9,8 @@
 #define LOSS_PART 8
 #define LOSS_LEAST_BYTES ((uint64_t)64 << 20)
 #define LOSS_MOST_ROWS 1024
+#define LOSS_MOST_TILES 4096 /* each is nodes of the graph */
+#define MAX_INDEX UINT32_MAX /* with which kernels count a tensor's numbers */
 
 /* An input in the step buffer. */
 static struct dlm_slot *small(struct dlm_pass *p, const char *name, enum dlm_dtype dtype, int ndim,
@@ -144,6 +146,26 @@ int64_t dlm_pass_loss_rows(const struct dlm_model *model)
     return rows;
 }
 
+/* Said before the graph is built, which would be as large as what it stands for. */
+static enum dlm_status check_size(const struct dlm_pass *p)
+{
+    const struct dlm_pass_params *s = &p->params;
+    const int64_t hidden = p->model->decoder.config.block.hidden;
+    const int64_t most_labels = s->loss_rows * LOSS_MOST_TILES;
+
+    if (s->labels > most_labels)
+        return dlm_fail(p->model->ctx, DLM_ERR_UNSUPPORTED,
+                        "%lld rows of %lld tokens are too many at once: %lld labels, of which a "
+                        "step on this device has at most %lld", (long long)s->batch,
+                        (long long)s->tokens, (long long)s->labels, (long long)most_labels);
+    if (s->tokens > (int64_t)MAX_INDEX / hidden / s->batch)
+        return dlm_fail(p->model->ctx, DLM_ERR_UNSUPPORTED,
+                        "%lld rows of %lld tokens are too many at once: with %lld numbers a token "
+                        "that is more than 2^32, which is what kernels count", (long long)s->batch,
+                        (long long)s->tokens, (long long)hidden);
+    return DLM_OK;
+}
+
 enum dlm_status dlm_pass_create(struct dlm_ctx *ctx, struct dlm_pass **out,
                                 const struct dlm_model *model, const struct dlm_lora *lora,
                                 const struct dlm_pass_params *params)
@@ -159,8 +181,11 @@ enum dlm_status dlm_pass_create(struct dlm_ctx *ctx, struct dlm_pass **out,
     if (!p->params.loss_rows)
         p->params.loss_rows = dlm_pass_loss_rows(model);
     p->slots = (struct dlm_slots){.ctx = ctx, .device = model->device};
-    p->positions = dlm_alloc_array(ctx, (size_t)num_rows(p), sizeof(*p->positions));
-    enum dlm_status st = p->positions ? add_slots(p) : DLM_ERR_MEMORY;
+    enum dlm_status st = check_size(p);
+    if (!st)
+        p->positions = dlm_alloc_array(ctx, (size_t)num_rows(p), sizeof(*p->positions));
+    if (!st)
+        st = p->positions ? add_slots(p) : DLM_ERR_MEMORY;
     if (!st)
         st = dlm_graph_create(ctx, &p->graph);
     if (!st)

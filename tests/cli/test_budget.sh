@@ -70,6 +70,22 @@ status_is 0
 out_has '"tokens": 64'
 out_has '"row_tokens": 1000'
 [ "$(grep -c '"batch": 2' out)" = 2 ] || fail_ "not two lines of batch 2"
+
+case_ "what no step could hold is not planned, either"
+run_ dlm doctor --base tiny-shapes --backend cpu --batch 65536 --seq 1048576
+status_is 0
+out_has "LoRA, batch 65536         cannot run here: 65536 rows of 1048576 tokens are too many at \
+once: 68719476736 labels, of which a step on this device has at most "
+out_has "Training:       cannot start: no line of the table fits"
+run_ dlm doctor --base tiny-shapes --backend cpu --batch 1000 --seq 131072
+status_is 0
+out_has "LoRA, batch 1000          cannot run here: 1000 rows of 131072 tokens are too many at once"
+run_ dlm doctor --base qwen2-vl-2b-instruct --backend cpu --batch 1000 --seq 4096
+status_is 0
+out_has "LoRA, batch 1000          cannot run here: 1000 rows of 4096 tokens are too many at once: \
+with 1536 numbers a token that is more than 2^32, which is what kernels count"
+
+case_ "rows without room for an answer"
 run_ dlm doctor --base paligemma-3b-mix-224 --backend cpu --seq 288
 status_is 1
 err_is "dlm: rows of 288 tokens have no room for an answer: an image takes 256 and what is asked \
