@@ -59,7 +59,7 @@ bool dlm_f32_is_finite(const float *x, size_t len)
 
 bool dlm_dtype_is_quant(enum dlm_dtype dtype)
 {
-    return dtype == DLM_DTYPE_Q8_0 || dtype == DLM_DTYPE_NF4 || dtype == DLM_DTYPE_NF4_DQ;
+    return dlm_quant_info(dtype) != NULL;
 }
 
 bool dlm_dtype_is_float(enum dlm_dtype dtype)

@@ -18,7 +18,11 @@
     X(DLM_DTYPE_U8, "u8", 1, 1)                                                                    \
     X(DLM_DTYPE_Q8_0, "q8_0", 32, 34) /* this and what follows: base/quant.h */                    \
     X(DLM_DTYPE_NF4, "nf4", 64, 36)                                                                \
-    X(DLM_DTYPE_NF4_DQ, "nf4_dq", 64, 33) /* and the second level, which is not in blocks */
+    X(DLM_DTYPE_NF4_DQ, "nf4_dq", 64, 33) /* and the second level, which is not in blocks */       \
+    X(DLM_DTYPE_Q4_0, "q4_0", 32, 18)                                                              \
+    X(DLM_DTYPE_Q4_K, "q4_k", 256, 148)                                                            \
+    X(DLM_DTYPE_Q5_K, "q5_k", 256, 180)                                                            \
+    X(DLM_DTYPE_Q6_K, "q6_k", 256, 210)
 
 enum dlm_dtype {
 #define DLM_DTYPE_ENUM(name, text, len, bytes) name,
@@ -39,7 +43,7 @@ size_t dlm_dtype_size(enum dlm_dtype dtype, int64_t len);
 /* Whether no element is NaN or infinite: for numbers that a device gave. */
 bool dlm_f32_is_finite(const float *x, size_t len);
 
-/* Weights in blocks that share a scale: q8_0, nf4, nf4_dq. */
+/* Weights in blocks that share a scale: q8_0 and what follows it in the list. */
 bool dlm_dtype_is_quant(enum dlm_dtype dtype);
 
 /* f32, f16 or bf16: what has elements of its own that are numbers. */

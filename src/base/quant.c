@@ -6,25 +6,72 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "base/quant_tables.h"
 #include "base/scalar.h"
 
 static const float nf4[] = {DLM_NF4_VALUES};
 static const float dynamic_map[] = {DLM_DYNAMIC_MAP_VALUES};
 
+static const struct dlm_quant_info infos[DLM_DTYPE_COUNT] = {
+    [DLM_DTYPE_Q8_0] = {.block = DLM_Q8_0_BLOCK, .code_bits = 8, .scale_bytes = 2},
+    [DLM_DTYPE_NF4] = {.block = DLM_NF4_BLOCK, .code_bits = 4, .scale_bytes = 4},
+    [DLM_DTYPE_NF4_DQ] = {.block = DLM_NF4_BLOCK, .group = DLM_NF4_BLOCK * DLM_NF4_NESTED,
+                          .code_bits = 4, .scale_bytes = 1, .nested_bytes = 8},
+    [DLM_DTYPE_Q4_0] = {.block = 32, .code_bits = 4, .zero = 8, .scale_bytes = 2},
+    [DLM_DTYPE_Q4_K] = {.block = 32, .group = 256, .code_bits = 4, .scale_bytes = 1, .min_bytes = 1,
+                        .nested_bytes = 4},
+    [DLM_DTYPE_Q5_K] = {.block = 32, .group = 256, .code_bits = 4, .high_bits = 1, .scale_bytes = 1,
+                        .min_bytes = 1, .nested_bytes = 4},
+    [DLM_DTYPE_Q6_K] = {.block = 16, .group = 256, .code_bits = 4, .high_bits = 2, .zero = 32,
+                        .scale_bytes = 1, .nested_bytes = 2},
+};
+
+const struct dlm_quant_info *dlm_quant_info(enum dlm_dtype dtype)
+{
+    return (unsigned)dtype < DLM_DTYPE_COUNT && infos[dtype].block ? &infos[dtype] : NULL;
+}
+
+bool dlm_quant_can_make(enum dlm_dtype dtype)
+{
+    return dtype == DLM_DTYPE_Q8_0 || dtype == DLM_DTYPE_NF4 || dtype == DLM_DTYPE_NF4_DQ;
+}
+
+/* As a part, the bytes that a number of blocks or groups has; only nf4_dq's scales may end within a
+ * word and have another part after them. */
 struct dlm_quant_layout dlm_quant_layout(enum dlm_dtype dtype, int64_t len)
 {
-    const bool is_q8 = dtype == DLM_DTYPE_Q8_0;
-    struct dlm_quant_layout l = {.blocks = len / (is_q8 ? DLM_Q8_0_BLOCK : DLM_NF4_BLOCK)};
-    const size_t blocks = (size_t)l.blocks;
+    const struct dlm_quant_info *info = &infos[dtype];
+    struct dlm_quant_layout l = {.blocks = len / info->block};
+    const size_t num = (size_t)len, blocks = (size_t)l.blocks;
+    const size_t groups =
+        info->group ? (num + (size_t)info->group - 1) / (size_t)info->group : 0;
 
-    l.scales = is_q8 ? (size_t)len : (size_t)len / 2;
-    l.bytes = l.nested = l.scales + blocks * (is_q8 ? sizeof(uint16_t) : sizeof(float));
-    if (dtype == DLM_DTYPE_NF4_DQ) {
-        l.nested = l.scales + (blocks + 3) / 4 * 4;
-        l.bytes = l.nested + (blocks + DLM_NF4_NESTED - 1) / DLM_NF4_NESTED * 2 * sizeof(float);
-    }
+    l.high = num / 8 * (size_t)info->code_bits;
+    l.scales = l.high + num / 8 * (size_t)info->high_bits;
+    l.mins = l.scales + blocks * info->scale_bytes;
+    if (dtype == DLM_DTYPE_NF4_DQ)
+        l.mins = (l.mins + 3) / 4 * 4;
+    l.nested = l.mins + blocks * info->min_bytes;
+    l.bytes = l.nested + groups * info->nested_bytes;
     return l;
+}
+
+struct dlm_quant_parts dlm_quant_parts(enum dlm_dtype dtype, void *data, int64_t len, int64_t first)
+{
+    const struct dlm_quant_layout all = dlm_quant_layout(dtype, len);
+    const struct dlm_quant_layout before = dlm_quant_layout(dtype, first);
+    uint8_t *form = data;
+
+    assert(first >= 0 && first <= len &&
+           first % DLM_MAX(infos[dtype].block, infos[dtype].group) == 0);
+    return (struct dlm_quant_parts){
+        .codes = form + before.high,
+        .high = form + all.high + (before.scales - before.high),
+        .scales = form + all.scales + (before.mins - before.scales),
+        .mins = form + all.mins + (before.nested - before.mins),
+        .nested = form + all.nested + (before.bytes - before.nested),
+    };
 }
 
 float dlm_nf4_value(unsigned q)
@@ -111,6 +158,7 @@ bool dlm_quantize(enum dlm_dtype dtype, const float *x, int64_t len, uint8_t *co
     const int64_t block = is_q8 ? DLM_Q8_0_BLOCK : DLM_NF4_BLOCK;
     bool is_good = true;
 
+    assert(dlm_quant_can_make(dtype));
     for (int64_t i = 0, b = 0; is_good && i < len; i += block, b++) {
         const int64_t num = len - i < block ? len - i : block;
         is_good = is_q8 ? quantize_block_q8_0(x + i, num, codes + i, (uint16_t *)scales + b)
@@ -167,38 +215,85 @@ void dlm_quantize_absmax(const float *absmax, int64_t num, float offset, uint8_t
     }
 }
 
-static float scale_at(const struct dlm_quant_view *v, int64_t block)
+static float f16_at(const uint8_t *at)
 {
-    float absmax, nested[2];
     uint16_t half;
 
-    if (v->dtype == DLM_DTYPE_Q8_0) {
-        memcpy(&half, v->scales + 2 * block, sizeof(half));
-        return dlm_f16_to_f32(half);
+    memcpy(&half, at, sizeof(half));
+    return dlm_f16_to_f32(half);
+}
+
+static float f32_at(const uint8_t *at)
+{
+    float value;
+
+    memcpy(&value, at, sizeof(value));
+    return value;
+}
+
+/* Of a block, and what is then taken off its values. */
+static float scale_at(const struct dlm_quant_view *v, int64_t block, float *min)
+{
+    const struct dlm_quant_info *info = &infos[v->dtype];
+    const uint8_t *nested =
+        info->group ? v->nested + block * info->block / info->group * (int64_t)info->nested_bytes
+                    : NULL;
+
+    *min = 0;
+    switch (v->dtype) {
+    case DLM_DTYPE_NF4:
+        return f32_at(v->scales + 4 * block);
+    case DLM_DTYPE_NF4_DQ: {
+        /* rounded twice, as PyTorch does: not the fused step that some CPUs have */
+        volatile float product = dlm_dynamic_map(v->scales[block]) * f32_at(nested);
+        return product + f32_at(nested + 4);
     }
-    if (v->dtype == DLM_DTYPE_NF4) {
-        memcpy(&absmax, v->scales + 4 * block, sizeof(absmax));
-        return absmax;
+    case DLM_DTYPE_Q4_K:
+    case DLM_DTYPE_Q5_K:
+        *min = f16_at(nested + 2) * (float)v->mins[block];
+        return f16_at(nested) * (float)v->scales[block];
+    case DLM_DTYPE_Q6_K:
+        return f16_at(nested) * (float)(int8_t)v->scales[block];
+    default: /* q8_0, q4_0 */
+        return f16_at(v->scales + 2 * block);
     }
-    memcpy(nested, v->nested + block / DLM_NF4_NESTED * (int64_t)sizeof(nested), sizeof(nested));
-    /* rounded twice, as PyTorch does: not the fused step that some CPUs have */
-    volatile float product = dlm_dynamic_map(v->scales[block]) * nested[0];
-    return product + nested[1];
+}
+
+/* The high bits of element i, times 16. */
+static unsigned high_at(const uint8_t *high, int bits, int64_t i)
+{
+    const int64_t len = 32 / bits; /* elements of a word */
+    const int64_t shift = (i % len / 8 * 2 + i % 2) * bits;
+
+    return (high[i / len * 4 + i % 8 / 2] >> shift & ((1u << bits) - 1)) << 4;
+}
+
+/* What element i has times its block's scale. */
+static float unit_at(const struct dlm_quant_view *v, const struct dlm_quant_info *info, int64_t i)
+{
+    if (info->code_bits == 8)
+        return (float)(int8_t)v->codes[i];
+    unsigned code = v->codes[i / 2] >> (i % 2 ? 0 : 4) & 15u;
+    if (v->dtype == DLM_DTYPE_NF4 || v->dtype == DLM_DTYPE_NF4_DQ)
+        return nf4[code];
+    if (info->high_bits)
+        code |= high_at(v->high, info->high_bits, i);
+    return (float)((int)code - info->zero); /* below 64 */
 }
 
 void dlm_quant_view_to_f32(const struct dlm_quant_view *view, int64_t first, int64_t num,
                            float *out)
 {
-    const bool is_q8 = view->dtype == DLM_DTYPE_Q8_0;
-    const int64_t block = is_q8 ? DLM_Q8_0_BLOCK : DLM_NF4_BLOCK;
+    const struct dlm_quant_info *info = &infos[view->dtype];
+    const int64_t block = info->block;
 
     for (int64_t i = first; i < first + num;) {
         const int64_t next = (i / block + 1) * block;
         const int64_t end = next < first + num ? next : first + num;
-        const float scale = scale_at(view, i / block);
+        float min;
+        const float scale = scale_at(view, i / block, &min);
         for (; i < end; i++)
-            *out++ = is_q8 ? (float)(int8_t)view->codes[i] * scale
-                           : nf4[view->codes[i / 2] >> (i % 2 ? 0 : 4) & 15] * scale;
+            *out++ = unit_at(view, info, i) * scale - min;
     }
 }
 
@@ -207,7 +302,12 @@ void dlm_dequantize(enum dlm_dtype dtype, const void *data, int64_t len, int64_t
 {
     const struct dlm_quant_layout l = dlm_quant_layout(dtype, len);
     const uint8_t *form = data;
-    const struct dlm_quant_view view = {dtype, form, form + l.scales, form + l.nested};
+    const struct dlm_quant_view view = {.dtype = dtype,
+                                        .codes = form,
+                                        .high = form + l.high,
+                                        .scales = form + l.scales,
+                                        .mins = form + l.mins,
+                                        .nested = form + l.nested};
 
     assert(first >= 0 && num >= 0 && num <= len - first);
     dlm_quant_view_to_f32(&view, first, num, out);

@@ -5,10 +5,24 @@
  *     nf4     u4 code[len], f32 absmax[len / 64]       value = nf4[code] * absmax
  *     nf4_dq  u4 code[len], u8 q[len / 64], zeros up to a word, f32 nested[len / 64 / 256][2]
  *                                                      absmax = map[q] * nested[0] + nested[1]
+ *     q4_0    u4 code[len], f16 scale[len / 32]        value = (code - 8) * scale
+ *     q4_k    u4 code[len], u8 scale[len / 32], u8 min[len / 32], f16 d[len / 256][2]
+ *                                                      value = code * (d[0] scale) - d[1] min
+ *     q5_k    u4 code[len], u1 high[len], then as q4_k, with code + 16 high
+ *     q6_k    u4 code[len], u2 high[len], i8 scale[len / 16], f16 d[len / 256]
+ *                                                      value = (code + 16 high - 32) * (d scale)
  *
  * Blocks follow each other in row-major order. Of two u4 codes in a byte the first is the high
- * half. q8_0 is ggml's, nf4 and nf4_dq ("double quantised") are those of bitsandbytes: the same
- * codes for the same numbers. */
+ * half. The high bits have the order in which four codes are put together at once: of 8 elements in
+ * 4 bytes of codes, element i has its bits in byte i / 2 of a word, from bit i % 2 times their
+ * number on; the next 8 elements follow above in each byte, until the word is full.
+ *
+ * q8_0 is ggml's, nf4 and nf4_dq ("double quantised") are those of bitsandbytes: the same codes for
+ * the same numbers. q4_0, q4_k, q5_k and q6_k hold what ggml's blocks do, to the last bit; scales
+ * and minima of 6 bits are bytes here, by which q4_k and q5_k take 148 and 180 bytes for 256
+ * elements, not 144 and 176. They are for weights that come so: nothing is quantised to them as an
+ * operand. All their products are exact in f32 (11 bits of d, 8 of a scale, 6 of a code, nothing
+ * denormal), so that fused steps and others give the same values. */
 #ifndef DLM_BASE_QUANT_H
 #define DLM_BASE_QUANT_H
 
@@ -17,13 +31,32 @@
 #define DLM_NF4_BLOCK 64
 #define DLM_NF4_NESTED 256 /* scales of nf4_dq that share a second scale */
 #define DLM_Q8_0_BLOCK 32
+#define DLM_QUANT_MAX_BLOCK 64 /* elements that share a scale, in any type */
 
-/* Where the parts of len elements begin, in bytes from the codes; what a type lacks: at bytes. */
+/* What a type's form consists of. */
+struct dlm_quant_info {
+    int64_t block; /* elements that share a scale */
+    int64_t group; /* elements that share an entry of `nested`; 0: there is none */
+    int code_bits, high_bits; /* of an element, in codes and beside them */
+    int zero;                 /* the code that stands for 0, where codes are unsigned numbers */
+    size_t scale_bytes, min_bytes; /* of a block */
+    size_t nested_bytes;           /* of a group */
+};
+
+/* NULL for a type that is not quantised. */
+const struct dlm_quant_info *dlm_quant_info(enum dlm_dtype dtype);
+
+/* Whether dlm_quantize() makes the type. */
+bool dlm_quant_can_make(enum dlm_dtype dtype);
+
+/* Where the parts of len elements begin, in bytes from the codes. What a type lacks is empty. */
 struct dlm_quant_layout {
     int64_t blocks;
-    size_t scales; /* q8_0: f16; nf4: f32; nf4_dq: u8 */
-    size_t nested;
-    size_t bytes; /* of all: as dlm_dtype_size() */
+    size_t high;
+    size_t scales; /* q8_0, q4_0: f16; nf4: f32; q6_k: i8; others: u8 */
+    size_t mins;
+    size_t nested; /* d of q4_k, q5_k and q6_k */
+    size_t bytes;  /* of all: as dlm_dtype_size() */
 };
 
 /* len: whole blocks, and small enough for dlm_dtype_bytes(). */
@@ -56,12 +89,22 @@ struct dlm_quant_view {
     enum dlm_dtype dtype;
     const uint8_t *codes;
     const uint8_t *scales;
-    const uint8_t *nested; /* nf4_dq alone */
+    const uint8_t *nested;
+    const uint8_t *high, *mins; /* what a type lacks may be NULL */
 };
 
 /* Elements [first, first + num) as f32. */
 void dlm_quant_view_to_f32(const struct dlm_quant_view *view, int64_t first, int64_t num,
                            float *out);
+
+/* Parts to be written, from a whole block, or group where there are groups, on. */
+struct dlm_quant_parts {
+    uint8_t *codes, *high, *scales, *mins, *nested;
+};
+
+/* Those of element `first` of a form that lies at data and has len elements. */
+struct dlm_quant_parts dlm_quant_parts(enum dlm_dtype dtype, void *data, int64_t len,
+                                       int64_t first);
 
 /* Elements [first, first + num) of a form that lies at data and has len elements, as f32. */
 void dlm_dequantize(enum dlm_dtype dtype, const void *data, int64_t len, int64_t first, int64_t num,

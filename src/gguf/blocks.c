@@ -14,6 +14,22 @@
 
 enum { LEN = 32 };
 
+void dlm_ggml_put_codes(const uint8_t *codes, int len, int high_bits,
+                        const struct dlm_quant_parts *out)
+{
+    const int word = high_bits ? 32 / high_bits : len; /* elements of a word of high bits */
+
+    for (int i = 0; i < len; i += 2)
+        out->codes[i / 2] = (uint8_t)((codes[i] & 15) << 4 | (codes[i + 1] & 15));
+    if (!high_bits)
+        return;
+    memset(out->high, 0, (size_t)(len / 8 * high_bits));
+    for (int i = 0; i < len; i++) {
+        uint8_t *at = &out->high[i / word * 4 + i % 8 / 2];
+        *at = (uint8_t)(*at | codes[i] >> 4 << (i % word / 8 * 2 + i % 2) * high_bits);
+    }
+}
+
 static bool block_to_q8_0(const float *x, uint8_t *out)
 {
     uint16_t scale;
@@ -24,12 +40,10 @@ static bool block_to_q8_0(const float *x, uint8_t *out)
     return true;
 }
 
-static void block_from_q8_0(const uint8_t *in, float *x)
+static void block_parts_q8_0(const uint8_t *in, const struct dlm_quant_parts *out)
 {
-    const float d = dlm_ggml_get_f16(in);
-
-    for (int i = 0; i < LEN; i++)
-        x[i] = (float)(int8_t)in[2 + i] * d;
+    memcpy(out->scales, in, 2);
+    memcpy(out->codes, in + 2, LEN);
 }
 
 /* Of the elements of largest magnitude the first. */
@@ -63,14 +77,14 @@ static bool block_to_q4_0(const float *x, uint8_t *out)
     return dlm_ggml_put_f16(out, d);
 }
 
-static void block_from_q4_0(const uint8_t *in, float *x)
+static void block_parts_q4_0(const uint8_t *in, const struct dlm_quant_parts *out)
 {
-    const float d = dlm_ggml_get_f16(in);
+    uint8_t codes[LEN];
 
-    for (int i = 0; i < LEN / 2; i++) {
-        x[i] = (float)((in[2 + i] & 15) - 8) * d;
-        x[i + LEN / 2] = (float)((in[2 + i] >> 4) - 8) * d;
-    }
+    for (int i = 0; i < LEN; i++)
+        codes[i] = in[2 + i % (LEN / 2)] >> i / (LEN / 2) * 4 & 15;
+    dlm_ggml_put_codes(codes, LEN, 0, out);
+    memcpy(out->scales, in, 2);
 }
 
 /* Codes of 5 bits: the fifth of element i is bit i of 4 bytes, the others follow as in Q4_0. */
@@ -136,28 +150,29 @@ static void block_from_q5_1(const uint8_t *in, float *x)
         x[i] = (float)get_5_bits(in + 4, i) * d + low;
 }
 
-/* A type in blocks has the two functions, a plain one the dtype and from where on an element rounds
- * to infinity. */
+/* A type in blocks has functions, one to numbers or to an operand's parts; a plain one has `limit`,
+ * from where on an element rounds to infinity. */
 static const struct format {
     enum dlm_ggml_type type;
+    enum dlm_dtype dtype; /* what it is as an operand; DLM_DTYPE_COUNT: none */
     bool (*to)(const float *x, uint8_t *out);
     void (*from)(const uint8_t *in, float *x);
-    enum dlm_dtype dtype;
+    void (*parts)(const uint8_t *in, const struct dlm_quant_parts *out);
     float limit;
 } formats[] = {
-    {DLM_GGML_TYPE_F32, NULL, NULL, DLM_DTYPE_F32, INFINITY},
-    {DLM_GGML_TYPE_F16, NULL, NULL, DLM_DTYPE_F16, 65520},
-    {DLM_GGML_TYPE_BF16, NULL, NULL, DLM_DTYPE_BF16, 0x1.ffp127f},
-    {DLM_GGML_TYPE_Q4_0, block_to_q4_0, block_from_q4_0, DLM_DTYPE_COUNT, INFINITY},
-    {DLM_GGML_TYPE_Q5_0, block_to_q5_0, block_from_q5_0, DLM_DTYPE_COUNT, INFINITY},
-    {DLM_GGML_TYPE_Q5_1, block_to_q5_1, block_from_q5_1, DLM_DTYPE_COUNT, INFINITY},
-    {DLM_GGML_TYPE_Q8_0, block_to_q8_0, block_from_q8_0, DLM_DTYPE_COUNT, INFINITY},
-    {DLM_GGML_TYPE_Q4_K, dlm_ggml_block_to_q4_k, dlm_ggml_block_from_q4_k, DLM_DTYPE_COUNT,
-     INFINITY},
-    {DLM_GGML_TYPE_Q5_K, dlm_ggml_block_to_q5_k, dlm_ggml_block_from_q5_k, DLM_DTYPE_COUNT,
-     INFINITY},
-    {DLM_GGML_TYPE_Q6_K, dlm_ggml_block_to_q6_k, dlm_ggml_block_from_q6_k, DLM_DTYPE_COUNT,
-     INFINITY},
+    {DLM_GGML_TYPE_F32, DLM_DTYPE_F32, .limit = INFINITY},
+    {DLM_GGML_TYPE_F16, DLM_DTYPE_F16, .limit = 65520},
+    {DLM_GGML_TYPE_BF16, DLM_DTYPE_BF16, .limit = 0x1.ffp127f},
+    {DLM_GGML_TYPE_Q4_0, DLM_DTYPE_Q4_0, block_to_q4_0, .parts = block_parts_q4_0},
+    {DLM_GGML_TYPE_Q5_0, DLM_DTYPE_COUNT, block_to_q5_0, .from = block_from_q5_0},
+    {DLM_GGML_TYPE_Q5_1, DLM_DTYPE_COUNT, block_to_q5_1, .from = block_from_q5_1},
+    {DLM_GGML_TYPE_Q8_0, DLM_DTYPE_Q8_0, block_to_q8_0, .parts = block_parts_q8_0},
+    {DLM_GGML_TYPE_Q4_K, DLM_DTYPE_Q4_K, dlm_ggml_block_to_q4_k,
+     .parts = dlm_ggml_block_parts_q4_k},
+    {DLM_GGML_TYPE_Q5_K, DLM_DTYPE_Q5_K, dlm_ggml_block_to_q5_k,
+     .parts = dlm_ggml_block_parts_q5_k},
+    {DLM_GGML_TYPE_Q6_K, DLM_DTYPE_Q6_K, dlm_ggml_block_to_q6_k,
+     .parts = dlm_ggml_block_parts_q6_k},
 };
 
 static const struct format *find_format(enum dlm_ggml_type type)
@@ -189,7 +204,7 @@ bool dlm_ggml_quantize(enum dlm_ggml_type type, const float *x, int64_t len, voi
     uint8_t *at = out;
 
     assert(f && len % (int64_t)info->block_len == 0);
-    if (!all_below(x, (size_t)len, f->limit))
+    if (!all_below(x, (size_t)len, f->to ? INFINITY : f->limit))
         return false;
     if (!f->to)
         return dlm_dtype_from_f32(f->dtype, x, out, (size_t)len);
@@ -199,21 +214,64 @@ bool dlm_ggml_quantize(enum dlm_ggml_type type, const float *x, int64_t len, voi
     return true;
 }
 
+enum dlm_dtype dlm_ggml_operand(enum dlm_ggml_type type)
+{
+    const struct format *f = find_format(type);
+
+    return f ? f->dtype : DLM_DTYPE_COUNT;
+}
+
+void dlm_ggml_to_parts(enum dlm_ggml_type type, const void *in, int64_t len,
+                       const struct dlm_quant_parts *out)
+{
+    const struct format *f = find_format(type);
+    const struct dlm_ggml_type_info *info = dlm_ggml_type_info((uint32_t)type);
+    const int64_t block_len = (int64_t)info->block_len;
+    const struct dlm_quant_layout step = dlm_quant_layout(f->dtype, block_len);
+    struct dlm_quant_parts at = *out;
+    const uint8_t *block = in;
+
+    assert(f->parts && len % block_len == 0);
+    for (int64_t i = 0; i < len; i += block_len, block += info->block_bytes) {
+        f->parts(block, &at);
+        at.codes += step.high;
+        at.high += step.scales - step.high;
+        at.scales += step.mins - step.scales;
+        at.mins += step.nested - step.mins;
+        at.nested += step.bytes - step.nested;
+    }
+}
+
+/* Through a block's parts: base/quant.c knows what they stand for. */
+static void from_parts(const struct format *f, int64_t len, const uint8_t *in, float *x)
+{
+    uint8_t form[256]; /* of at most 210 bytes */
+    const struct dlm_quant_parts parts = dlm_quant_parts(f->dtype, form, len, 0);
+
+    f->parts(in, &parts);
+    dlm_dequantize(f->dtype, form, len, 0, len, x);
+}
+
 void dlm_ggml_dequantize(enum dlm_ggml_type type, const void *in, int64_t len, float *out)
 {
     const struct format *f = find_format(type);
     const struct dlm_ggml_type_info *info = dlm_ggml_type_info((uint32_t)type);
+    const int64_t block_len = (int64_t)info->block_len;
     const uint8_t *at = in;
 
-    assert(f && len % (int64_t)info->block_len == 0);
-    if (!f->from) {
+    assert(f && len % block_len == 0);
+    if (!f->to) {
         const bool is_plain = dlm_dtype_to_f32(f->dtype, in, out, (size_t)len);
         assert(is_plain);
         (void)is_plain;
         return;
     }
-    for (int64_t i = 0; i < len; i += (int64_t)info->block_len, at += info->block_bytes)
-        f->from(at, out + i);
+    for (int64_t i = 0; i < len; i += block_len, at += info->block_bytes) {
+        if (f->parts)
+            from_parts(f, block_len, at, out + i);
+        else
+            f->from(at, out + i);
+    }
 }
 
 /* --- rows, on the context's threads --- */

@@ -1,6 +1,6 @@
-/* ggml's block formats: from f32 and back. The bytes are those of ggml's reference quantisers
- * without importance matrix, which llama-quantize calls: the same operations on the same f32
- * numbers in the same order, and no fused multiply-add.
+/* ggml's block formats: from f32 and back, and as operands of ops. The bytes are those of ggml's
+ * reference quantisers without importance matrix, which llama-quantize calls: the same operations
+ * on the same f32 numbers in the same order, and no fused multiply-add.
  *
  *     Q4_0 Q5_0   f16 d, codes of 32 values            value = (q - 8 or 16) * d
  *     Q5_1        f16 d, f16 m, codes of 32            value = q * d + m
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/quant.h"
 #include "dlm/ctx.h"
 #include "gguf/types.h"
 
@@ -31,6 +32,15 @@ bool dlm_ggml_quantize(enum dlm_ggml_type type, const float *x, int64_t len,
 
 /* Back: whole blocks at in, aligned to nothing, as len elements. */
 void dlm_ggml_dequantize(enum dlm_ggml_type type, const void *in, int64_t len, float *out);
+
+/* The type that holds what blocks of `type` do: of base/quant.h, or plain. DLM_DTYPE_COUNT: there
+ * is none. */
+enum dlm_dtype dlm_ggml_operand(enum dlm_ggml_type type);
+
+/* Whole blocks of a type whose operand is quantised, aligned to nothing, as parts of the operand;
+ * out: where they begin, as dlm_quant_parts() gives it. Moves bits, and rounds nothing. */
+void dlm_ggml_to_parts(enum dlm_ggml_type type, const void *in, int64_t len,
+                       const struct dlm_quant_parts *out);
 
 /* dlm_ggml_quantize() of rows * row_len elements, the rows spread over the context's pool. name is
  * the tensor's in messages; DLM_ERR_INVALID: an element does not fit, or a row is not in blocks. */

@@ -1,7 +1,9 @@
-/* A format's functions, as blocks.c lists them, and what they share. One block each. */
+/* A format's functions, as blocks.c lists them, and what they share. One block each: from numbers,
+ * and to the parts of an operand. */
 #ifndef DLM_GGUF_BLOCKS_IMPL_H
 #define DLM_GGUF_BLOCKS_IMPL_H
 
+#include "base/quant.h"
 #include "base/scalar.h"
 #include "gguf/blocks.h"
 
@@ -10,9 +12,13 @@
 bool dlm_ggml_block_to_q4_k(const float *x, uint8_t *out) DLM_CHECK_RESULT;
 bool dlm_ggml_block_to_q5_k(const float *x, uint8_t *out) DLM_CHECK_RESULT;
 bool dlm_ggml_block_to_q6_k(const float *x, uint8_t *out) DLM_CHECK_RESULT;
-void dlm_ggml_block_from_q4_k(const uint8_t *in, float *x);
-void dlm_ggml_block_from_q5_k(const uint8_t *in, float *x);
-void dlm_ggml_block_from_q6_k(const uint8_t *in, float *x);
+void dlm_ggml_block_parts_q4_k(const uint8_t *in, const struct dlm_quant_parts *out);
+void dlm_ggml_block_parts_q5_k(const uint8_t *in, const struct dlm_quant_parts *out);
+void dlm_ggml_block_parts_q6_k(const uint8_t *in, const struct dlm_quant_parts *out);
+
+/* len codes, one a byte, as codes and high bits (0, 1 or 2) of base/quant.h. */
+void dlm_ggml_put_codes(const uint8_t *codes, int len, int high_bits,
+                        const struct dlm_quant_parts *out);
 
 /* v rounded to an integer, half to even, for |v| < 2^22; what is beyond wraps as it does in ggml,
  * since a search may try such a factor. */

@@ -183,22 +183,23 @@ static void put_scales(uint8_t *packed, int n, uint32_t scale, uint32_t min)
     packed[n] = (uint8_t)(packed[n] | min >> 4 << 6);
 }
 
-static void get_scales(const uint8_t *packed, int n, float *scale, float *min)
+static void get_scales(const uint8_t *packed, int n, uint8_t *scale, uint8_t *min)
 {
     if (n < 4) {
-        *scale = (float)(packed[n] & 63);
-        *min = (float)(packed[n + 4] & 63);
+        *scale = packed[n] & 63;
+        *min = packed[n + 4] & 63;
         return;
     }
-    *scale = (float)((packed[n + 4] & 15) | packed[n - 4] >> 6 << 4);
-    *min = (float)(packed[n + 4] >> 4 | packed[n] >> 6 << 4);
+    *scale = (uint8_t)((packed[n + 4] & 15) | packed[n - 4] >> 6 << 4); /* 6 bits each */
+    *min = (uint8_t)(packed[n + 4] >> 4 | packed[n] >> 6 << 4);
 }
 
 /* Header of a block (16 bytes) and its codes, one a byte. */
 static bool quantize(const struct range *r, const float *x, uint8_t *out, uint8_t *codes)
 {
     struct search s;
-    float max_scale = 0, max_min = 0, scale, min;
+    float max_scale = 0, max_min = 0;
+    uint8_t scale, min;
 
     search(&s, r, x);
     for (int n = 0; n < LANES; n++) {
@@ -217,7 +218,8 @@ static bool quantize(const struct range *r, const float *x, uint8_t *out, uint8_
         return false;
     for (int n = 0; n < LANES; n++) {
         get_scales(out + 4, n, &scale, &min);
-        const float d = dlm_ggml_get_f16(out) * scale, m = dlm_ggml_get_f16(out + 2) * min;
+        const float d = dlm_ggml_get_f16(out) * (float)scale;
+        const float m = dlm_ggml_get_f16(out + 2) * (float)min;
         for (int i = 0; i < SUB; i++) {
             const int32_t q = dlm_ggml_clamp(dlm_ggml_nearest((s.x[i][n] + m) / d), 0, r->most);
             codes[n * SUB + i] = (uint8_t)(d != 0 ? q : s.q[i][n]); /* 0 .. most */
@@ -255,32 +257,30 @@ bool dlm_ggml_block_to_q5_k(const float *x, uint8_t *out)
     return true;
 }
 
-void dlm_ggml_block_from_q4_k(const uint8_t *in, float *x)
+/* Scales and minima; high: the fifth bits, or NULL. */
+static void to_parts(const uint8_t *in, const uint8_t *low, const uint8_t *high,
+                     const struct dlm_quant_parts *out)
 {
-    const float d = dlm_ggml_get_f16(in), dmin = dlm_ggml_get_f16(in + 2);
-    float scale, min;
+    uint8_t codes[DLM_GGUF_K_LEN];
 
+    memcpy(out->nested, in, 4);
     for (int n = 0; n < LANES; n++) {
-        get_scales(in + 4, n, &scale, &min);
-        const float step = d * scale, low = dmin * min;
+        get_scales(in + 4, n, out->scales + n, out->mins + n);
         for (int i = 0; i < SUB; i++) {
-            const int q = in[16 + n / 2 * SUB + i] >> n % 2 * 4 & 15;
-            x[n * SUB + i] = step * (float)q - low;
+            const unsigned fifth = high ? (unsigned)high[i] >> n & 1 : 0;
+            codes[n * SUB + i] =
+                (uint8_t)((low[n / 2 * SUB + i] >> n % 2 * 4 & 15) | fifth << 4); /* 0 .. 31 */
         }
     }
+    dlm_ggml_put_codes(codes, DLM_GGUF_K_LEN, high != NULL, out);
 }
 
-void dlm_ggml_block_from_q5_k(const uint8_t *in, float *x)
+void dlm_ggml_block_parts_q4_k(const uint8_t *in, const struct dlm_quant_parts *out)
 {
-    const float d = dlm_ggml_get_f16(in), dmin = dlm_ggml_get_f16(in + 2);
-    float scale, min;
+    to_parts(in, in + 16, NULL, out);
+}
 
-    for (int n = 0; n < LANES; n++) {
-        get_scales(in + 4, n, &scale, &min);
-        const float step = d * scale, low = dmin * min;
-        for (int i = 0; i < SUB; i++) {
-            const int q = (in[48 + n / 2 * SUB + i] >> n % 2 * 4 & 15) | (in[16 + i] >> n & 1) << 4;
-            x[n * SUB + i] = step * (float)q - low;
-        }
-    }
+void dlm_ggml_block_parts_q5_k(const uint8_t *in, const struct dlm_quant_parts *out)
+{
+    to_parts(in, in + 48, in + 16, out);
 }

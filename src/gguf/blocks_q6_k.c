@@ -140,15 +140,17 @@ bool dlm_ggml_block_to_q6_k(const float *x, uint8_t *out)
     return true;
 }
 
-void dlm_ggml_block_from_q6_k(const uint8_t *in, float *x)
+void dlm_ggml_block_parts_q6_k(const uint8_t *in, const struct dlm_quant_parts *out)
 {
-    const float d = dlm_ggml_get_f16(in + 208);
+    uint8_t codes[DLM_GGUF_K_LEN];
 
     for (int k = 0; k < DLM_GGUF_K_LEN; k++) {
         const int h = k / 128, i = k % 32, part = k % 128 / 32;
         const int low = in[64 * h + part % 2 * 32 + i] >> part / 2 * 4 & 15;
         const int high = in[128 + 32 * h + i] >> part * 2 & 3;
-        const float scale = d * (float)(int8_t)in[192 + k / 16];
-        x[k] = scale * (float)((low | high << 4) - 32);
+        codes[k] = (uint8_t)(low | high << 4); /* 0 .. 63 */
     }
+    dlm_ggml_put_codes(codes, DLM_GGUF_K_LEN, 2, out);
+    memcpy(out->scales, in + 192, 16);
+    memcpy(out->nested, in + 208, 2);
 }

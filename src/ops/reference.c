@@ -44,6 +44,10 @@ static double get_at(const struct dlm_host_tensor *t, int64_t at)
     case DLM_DTYPE_Q8_0: /* a whole weight or a transpose of one: no view has fewer elements */
     case DLM_DTYPE_NF4:
     case DLM_DTYPE_NF4_DQ:
+    case DLM_DTYPE_Q4_0:
+    case DLM_DTYPE_Q4_K:
+    case DLM_DTYPE_Q5_K:
+    case DLM_DTYPE_Q6_K:
         dlm_dequantize(t->desc.dtype, t->data, dlm_desc_len(&t->desc), at, 1, &value);
         break;
     case DLM_DTYPE_COUNT:
@@ -78,6 +82,10 @@ static void set_at(const struct dlm_host_tensor *t, int64_t at, double value)
     case DLM_DTYPE_Q8_0: /* no op writes them */
     case DLM_DTYPE_NF4:
     case DLM_DTYPE_NF4_DQ:
+    case DLM_DTYPE_Q4_0:
+    case DLM_DTYPE_Q4_K:
+    case DLM_DTYPE_Q5_K:
+    case DLM_DTYPE_Q6_K:
     case DLM_DTYPE_COUNT:
         break;
     }

@@ -170,6 +170,55 @@ static void test_values(void)
     free(wide);
 }
 
+/* Where the bits of two groups of 256 lie, by hand; tests/gguf/test_blocks.c has the values. */
+static void test_ggml_layout(void)
+{
+    static const struct {
+        enum dlm_dtype dtype;
+        size_t high, scales, mins, nested, bytes;
+    } rows[] = {
+        {DLM_DTYPE_Q4_0, 256, 256, 288, 288, 288},
+        {DLM_DTYPE_Q4_K, 256, 256, 272, 288, 296},
+        {DLM_DTYPE_Q5_K, 256, 320, 336, 352, 360},
+        {DLM_DTYPE_Q6_K, 256, 384, 416, 416, 420},
+    };
+    enum { LEN = 512 };
+    uint8_t form[420];
+    float v[LEN];
+
+    check_case("forms of ggml's blocks");
+    for (size_t i = 0; i < DLM_ARRAY_LEN(rows); i++) {
+        const struct dlm_quant_layout l = dlm_quant_layout(rows[i].dtype, LEN);
+        CHECK(l.high == rows[i].high && l.scales == rows[i].scales && l.mins == rows[i].mins);
+        CHECK(l.nested == rows[i].nested && l.bytes == rows[i].bytes);
+        CHECK_INT(dlm_dtype_size(rows[i].dtype, LEN), l.bytes);
+        CHECK(dlm_dtype_is_quant(rows[i].dtype) && !dlm_quant_can_make(rows[i].dtype));
+    }
+    memset(form, 0, sizeof(form));
+    memcpy(form + 256 + 2 * 15, (const uint16_t[]){0x4000}, 2); /* 2 */
+    form[15 * 16 + 3] = 0x9c;
+    dlm_dequantize(DLM_DTYPE_Q4_0, form, LEN, 0, LEN, v);
+    CHECK(v[480 + 6] == 2 && v[480 + 7] == 8 && v[480 + 8] == -16 && v[0] == 0);
+
+    memset(form, 0, sizeof(form));
+    memcpy(form + 352 + 4, (const uint16_t[]){0x3c00, 0x3800}, 4); /* 1, 1/2: of the second 256 */
+    form[320 + 9] = 3; /* of elements 288 .. 319 */
+    form[336 + 9] = 63;
+    form[128 + 16] = 0x50;
+    form[256 + 32 + 4 + 1] = 1 << 3;
+    dlm_dequantize(DLM_DTYPE_Q5_K, form, LEN, 0, LEN, v);
+    CHECK(v[288] == 5 * 3 - 31.5f && v[288 + 11] == 16 * 3 - 31.5f && v[288 + 10] == -31.5f);
+    CHECK(v[287] == 0 && v[320] == 0);
+
+    memset(form, 0, sizeof(form));
+    memcpy(form + 416 + 2, (const uint16_t[]){0x3c00}, 2);
+    form[384 + 17] = 0xfe; /* -2, of elements 272 .. 287 */
+    form[256 + 64 + 4 + 2] = 3 << 4;
+    form[128 + 8 + 6] = 0x10;
+    dlm_dequantize(DLM_DTYPE_Q6_K, form, LEN, 0, LEN, v);
+    CHECK(v[272] == 64 && v[272 + 12] == (48 + 1 - 32) * -2.0f && v[272 + 13] == 64 && v[271] == 0);
+}
+
 int main(void)
 {
     static const char *const names[] = {"random", "tails", "halves", "thresholds", "extremes",
@@ -188,6 +237,7 @@ int main(void)
     test_refused();
     test_double();
     test_values();
+    test_ggml_layout();
     dlm_checkpoint_destroy(&golden);
     dlm_ctx_destroy(&ctx);
     return check_summary();

@@ -12,7 +12,7 @@ static const float *x;
 static int64_t x_len;
 
 /* Plain types are kept of the ordinary numbers alone, which come first. */
-static const struct {
+static const struct format {
     const char *name;
     enum dlm_ggml_type type;
 } formats[] = {
@@ -127,6 +127,80 @@ static void test_many(void)
     free(out);
 }
 
+/* Blocks of any bits, as the maker of the golden file makes them. */
+static void fill_bits(enum dlm_ggml_type type, uint8_t *out, size_t num)
+{
+    const size_t bytes = dlm_ggml_type_info(type)->block_bytes;
+    const bool has_two = type == DLM_GGML_TYPE_Q5_1 || type == DLM_GGML_TYPE_Q4_K ||
+                         type == DLM_GGML_TYPE_Q5_K;
+    const size_t first = type == DLM_GGML_TYPE_Q6_K ? 208 : 0;
+    static const int same[] = {0, 128, 255};
+
+    for (size_t b = 0; b < num; b++) {
+        uint8_t *block = out + b * bytes;
+        for (size_t i = 0; i < bytes; i++)
+            block[i] = (uint8_t)mix((uint32_t)(b * bytes + i));
+        if (b % 8 >= 5)
+            memset(block, same[b % 8 - 5], bytes);
+        for (size_t at = first; at <= first + (has_two ? 2 : 0); at += 2) {
+            const uint32_t scale = mix((uint32_t)(b + 1000000 * (at + 1))) & 0xfbffu;
+            block[at] = (uint8_t)scale;
+            block[at + 1] = (uint8_t)(scale >> 8);
+        }
+    }
+}
+
+/* As an operand, in two steps: the form's parts may be filled from any group of blocks on. */
+static void check_operand(enum dlm_ggml_type type, const uint8_t *blocks, int64_t len,
+                          float *values)
+{
+    const enum dlm_dtype dtype = dlm_ggml_operand(type);
+    const struct dlm_ggml_type_info *info = dlm_ggml_type_info(type);
+    const int64_t head = 3 * (int64_t)info->block_len;
+    uint8_t *form = malloc(dlm_dtype_size(dtype, len));
+    float *apart = calloc(256, sizeof(*apart));
+
+    const struct dlm_quant_parts begin = dlm_quant_parts(dtype, form, len, 0);
+    const struct dlm_quant_parts rest = dlm_quant_parts(dtype, form, len, head);
+    memset(form, 0xaa, dlm_dtype_size(dtype, len));
+    dlm_ggml_to_parts(type, blocks + 3 * info->block_bytes, len - head, &rest);
+    dlm_ggml_to_parts(type, blocks, head, &begin);
+    dlm_dequantize(dtype, form, len, 0, len, values);
+    dlm_dequantize(dtype, form, len, head + 5, 251, apart); /* no whole blocks */
+    CHECK(!memcmp(values + head + 5, apart, 251 * sizeof(*apart)));
+    free(apart);
+    free(form);
+}
+
+static void test_bits(void)
+{
+    enum { NUM = 512 };
+    static uint8_t blocks[NUM * 256];
+    static float values[NUM * 256];
+    char sha[65], key[16];
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(formats); i++) {
+        const struct format *f = &formats[i];
+        const int64_t len = NUM * (int64_t)dlm_ggml_type_info(f->type)->block_len;
+        if (f->name[0] != 'Q')
+            continue;
+        snprintf(key, sizeof(key), "%s.bits", f->name);
+        check_case(key);
+        fill_bits(f->type, blocks, NUM);
+        dlm_ggml_dequantize(f->type, blocks, len, values);
+        dlm_sha256_of(values, (size_t)len * sizeof(*values), sha);
+        CHECK_STR(sha, dlm_checkpoint_metadata(golden, key));
+        if (!CHECK((dlm_ggml_operand(f->type) == DLM_DTYPE_COUNT) == (f->name[1] == '5' &&
+                                                                      f->name[3] != 'K')) ||
+            dlm_ggml_operand(f->type) == DLM_DTYPE_COUNT)
+            continue;
+        memset(values, 0, sizeof(values));
+        check_operand(f->type, blocks, len, values);
+        dlm_sha256_of(values, (size_t)len * sizeof(*values), sha);
+        CHECK_STR(sha, dlm_checkpoint_metadata(golden, key));
+    }
+}
+
 static void test_plain(void)
 {
     const float in[] = {1, -0.0f, 65504, 1e-8f, 65519};
@@ -231,6 +305,7 @@ int main(void)
     if (CHECK(x)) {
         test_golden();
         test_many();
+    test_bits();
         test_plain();
         test_limits();
         test_rows();

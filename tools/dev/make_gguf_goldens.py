@@ -3,8 +3,9 @@
     plain.gguf          a file of gguf's Python package: every kind of value, several types
     plain.json          what it holds
     blocks.safetensors  numbers, ordinary and extreme, as blocks of ggml's reference quantisers;
-                        in the metadata, hashes of what ggml makes of the blocks ("Q4_K"), and of
-                        the blocks of many more numbers ("Q4_K.many")
+                        in the metadata, hashes of what ggml makes of the blocks ("Q4_K"), of the
+                        blocks of many more numbers ("Q4_K.many"), and of the values of blocks of
+                        any bits ("Q4_K.bits")
 
 Versions: gguf 0.19.0, numpy 2.4.6, safetensors 0.8.0; ggml as built by tools/dev/llama_cpp.
 Seed 20261101.
@@ -45,6 +46,9 @@ TENSORS = {
 FORMATS = ["Q4_0", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]
 K = 256
 MANY = K * 2048
+NUM_BITS = 512  # blocks
+F16_AT = {"Q4_0": [0], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q4_K": [0, 2], "Q5_K": [0, 2],
+          "Q6_K": [208]}
 
 
 def make_plain():
@@ -117,6 +121,18 @@ def many():
     return np.ldexp(fraction, -exponent.astype(np.int64)).astype(np.float32).reshape(-1, K)
 
 
+def bit_blocks(name):
+    """Blocks that the test makes as well: random bytes, or all the same, with finite scales."""
+    size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]][1]
+    n = np.arange(NUM_BITS * size, dtype=np.uint64)
+    blocks = (mix(n) & 255).astype(np.uint8).reshape(NUM_BITS, size)
+    blocks[5::8], blocks[6::8], blocks[7::8] = 0, 128, 255
+    for at in F16_AT[name]:
+        scale = (mix(np.arange(NUM_BITS, dtype=np.uint64) + 1000000 * (at + 1)) & 0xfbff)
+        blocks[:, at], blocks[:, at + 1] = scale & 255, scale >> 8
+    return blocks
+
+
 def call_ggml(function, x, out, count):
     getattr(GGML, function)(x.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p),
                             ctypes.c_int64(count))
@@ -145,6 +161,10 @@ def make_blocks():
             assert np.array_equal(gguf.quants.quantize(plain, kind), blocks[:len(plain)])
         tensors[name] = blocks
         hashes[name] = hashlib.sha256(values.tobytes()).hexdigest()
+        bits = bit_blocks(name)
+        values = np.zeros(NUM_BITS * gguf.GGML_QUANT_SIZES[kind][0], np.float32)
+        call_ggml(f"dequantize_row_{name.replace('Q', 'q')}", bits, values, values.size)
+        hashes[name + ".bits"] = hashlib.sha256(values.tobytes()).hexdigest()
         hashes[name + ".many"] = hashlib.sha256(to_blocks(name, many()).tobytes()).hexdigest()
     for name in ["F16", "BF16"]:
         kind = gguf.GGMLQuantizationType[name]
