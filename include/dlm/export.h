@@ -30,6 +30,7 @@ struct dlm_export_params {
     /* GGUF files for llama.cpp instead: "f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m" or
      * "q4_0", as llama.cpp calls them; without precision. NULL: none */
     const char *gguf_quant;
+    bool no_template; /* the Modelfile beside GGUF files has no TEMPLATE */
     /* For merged weights and GGUF of a base whose licence forbids to pass them on: the licence's
      * address, from who holds one and keeps them. NULL: they are refused */
     const char *licensee;
@@ -68,9 +69,9 @@ struct dlm_export_result {
  * becomes bf16. Memory stays below some 100 MB, whatever the base.
  *
  * gguf_quant: writes the language model with the adapter folded in (base.Q4_K_M.gguf) and the
- * vision tower with its projector (mmproj.F16.gguf), bit for bit as llama.cpp's own tools would. A
- * base that llama.cpp has no model for gives a snapshot instead, and a warning. Memory stays below
- * some 100 MB and what the base's tokenizer takes.
+ * vision tower with its projector (mmproj.F16.gguf), bit for bit as llama.cpp's own tools would,
+ * and a Modelfile for ollama. A base that llama.cpp has no model for gives a snapshot instead, and
+ * a warning. Memory stays below some 100 MB and what the base's tokenizer takes.
  *
  * What is written appears whole or not at all, in place of an earlier export; a folder or archive
  * that is none stays, and the call fails. *result: give it back with dlm_export_result_finish(),

@@ -1,6 +1,7 @@
 /* `dlm export`: a version of a document's adapter, for other programs. */
 #include "dlm/export.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -10,6 +11,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "doc/doc.h"
 #include "export/snapshot.h"
 #include "store/manifest.h"
 
@@ -17,6 +19,8 @@ struct call {
     const struct dlm_export_params *params;
     struct dlm_store_list stores;  /* the document's one */
     struct dlm_adapter_source source;
+    struct dlm_doc *doc;
+    char *doc_path; /* absolute */
     struct dlm_base base;
     struct dlm_model *model;
     struct dlm_origin origin; /* of the version */
@@ -33,6 +37,31 @@ static struct dlm_store *store_of(const struct call *c)
 }
 
 /* --- what is exported --- */
+
+static enum dlm_status read_document(struct dlm_ctx *ctx, struct call *c)
+{
+    enum dlm_status st = dlm_doc_load(ctx, &c->doc, c->params->document);
+    char *path = st ? NULL : realpath(c->params->document, NULL);
+
+    if (st)
+        return st;
+    c->doc_path = dlm_strdup(ctx, path ? path : c->params->document);
+    free(path);
+    return c->doc_path ? DLM_OK : DLM_ERR_MEMORY;
+}
+
+static struct dlm_export_document about_document(const struct call *c)
+{
+    struct dlm_export_document out = {.path = c->doc_path,
+                                      .id = c->doc->id,
+                                      .temperature = c->doc->export.default_temperature,
+                                      .top_p = c->doc->export.default_top_p,
+                                      .sequence_len = c->doc->training.sequence_len,
+                                      .no_template = c->params->no_template};
+
+    out.system_prompt = dlm_doc_system_prompt(c->doc, &out.system_len);
+    return out;
+}
 
 static enum dlm_status find_version(struct dlm_ctx *ctx, struct call *c)
 {
@@ -228,6 +257,7 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
         .is_merged = is_merged(c),
         .is_gguf = c->is_gguf,
         .quant = c->quant,
+        .document = about_document(c),
         .dtype = dtype_of(c->params->precision),
         .to = {.path = c->path,
                .is_tar = c->params->is_tar,
@@ -257,6 +287,8 @@ enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *
     dlm_time_iso(c.now, c.created_at);
     st = find_version(ctx, &c);
     if (!st)
+        st = read_document(ctx, &c);
+    if (!st)
         st = find_base(ctx, &c);
     if (!st)
         st = find_form(ctx, &c);
@@ -272,6 +304,8 @@ enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *
         st = describe(ctx, &c, result);
 done:
     dlm_free(c.path);
+    dlm_free(c.doc_path);
+    dlm_doc_destroy(&c.doc);
     dlm_origin_finish(&c.origin);
     dlm_model_destroy(&c.model);
     dlm_base_finish(&c.base);

@@ -172,11 +172,14 @@ const struct dlm_schema_map dlm_schema_training =
     TABLE(struct dlm_doc_training, training_fields, "TrainingConfig");
 
 static const struct dlm_schema_field export_fields[] = {
-    CHOICE(struct dlm_doc_export, default_quant, quant_choices, DLM_DOC_QUANT_Q4_K_M),
+    {MEMBER(struct dlm_doc_export, default_quant), .type = DLM_SCHEMA_CHOICE,
+     .choices = quant_choices, .default_number = DLM_DOC_QUANT_Q4_K_M,
+     .unused = "`dlm export --quant` says what is written"},
     {MEMBER(struct dlm_doc_export, default_temperature), .type = DLM_SCHEMA_FLOAT,
-     .can_be_null = true, .has_min = true, .must_exceed_min = true, .has_max = true, .max = 2},
-    {MEMBER(struct dlm_doc_export, default_top_p), .type = DLM_SCHEMA_FLOAT, .can_be_null = true,
-     .has_min = true, .must_exceed_min = true, .has_max = true, .max = 1},
+     .is_used = true, .can_be_null = true, .has_min = true, .must_exceed_min = true,
+     .has_max = true, .max = 2},
+    {MEMBER(struct dlm_doc_export, default_top_p), .type = DLM_SCHEMA_FLOAT, .is_used = true,
+     .can_be_null = true, .has_min = true, .must_exceed_min = true, .has_max = true, .max = 1},
 };
 static const struct dlm_schema_map export_map =
     TABLE(struct dlm_doc_export, export_fields, "ExportConfig");
@@ -188,7 +191,7 @@ static const struct dlm_schema_field root_fields[] = {
     {MEMBER(struct dlm_doc, base_model), .type = DLM_SCHEMA_STR, .is_required = true,
      .is_non_empty = true},
     MAP(struct dlm_doc, training, dlm_schema_training),
-    UNUSED_MAP(struct dlm_doc, export, export_map, "there is no export yet"),
+    MAP(struct dlm_doc, export, export_map),
     {MEMBER(struct dlm_doc, system_prompt), .type = DLM_SCHEMA_STR, .can_be_null = true},
 };
 const struct dlm_schema_map dlm_schema_root = TABLE(struct dlm_doc, root_fields, "DlmFrontmatter");

@@ -8,6 +8,7 @@
 #include "export/gguf_base.h"
 #include "export/gguf_file.h"
 #include "export/manifest.h"
+#include "export/modelfile.h"
 #include "export/place.h"
 #include "export/snapshot.h"
 
@@ -16,7 +17,7 @@ enum { TEXT, VISION, NUM_FILES };
 struct gguf {
     const struct dlm_export_job *job;
     struct dlm_gguf_base about;
-    struct dlm_str readme;
+    struct dlm_str readme, modelfile;
     struct dlm_checkpoint *base;
     struct dlm_adapter *adapter;
     struct dlm_merge merge;
@@ -164,6 +165,9 @@ static enum dlm_status collect(struct dlm_ctx *ctx, struct gguf *g)
         st = check_modules(ctx, g);
     if (!st)
         st = dlm_gguf_blocks_make(ctx, &g->blocks, g->files, NUM_FILES);
+    if (!st)
+        st = dlm_modelfile_append(ctx, &g->about, g->files[TEXT].name, g->files[VISION].name,
+                                  &g->modelfile);
     return st ? st : dlm_export_readme(ctx, job, NULL, &g->readme);
 }
 
@@ -188,8 +192,8 @@ static enum dlm_status open_sink(struct dlm_ctx *ctx, struct gguf *g)
 {
     struct dlm_sink_params to = g->job->to;
 
-    to.num_files = NUM_FILES + 2;
-    to.bytes = g->readme.len;
+    to.num_files = NUM_FILES + 3;
+    to.bytes = g->readme.len + g->modelfile.len;
     for (int i = 0; i < NUM_FILES; i++)
         to.bytes += dlm_gguf_writer_bytes(g->files[i].w);
     return dlm_sink_open(ctx, &g->sink, &to);
@@ -205,6 +209,7 @@ static void finish(struct gguf *g)
         dlm_free((char *)g->weights[i].name); /* ours, const for the plan only */
     dlm_free(g->weights);
     dlm_str_finish(&g->readme);
+    dlm_str_finish(&g->modelfile);
     dlm_gguf_base_finish(&g->about);
     dlm_merge_finish(&g->merge);
     dlm_adapter_destroy(&g->adapter);
@@ -223,6 +228,8 @@ enum dlm_status dlm_export_gguf(struct dlm_ctx *ctx, const struct dlm_export_job
         st = dlm_sink_text(ctx, g.sink, DLM_EXPORT_README, g.readme.data, g.readme.len);
     for (int i = 0; !st && i < NUM_FILES; i++)
         st = dlm_gguf_file_write(ctx, &g.files[i], &g.merge, &g.blocks, g.sink);
+    if (!st)
+        st = dlm_sink_text(ctx, g.sink, DLM_EXPORT_MODELFILE, g.modelfile.data, g.modelfile.len);
     if (!st) /* the last: a folder with it is whole */
         st = dlm_export_manifest(ctx, g.sink, DLM_EXPORT_MANIFEST, manifest(&g));
     if (!st)

@@ -73,19 +73,27 @@ static void put_general(struct keys *k, const struct dlm_gguf_about *about, cons
     put_u32(k, "quantization_version", 2); /* of the block formats */
 }
 
+enum dlm_status dlm_gguf_context(struct dlm_ctx *ctx, const struct dlm_model *model,
+                                 const json_t *config, const char *path, int64_t *context)
+{
+    const json_t *nested = json_object_get(config, "text_config");
+    const json_t *text = json_is_object(nested) ? nested : config;
+
+    *context = model->family->gguf->context;
+    return dlm_json_int(ctx, text, path, "max_position_embeddings", 1, UINT32_MAX, context);
+}
+
 enum dlm_status dlm_gguf_put_text_values(struct dlm_ctx *ctx, struct dlm_gguf_writer *w,
                                          const struct dlm_gguf_about *about)
 {
     const struct dlm_gguf_family *f = about->model->family->gguf;
     const struct dlm_decoder_config *c = &about->model->decoder.config;
     const struct dlm_block_config *b = &c->block;
-    const json_t *nested = json_object_get(about->config, "text_config");
-    const json_t *text = json_is_object(nested) ? nested : about->config;
-    int64_t context = f->context;
+    int64_t context = 0;
     struct keys k = {.ctx = ctx, .w = w};
     char prefix[64];
 
-    k.st = dlm_json_int(ctx, text, about->path, "max_position_embeddings", 1, UINT32_MAX, &context);
+    k.st = dlm_gguf_context(ctx, about->model, about->config, about->path, &context);
     put_general(&k, about, f->arch, "model");
     snprintf(prefix, sizeof(prefix), "%s.", f->arch);
     k.prefix = prefix;

@@ -18,6 +18,11 @@ struct dlm_gguf_about {
     enum dlm_gguf_quant quant;
 };
 
+/* How many tokens the language model takes: as config.json, or the family, says. */
+enum dlm_status dlm_gguf_context(struct dlm_ctx *ctx, const struct dlm_model *model,
+                                 const json_t *config, const char *path,
+                                 int64_t *context) DLM_CHECK_RESULT;
+
 enum dlm_status dlm_gguf_put_text_values(struct dlm_ctx *ctx, struct dlm_gguf_writer *w,
                                          const struct dlm_gguf_about *about) DLM_CHECK_RESULT;
 

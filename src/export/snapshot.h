@@ -8,6 +8,16 @@
 #include "registry/base_files.h"
 #include "registry/registry.h"
 
+/* What ollama is told of a document. All zero: nothing. */
+struct dlm_export_document {
+    const char *path, *id; /* absolute; both or none */
+    const char *system_prompt; /* NULL: none */
+    size_t system_len;
+    double temperature, top_p; /* 0: what documents have that are silent */
+    int64_t sequence_len;      /* 0: what the base takes */
+    bool no_template;          /* the conversation's form is left to the files */
+};
+
 /* Borrows everything until return. */
 struct dlm_export_job {
     const struct dlm_base *base;   /* resolved */
@@ -20,6 +30,7 @@ struct dlm_export_job {
     bool is_merged, is_gguf;
     enum dlm_dtype dtype; /* of merged weights; DLM_DTYPE_COUNT: the base's */
     enum dlm_gguf_quant quant; /* of the language model in GGUF */
+    struct dlm_export_document document; /* for the Modelfile beside it */
     struct dlm_sink_params to; /* files and bytes are left open */
 };
 
@@ -33,9 +44,9 @@ enum dlm_status dlm_export_merged(struct dlm_ctx *ctx, const struct dlm_export_j
                                   struct dlm_export_result *result) DLM_CHECK_RESULT;
 
 /* The same for llama.cpp, of a base whose family has a GGUF form: base.<quant>.gguf, the language
- * model with its tokenizer; mmproj.<quant>.gguf, the tower and its projector; README.md,
- * export_manifest.json. Memory is some blocks of rows and what the base's tokenizer takes.
- * DLM_ERR_UNSUPPORTED: what llama.cpp has no form for. */
+ * model with its tokenizer; mmproj.<quant>.gguf, the tower and its projector; Modelfile,
+ * README.md, export_manifest.json. Memory is some blocks of rows and what the base's tokenizer
+ * takes. DLM_ERR_UNSUPPORTED: what llama.cpp has no form for. */
 enum dlm_status dlm_export_gguf(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                 struct dlm_export_result *result) DLM_CHECK_RESULT;
 

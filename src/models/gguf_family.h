@@ -53,6 +53,10 @@ struct dlm_gguf_family {
     bool has_more_keys;      /* a head's size and that of the vocabulary are stated */
     int64_t context;         /* tokens, where config.json does not say */
     const struct dlm_gguf_rules *text, *vision;
+    /* A conversation as a template of Go, as ollama has them: what the family's encode makes of it,
+     * but for what llama.cpp puts around images and before all. */
+    const char *chat;
+    const char *const *stops; /* texts that end an answer besides the base's own, up to NULL */
     /* From config.json; path is for messages. */
     enum dlm_status (*read_vision)(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    struct dlm_gguf_vision *v);

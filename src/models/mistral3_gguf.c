@@ -55,6 +55,16 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, co
     return st ? st : dlm_config_read_act(ctx, vision, path, "hidden_act", &v->act);
 }
 
+static const char chat[] =
+    "{{- range $i, $m := .Messages }}\n"
+    "{{- if eq $m.Role \"system\" }}[SYSTEM_PROMPT]{{ $m.Content }}[/SYSTEM_PROMPT]\n"
+    "{{- else if eq $m.Role \"user\" }}[INST]{{ $m.Content }}[/INST]\n"
+    "{{- else if eq $m.Role \"assistant\" }}{{ $m.Content }}\n"
+    "{{- if gt (len (slice $.Messages $i)) 1 }}</s>{{ end }}\n"
+    "{{- end }}\n"
+    "{{- end }}";
+static const char *const stops[] = {"</s>", "[INST]", NULL};
+
 const struct dlm_gguf_family dlm_gguf_mistral3 = {
     .arch = "mistral3",
     .head = "lm_head.weight",
@@ -66,5 +76,7 @@ const struct dlm_gguf_family dlm_gguf_mistral3 = {
     .context = 131072,
     .text = &dlm_gguf_decoder,
     .vision = &tower_rules,
+    .chat = chat,
+    .stops = stops,
     .read_vision = read_vision,
 };

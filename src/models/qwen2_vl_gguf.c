@@ -43,6 +43,19 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, co
                                 DLM_ARRAY_LEN(ints));
 }
 
+static const char chat[] =
+    "{{- range $i, $m := .Messages }}{{ $is_last := eq (len (slice $.Messages $i)) 1 }}\n"
+    "{{- if and (eq $i 0) (ne $m.Role \"system\") }}<|im_start|>system\n"
+    "You are a helpful assistant.<|im_end|>\n"
+    "{{ end }}<|im_start|>{{ $m.Role }}\n"
+    "{{ $m.Content }}\n"
+    "{{- if not (and $is_last (eq $m.Role \"assistant\")) }}<|im_end|>\n"
+    "{{ end }}\n"
+    "{{- if and $is_last (ne $m.Role \"assistant\") }}<|im_start|>assistant\n"
+    "{{ end }}\n"
+    "{{- end }}";
+static const char *const stops[] = {"<|im_end|>", "<|endoftext|>", NULL};
+
 const struct dlm_gguf_family dlm_gguf_qwen2_vl = {
     .arch = "qwen2vl",
     .head = "lm_head.weight",
@@ -51,5 +64,7 @@ const struct dlm_gguf_family dlm_gguf_qwen2_vl = {
     .context = 32768,
     .text = &dlm_gguf_decoder,
     .vision = &tower_rules,
+    .chat = chat,
+    .stops = stops,
     .read_vision = read_vision,
 };

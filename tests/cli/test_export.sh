@@ -241,11 +241,11 @@ status_is 0
 two_=$(cat out)
 holds_ test "${two_##*/}" = vl-gguf-Q4_K_M
 err_has "export: GGUF files written to $two_"
-err_has "  artifacts: 4 file(s)"
+err_has "  artifacts: 5 file(s)"
 holds_ test "$(ls "$two_" | tr '\n' ' ')" = \
-    "README.md base.Q4_K_M.gguf export_manifest.json mmproj.F16.gguf "
-for file in base.Q4_K_M.gguf mmproj.F16.gguf; do
-    holds_ test "$(head -c 4 "$two_/$file")" = GGUF
+    "Modelfile README.md base.Q4_K_M.gguf export_manifest.json mmproj.F16.gguf "
+for file in Modelfile base.Q4_K_M.gguf mmproj.F16.gguf; do
+    case $file in *.gguf) holds_ test "$(head -c 4 "$two_/$file")" = GGUF ;; esac
     sum=$(sha256sum < "$two_/$file")
     holds_ grep -qF "\"sha256\": \"${sum%% *}\"" "$two_/export_manifest.json"
 done
@@ -253,6 +253,10 @@ for text in '"quant": "Q4_K_M",' '"merged": true,' '"llama_cpp_tag": "' '"target
     holds_ grep -qF "$text" "$two_/export_manifest.json"
 done
 holds_ grep -qF 'llama-mtmd-cli -m base.Q4_K_M.gguf --mmproj mmproj.F16.gguf' "$two_/README.md"
+holds_ grep -qxF "# Source: $dir/two/own.dlm" "$two_/Modelfile"
+holds_ grep -qxF '# base_model: dir:ba"se?```\' "$two_/Modelfile"
+holds_ grep -qxF "FROM ./base.Q4_K_M.gguf" "$two_/Modelfile"
+holds_ grep -qxF "PARAMETER temperature 0.2" "$two_/Modelfile"
 run_ dlm show two/own.dlm
 out_has "  exports:        3"
 out_has "    - gguf "
@@ -265,7 +269,15 @@ done
 run_ dlm -q export two/own.dlm --quant q8_0 --merged --out gguf.tar --tar
 status_is 0
 holds_ test "$(tar -tf gguf.tar | tr '\n' ' ')" = \
-    "gguf/README.md gguf/base.Q8_0.gguf gguf/mmproj.Q8_0.gguf gguf/export_manifest.json "
+    "gguf/README.md gguf/base.Q8_0.gguf gguf/mmproj.Q8_0.gguf gguf/Modelfile \
+gguf/export_manifest.json "
+sed 's/^training:/export:\n  default_temperature: 0.7\nsystem_prompt: |\n  Say "little".\n&/' \
+    two/own.dlm > two/asked.dlm
+run_ dlm -q export two/asked.dlm --quant f16 --no-template --out gguf
+status_is 0
+holds_ grep -qxF "PARAMETER temperature 0.7" gguf/Modelfile
+holds_ grep -qxF 'SYSTEM """Say "little"."""' gguf/Modelfile
+holds_ test "$(grep -c TEMPLATE gguf/Modelfile)" -eq 0
 rm "two/$name/tokenizer.json"
 run_ dlm -q export two/own.dlm --quant f16 --out never
 status_is 1

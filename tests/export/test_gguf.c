@@ -175,7 +175,7 @@ static void test_subject(const struct subject *s, const json_t *merged)
     snprintf(adapter, sizeof(adapter), "%s", golden(name));
     for (int quant = DLM_GGUF_QUANT_F32; quant <= DLM_GGUF_QUANT_F16; quant++) {
         CHECK(!export_gguf(ctx, dir, adapter, (enum dlm_gguf_quant)quant, &result));
-        CHECK_INT(result.num_files, 4);
+        CHECK_INT(result.num_files, 5);
         dlm_export_result_finish(&result);
     }
     if (!CHECK(!dlm_checkpoint_open(ctx, &base, dir)))

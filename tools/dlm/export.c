@@ -28,6 +28,8 @@ static const struct dlm_option options[] = {
      .offset = AT(precision), .help = "type of merged weights; auto is the base's own"},
     {"quant", .type = DLM_OPTION_CHOICE, .choices = quants, .offset = offsetof(struct args, quant),
      .help = "write GGUF files of this kind for llama.cpp, the adapter folded in"},
+    {"no-template", .type = DLM_OPTION_FLAG, .offset = AT(no_template),
+     .help = "write a Modelfile without TEMPLATE beside GGUF files"},
     {"i-am-the-licensee", .type = DLM_OPTION_STRING, .value = "URL", .offset = AT(licensee),
      .help = "merge, for yourself, a base that may not be redistributed, under the licence there"},
     {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
