@@ -180,7 +180,7 @@ _dlm() {
     use:*:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
     use:1:*) _dlm_documents ;;
     use:2:*) : ;;
-    export:*:-*) _dlm_words "--help --out --tar --merged --precision --quant --no-template --i-am-the-licensee --adapter-version --matrix --json --home --threads --verbose --quiet --version" ;;
+    export:*:-*) _dlm_words "--help --out --tar --merged --precision --quant --no-template --adapter-only --i-am-the-licensee --adapter-version --matrix --json --home --threads --verbose --quiet --version" ;;
     export:1:*) _dlm_documents ;;
     import:*:-*) _dlm_words "--help --document --any-base --home --threads --verbose --quiet --version" ;;
     import:1:*) : ;;

@@ -31,11 +31,15 @@ struct dlm_export_params {
      * "q4_0", as llama.cpp calls them; without precision. NULL: none */
     const char *gguf_quant;
     bool no_template; /* the Modelfile beside GGUF files has no TEMPLATE */
+    /* The adapter by itself as GGUF, for llama.cpp to lay over the base; in gguf_quant, which is
+     * "f32", "f16", "bf16", "q8_0" or NULL for f32. Not with is_merged */
+    bool is_adapter_only;
     /* For merged weights and GGUF of a base whose licence forbids to pass them on: the licence's
      * address, from who holds one and keeps them. NULL: they are refused */
     const char *licensee;
-    /* The folder to write, or the archive. NULL: exports/hf-snapshot, exports/hf-merged or
-     * exports/vl-gguf-Q4_K_M, or that with ".tar", of the document's store */
+    /* The folder to write, or the archive. NULL: exports/hf-snapshot, exports/hf-merged,
+     * exports/vl-gguf-Q4_K_M or exports/gguf-adapter, or that with ".tar", in the
+     * document's store */
     const char *out;
     bool is_tar; /* one archive instead of a folder */
     /* Called some 10 times a second from the thread of the call. NULL: no one. */
@@ -53,7 +57,7 @@ struct dlm_export_file {
 struct dlm_export_result {
     char *path;      /* what was written, absolute if out is */
     int64_t version; /* of the adapter */
-    const char *target; /* what was written: "hf_snapshot", "hf_merged" or "gguf" */
+    const char *target; /* what was written: "hf_snapshot", "hf_merged", "gguf", "gguf_adapter" */
     struct dlm_export_file *files; /* all of them, in order of their paths */
     size_t num_files;
     uint64_t bytes; /* of the files */
@@ -73,13 +77,16 @@ struct dlm_export_result {
  * and a Modelfile for ollama. A base that llama.cpp has no model for gives a snapshot instead, and
  * a warning. Memory stays below some 100 MB and what the base's tokenizer takes.
  *
+ * is_adapter_only: writes adapter.gguf, as llama.cpp's convert_lora_to_gguf.py would of the same
+ * adapter; what rsLoRA or patterns scale otherwise is folded into B. No weight of the base is read.
+ *
  * What is written appears whole or not at all, in place of an earlier export; a folder or archive
  * that is none stays, and the call fails. *result: give it back with dlm_export_result_finish(),
  * also after a failure. DLM_ERR_INVALID: no adapter yet, a licence not accepted or one that forbids
  * it, an adapter of another base, something in the way; DLM_ERR_IO: the base is not on this
  * machine, or the disk is full, of which nothing is written if it is known before; DLM_ERR_PARSE:
  * the version is damaged; DLM_ERR_UNSUPPORTED: a base that has no form in GGUF, though its
- * family has. */
+ * family has, or an adapter that has none by itself. */
 DLM_API enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *params,
                                    struct dlm_export_result *result) DLM_CHECK_RESULT;
 DLM_API void dlm_export_result_finish(struct dlm_export_result *result);

@@ -25,7 +25,7 @@ struct call {
     struct dlm_model *model;
     struct dlm_origin origin; /* of the version */
     char *path;               /* to write */
-    bool is_gguf;             /* GGUF is asked for, and llama.cpp has a model for it */
+    bool is_gguf, is_gguf_lora; /* GGUF is asked for, and llama.cpp has a model for it */
     enum dlm_gguf_quant quant;
     time_t now;
     char created_at[20];
@@ -135,23 +135,31 @@ static bool is_merged(const struct call *c)
 
 static const char *target(const struct call *c)
 {
-    return c->is_gguf ? "gguf" : is_merged(c) ? "hf_merged" : "hf_snapshot";
+    return c->is_gguf        ? "gguf"
+           : c->is_gguf_lora ? "gguf_adapter"
+           : is_merged(c)    ? "hf_merged"
+                             : "hf_snapshot";
 }
 
 /* GGUF where there is a form for it; a base without one gives a snapshot, as in the Python dlm. */
 static enum dlm_status find_form(struct dlm_ctx *ctx, struct call *c)
 {
-    const char *word = c->params->gguf_quant;
+    const bool is_lora = c->params->is_adapter_only;
+    const char *word = c->params->gguf_quant || !is_lora ? c->params->gguf_quant : "f32";
 
     if (!word)
         return DLM_OK;
     c->quant = dlm_gguf_quant_by_name(word);
     if (c->quant == DLM_GGUF_QUANT_COUNT)
         return dlm_fail(ctx, DLM_ERR_INVALID, "there is no '%s' in GGUF", word);
-    c->is_gguf = c->model->family->gguf;
-    if (!c->is_gguf)
+    if (is_lora && c->quant > DLM_GGUF_QUANT_Q8_0)
+        return dlm_fail(ctx, DLM_ERR_INVALID, "an adapter by itself is f32, f16, bf16 or q8_0, not "
+                        "%s", word);
+    c->is_gguf = c->model->family->gguf && !is_lora;
+    c->is_gguf_lora = c->model->family->gguf && is_lora;
+    if (!c->model->family->gguf)
         dlm_log(ctx, DLM_LOG_WARNING, "export: llama.cpp (%s) has no model of the family '%s': an "
-                "HF snapshot is written instead, without --quant and --merged",
+                "HF snapshot is written instead, without --quant, --merged and --adapter-only",
                 dlm_export_llama_cpp, c->model->family->model_type);
     return DLM_OK;
 }
@@ -166,9 +174,10 @@ static enum dlm_status find_path(struct dlm_ctx *ctx, struct call *c)
         c->path = dlm_strdup(ctx, c->params->out);
     else
         c->path = dlm_strf(ctx, "%s/exports/%s%s%s", dlm_store_path(store_of(c)),
-                           c->is_gguf     ? "vl-gguf-"
-                           : is_merged(c) ? "hf-merged"
-                                          : "hf-snapshot",
+                           c->is_gguf        ? "vl-gguf-"
+                           : c->is_gguf_lora ? "gguf-adapter"
+                           : is_merged(c)    ? "hf-merged"
+                                             : "hf-snapshot",
                            quant, c->params->is_tar ? ".tar" : "");
     return c->path ? DLM_OK : DLM_ERR_MEMORY;
 }
@@ -182,7 +191,7 @@ static enum dlm_status record(struct dlm_ctx *ctx, struct call *c)
     struct dlm_manifest manifest = {0};
     struct dlm_store *store = store_of(c);
 
-    if (c->is_gguf) {
+    if (c->is_gguf || c->is_gguf_lora) {
         dlm_export_gguf_name(c->quant, quant);
         entry.quant = quant;
         entry.llama_cpp_tag = dlm_export_llama_cpp;
@@ -224,7 +233,8 @@ static enum dlm_status describe(struct dlm_ctx *ctx, const struct call *c,
     json_t *json = json_pack(
         "{s:s, s:s, s:b, s:b, s:s?, s:I, s:s, s:o, s:I, s:o}", "export_target", result->target,
         "path", result->path, "tar", (int)c->params->is_tar, "merged",
-        (int)(c->is_gguf || is_merged(c)), "quant", c->is_gguf ? c->params->gguf_quant : NULL,
+        (int)(c->is_gguf || is_merged(c)), "quant",
+        c->is_gguf || c->is_gguf_lora ? dlm_gguf_quant_name(c->quant) : NULL,
         "adapter_version", (json_int_t)result->version, "base_model", c->base.key,
         "base_model_revision", dlm_json_text(c->base.revision), "bytes",
         (json_int_t)result->bytes, "files", files);
@@ -256,6 +266,7 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
         .created_at = c->created_at,
         .is_merged = is_merged(c),
         .is_gguf = c->is_gguf,
+        .is_gguf_lora = c->is_gguf_lora,
         .quant = c->quant,
         .document = about_document(c),
         .dtype = dtype_of(c->params->precision),
@@ -270,9 +281,10 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
     if ((job.is_merged || job.is_gguf) && *c->origin.base_form)
         dlm_log(ctx, DLM_LOG_INFO, "the adapter learned beside a base in %s, and is folded into "
                 "the weights that the base has", c->origin.base_form);
-    return job.is_gguf     ? dlm_export_gguf(ctx, &job, result)
-           : job.is_merged ? dlm_export_merged(ctx, &job, result)
-                           : dlm_export_snapshot(ctx, &job, result);
+    return job.is_gguf        ? dlm_export_gguf(ctx, &job, result)
+           : job.is_gguf_lora ? dlm_export_gguf_lora(ctx, &job, result)
+           : job.is_merged    ? dlm_export_merged(ctx, &job, result)
+                              : dlm_export_snapshot(ctx, &job, result);
 }
 
 enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *params,
@@ -284,6 +296,7 @@ enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *
     *result = (struct dlm_export_result){0};
     DLM_REQUIRE(ctx, params->document && params->version >= 0);
     DLM_REQUIRE(ctx, !params->precision || (params->is_merged && !params->gguf_quant));
+    DLM_REQUIRE(ctx, !params->is_adapter_only || !params->is_merged);
     dlm_time_iso(c.now, c.created_at);
     st = find_version(ctx, &c);
     if (!st)

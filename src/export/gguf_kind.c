@@ -20,13 +20,19 @@ enum dlm_gguf_quant dlm_export_gguf_vision(enum dlm_gguf_quant quant)
                ? quant : DLM_GGUF_QUANT_F16;
 }
 
-enum dlm_status dlm_export_gguf_command(struct dlm_ctx *ctx, enum dlm_gguf_quant quant,
+enum dlm_status dlm_export_gguf_command(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                         struct dlm_str *out)
 {
     char text[16], vision[16];
 
-    dlm_export_gguf_name(quant, text);
-    dlm_export_gguf_name(dlm_export_gguf_vision(quant), vision);
+    if (job->is_gguf_lora)
+        return dlm_str_appendf(ctx, out, "With llama.cpp (%s or newer), beside GGUF files of the "
+                               "base itself:\n\n```sh\nllama-mtmd-cli -m BASE.gguf --mmproj "
+                               "MMPROJ.gguf --lora adapter.gguf \\\n"
+                               "    --image image.png -p \"What is this?\"\n```\n",
+                               dlm_export_llama_cpp);
+    dlm_export_gguf_name(job->quant, text);
+    dlm_export_gguf_name(dlm_export_gguf_vision(job->quant), vision);
     return dlm_str_appendf(ctx, out, "With llama.cpp (%s or newer), in this folder:\n\n```sh\n"
                            "llama-mtmd-cli -m base.%s.gguf --mmproj mmproj.%s.gguf \\\n"
                            "    --image image.png -p \"What is this?\"\n```\n",

@@ -77,16 +77,25 @@ static enum dlm_status append_head(struct dlm_ctx *ctx, const struct dlm_export_
         "A language model with the adapter folded in, and the tower with its projector, through "
         "which it sees;\n`export_manifest.json` has the SHA-256 of each file. The weights fall "
         "under the licence of the base";
+    static const char lora[] =
+        "`adapter.gguf` is a LoRA adapter of the language model, which llama.cpp lays over GGUF "
+        "files of\nthe base; `export_manifest.json` has its SHA-256. The base's weights are not in "
+        "here";
     const struct dlm_base *base = job->base;
 
-    enum dlm_status st = dlm_str_appendz(ctx, out, job->is_gguf     ? "# GGUF export\n\n"
-                                                   : job->is_merged ? "# Merged weights\n\n"
-                                                                    : "# HF-snapshot export\n\n");
+    enum dlm_status st =
+        dlm_str_appendz(ctx, out, job->is_gguf        ? "# GGUF export\n\n"
+                                  : job->is_gguf_lora ? "# GGUF adapter\n\n"
+                                  : job->is_merged    ? "# Merged weights\n\n"
+                                                      : "# HF-snapshot export\n\n");
     if (!st)
         st = append_target(ctx, job, out);
     if (!st)
-        st = dlm_str_appendz(ctx, out, job->is_gguf ? gguf : job->is_merged ? merged : snapshot);
-    if (!st && !job->is_merged && !job->is_gguf)
+        st = dlm_str_appendz(ctx, out, job->is_gguf        ? gguf
+                                       : job->is_gguf_lora ? lora
+                                       : job->is_merged    ? merged
+                                                           : snapshot);
+    if (!st && !job->is_merged && !job->is_gguf && !job->is_gguf_lora)
         st = dlm_str_appendz(ctx, out, base->hf_id ? "from the Hugging Face hub"
                                                    : "from where they lay when this was written");
     if (!st)
@@ -199,8 +208,8 @@ enum dlm_status dlm_export_readme(struct dlm_ctx *ctx, const struct dlm_export_j
 {
     enum dlm_status st = append_head(ctx, job, out);
 
-    if (!st && job->is_gguf)
-        return dlm_export_gguf_command(ctx, job->quant, out);
+    if (!st && (job->is_gguf || job->is_gguf_lora))
+        return dlm_export_gguf_command(ctx, job, out);
     if (!st)
         st = append_code(ctx, job, about, out);
     if (st || job->is_merged)

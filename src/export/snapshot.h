@@ -26,10 +26,11 @@ struct dlm_export_job {
     int64_t version;
     int64_t image_size; /* that it was trained with, as origin.json has it */
     const char *created_at; /* UTC, ISO 8601 */
-    /* What is written: dlm_export_merged() or dlm_export_gguf(), else dlm_export_snapshot() */
-    bool is_merged, is_gguf;
+    /* What is written: dlm_export_merged(), dlm_export_gguf() or dlm_export_gguf_lora(), else
+     * dlm_export_snapshot() */
+    bool is_merged, is_gguf, is_gguf_lora;
     enum dlm_dtype dtype; /* of merged weights; DLM_DTYPE_COUNT: the base's */
-    enum dlm_gguf_quant quant; /* of the language model in GGUF */
+    enum dlm_gguf_quant quant; /* of the language model in GGUF, or of the adapter */
     struct dlm_export_document document; /* for the Modelfile beside it */
     struct dlm_sink_params to; /* files and bytes are left open */
 };
@@ -50,14 +51,20 @@ enum dlm_status dlm_export_merged(struct dlm_ctx *ctx, const struct dlm_export_j
 enum dlm_status dlm_export_gguf(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                 struct dlm_export_result *result) DLM_CHECK_RESULT;
 
+/* The adapter by itself, of a base whose family has a GGUF form: adapter.gguf, README.md,
+ * export_manifest.json. No weight of the base is read. DLM_ERR_UNSUPPORTED: a module lies outside
+ * of the language model, over which alone llama.cpp lays one. */
+enum dlm_status dlm_export_gguf_lora(struct dlm_ctx *ctx, const struct dlm_export_job *job,
+                                     struct dlm_export_result *result) DLM_CHECK_RESULT;
+
 /* "Q4_K_M", as files and manifests spell it. */
 void dlm_export_gguf_name(enum dlm_gguf_quant quant, char out[16]);
 
 /* The kind that the tower's file is of. */
 enum dlm_gguf_quant dlm_export_gguf_vision(enum dlm_gguf_quant quant);
 
-/* How the files are asked, for README.md. */
-enum dlm_status dlm_export_gguf_command(struct dlm_ctx *ctx, enum dlm_gguf_quant quant,
+/* How the files of a job with GGUF are asked, for README.md. */
+enum dlm_status dlm_export_gguf_command(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                         struct dlm_str *out) DLM_CHECK_RESULT;
 
 /* The commit of llama.cpp whose models and files are meant. */

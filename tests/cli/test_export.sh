@@ -278,6 +278,47 @@ status_is 0
 holds_ grep -qxF "PARAMETER temperature 0.7" gguf/Modelfile
 holds_ grep -qxF 'SYSTEM """Say "little"."""' gguf/Modelfile
 holds_ test "$(grep -c TEMPLATE gguf/Modelfile)" -eq 0
+
+case_ "an adapter by itself, for llama.cpp"
+run_ dlm export two/own.dlm --adapter-only
+status_is 0
+lora_=$(cat out)
+holds_ test "${lora_##*/}" = gguf-adapter
+err_has "export: GGUF adapter written to $lora_"
+holds_ test "$(ls "$lora_" | tr '\n' ' ')" = "README.md adapter.gguf export_manifest.json "
+sum=$(sha256sum < "$lora_/adapter.gguf")
+for text in "\"sha256\": \"${sum%% *}\"" '"quant": "F32",' '"merged": false,' \
+    '"target": "gguf_adapter"'; do
+    holds_ grep -qF "$text" "$lora_/export_manifest.json"
+done
+holds_ grep -qF -e '--lora adapter.gguf' "$lora_/README.md"
+run_ dlm show two/own.dlm
+out_has "    - gguf_adapter "
+run_ dlm -q export two/own.dlm --adapter-only --quant f16 --tar --out lora.tar --json
+status_is 0
+out_has '"export_target": "gguf_adapter"'
+out_has '"merged": false'
+out_has '"quant": "f16"'
+holds_ test "$(tar -tf lora.tar | tr '\n' ' ')" = \
+    "lora/README.md lora/adapter.gguf lora/export_manifest.json "
+run_ dlm -q export two/own.dlm --adapter-only --quant q4_k_m --out never
+fails_ 1 "an adapter by itself is f32, f16, bf16 or q8_0, not q4_k_m"
+export_ --adapter-only --out fallback
+status_is 0
+err_has "warning: export: llama.cpp (" "an HF snapshot is written instead"
+whole_ fallback v0002
+sed 's/^\(dlm_id: 0\)./\1Y/; s/^training:/&\n  target_modules: ".*\\\\.(fc1|q_proj)"/' \
+    two/own.dlm > two/wide.dlm
+run_ dlm -q train --backend cpu --max-steps 1 two/wide.dlm
+status_is 0
+run_ dlm -q export two/wide.dlm --adapter-only --out never
+fails_ 1 "cannot write the adapter by itself: llama.cpp lays one over the language model alone," \
+    "modules are elsewhere, as 'model.visual.blocks.0.mlp.fc1'"
+err_has "hint: --quant without --adapter-only folds all of it into the base"
+holds_ test ! -e never
+rm -rf home/store/0Y*
+
+case_ "GGUF of a base without a tokenizer.json"
 rm "two/$name/tokenizer.json"
 run_ dlm -q export two/own.dlm --quant f16 --out never
 status_is 1
@@ -435,6 +476,12 @@ err_is "export: --precision goes with --merged, without --quant"
 run_ dlm export doc.dlm --merged --quant f16 --precision bf16
 status_is 2
 err_is "export: --precision goes with --merged, without --quant"
+for words in --merged "--i-am-the-licensee https://example.com"; do
+    # shellcheck disable=SC2086
+    run_ dlm export doc.dlm --adapter-only $words
+    status_is 2
+    err_has "export: --adapter-only holds no weight of the base: it goes without --merged and "
+done
 run_ dlm export doc.dlm --i-am-the-licensee https://example.com
 status_is 2
 err_is "export: --i-am-the-licensee goes with --merged or --quant"

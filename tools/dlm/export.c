@@ -19,7 +19,8 @@ static const char *const quants[] = {"none", "f16",    "bf16",   "f32",  "q8_0",
 static const struct dlm_option options[] = {
     {"out", .type = DLM_OPTION_STRING, .value = "PATH", .offset = AT(out),
      .help = "the folder to write, or with --tar the file",
-     .otherwise = "exports/hf-snapshot, hf-merged or vl-gguf-Q4_K_M in the document's store"},
+     .otherwise = "exports/hf-snapshot, hf-merged, vl-gguf-Q4_K_M or gguf-adapter in the "
+                  "document's store"},
     {"tar", .type = DLM_OPTION_FLAG, .offset = AT(is_tar),
      .help = "write one tar archive instead of a folder"},
     {"merged", .type = DLM_OPTION_FLAG, .offset = AT(is_merged),
@@ -30,6 +31,8 @@ static const struct dlm_option options[] = {
      .help = "write GGUF files of this kind for llama.cpp, the adapter folded in"},
     {"no-template", .type = DLM_OPTION_FLAG, .offset = AT(no_template),
      .help = "write a Modelfile without TEMPLATE beside GGUF files"},
+    {"adapter-only", .type = DLM_OPTION_FLAG, .offset = AT(is_adapter_only),
+     .help = "write the adapter by itself as GGUF, for llama.cpp's --lora"},
     {"i-am-the-licensee", .type = DLM_OPTION_STRING, .value = "URL", .offset = AT(licensee),
      .help = "merge, for yourself, a base that may not be redistributed, under the licence there"},
     {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
@@ -57,9 +60,10 @@ static void report(struct dlm_cli *cli, const struct dlm_export_result *result)
     const bool is_snapshot = !strcmp(result->target, "hf_snapshot");
 
     dlm_cli_say(cli, "export: %s written to %s",
-                is_snapshot                       ? "HF snapshot"
-                : !strcmp(result->target, "gguf") ? "GGUF files"
-                                                  : "merged weights",
+                is_snapshot                               ? "HF snapshot"
+                : !strcmp(result->target, "gguf")         ? "GGUF files"
+                : !strcmp(result->target, "gguf_adapter") ? "GGUF adapter"
+                                                          : "merged weights",
                 result->path);
     dlm_cli_say(cli, "  manifest: %s",
                 is_snapshot ? "snapshot_manifest.json" : "export_manifest.json");
@@ -98,6 +102,9 @@ static int run(struct dlm_cli *cli, const void *args)
     params.gguf_quant = a->quant ? quants[a->quant] : NULL;
     if (params.precision && (!params.is_merged || params.gguf_quant))
         return dlm_cli_wrong(cli, "--precision goes with --merged, without --quant");
+    if (params.is_adapter_only && (params.is_merged || params.licensee))
+        return dlm_cli_wrong(cli, "--adapter-only holds no weight of the base: it goes without "
+                             "--merged and --i-am-the-licensee");
     if (params.licensee && !params.is_merged && !params.gguf_quant)
         return dlm_cli_wrong(cli, "--i-am-the-licensee goes with --merged or --quant");
     params.home = cli->home;
