@@ -10,6 +10,7 @@
 #include "dlm/prompt.h"
 #include "doctor/probe.h"
 #include "train/batch.h"
+#include "train/recipe.h"
 
 #define ASKED_TOKENS 32 /* of text before an answer, the template's included: Qwen2-VL's are 24 */
 #define SHORT_ANSWER 48 /* learned tokens of a row, where nothing says how many */
@@ -209,6 +210,60 @@ static enum dlm_status plan_line(struct dlm_doctor_budget *b, struct dlm_doctor_
     return st;
 }
 
+/* Rows at once where the document leaves it to the run: as the trainer chooses. */
+static enum dlm_status choose_batch(const struct dlm_doctor_budget *b, size_t num_rows,
+                                    struct dlm_footprint_params *params)
+{
+    const uint64_t most = dlm_device_get_caps(b->s->device)->info.memory_bytes / 2;
+    const uint64_t weights = dlm_weights_bytes(b->s->model->weights, DLM_WEIGHT_GROUPS_ALL);
+    const int64_t asked = b->doc->training.micro_batch_size;
+    enum dlm_status st = DLM_OK;
+
+    params->batch = asked ? asked : 1;
+    for (int64_t n = 2; !asked && !st && n <= dlm_recipe_batch((int64_t)num_rows); n *= 2) {
+        struct dlm_footprint_params next = *params;
+        struct dlm_budget budget = {0};
+        next.batch = n;
+        st = dlm_footprint_add(b->s->model, b->lora, &b->row, &next, &budget);
+        if (st == DLM_ERR_UNSUPPORTED)
+            return DLM_OK;
+        if (weights + dlm_budget_total(&budget) - budget.vision > most)
+            break;
+        *params = next;
+    }
+    return st;
+}
+
+/* The run that the document asks for, of a base whose tokenizer is not here: its rows are counted,
+ * and taken to be as long as they may be. */
+static enum dlm_status plan_unread_document(struct dlm_doctor_budget *b)
+{
+    const struct dlm_train_params params = {.document = b->params->document};
+    struct dlm_train_call t = {.ctx = b->ctx, .params = &params, .doc = b->doc, .s = b->s,
+                               .seed = b->doc->training.seed};
+    struct dlm_footprint_params how = {.grad_accum = 1, .with_tower = b->trains_tower,
+                                       .checkpoint = b->doc->training.gradient_checkpointing};
+    struct dlm_doctor_line *line = &b->lines[b->num_lines];
+
+    enum dlm_status st = dlm_train_make_rows(&t);
+    if (!st)
+        st = dlm_train_check_rows(&t);
+    dlm_log_mute(b->ctx, true);
+    if (!st)
+        st = choose_batch(b, t.rows.num_rows - t.rows.num_val, &how);
+    dlm_log_mute(b->ctx, false);
+    if (!st) {
+        line->is_document = true;
+        line->batch = how.batch;
+        line->checkpoint = how.checkpoint;
+        b->num_lines++;
+        st = plan_line(b, line);
+    }
+    dlm_rows_finish(&t.rows);
+    dlm_doc_sources_finish(&t.sources);
+    return st;
+}
+
 static enum dlm_status plan_lines(struct dlm_doctor_budget *b)
 {
     const int64_t asked = b->params->batch;
@@ -269,8 +324,8 @@ enum dlm_status dlm_doctor_budget(struct dlm_ctx *ctx,
         b.trains_tower = dlm_model_trains_tower(b.s->model, b.lora);
     if (!st)
         st = choose_row(&b);
-    if (!st && params->document && b.s->tok && !params->tokens && !*b.untrainable)
-        st = plan_document(&b);
+    if (!st && params->document && !params->tokens && !*b.untrainable)
+        st = b.s->tok ? plan_document(&b) : plan_unread_document(&b);
     if (!st)
         st = plan_lines(&b);
     if (!st) {

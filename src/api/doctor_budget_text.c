@@ -84,6 +84,14 @@ static bool can_fit(const struct dlm_doctor_budget *b)
 #define FIRST "%-25s"
 #define CELL " %11.3f"
 
+/* The base, or what of it is not here, is the hub's. */
+static bool can_pull(const struct dlm_doctor_budget *b)
+{
+    const struct dlm_base *base = &b->s->base;
+
+    return base->hf_id && (!base->dir || b->s->model->has_no_files);
+}
+
 static enum dlm_status append_subject(const struct dlm_doctor_budget *b, struct dlm_str *out)
 {
     const struct dlm_base *base = &b->s->base;
@@ -100,6 +108,10 @@ static enum dlm_status append_subject(const struct dlm_doctor_budget *b, struct 
                              : b->s->model->has_no_files
                                  ? ", its weights are not here: its sizes are its config.json's"
                                  : "");
+    if (!st && can_pull(b))
+        st = dlm_str_appendf(b->ctx, out, LABEL "%s`dlm pull %s` fetches it\n", "",
+                             base->gated ? "accept its licence on huggingface.co, then " : "",
+                             base->key);
     return st;
 }
 
@@ -426,17 +438,22 @@ static const char *sizes_from(const struct dlm_doctor_budget *b)
     return b->s->model->has_no_files ? "config" : "files";
 }
 
+static json_t *pull_json(const struct dlm_doctor_budget *b)
+{
+    return can_pull(b) ? json_sprintf("dlm pull %s", b->s->base.key) : json_null();
+}
+
 static json_t *budget_json(const struct dlm_doctor_budget *b)
 {
     const struct dlm_base *base = &b->s->base;
 
     return json_pack(
-        "{s:s?, s:s?, s:s, s:o, s:s, s:o, s:s, s:s, s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:o,"
-        " s:o, s:o, s:o, s:b, s:o}",
+        "{s:s?, s:s?, s:s, s:o, s:s, s:o, s:o, s:s, s:s, s:I, s:I, s:o, s:I, s:I, s:o, s:I, s:I,"
+        " s:o, s:o, s:o, s:o, s:b, s:o}",
         "document", b->params->document, "untrainable", *b->untrainable ? b->untrainable : NULL,
         "base", base->key, "params",
-        number_or_null(base->row ? base->row->params : 0), "sizes_from", sizes_from(b), "device",
-        device_json(b), "precision",
+        number_or_null(base->row ? base->row->params : 0), "sizes_from", sizes_from(b), "pull",
+        pull_json(b), "device", device_json(b), "precision",
         dlm_precision_name(dlm_session_precision(b->s)), "base_form", b->s->base_form, "lora_r",
         (json_int_t)b->lora->params.r, "lora_modules", (json_int_t)b->lora->num, "image",
         image_json(b), "row_tokens", (json_int_t)b->row.tokens, "row_labels",

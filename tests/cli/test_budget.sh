@@ -191,6 +191,25 @@ err_has "cannot find base 'qwen2-vl-2b-instruct'"
 run_ dlm doctor large.dlm --backend cpu
 status_is 0
 out_has "Rows:           2048 tokens, 1440 of them learned (sequence_len: no row is longer)"
+out_has "                \`dlm pull qwen2-vl-2b-instruct\` fetches it"
+out_has "document, batch 1  "
+out_has "LoRA, batch 1      "
+run_ dlm doctor large.dlm --backend cpu --json
+out_has '"pull": "dlm pull qwen2-vl-2b-instruct"'
+out_has '"use": "document"'
+out_has '"document_rows": null'
+# the line is that of so many rows, whatever the document leaves open
+printf '%s\n' "training:" "  micro_batch_size: 4" "  gradient_checkpointing: true" > training
+awk 'FNR == NR { more = more $0 "\n"; next } /^base_model:/ { printf "%s", more } 1' training \
+    large.dlm > four.dlm
+run_ dlm doctor four.dlm --backend cpu --json
+document=$(bytes_ total_bytes document)
+run_ dlm doctor --base qwen2-vl-2b-instruct --backend cpu --batch 4 --seq 2048 --json
+ckpt=$(awk '/"gradient_checkpointing":/ { here = /true/ }
+            here && $1 == "\"total_bytes\":" { sub(",", "", $2); print $2; exit }' out)
+[ "$document" = "$ckpt" ] || fail_ "a document of batch 4 takes $document, not $ckpt bytes"
+run_ dlm doctor --base paligemma-3b-mix-224 --backend cpu
+out_has "accept its licence on huggingface.co, then \`dlm pull paligemma-3b-mix-224\` fetches it"
 
 # document_ BASE BATCH CHECKPOINTING TARGETS: a copy of the sample that asks for this.
 document_()
