@@ -124,9 +124,11 @@ static enum dlm_status append_device(const struct dlm_doctor_budget *b, struct d
     if (caps->free_bytes)
         snprintf(memory, sizeof(memory), "%.1f GiB, of which %.1f are free",
                  (double)info->memory_bytes / GIB, (double)caps->free_bytes / GIB);
-    else
+    else if (caps->plan_bytes)
         snprintf(memory, sizeof(memory), "%.1f GiB in all (how much is free is not known)",
                  (double)caps->plan_bytes / GIB);
+    else
+        snprintf(memory, sizeof(memory), "its driver does not tell how much memory it has");
     return dlm_str_appendf(b->ctx, out, LABEL "%s (%s), %s\n", "Device:",
                            dlm_backend_name(info->kind), info->name, memory);
 }
@@ -277,7 +279,9 @@ static enum dlm_status append_verdict(const struct dlm_doctor_budget *b, struct 
     if (rule != DLM_REFUSAL_NONE)
         return dlm_str_appendf(b->ctx, out, "\n" LABEL "%s\n" LABEL "%s\n", "Training:", text, "",
                                way_out);
-    const char *verdict = can_fit(b) ? "may start"
+    const char *verdict = can_fit(b) && !dlm_budget_room(b->s->device)
+                              ? "may start, if it fits: how much memory there is is not known"
+                          : can_fit(b) ? "may start"
                           : b->lines[0].is_document
                               ? "cannot start: what the document asks for does not fit "
                                 "(`dlm train` says what would)"

@@ -17,7 +17,8 @@ static void limit_caps(struct dlm_device_caps *caps, const struct dlm_device_par
         caps->free_bytes = params->max_free_bytes;
     caps->plan_bytes = caps->info.memory_bytes;
     if (params->max_free_bytes)
-        caps->plan_bytes = DLM_MIN(caps->plan_bytes, params->max_free_bytes);
+        caps->plan_bytes = caps->plan_bytes ? DLM_MIN(caps->plan_bytes, params->max_free_bytes)
+                                            : params->max_free_bytes;
     if (params->max_work)
         caps->max_work = params->max_work;
     if (!max_alloc_bytes)

@@ -27,8 +27,7 @@ static const struct {
 
 static bool applies(enum dlm_refusal_rule rule, const struct dlm_refusal_facts *f)
 {
-    const double memory = (double)f->memory_bytes;
-    const bool is_known = f->memory_bytes != 0;
+    const double memory = (double)f->memory_bytes; /* 0 is less than what is asked for, too */
 
     if (f->params <= SMALL_PARAMS)
         return false;
@@ -38,11 +37,11 @@ static bool applies(enum dlm_refusal_rule rule, const struct dlm_refusal_facts *
     case DLM_REFUSAL_CPU:
         return f->kind == DLM_HOST_CPU;
     case DLM_REFUSAL_CARD:
-        return f->kind == DLM_HOST_CARD && is_known && memory < CARD_BYTES;
+        return f->kind == DLM_HOST_CARD && memory < CARD_BYTES;
     case DLM_REFUSAL_UNIFIED:
-        return f->kind == DLM_HOST_UNIFIED && is_known && memory < UNIFIED_BYTES;
+        return f->kind == DLM_HOST_UNIFIED && memory < UNIFIED_BYTES;
     case DLM_REFUSAL_UNIFIED_BASE:
-        return f->kind == DLM_HOST_UNIFIED && is_known &&
+        return f->kind == DLM_HOST_UNIFIED && f->memory_bytes &&
                f->params * WEIGHT_BYTES > UNIFIED_SHARE * memory;
     default:
         return false;
@@ -70,9 +69,11 @@ const char *dlm_refusal_name(enum dlm_refusal_rule rule)
 void dlm_refusal_text(enum dlm_refusal_rule rule, const struct dlm_refusal_facts *f, char *text,
                       size_t bytes)
 {
-    const double gb = (double)f->memory_bytes / 1e9, gib = (double)f->memory_bytes / GIB;
-    const double millions = f->params / 1e6;
+    const double gib = (double)f->memory_bytes / GIB, millions = f->params / 1e6;
+    char has[48], shared[32];
 
+    snprintf(has, sizeof(has), "with %.1f GB of memory", (double)f->memory_bytes / 1e9);
+    snprintf(shared, sizeof(shared), "%.1f GB of", (double)f->memory_bytes / 1e9);
     switch (rule) {
     case DLM_REFUSAL_CPU_REGISTRY:
         snprintf(text, bytes, "refusing to train a %.0fM-parameter model on CPU: bases of the "
@@ -84,13 +85,14 @@ void dlm_refusal_text(enum dlm_refusal_rule rule, const struct dlm_refusal_facts
                  "capped at 200M parameters by default", millions);
         break;
     case DLM_REFUSAL_CARD:
-        snprintf(text, bytes, "refusing to train a %.0fM-parameter model on a device with %.1f GB "
-                 "of memory: vision-language training asks for 12 GB, and nothing overrides this",
-                 millions, gb);
+        snprintf(text, bytes, "refusing to train a %.0fM-parameter model on a device %s: "
+                 "vision-language training asks for 12 GB, and nothing overrides this", millions,
+                 f->memory_bytes ? has : "whose driver does not tell how much memory it has");
         break;
     case DLM_REFUSAL_UNIFIED:
-        snprintf(text, bytes, "refusing to train a %.0fM-parameter model in %.1f GB of unified "
-                 "memory: vision-language training asks for 16 GB", millions, gb);
+        snprintf(text, bytes, "refusing to train a %.0fM-parameter model in %s unified memory: "
+                 "vision-language training asks for 16 GB", millions,
+                 f->memory_bytes ? shared : "an unknown amount of");
         break;
     case DLM_REFUSAL_UNIFIED_BASE:
         snprintf(text, bytes, "refusing this base in unified memory by default: even an fp16 base "

@@ -21,7 +21,8 @@ enum dlm_host_kind {
 
 struct dlm_refusal_facts {
     enum dlm_host_kind kind;
-    uint64_t memory_bytes; /* all of a card's own, else of the machine's; 0: not known */
+    uint64_t memory_bytes; /* all of a card's own, else of the machine's; 0: not known, which is
+                            * not shown to be enough */
     double params;         /* of the base */
     bool is_registry_row;  /* dlm's own, not a user's */
     bool force;            /* --force */

@@ -126,11 +126,11 @@ static enum dlm_status append_memory(struct dlm_ctx *ctx, const struct dlm_devic
 
     enum dlm_status st =
         p->free_bytes
-            ? dlm_str_appendf(ctx, out, "      %.1f GB free (%s%s)", (double)p->free_bytes / GIB,
+            ? dlm_str_appendf(ctx, out, "      %.1f GiB free (%s%s)", (double)p->free_bytes / GIB,
                               strcmp(p->free_from, "machine") ? "" : "of the ", p->free_from)
             : dlm_str_appendz(ctx, out, "      how much is free its driver does not tell");
     if (!st && !is_cpu)
-        st = dlm_str_appendf(ctx, out, "; largest buffer %.1f GB",
+        st = dlm_str_appendf(ctx, out, "; largest buffer %.1f GiB",
                              (double)p->info.max_alloc_bytes / GIB);
     return st ? st : dlm_str_appendz(ctx, out, "\n");
 }
@@ -166,10 +166,13 @@ static enum dlm_status append_device(struct dlm_ctx *ctx, const struct machine *
 {
     const struct dlm_device_info *d = &p->info;
     const bool is_cpu = d->kind == DLM_BACKEND_CPU;
+    char memory[32] = "memory of unknown size";
 
+    if (d->memory_bytes)
+        snprintf(memory, sizeof(memory), "%.1f GiB", (double)d->memory_bytes / GIB);
     enum dlm_status st = dlm_str_appendf(
-        ctx, out, "  --backend %-6s --device %d  %s, %.1f GB%s%s\n      %s%s%s\n",
-        dlm_backend_name(d->kind), d->index, d->name, (double)d->memory_bytes / GIB,
+        ctx, out, "  --backend %-6s --device %d  %s, %s%s%s\n      %s%s%s\n",
+        dlm_backend_name(d->kind), d->index, d->name, memory,
         is_cpu           ? ""
         : d->is_software ? ", software"
         : d->is_unified  ? ", unified with the machine's"
@@ -214,7 +217,7 @@ static enum dlm_status write_lines(struct dlm_ctx *ctx, const struct machine *m,
     if (!st)
         st = dlm_str_appendf(
             ctx, out,
-            "\nRAM:            %.1f GB, of which %.1f are free\nDeterminism:    strong\n"
+            "\nRAM:            %.1f GiB, of which %.1f are free\nDeterminism:    strong\n"
             "Telemetry:      none\nPlatform:       %s %s\n\nDevices:\n",
             (double)m->host.memory_bytes / GIB, (double)m->host.free_bytes / GIB,
             m->system.sysname, m->system.release);

@@ -181,7 +181,10 @@ enum dlm_status dlm_budget_check(struct dlm_ctx *ctx, const struct dlm_budget *b
     const char *kind = caps->free_bytes ? "free" : "in all (how much is free is not known)";
     const uint64_t total = dlm_budget_total(b);
 
-    if (!caps->free_bytes)
+    if (!room)
+        dlm_log(ctx, DLM_LOG_WARNING, "device '%s' does not tell how much memory it has: whether "
+                "%.0f MiB fit is not known", caps->info.name, mib(total));
+    else if (!caps->free_bytes)
         dlm_log(ctx, DLM_LOG_INFO, "device '%s' does not tell how much of its %.0f MiB is free",
                 caps->info.name, mib(room));
     if (!room || total <= room)

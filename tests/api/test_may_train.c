@@ -70,7 +70,8 @@ enum machine_name {
 /* --- the table --- */
 
 /* A letter a base: '.' may start, 'C' the registry's bases on a CPU, 'c' others there, 'd' a card
- * that is too small, 'u' too little shared memory, 'b' a base too large for it, '-' no device. */
+ * that is too small, 'x' one that does not say, 'u' too little shared memory, 'b' a base too large
+ * for it, '-' no device. */
 static const struct {
     enum machine_name machine;
     enum dlm_backend_kind backend;
@@ -101,9 +102,9 @@ static const struct {
     {CARD_24, DLM_BACKEND_CPU, "..cCCcC", "...CC.C"},
     {CARD_24, DLM_BACKEND_OPENCL, ".......", "......."},
     {CARD_24, DLM_BACKEND_VULKAN, ".......", "......."},
-    {CARD_UNKNOWN, DLM_BACKEND_AUTO, ".......", "......."},
-    {CARD_UNKNOWN, DLM_BACKEND_OPENCL, ".......", "......."},
-    {CARD_UNKNOWN, DLM_BACKEND_VULKAN, ".......", "......."},
+    {CARD_UNKNOWN, DLM_BACKEND_AUTO, "..xxxxx", "..xxxxx"},
+    {CARD_UNKNOWN, DLM_BACKEND_OPENCL, "..xxxxx", "..xxxxx"},
+    {CARD_UNKNOWN, DLM_BACKEND_VULKAN, "..xxxxx", "..xxxxx"},
     {SHARED_8, DLM_BACKEND_AUTO, "..uuuuu", "......."},
     {SHARED_8, DLM_BACKEND_CPU, "..cCCcC", "...CC.C"},
     {SHARED_8, DLM_BACKEND_OPENCL, "..uuuuu", "......."},
@@ -149,6 +150,11 @@ static void words_of(char letter, double params, const struct dlm_device_info *d
         snprintf(text, bytes, "doctor: refusing to train a %.0fM-parameter model on a device with "
                  "%.1f GB of memory: vision-language training asks for 12 GB, and nothing "
                  "overrides this", millions, (double)device->memory_bytes / 1e9);
+        break;
+    case 'x':
+        snprintf(text, bytes, "doctor: refusing to train a %.0fM-parameter model on a device whose "
+                 "driver does not tell how much memory it has: vision-language training asks for "
+                 "12 GB, and nothing overrides this", millions);
         break;
     case 'u':
         snprintf(text, bytes, "doctor: refusing to train a %.0fM-parameter model in %.1f GB of "

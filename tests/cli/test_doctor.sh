@@ -8,7 +8,7 @@ status_is 0
 err_is
 out_has "Backend:        "
 out_has "Determinism:    strong"
-holds_ grep -q '^RAM:            [0-9.]* GB, of which [0-9.]* are free$' out
+holds_ grep -q '^RAM:            [0-9.]* GiB, of which [0-9.]* are free$' out
 # what the kernel says of the CPU; other instructions may be there and slow
 if grep -qw avx2 /proc/cpuinfo && grep -qw fma /proc/cpuinfo; then
     holds_ grep -q '^Instructions:   AVX2' out

@@ -131,8 +131,8 @@ pose_()
 case_ "memory that is free, as extensions tell, and as they do not"
 pose_ 3221225472 "$dlm" doctor
 status_is 0
-[ -z "$has_vulkan" ] || out_has "3.0 GB free (VK_EXT_memory_budget); largest buffer "
-[ -z "$has_opencl" ] || out_has "3.0 GB free (cl_amd_device_attribute_query); largest buffer "
+[ -z "$has_vulkan" ] || out_has "3.0 GiB free (VK_EXT_memory_budget); largest buffer "
+[ -z "$has_opencl" ] || out_has "3.0 GiB free (cl_amd_device_attribute_query); largest buffer "
 pose_ 3221225472 "$dlm" doctor --json
 status_is 0
 if [ -n "$has_vulkan$has_opencl" ]; then

@@ -141,6 +141,29 @@ for backend in $backends; do
     holds_ grep -q "^prompt: this needs " err
 done
 
+case_ "a device that says 0 bytes has an amount that is not known"
+for backend in $backends; do
+    [ $backend != cpu ] || continue
+    posed_ card 0 "" "$dlm" doctor
+    out_has ", memory of unknown size of its own"
+    posed_ card 0 "" "$dlm" doctor --base qwen2-vl-2b-instruct --backend $backend
+    status_is 0
+    out_has "its driver does not tell how much memory it has"
+    out_has "on a device whose driver does not tell how much memory it has: vision-language"
+    posed_ card 0 "" "$dlm" train qwen2-vl.dlm --backend $backend --force
+    status_is 1
+    err_has "on a device whose driver does not tell how much memory it has: vision-language"
+    posed_ card 0 "" "$dlm" doctor --base tiny-shapes --backend $backend
+    out_has "Training:       may start, if it fits: how much memory there is is not known"
+    posed_ card 0 "" "$dlm" prompt --base tiny-shapes --backend $backend "what is it"
+    [ $backend = vulkan ] || status_is 0 # lavapipe then has no memory to give
+    err_has " does not tell how much memory it has: whether "
+    # what the user says of it counts
+    posed_ card 0 "" "$dlm" prompt --base tiny-shapes --backend $backend --max-memory 1 "what?"
+    status_is 1
+    holds_ grep -q "^prompt: this needs [0-9]* MiB on device '.*', which has 1 MiB free" err
+done
+
 case_ "a use that the device cannot run is a line of the doctor's that says why"
 for backend in $backends; do
     [ $backend != cpu ] || continue

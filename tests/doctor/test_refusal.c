@@ -45,7 +45,8 @@ static const struct {
     {DLM_HOST_CARD, 8 * GIB, FOLDER, DLM_REFUSAL_CARD, DLM_REFUSAL_CARD},
     {DLM_HOST_CARD, 12282ull << 20, PALIGEMMA, DLM_REFUSAL_NONE, DLM_REFUSAL_NONE}, /* "12 GB" */
     {DLM_HOST_CARD, 24 * GIB, MISTRAL, DLM_REFUSAL_NONE, DLM_REFUSAL_NONE}, /* the plan's to say */
-    {DLM_HOST_CARD, 0, PALIGEMMA, DLM_REFUSAL_NONE, DLM_REFUSAL_NONE},
+    {DLM_HOST_CARD, 0, TINY, DLM_REFUSAL_NONE, DLM_REFUSAL_NONE},
+    {DLM_HOST_CARD, 0, PALIGEMMA, DLM_REFUSAL_CARD, DLM_REFUSAL_CARD},
 
     {DLM_HOST_UNIFIED, 4 * GB, TINY, DLM_REFUSAL_NONE, DLM_REFUSAL_NONE},
     {DLM_HOST_UNIFIED, 16 * GB - 1, PALIGEMMA, DLM_REFUSAL_UNIFIED, DLM_REFUSAL_NONE},
@@ -55,7 +56,8 @@ static const struct {
     /* 24e9 * 2 / 2^30 / 0.85 = 52.59 GiB */
     {DLM_HOST_UNIFIED, 52 * GIB, MISTRAL, DLM_REFUSAL_UNIFIED_BASE, DLM_REFUSAL_NONE},
     {DLM_HOST_UNIFIED, 53 * GIB, MISTRAL, DLM_REFUSAL_NONE, DLM_REFUSAL_NONE},
-    {DLM_HOST_UNIFIED, 0, MISTRAL, DLM_REFUSAL_NONE, DLM_REFUSAL_NONE},
+    {DLM_HOST_UNIFIED, 0, TINY, DLM_REFUSAL_NONE, DLM_REFUSAL_NONE},
+    {DLM_HOST_UNIFIED, 0, MISTRAL, DLM_REFUSAL_UNIFIED, DLM_REFUSAL_NONE},
 };
 
 static void check_matrix(void)
@@ -108,6 +110,7 @@ static void check_texts(struct dlm_ctx *ctx)
     const struct dlm_refusal_facts full_card = {
         .kind = DLM_HOST_CARD, .params = 2.9e9, .memory_bytes = 8 * GB, .planned_bytes = 9 * GIB,
         .free_bytes = 7 * GIB};
+    const struct dlm_refusal_facts unknown = {.kind = DLM_HOST_CARD, .params = 2.9e9};
     const struct dlm_refusal_facts unified = {
         .kind = DLM_HOST_UNIFIED, .params = 2.9e9, .memory_bytes = 8 * GB};
     const struct dlm_refusal_facts base = {
@@ -124,6 +127,9 @@ static void check_texts(struct dlm_ctx *ctx)
                                      "7.0 GiB", NULL});
     check_text(ctx, "a small card, and no plan fits", &full_card,
                (const char *const[]){"takes 9.0 GiB, too, and 7.0 GiB are free", NULL});
+    check_text(ctx, "a card that does not say how much it has", &unknown,
+               (const char *const[]){"a device whose driver does not tell how much memory it "
+                                     "has: vision", "asks for 12 GB", NULL});
     check_text(ctx, "little unified memory", &unified,
                (const char *const[]){"8.0 GB of unified memory", "asks for 16 GB", NULL});
     check_text(ctx, "a base too large for unified memory", &base,
