@@ -1,11 +1,13 @@
 /* `dlm bases`: the registry's rows and the user's, and what of them is on this machine. */
 #include "dlm/bases.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "registry/base_files.h"
 #include "registry/registry.h"
 
 /* A row, and where it lies. */
@@ -14,6 +16,7 @@ struct entry {
     bool is_own;
     char *dir, *revision; /* owned; dir NULL: not on this machine */
     uint64_t bytes;
+    bool is_whole;
 };
 
 struct list {
@@ -34,6 +37,7 @@ static void finish(struct list *list)
 
 static enum dlm_status locate(struct dlm_ctx *ctx, struct entry *e)
 {
+    struct dlm_base_content content = {0};
     struct dlm_base base = {0};
 
     enum dlm_status st = dlm_base_identify(ctx, &base, e->row->key);
@@ -41,7 +45,10 @@ static enum dlm_status locate(struct dlm_ctx *ctx, struct entry *e)
         st = dlm_base_locate(ctx, &base);
     if (!st && base.dir)
         st = dlm_path_bytes(ctx, base.dir, true, &e->bytes);
+    if (!st && base.dir)
+        st = dlm_base_look(ctx, base.dir, &content);
     if (!st) {
+        e->is_whole = dlm_base_is_whole(&content);
         e->dir = base.dir;
         e->revision = base.revision;
         base.dir = base.revision = NULL;
@@ -79,7 +86,7 @@ static enum dlm_status collect(struct dlm_ctx *ctx, struct list *list, bool all)
 static enum dlm_status append_line(struct dlm_ctx *ctx, const struct entry *e, struct dlm_str *out)
 {
     const struct dlm_base_row *row = e->row;
-    char params[16] = "", image[32] = "", here[32] = "no";
+    char params[16] = "", image[32] = "", size[32], here[48] = "no";
 
     if (row->params >= 1e9)
         snprintf(params, sizeof(params), "%.1f B", row->params / 1e9);
@@ -87,8 +94,9 @@ static enum dlm_status append_line(struct dlm_ctx *ctx, const struct entry *e, s
         snprintf(params, sizeof(params), "%.0f M", row->params / 1e6);
     if (row->target_height)
         snprintf(image, sizeof(image), "%dx%d", row->target_height, row->target_width);
+    dlm_size_text(e->bytes, size, sizeof(size));
     if (e->dir)
-        dlm_size_text(e->bytes, here, sizeof(here));
+        snprintf(here, sizeof(here), "%s%s", size, e->is_whole ? "" : ", not whole");
     return dlm_str_appendf(ctx, out, ROW, row->key, params, row->license_spdx, image,
                            row->family ? "yes" : "not yet",
                            e->dir && !row->hf_id ? "bundled" : here);
@@ -131,8 +139,8 @@ static json_t *local_json(const struct entry *e)
 {
     if (!e->dir)
         return json_null();
-    return json_pack("{s:s, s:s?, s:I}", "path", e->dir, "revision", e->revision, "bytes",
-                     (json_int_t)e->bytes);
+    return json_pack("{s:s, s:s?, s:I, s:b}", "path", e->dir, "revision", e->revision, "bytes",
+                     (json_int_t)e->bytes, "complete", (int)e->is_whole);
 }
 
 static json_t *size_json(const struct dlm_base_row *row)

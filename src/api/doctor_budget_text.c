@@ -106,7 +106,8 @@ static enum dlm_status append_subject(const struct dlm_doctor_budget *b, struct 
         st = dlm_str_appendf(b->ctx, out, LABEL "%s%s%s\n", "Base:", base->key, params,
                              !base->dir ? ", not on this machine: its sizes are the registry's"
                              : b->s->model->has_no_files
-                                 ? ", its weights are not here: its sizes are its config.json's"
+                                 ? ", its weights are not here, or not all of them: its sizes are "
+                                   "its config.json's"
                                  : "");
     if (!st && can_pull(b))
         st = dlm_str_appendf(b->ctx, out, LABEL "%s`dlm pull %s` fetches it\n", "",

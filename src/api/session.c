@@ -11,6 +11,7 @@
 #include "doctor/tiles.h"
 #include "doctor/trial.h"
 #include "images/image.h"
+#include "registry/base_files.h"
 
 enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device **device,
                                         const struct dlm_compute *compute, bool plan_only)
@@ -93,7 +94,16 @@ static enum dlm_status find_base(struct dlm_session *s, const struct dlm_session
     return dlm_base_resolve(s->ctx, &s->base, params->base, params->dir);
 }
 
-/* With shape, or a folder without weights that is only planned: without files. */
+/* True for a snapshot of the hub's of which some weights are missing: a fetch was broken off. */
+static bool is_cut(const struct dlm_session *s)
+{
+    struct dlm_base_content content;
+
+    return s->base.hf_id && s->base.dir && !dlm_base_look(s->ctx, s->base.dir, &content) &&
+           content.num_weights && content.num_weights < content.num_wanted;
+}
+
+/* With shape, or a folder without (all) weights that is only planned: without files. */
 static enum dlm_status open_model(struct dlm_session *s, const struct dlm_session_base *params,
                                   const char *shape)
 {
@@ -111,9 +121,12 @@ static enum dlm_status open_model(struct dlm_session *s, const struct dlm_sessio
         params->plan_only ? dlm_checkpoint_look(s->ctx, s->base.dir, &has_files) : DLM_OK;
     if (st)
         return st;
-    return has_files ? dlm_model_open(s->ctx, &s->model, s->device, s->base.dir, policy, &quant)
-                     : dlm_model_open_outline(s->ctx, &s->model, s->device, s->base.dir, policy,
-                                              &quant);
+    if (!has_files || (params->plan_only && is_cut(s)))
+        return dlm_model_open_outline(s->ctx, &s->model, s->device, s->base.dir, policy, &quant);
+    st = dlm_model_open(s->ctx, &s->model, s->device, s->base.dir, policy, &quant);
+    if (st && is_cut(s))
+        dlm_log(s->ctx, DLM_LOG_HINT, "`dlm pull %s` fetches what is missing of it", s->base.key);
+    return st;
 }
 
 static enum dlm_status open_all(struct dlm_session *s, const struct dlm_session_base *params)

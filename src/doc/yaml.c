@@ -362,11 +362,14 @@ static enum dlm_status read_map(struct reader *r, struct dlm_yaml *map)
         mark = event.start_mark;
         st = read_node(r, &event, &value);
         yaml_event_delete(&event);
+        const size_t num_own = own.len;
         if (!st)
             st = is_merge ? merge(r, &merged, value, mark)
                           : dlm_yaml_set(r->ctx, r->arena, &own, key, value);
         if (st)
             return st;
+        if (!is_merge && own.len == num_own && !map->again)
+            map->again = key;
     }
     if (!merged.len)
         merged = own;

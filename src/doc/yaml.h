@@ -43,6 +43,7 @@ struct dlm_yaml {
     size_t cap;
     uint32_t *index; /* MAP: hash table of pair numbers + 1; NULL for few pairs */
     size_t index_len;
+    const struct dlm_yaml *again; /* MAP: a key that stood there before: its last value holds */
     bool is_open; /* still being read */
     int64_t line, col; /* 1-based, of the YAML text; 0: not in it */
 };

@@ -176,49 +176,21 @@ static char *find_commit(struct pull *p, const char *repo)
     return commit;
 }
 
-/* Whether a snapshot has its config.json and all weights: each shard's name says how many there
- * are. A link whose blob is missing is no file. */
-static enum dlm_status look_at_snapshot(struct pull *p, const char *dir, size_t *num_files,
-                                        bool *is_whole)
-{
-    char **names = NULL;
-    unsigned long weights = 0, wanted = 1;
-    bool has_config = false;
-
-    enum dlm_status st = dlm_path_is_dir(dir) ? dlm_dir_list(p->ctx, dir, &names) : DLM_OK;
-    for (size_t i = 0; !st && names && names[i]; i++) {
-        const enum dlm_base_file file = dlm_base_file_of(names[i]);
-        const char *of = strstr(names[i], "-of-");
-        char *path = dlm_path_join(p->ctx, dir, names[i]);
-        st = path ? DLM_OK : DLM_ERR_MEMORY;
-        if (!st && dlm_path_is_file(path)) {
-            has_config |= !strcmp(names[i], "config.json");
-            weights += file == DLM_BASE_FILE_WEIGHTS;
-            *num_files += 1;
-        }
-        if (file == DLM_BASE_FILE_WEIGHTS && of)
-            wanted = strtoul(of + strlen("-of-"), NULL, 10);
-        dlm_free(path);
-    }
-    *is_whole = has_config && wanted && weights >= wanted;
-    dlm_names_free(names);
-    return st;
-}
-
 /* What is in the cache, without a word to the hub: the snapshot of the revision, if it is there. */
 static enum dlm_status find_offline(struct pull *p, struct dlm_pull_result *result)
 {
     char *root = dlm_hub_cache_dir(p->ctx);
     char *repo = root ? dlm_hub_repo_dir(p->ctx, root, p->id) : NULL;
     enum dlm_status st = DLM_OK;
-    bool is_whole = false;
+    struct dlm_base_content content = {0};
 
     result->commit = repo ? find_commit(p, repo) : NULL;
     if (result->commit)
         result->dir = dlm_strf(p->ctx, "%s/snapshots/%s", repo, result->commit);
     if (result->dir)
-        st = look_at_snapshot(p, result->dir, &result->num_files, &is_whole);
-    if (!st && !is_whole) {
+        st = dlm_base_look(p->ctx, result->dir, &content);
+    result->num_files = content.num_files;
+    if (!st && !dlm_base_is_whole(&content)) {
         st = dlm_fail(p->ctx, DLM_ERR_IO, "cannot fetch '%s': HF_HUB_OFFLINE is set, and revision "
                       "'%.40s' is not in the cache%s", p->id, p->revision,
                       result->num_files ? " with all its files" : "");

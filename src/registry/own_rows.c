@@ -188,7 +188,7 @@ static enum dlm_status set_field(struct reader *r, const struct field *f,
     return DLM_OK;
 }
 
-/* Every key of the file is a field, every required field is there. */
+/* Every key of the file is a field and stands once, every required field is there. */
 static void check_keys(struct reader *r, const struct dlm_yaml *root)
 {
     for (size_t i = 0; i < root->len; i++) {
@@ -199,6 +199,8 @@ static void check_keys(struct reader *r, const struct dlm_yaml *root)
         if (f == DLM_ARRAY_LEN(fields))
             wrong(r, key, "unknown key '%.60s'", key->text);
     }
+    if (root->again)
+        wrong(r, root->again, "'%.60s' stands there twice", root->again->text);
     for (size_t f = 0; f < DLM_ARRAY_LEN(fields); f++)
         if (fields[f].is_required && !dlm_yaml_find(root, fields[f].key))
             wrong(r, NULL, "'%s' is missing", fields[f].key);

@@ -75,6 +75,23 @@ run_ dlm bases --json
 status_is 0
 out_has '"path": "'"$snapshot"'"'
 out_has '"bytes": 3000003'
+out_has '"complete": true'
+mv "$snapshot/model.safetensors" "$snapshot/model-00001-of-00002.safetensors"
+echo '{}' > "$snapshot/model.safetensors.index.json"
+run_ dlm bases
+holds_ grep -q '^qwen2-vl-2b-instruct .* 3.0 MB, not whole$' out
+run_ dlm bases --json
+out_has '"complete": false'
+ln -s "$dir/blobs/gone" "$snapshot/model-00002-of-00002.safetensors" # its blob was never fetched
+run_ dlm bases
+holds_ grep -q '^qwen2-vl-2b-instruct .* 3.0 MB, not whole$' out
+rm "$snapshot/model-00002-of-00002.safetensors"
+run_ dlm prompt --base qwen2-vl-2b-instruct --backend cpu "what is it"
+status_is 1
+err_has "hint: \`dlm pull qwen2-vl-2b-instruct\` fetches what is missing of it"
+echo 1 > "$snapshot/model-00002-of-00002.safetensors"
+run_ dlm bases
+holds_ grep -q '^qwen2-vl-2b-instruct .* 3.0 MB$' out
 rm "$snapshot/config.json"
 run_ dlm bases
 holds_ grep -q '^qwen2-vl-2b-instruct .* no$' out
@@ -119,6 +136,8 @@ left_out_ "wrong.yaml:1: 'paligemma-3b-mix-224' is a built-in" s/my-base/paligem
 left_out_ "wrong.yaml:1: 'key' has others than" 's/key: my-base/key: My Base/'
 left_out_ "wrong.yaml:4: invalid YAML" 's/revision: "/revision: "\n"/'
 left_out_ "wrong.yaml:1: not a mapping" '1,$s/^/- /'
+left_out_ "wrong.yaml:7: 'params' stands there twice" 's/^params.*/&\nparams: 3.0e+9/'
+left_out_ "wrong.yaml:2: 'key' stands there twice" 's/^key.*/&\n&/'
 own_ a
 own_ wrong
 run_ dlm bases --keys
