@@ -180,6 +180,10 @@ complete -c dlm -n '__dlm_is export' -l adapter-only -d 'write the adapter by it
 complete -c dlm -n '__dlm_is export' -l i-am-the-licensee -d 'merge, for yourself, a base that may not be redistributed, under the licence there' -x
 complete -c dlm -n '__dlm_is export' -l adapter-version -d 'an older version of the document\'s adapter' -x
 complete -c dlm -n '__dlm_is export' -l matrix -d 'list which bases --quant writes files of, and stop'
+complete -c dlm -n '__dlm_is export' -l no-verify -d 'do not compare what is written with the model in memory'
+complete -c dlm -n '__dlm_is export' -l backend -d 'what computes' -x -a 'auto cpu opencl vulkan'
+complete -c dlm -n '__dlm_is export' -l device -d 'which device of the backend' -x
+complete -c dlm -n '__dlm_is export' -l no-matrix-units -d 'leave a GPU\'s matrix units alone, for drivers that fail on them'
 complete -c dlm -n '__dlm_is export' -l json -d 'print JSON instead of the path or the list'
 complete -c dlm -n '__dlm_is export' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __dlm_is -a import -d 'Make an adapter from elsewhere a version of a document\'s.'

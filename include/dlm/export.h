@@ -42,6 +42,8 @@ struct dlm_export_params {
      * document's store */
     const char *out;
     bool is_tar; /* one archive instead of a folder */
+    bool no_verify; /* what is written is not compared with the model: struct dlm_export_proof */
+    struct dlm_compute compute; /* where that is done: backend, device, memory; auto: the CPU */
     /* Called some 10 times a second from the thread of the call. NULL: no one. */
     void (*progress)(void *user, const struct dlm_export_progress *now);
     void *user;
@@ -53,6 +55,17 @@ struct dlm_export_file {
     char sha256[65];
 };
 
+/* What the files say of a row of the document beside the model in memory, base and adapter, both in
+ * f32 arithmetic. */
+struct dlm_export_proof {
+    char *skipped;     /* why nothing was compared; NULL: it was */
+    char section_id[17];
+    int64_t line;      /* of the row's section in the document; 0: it was ingested */
+    size_t num_tokens; /* of the answer, or of prose; 0: nothing was compared */
+    double loss;       /* of the model in memory */
+    double loss_difference, logprob_difference; /* of the files; the second is a token's largest */
+};
+
 /* Strings and lists are owned, but for target. */
 struct dlm_export_result {
     char *path;      /* what was written, absolute if out is */
@@ -61,6 +74,7 @@ struct dlm_export_result {
     struct dlm_export_file *files; /* all of them, in order of their paths */
     size_t num_files;
     uint64_t bytes; /* of the files */
+    struct dlm_export_proof proof;
     char *json;     /* the same as text, see docs/json.md */
 };
 
@@ -79,6 +93,11 @@ struct dlm_export_result {
  *
  * is_adapter_only: writes adapter.gguf, as llama.cpp's convert_lora_to_gguf.py would of the same
  * adapter; what rsLoRA or patterns scale otherwise is folded into B. No weight of the base is read.
+ *
+ * Unless no_verify: the files are opened and score one row of the document, as the model in memory
+ * does; if they say otherwise than rounding explains, the call fails and leaves none of them. That
+ * takes the memory of one model; where there is less, where the document has no row that can be
+ * scored, and of an archive, nothing is compared, and the result says so.
  *
  * What is written appears whole or not at all, in place of an earlier export; a folder or archive
  * that is none stays, and the call fails. *result: give it back with dlm_export_result_finish(),

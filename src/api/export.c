@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "api/adapter_source.h"
+#include "api/export_proof.h"
 #include "api/origin.h"
 #include "api/store_find.h"
 #include "base/file.h"
@@ -217,6 +218,16 @@ static enum dlm_status record(struct dlm_ctx *ctx, struct call *c)
 
 /* --- what is said of it --- */
 
+static json_t *describe_proof(const struct dlm_export_proof *p)
+{
+    if (p->skipped)
+        return json_pack("{s:s}", "skipped", p->skipped);
+    return json_pack("{s:n, s:s, s:I, s:I, s:f, s:f, s:f}", "skipped", "section_id", p->section_id,
+                     "line", (json_int_t)p->line, "tokens", (json_int_t)p->num_tokens, "loss",
+                     p->loss, "loss_difference", p->loss_difference, "logprob_difference",
+                     p->logprob_difference);
+}
+
 static enum dlm_status describe(struct dlm_ctx *ctx, const struct call *c,
                                 struct dlm_export_result *result)
 {
@@ -231,13 +242,13 @@ static enum dlm_status describe(struct dlm_ctx *ctx, const struct call *c,
                                                     f->sha256));
     }
     json_t *json = json_pack(
-        "{s:s, s:s, s:b, s:b, s:s?, s:I, s:s, s:o, s:I, s:o}", "export_target", result->target,
+        "{s:s, s:s, s:b, s:b, s:s?, s:I, s:s, s:o, s:I, s:o, s:o}", "export_target", result->target,
         "path", result->path, "tar", (int)c->params->is_tar, "merged",
         (int)(c->is_gguf || is_merged(c)), "quant",
         c->is_gguf || c->is_gguf_lora ? dlm_gguf_quant_name(c->quant) : NULL,
         "adapter_version", (json_int_t)result->version, "base_model", c->base.key,
         "base_model_revision", dlm_json_text(c->base.revision), "bytes",
-        (json_int_t)result->bytes, "files", files);
+        (json_int_t)result->bytes, "files", files, "proof", describe_proof(&result->proof));
     enum dlm_status st = dlm_json_append(ctx, &text, rc ? NULL : json, 0);
     json_decref(json);
     result->json = text.data;
@@ -254,9 +265,41 @@ static enum dlm_dtype dtype_of(enum dlm_precision precision)
                                              : DLM_DTYPE_COUNT;
 }
 
+struct prover {
+    const struct call *c;
+    struct dlm_export_proof *proof;
+};
+
+static enum dlm_status prove(struct dlm_ctx *ctx, void *user, const char *folder)
+{
+    const struct prover *p = user;
+    const struct call *c = p->c;
+    const struct dlm_proof_params params = {.doc = c->doc,
+                                            .base = c->source.base,
+                                            .dir = c->source.dir,
+                                            .adapter = c->source.adapter,
+                                            .image_size = c->origin.image_size,
+                                            .is_merged = is_merged(c),
+                                            .compute = c->params->compute};
+
+    return dlm_proof_make(ctx, &params, folder, p->proof);
+}
+
+/* Why nothing can be compared, whatever the files; NULL: they may be. */
+static const char *unproven(const struct call *c)
+{
+    return c->params->no_verify ? "--no-verify"
+           : c->params->is_tar  ? "an archive is not opened"
+           : c->is_gguf_lora    ? "an adapter in GGUF is not opened"
+           : c->is_gguf         ? "GGUF files are not opened as a base yet"
+                                : NULL;
+}
+
 static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
                                  struct dlm_export_result *result)
 {
+    struct prover prover = {c, &result->proof};
+    const char *skipped = unproven(c);
     const struct dlm_export_job job = {
         .base = &c->base,
         .model = c->model,
@@ -273,9 +316,16 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
         .to = {.path = c->path,
                .is_tar = c->params->is_tar,
                .progress = c->params->progress,
-               .user = c->params->user},
+               .user = c->params->user,
+               .check = skipped ? NULL : prove,
+               .check_user = &prover},
     };
 
+    if (skipped) {
+        result->proof.skipped = dlm_strdup(ctx, skipped);
+        if (!result->proof.skipped)
+            return DLM_ERR_MEMORY;
+    }
     result->version = job.version;
     result->target = target(c);
     if ((job.is_merged || job.is_gguf) && *c->origin.base_form)
@@ -334,5 +384,6 @@ void dlm_export_result_finish(struct dlm_export_result *result)
     dlm_free(result->files);
     dlm_free(result->path);
     dlm_free(result->json);
+    dlm_proof_finish(&result->proof);
     *result = (struct dlm_export_result){0};
 }

@@ -182,6 +182,25 @@ enum dlm_status dlm_request_init(struct dlm_request *r, const struct dlm_model *
     return st ? st : plan_images(r);
 }
 
+enum dlm_status dlm_request_init_row(struct dlm_request *r, const struct dlm_model *model,
+                                     const struct dlm_row *row)
+{
+    struct dlm_ctx *ctx = model->ctx;
+    const size_t num = row->num_images;
+
+    *r = (struct dlm_request){.model = model, .conversation = row->conversation};
+    struct dlm_message_part *parts = dlm_arena_alloc(ctx, &r->arena, (num + 1) * sizeof(*parts));
+    r->images = dlm_arena_alloc(ctx, &r->arena, (num + 1) * sizeof(*r->images));
+    if (!parts || !r->images)
+        return DLM_ERR_MEMORY;
+    for (size_t i = 0; i < num; i++) {
+        parts[i].image = row->images[i].file;
+        r->images[i] = &parts[i];
+    }
+    r->num_images = num;
+    return plan_images(r);
+}
+
 void dlm_request_finish(struct dlm_request *r)
 {
     dlm_arena_finish(&r->arena);

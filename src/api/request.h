@@ -4,6 +4,7 @@
 
 #include "dlm/chat.h"
 #include "models/image_room.h"
+#include "rows/rows.h"
 
 /* What the caller says: messages, or (NULL) a user's images and words behind them. */
 struct dlm_asked {
@@ -36,6 +37,10 @@ bool dlm_request_can_say_system(const struct dlm_model *model);
  * DLM_ERR_USAGE: messages that are none, or a system prompt that the family has no place for. */
 enum dlm_status dlm_request_init(struct dlm_request *r, const struct dlm_model *model,
                                  const struct dlm_asked *asked) DLM_CHECK_RESULT;
+
+/* The same of a document's row, borrowed until finish. */
+enum dlm_status dlm_request_init_row(struct dlm_request *r, const struct dlm_model *model,
+                                     const struct dlm_row *row) DLM_CHECK_RESULT;
 void dlm_request_finish(struct dlm_request *r);
 
 /* Whose turn is the last: a user's, of a prompt, or an assistant's. */

@@ -11,6 +11,8 @@
 struct score {
     struct dlm_session *s;
     const struct dlm_score_request *asked;
+    const struct dlm_row *row; /* a document's, instead of what is asked; or NULL */
+    uint64_t lacking;          /* what the row needs of a device that has less; else 0 */
     struct dlm_pass *pass;
     struct dlm_vision vision;
     bool has_vision; /* features come from it; else the pass has the tower, or there is no image */
@@ -54,8 +56,9 @@ static enum dlm_status make_input(struct score *x)
     };
     struct dlm_ctx *ctx = x->s->ctx;
 
-    enum dlm_status st = dlm_request_init(&x->request, x->s->model, &asked);
-    if (!st && dlm_request_end(&x->request) != DLM_TURN_ASSISTANT)
+    enum dlm_status st = x->row ? dlm_request_init_row(&x->request, x->s->model, x->row)
+                                : dlm_request_init(&x->request, x->s->model, &asked);
+    if (!st && !x->row && dlm_request_end(&x->request) != DLM_TURN_ASSISTANT)
         st = dlm_fail(ctx, DLM_ERR_USAGE, "what is scored is an answer: the last message is not "
                       "the assistant's, and there is no target");
     if (!st)
@@ -124,6 +127,15 @@ static uint64_t measure(void *user, const struct dlm_setting *with)
     return st ? 0 : dlm_budget_total(&budget);
 }
 
+/* The caller says what is lacking, in its own words. */
+static enum dlm_status check_row_budget(struct score *x, const struct dlm_budget *budget)
+{
+    const uint64_t room = dlm_budget_room(x->s->device), total = dlm_budget_total(budget);
+
+    x->lacking = room && total > room ? total : 0;
+    return x->lacking ? DLM_ERR_MEMORY : DLM_OK;
+}
+
 static enum dlm_status check_budget(struct score *x, const struct dlm_budget *budget)
 {
     const struct dlm_knobs knobs = {.s = x->s, .has_images = x->request.num_images > 0,
@@ -144,7 +156,7 @@ static enum dlm_status prepare(struct score *x)
 
     enum dlm_status st = make_plans(x, &budget);
     if (!st)
-        st = check_budget(x, &budget);
+        st = x->row ? check_row_budget(x, &budget) : check_budget(x, &budget);
     if (!st)
         st = read_images(x);
     struct dlm_plan *plans[] = {x->pass ? x->pass->plan : NULL, x->vision.largest.plan};
@@ -252,6 +264,23 @@ enum dlm_status dlm_session_score(struct dlm_session *session,
 done:
     finish(&x);
     return st;
+}
+
+enum dlm_status dlm_session_score_row(struct dlm_session *s, const struct dlm_row *row,
+                                      struct dlm_score_result *result, uint64_t *lacking)
+{
+    static const struct dlm_score_request nothing;
+    struct score x = {.s = s, .asked = &nothing, .row = row};
+
+    *result = (struct dlm_score_result){0};
+    enum dlm_status st = make_input(&x);
+    if (!st)
+        st = prepare(&x);
+    if (!st)
+        st = run(&x, result);
+    *lacking = x.lacking;
+    finish(&x);
+    return x.lacking ? DLM_OK : st;
 }
 
 enum dlm_status dlm_score(struct dlm_ctx *ctx, const struct dlm_session_params *from,

@@ -173,7 +173,8 @@ enum dlm_status dlm_session_open_base(struct dlm_ctx *ctx, struct dlm_session **
     }
     dlm_quant_form_of(s->model->weights, s->base_form);
     const struct dlm_device_info *info = &dlm_device_get_caps(s->device)->info;
-    const enum dlm_log_level level = params->plan_only ? DLM_LOG_DEBUG : DLM_LOG_INFO;
+    const enum dlm_log_level level = params->plan_only || params->is_quiet ? DLM_LOG_DEBUG
+                                                                            : DLM_LOG_INFO;
     dlm_log(ctx, level, "device %s: %s (%s), precision %s%s%s",
             dlm_backend_name(info->kind), info->name, info->driver,
             dlm_dtype_name(s->model->policy), *s->base_form ? ", base in " : "", s->base_form);

@@ -45,6 +45,7 @@ struct dlm_session_base {
      * tokenizer, a folder without weights what its configs say, and a driver that is new here is
      * not put on trial. */
     bool plan_only;
+    bool is_quiet; /* device and precision are told to -v alone: the call is of other things */
 };
 
 /* Opens device, base, model (no weight loaded yet) and tokenizer; tells device and precision at
@@ -92,6 +93,14 @@ const char *dlm_session_system(const struct dlm_session *s, const char *system,
 /* prompt.c: answers what is asked; of request only how counts, not what. */
 enum dlm_status dlm_session_answer(struct dlm_session *s, const struct dlm_asked *asked,
                                    const struct dlm_prompt_request *request) DLM_CHECK_RESULT;
+
+/* score.c: the same as dlm_session_score() of a document's row, borrowed until return: all that it
+ * learns. *lacking: bytes that it needs of a device that has less: nothing is scored; else 0. */
+struct dlm_row;
+struct dlm_score_result;
+enum dlm_status dlm_session_score_row(struct dlm_session *s, const struct dlm_row *row,
+                                      struct dlm_score_result *result,
+                                      uint64_t *lacking) DLM_CHECK_RESULT;
 
 /* verify.c: fills v, of which the caller may have set fault and user; nothing of it is owned. */
 struct dlm_verify;

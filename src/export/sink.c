@@ -372,11 +372,15 @@ static enum dlm_status commit_tar(struct dlm_ctx *ctx, struct dlm_sink *s)
 enum dlm_status dlm_sink_commit(struct dlm_ctx *ctx, struct dlm_sink *s,
                                 struct dlm_export_result *result)
 {
-    enum dlm_status st = s->params.is_tar ? commit_tar(ctx, s) : commit_folder(ctx, s);
+    enum dlm_status st = DLM_OK;
 
+    tell(s, true);
+    if (s->params.check && !s->params.is_tar)
+        st = s->params.check(ctx, s->params.check_user, s->temporary);
+    if (!st)
+        st = s->params.is_tar ? commit_tar(ctx, s) : commit_folder(ctx, s);
     if (st)
         return st;
-    tell(s, true);
     (void)dlm_sink_files(s, &result->num_files);
     result->files = s->files;
     for (size_t i = 0; i < s->len; i++)

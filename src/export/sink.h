@@ -20,6 +20,10 @@ struct dlm_sink_params {
     uint64_t bytes;   /* of all files: so much must be free */
     void (*progress)(void *user, const struct dlm_export_progress *now); /* may be NULL */
     void *user;
+    /* Called when all of a folder is written, with where it lies until then; what fails, fails the
+     * export. Not called for an archive. May be NULL. */
+    enum dlm_status (*check)(struct dlm_ctx *ctx, void *check_user, const char *folder);
+    void *check_user;
 };
 
 /* Opens a sink; no byte is written that has no room. *out is owned, NULL on failure.

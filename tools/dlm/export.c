@@ -40,6 +40,9 @@ static const struct dlm_option options[] = {
      .help = "an older version of the document's adapter", .otherwise = "the current one"},
     {"matrix", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_matrix),
      .help = "list which bases --quant writes files of, and stop"},
+    {"no-verify", .type = DLM_OPTION_FLAG, .offset = AT(no_verify),
+     .help = "do not compare what is written with the model in memory"},
+    DLM_DEVICE_OPTIONS(struct args, params.compute),
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
      .help = "print JSON instead of the path or the list"},
 };
@@ -53,6 +56,20 @@ static void on_progress(void *user, const struct dlm_export_progress *now)
                                             .bytes_per_sec = now->bytes_per_sec};
 
     dlm_progress_pull(user, &files);
+}
+
+static void report_proof(struct dlm_cli *cli, const struct dlm_export_proof *p)
+{
+    char line[48] = "";
+
+    if (p->line)
+        snprintf(line, sizeof(line), " (line %lld)", (long long)p->line);
+    if (p->skipped)
+        dlm_cli_say(cli, "  proof:    none: %s", p->skipped);
+    else
+        dlm_cli_say(cli, "  proof:    %zu token(s) of section %s%s: a log-probability differs by "
+                    "%.2g at most, the loss of %.4g by %.2g", p->num_tokens, p->section_id, line,
+                    p->logprob_difference, p->loss, p->loss_difference);
 }
 
 static void report(struct dlm_cli *cli, const struct dlm_export_result *result)
@@ -69,6 +86,7 @@ static void report(struct dlm_cli *cli, const struct dlm_export_result *result)
                 is_snapshot ? "snapshot_manifest.json" : "export_manifest.json");
     dlm_cli_say(cli, "  adapter:  v%04lld", (long long)result->version);
     dlm_cli_say(cli, "  artifacts: %zu file(s)", result->num_files);
+    report_proof(cli, &result->proof);
     if (is_snapshot)
         dlm_cli_say(cli, "  base:     its weights are not included; README.md says where they come "
                     "from");
