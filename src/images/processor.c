@@ -264,24 +264,27 @@ static enum dlm_status read_config(const struct config *c, const json_t *root,
     return st;
 }
 
+enum dlm_status dlm_processor_parse(struct dlm_ctx *ctx, struct dlm_processor *out,
+                                    const json_t *json, const char *name)
+{
+    struct config c = {.ctx = ctx, .path = name};
+
+    c.json = json_object_get(json, "image_processor");
+    if (!c.json)
+        c.json = json;
+    return json_is_object(c.json)
+               ? read_config(&c, json, out)
+               : dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': not a JSON object", name);
+}
+
 enum dlm_status dlm_processor_load(struct dlm_ctx *ctx, struct dlm_processor *out,
                                    const char *path)
 {
-    struct config c = {.ctx = ctx, .path = path};
     json_t *root = NULL;
 
     enum dlm_status st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &root);
-    if (st)
-        goto done;
-    c.json = json_object_get(root, "image_processor");
-    if (!c.json)
-        c.json = root;
-    if (!json_is_object(c.json)) {
-        st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': not a JSON object", path);
-        goto done;
-    }
-    st = read_config(&c, root, out);
-done:
+    if (!st)
+        st = dlm_processor_parse(ctx, out, root, path);
     json_decref(root);
     return st;
 }

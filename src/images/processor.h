@@ -4,6 +4,8 @@
 #ifndef DLM_IMAGES_PROCESSOR_H
 #define DLM_IMAGES_PROCESSOR_H
 
+#include <jansson.h>
+
 #include "images/image.h"
 
 #define DLM_PROCESSOR_MAX_SIZE 16384
@@ -51,6 +53,10 @@ struct dlm_processor {
  * not done here (padding, cropping, another rule of sizes). Messages name path and member. */
 enum dlm_status dlm_processor_load(struct dlm_ctx *ctx, struct dlm_processor *out,
                                    const char *path) DLM_CHECK_RESULT;
+
+/* The same from the members of such a file, which messages call `name`. */
+enum dlm_status dlm_processor_parse(struct dlm_ctx *ctx, struct dlm_processor *out,
+                                    const json_t *json, const char *name) DLM_CHECK_RESULT;
 
 /* Whether the folder has either of the files below. */
 bool dlm_processor_is_in(struct dlm_ctx *ctx, const char *folder);

@@ -193,37 +193,36 @@ static json_t *parse_json(const char *text, size_t len, json_error_t *error)
     return NULL;
 }
 
+enum dlm_status dlm_tokenizer_from_json(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
+                                        const char *name, const json_t *json)
+{
+    struct dlm_tok_reader r = {.ctx = ctx, .path = name, .part = "file"};
+
+    *out = NULL;
+    if (!json_is_object(json))
+        return dlm_tok_fail(&r, DLM_ERR_PARSE, "not an object");
+    struct dlm_tokenizer *tok = dlm_alloc(ctx, sizeof(*tok));
+    if (!tok)
+        return DLM_ERR_MEMORY;
+    enum dlm_status st =
+        dlm_tekken_is(json) ? dlm_tekken_read(&r, tok, json) : read_parts(&r, tok, json);
+    if (st)
+        dlm_tokenizer_destroy(&tok);
+    *out = tok;
+    return st;
+}
+
 enum dlm_status dlm_tokenizer_parse(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
                                     const char *name, const char *text, size_t len)
 {
-    struct dlm_tok_reader r = {.ctx = ctx, .path = name, .part = "file"};
-    struct dlm_tokenizer *tok = NULL;
     json_error_t error;
-    enum dlm_status st = DLM_OK;
+    json_t *root = parse_json(text, len, &error);
 
     *out = NULL;
-    json_t *root = parse_json(text, len, &error);
-    if (!root) {
-        st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': line %d, column %d: %s", name,
-                      error.line, error.column, error.text);
-        goto done;
-    }
-    if (!json_is_object(root)) {
-        st = dlm_tok_fail(&r, DLM_ERR_PARSE, "not an object");
-        goto done;
-    }
-    tok = dlm_alloc(ctx, sizeof(*tok));
-    if (!tok) {
-        st = DLM_ERR_MEMORY;
-        goto done;
-    }
-    st = dlm_tekken_is(root) ? dlm_tekken_read(&r, tok, root) : read_parts(&r, tok, root);
-    if (st)
-        goto done;
-    *out = tok;
-    tok = NULL;
-done:
-    dlm_tokenizer_destroy(&tok);
+    enum dlm_status st =
+        root ? dlm_tokenizer_from_json(ctx, out, name, root)
+             : dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': line %d, column %d: %s", name,
+                        error.line, error.column, error.text);
     json_decref(root);
     return st;
 }

@@ -10,6 +10,7 @@
 #ifndef DLM_TOKENS_TOKENIZER_H
 #define DLM_TOKENS_TOKENIZER_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,6 +48,10 @@ bool dlm_tokenizer_is_in(struct dlm_ctx *ctx, const char *folder);
 enum dlm_status dlm_tokenizer_parse(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
                                     const char *name, const char *text,
                                     size_t len) DLM_CHECK_RESULT;
+
+/* The same from the members of a tokenizer.json. */
+enum dlm_status dlm_tokenizer_from_json(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
+                                        const char *name, const json_t *json) DLM_CHECK_RESULT;
 
 /* Destroys *tok and sets it to NULL. Accepts NULL and a pointer to NULL. */
 void dlm_tokenizer_destroy(struct dlm_tokenizer **tok);

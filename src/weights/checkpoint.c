@@ -322,6 +322,79 @@ enum dlm_status dlm_checkpoint_open_memory(struct dlm_ctx *ctx, struct dlm_check
     return st;
 }
 
+/* --- files of another kind --- */
+
+static enum dlm_status map_file(struct dlm_ctx *ctx, struct dlm_checkpoint *c, size_t i,
+                                const char *path)
+{
+    struct dlm_checkpoint_file *file = &c->files[i];
+
+    file->path = dlm_arena_strndup(ctx, &c->list.arena, path, strlen(path));
+    if (!file->path)
+        return DLM_ERR_MEMORY;
+    enum dlm_status st = dlm_map_open(ctx, &c->maps[i], path);
+    file->bytes = c->maps[i].bytes;
+    return st ? st : stat_file(ctx, path, file);
+}
+
+enum dlm_status dlm_checkpoint_map(struct dlm_ctx *ctx, struct dlm_checkpoint **out,
+                                   const char *const *paths, size_t num)
+{
+    *out = NULL;
+    struct dlm_checkpoint *c = dlm_alloc(ctx, sizeof(*c));
+    if (!c)
+        return DLM_ERR_MEMORY;
+    enum dlm_status st = make_files(ctx, c, num);
+    for (size_t i = 0; !st && i < num; i++)
+        st = map_file(ctx, c, i, paths[i]);
+    if (st)
+        dlm_checkpoint_destroy(&c);
+    *out = c;
+    return st;
+}
+
+const uint8_t *dlm_checkpoint_bytes(const struct dlm_checkpoint *ckpt, size_t file, size_t *len)
+{
+    *len = ckpt->maps[file].bytes;
+    return ckpt->maps[file].data;
+}
+
+void dlm_checkpoint_set_header(struct dlm_checkpoint *ckpt, size_t file, size_t header_bytes)
+{
+    dlm_sha256_of(ckpt->maps[file].data, header_bytes, ckpt->files[file].header_sha256);
+}
+
+enum dlm_status dlm_checkpoint_add(struct dlm_ctx *ctx, struct dlm_checkpoint *ckpt, size_t file,
+                                   const struct dlm_tensor_info *t)
+{
+    struct dlm_tensor_list *list = &ckpt->list;
+    struct dlm_tensor_form *form = dlm_arena_alloc(ctx, &list->arena, sizeof(*form));
+    const char *name = dlm_arena_strndup(ctx, &list->arena, t->name, strlen(t->name));
+
+    if (!form || !name || !dlm_grow(ctx, &list->items, &list->cap, list->len, sizeof(*t)))
+        return DLM_ERR_MEMORY;
+    *form = *t->form;
+    form->canonical =
+        dlm_arena_strndup(ctx, &list->arena, t->form->canonical, strlen(t->form->canonical));
+    struct dlm_tensor_info *own = &list->items[list->len];
+    *own = *t;
+    own->name = name;
+    own->file = ckpt->files[file].path;
+    own->form = form;
+    list->len += form->canonical != NULL;
+    return form->canonical ? DLM_OK : DLM_ERR_MEMORY;
+}
+
+void *dlm_checkpoint_alloc(struct dlm_ctx *ctx, struct dlm_checkpoint *ckpt, size_t bytes)
+{
+    return dlm_arena_alloc(ctx, &ckpt->list.arena, bytes);
+}
+
+enum dlm_status dlm_checkpoint_end(struct dlm_ctx *ctx, struct dlm_checkpoint *ckpt)
+{
+    return sort_tensors(ctx, &ckpt->list);
+}
+
 void dlm_checkpoint_destroy(struct dlm_checkpoint **ckpt)
 {
     if (!ckpt || !*ckpt)
@@ -368,6 +441,15 @@ const struct dlm_tensor_info *dlm_checkpoint_find(const struct dlm_checkpoint *c
     if (!ckpt->list.len)
         return NULL;
     return bsearch(&key, ckpt->list.items, ckpt->list.len, sizeof(key), compare_names);
+}
+
+int64_t dlm_tensor_len(const struct dlm_tensor_info *t)
+{
+    int64_t len = 1;
+
+    for (int i = 0; i < t->ndim; i++)
+        len *= t->shape[i]; /* of what lies in a file */
+    return len;
 }
 
 enum dlm_status dlm_tensor_check_dtype(struct dlm_ctx *ctx, const struct dlm_tensor_info *t)

@@ -1,5 +1,6 @@
 /* Checkpoints on disk: safetensors files, one or sharded, mapped read-only and checked whole before
- * the first tensor is handed out. Knows nothing of models; names are the file's own. */
+ * the first tensor is handed out; or files of another kind, whose tensors the caller lists. Knows
+ * nothing of models; names are the file's own. */
 #ifndef DLM_WEIGHTS_CHECKPOINT_H
 #define DLM_WEIGHTS_CHECKPOINT_H
 
@@ -14,6 +15,16 @@
 
 struct dlm_checkpoint;
 
+#define DLM_TENSOR_MAX_PARTS 3 /* tensors that are one weight */
+
+/* What a tensor of a GGUF file is to a model, and how its numbers lie. */
+struct dlm_tensor_form {
+    const char *canonical; /* the weight that it is, or is a part of: weights/names.h */
+    int part, num_parts;   /* which of so many, one below the other */
+    int64_t head_rows;     /* of each so many rows the halves are interleaved; 0: they are not */
+    int block_type;        /* enum dlm_ggml_type, whose blocks data are; -1: elements */
+};
+
 /* One tensor as it lies in its file. Everything pointed to lives as long as the checkpoint. */
 struct dlm_tensor_info {
     const char *name;
@@ -24,6 +35,7 @@ struct dlm_tensor_info {
     int64_t shape[DLM_TENSOR_MAX_DIMS];
     const uint8_t *data; /* little-endian, row-major; aligned to nothing */
     size_t bytes;
+    const struct dlm_tensor_form *form; /* NULL: of a safetensors file */
 };
 
 /* What identifies a file of the checkpoint without reading its tensors. */
@@ -47,6 +59,30 @@ enum dlm_status dlm_checkpoint_open_memory(struct dlm_ctx *ctx, struct dlm_check
                                            const char *name, const void *bytes,
                                            size_t len) DLM_CHECK_RESULT;
 
+/* The same for files of another kind: maps them, in this order, and holds no tensor yet.
+ * Borrows paths until return. */
+enum dlm_status dlm_checkpoint_map(struct dlm_ctx *ctx, struct dlm_checkpoint **out,
+                                   const char *const *paths, size_t num) DLM_CHECK_RESULT;
+
+/* The bytes of such a file, as long as the checkpoint lives. */
+const uint8_t *dlm_checkpoint_bytes(const struct dlm_checkpoint *ckpt, size_t file, size_t *len);
+
+/* Says that the first header_bytes of such a file are what tells of its tensors. */
+void dlm_checkpoint_set_header(struct dlm_checkpoint *ckpt, size_t file, size_t header_bytes);
+
+/* Appends a tensor to one. Copies t and its form with their strings, but not the data; file is the
+ * path of one of the files. */
+enum dlm_status dlm_checkpoint_add(struct dlm_ctx *ctx, struct dlm_checkpoint *ckpt, size_t file,
+                                   const struct dlm_tensor_info *t) DLM_CHECK_RESULT;
+
+/* Memory that lives as long as the checkpoint, zeroed; NULL after logging. */
+void *dlm_checkpoint_alloc(struct dlm_ctx *ctx, struct dlm_checkpoint *ckpt,
+                           size_t bytes) DLM_CHECK_RESULT;
+
+/* All tensors are there: sorts them. DLM_ERR_PARSE: a name is there twice. */
+enum dlm_status dlm_checkpoint_end(struct dlm_ctx *ctx,
+                                   struct dlm_checkpoint *ckpt) DLM_CHECK_RESULT;
+
 void dlm_checkpoint_destroy(struct dlm_checkpoint **ckpt);
 
 /* Whether a folder holds weights at all, readable or not: *has is false where dlm_checkpoint_open()
@@ -64,6 +100,9 @@ const struct dlm_checkpoint_file *dlm_checkpoint_file_at(const struct dlm_checkp
 /* The tensor of exactly this name, NULL if there is none. Logs nothing. */
 const struct dlm_tensor_info *dlm_checkpoint_find(const struct dlm_checkpoint *ckpt,
                                                   const char *name);
+
+/* Its elements. */
+int64_t dlm_tensor_len(const struct dlm_tensor_info *t);
 
 /* DLM_ERR_UNSUPPORTED, naming file, tensor and type, when the tensor's type is none of ours. */
 enum dlm_status dlm_tensor_check_dtype(struct dlm_ctx *ctx,
