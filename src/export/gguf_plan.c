@@ -1,63 +1,11 @@
 /* Rules applied: each weight is looked up, and what it becomes is put in order. */
 #include "export/gguf_plan.h"
 
-#include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-
-#define MAX_NAME 128
-
-/* What '*' and '?' of a rule stand for in a name. */
-struct match {
-    long long layer; /* -1: none */
-    const char *kind; /* "weight" or "bias" */
-};
-
-static bool matches(const struct dlm_gguf_plan_params *p, const char *pattern, const char *name,
-                    struct match *m)
-{
-    *m = (struct match){.layer = -1};
-    if (*pattern == '^')
-        return !strcmp(name, p->head);
-    if (*pattern == '@') {
-        const size_t len = strlen(p->language);
-        if (strncmp(name, p->language, len))
-            return false;
-        name += len;
-        pattern++;
-    }
-    for (; *pattern; pattern++) {
-        if (*pattern == '*') {
-            char *end;
-            if (!isdigit((unsigned char)*name))
-                return false;
-            m->layer = strtoll(name, &end, 10);
-            name = end;
-        } else if (*pattern == '?') {
-            m->kind = name;
-            return !strcmp(name, "weight") || !strcmp(name, "bias");
-        } else if (*name++ != *pattern) {
-            return false;
-        }
-    }
-    return !*name;
-}
-
-static void expand(const char *pattern, const struct match *m, char *out, size_t size)
-{
-    size_t len = 0;
-
-    out[0] = '\0';
-    for (; *pattern && len < size; pattern++) {
-        const int n = *pattern == '*'   ? snprintf(out + len, size - len, "%lld", m->layer)
-                      : *pattern == '?' ? snprintf(out + len, size - len, "%s", m->kind)
-                                        : snprintf(out + len, size - len, "%c", *pattern);
-        len += (size_t)n; /* never negative: no encoding can fail */
-    }
-}
+#include "models/gguf_names.h"
 
 /* Shape and rows of a tensor; false when its weight's shape does not allow the move. */
 static bool set_shape(struct dlm_gguf_planned *t, const struct dlm_gguf_weight *w,
@@ -144,12 +92,13 @@ static enum dlm_status add_weight(struct dlm_ctx *ctx, struct dlm_gguf_plan *pla
                                   struct entries *all)
 {
     const struct dlm_gguf_weight *w = &p->weights[index];
-    char name[MAX_NAME];
-    struct match m;
+    const struct dlm_gguf_roots roots = {p->language, p->head};
+    char name[DLM_GGUF_NAME_BYTES];
+    struct dlm_gguf_match m;
 
     for (size_t r = 0; r < p->rules->num; r++) {
         const struct dlm_gguf_rule *rule = &p->rules->rules[r];
-        if (!matches(p, rule->from, w->name, &m) ||
+        if (!dlm_gguf_name_matches(&roots, rule->from, w->name, &m) ||
             (p->is_tied && !strcmp(rule->to, "output.weight")))
             continue;
         if (!dlm_grow(ctx, &all->items, &all->cap, all->num, sizeof(*all->items)))
@@ -163,7 +112,7 @@ static enum dlm_status add_weight(struct dlm_ctx *ctx, struct dlm_gguf_plan *pla
         if (!set_shape(&e->t, w, p))
             return dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
                             "tensor '%.200s' has a shape that GGUF has no form for", w->name);
-        expand(rule->to, &m, name, sizeof(name));
+        dlm_gguf_name_expand(&roots, rule->to, &m, name);
         e->t.name = dlm_arena_strndup(ctx, &plan->arena, name, strlen(name));
         if (!e->t.name)
             return DLM_ERR_MEMORY;

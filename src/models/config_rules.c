@@ -137,6 +137,14 @@ enum dlm_status dlm_config_read_act(struct dlm_ctx *ctx, const json_t *object, c
     return DLM_OK;
 }
 
+const char *dlm_config_act_name(uint32_t act)
+{
+    return act == DLM_ACT_GELU_TANH    ? "gelu_pytorch_tanh"
+           : act == DLM_ACT_GELU_ERF   ? "gelu"
+           : act == DLM_ACT_QUICK_GELU ? "quick_gelu"
+                                       : "silu";
+}
+
 enum dlm_status dlm_config_read_layer_types(struct dlm_ctx *ctx, const json_t *object,
                                             const char *path, int64_t layers, int64_t *full_every)
 {

@@ -51,6 +51,9 @@ enum dlm_status dlm_config_read_rope_theta(struct dlm_ctx *ctx, const json_t *ob
 enum dlm_status dlm_config_read_act(struct dlm_ctx *ctx, const json_t *object, const char *path,
                                     const char *key, uint32_t *act) DLM_CHECK_RESULT;
 
+/* The other way: what a config.json calls DLM_ACT_*. */
+const char *dlm_config_act_name(uint32_t act);
+
 /* Which of the layers see a window of keys only, by "layer_types": *full_every as in struct
  * dlm_decoder_config, and 1 where all see all; it holds the default. DLM_ERR_UNSUPPORTED: layers
  * that see all are not each n-th. */

@@ -1,5 +1,6 @@
 /* A family's weights as llama.cpp has them: names of tensors, what happens to their rows, and what
- * the files say besides. A family states it in src/models/<family>_gguf.c. */
+ * the files say besides. A family states it in src/models/<family>_gguf.c; files are written by it
+ * (src/export) and read (models/gguf_model.h). */
 #ifndef DLM_MODELS_GGUF_FAMILY_H
 #define DLM_MODELS_GGUF_FAMILY_H
 
@@ -9,6 +10,7 @@
 
 #include "base/attr.h"
 #include "dlm/ctx.h"
+#include "gguf/reader.h"
 
 /* What happens to a weight's rows. Of a vector each element is a row. */
 enum dlm_gguf_move {
@@ -43,11 +45,25 @@ struct dlm_gguf_vision {
     double eps;
 };
 
+/* What two files say of a model that is read. */
+struct dlm_gguf_told {
+    const struct dlm_gguf *text, *tower;
+    struct dlm_gguf_vision vision;
+    int64_t hidden; /* width of the language model */
+};
+
 struct dlm_gguf_family {
     const char *arch;        /* general.architecture of the language model */
+    const char *other_arch;  /* what some files call it instead; NULL: none does */
     const char *head;        /* the weight of its head: canonical */
     const char *projector;   /* clip.projector_type */
-    const char *pretokenizer; /* tokenizer.ggml.pre */
+    const char *pretokenizer; /* tokenizer.ggml.pre, which stands for the next three */
+    const char *normalizer;   /* type of the tokenizer.json's normalizer; NULL: none */
+    const char *pieces;       /* expression of what text is cut into before BPE */
+    bool ignores_merges;      /* a piece that is a token is taken whole */
+    const char *image_token; /* stands in the input for a row that the projector gives */
+    const char *const *ends; /* tokens that end an answer as well as tokenizer.ggml.eos_token_id;
+                                up to NULL */
     const char *row_token; /* whose row of the embedding is in the tower's file; NULL: none */
     bool interleaves_heads;  /* of the language model: rotary pairs are neighbours in llama.cpp */
     bool has_more_keys;      /* a head's size and that of the vocabulary are stated */
@@ -60,6 +76,10 @@ struct dlm_gguf_family {
     /* From config.json; path is for messages. */
     enum dlm_status (*read_vision)(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    struct dlm_gguf_vision *v);
+    /* The other way: adds to a config.json that has "model_type" and "text_config" what only this
+     * family's has. */
+    enum dlm_status (*write_config)(struct dlm_ctx *ctx, const struct dlm_gguf_told *told,
+                                    json_t *config);
 };
 
 /* Of decoders whose modules have the names of LLaMA's. */

@@ -4,6 +4,7 @@
 #include "models/mistral3_gguf.h"
 
 #include "base/activation.h"
+#include "base/log.h"
 #include "models/config_rules.h"
 
 #define TOWER "model.vision_tower."
@@ -55,6 +56,29 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, co
     return st ? st : dlm_config_read_act(ctx, vision, path, "hidden_act", &v->act);
 }
 
+/* The norms of the tower have one eps, whatever config.json says, and so whatever the file does. */
+static enum dlm_status write_config(struct dlm_ctx *ctx, const struct dlm_gguf_told *told,
+                                    json_t *config)
+{
+    const struct dlm_gguf_vision *v = &told->vision;
+    json_t *text = json_object_get(config, "text_config");
+    json_t *vision = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "hidden_size", (json_int_t)v->width,
+        "intermediate_size", (json_int_t)v->intermediate, "num_hidden_layers",
+        (json_int_t)v->layers, "num_attention_heads", (json_int_t)v->heads, "image_size",
+        (json_int_t)v->image, "patch_size", (json_int_t)v->patch, "hidden_act",
+        dlm_config_act_name(v->act));
+
+    return json_object_set_new(config, "vision_config", vision) ||
+                   json_object_set_new(text, "model_type", json_string("mistral")) ||
+                   json_object_set_new(config, "spatial_merge_size",
+                                       json_integer(v->merge ? v->merge : 1)) ||
+                   json_object_set_new(config, "multimodal_projector_bias",
+                                       json_boolean(dlm_gguf_find_tensor(told->tower,
+                                                                         "mm.1.bias")))
+               ? dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory") : DLM_OK;
+}
+
 static const char chat[] =
     "{{- range $i, $m := .Messages }}\n"
     "{{- if eq $m.Role \"system\" }}[SYSTEM_PROMPT]{{ $m.Content }}[/SYSTEM_PROMPT]\n"
@@ -67,9 +91,16 @@ static const char *const stops[] = {"</s>", "[INST]", NULL};
 
 const struct dlm_gguf_family dlm_gguf_mistral3 = {
     .arch = "mistral3",
+    .other_arch = "llama", /* of converters before llama.cpp knew Mistral 3 apart */
     .head = "lm_head.weight",
     .projector = "pixtral",
     .pretokenizer = "tekken",
+    .pieces = "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*"
+              "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{N}]?"
+              "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|"
+              "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    .ignores_merges = true,
+    .image_token = "[IMG]",
     .row_token = "[IMG_BREAK]",
     .interleaves_heads = true,
     .has_more_keys = true,
@@ -79,4 +110,5 @@ const struct dlm_gguf_family dlm_gguf_mistral3 = {
     .chat = chat,
     .stops = stops,
     .read_vision = read_vision,
+    .write_config = write_config,
 };

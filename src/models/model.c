@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "models/model_impl.h"
 
 #define MAX_CONFIG_BYTES (16u << 20)
 #define LARGE_F32_BYTES (4ull << 30)
@@ -82,8 +83,7 @@ static enum dlm_status read_generation_config(struct dlm_model *m)
     return st;
 }
 
-/* The family's struct with its default processor. Owned; NULL without memory. */
-static struct dlm_model *create(struct dlm_ctx *ctx, const struct dlm_family *family)
+struct dlm_model *dlm_model_create(struct dlm_ctx *ctx, const struct dlm_family *family)
 {
     struct dlm_model *m = dlm_alloc(ctx, family->model_bytes);
 
@@ -102,7 +102,7 @@ static enum dlm_status create_config(struct dlm_ctx *ctx, struct dlm_model **out
     const struct dlm_family *family = NULL;
 
     enum dlm_status st = find_family(ctx, config, path, &family);
-    struct dlm_model *m = st ? NULL : create(ctx, family);
+    struct dlm_model *m = st ? NULL : dlm_model_create(ctx, family);
     if (!st)
         st = dlm_bnb_check_config(ctx, config, path);
     if (!st)
@@ -129,7 +129,7 @@ static enum dlm_status create_folder(struct dlm_ctx *ctx, struct dlm_model **out
         st = find_family(ctx, config, path, &family);
     if (st)
         goto done;
-    m = create(ctx, family);
+    m = dlm_model_create(ctx, family);
     if (m) {
         m->dir = dlm_strdup(ctx, dir);
         m->has_no_files = has_no_files;
@@ -183,6 +183,8 @@ static enum dlm_dtype choose_policy(const struct dlm_checkpoint *ckpt)
         const struct dlm_tensor_info *t = dlm_checkpoint_tensor(ckpt, i);
         if (dlm_dtype_is_float(t->dtype))
             bytes[t->dtype] += t->bytes;
+        else if (t->form) /* what lies in blocks counts as the numbers that it stands for */
+            bytes[DLM_DTYPE_F32] += (size_t)dlm_tensor_len(t) * sizeof(float);
     }
     if (bytes[DLM_DTYPE_F32] >= bytes[DLM_DTYPE_BF16] &&
         bytes[DLM_DTYPE_F32] >= bytes[DLM_DTYPE_F16])
@@ -232,8 +234,25 @@ static void warn_of_unused(const struct dlm_model *m)
     }
     if (num)
         dlm_log(m->ctx, DLM_LOG_WARNING, "'%s': %zu tensor%s of no use to a %s model, the first "
-                "is '%s'", m->dir, num, num > 1 ? "s are" : " is", m->family->model_type,
-                first->name);
+                "is '%s'", m->dir ? m->dir : first->file, num, num > 1 ? "s are" : " is",
+                m->family->model_type, first->name);
+}
+
+enum dlm_status dlm_model_take_checkpoint(struct dlm_model *m, struct dlm_device *device,
+                                          struct dlm_checkpoint *ckpt, enum dlm_dtype policy,
+                                          const struct dlm_quant_policy *quant)
+{
+    m->device = device;
+    m->policy = policy < DLM_DTYPE_COUNT ? policy : choose_policy(ckpt);
+    enum dlm_status st = dlm_weights_create(m->ctx, &m->weights, device, m->policy, quant, ckpt,
+                                            &m->family->names);
+    if (!st)
+        st = m->family->declare(m);
+    if (!st) {
+        warn_of_unused(m);
+        dlm_weights_tell_unfit(m->weights);
+    }
+    return st;
 }
 
 /* Maps the files of the model's folder and declares its weights. */
@@ -243,19 +262,7 @@ static enum dlm_status open_files(struct dlm_model *m, struct dlm_device *device
     struct dlm_checkpoint *ckpt = NULL;
 
     enum dlm_status st = dlm_checkpoint_open(m->ctx, &ckpt, m->dir);
-    if (st)
-        return st;
-    m->device = device;
-    m->policy = policy < DLM_DTYPE_COUNT ? policy : choose_policy(ckpt);
-    st = dlm_weights_create(m->ctx, &m->weights, device, m->policy, quant, ckpt,
-                            &m->family->names);
-    if (!st)
-        st = m->family->declare(m);
-    if (!st) {
-        warn_of_unused(m);
-        dlm_weights_tell_unfit(m->weights);
-    }
-    return st;
+    return st ? st : dlm_model_take_checkpoint(m, device, ckpt, policy, quant);
 }
 
 enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,

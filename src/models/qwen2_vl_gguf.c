@@ -4,6 +4,7 @@
 #include "models/qwen2_vl_gguf.h"
 
 #include "base/activation.h"
+#include "base/log.h"
 #include "models/config_rules.h"
 
 #define TOWER "model.visual."
@@ -43,6 +44,33 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, co
                                 DLM_ARRAY_LEN(ints));
 }
 
+/* The width of the tower's MLP is told by a tensor alone, and the frames of a patch by how many
+ * there are. The norms' eps is not taken from the file, where the converter puts the language
+ * model's. */
+static enum dlm_status write_config(struct dlm_ctx *ctx, const struct dlm_gguf_told *told,
+                                    json_t *config)
+{
+    const struct dlm_gguf_tensor *up = dlm_gguf_find_tensor(told->tower, "v.blk.0.ffn_up.weight");
+    const struct dlm_gguf_vision *v = &told->vision;
+
+    if (!up || up->ndim != 2 || up->ne[1] % v->width)
+        return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'v.blk.0.ffn_up.weight' is no "
+                        "matrix of a whole multiple of %lld rows", dlm_gguf_path(told->tower),
+                        (long long)v->width);
+    json_t *vision = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "embed_dim", (json_int_t)v->width,
+        "depth", (json_int_t)v->layers, "num_heads", (json_int_t)v->heads, "patch_size",
+        (json_int_t)v->patch, "mlp_ratio", (json_int_t)(up->ne[1] / v->width),
+        "temporal_patch_size",
+        (json_int_t)(dlm_gguf_find_tensor(told->tower, "v.patch_embd.weight.1") ? 2 : 1),
+        "spatial_merge_size", (json_int_t)(v->merge ? v->merge : 2), "hidden_size",
+        (json_int_t)told->hidden, "hidden_act", dlm_config_act_name(v->act));
+    return json_object_set_new(config, "vision_config", vision)
+               ? dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory") : DLM_OK;
+}
+
+static const char *const ends[] = {"<|endoftext|>", NULL};
+
 static const char chat[] =
     "{{- range $i, $m := .Messages }}{{ $is_last := eq (len (slice $.Messages $i)) 1 }}\n"
     "{{- if and (eq $i 0) (ne $m.Role \"system\") }}<|im_start|>system\n"
@@ -61,10 +89,16 @@ const struct dlm_gguf_family dlm_gguf_qwen2_vl = {
     .head = "lm_head.weight",
     .projector = "qwen2vl_merger",
     .pretokenizer = "qwen2",
+    .normalizer = "NFC",
+    .pieces = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|"
+              " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    .image_token = "<|image_pad|>",
+    .ends = ends,
     .context = 32768,
     .text = &dlm_gguf_decoder,
     .vision = &tower_rules,
     .chat = chat,
     .stops = stops,
     .read_vision = read_vision,
+    .write_config = write_config,
 };

@@ -33,7 +33,8 @@ enum dlm_status dlm_weights_create(struct dlm_ctx *ctx, struct dlm_weights **out
     size_t num = ckpt ? dlm_checkpoint_num_tensors(ckpt) : 0;
     w->names = dlm_alloc_array(ctx, num + 1, sizeof(*w->names));
     for (size_t i = 0; w->names && i < num; i++) {
-        w->names[i] = dlm_name_canonical(ctx, map, dlm_checkpoint_tensor(ckpt, i)->name);
+        const struct dlm_tensor_info *t = dlm_checkpoint_tensor(ckpt, i);
+        w->names[i] = dlm_name_canonical(ctx, map, t->form ? t->form->canonical : t->name);
         if (!w->names[i]) {
             dlm_weights_destroy(&w);
             return DLM_ERR_MEMORY;
@@ -75,14 +76,23 @@ void dlm_weights_destroy(struct dlm_weights **weights)
     *weights = NULL;
 }
 
-const struct dlm_tensor_info *dlm_weights_find(const struct dlm_weights *weights, const char *name)
+/* Part `part` of the tensors that are the weight of this name; NULL: it is not there. */
+static const struct dlm_tensor_info *find_part(const struct dlm_weights *weights, const char *name,
+                                               int part)
 {
     const struct dlm_checkpoint *ckpt = weights->checkpoint;
 
-    for (size_t i = 0; ckpt && i < dlm_checkpoint_num_tensors(ckpt); i++)
-        if (!strcmp(weights->names[i], name))
-            return dlm_checkpoint_tensor(ckpt, i);
+    for (size_t i = 0; ckpt && i < dlm_checkpoint_num_tensors(ckpt); i++) {
+        const struct dlm_tensor_info *t = dlm_checkpoint_tensor(ckpt, i);
+        if (!strcmp(weights->names[i], name) && (t->form ? t->form->part : 0) == part)
+            return t;
+    }
     return NULL;
+}
+
+const struct dlm_tensor_info *dlm_weights_find(const struct dlm_weights *weights, const char *name)
+{
+    return find_part(weights, name, 0);
 }
 
 /* rows x cols with any split of the columns into further dimensions. */
@@ -118,9 +128,9 @@ static enum dlm_status fail_shape(const struct dlm_weights *w, const struct dlm_
                                   int64_t rows, int64_t cols)
 {
     return dlm_fail(w->ctx, DLM_ERR_INVALID,
-                    "cannot read '%s': tensor '%s' does not have the shape that config.json "
-                    "asks for (%lld x %lld)",
-                    t->file, t->name, (long long)rows, (long long)cols);
+                    "cannot read '%s': tensor '%s' does not have the shape that %s asks for "
+                    "(%lld x %lld)", t->file, t->name, t->form ? "the model" : "config.json",
+                    (long long)rows, (long long)cols);
 }
 
 /* The part's tensor holds what the part takes, as rows x cols. */
@@ -131,7 +141,8 @@ static enum dlm_status check_source(struct dlm_weights *w, struct dlm_weight_par
 
     if (!t)
         return fail_missing(w, part->name);
-    enum dlm_status st = dlm_bnb_open(w->ctx, w->checkpoint, t, &part->bnb);
+    enum dlm_status st =
+        t->form ? DLM_OK : dlm_bnb_open(w->ctx, w->checkpoint, t, &part->bnb);
     if (!st && part->bnb)
         return part->bnb->rows == rows && part->bnb->cols == cols ? DLM_OK
                                                                   : fail_shape(w, t, rows, cols);
@@ -139,7 +150,8 @@ static enum dlm_status check_source(struct dlm_weights *w, struct dlm_weight_par
         st = dlm_tensor_check_dtype(w->ctx, t);
     if (st)
         return st;
-    if (!dlm_dtype_is_float(t->dtype))
+    const bool is_vector = rows == 1 && t->ndim == 1;
+    if (!dlm_dtype_is_float(t->dtype) && (!t->form || is_vector))
         return dlm_fail(w->ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s': tensor '%s' is %s, not "
                         "f32, f16 or bf16", t->file, t->name, t->st_type);
     return fits(t, rows, cols) ? DLM_OK : fail_shape(w, t, rows, cols);
@@ -240,31 +252,50 @@ static char *join_names(struct dlm_ctx *ctx, const char *name, const char *next)
                     end); /* names are short */
 }
 
-static enum dlm_status add_part(const struct dlm_weight_scope *scope, struct dlm_weight *weight,
-                                const struct dlm_weight_piece *piece)
+/* The rows of a piece that one tensor holds: all, or those of a part. */
+static enum dlm_status add_source(struct dlm_weights *w, struct dlm_weight *weight,
+                                  const char *name, const struct dlm_tensor_info *source,
+                                  int64_t rows)
 {
-    struct dlm_weights *w = scope->weights;
     struct dlm_weight_part *part = &weight->parts[weight->num_parts];
     const struct dlm_weight_part *before = weight->num_parts ? part - 1 : NULL;
     const int64_t cols = is_row(weight) ? 1 : weight->cols;
 
-    *part = (struct dlm_weight_part){.name = full_name(scope, piece->name),
+    *part = (struct dlm_weight_part){.name = dlm_strdup(w->ctx, name),
+                                     .source = source,
                                      .begin = before ? before->begin + before->len : 0,
-                                     .len = piece->rows * cols};
+                                     .len = rows * cols};
     if (!part->name)
         return DLM_ERR_MEMORY;
     weight->num_parts++;
-    char *name = before ? join_names(w->ctx, weight->name, piece->name)
-                        : dlm_strdup(w->ctx, part->name);
-    if (!name)
-        return DLM_ERR_MEMORY;
-    dlm_free(weight->name);
-    weight->name = name;
     if (!w->checkpoint)
         return DLM_OK;
-    part->source = dlm_weights_find(w, part->name);
-    return is_row(weight) ? check_source(w, part, 1, piece->rows)
-                          : check_source(w, part, piece->rows, cols);
+    return is_row(weight) ? check_source(w, part, 1, rows) : check_source(w, part, rows, cols);
+}
+
+static enum dlm_status add_piece(const struct dlm_weight_scope *scope, struct dlm_weight *weight,
+                                 const struct dlm_weight_piece *piece)
+{
+    struct dlm_weights *w = scope->weights;
+    char *name = full_name(scope, piece->name);
+    enum dlm_status st = DLM_ERR_MEMORY;
+
+    if (!name)
+        return st;
+    const struct dlm_tensor_info *first = dlm_weights_find(w, name);
+    const int num = first && first->form && piece->rows % first->form->num_parts == 0
+                        ? first->form->num_parts : 1;
+    char *joined = weight->name ? join_names(w->ctx, weight->name, piece->name)
+                                : dlm_strdup(w->ctx, name);
+    if (joined) {
+        dlm_free(weight->name);
+        weight->name = joined;
+        st = DLM_OK;
+    }
+    for (int i = 0; !st && i < num; i++)
+        st = add_source(w, weight, name, i ? find_part(w, name, i) : first, piece->rows / num);
+    dlm_free(name);
+    return st;
 }
 
 /* Every row, and for nf4_dq every part, is whole blocks. */
@@ -290,8 +321,8 @@ static enum dlm_dtype choose_quant(const struct dlm_weight_scope *scope,
     enum dlm_dtype dtype = is_wanted ? quant->dtype : DLM_DTYPE_F32;
 
     for (int i = 0; i < weight->num_parts; i++) {
-        const struct dlm_bnb_weight *bnb = weight->parts[i].bnb;
-        const enum dlm_dtype own = bnb ? bnb->view.dtype : dtype;
+        const enum dlm_dtype saved = dlm_weight_part_saved(&weight->parts[i]);
+        const enum dlm_dtype own = saved != DLM_DTYPE_F32 ? saved : dtype;
         if (i && own != dtype)
             return DLM_DTYPE_F32;
         dtype = own;
@@ -334,8 +365,8 @@ static enum dlm_dtype choose_dtype(const struct dlm_weight_scope *scope,
     for (int i = 0; weight->kind == DLM_WEIGHT_MATRIX && i < weight->num_parts; i++) {
         const struct dlm_weight_part *part = &weight->parts[i];
         const enum dlm_dtype file = part->source ? part->source->dtype : w->file_dtype;
-        const enum dlm_dtype own =
-            part->bnb ? w->policy : dlm_precision_weight(w->policy, file);
+        const enum dlm_dtype own = dlm_weight_part_saved(part) != DLM_DTYPE_F32
+                                       ? w->policy : dlm_precision_weight(w->policy, file);
         if (i && own != dtype)
             return DLM_DTYPE_F32;
         dtype = own;
@@ -363,11 +394,12 @@ static enum dlm_status add_weight(const struct dlm_weight_scope *scope, enum dlm
     weight->group = scope->group;
     weight->rows = rows;
     weight->cols = cols;
-    weight->parts = dlm_alloc_array(weights->ctx, (size_t)num, sizeof(*weight->parts));
+    weight->parts = dlm_alloc_array(weights->ctx, (size_t)num * DLM_TENSOR_MAX_PARTS,
+                                    sizeof(*weight->parts));
     if (!weight->parts)
         return DLM_ERR_MEMORY;
     for (int i = 0; !st && i < num; i++)
-        st = add_part(scope, weight, &pieces[i]);
+        st = add_piece(scope, weight, &pieces[i]);
     if (st)
         return st;
     const bool has_panels = dlm_device_get_caps(weights->device)->bits & DLM_CAP_PANELS;
@@ -440,12 +472,15 @@ static uint64_t transient_bytes(const struct dlm_weights *weights, const struct 
 {
     const uint64_t all = resident_bytes(w, w->rows);
     const uint64_t block = DLM_MIN(all, (uint64_t)DLM_WEIGHT_STAGE_BYTES);
+    bool in_order = true; /* the rows: they are dropped as they are read */
     uint64_t mapped = 0;
 
-    for (int i = 0; i < w->num_parts; i++)
-        mapped += w->parts[i].source ? w->parts[i].source->bytes
-                                     : dlm_dtype_size(weights->file_dtype, w->parts[i].len);
-    if (!dlm_dtype_is_quant(w->dtype))
+    for (int i = 0; i < w->num_parts; i++) {
+        const struct dlm_tensor_info *source = w->parts[i].source;
+        mapped += source ? source->bytes : dlm_dtype_size(weights->file_dtype, w->parts[i].len);
+        in_order = in_order && !(source && source->form && source->form->head_rows);
+    }
+    if (!dlm_dtype_is_quant(w->dtype) && in_order)
         mapped = mapped / DLM_MAX(all / block, 1u);
     return mapped + (w->layout == DLM_LAYOUT_PANEL ? 0 : block);
 }

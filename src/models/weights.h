@@ -34,7 +34,7 @@ struct dlm_weight_slab {
 };
 
 /* What a tensor of the checkpoint gives to a weight: elements [begin, begin + len), whole
- * rows of a matrix. */
+ * rows of a matrix. Its own order of rows and form is the source's: dlm_tensor_form. */
 struct dlm_weight_part {
     char *name; /* canonical, as the family declares it */
     const struct dlm_tensor_info *source; /* NULL: random numbers (bench) */
@@ -122,9 +122,13 @@ enum dlm_status dlm_weights_join_vector(const struct dlm_weight_scope *scope,
                                         const struct dlm_weight_piece *pieces, int num,
                                         struct dlm_weight **out) DLM_CHECK_RESULT;
 
-/* The checkpoint's tensor of this canonical name, NULL if there is none. */
+/* The checkpoint's tensor of this canonical name, NULL if there is none; of several that are parts
+ * of it the first. */
 const struct dlm_tensor_info *dlm_weights_find(const struct dlm_weights *weights,
                                                const char *name);
+
+/* The type in blocks in which a part's tensor lies in its file; f32: it has elements. */
+enum dlm_dtype dlm_weight_part_saved(const struct dlm_weight_part *part);
 
 /* Bytes that the declared weights of the groups take on the device. */
 size_t dlm_weights_bytes(const struct dlm_weights *weights, uint32_t groups);

@@ -12,8 +12,12 @@
 /* The part that element `at` belongs to. */
 const struct dlm_weight_part *dlm_weight_find_part(const struct dlm_weight *w, int64_t at);
 
-/* Where the file has element `at`, which belongs to the part. */
+/* Where the file has element `at`, which belongs to the part; of a form in blocks, the first of a
+ * row. */
 const uint8_t *dlm_weight_part_source(const struct dlm_weight_part *part, int64_t at);
+
+/* How many elements from there on, len at most, lie one behind the other. */
+int64_t dlm_weight_part_run(const struct dlm_weight_part *part, int64_t at, int64_t len);
 
 /* Elements [at, at + len) of one part as f32: from the file, or random ones. False when the file's
  * type is none that has numbers. */

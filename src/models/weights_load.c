@@ -44,7 +44,8 @@ static bool is_as_filed(const struct dlm_weight *w, int64_t row, int64_t n)
     const struct dlm_weight_part *part = dlm_weight_find_part(w, row * w->cols);
 
     return part->source && part->source->dtype == w->dtype &&
-           (row + n) * w->cols <= part->begin + part->len;
+           (row + n) * w->cols <= part->begin + part->len &&
+           dlm_weight_part_run(part, row * w->cols, n * w->cols) == n * w->cols;
 }
 
 /* Elements [at, at + len) of one part in the resident type, into out. scratch: len elements. False
@@ -53,7 +54,11 @@ static bool make_elems(const struct dlm_weight *w, const struct dlm_weight_part 
                        int64_t len, void *out, float *scratch)
 {
     if (part->source && part->source->dtype == w->dtype) {
-        memcpy(out, dlm_weight_part_source(part, at), dlm_dtype_size(w->dtype, len));
+        for (int64_t i = 0, n; i < len; i += n) {
+            n = dlm_weight_part_run(part, at + i, len - i);
+            memcpy((uint8_t *)out + dlm_dtype_size(w->dtype, i),
+                   dlm_weight_part_source(part, at + i), dlm_dtype_size(w->dtype, n));
+        }
         return true;
     }
     return dlm_weight_part_to_f32(w, part, at, len, scratch) &&
@@ -134,6 +139,19 @@ static enum dlm_status run_blocks(struct load *l, int64_t rows)
     return dlm_ctx_is_cancelled(ctx) ? dlm_fail(ctx, DLM_ERR_CANCELLED, "interrupted") : DLM_OK;
 }
 
+/* Whole rows of a part, as they lie in its file. */
+static void drop_part(const struct dlm_checkpoint *ckpt, const struct dlm_weight_part *part,
+                      int64_t at, int64_t len)
+{
+    const struct dlm_tensor_info *t = part->source;
+    const size_t begin = (size_t)(dlm_weight_part_source(part, at) - t->data);
+    const size_t bytes = t->form ? t->bytes / (size_t)t->shape[0] *
+                                       (size_t)(len / (part->len / t->shape[0]))
+                                 : dlm_dtype_size(t->dtype, len);
+
+    dlm_checkpoint_drop_part(ckpt, t, begin, bytes);
+}
+
 /* Rows [row, row + n) of the slab are where they belong: their pages of the files can go. */
 static void drop_rows(const struct load *l, int64_t row, int64_t n)
 {
@@ -143,10 +161,9 @@ static void drop_rows(const struct load *l, int64_t row, int64_t n)
     for (int64_t at = (l->slab->row0 + row) * w->cols, next; at < end; at = next) {
         const struct dlm_weight_part *part = dlm_weight_find_part(w, at);
         next = DLM_MIN(part->begin + part->len, end);
-        if (part->source && !part->bnb)
-            dlm_checkpoint_drop_part(l->weights->checkpoint, part->source,
-                                     dlm_dtype_size(part->source->dtype, at - part->begin),
-                                     dlm_dtype_size(part->source->dtype, next - at));
+        if (part->source && !part->bnb &&
+            dlm_weight_part_run(part, at, next - at) == next - at)
+            drop_part(l->weights->checkpoint, part, at, next - at);
     }
 }
 

@@ -81,7 +81,7 @@ registry    base doc/yaml.h
 rows        base doc
 hub         base registry
 store       base weights
-models      base kernels backend ir ops graph weights images tokens registry rows/turns.h
+models      base kernels backend ir ops graph weights gguf images tokens registry rows/turns.h
 train       base backend ir ops graph weights doc images tokens registry rows store models
 generate    base backend ir ops graph weights images tokens registry models
 export      base weights gguf tokens registry models

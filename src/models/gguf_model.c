@@ -1,0 +1,155 @@
+/* Opening models from GGUF files. */
+#include "models/gguf_model.h"
+
+#include "models/gguf_config.h"
+#include "models/gguf_tensors.h"
+#include "models/gguf_tokenizer.h"
+#include "models/model_impl.h"
+
+enum { TEXT, TOWER, NUM_FILES };
+
+/* Both files, mapped by the checkpoint. */
+struct pair {
+    struct dlm_checkpoint *ckpt;
+    struct dlm_gguf *files[NUM_FILES];
+};
+
+static void finish(struct pair *p)
+{
+    for (int i = 0; i < NUM_FILES; i++)
+        dlm_gguf_destroy(&p->files[i]);
+    dlm_checkpoint_destroy(&p->ckpt);
+}
+
+static enum dlm_status open_pair(struct dlm_ctx *ctx, struct pair *p,
+                                 const struct dlm_gguf_paths *paths)
+{
+    const char *const list[NUM_FILES] = {[TEXT] = paths->text, [TOWER] = paths->tower};
+
+    *p = (struct pair){0};
+    enum dlm_status st = dlm_checkpoint_map(ctx, &p->ckpt, list, NUM_FILES);
+    for (size_t i = 0; !st && i < NUM_FILES; i++) {
+        size_t len;
+        const uint8_t *bytes = dlm_checkpoint_bytes(p->ckpt, i, &len);
+        st = dlm_gguf_open_memory(ctx, &p->files[i], list[i], bytes, len);
+    }
+    return st;
+}
+
+/* The configured model, without device and weights. */
+static enum dlm_status create(struct dlm_ctx *ctx, struct dlm_model **out, const struct pair *p,
+                              int64_t *tower_heads)
+{
+    const struct dlm_family *family = NULL;
+    struct dlm_gguf_told told = {0};
+    json_t *config = NULL;
+
+    *out = NULL;
+    enum dlm_status st = dlm_gguf_find_family(ctx, p->files[TEXT], p->files[TOWER], &family);
+    if (!st)
+        st = dlm_gguf_read_config(ctx, family, p->files[TEXT], p->files[TOWER], &told, &config);
+    struct dlm_model *m = st ? NULL : dlm_model_create(ctx, family);
+    if (!st)
+        st = m ? dlm_gguf_read_processor(ctx, p->files[TOWER], &m->processor) : DLM_ERR_MEMORY;
+    if (!st)
+        st = family->read_config(ctx, config, dlm_gguf_path(p->files[TEXT]), m);
+    if (st)
+        dlm_model_destroy(&m);
+    *tower_heads = told.vision.heads;
+    *out = m;
+    json_decref(config);
+    return st;
+}
+
+static enum dlm_status add_tensors(const struct dlm_model *m, struct pair *p, int64_t tower_heads)
+{
+    const struct dlm_gguf_layout layout = {
+        .family = m->family->gguf,
+        .language = m->family->language,
+        .heads = m->decoder.config.block.heads,
+        .kv_heads = m->decoder.config.block.kv_heads,
+        .tower_heads = tower_heads,
+    };
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < NUM_FILES; i++)
+        st = dlm_gguf_add_tensors(m->ctx, p->ckpt, i, p->files[i], i == TOWER, &layout);
+    return st ? st : dlm_checkpoint_end(m->ctx, p->ckpt);
+}
+
+/* The model without weights, and the checkpoint whole. */
+static enum dlm_status open_all(struct dlm_ctx *ctx, struct dlm_model **out, struct pair *p,
+                                const struct dlm_gguf_paths *paths)
+{
+    int64_t tower_heads = 0;
+
+    *out = NULL;
+    enum dlm_status st = open_pair(ctx, p, paths);
+    if (!st)
+        st = create(ctx, out, p, &tower_heads);
+    return st ? st : add_tensors(*out, p, tower_heads);
+}
+
+enum dlm_status dlm_gguf_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
+                                    struct dlm_device *device, const struct dlm_gguf_paths *paths,
+                                    enum dlm_dtype policy, const struct dlm_quant_policy *quant)
+{
+    struct pair p;
+
+    enum dlm_status st = open_all(ctx, out, &p, paths);
+    if (!st) {
+        st = dlm_model_take_checkpoint(*out, device, p.ckpt, policy, quant);
+        p.ckpt = NULL;
+    }
+    if (st)
+        dlm_model_destroy(out);
+    finish(&p);
+    return st;
+}
+
+enum dlm_status dlm_gguf_model_read(struct dlm_ctx *ctx, struct dlm_model **out,
+                                    const struct dlm_gguf_paths *paths)
+{
+    int64_t tower_heads;
+    struct pair p;
+
+    *out = NULL;
+    enum dlm_status st = open_pair(ctx, &p, paths);
+    if (!st)
+        st = create(ctx, out, &p, &tower_heads);
+    finish(&p);
+    return st;
+}
+
+enum dlm_status dlm_gguf_open_checkpoint(struct dlm_ctx *ctx, struct dlm_checkpoint **out,
+                                         const struct dlm_gguf_paths *paths)
+{
+    struct dlm_model *m = NULL;
+    struct pair p;
+
+    *out = NULL;
+    enum dlm_status st = open_all(ctx, &m, &p, paths);
+    if (!st) {
+        *out = p.ckpt;
+        p.ckpt = NULL;
+    }
+    dlm_model_destroy(&m);
+    finish(&p);
+    return st;
+}
+
+enum dlm_status dlm_gguf_load_tokenizer(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
+                                        const struct dlm_gguf_paths *paths)
+{
+    const struct dlm_family *family = NULL;
+    struct pair p;
+
+    *out = NULL;
+    enum dlm_status st = open_pair(ctx, &p, paths);
+    if (!st)
+        st = dlm_gguf_find_family(ctx, p.files[TEXT], p.files[TOWER], &family);
+    if (!st)
+        st = dlm_gguf_read_tokenizer(ctx, out, p.files[TEXT], family->gguf);
+    finish(&p);
+    return st;
+}

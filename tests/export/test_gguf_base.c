@@ -1,0 +1,180 @@
+/* GGUF files as a base: what a model reads of them is what it reads of the folder that holds the
+ * same weights as safetensors. That the files are llama.cpp's is for test_gguf.c and
+ * tests/gguf/test_plan.c, that the folder's are PEFT's for test_merged.c. */
+#include "models/gguf_model.h"
+
+#include "export/snapshot.h"
+#include "weights/helpers.h"
+
+static struct dlm_ctx *ctx;
+static struct dlm_device *device;
+
+struct subject {
+    const char *folder, *adapter;
+};
+static const struct subject subjects[] = {
+    {"qwen2_vl_f32_old", "adapter_wide"},
+    {"mistral3_f32_old", "adapter_wide"},
+};
+
+/* Exports the subject's base with its adapter folded in to tmp_root/<name>. */
+static bool export_to(const struct subject *s, const char *name, bool is_gguf,
+                      enum dlm_gguf_quant quant)
+{
+    struct dlm_export_result result = {0};
+    struct dlm_base base = {0};
+    struct dlm_model *model = NULL;
+    char key[600], adapter[600];
+
+    snprintf(key, sizeof(key), "dir:%s/golden/models/%s/base", check_data_dir(), s->folder);
+    snprintf(adapter, sizeof(adapter), "%s/golden/models/%s/%s", check_data_dir(), s->folder,
+             s->adapter);
+    enum dlm_status st = dlm_base_resolve(ctx, &base, key, NULL);
+    if (!st)
+        st = dlm_model_read_folder(ctx, &model, base.dir);
+    const struct dlm_export_job job = {
+        .base = &base, .model = model, .adapter = adapter, .version = 1, .is_gguf = is_gguf,
+        .is_merged = !is_gguf, .created_at = "2026-05-01T12:00:00", .quant = quant,
+        .dtype = DLM_DTYPE_F32, .to = {.path = tmp_path(name)}};
+    if (!st)
+        st = is_gguf ? dlm_export_gguf(ctx, &job, &result) : dlm_export_merged(ctx, &job, &result);
+    dlm_export_result_finish(&result);
+    dlm_model_destroy(&model);
+    dlm_base_finish(&base);
+    return CHECK(!st);
+}
+
+static enum dlm_status open_gguf(struct dlm_model **out, const char *folder, const char *word)
+{
+    char text[600], tower[600];
+
+    snprintf(text, sizeof(text), "%s/%s/base.%s.gguf", tmp_root, folder, word);
+    snprintf(tower, sizeof(tower), "%s/%s/mmproj.%s.gguf", tmp_root, folder, word);
+    const struct dlm_gguf_paths paths = {text, tower};
+    return dlm_gguf_model_open(ctx, out, device, &paths, DLM_DTYPE_F32, NULL);
+}
+
+/* All of a weight in its resident type, or as f32; owned. */
+static void *read_weight(const struct dlm_weight *w)
+{
+    uint8_t *data = malloc(dlm_dtype_size(w->dtype, w->rows * w->cols) + 1);
+
+    CHECK(!dlm_weight_read(ctx, w, 0, w->rows, data));
+    return data;
+}
+
+/* --- f32: all is the same --- */
+
+static void compare_weights(const struct dlm_model *a, const struct dlm_model *b)
+{
+    if (!CHECK_INT(a->weights->num, b->weights->num))
+        return;
+    for (size_t i = 0; i < a->weights->num; i++) {
+        const struct dlm_weight *x = a->weights->list[i], *y = b->weights->list[i];
+        check_case(x->name);
+        if (!CHECK_STR(x->name, y->name) || !CHECK_INT(x->dtype, DLM_DTYPE_F32) ||
+            !CHECK_INT(y->dtype, x->dtype) || !CHECK_INT(y->rows, x->rows) ||
+            !CHECK_INT(y->cols, x->cols))
+            continue;
+        void *from = read_weight(x), *to = read_weight(y);
+        CHECK(!memcmp(from, to, dlm_dtype_size(x->dtype, x->rows * x->cols)));
+        free(from);
+        free(to);
+    }
+}
+
+static void compare_configs(const struct dlm_model *a, const struct dlm_model *b)
+{
+    const struct dlm_decoder_config *x = &a->decoder.config, *y = &b->decoder.config;
+
+    CHECK_INT(y->block.hidden, x->block.hidden);
+    CHECK_INT(y->block.intermediate, x->block.intermediate);
+    CHECK_INT(y->block.heads, x->block.heads);
+    CHECK_INT(y->block.kv_heads, x->block.kv_heads);
+    CHECK_INT(y->block.head_dim, x->block.head_dim);
+    CHECK_INT(y->block.window, x->block.window);
+    CHECK(y->block.norm.eps == x->block.norm.eps && y->rope_theta == x->rope_theta);
+    CHECK_INT(y->layers, x->layers);
+    CHECK_INT(y->vocab, x->vocab);
+    CHECK_INT(b->image_id, a->image_id);
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(y->mrope_section[i], x->mrope_section[i]);
+        CHECK((float)a->processor.mean[i] == (float)b->processor.mean[i]);
+        CHECK((float)a->processor.std[i] == (float)b->processor.std[i]);
+    }
+    CHECK_INT(b->tower.patch_len, a->tower.patch_len);
+    CHECK_INT(b->tower.width, a->tower.width);
+    CHECK_INT(b->tower.merge, a->tower.merge);
+    CHECK_INT(b->processor.patch, a->processor.patch);
+    CHECK_INT(b->processor.merge, a->processor.merge);
+    CHECK(dlm_model_is_stop(b, a->stops.ids[0]));
+}
+
+static void compare_tokens(const char *folder, const struct dlm_gguf_paths *paths)
+{
+    static const char *const texts[] = {
+        "", "a red ring", "It's  two\n\n lines, 12345 of  them.",
+        "\xc3\xa9\xcc\x81 e\xcc\x81 \xf0\x9f\x8c\xb1",
+        "<|im_start|>user [INST] <s>", " \t x\r\n", "don't WE'LL"};
+    struct dlm_tokenizer *a = NULL, *b = NULL;
+
+    if (!CHECK(!dlm_tokenizer_load_folder(ctx, &a, folder)) ||
+        !CHECK(!dlm_gguf_load_tokenizer(ctx, &b, paths)))
+        goto done;
+    for (size_t i = 0; i < 2 * DLM_ARRAY_LEN(texts); i++) {
+        const char *text = texts[i / 2];
+        const unsigned flags = i % 2 ? DLM_ENCODE_SPECIAL_AS_TEXT : 0;
+        struct dlm_ids x = {0}, y = {0};
+        const enum dlm_status st = dlm_tokenizer_encode(ctx, a, text, strlen(text), flags, &x);
+        check_case(text);
+        CHECK_INT(dlm_tokenizer_encode(ctx, b, text, strlen(text), flags, &y), st);
+        CHECK(x.len == y.len && !memcmp(x.ids, y.ids, x.len * sizeof(*x.ids)));
+        dlm_ids_finish(&x);
+        dlm_ids_finish(&y);
+    }
+    for (int32_t id = 0; id < dlm_tokenizer_vocab_len(a); id++) {
+        const char *x = dlm_tokenizer_content(a, id), *y = dlm_tokenizer_content(b, id);
+        CHECK(!x == !y && (!x || !strcmp(x, y)));
+        CHECK(dlm_tokenizer_is_special(a, id) == dlm_tokenizer_is_special(b, id));
+    }
+done:
+    dlm_tokenizer_destroy(&a);
+    dlm_tokenizer_destroy(&b);
+}
+
+static void test_f32(const struct subject *s)
+{
+    struct dlm_model *dir = NULL, *gguf = NULL;
+    char text[600], tower[600];
+
+    check_case(s->folder);
+    if (!export_to(s, "merged", false, DLM_GGUF_QUANT_F32) ||
+        !export_to(s, "f32", true, DLM_GGUF_QUANT_F32))
+        return;
+    if (CHECK(!dlm_model_open(ctx, &dir, device, tmp_path("merged"), DLM_DTYPE_F32, NULL)) &&
+        CHECK(!open_gguf(&gguf, "f32", "F32"))) {
+        compare_configs(dir, gguf);
+        compare_weights(dir, gguf);
+    }
+    snprintf(text, sizeof(text), "%s/f32/base.F32.gguf", tmp_root);
+    snprintf(tower, sizeof(tower), "%s/f32/mmproj.F32.gguf", tmp_root);
+    compare_tokens(tmp_path("merged"), &(struct dlm_gguf_paths){text, tower});
+    dlm_model_destroy(&dir);
+    dlm_model_destroy(&gguf);
+    CHECK(!dlm_path_remove(ctx, tmp_path("merged")));
+}
+
+int main(void)
+{
+    const struct dlm_device_params params = {.kind = DLM_BACKEND_CPU, .index = -1};
+
+    ctx = dlm_ctx_create(NULL);
+    tmp_make();
+    if (CHECK(ctx) && CHECK(!dlm_device_open(ctx, &device, &params)))
+        for (size_t i = 0; i < DLM_ARRAY_LEN(subjects); i++)
+            test_f32(&subjects[i]);
+    dlm_device_destroy(&device);
+    tmp_remove();
+    dlm_ctx_destroy(&ctx);
+    return check_summary();
+}
