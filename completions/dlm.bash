@@ -34,12 +34,12 @@ _dlm() {
         : \
             | init:--base \
             | train:--seed | train:--max-steps | train:--phase | train:--init-adapter | train:--save-every | train:--ask | train:--adapter-names | train:--image-size | train:--gradient-checkpointing | train:--backend | train:--device | train:--precision | train:--quant | train:--quant-scope | train:--max-memory \
-            | prompt:--image | prompt:--system | prompt:--chat | prompt:--max-tokens | prompt:--temp | prompt:--top-p | prompt:--seed | prompt:--adapter-version | prompt:--adapter | prompt:--base | prompt:--image-size | prompt:--backend | prompt:--device | prompt:--precision | prompt:--quant | prompt:--quant-scope | prompt:--max-memory \
-            | tokenize:--base | tokenize:--tokenizer | tokenize:--image | tokenize:--prompt | tokenize:--target | tokenize:--system | tokenize:--chat | tokenize:--image-size \
-            | preprocess:--base | preprocess:--image | preprocess:--out | preprocess:--image-size \
-            | score:--base | score:--adapter | score:--adapter-version | score:--image | score:--prompt | score:--target | score:--system | score:--chat | score:--gradients | score:--image-size | score:--backend | score:--device | score:--precision | score:--quant | score:--quant-scope | score:--max-memory \
-            | bench:--base | bench:--shape | bench:--layers | bench:--prompt-tokens | bench:--decode-tokens | bench:--batch | bench:--repeat | bench:--tune-seconds | bench:--backend | bench:--device | bench:--precision | bench:--quant | bench:--quant-scope | bench:--max-memory \
-            | doctor:--base | doctor:--batch | doctor:--seq | doctor:--image | doctor:--prompt | doctor:--image-size | doctor:--backend | doctor:--device | doctor:--precision | doctor:--quant | doctor:--quant-scope | doctor:--max-memory | doctor:--after | doctor:--limit \
+            | prompt:--image | prompt:--system | prompt:--chat | prompt:--max-tokens | prompt:--temp | prompt:--top-p | prompt:--seed | prompt:--adapter-version | prompt:--adapter | prompt:--base | prompt:--mmproj | prompt:--image-size | prompt:--backend | prompt:--device | prompt:--precision | prompt:--quant | prompt:--quant-scope | prompt:--max-memory \
+            | tokenize:--base | tokenize:--mmproj | tokenize:--tokenizer | tokenize:--image | tokenize:--prompt | tokenize:--target | tokenize:--system | tokenize:--chat | tokenize:--image-size \
+            | preprocess:--base | preprocess:--mmproj | preprocess:--image | preprocess:--out | preprocess:--image-size \
+            | score:--base | score:--mmproj | score:--adapter | score:--adapter-version | score:--image | score:--prompt | score:--target | score:--system | score:--chat | score:--gradients | score:--image-size | score:--backend | score:--device | score:--precision | score:--quant | score:--quant-scope | score:--max-memory \
+            | bench:--base | bench:--mmproj | bench:--shape | bench:--layers | bench:--prompt-tokens | bench:--decode-tokens | bench:--batch | bench:--repeat | bench:--tune-seconds | bench:--backend | bench:--device | bench:--precision | bench:--quant | bench:--quant-scope | bench:--max-memory \
+            | doctor:--base | doctor:--mmproj | doctor:--batch | doctor:--seq | doctor:--image | doctor:--prompt | doctor:--image-size | doctor:--backend | doctor:--device | doctor:--precision | doctor:--quant | doctor:--quant-scope | doctor:--max-memory | doctor:--after | doctor:--limit \
             | export:--out | export:--precision | export:--quant | export:--i-am-the-licensee | export:--adapter-version | export:--backend | export:--device \
             | import:--document \
             | pull:--revision | pull:--jobs | pull:--retries | pull:--timeout \
@@ -78,6 +78,7 @@ _dlm() {
     prompt:--adapter-version) :; return ;;
     prompt:--adapter) _dlm_paths -d; return ;;
     prompt:--base) _dlm_bases; return ;;
+    prompt:--mmproj) _dlm_paths -f; return ;;
     prompt:--image-size) _dlm_words "pinned native"; return ;;
     prompt:--backend) _dlm_words "auto cpu opencl vulkan"; return ;;
     prompt:--device) :; return ;;
@@ -86,6 +87,7 @@ _dlm() {
     prompt:--quant-scope) _dlm_words "auto decoder linears all"; return ;;
     prompt:--max-memory) :; return ;;
     tokenize:--base) _dlm_bases; return ;;
+    tokenize:--mmproj) _dlm_paths -f; return ;;
     tokenize:--tokenizer) _dlm_paths -f; return ;;
     tokenize:--image) _dlm_paths -f; return ;;
     tokenize:--prompt) :; return ;;
@@ -94,10 +96,12 @@ _dlm() {
     tokenize:--chat) _dlm_paths -f; return ;;
     tokenize:--image-size) _dlm_words "pinned native"; return ;;
     preprocess:--base) _dlm_bases; return ;;
+    preprocess:--mmproj) _dlm_paths -f; return ;;
     preprocess:--image) _dlm_paths -f; return ;;
     preprocess:--out) _dlm_paths -f; return ;;
     preprocess:--image-size) _dlm_words "pinned native"; return ;;
     score:--base) _dlm_bases; return ;;
+    score:--mmproj) _dlm_paths -f; return ;;
     score:--adapter) _dlm_paths -d; return ;;
     score:--adapter-version) :; return ;;
     score:--image) _dlm_paths -f; return ;;
@@ -114,6 +118,7 @@ _dlm() {
     score:--quant-scope) _dlm_words "auto decoder linears all"; return ;;
     score:--max-memory) :; return ;;
     bench:--base) _dlm_bases; return ;;
+    bench:--mmproj) _dlm_paths -f; return ;;
     bench:--shape) :; return ;;
     bench:--layers) :; return ;;
     bench:--prompt-tokens) :; return ;;
@@ -128,6 +133,7 @@ _dlm() {
     bench:--quant-scope) _dlm_words "auto decoder linears all"; return ;;
     bench:--max-memory) :; return ;;
     doctor:--base) _dlm_bases; return ;;
+    doctor:--mmproj) _dlm_paths -f; return ;;
     doctor:--batch) :; return ;;
     doctor:--seq) :; return ;;
     doctor:--image) _dlm_paths -f; return ;;
@@ -164,20 +170,20 @@ _dlm() {
     init:1:*) _dlm_documents ;;
     train:*:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --force --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     train:1:*) _dlm_documents ;;
-    prompt:*:-*) _dlm_words "--help --image --system --chat --max-tokens --temp --top-p --seed --no-adapter --adapter-version --adapter --base --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    prompt:*:-*) _dlm_words "--help --image --system --chat --max-tokens --temp --top-p --seed --no-adapter --adapter-version --adapter --base --mmproj --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     prompt:1:*) _dlm_documents ;;
     prompt:2:*) : ;;
     show:*:-*) _dlm_words "--help --json --home --threads --verbose --quiet --version" ;;
     show:1:*) _dlm_documents ;;
     migrate:*:-*) _dlm_words "--help --dry-run --no-backup --home --threads --verbose --quiet --version" ;;
     migrate:1:*) _dlm_documents ;;
-    tokenize:*:-*) _dlm_words "--help --base --tokenizer --image --prompt --target --system --chat --image-size --raw --json --home --threads --verbose --quiet --version" ;;
+    tokenize:*:-*) _dlm_words "--help --base --mmproj --tokenizer --image --prompt --target --system --chat --image-size --raw --json --home --threads --verbose --quiet --version" ;;
     tokenize:1:*) : ;;
-    preprocess:*:-*) _dlm_words "--help --base --image --out --image-size --home --threads --verbose --quiet --version" ;;
-    score:*:-*) _dlm_words "--help --base --adapter --adapter-version --image --prompt --target --system --chat --gradients --json --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    preprocess:*:-*) _dlm_words "--help --base --mmproj --image --out --image-size --home --threads --verbose --quiet --version" ;;
+    score:*:-*) _dlm_words "--help --base --mmproj --adapter --adapter-version --image --prompt --target --system --chat --gradients --json --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     score:1:*) _dlm_documents ;;
-    bench:*:-*) _dlm_words "--help --base --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --tune --tune-seconds --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
-    doctor:*:-*) _dlm_words "--help --ops --try --probe --verify --base --batch --seq --time --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
+    bench:*:-*) _dlm_words "--help --base --mmproj --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --tune --tune-seconds --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
+    doctor:*:-*) _dlm_words "--help --ops --try --probe --verify --base --mmproj --batch --seq --time --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
     doctor:1:*) _dlm_documents ;;
     use:*:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
     use:1:*) _dlm_documents ;;

@@ -25,7 +25,7 @@ complete -c dlm -s q -l quiet -d 'say nothing but errors and warnings'
 complete -c dlm -l version -d 'print the version'
 complete -c dlm -s h -l help -d 'print this help'
 complete -c dlm -n __dlm_is -a init -d 'Write a new document and make its store.'
-complete -c dlm -n '__dlm_is init' -l base -d 'base model: a registry key, hf:org/name or dir:PATH (default: tiny-shapes, with --multimodal paligemma-3b-mix-224)' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is init' -l base -d 'base model: a registry key, hf:org/name, dir:PATH or gguf:PATH (default: tiny-shapes, with --multimodal paligemma-3b-mix-224)' -x -a '(dlm bases --keys 2> /dev/null)'
 complete -c dlm -n '__dlm_is init' -l multimodal -d 'a document with images'
 complete -c dlm -n '__dlm_is init' -l i-accept-license -d 'accept the licence of a gated base'
 complete -c dlm -n '__dlm_is init' -l force -d 'overwrite an existing document'
@@ -70,6 +70,7 @@ complete -c dlm -n '__dlm_is prompt' -l no-adapter -d 'the base alone; works bef
 complete -c dlm -n '__dlm_is prompt' -l adapter-version -d 'an older version of the document\'s adapter' -x
 complete -c dlm -n '__dlm_is prompt' -l adapter -d 'a PEFT adapter instead of the document\'s' -x -a '(__fish_complete_directories)'
 complete -c dlm -n '__dlm_is prompt' -l base -d 'a base model instead of a document' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is prompt' -l mmproj -d 'the vision tower\'s file of gguf:PATH' -r -F
 complete -c dlm -n '__dlm_is prompt' -l image-size -d 'make images N x N, or native: in their proportions' -x -a 'pinned native'
 complete -c dlm -n '__dlm_is prompt' -l backend -d 'what computes' -x -a 'auto cpu opencl vulkan'
 complete -c dlm -n '__dlm_is prompt' -l device -d 'which device of the backend' -x
@@ -87,7 +88,8 @@ complete -c dlm -n '__dlm_is migrate' -l dry-run -d 'say what would be done, wri
 complete -c dlm -n '__dlm_is migrate' -l no-backup -d 'keep no copy of the old document'
 complete -c dlm -n '__dlm_is migrate' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __dlm_is -a tokenize -d 'Print the token ids of a text, as a model gets them.'
-complete -c dlm -n '__dlm_is tokenize' -l base -d 'base model: a registry key, hf:org/name, dir:PATH, or a .dlm file\'s' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is tokenize' -l base -d 'base model: a registry key, hf:org/name, dir:PATH, gguf:PATH, or a .dlm file\'s' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is tokenize' -l mmproj -d 'the vision tower\'s file of gguf:PATH' -r -F
 complete -c dlm -n '__dlm_is tokenize' -l tokenizer -d 'a tokenizer.json or tekken.json instead of a base' -r -F
 complete -c dlm -n '__dlm_is tokenize' -l image -d 'an image before the text; any number of times' -r -F
 complete -c dlm -n '__dlm_is tokenize' -l prompt -d 'the text, instead of TEXT; - is a text here' -x
@@ -98,12 +100,14 @@ complete -c dlm -n '__dlm_is tokenize' -l image-size -d 'make images N x N, or n
 complete -c dlm -n '__dlm_is tokenize' -l raw -d 'the ids of the text alone, as the tokenizers library gives them'
 complete -c dlm -n '__dlm_is tokenize' -l json -d 'print {"ids": [...]}'
 complete -c dlm -n __dlm_is -a preprocess -d 'Write an image\'s pixel values as a numpy archive.'
-complete -c dlm -n '__dlm_is preprocess' -l base -d 'base model: a registry key, hf:org/name or dir:PATH' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is preprocess' -l base -d 'base model: a registry key, hf:org/name, dir:PATH or gguf:PATH' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is preprocess' -l mmproj -d 'the vision tower\'s file of gguf:PATH' -r -F
 complete -c dlm -n '__dlm_is preprocess' -l image -d 'the image' -r -F
 complete -c dlm -n '__dlm_is preprocess' -l out -d '.npz file to write: pixel_values [1, 3, H, W]' -r -F
 complete -c dlm -n '__dlm_is preprocess' -l image-size -d 'make images N x N, or native: in their proportions' -x -a 'pinned native'
 complete -c dlm -n __dlm_is -a score -d 'Print the log-probabilities of a given answer.'
 complete -c dlm -n '__dlm_is score' -l base -d 'a base model, or a .dlm file' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is score' -l mmproj -d 'the vision tower\'s file of gguf:PATH' -r -F
 complete -c dlm -n '__dlm_is score' -l adapter -d 'a PEFT adapter instead of the document\'s' -x -a '(__fish_complete_directories)'
 complete -c dlm -n '__dlm_is score' -l adapter-version -d 'an older version of the document\'s adapter' -x
 complete -c dlm -n '__dlm_is score' -l image -d 'an image before the prompt; any number of times' -r -F
@@ -123,7 +127,8 @@ complete -c dlm -n '__dlm_is score' -l quant-scope -d 'which of them' -x -a 'aut
 complete -c dlm -n '__dlm_is score' -l max-memory -d 'plan as if no more device memory were free' -x
 complete -c dlm -n '__dlm_is score' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __dlm_is -a bench -d 'Measure speed and memory of a base.'
-complete -c dlm -n '__dlm_is bench' -l base -d 'base model: a registry key, hf:org/name or dir:PATH' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is bench' -l base -d 'base model: a registry key, hf:org/name, dir:PATH or gguf:PATH' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is bench' -l mmproj -d 'the vision tower\'s file of gguf:PATH' -r -F
 complete -c dlm -n '__dlm_is bench' -l shape -d 'random weights in the shape of a base; a wrong name tells which there are' -x
 complete -c dlm -n '__dlm_is bench' -l layers -d 'that many of the shape\'s decoder layers' -x
 complete -c dlm -n '__dlm_is bench' -l prompt-tokens -d 'text tokens beside the image\'s' -x
@@ -148,7 +153,8 @@ complete -c dlm -n '__dlm_is doctor' -l ops -d 'which op runs on which device in
 complete -c dlm -n '__dlm_is doctor' -l try -d 'compile and run each kernel of a device, saying its name before'
 complete -c dlm -n '__dlm_is doctor' -l probe -d 'ask the drivers of --backend for their devices, in this process'
 complete -c dlm -n '__dlm_is doctor' -l verify -d 'compare each tensor of an answer with a reference'
-complete -c dlm -n '__dlm_is doctor' -l base -d 'what this base needs: a registry key, hf:org/name or dir:PATH' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is doctor' -l base -d 'what this base needs: a registry key, hf:org/name, dir:PATH or gguf:PATH' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is doctor' -l mmproj -d 'the vision tower\'s file of gguf:PATH' -r -F
 complete -c dlm -n '__dlm_is doctor' -l batch -d 'with DOCUMENT or --base: rows of a micro-batch' -x
 complete -c dlm -n '__dlm_is doctor' -l seq -d 'with DOCUMENT or --base: tokens of a row, its image\'s included' -x
 complete -c dlm -n '__dlm_is doctor' -l time -d 'with DOCUMENT or --base: measure a GPU\'s speed, too, for estimates of time'

@@ -72,7 +72,8 @@ DLM_API void dlm_tune_result_finish(struct dlm_tune_result *result);
 
 /* Exactly one of base and shape is given; zeros are defaults. Borrows everything until return. */
 struct dlm_bench_params {
-    const char *base;  /* registry key, "hf:org/name" or "dir:PATH" */
+    const char *base;  /* registry key, "hf:org/name", "dir:PATH" or "gguf:PATH" */
+    const char *mmproj; /* of gguf: the vision tower; NULL: the *mmproj*.gguf beside it */
     const char *shape; /* "paligemma-3b-224": random weights, no checkpoint */
     int64_t layers;    /* with shape: that many of its decoder's; 0: all */
     int64_t prompt_tokens; /* text tokens of prefill and training step, beside the image's */

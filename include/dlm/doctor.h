@@ -20,7 +20,8 @@ DLM_API enum dlm_status dlm_doctor_report(struct dlm_ctx *ctx, bool json,
 /* All zero but one of document and base. Borrows everything until return. */
 struct dlm_doctor_budget_params {
     const char *document; /* path of a .dlm; what it says about the run holds */
-    const char *base;     /* registry key, "hf:org/name" or "dir:PATH" */
+    const char *base;     /* registry key, "hf:org/name", "dir:PATH" or "gguf:PATH" */
+    const char *mmproj; /* of gguf: the vision tower; NULL: the *mmproj*.gguf beside it */
     struct dlm_compute compute; /* auto: what the document asks for, else chosen */
     int64_t image_size;   /* see dlm/image_size.h; 0: the document's, else the base's */
     int64_t batch;        /* rows of a micro-batch; 0: 1 and 4 */
@@ -57,7 +58,8 @@ DLM_API enum dlm_status dlm_doctor_try(struct dlm_ctx *ctx,
 
 /* All zero but base. Borrows everything until return. */
 struct dlm_verify_params {
-    const char *base;    /* registry key, "hf:org/name" or "dir:PATH" */
+    const char *base;    /* registry key, "hf:org/name", "dir:PATH" or "gguf:PATH" */
+    const char *mmproj; /* of gguf: the vision tower; NULL: the *mmproj*.gguf beside it */
     const char *image;   /* path, or NULL: text alone */
     const char *prompt;  /* NULL: a question of dlm's own */
     int64_t image_size;  /* see dlm/image_size.h */

@@ -13,7 +13,8 @@ extern "C" {
 
 /* Borrows everything until return. */
 struct dlm_preprocess_params {
-    const char *base;  /* registry key, "hf:org/name" or "dir:PATH" */
+    const char *base;  /* registry key, "hf:org/name", "dir:PATH" or "gguf:PATH" */
+    const char *mmproj; /* of gguf: the vision tower; NULL: the *mmproj*.gguf beside it */
     const char *image; /* PNG, JPEG or WebP file */
     const char *out;   /* .npz file to write: pixel_values [1, 3, H, W] f32 */
     int64_t image_size; /* see dlm/image_size.h */

@@ -26,7 +26,8 @@ struct dlm_session;
  * folder. Exactly one of document and base is given. Borrows everything until return. */
 struct dlm_session_params {
     const char *document; /* path of a .dlm: its base with its current adapter */
-    const char *base;     /* registry key, "hf:org/name" or "dir:PATH" */
+    const char *base;     /* registry key, "hf:org/name", "dir:PATH" or "gguf:PATH" */
+    const char *mmproj; /* of gguf: the vision tower; NULL: the *mmproj*.gguf beside it */
     const char *dir;      /* what the PATH of base is relative to; NULL: the working folder */
     const char *home;     /* NULL: $DLM_HOME, else ~/.dlm */
     int64_t version;      /* of the document's adapter; 0: the current one */

@@ -15,7 +15,8 @@ extern "C" {
 
 /* Exactly one of base, document and tokenizer is given. Borrows everything until return. */
 struct dlm_encoder_params {
-    const char *base;      /* registry key, "hf:org/name" or "dir:PATH" */
+    const char *base;      /* registry key, "hf:org/name", "dir:PATH" or "gguf:PATH" */
+    const char *mmproj; /* of gguf: the vision tower; NULL: the *mmproj*.gguf beside it */
     const char *tokenizer; /* path of a tokenizer.json or tekken.json; no images then, unless raw */
     bool raw;              /* the ids of the text alone, as the `tokenizers` library gives them */
     const char *const *images; /* files shown with the text (they are not read, but must exist) */

@@ -55,6 +55,15 @@ static enum dlm_status find_in_store(struct dlm_ctx *ctx, struct dlm_adapter_sou
     return st;
 }
 
+/* Where the base's files are looked for besides its text; both may be NULL. */
+static enum dlm_status take_paths(struct dlm_ctx *ctx, struct dlm_adapter_source *out,
+                                  const char *mmproj, const char *dir)
+{
+    out->mmproj = mmproj ? dlm_strdup(ctx, mmproj) : NULL;
+    out->dir = dir ? dlm_strdup(ctx, dir) : NULL;
+    return !out->mmproj == !mmproj && !out->dir == !dir ? DLM_OK : DLM_ERR_MEMORY;
+}
+
 enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_source *out,
                                         const struct dlm_session_params *params)
 {
@@ -69,8 +78,7 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
     }
     if (!params->document) {
         out->base = dlm_strdup(ctx, params->base);
-        out->dir = params->dir ? dlm_strdup(ctx, params->dir) : NULL;
-        return out->base && !out->dir == !params->dir ? DLM_OK : DLM_ERR_MEMORY;
+        return out->base ? take_paths(ctx, out, params->mmproj, params->dir) : DLM_ERR_MEMORY;
     }
     st = dlm_doc_load(ctx, &doc, params->document);
     if (st)
@@ -84,9 +92,12 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
     if (system)
         out->system_prompt = dlm_strndup(ctx, system, len);
     out->base = dlm_strdup(ctx, doc->base_model);
-    out->dir = dlm_path_dirname(ctx, params->document);
-    st = out->base && out->dir && !out->system_prompt == !system
-             ? find_in_store(ctx, out, params, doc->id) : DLM_ERR_MEMORY;
+    char *dir = dlm_path_dirname(ctx, params->document);
+    st = dir && out->base && !out->system_prompt == !system
+             ? take_paths(ctx, out, doc->mmproj, dir) : DLM_ERR_MEMORY;
+    if (!st)
+        st = find_in_store(ctx, out, params, doc->id);
+    dlm_free(dir);
     dlm_doc_destroy(&doc);
     return st;
 }
@@ -94,6 +105,7 @@ enum dlm_status dlm_adapter_source_find(struct dlm_ctx *ctx, struct dlm_adapter_
 void dlm_adapter_source_finish(struct dlm_adapter_source *source)
 {
     dlm_free(source->base);
+    dlm_free(source->mmproj);
     dlm_free(source->dir);
     dlm_free(source->adapter);
     dlm_free(source->system_prompt);

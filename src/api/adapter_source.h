@@ -9,7 +9,8 @@
 /* All owned; all zero is empty. */
 struct dlm_adapter_source {
     char *base;    /* base_model text */
-    char *dir;     /* what dir: is relative to, the document's folder; or NULL */
+    char *mmproj;  /* the tower's file of gguf:, or NULL */
+    char *dir;     /* what paths are relative to, the document's folder; or NULL */
     char *adapter; /* folder, or NULL */
     char *system_prompt; /* the document's, or NULL */
     bool is_version; /* the adapter is one of the store's versions */

@@ -71,7 +71,8 @@ static void finish(struct bench *b)
 static enum dlm_status open_all(struct bench *b, const struct dlm_bench_params *p)
 {
     const struct dlm_session_base session = {
-        .base = p->base, .shape = p->shape, .layers = p->layers, .compute = p->compute};
+        .base = p->base, .mmproj = p->mmproj, .shape = p->shape, .layers = p->layers,
+        .compute = p->compute};
     static const char *const targets[] = {"q_proj", "k_proj", "v_proj", "o_proj"};
     const struct dlm_target_spec spec = {
         .kind = DLM_TARGET_LIST, .names = targets, .num_names = DLM_ARRAY_LEN(targets)};

@@ -54,6 +54,7 @@ static enum dlm_status open_session(struct dlm_doctor_budget *b)
     char *dir = p->document ? dlm_path_dirname(b->ctx, p->document) : NULL;
     const struct dlm_session_base session = {
         .base = p->document ? b->doc->base_model : p->base,
+        .mmproj = p->document ? b->doc->mmproj : p->mmproj,
         .dir = dir,
         .image_size = p->image_size ? p->image_size : b->doc->training.image_size,
         .compute = compute,

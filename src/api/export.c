@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "api/adapter_source.h"
+#include "api/base_model.h"
 #include "api/export_proof.h"
 #include "api/origin.h"
 #include "api/store_find.h"
@@ -88,7 +89,7 @@ static enum dlm_status check_base(struct dlm_ctx *ctx, const struct call *c)
     struct dlm_checkpoint *checkpoint = NULL;
     struct dlm_origin now = {.base_model = c->base.key};
 
-    enum dlm_status st = dlm_checkpoint_open(ctx, &checkpoint, c->base.dir);
+    enum dlm_status st = dlm_base_open_checkpoint(ctx, &checkpoint, &c->base);
     if (st)
         return st;
     dlm_checkpoint_fingerprint(checkpoint, now.base_sha256);
@@ -98,10 +99,11 @@ static enum dlm_status check_base(struct dlm_ctx *ctx, const struct call *c)
 
 static enum dlm_status find_base(struct dlm_ctx *ctx, struct call *c)
 {
-    enum dlm_status st = dlm_base_resolve(ctx, &c->base, c->source.base, c->source.dir);
+    enum dlm_status st =
+        dlm_base_resolve_files(ctx, &c->base, c->source.base, c->source.mmproj, c->source.dir);
 
     if (!st)
-        st = dlm_model_read_folder(ctx, &c->model, c->base.dir);
+        st = dlm_base_read_model(ctx, &c->model, &c->base);
     return st ? st : check_base(ctx, c);
 }
 

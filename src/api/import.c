@@ -69,6 +69,7 @@ static enum dlm_status read_adapter(struct dlm_ctx *ctx, struct call *c)
 static enum dlm_status open_base(struct dlm_ctx *ctx, struct call *c)
 {
     struct dlm_session_base base = {.base = c->doc->base_model,
+                                    .mmproj = c->doc->mmproj,
                                     .image_size = c->doc->training.image_size,
                                     .compute = {.backend = DLM_BACKEND_CPU}};
     char *dir = dlm_path_dirname(ctx, c->params->document);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/base_model.h"
 #include "api/image_size.h"
 #include "base/log.h"
 
@@ -128,7 +129,8 @@ static enum dlm_status open_other(const struct dlm_knobs *k, const struct dlm_se
     enum dlm_status st =
         k->shape ? dlm_model_open_shape(s->ctx, out, s->device, k->shape, k->layers, with->policy,
                                         &with->quant)
-                 : dlm_model_open(s->ctx, out, s->device, s->base.dir, with->policy, &with->quant);
+                 : dlm_base_open_model(s->ctx, out, s->device, &s->base, with->policy,
+                                       &with->quant);
     if (!st && !k->shape)
         st = dlm_image_size_choose(*out, &s->base, with->image_size);
     if (st)

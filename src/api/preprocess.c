@@ -1,6 +1,7 @@
 /* `dlm preprocess`: pixel_values of one image, as a numpy archive. */
 #include "dlm/preprocess.h"
 
+#include "api/base_model.h"
 #include "api/image_size.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -40,9 +41,9 @@ enum dlm_status dlm_preprocess_image(struct dlm_ctx *ctx,
     enum dlm_status st;
 
     DLM_REQUIRE(ctx, params->base && params->image && params->out);
-    st = dlm_base_resolve(ctx, &base, params->base, NULL);
+    st = dlm_base_resolve_files(ctx, &base, params->base, params->mmproj, NULL);
     if (!st)
-        st = dlm_model_read_folder(ctx, &model, base.dir);
+        st = dlm_base_read_model(ctx, &model, &base);
     if (!st)
         st = dlm_image_size_choose(model, &base, params->image_size);
     if (!st)

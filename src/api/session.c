@@ -2,6 +2,7 @@
 #include "api/session_impl.h"
 
 #include "api/adapter_source.h"
+#include "api/base_model.h"
 #include "api/image_size.h"
 #include "api/origin.h"
 #include "api/quant.h"
@@ -68,9 +69,7 @@ static enum dlm_status load_tokenizer(struct dlm_session *s)
 {
     if (s->model->has_no_files && !dlm_tokenizer_is_in(s->ctx, s->base.dir))
         return DLM_OK;
-    enum dlm_status st = dlm_tokenizer_load_folder(s->ctx, &s->tok, s->base.dir);
-
-    return st ? st : dlm_model_add_tokens(s->model, s->tok);
+    return dlm_base_load_tokenizer(s->ctx, s->model, &s->tok, &s->base);
 }
 
 /* *shape: the one to open the model by; NULL: it is opened from s->base.dir. */
@@ -91,7 +90,7 @@ static enum dlm_status find_base(struct dlm_session *s, const struct dlm_session
             return DLM_OK;
         dlm_base_finish(&s->base);
     }
-    return dlm_base_resolve(s->ctx, &s->base, params->base, params->dir);
+    return dlm_base_resolve_files(s->ctx, &s->base, params->base, params->mmproj, params->dir);
 }
 
 /* True for a snapshot of the hub's of which some weights are missing: a fetch was broken off. */
@@ -117,13 +116,13 @@ static enum dlm_status open_model(struct dlm_session *s, const struct dlm_sessio
     if (shape)
         return dlm_model_open_shape(s->ctx, &s->model, s->device, shape, params->layers, policy,
                                     &quant);
-    enum dlm_status st =
-        params->plan_only ? dlm_checkpoint_look(s->ctx, s->base.dir, &has_files) : DLM_OK;
+    enum dlm_status st = params->plan_only && !dlm_base_is_gguf(&s->base)
+                             ? dlm_checkpoint_look(s->ctx, s->base.dir, &has_files) : DLM_OK;
     if (st)
         return st;
     if (!has_files || (params->plan_only && is_cut(s)))
         return dlm_model_open_outline(s->ctx, &s->model, s->device, s->base.dir, policy, &quant);
-    st = dlm_model_open(s->ctx, &s->model, s->device, s->base.dir, policy, &quant);
+    st = dlm_base_open_model(s->ctx, &s->model, s->device, &s->base, policy, &quant);
     if (st && is_cut(s))
         dlm_log(s->ctx, DLM_LOG_HINT, "`dlm pull %s` fetches what is missing of it", s->base.key);
     return st;
@@ -246,8 +245,8 @@ enum dlm_status dlm_session_open(struct dlm_ctx *ctx, struct dlm_session **out,
     DLM_REQUIRE(ctx, !params->document != !params->base);
     st = dlm_adapter_source_find(ctx, &found, params);
     struct dlm_session_base base = {
-        .base = found.base, .dir = found.dir, .image_size = params->image_size,
-        .compute = params->compute};
+        .base = found.base, .mmproj = found.mmproj, .dir = found.dir,
+        .image_size = params->image_size, .compute = params->compute};
     if (!st)
         st = find_form(ctx, &found, &base);
     if (!st)

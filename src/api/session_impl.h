@@ -36,7 +36,8 @@ struct dlm_session {
 
 struct dlm_session_base {
     const char *base; /* base_model text, or NULL with shape */
-    const char *dir;  /* what dir: is relative to, or NULL */
+    const char *mmproj; /* the tower's file of gguf:, or NULL */
+    const char *dir;  /* what paths are relative to, or NULL */
     const char *shape;
     int64_t image_size; /* see dlm/image_size.h */
     int64_t layers; /* with shape: of its decoder at most; 0: all */

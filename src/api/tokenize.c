@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "api/base_model.h"
 #include "api/image_size.h"
 #include "api/request.h"
 #include "base/file.h"
@@ -31,17 +32,18 @@ static enum dlm_status check_images(struct dlm_ctx *ctx, const struct dlm_encode
 
 /* dir: what the PATH of a base is relative to, or NULL. */
 static enum dlm_status load_from_base(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
-                                      const char *name, const char *dir, int64_t image_size)
+                                      const char *name, const char *mmproj, const char *dir,
+                                      int64_t image_size)
 {
     struct dlm_base base = {0};
 
-    enum dlm_status st = dlm_base_resolve(ctx, &base, name, dir);
+    enum dlm_status st = dlm_base_resolve_files(ctx, &base, name, mmproj, dir);
     if (!st && !encoder->raw)
-        st = dlm_model_read_folder(ctx, &encoder->model, base.dir);
+        st = dlm_base_read_model(ctx, &encoder->model, &base);
     if (!st && encoder->model)
         st = dlm_image_size_choose(encoder->model, &base, image_size);
     if (!st)
-        st = dlm_tokenizer_load_folder(ctx, &encoder->tok, base.dir);
+        st = dlm_base_load_tokenizer(ctx, NULL, &encoder->tok, &base);
     dlm_base_finish(&base);
     return st;
 }
@@ -63,7 +65,7 @@ static enum dlm_status load_from_document(struct dlm_ctx *ctx, struct dlm_encode
 
     enum dlm_status st = dir ? dlm_doc_load(ctx, &doc, params->document) : DLM_ERR_MEMORY;
     if (!st)
-        st = load_from_base(ctx, encoder, doc->base_model, dir,
+        st = load_from_base(ctx, encoder, doc->base_model, doc->mmproj, dir,
                             params->image_size ? params->image_size : doc->training.image_size);
     const char *system = st || params->system ? NULL : dlm_doc_system_prompt(doc, &len);
     if (system && encoder->model && dlm_request_can_say_system(encoder->model)) {
@@ -81,7 +83,8 @@ static enum dlm_status load(struct dlm_ctx *ctx, struct dlm_encoder *encoder,
     if (params->document)
         return load_from_document(ctx, encoder, params);
     if (params->base)
-        return load_from_base(ctx, encoder, params->base, NULL, params->image_size);
+        return load_from_base(ctx, encoder, params->base, params->mmproj, NULL,
+                              params->image_size);
     enum dlm_status st = dlm_tokenizer_load(ctx, &encoder->tok, params->tokenizer);
     return st || encoder->raw ? st : dlm_model_read_folder(ctx, &encoder->model, NULL);
 }

@@ -41,7 +41,8 @@ static int64_t choose_image_size(const struct dlm_train_call *t)
 static enum dlm_status open_session(struct dlm_train_call *t, const char *doc_dir)
 {
     const struct dlm_session_base params = {
-        .base = t->doc->base_model, .dir = doc_dir, .image_size = choose_image_size(t),
+        .base = t->doc->base_model, .mmproj = t->doc->mmproj, .dir = doc_dir,
+        .image_size = choose_image_size(t),
         .compute = dlm_train_choose_compute(&t->params->compute, t->doc)};
 
     enum dlm_status st = dlm_may_train_check_row(t->ctx, &params, t->doc, t->params->force);
@@ -74,7 +75,8 @@ static enum dlm_status check_session(struct dlm_train_call *t, const char *doc_d
     const enum dlm_backend_kind kind = dlm_device_get_caps(t->s->device)->info.kind;
     const enum dlm_precision precision = dlm_session_precision(t->s);
 
-    enum dlm_status st = dlm_base_resolve(t->ctx, &t->named_base, t->doc->base_model, doc_dir);
+    enum dlm_status st = dlm_base_resolve_files(t->ctx, &t->named_base, t->doc->base_model,
+                                                t->doc->mmproj, doc_dir);
     if (st)
         return st;
     if (strcmp(t->named_base.dir, t->s->base.dir))

@@ -141,7 +141,8 @@ enum dlm_status dlm_doctor_verify(struct dlm_ctx *ctx, const struct dlm_verify_p
                                   char **text, bool *agrees)
 {
     struct dlm_session_base base = {
-        .base = params->base, .image_size = params->image_size, .compute = params->compute};
+        .base = params->base, .mmproj = params->mmproj, .image_size = params->image_size,
+        .compute = params->compute};
     struct dlm_session *s = NULL;
     struct dlm_verify v = {0};
     struct dlm_str out = {0};

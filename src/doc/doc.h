@@ -228,7 +228,9 @@ struct dlm_doc {
     uint32_t written;
     const char *id;   /* 26 characters */
     int64_t declared_version; /* 1 when the key is absent; the document is always migrated to 15 */
-    const char *base_model;   /* registry key, "hf:org/name" or "dir:PATH"; not looked up here */
+    const char *base_model;   /* registry key, "hf:org/name", "dir:PATH" or "gguf:PATH"; not looked
+                               * up here */
+    const char *mmproj;       /* path of the vision tower of gguf:, or NULL */
     struct dlm_doc_training training;
     struct dlm_doc_export export;
     const char *system_prompt; /* or NULL */

@@ -190,6 +190,7 @@ static const struct dlm_schema_field root_fields[] = {
     {.key = "dlm_version", .type = DLM_SCHEMA_VERSION},
     {MEMBER(struct dlm_doc, base_model), .type = DLM_SCHEMA_STR, .is_required = true,
      .is_non_empty = true},
+    {MEMBER(struct dlm_doc, mmproj), .type = DLM_SCHEMA_STR, .can_be_null = true},
     MAP(struct dlm_doc, training, dlm_schema_training),
     MAP(struct dlm_doc, export, export_map),
     {MEMBER(struct dlm_doc, system_prompt), .type = DLM_SCHEMA_STR, .can_be_null = true},

@@ -284,7 +284,8 @@ enum dlm_status dlm_doc_write_front(struct dlm_ctx *ctx, const struct dlm_doc *d
                 st = write_system_prompt(&w, doc->system_prompt);
         } else if (field->type == DLM_SCHEMA_MAP) {
             st = write_block(&w, field, doc, 0);
-        } else {
+        } else if (field->is_required || !field->can_be_null ||
+                   !dlm_schema_is_default(field, doc)) {
             st = dlm_str_appendf(ctx, out, "%s: ", field->key);
             if (!st)
                 st = write_value(&w, field, doc);

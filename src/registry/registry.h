@@ -85,7 +85,9 @@ struct dlm_base {
     char *key;      /* the text of base_model */
     char *hf_id;    /* NULL for tiny-shapes and dir: */
     char *revision; /* pinned by the row, else what the cache holds once resolved; may be NULL */
-    char *dir;      /* folder of the checkpoint once resolved, absolute; else NULL */
+    char *dir;      /* folder of the checkpoint once resolved, absolute; else NULL. Of gguf: the
+                     * file of the language model */
+    char *mmproj;   /* of gguf: the file of its tower, absolute; else NULL */
     const struct dlm_base_row *row; /* NULL outside the registry */
     struct dlm_own_rows own;        /* what row points into, where it is a row of the user's */
     bool gated;                     /* needs the recorded acceptance of its licence */
@@ -95,14 +97,20 @@ struct dlm_base {
 /* True for org/name, as the hub allows them. */
 bool dlm_base_is_hf_id(const char *id);
 
-/* Fills *base from the text of base_model (a registry key, `hf:org/name`, `dir:PATH`) without
- * looking at the checkpoint; a key that is not built in is looked for in the user's rows. Borrows
- * text. DLM_ERR_INVALID: unknown key, with the known ones. */
+/* Fills *base from the text of base_model (a registry key, `hf:org/name`, `dir:PATH`, `gguf:PATH`)
+ * without looking at the checkpoint; a key that is not built in is looked for in the user's rows.
+ * Borrows text. DLM_ERR_INVALID: unknown key, with the known ones. */
 enum dlm_status dlm_base_identify(struct dlm_ctx *ctx, struct dlm_base *base,
                                   const char *text) DLM_CHECK_RESULT;
 
-/* identify, then finds the folder. doc_dir is what `dir:PATH` is relative to (NULL: the working
- * folder). DLM_ERR_IO: not on this machine; says what was looked for and how to get it. */
+/* identify, then finds the folder, or the files of gguf:. mmproj is the path of a tower's file, or
+ * NULL: then there is one beside the language model whose name has "mmproj" in it. doc_dir is what
+ * all paths are relative to (NULL: the working folder). DLM_ERR_IO: not on this machine; says what
+ * was looked for and how to get it; DLM_ERR_INVALID: mmproj of another kind of base. */
+enum dlm_status dlm_base_resolve_files(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
+                                       const char *mmproj, const char *doc_dir) DLM_CHECK_RESULT;
+
+/* The same without mmproj. */
 enum dlm_status dlm_base_resolve(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
                                  const char *doc_dir) DLM_CHECK_RESULT;
 

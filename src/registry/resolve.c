@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "registry/registry.h"
+#include "registry/gguf_files.h"
 
 /* How many known keys a message lists before it counts the rest. */
 #define NUM_LISTED 5
@@ -47,7 +47,9 @@ static enum dlm_status list_keys(struct dlm_ctx *ctx, struct dlm_str *list)
 /* A folder or a name of the hub without the word that says so. */
 static void hint_at_prefix(struct dlm_ctx *ctx, const char *text)
 {
-    if (dlm_path_is_dir(text) || (text[0] && strchr("./~", text[0])))
+    if (dlm_path_is_file(text))
+        dlm_log(ctx, DLM_LOG_HINT, "a GGUF file is `gguf:%.200s`", text);
+    else if (dlm_path_is_dir(text) || (text[0] && strchr("./~", text[0])))
         dlm_log(ctx, DLM_LOG_HINT, "a folder is `dir:%.200s`", text);
     else if (dlm_base_is_hf_id(text))
         dlm_log(ctx, DLM_LOG_HINT, "a model of the hub is `hf:%.200s`, a folder `dir:%.200s`", text,
@@ -106,6 +108,11 @@ static enum dlm_status set_string(struct dlm_ctx *ctx, char **field, const char 
     return DLM_OK;
 }
 
+static bool is_gguf(const char *text)
+{
+    return !strncmp(text, "gguf:", 5);
+}
+
 enum dlm_status dlm_base_identify(struct dlm_ctx *ctx, struct dlm_base *base, const char *text)
 {
     enum dlm_status st = DLM_OK;
@@ -119,8 +126,8 @@ enum dlm_status dlm_base_identify(struct dlm_ctx *ctx, struct dlm_base *base, co
             st = find_own(ctx, base, NULL, text + 3);
         if (!st)
             st = set_string(ctx, &base->hf_id, text + 3);
-    } else if (!strncmp(text, "dir:", 4)) {
-        if (!text[4])
+    } else if (!strncmp(text, "dir:", 4) || is_gguf(text)) {
+        if (!strchr(text, ':')[1])
             return dlm_fail(ctx, DLM_ERR_INVALID, "bad base model '%s': no path", text);
     } else {
         base->row = dlm_registry_find(text);
@@ -149,6 +156,7 @@ void dlm_base_finish(struct dlm_base *base)
     dlm_free(base->hf_id);
     dlm_free(base->revision);
     dlm_free(base->dir);
+    dlm_free(base->mmproj);
     dlm_own_rows_finish(&base->own);
     *base = (struct dlm_base){0};
 }
@@ -467,17 +475,35 @@ static enum dlm_status check_folder(struct dlm_ctx *ctx, const char *key, char *
     return st;
 }
 
+/* A path of the document, below doc_dir (NULL: the working folder) where it is relative; owned. */
+static char *local_path(struct dlm_ctx *ctx, const char *path, const char *doc_dir)
+{
+    char *own = expand_home(ctx, path);
+
+    if (!own || *own == '/' || !doc_dir)
+        return own;
+    char *joined = dlm_path_join(ctx, doc_dir, own);
+    dlm_free(own);
+    return joined;
+}
+
 static enum dlm_status resolve_dir(struct dlm_ctx *ctx, struct dlm_base *base, const char *doc_dir)
 {
-    char *path = expand_home(ctx, base->key + 4); /* behind "dir:" */
+    base->dir = local_path(ctx, base->key + strlen("dir:"), doc_dir);
+    return base->dir ? DLM_OK : DLM_ERR_MEMORY;
+}
 
-    if (path && *path != '/' && doc_dir) {
-        char *joined = dlm_path_join(ctx, doc_dir, path);
-        dlm_free(path);
-        path = joined;
-    }
-    base->dir = path;
-    return path ? DLM_OK : DLM_ERR_MEMORY;
+static enum dlm_status resolve_gguf(struct dlm_ctx *ctx, struct dlm_base *base,
+                                    const char *mmproj, const char *doc_dir)
+{
+    char *path = local_path(ctx, base->key + strlen("gguf:"), doc_dir);
+    char *tower = mmproj ? local_path(ctx, mmproj, doc_dir) : NULL;
+    enum dlm_status st = path && !tower == !mmproj ? dlm_gguf_files_find(ctx, base, path, tower)
+                                                   : DLM_ERR_MEMORY;
+
+    dlm_free(tower);
+    dlm_free(path);
+    return st;
 }
 
 /* A base of which only the row exists is refused before anyone fetches it. */
@@ -498,28 +524,45 @@ static enum dlm_status check_family(struct dlm_ctx *ctx, const struct dlm_base *
     return DLM_ERR_UNSUPPORTED;
 }
 
-enum dlm_status dlm_base_resolve(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
-                                 const char *doc_dir)
+/* Sets base->dir, and base->mmproj of gguf:. */
+static enum dlm_status find_files(struct dlm_ctx *ctx, struct dlm_base *base, const char *mmproj,
+                                  const char *doc_dir)
 {
-    enum dlm_status st = dlm_base_identify(ctx, base, text);
+    enum dlm_status st = check_family(ctx, base);
 
     if (st)
         return st;
-    st = check_family(ctx, base);
-    if (st)
-        goto done;
+    if (is_gguf(base->key))
+        return resolve_gguf(ctx, base, mmproj, doc_dir);
+    if (mmproj)
+        return dlm_fail(ctx, DLM_ERR_INVALID, "base '%s' has its vision tower with it: mmproj is "
+                        "of `gguf:PATH` alone", base->key);
     if (base->hf_id)
         st = resolve_hub(ctx, base);
     else if (base->row)
         st = dlm_share_find(ctx, base->row->key, &base->dir);
     else
         st = resolve_dir(ctx, base, doc_dir);
-    if (!st)
-        st = check_folder(ctx, base->key, &base->dir);
-done:
+    return st ? st : check_folder(ctx, base->key, &base->dir);
+}
+
+enum dlm_status dlm_base_resolve_files(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
+                                       const char *mmproj, const char *doc_dir)
+{
+    enum dlm_status st = dlm_base_identify(ctx, base, text);
+
+    if (st)
+        return st;
+    st = find_files(ctx, base, mmproj, doc_dir);
     if (st)
         dlm_base_finish(base);
     return st;
+}
+
+enum dlm_status dlm_base_resolve(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
+                                 const char *doc_dir)
+{
+    return dlm_base_resolve_files(ctx, base, text, NULL, doc_dir);
 }
 
 enum dlm_status dlm_base_locate(struct dlm_ctx *ctx, struct dlm_base *base)

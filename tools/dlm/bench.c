@@ -20,7 +20,8 @@ static const struct args defaults = {
 
 static const struct dlm_option options[] = {
     {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = AT(base),
-     .help = "base model: a registry key, hf:org/name or dir:PATH"},
+     .help = "base model: a registry key, hf:org/name, dir:PATH or gguf:PATH"},
+    DLM_MMPROJ_OPTION(struct dlm_bench_params, mmproj),
     {"shape", .type = DLM_OPTION_STRING, .value = "NAME", .offset = AT(shape),
      .help = "random weights in the shape of a base; a wrong name tells which there are"},
     {"layers", .type = DLM_OPTION_INT64, .value = "N", .min = 1, .max = 512, .offset = AT(layers),

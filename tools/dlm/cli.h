@@ -138,6 +138,12 @@ extern const char *const dlm_image_size_choices[]; /* -1 - i: DLM_IMAGE_SIZE_* *
      .help = "make images N x N, or native: in their proportions",                                 \
      .otherwise = without}
 
+/* Beside --base. */
+#define DLM_MMPROJ_OPTION(args, member)                                                            \
+    {"mmproj", .type = DLM_OPTION_STRING, .value = "PATH", .offset = offsetof(args, member),       \
+     .help = "the vision tower's file of gguf:PATH",                                               \
+     .otherwise = "the file *mmproj*.gguf beside it"}
+
 #define DLM_NUM_OPTIONS(options) (sizeof(options) / sizeof((options)[0]))
 
 #endif

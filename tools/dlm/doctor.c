@@ -23,7 +23,8 @@ static const struct dlm_option options[] = {
      .help = "compare each tensor of an answer with a reference"},
     {"base", .type = DLM_OPTION_STRING, .value = "KEY",
      .offset = offsetof(struct args, verify.base),
-     .help = "what this base needs: a registry key, hf:org/name or dir:PATH"},
+     .help = "what this base needs: a registry key, hf:org/name, dir:PATH or gguf:PATH"},
+    DLM_MMPROJ_OPTION(struct args, verify.mmproj),
     {"batch", .type = DLM_OPTION_INT64, .value = "B", .min = 1, .max = 65536,
      .offset = offsetof(struct args, budget.batch),
      .help = "with DOCUMENT or --base: rows of a micro-batch", .otherwise = "1 and 4"},
@@ -108,6 +109,7 @@ static int plan_budget(struct dlm_cli *cli, const struct args *a)
     char *text = NULL;
 
     params.base = a->verify.base;
+    params.mmproj = a->verify.mmproj;
     params.image_size = a->verify.image_size;
     params.compute = a->compute;
     params.json = a->is_json;
@@ -135,6 +137,8 @@ static const char *find_wrong(const struct args *a)
         return "DOCUMENT stands without --base, --ops, --try, --probe and --verify";
     if (a->verify.base && is_other && !a->is_verify)
         return "--base stands without --ops, --try and --probe";
+    if (a->verify.mmproj && !a->verify.base)
+        return "--mmproj needs --base";
     if (!a->is_verify && (a->verify.image || a->verify.prompt))
         return "--image and --prompt need --verify";
     if (a->verify.image_size && !has_subject)

@@ -4,8 +4,8 @@
 static const struct dlm_option options[] = {
     {"base", .type = DLM_OPTION_STRING, .value = "KEY",
      .offset = offsetof(struct dlm_document_init_params, base),
-     .help = "base model: a registry key, hf:org/name or dir:PATH (default: tiny-shapes, with "
-             "--multimodal paligemma-3b-mix-224)"},
+     .help = "base model: a registry key, hf:org/name, dir:PATH or gguf:PATH (default: "
+             "tiny-shapes, with --multimodal paligemma-3b-mix-224)"},
     {"multimodal", .type = DLM_OPTION_FLAG,
      .offset = offsetof(struct dlm_document_init_params, multimodal),
      .help = "a document with images"},

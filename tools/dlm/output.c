@@ -57,5 +57,5 @@ bool dlm_cli_is_document(const char *base)
     const size_t len = base ? strlen(base) : 0;
 
     return len > 4 && !strcmp(base + len - 4, ".dlm") && strncmp(base, "dir:", 4) &&
-           strncmp(base, "hf:", 3);
+           strncmp(base, "hf:", 3) && strncmp(base, "gguf:", 5);
 }

@@ -4,7 +4,8 @@
 static const struct dlm_option options[] = {
     {"base", .type = DLM_OPTION_STRING, .value = "KEY",
      .offset = offsetof(struct dlm_preprocess_params, base),
-     .help = "base model: a registry key, hf:org/name or dir:PATH"},
+     .help = "base model: a registry key, hf:org/name, dir:PATH or gguf:PATH"},
+    DLM_MMPROJ_OPTION(struct dlm_preprocess_params, mmproj),
     {"image", .type = DLM_OPTION_STRING, .value = "PATH",
      .offset = offsetof(struct dlm_preprocess_params, image), .help = "the image"},
     {"out", .type = DLM_OPTION_STRING, .value = "FILE",

@@ -54,6 +54,7 @@ static const struct dlm_option options[] = {
      .help = "a PEFT adapter instead of the document's"},
     {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = FROM(base),
      .help = "a base model instead of a document"},
+    DLM_MMPROJ_OPTION(struct args, from.mmproj),
     DLM_IMAGE_SIZE_OPTION(struct args, from.image_size, "as trained, else the base's"),
     DLM_COMPUTE_OPTIONS(struct args, from.compute),
 };
@@ -189,6 +190,10 @@ static int run(struct dlm_cli *cli, const void *args)
     }
     if (from.base && a->operands[1]) {
         dlm_options_usage_error("prompt", "unexpected argument '%s'", a->operands[1]);
+        return DLM_EXIT_USAGE;
+    }
+    if (from.mmproj && !from.base) {
+        dlm_options_usage_error("prompt", "--mmproj needs --base");
         return DLM_EXIT_USAGE;
     }
     if (from.no_adapter && from.adapter) {

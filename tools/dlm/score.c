@@ -19,6 +19,7 @@ struct args {
 static const struct dlm_option options[] = {
     {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = FROM(base),
      .help = "a base model, or a .dlm file"},
+    DLM_MMPROJ_OPTION(struct args, from.mmproj),
     {"adapter", .type = DLM_OPTION_STRING, .value = "DIR", .offset = FROM(adapter),
      .help = "a PEFT adapter instead of the document's"},
     {"adapter-version", .type = DLM_OPTION_STRING, .value = "vN",
@@ -78,6 +79,10 @@ static int run(struct dlm_cli *cli, const void *args)
     }
     if (!from.base == !from.document) {
         dlm_options_usage_error("score", "give either DOCUMENT or --base");
+        return DLM_EXIT_USAGE;
+    }
+    if (from.mmproj && !from.base) {
+        dlm_options_usage_error("score", "--mmproj needs --base");
         return DLM_EXIT_USAGE;
     }
     if (a->chat && (request.prompt || a->images.len)) {

@@ -8,7 +8,7 @@
 
 struct args {
     const char *text, *prompt;
-    const char *base, *tokenizer;
+    const char *base, *mmproj, *tokenizer;
     const char *system, *target, *chat;
     struct dlm_option_list images;
     int64_t image_size;
@@ -17,7 +17,8 @@ struct args {
 
 static const struct dlm_option options[] = {
     {"base", .type = DLM_OPTION_STRING, .value = "KEY", .offset = offsetof(struct args, base),
-     .help = "base model: a registry key, hf:org/name, dir:PATH, or a .dlm file's"},
+     .help = "base model: a registry key, hf:org/name, dir:PATH, gguf:PATH, or a .dlm file's"},
+    DLM_MMPROJ_OPTION(struct args, mmproj),
     {"tokenizer", .type = DLM_OPTION_STRING, .value = "FILE",
      .offset = offsetof(struct args, tokenizer),
      .help = "a tokenizer.json or tekken.json instead of a base"},
@@ -105,6 +106,8 @@ static bool check_args(const struct args *a)
         why = "--chat goes without --image";
     else if (a->is_raw && (a->chat || a->system || a->target))
         why = "--raw is a text alone";
+    else if (a->mmproj && (!a->base || dlm_cli_is_document(a->base)))
+        why = "--mmproj needs --base with gguf:PATH";
     if (why)
         dlm_options_usage_error("tokenize", "%s", why);
     return !why;
@@ -115,6 +118,7 @@ static int run(struct dlm_cli *cli, const void *args)
     const struct args *a = args;
     const bool is_document = dlm_cli_is_document(a->base);
     const struct dlm_encoder_params params = {.base = is_document ? NULL : a->base,
+                                              .mmproj = a->mmproj,
                                               .document = is_document ? a->base : NULL,
                                               .tokenizer = a->tokenizer,
                                               .raw = a->is_raw, .images = a->images.items,
