@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/host.h"
 #include "base/log.h"
+#include "doctor/probe.h"
 #include "doctor/tiles.h"
 #include "doctor/trial.h"
 #include "images/image.h"
@@ -18,17 +19,19 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
                                         const struct dlm_compute *compute, bool plan_only)
 {
     char *cache = dlm_path_kernel_cache(ctx);
-    struct dlm_device_params params = {
-        .kind = compute->backend,
-        .index = compute->has_device ? compute->device : -1,
-        .cache_dir = cache,
-        .no_matrix = compute->no_matrix_units,
-        .max_free_bytes = (uint64_t)(compute->max_memory_mib * 0x1p20),
-    };
+    struct dlm_compute with = *compute;
+    struct dlm_device_params params = {.cache_dir = cache};
 
     enum dlm_status st;
+    *device = NULL;
     DLM_REQUIRE(ctx, compute->max_memory_mib >= 0 && compute->max_memory_mib < 0x1p40);
-    st = dlm_device_open(ctx, device, &params);
+    st = plan_only ? DLM_OK : dlm_probe_guard_once(ctx, &with);
+    params.kind = with.backend;
+    params.index = with.has_device ? with.device : -1;
+    params.no_matrix = with.no_matrix_units;
+    params.max_free_bytes = (uint64_t)(with.max_memory_mib * 0x1p20);
+    if (!st)
+        st = dlm_device_open(ctx, device, &params);
     /* With nowhere to keep what was found, every run would compile everything twice. */
     if (!st && cache && !plan_only)
         st = dlm_trial_run(ctx, *device, cache);

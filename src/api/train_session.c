@@ -7,6 +7,7 @@
 #include "api/train_impl.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "doctor/probe.h"
 
 struct dlm_compute dlm_train_choose_compute(const struct dlm_compute *given,
                                             const struct dlm_doc *doc)
@@ -40,12 +41,14 @@ static int64_t choose_image_size(const struct dlm_train_call *t)
 
 static enum dlm_status open_session(struct dlm_train_call *t, const char *doc_dir)
 {
-    const struct dlm_session_base params = {
+    struct dlm_session_base params = {
         .base = t->doc->base_model, .mmproj = t->doc->mmproj, .dir = doc_dir,
         .image_size = choose_image_size(t),
         .compute = dlm_train_choose_compute(&t->params->compute, t->doc)};
 
-    enum dlm_status st = dlm_may_train_check_row(t->ctx, &params, t->doc, t->params->force);
+    enum dlm_status st = dlm_probe_guard_once(t->ctx, &params.compute);
+    if (!st)
+        st = dlm_may_train_check_row(t->ctx, &params, t->doc, t->params->force);
     if (!st)
         st = dlm_session_open_base(t->ctx, &t->own_session, &params);
     if (st)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/attr.h"
+#include "base/str.h"
 #include "dlm/device.h"
 
 struct dlm_driver_files {
@@ -20,6 +21,11 @@ enum dlm_status dlm_driver_files_find(struct dlm_ctx *ctx, struct dlm_driver_fil
                                       enum dlm_backend_kind kind) DLM_CHECK_RESULT;
 /* Removes the folder, too. */
 void dlm_driver_files_finish(struct dlm_ctx *ctx, struct dlm_driver_files *files);
+
+/* Appends what tells these files from others of their names: sizes and times, and where libraries
+ * are looked for that they name without a folder. */
+enum dlm_status dlm_driver_files_identify(struct dlm_ctx *ctx, const struct dlm_driver_files *files,
+                                          struct dlm_str *out) DLM_CHECK_RESULT;
 
 /* NAME=VALUE strings for a process in which the loader finds only those files i with is_in[i]; an
  * array that ends with NULL, owned by the caller (dlm_names_free()). They hold until

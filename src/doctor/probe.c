@@ -14,6 +14,7 @@
 #include "base/try.h"
 #include "doctor/device_json.h"
 #include "doctor/driver_files.h"
+#include "doctor/driver_marks.h"
 
 #define MAX_ANSWER ((size_t)4 << 20)
 
@@ -355,15 +356,48 @@ void dlm_probe_say_faults(struct dlm_ctx *ctx, const struct dlm_probe *probe)
         say_fault(ctx, &probe->faults[i], false);
 }
 
+/* Whether opening what compute means loads drivers of this kind. */
+static bool loads(const struct dlm_compute *compute, enum dlm_backend_kind kind)
+{
+    if (compute->backend == DLM_BACKEND_AUTO)
+        return !compute->has_device && dlm_backend_is_built(kind); /* refused where it is opened */
+    return compute->backend == kind && dlm_backend_is_built(kind);
+}
+
+static bool loads_any(const struct dlm_compute *compute)
+{
+    for (size_t i = 0; i < DLM_ARRAY_LEN(driver_kinds); i++)
+        if (loads(compute, driver_kinds[i]))
+            return true;
+    return false;
+}
+
+static void mark(struct dlm_ctx *ctx, const struct dlm_probe *probe,
+                 const struct dlm_compute *compute)
+{
+    for (size_t i = 0; i < DLM_ARRAY_LEN(driver_kinds); i++)
+        if (loads(compute, driver_kinds[i]) && dlm_probe_is_usable(probe, driver_kinds[i]))
+            dlm_driver_mark_set(ctx, driver_kinds[i]);
+}
+
+enum dlm_status dlm_probe_guard_once(struct dlm_ctx *ctx, struct dlm_compute *compute)
+{
+    for (size_t i = 0; i < DLM_ARRAY_LEN(driver_kinds); i++)
+        if (loads(compute, driver_kinds[i]) && !dlm_driver_mark_exists(ctx, driver_kinds[i]))
+            return dlm_probe_guard(ctx, compute);
+    return DLM_OK;
+}
+
 enum dlm_status dlm_probe_guard(struct dlm_ctx *ctx, struct dlm_compute *compute)
 {
     const bool is_auto = compute->backend == DLM_BACKEND_AUTO;
     struct dlm_probe probe = {0};
 
-    if (!dlm_ctx_can_probe(ctx) || compute->backend == DLM_BACKEND_CPU ||
-        (is_auto && compute->has_device)) /* which is refused where it is opened */
+    if (!dlm_ctx_can_probe(ctx) || !loads_any(compute))
         return DLM_OK;
     enum dlm_status st = dlm_probe_run(ctx, &probe, compute->backend);
+    if (!st)
+        mark(ctx, &probe, compute);
     if (st || !probe.num_faults)
         goto done;
     for (size_t i = 0; i < probe.num_faults; i++)

@@ -45,9 +45,13 @@ void dlm_driver_fault_text(const struct dlm_driver_fault *fault, char *text, siz
 /* Says as warnings which backends are left out because of a fault. */
 void dlm_probe_say_faults(struct dlm_ctx *ctx, const struct dlm_probe *probe);
 
-/* Before a device is opened here for the doctor: looks for what compute means. Where auto would
- * load a driver with a fault, compute becomes what it takes of the rest, with a warning; a backend
- * that is named is DLM_ERR_DEVICE then, logged with a way out. */
+/* Before a device is opened here: looks for what compute means, and marks the drivers that answer.
+ * Where auto would load a driver with a fault, compute becomes what it takes of the rest, with a
+ * warning; a backend that is named is DLM_ERR_DEVICE then, logged with a way out. The CPU has no
+ * driver. The first is for the doctor, who asks whatever was marked; the second for whoever
+ * computes: it asks only drivers without a mark. */
 enum dlm_status dlm_probe_guard(struct dlm_ctx *ctx, struct dlm_compute *compute) DLM_CHECK_RESULT;
+enum dlm_status dlm_probe_guard_once(struct dlm_ctx *ctx,
+                                     struct dlm_compute *compute) DLM_CHECK_RESULT;
 
 #endif

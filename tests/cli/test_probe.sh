@@ -105,12 +105,58 @@ for backend in vulkan opencl; do
 done
 grep -q "Drivers that fail" out && fail_ "its words are taken for a fault"
 
-case_ "a driver that ends a command is no success"
+case_ "commands that compute ask drivers before they load them"
+export DLM_KERNEL_CACHE="$dir/kernels"
+cp -r "$data/../share/sample" sample
 for backend in ${has_vulkan:+vulkan} ${has_opencl:+opencl}; do
+    probe_ crash "$dlm" prompt --base tiny-shapes --backend "$backend" "what?"
+    status_is 1
+    err_has "prompt: cannot use backend '$backend': the driver '"
+    err_has " crashed (signal 11, Segmentation fault) when asked for its devices"
+    err_has " leaves it out"
+    probe_ leave "$dlm" train sample/sample.dlm --max-steps 1 --backend "$backend"
+    status_is 1
+    err_has "train: cannot use backend '$backend': the driver '"
+    probe_ abort "$dlm" bench --limits --backend "$backend"
+    status_is 1
+    err_has "cannot use backend '$backend': the driver '"
+done
+[ ! -d kernels ] || holds_ test -z "$(find kernels -name '*.drivers')"
+
+case_ "auto goes on without a backend whose driver hangs"
+probe_ hang "$dlm" train sample/sample.dlm --max-steps 1
+status_is 0
+[ -z "$has_vulkan" ] || err_has "warning: backend 'vulkan' is left out: the driver '$dir/icd/bad."
+[ -z "$has_opencl" ] || err_has "warning: backend 'opencl' is left out: the driver '$dir/vendors/"
+[ -z "$has_vulkan$has_opencl" ] || err_has " gave no answer in 10 s when asked for its devices"
+
+case_ "the CPU has no driver"
+started=$(date +%s)
+probe_ hang "$dlm" prompt --base tiny-shapes --backend cpu "what?"
+status_is 0
+holds_ test "$(($(date +%s) - started))" -lt 10
+probe_ crash "$dlm" train sample/sample.dlm --max-steps 1 --backend cpu
+status_is 0
+
+case_ "a driver that answered is not asked again while it is the same"
+for backend in ${has_vulkan:+vulkan} ${has_opencl:+opencl}; do
+    probe_ print "$dlm" prompt --base tiny-shapes --backend "$backend" "what?"
+    status_is 0
+    # one that ends a command all the same is no success
     probe_ leave "$dlm" prompt --base tiny-shapes --backend "$backend" "what?"
     status_is 1
     err_has "dlm: a driver ended the program; \`dlm doctor\` says which"
+    probe_ leave "$dlm" doctor --base tiny-shapes --backend "$backend"
+    status_is 1
+    err_has "dlm: cannot use backend '$backend': the driver '"
 done
+touch -d '2001-01-01' vendors/bad.icd icd/bad.json # exchanged
+for backend in ${has_vulkan:+vulkan} ${has_opencl:+opencl}; do
+    probe_ leave "$dlm" prompt --base tiny-shapes --backend "$backend" "what?"
+    status_is 1
+    err_has "prompt: cannot use backend '$backend': the driver '"
+done
+unset DLM_KERNEL_CACHE
 
 case_ "no folder of links is left"
 mkdir tmp
