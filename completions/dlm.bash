@@ -9,10 +9,11 @@ _dlm_documents() {
     mapfile -t COMPREPLY < <(compgen -f -X '!*.dlm' -- "$cur"; compgen -d -- "$cur")
 }
 _dlm_bases() { _dlm_words "$("$program" bases --keys 2> /dev/null)"; }
+_dlm_versions() { _dlm_words "$("$program" use "$document" --keys 2> /dev/null)"; }
 
 _dlm() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-    local program=${COMP_WORDS[0]} command= operand=1 i
+    local program=${COMP_WORDS[0]} command= operand=1 document= i
     COMPREPLY=()
     # bash makes a word of the = in --name=value
     if [[ $cur == = ]]; then
@@ -48,9 +49,13 @@ _dlm() {
             [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
             ((i++)) ;;
         *:-*) ;;
-        *) ((operand++)) ;;
+        *)
+            # the words are as they were typed
+            [[ $operand == 1 ]] && document=${COMP_WORDS[i]//[\\\'\"]/}
+            ((operand++)) ;;
         esac
     done
+    document=${document/#\~\//$HOME/}
     case $command:$prev in
     init:--base) _dlm_bases; return ;;
     train:--seed) :; return ;;
@@ -75,7 +80,7 @@ _dlm() {
     prompt:--temp) :; return ;;
     prompt:--top-p) :; return ;;
     prompt:--seed) :; return ;;
-    prompt:--adapter-version) :; return ;;
+    prompt:--adapter-version) _dlm_versions; return ;;
     prompt:--adapter) _dlm_paths -d; return ;;
     prompt:--base) _dlm_bases; return ;;
     prompt:--mmproj) _dlm_paths -f; return ;;
@@ -103,7 +108,7 @@ _dlm() {
     score:--base) _dlm_bases; return ;;
     score:--mmproj) _dlm_paths -f; return ;;
     score:--adapter) _dlm_paths -d; return ;;
-    score:--adapter-version) :; return ;;
+    score:--adapter-version) _dlm_versions; return ;;
     score:--image) _dlm_paths -f; return ;;
     score:--prompt) :; return ;;
     score:--target) :; return ;;
@@ -147,11 +152,11 @@ _dlm() {
     doctor:--max-memory) :; return ;;
     doctor:--after) :; return ;;
     doctor:--limit) :; return ;;
-    export:--out) _dlm_paths -f; return ;;
+    export:--out) _dlm_paths -d; return ;;
     export:--precision) _dlm_words "auto fp32 bf16 fp16"; return ;;
     export:--quant) _dlm_words "none f16 bf16 f32 q8_0 q6_k q5_k_m q4_k_m q4_0"; return ;;
     export:--i-am-the-licensee) :; return ;;
-    export:--adapter-version) :; return ;;
+    export:--adapter-version) _dlm_versions; return ;;
     export:--backend) _dlm_words "auto cpu opencl vulkan"; return ;;
     export:--device) :; return ;;
     import:--document) _dlm_documents; return ;;
@@ -160,7 +165,7 @@ _dlm() {
     pull:--retries) :; return ;;
     pull:--timeout) :; return ;;
     cache:--older-than) :; return ;;
-    *:--home) _dlm_paths -f; return ;;
+    *:--home) _dlm_paths -d; return ;;
     *:--threads) :; return ;;
     esac
     case $command:$operand:$cur in
@@ -185,20 +190,20 @@ _dlm() {
     bench:*:-*) _dlm_words "--help --base --mmproj --shape --layers --prompt-tokens --decode-tokens --batch --repeat --explain --limits --tune --tune-seconds --plan --json --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     doctor:*:-*) _dlm_words "--help --ops --try --probe --verify --base --mmproj --batch --seq --time --image --prompt --image-size --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --after --limit --json --home --threads --verbose --quiet --version" ;;
     doctor:1:*) _dlm_documents ;;
-    use:*:-*) _dlm_words "--help --list --home --threads --verbose --quiet --version" ;;
+    use:*:-*) _dlm_words "--help --list --keys --home --threads --verbose --quiet --version" ;;
     use:1:*) _dlm_documents ;;
-    use:2:*) : ;;
+    use:2:*) _dlm_versions ;;
     export:*:-*) _dlm_words "--help --out --tar --merged --precision --quant --no-template --adapter-only --i-am-the-licensee --adapter-version --matrix --no-verify --backend --device --no-matrix-units --json --home --threads --verbose --quiet --version" ;;
     export:1:*) _dlm_documents ;;
     import:*:-*) _dlm_words "--help --document --any-base --home --threads --verbose --quiet --version" ;;
-    import:1:*) : ;;
+    import:1:*) _dlm_paths -d ;;
     bases:*:-*) _dlm_words "--help --all --json --keys --home --threads --verbose --quiet --version" ;;
     pull:*:-*) _dlm_words "--help --revision --jobs --retries --timeout --home --threads --verbose --quiet --version" ;;
     pull:1:*) _dlm_bases ;;
     list:*:-*) _dlm_words "--help --json --home --threads --verbose --quiet --version" ;;
     rm:*:-*) _dlm_words "--help --cache --store --yes --home --threads --verbose --quiet --version" ;;
     rm:1:*) _dlm_documents ;;
-    rm:2:*) : ;;
+    rm:2:*) _dlm_versions ;;
     cache:*:-*) _dlm_words "--help --json --older-than --yes --force --home --threads --verbose --quiet --version" ;;
     cache:1:*) _dlm_words "show prune clear" ;;
     cache:2:*) _dlm_documents ;;

@@ -17,8 +17,11 @@ function __dlm_is
     end
     test (count $argv) = 0
 end
+function __dlm_document
+    string match -- '*.dlm' (commandline -opc)[2..-1] | head -n 1 | grep .
+end
 complete -c dlm -f
-complete -c dlm -l home -d 'folder of stores and caches' -r -F
+complete -c dlm -l home -d 'folder of stores and caches' -x -a '(__fish_complete_directories)'
 complete -c dlm -l threads -d 'CPU threads' -x
 complete -c dlm -s v -l verbose -d 'say more'
 complete -c dlm -s q -l quiet -d 'say nothing but errors and warnings'
@@ -67,7 +70,7 @@ complete -c dlm -n '__dlm_is prompt' -l temp -d 'temperature; 0 always takes the
 complete -c dlm -n '__dlm_is prompt' -l top-p -d 'sample among the likeliest tokens that sum to P' -x
 complete -c dlm -n '__dlm_is prompt' -l seed -d 'random seed of sampling' -x
 complete -c dlm -n '__dlm_is prompt' -l no-adapter -d 'the base alone; works before any training'
-complete -c dlm -n '__dlm_is prompt' -l adapter-version -d 'an older version of the document\'s adapter' -x
+complete -c dlm -n '__dlm_is prompt' -l adapter-version -d 'an older version of the document\'s adapter' -x -a '(dlm use (__dlm_document) --keys 2> /dev/null)'
 complete -c dlm -n '__dlm_is prompt' -l adapter -d 'a PEFT adapter instead of the document\'s' -x -a '(__fish_complete_directories)'
 complete -c dlm -n '__dlm_is prompt' -l base -d 'a base model instead of a document' -x -a '(dlm bases --keys 2> /dev/null)'
 complete -c dlm -n '__dlm_is prompt' -l mmproj -d 'the vision tower\'s file of gguf:PATH' -r -F
@@ -109,7 +112,7 @@ complete -c dlm -n __dlm_is -a score -d 'Print the log-probabilities of a given 
 complete -c dlm -n '__dlm_is score' -l base -d 'a base model, or a .dlm file' -x -a '(dlm bases --keys 2> /dev/null)'
 complete -c dlm -n '__dlm_is score' -l mmproj -d 'the vision tower\'s file of gguf:PATH' -r -F
 complete -c dlm -n '__dlm_is score' -l adapter -d 'a PEFT adapter instead of the document\'s' -x -a '(__fish_complete_directories)'
-complete -c dlm -n '__dlm_is score' -l adapter-version -d 'an older version of the document\'s adapter' -x
+complete -c dlm -n '__dlm_is score' -l adapter-version -d 'an older version of the document\'s adapter' -x -a '(dlm use (__dlm_document) --keys 2> /dev/null)'
 complete -c dlm -n '__dlm_is score' -l image -d 'an image before the prompt; any number of times' -r -F
 complete -c dlm -n '__dlm_is score' -l prompt -d 'the question' -x
 complete -c dlm -n '__dlm_is score' -l target -d 'the answer to score, with its end token' -x
@@ -174,9 +177,11 @@ complete -c dlm -n '__dlm_is doctor' -l json -d 'print JSON'
 complete -c dlm -n '__dlm_is doctor' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __dlm_is -a use -d 'Go back to an older version of a document\'s adapter.'
 complete -c dlm -n '__dlm_is use' -s l -l list -d 'print the versions, the current one marked'
-complete -c dlm -n '__dlm_is use' -x -a '(__fish_complete_suffix .dlm)'
+complete -c dlm -n '__dlm_is use' -l keys -d 'print the names of the versions alone, one a line'
+complete -c dlm -n '__dlm_is use; and not __dlm_document > /dev/null' -x -a '(__fish_complete_suffix .dlm)'
+complete -c dlm -n '__dlm_is use; and __dlm_document > /dev/null' -x -a '(dlm use (__dlm_document) --keys 2> /dev/null)'
 complete -c dlm -n __dlm_is -a export -d 'Write a document\'s adapter for other programs.'
-complete -c dlm -n '__dlm_is export' -l out -d 'the folder to write, or with --tar the file' -r -F
+complete -c dlm -n '__dlm_is export' -l out -d 'the folder to write, or with --tar the file' -x -a '(__fish_complete_directories)'
 complete -c dlm -n '__dlm_is export' -l tar -d 'write one tar archive instead of a folder'
 complete -c dlm -n '__dlm_is export' -l merged -d 'write the base\'s weights with the adapter folded in'
 complete -c dlm -n '__dlm_is export' -l precision -d 'type of merged weights; auto is the base\'s own' -x -a 'auto fp32 bf16 fp16'
@@ -184,7 +189,7 @@ complete -c dlm -n '__dlm_is export' -l quant -d 'write GGUF files of this kind 
 complete -c dlm -n '__dlm_is export' -l no-template -d 'write a Modelfile without TEMPLATE beside GGUF files'
 complete -c dlm -n '__dlm_is export' -l adapter-only -d 'write the adapter by itself as GGUF, for llama.cpp\'s --lora'
 complete -c dlm -n '__dlm_is export' -l i-am-the-licensee -d 'merge, for yourself, a base that may not be redistributed, under the licence there' -x
-complete -c dlm -n '__dlm_is export' -l adapter-version -d 'an older version of the document\'s adapter' -x
+complete -c dlm -n '__dlm_is export' -l adapter-version -d 'an older version of the document\'s adapter' -x -a '(dlm use (__dlm_document) --keys 2> /dev/null)'
 complete -c dlm -n '__dlm_is export' -l matrix -d 'list which bases --quant writes files of, and stop'
 complete -c dlm -n '__dlm_is export' -l no-verify -d 'do not compare what is written with the model in memory'
 complete -c dlm -n '__dlm_is export' -l backend -d 'what computes' -x -a 'auto cpu opencl vulkan'
@@ -195,6 +200,7 @@ complete -c dlm -n '__dlm_is export' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __dlm_is -a import -d 'Make an adapter from elsewhere a version of a document\'s.'
 complete -c dlm -n '__dlm_is import' -l document -d 'the .dlm file whose adapter it becomes a version of' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n '__dlm_is import' -l any-base -d 'also an adapter that names another base, if it fits'
+complete -c dlm -n '__dlm_is import' -x -a '(__fish_complete_directories)'
 complete -c dlm -n __dlm_is -a bases -d 'List the bases that a document can name.'
 complete -c dlm -n '__dlm_is bases' -l all -d 'list text and audio bases, too, which dlm does not train'
 complete -c dlm -n '__dlm_is bases' -l json -d 'print JSON'
@@ -211,7 +217,8 @@ complete -c dlm -n __dlm_is -a rm -d 'Remove a version of an adapter, caches, or
 complete -c dlm -n '__dlm_is rm' -l cache -d 'remove the caches of images and features'
 complete -c dlm -n '__dlm_is rm' -l store -d 'remove the whole store: every version, log and cache; the document stays'
 complete -c dlm -n '__dlm_is rm' -s y -l yes -d 'remove without asking'
-complete -c dlm -n '__dlm_is rm' -x -a '(__fish_complete_suffix .dlm)'
+complete -c dlm -n '__dlm_is rm; and not __dlm_document > /dev/null' -x -a '(__fish_complete_suffix .dlm)'
+complete -c dlm -n '__dlm_is rm; and __dlm_document > /dev/null' -x -a '(dlm use (__dlm_document) --keys 2> /dev/null)'
 complete -c dlm -n __dlm_is -a cache -d 'Show or empty the caches of images and features.'
 complete -c dlm -n '__dlm_is cache' -l json -d 'print JSON'
 complete -c dlm -n '__dlm_is cache' -l older-than -d 'prune what was not used for so long: 30d, 12h, 90m' -x

@@ -48,6 +48,16 @@ grep -o -- '`\(dlm [a-z. -]*\)\{0,1\}--[a-z-]*' "$source/README.md" | grep -o --
     sort -u | grep -vxF -e --install -e --no-install -e --family > named
 grep -vxFf known named > out && fail_ "no command has what README.md names"
 
+# What versions and folders are offered of; completions call the program by its name.
+PATH=${dlm%/*}:$PATH
+mkdir adapter adapters
+: > ad.txt
+cp -r "$data/../share/sample" sample
+for seed in 1 2; do
+    "$dlm" -q train sample/sample.dlm --backend cpu --max-steps 2 --fresh --seed $seed \
+        > out 2> err || { cat err; exit 1; }
+done
+
 # offers_ SHELL-FUNCTION: for `dlm COMMAND --` a shell offers what help lists, for --backend its
 # choices, for the first word the commands.
 offers_()
@@ -83,6 +93,21 @@ offers_()
     options_of_ cache > want
     $1 "dlm cache show --" | sort -u > out
     same_ want out
+    # folders where folders are meant, and the versions of the document that stands before
+    printf '%s\n' adapter adapters | sort > want
+    for line in "dlm import ad" "dlm export t.dlm --out ad" "dlm prompt --adapter ad" \
+        "dlm train t.dlm --init-adapter ad" "dlm --home ad"; do
+        $1 "$line" | sed 's#/$##' | sort -u > out
+        same_ want out
+    done
+    printf '%s\n' v0001 v0002 > want
+    for line in "dlm use sample/sample.dlm " "dlm rm sample/sample.dlm " \
+        "dlm rm --yes sample/sample.dlm v" "dlm prompt sample/sample.dlm --adapter-version " \
+        "dlm score sample/sample.dlm --adapter-version v0"; do
+        $1 "$line" | sort -u > out
+        same_ want out
+    done
+    $1 "dlm use other.dlm " | grep . && fail_ "versions of another document"
 }
 
 in_bash_()
@@ -134,6 +159,15 @@ if command -v zsh > /dev/null; then
     : > "bird song.dlm"
     printf '%s\n' bird song other song > want
     lists_in_zsh_ "dlm cache show "
+    printf '%s\n' adapter/ adapters/ > want
+    for line in "dlm import a" "dlm export t.dlm --out a" "dlm --home a"; do
+        lists_in_zsh_ "$line"
+    done
+    printf '%s\n' v0001 v0002 > want
+    for line in "dlm use sample/sample.dlm " "dlm rm sample/sample.dlm " \
+        "dlm prompt sample/sample.dlm --adapter-version "; do
+        lists_in_zsh_ "$line"
+    done
     for command in $commands; do
         { options_of_ $command; echo --help; } | sort -u > want
         lists_in_zsh_ "dlm $command --"

@@ -162,6 +162,8 @@ status_is 0
 same_ "$versions/v0004/adapter_model.safetensors" third
 run_ dlm --home forms use --list doc.dlm
 out_has "* v0004  "
+run_ dlm --home forms use --keys doc.dlm
+out_is v0001 v0002 v0003 v0004
 run_ dlm --home forms use doc.dlm 2
 status_is 0
 
@@ -177,6 +179,12 @@ run_ dlm --home forms use doc.dlm
 status_is 2
 run_ dlm --home forms use doc.dlm v1 --list
 status_is 2
+run_ dlm --home forms use doc.dlm v1 --keys
+status_is 2
+err_is "dlm: --keys goes without VERSION" "try 'dlm use --help'"
+run_ dlm --home forms use doc.dlm --list --keys
+status_is 2
+err_is "dlm: --list and --keys are mutually exclusive" "try 'dlm use --help'"
 ask_two_ --adapter-version v9
 fails_ 1 "there is no version v0009"
 ask_ --home forms doc.dlm --adapter-version v1 --no-adapter

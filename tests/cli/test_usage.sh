@@ -19,7 +19,7 @@ for command in init train prompt show migrate tokenize preprocess score bench do
     run_ dlm $command --help
     status_is 0
     out_has "usage: dlm $command [options]"
-    for option in "--home PATH" "--threads N" "-v, --verbose" "-q, --quiet" --version \
+    for option in "--home DIR" "--threads N" "-v, --verbose" "-q, --quiet" --version \
         "-h, --help"; do
         out_has "$option"
     done

@@ -13,7 +13,7 @@ const struct dlm_command *const dlm_commands[] = {
 const size_t dlm_num_commands = sizeof(dlm_commands) / sizeof(dlm_commands[0]);
 
 static const struct dlm_option global_options[] = {
-    {"home", .type = DLM_OPTION_STRING, .value = "PATH",
+    {"home", .type = DLM_OPTION_STRING, .value = "DIR",
      .offset = offsetof(struct dlm_globals, home), .help = "folder of stores and caches",
      .otherwise = "$DLM_HOME, else ~/.dlm"},
     {"threads", .type = DLM_OPTION_INT, .value = "N", .min = 1, .max = 1024,

@@ -8,12 +8,14 @@
 
 struct args {
     const char *document, *version;
-    bool is_list;
+    bool is_list, is_keys;
 };
 
 static const struct dlm_option options[] = {
     {"list", 'l', .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_list),
      .help = "print the versions, the current one marked"},
+    {"keys", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_keys),
+     .help = "print the names of the versions alone, one a line"},
 };
 
 bool dlm_cli_version_number(const char *command, const char *text, int64_t *number)
@@ -45,8 +47,11 @@ static int list(struct dlm_cli *cli, const struct args *a)
 
     enum dlm_status st = dlm_document_list_versions(cli->ctx, a->document, cli->home, &versions);
     for (size_t i = 0; !st && i < versions.len; i++)
-        print_version(&versions.items[i]);
-    if (!st && !versions.len)
+        if (a->is_keys)
+            printf("v%04" PRId64 "\n", versions.items[i].number);
+        else
+            print_version(&versions.items[i]);
+    if (!st && !versions.len && !a->is_keys)
         dlm_cli_say(cli, "use: no version yet (no `dlm train`)");
     dlm_document_versions_finish(&versions);
     return dlm_exit_of(st);
@@ -57,11 +62,15 @@ static int run(struct dlm_cli *cli, const void *args)
     const struct args *a = args;
     int64_t number;
 
-    if (a->is_list && a->version) {
-        dlm_options_usage_error("use", "--list goes without VERSION");
+    if ((a->is_list || a->is_keys) && a->version) {
+        dlm_options_usage_error("use", "--%s goes without VERSION", a->is_list ? "list" : "keys");
         return DLM_EXIT_USAGE;
     }
-    if (a->is_list)
+    if (a->is_list && a->is_keys) {
+        dlm_options_usage_error("use", "--list and --keys are mutually exclusive");
+        return DLM_EXIT_USAGE;
+    }
+    if (a->is_list || a->is_keys)
         return list(cli, a);
     if (!a->version) {
         dlm_options_usage_error("use", "missing argument VERSION");

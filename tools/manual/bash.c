@@ -29,6 +29,9 @@ static void put_call(FILE *file, enum dlm_value_kind kind, const char *const *ch
     case DLM_VALUE_BASE:
         fputs("_dlm_bases", file);
         break;
+    case DLM_VALUE_VERSION:
+        fputs("_dlm_versions", file);
+        break;
     case DLM_VALUE_WORD:
         fputs(":", file);
         break;
@@ -85,10 +88,11 @@ static const char head[] =
     "    mapfile -t COMPREPLY < <(compgen -f -X '!*.dlm' -- \"$cur\"; compgen -d -- \"$cur\")\n"
     "}\n"
     "_dlm_bases() { _dlm_words \"$(\"$program\" bases --keys 2> /dev/null)\"; }\n"
+    "_dlm_versions() { _dlm_words \"$(\"$program\" use \"$document\" --keys 2> /dev/null)\"; }\n"
     "\n"
     "_dlm() {\n"
     "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
-    "    local program=${COMP_WORDS[0]} command= operand=1 i\n"
+    "    local program=${COMP_WORDS[0]} command= operand=1 document= i\n"
     "    COMPREPLY=()\n"
     "    # bash makes a word of the = in --name=value\n"
     "    if [[ $cur == = ]]; then\n"
@@ -112,9 +116,13 @@ static const char behind[] =
     "            [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))\n"
     "            ((i++)) ;;\n"
     "        *:-*) ;;\n"
-    "        *) ((operand++)) ;;\n"
+    "        *)\n"
+    "            # the words are as they were typed\n"
+    "            [[ $operand == 1 ]] && document=${COMP_WORDS[i]//[\\\\\\'\\\"]/}\n"
+    "            ((operand++)) ;;\n"
     "        esac\n"
     "    done\n"
+    "    document=${document/#\\~\\//$HOME/}\n"
     "    case $command:$prev in\n";
 
 void dlm_manual_bash(FILE *file)

@@ -33,6 +33,9 @@ static void put_action(FILE *file, enum dlm_value_kind kind, const char *const *
     case DLM_VALUE_BASE:
         fputs(" -x -a '(dlm bases --keys 2> /dev/null)'", file);
         break;
+    case DLM_VALUE_VERSION:
+        fputs(" -x -a '(dlm use (__dlm_document) --keys 2> /dev/null)'", file);
+        break;
     case DLM_VALUE_WORD:
         fputs(" -x", file);
         break;
@@ -57,16 +60,22 @@ static void put_options(FILE *file, const char *command, const struct dlm_option
     }
 }
 
-/* The first operand that something is offered for; behind a verb the next one. */
+/* The first operand that something is offered for; behind a verb or a document the next one. */
 static void put_operands(FILE *file, const struct dlm_option_table *table)
 {
     for (size_t i = 0; i < DLM_MAX_OPERANDS && table->operands[i].name; i++) {
         const struct dlm_operand *operand = &table->operands[i];
         const char *const *verbs = table->operands[0].choices;
         const enum dlm_value_kind kind = dlm_operand_value_kind(operand);
-        if (kind == DLM_VALUE_WORD || (i && !verbs))
+        const bool has_document = kind == DLM_VALUE_VERSION;
+        const bool before_version =
+            !i && table->operands[1].name &&
+            dlm_operand_value_kind(&table->operands[1]) == DLM_VALUE_VERSION;
+        if (kind == DLM_VALUE_WORD || (i && !verbs && !has_document))
             return;
         fprintf(file, "complete -c dlm -n '__dlm_is %s", table->command);
+        if (has_document || before_version)
+            fprintf(file, "; and %s__dlm_document > /dev/null", before_version ? "not " : "");
         if (verbs) {
             fprintf(file, "; and %s__fish_seen_subcommand_from ", i ? "" : "not ");
             dlm_manual_choices(file, verbs);
@@ -103,6 +112,9 @@ static void put_function(FILE *file)
           "        end\n"
           "    end\n"
           "    test (count $argv) = 0\n"
+          "end\n"
+          "function __dlm_document\n"
+          "    string match -- '*.dlm' (commandline -opc)[2..-1] | head -n 1 | grep .\n"
           "end\n",
           file);
 }

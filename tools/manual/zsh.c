@@ -34,6 +34,9 @@ static void put_action(FILE *file, enum dlm_value_kind kind, const char *const *
     case DLM_VALUE_BASE:
         fputs("{_values base $(dlm bases --keys 2> /dev/null)}", file);
         break;
+    case DLM_VALUE_VERSION:
+        fputs("_dlm_versions", file);
+        break;
     case DLM_VALUE_WORD:
         fputc(' ', file);
         break;
@@ -83,6 +86,10 @@ void dlm_manual_zsh(FILE *file)
 {
     fputs("#compdef dlm\n"
           "# zsh completion of dlm; made from its option tables (tools/dev/make_manual).\n"
+          "(( $+functions[_dlm_versions] )) || _dlm_versions() {\n"
+          "    local -a documents=(${(M)words:#*.dlm})\n"
+          "    compadd -- ${(f)\"$(dlm use ${(Q)documents[1]} --keys 2> /dev/null)\"}\n"
+          "}\n"
           "local curcontext=$curcontext state line\n"
           "local -a common commands\n"
           "common=(",
