@@ -41,7 +41,7 @@ _dlm() {
             | score:--base | score:--mmproj | score:--adapter | score:--adapter-version | score:--image | score:--prompt | score:--target | score:--system | score:--chat | score:--gradients | score:--image-size | score:--backend | score:--device | score:--precision | score:--quant | score:--quant-scope | score:--max-memory \
             | bench:--base | bench:--mmproj | bench:--shape | bench:--layers | bench:--prompt-tokens | bench:--decode-tokens | bench:--batch | bench:--repeat | bench:--tune-seconds | bench:--backend | bench:--device | bench:--precision | bench:--quant | bench:--quant-scope | bench:--max-memory \
             | doctor:--base | doctor:--mmproj | doctor:--batch | doctor:--seq | doctor:--image | doctor:--prompt | doctor:--image-size | doctor:--backend | doctor:--device | doctor:--precision | doctor:--quant | doctor:--quant-scope | doctor:--max-memory | doctor:--after | doctor:--limit \
-            | export:--out | export:--precision | export:--quant | export:--i-am-the-licensee | export:--adapter-version | export:--backend | export:--device \
+            | export:--out | export:--precision | export:--quant | export:--name | export:--i-am-the-licensee | export:--adapter-version | export:--backend | export:--device \
             | import:--document \
             | pull:--revision | pull:--jobs | pull:--retries | pull:--timeout \
             | cache:--older-than \
@@ -155,6 +155,7 @@ _dlm() {
     export:--out) _dlm_paths -d; return ;;
     export:--precision) _dlm_words "auto fp32 bf16 fp16"; return ;;
     export:--quant) _dlm_words "none f16 bf16 f32 q8_0 q6_k q5_k_m q4_k_m q4_0"; return ;;
+    export:--name) :; return ;;
     export:--i-am-the-licensee) :; return ;;
     export:--adapter-version) _dlm_versions; return ;;
     export:--backend) _dlm_words "auto cpu opencl vulkan"; return ;;
@@ -193,7 +194,7 @@ _dlm() {
     use:*:-*) _dlm_words "--help --list --keys --home --threads --verbose --quiet --version" ;;
     use:1:*) _dlm_documents ;;
     use:2:*) _dlm_versions ;;
-    export:*:-*) _dlm_words "--help --out --tar --merged --precision --quant --no-template --adapter-only --i-am-the-licensee --adapter-version --matrix --no-verify --backend --device --no-matrix-units --json --home --threads --verbose --quiet --version" ;;
+    export:*:-*) _dlm_words "--help --out --tar --merged --precision --quant --name --skip-ollama --no-template --adapter-only --i-am-the-licensee --adapter-version --matrix --no-verify --backend --device --no-matrix-units --json --home --threads --verbose --quiet --version" ;;
     export:1:*) _dlm_documents ;;
     import:*:-*) _dlm_words "--help --document --any-base --home --threads --verbose --quiet --version" ;;
     import:1:*) _dlm_paths -d ;;

@@ -30,6 +30,9 @@ struct dlm_export_params {
     /* GGUF files for llama.cpp instead: "f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m" or
      * "q4_0", as llama.cpp calls them; without precision. NULL: none */
     const char *gguf_quant;
+    /* By which name ollama is to have GGUF files, as the record and the result say; "": one by the
+     * document's id. NULL: it is to have none. Making it is the caller's. */
+    const char *ollama_name;
     bool no_template; /* the Modelfile beside GGUF files has no TEMPLATE */
     /* The adapter by itself as GGUF, for llama.cpp to lay over the base; in gguf_quant, which is
      * "f32", "f16", "bf16", "q8_0" or NULL for f32. Not with is_merged */
@@ -75,6 +78,7 @@ struct dlm_export_result {
     size_t num_files;
     uint64_t bytes; /* of the files */
     struct dlm_export_proof proof;
+    char *ollama_name; /* of GGUF files: what was asked for, else one by the document's id */
     char *json;     /* the same as text, see docs/json.md */
 };
 

@@ -1,6 +1,7 @@
 /* `dlm export`: a version of a document's adapter, for other programs. */
 #include "dlm/export.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -23,6 +24,7 @@ struct call {
     struct dlm_adapter_source source;
     struct dlm_doc *doc;
     char *doc_path; /* absolute */
+    char *ollama_name; /* asked for, or by the document's id */
     struct dlm_base base;
     struct dlm_model *model;
     struct dlm_origin origin; /* of the version */
@@ -40,6 +42,19 @@ static struct dlm_store *store_of(const struct call *c)
 
 /* --- what is exported --- */
 
+/* dlm-<id in small letters>:v0001, as the Python dlm has it. */
+static enum dlm_status name_for_ollama(struct dlm_ctx *ctx, struct call *c)
+{
+    const char *asked = c->params->ollama_name;
+
+    c->ollama_name = asked && *asked ? dlm_strdup(ctx, asked)
+                                     : dlm_strf(ctx, "dlm-%s:v%04lld", c->doc->id,
+                                                (long long)c->source.version);
+    for (char *p = c->ollama_name; p && !(asked && *asked) && *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    return c->ollama_name ? DLM_OK : DLM_ERR_MEMORY;
+}
+
 static enum dlm_status read_document(struct dlm_ctx *ctx, struct call *c)
 {
     enum dlm_status st = dlm_doc_load(ctx, &c->doc, c->params->document);
@@ -49,7 +64,7 @@ static enum dlm_status read_document(struct dlm_ctx *ctx, struct call *c)
         return st;
     c->doc_path = dlm_strdup(ctx, path ? path : c->params->document);
     free(path);
-    return c->doc_path ? DLM_OK : DLM_ERR_MEMORY;
+    return c->doc_path ? name_for_ollama(ctx, c) : DLM_ERR_MEMORY;
 }
 
 static struct dlm_export_document about_document(const struct call *c)
@@ -59,6 +74,8 @@ static struct dlm_export_document about_document(const struct call *c)
                                       .temperature = c->doc->export.default_temperature,
                                       .top_p = c->doc->export.default_top_p,
                                       .sequence_len = c->doc->training.sequence_len,
+                                      .ollama_name = c->params->ollama_name ? c->ollama_name
+                                                                            : NULL,
                                       .no_template = c->params->no_template};
 
     out.system_prompt = dlm_doc_system_prompt(c->doc, &out.system_len);
@@ -185,8 +202,18 @@ static enum dlm_status find_path(struct dlm_ctx *ctx, struct call *c)
     return c->path ? DLM_OK : DLM_ERR_MEMORY;
 }
 
+/* Of the file whose name begins so; NULL: there is none. */
+static const char *hash_of(const struct dlm_export_result *result, const char *name)
+{
+    for (size_t i = 0; i < result->num_files; i++)
+        if (!strncmp(result->files[i].path, name, strlen(name)))
+            return result->files[i].sha256;
+    return NULL;
+}
+
 /* A training holds the lock for as long as it runs, and the export is whole without a record. */
-static enum dlm_status record(struct dlm_ctx *ctx, struct call *c)
+static enum dlm_status record(struct dlm_ctx *ctx, struct call *c,
+                              const struct dlm_export_result *result)
 {
     char quant[16];
     struct dlm_export_entry entry = {.exported_at = c->now, .target = target(c),
@@ -198,6 +225,12 @@ static enum dlm_status record(struct dlm_ctx *ctx, struct call *c)
         dlm_export_gguf_name(c->quant, quant);
         entry.quant = quant;
         entry.llama_cpp_tag = dlm_export_llama_cpp;
+    }
+    if (c->is_gguf) {
+        entry.base_gguf_sha256 = hash_of(result, "base.");
+        entry.ollama_name = c->params->ollama_name ? c->ollama_name : NULL;
+    } else if (c->is_gguf_lora) {
+        entry.adapter_gguf_sha256 = hash_of(result, "adapter.");
     }
     dlm_log_mute(ctx, true);
     enum dlm_status st = dlm_store_lock(ctx, store);
@@ -244,13 +277,15 @@ static enum dlm_status describe(struct dlm_ctx *ctx, const struct call *c,
                                                     f->sha256));
     }
     json_t *json = json_pack(
-        "{s:s, s:s, s:b, s:b, s:s?, s:I, s:s, s:o, s:I, s:o, s:o}", "export_target", result->target,
+        "{s:s, s:s, s:b, s:b, s:s?, s:I, s:s, s:o, s:I, s:o, s:o, s:s?}", "export_target",
+        result->target,
         "path", result->path, "tar", (int)c->params->is_tar, "merged",
         (int)(c->is_gguf || is_merged(c)), "quant",
         c->is_gguf || c->is_gguf_lora ? dlm_gguf_quant_name(c->quant) : NULL,
         "adapter_version", (json_int_t)result->version, "base_model", c->base.key,
         "base_model_revision", dlm_json_text(c->base.revision), "bytes",
-        (json_int_t)result->bytes, "files", files, "proof", describe_proof(&result->proof));
+        (json_int_t)result->bytes, "files", files, "proof", describe_proof(&result->proof),
+        "ollama_name", c->params->ollama_name ? result->ollama_name : NULL);
     enum dlm_status st = dlm_json_append(ctx, &text, rc ? NULL : json, 0);
     json_decref(json);
     result->json = text.data;
@@ -364,12 +399,17 @@ enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *
     if (!st)
         st = write_all(ctx, &c, result);
     if (!st)
-        st = record(ctx, &c);
+        st = record(ctx, &c, result);
+    if (!st && c.is_gguf) {
+        result->ollama_name = c.ollama_name;
+        c.ollama_name = NULL;
+    }
     if (!st)
         st = describe(ctx, &c, result);
 done:
     dlm_free(c.path);
     dlm_free(c.doc_path);
+    dlm_free(c.ollama_name);
     dlm_doc_destroy(&c.doc);
     dlm_origin_finish(&c.origin);
     dlm_model_destroy(&c.model);
@@ -385,6 +425,7 @@ void dlm_export_result_finish(struct dlm_export_result *result)
         dlm_free(result->files[i].path);
     dlm_free(result->files);
     dlm_free(result->path);
+    dlm_free(result->ollama_name);
     dlm_free(result->json);
     dlm_proof_finish(&result->proof);
     *result = (struct dlm_export_result){0};

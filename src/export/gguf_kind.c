@@ -35,6 +35,9 @@ enum dlm_status dlm_export_gguf_command(struct dlm_ctx *ctx, const struct dlm_ex
     dlm_export_gguf_name(dlm_export_gguf_vision(job->quant), vision);
     return dlm_str_appendf(ctx, out, "With llama.cpp (%s or newer), in this folder:\n\n```sh\n"
                            "llama-mtmd-cli -m base.%s.gguf --mmproj mmproj.%s.gguf \\\n"
-                           "    --image image.png -p \"What is this?\"\n```\n",
+                           "    --image image.png -p \"What is this?\"\n```\n\n"
+                           "With ollama, which reads the conversation's form in `Modelfile`:\n\n"
+                           "```sh\nollama create NAME -f Modelfile\n"
+                           "ollama run NAME \"What is this? ./image.png\"\n```\n",
                            dlm_export_llama_cpp, text, vision);
 }

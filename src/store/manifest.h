@@ -80,7 +80,9 @@ struct dlm_export_entry {
     time_t exported_at;
     const char *target; /* "hf_snapshot" */
     bool is_merged;     /* with the base's weights */
-    const char *quant, *llama_cpp_tag; /* of GGUF files; else NULL */
+    const char *quant, *llama_cpp_tag; /* of GGUF files; else NULL, as the next */
+    const char *base_gguf_sha256, *adapter_gguf_sha256; /* of one of the two */
+    const char *ollama_name; /* that a model of them is to have */
 };
 
 /* Appends an export to the record. */

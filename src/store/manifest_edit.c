@@ -157,11 +157,12 @@ enum dlm_status dlm_manifest_add_export(struct dlm_ctx *ctx, struct dlm_manifest
                                         const struct dlm_export_entry *entry)
 {
     json_t *json = json_pack(
-        "{s:n, s:n, s:n, s:n, s:o, s:s?, s:b, s:n, s:n, s:s?, s:n, s:s}", "adapter_gguf_sha256",
-        "adapter_mix", "adapter_name", "base_gguf_sha256", "exported_at",
+        "{s:s?, s:n, s:n, s:s?, s:o, s:s?, s:b, s:s?, s:n, s:s?, s:n, s:s}",
+        "adapter_gguf_sha256", entry->adapter_gguf_sha256, "adapter_mix", "adapter_name",
+        "base_gguf_sha256", entry->base_gguf_sha256, "exported_at",
         time_or_null(entry->exported_at), "llama_cpp_tag", entry->llama_cpp_tag, "merged",
-        (int)entry->is_merged, "ollama_name", "ollama_version", "quant", entry->quant,
-        "smoke_output_first_line", "target", entry->target);
+        (int)entry->is_merged, "ollama_name", entry->ollama_name, "ollama_version", "quant",
+        entry->quant, "smoke_output_first_line", "target", entry->target);
 
     return json_array_append_new(json_object_get(m->root, "exports"), json)
                ? dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory") : DLM_OK;

@@ -27,6 +27,12 @@ whole_()
     same_ there want
 }
 
+# No ollama that may be here: tests/cli/test_ollama.sh has one of its own.
+mkdir bin
+printf '#!/bin/sh\n' > bin/ollama
+chmod +x bin/ollama
+PATH=$dir/bin:$PATH
+
 run_ dlm -q train --backend cpu --max-steps 1 doc.dlm
 run_ dlm -q train --backend cpu --max-steps 2 doc.dlm
 

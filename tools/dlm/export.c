@@ -2,13 +2,14 @@
 #include <string.h>
 
 #include "cli.h"
+#include "ollama.h"
 #include "progress.h"
 
 struct args {
     struct dlm_export_params params;
     int quant; /* index in quants */
     const char *version;
-    bool is_matrix, is_json;
+    bool is_matrix, is_json, skips_ollama;
 };
 
 static const char *const quants[] = {"none", "f16",    "bf16",   "f32",  "q8_0",
@@ -29,6 +30,10 @@ static const struct dlm_option options[] = {
      .offset = AT(precision), .help = "type of merged weights; auto is the base's own"},
     {"quant", .type = DLM_OPTION_CHOICE, .choices = quants, .offset = offsetof(struct args, quant),
      .help = "write GGUF files of this kind for llama.cpp, the adapter folded in"},
+    {"name", .type = DLM_OPTION_STRING, .value = "NAME", .offset = AT(ollama_name),
+     .help = "what ollama calls the model", .otherwise = "dlm-, the document's id and the version"},
+    {"skip-ollama", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, skips_ollama),
+     .help = "make no model of GGUF files with ollama, though it is here"},
     {"no-template", .type = DLM_OPTION_FLAG, .offset = AT(no_template),
      .help = "write a Modelfile without TEMPLATE beside GGUF files"},
     {"adapter-only", .type = DLM_OPTION_FLAG, .offset = AT(is_adapter_only),
@@ -92,6 +97,19 @@ static void report(struct dlm_cli *cli, const struct dlm_export_result *result)
                     "from");
 }
 
+/* A model of GGUF files, or how one is made. */
+static int use_ollama(struct dlm_cli *cli, const struct args *a, bool makes_model,
+                      const struct dlm_export_result *result)
+{
+    if (!result->ollama_name || a->params.is_tar)
+        return DLM_EXIT_DONE;
+    if (makes_model)
+        return dlm_ollama_create(cli, result->ollama_name, result->path);
+    dlm_ollama_say(cli, a->params.ollama_name ? a->params.ollama_name : result->ollama_name,
+                   result->path);
+    return DLM_EXIT_DONE;
+}
+
 static int print_matrix(struct dlm_cli *cli, bool is_json)
 {
     char *text = NULL;
@@ -125,6 +143,15 @@ static int run(struct dlm_cli *cli, const void *args)
                              "--merged and --i-am-the-licensee");
     if (params.licensee && !params.is_merged && !params.gguf_quant)
         return dlm_cli_wrong(cli, "--i-am-the-licensee goes with --merged or --quant");
+    if ((params.ollama_name || a->skips_ollama || params.no_template) &&
+        (!params.gguf_quant || params.is_adapter_only))
+        return dlm_cli_wrong(cli, "--name, --skip-ollama and --no-template go with --quant");
+    if (params.ollama_name && !dlm_ollama_is_name(params.ollama_name))
+        return dlm_cli_wrong(cli, "--name '%s': a name has letters, digits and . _ - : /",
+                             params.ollama_name);
+    const bool makes_model = params.gguf_quant && !params.is_tar && !a->skips_ollama &&
+                             dlm_ollama_is_here();
+    params.ollama_name = !makes_model ? NULL : params.ollama_name ? params.ollama_name : "";
     params.home = cli->home;
     if (dlm_cli_begin_progress(cli, &progress)) {
         params.progress = on_progress;
@@ -138,8 +165,10 @@ static int run(struct dlm_cli *cli, const void *args)
         fputs(result.json, stdout);
     else if (!st)
         puts(result.path);
+    fflush(stdout); /* what is there is told, whatever ollama does */
+    const int code = st ? dlm_exit_of(st) : use_ollama(cli, a, makes_model, &result);
     dlm_export_result_finish(&result);
-    return dlm_exit_of(st);
+    return code;
 }
 
 const struct dlm_command dlm_command_export = {
