@@ -1,15 +1,17 @@
 /* Runs a program on a terminal of its own and prints what is on its screen at the end:
  *
- *     pty COLUMNS [N:COLUMNS | N:stop | N:interrupt]... -- PROGRAM ARGUMENT...
+ *     pty COLUMNS [colours | N:COLUMNS | N:stop | N:interrupt]... -- PROGRAM ARGUMENT...
  *
  * At the N-th carriage return of the program the terminal gets another width, Ctrl-Z is typed and
  * the stopped job is continued as `fg` does, or Ctrl-C is typed. The screen breaks lines that are
- * longer than it is wide, anew with each width. Besides the screen come facts: `# widest W of C`
+ * longer than it is wide, anew with each width. With colours they stand on it as `<31>`, `<0>`,
+ * and standard output is on the terminal, too. Besides the screen come facts: `# widest W of C`
  * (for each width, the longest line written), `# stopped with '...'` (the cursor's line then).
  * Exits with the program's status. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +35,7 @@ struct screen {
     int num_lines, line, pos, columns;
     int widest, returns;
     char escape[32]; /* the sequence being read, "" outside one */
+    bool shows_colours;
 };
 
 static struct screen screen;
@@ -72,6 +75,8 @@ static void obey(struct screen *s)
             memset(s->lines[s->num_lines - 1], 0, MAX_LEN);
     if (kind == 'A')
         go_up(s, atoi(s->escape + 2));
+    if (kind == 'm' && s->shows_colours && s->pos + 8 < MAX_LEN)
+        s->pos += sprintf(line + s->pos, "<%d>", atoi(s->escape + 2));
     s->escape[0] = '\0';
 }
 
@@ -138,6 +143,8 @@ static int lead(const char *terminal, int stopped, int go_on, char **argv)
         setpgid(0, 0);
         tcsetpgrp(tty, getpid());
         signal(SIGTTOU, SIG_DFL);
+        if (screen.shows_colours)
+            dup2(tty, STDOUT_FILENO);
         dup2(tty, STDERR_FILENO);
         dup2(tty, STDIN_FILENO);
         execvp(argv[0], argv);
@@ -208,6 +215,10 @@ int main(int argc, char **argv)
 
     for (; at < argc && strcmp(argv[at], "--") && num < 16; at++) {
         const char *colon = strchr(argv[at], ':');
+        if (!strcmp(argv[at], "colours")) {
+            screen.shows_colours = true;
+            continue;
+        }
         if (!colon)
             die(argv[at]);
         events[num++] = (struct event){.at = atoi(argv[at]), .columns = atoi(colon + 1),

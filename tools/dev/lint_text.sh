@@ -117,13 +117,13 @@ check_intrinsics() {
 
 # Python is for the golden makers; the build, the tests and the tools need none.
 # The environment says where files lie (and where the hub is, and who asks there), in the files that
-# look for them, and nothing else: what a call does is in its parameters. A child process is given
-# its environment.
+# look for them, and whether a terminal is to have colours, and nothing else: what a call does is in
+# its parameters. A child process is given its environment.
 check_environment() {
     find src include tools -name '*.[ch]' | sort | xargs awk -f "$lint_dir/lint_strip.awk" |
         grep -E '[^a-z_](secure_)?getenv *\(|[^a-z_]environ[^a-z_]' |
         grep -vE '^src/(base/path|doc/sources|hub/site|registry/resolve|store/store)\.c:' |
-        grep -vE '^(src/doctor/driver_files|tools/dlm/(child|ollama))\.c:' |
+        grep -vE '^(src/doctor/driver_files|tools/dlm/(child|colour|ollama))\.c:' |
         sed 's/$/  <- the environment is asked outside the files that find folders/'
 }
 

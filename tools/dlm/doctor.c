@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "colour.h"
 
 struct args {
     struct dlm_compute compute;
@@ -51,6 +52,25 @@ static const struct dlm_option options[] = {
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
      .help = "print JSON"},
 };
+
+static const struct dlm_verdict verdicts[] = {
+    {"may start", DLM_COLOUR_GOOD},
+    {"cannot start", DLM_COLOUR_BAD},
+    {"cannot run here", DLM_COLOUR_BAD},
+    {"refusing to train", DLM_COLOUR_BAD},
+    {"refusing this base", DLM_COLOUR_BAD},
+    {"Drivers that fail", DLM_COLOUR_BAD},
+    {"not usable", DLM_COLOUR_BAD},
+    {NULL, DLM_COLOUR_NONE},
+};
+
+static void print_answer(const struct args *a, const char *text)
+{
+    if (a->is_json)
+        dlm_print_text(stdout, text);
+    else
+        dlm_print_verdicts(stdout, text, verdicts);
+}
 
 /* A line for each kernel, at once: the next thing that happens may be a crash. */
 static void on_kernel(void *user, const char *kernel)
@@ -115,7 +135,7 @@ static int plan_budget(struct dlm_cli *cli, const struct args *a)
     params.json = a->is_json;
     enum dlm_status st = dlm_doctor_budget(cli->ctx, &params, &text);
     if (!st)
-        dlm_print_text(stdout, text);
+        print_answer(a, text);
     dlm_text_free(text);
     return dlm_exit_of(st);
 }
@@ -174,7 +194,7 @@ static int run(struct dlm_cli *cli, const void *args)
                              ? dlm_doctor_ops(cli->ctx, &a->compute, a->is_json, &text)
                              : dlm_doctor_report(cli->ctx, a->is_json, &text);
     if (!st)
-        dlm_print_text(stdout, text);
+        print_answer(a, text);
     dlm_text_free(text);
     return dlm_exit_of(st);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "colour.h"
 #include "ollama.h"
 #include "progress.h"
 
@@ -110,13 +111,21 @@ static int use_ollama(struct dlm_cli *cli, const struct args *a, bool makes_mode
     return DLM_EXIT_DONE;
 }
 
+static const struct dlm_verdict verdicts[] = {
+    {"UNSUPPORTED", DLM_COLOUR_BAD},
+    {"SUPPORTED", DLM_COLOUR_GOOD},
+    {NULL, DLM_COLOUR_NONE},
+};
+
 static int print_matrix(struct dlm_cli *cli, bool is_json)
 {
     char *text = NULL;
 
     enum dlm_status st = dlm_export_matrix(cli->ctx, is_json, &text);
-    if (!st)
+    if (!st && is_json)
         dlm_print_text(stdout, text);
+    else if (!st)
+        dlm_print_verdicts(stdout, text, verdicts);
     dlm_text_free(text);
     return dlm_exit_of(st);
 }

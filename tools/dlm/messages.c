@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "colour.h"
 #include "progress.h"
 
 /* Some of the library's messages name their own subject, as the Python dlm does. */
@@ -18,6 +19,26 @@ static bool has_subject(const char *text)
             return true;
     }
     return false;
+}
+
+/* "warning: text"; the colour is the first word's. */
+static void print_line(enum dlm_colour colour, const char *word, const char *text)
+{
+    dlm_print_coloured(stderr, colour, word);
+    fprintf(stderr, ": %s\n", text);
+}
+
+static void print_message(enum dlm_colour colour, const char *subject, const char *text)
+{
+    char own[32];
+    const size_t len = strcspn(text, ":");
+
+    if (!has_subject(text)) {
+        print_line(colour, subject, text);
+        return;
+    }
+    snprintf(own, sizeof(own), "%.*s", (int)len, text); /* the longest has 8 letters */
+    print_line(colour, own, text + len + strlen(": "));
 }
 
 bool dlm_cli_begin_progress(struct dlm_cli *cli, struct dlm_progress *p)
@@ -45,19 +66,17 @@ void dlm_cli_log(void *user, enum dlm_log_level level, const char *text)
     dlm_progress_hide(cli->progress);
     switch (level) {
     case DLM_LOG_HINT:
-        fprintf(stderr, "hint: %s\n", text);
+        print_line(DLM_COLOUR_HINT, "hint", text);
         break;
     case DLM_LOG_WARNING:
-        fprintf(stderr, "warning: %s\n", text);
+        print_line(DLM_COLOUR_WARNING, "warning", text);
         break;
     case DLM_LOG_DEBUG:
-        fprintf(stderr, "debug: %s\n", text);
+        print_line(DLM_COLOUR_NONE, "debug", text);
         break;
     default:
-        if (has_subject(text))
-            fprintf(stderr, "%s\n", text);
-        else
-            fprintf(stderr, "%s: %s\n", cli->subject, text);
+        print_message(level == DLM_LOG_ERROR ? DLM_COLOUR_BAD : DLM_COLOUR_NONE, cli->subject,
+                      text);
     }
     dlm_progress_show(cli->progress);
 }
@@ -66,7 +85,8 @@ int dlm_cli_wrong(const struct dlm_cli *cli, const char *fmt, ...)
 {
     va_list list;
 
-    fprintf(stderr, "%s: ", cli->subject);
+    dlm_print_coloured(stderr, DLM_COLOUR_BAD, cli->subject);
+    fputs(": ", stderr);
     va_start(list, fmt);
     vfprintf(stderr, fmt, list);
     va_end(list);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "colour.h"
 #include "nearest.h"
 
 /* An option as it stands in argv: "--seed" or "-s" for messages, and what follows it. */
@@ -30,10 +31,14 @@ struct parser {
 
 static void usage_error(const char *command, const char *near, const char *fmt, va_list list)
 {
-    fputs("dlm: ", stderr);
+    dlm_print_coloured(stderr, DLM_COLOUR_BAD, "dlm");
+    fputs(": ", stderr);
     vfprintf(stderr, fmt, list);
-    if (near)
-        fprintf(stderr, "\nhint: did you mean '%s'?", near);
+    if (near) {
+        fputc('\n', stderr);
+        dlm_print_coloured(stderr, DLM_COLOUR_HINT, "hint");
+        fprintf(stderr, ": did you mean '%s'?", near);
+    }
     fprintf(stderr, "\ntry 'dlm %s%s--help'\n", command ? command : "", command ? " " : "");
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "colour.h"
 
 #define MAX_QUERY_BYTES ((size_t)16 << 20)
 
@@ -113,8 +114,10 @@ static void hint_at_image(const struct dlm_prompt_request *request)
 
     if (request->num_images || stat(request->query, &info) || !S_ISREG(info.st_mode))
         return;
-    fprintf(stderr, "warning: the question '%s' is the name of a file\n", request->query);
-    fprintf(stderr, "hint: --image %s shows the file to the model\n", request->query);
+    dlm_print_coloured(stderr, DLM_COLOUR_WARNING, "warning");
+    fprintf(stderr, ": the question '%s' is the name of a file\n", request->query);
+    dlm_print_coloured(stderr, DLM_COLOUR_HINT, "hint");
+    fprintf(stderr, ": --image %s shows the file to the model\n", request->query);
 }
 
 static int answer(struct dlm_cli *cli, const struct dlm_session_params *from,
