@@ -194,7 +194,7 @@ _dlm() {
     use:*:-*) _dlm_words "--help --list --keys --home --threads --verbose --quiet --version" ;;
     use:1:*) _dlm_documents ;;
     use:2:*) _dlm_versions ;;
-    export:*:-*) _dlm_words "--help --out --tar --merged --precision --quant --name --skip-ollama --no-template --adapter-only --i-am-the-licensee --adapter-version --matrix --no-verify --backend --device --no-matrix-units --json --home --threads --verbose --quiet --version" ;;
+    export:*:-*) _dlm_words "--help --out --tar --merged --precision --quant --name --skip-ollama --gguf-anyway --no-template --adapter-only --i-am-the-licensee --adapter-version --matrix --no-verify --backend --device --no-matrix-units --json --home --threads --verbose --quiet --version" ;;
     export:1:*) _dlm_documents ;;
     import:*:-*) _dlm_words "--help --document --any-base --home --threads --verbose --quiet --version" ;;
     import:1:*) _dlm_paths -d ;;

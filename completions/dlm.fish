@@ -188,6 +188,7 @@ complete -c dlm -n '__dlm_is export' -l precision -d 'type of merged weights; au
 complete -c dlm -n '__dlm_is export' -l quant -d 'write GGUF files of this kind for llama.cpp, the adapter folded in' -x -a 'none f16 bf16 f32 q8_0 q6_k q5_k_m q4_k_m q4_0'
 complete -c dlm -n '__dlm_is export' -l name -d 'what ollama calls the model' -x
 complete -c dlm -n '__dlm_is export' -l skip-ollama -d 'make no model of GGUF files with ollama, though it is here'
+complete -c dlm -n '__dlm_is export' -l gguf-anyway -d 'write --quant\'s files also where llama.cpp has no such model: for dlm alone'
 complete -c dlm -n '__dlm_is export' -l no-template -d 'write a Modelfile without TEMPLATE beside GGUF files'
 complete -c dlm -n '__dlm_is export' -l adapter-only -d 'write the adapter by itself as GGUF, for llama.cpp\'s --lora'
 complete -c dlm -n '__dlm_is export' -l i-am-the-licensee -d 'merge, for yourself, a base that may not be redistributed, under the licence there' -x

@@ -33,6 +33,7 @@ struct dlm_export_params {
     /* By which name ollama is to have GGUF files, as the record and the result say; "": one by the
      * document's id. NULL: it is to have none. Making it is the caller's. */
     const char *ollama_name;
+    bool is_gguf_anyway; /* also of a base that llama.cpp has no model for: for dlm alone */
     bool no_template; /* the Modelfile beside GGUF files has no TEMPLATE */
     /* The adapter by itself as GGUF, for llama.cpp to lay over the base; in gguf_quant, which is
      * "f32", "f16", "bf16", "q8_0" or NULL for f32. Not with is_merged */
@@ -93,7 +94,8 @@ struct dlm_export_result {
  * gguf_quant: writes the language model with the adapter folded in (base.Q4_K_M.gguf) and the
  * vision tower with its projector (mmproj.F16.gguf), bit for bit as llama.cpp's own tools would,
  * and a Modelfile for ollama. A base that llama.cpp has no model for gives a snapshot instead, and
- * a warning. Memory stays below some 100 MB and what the base's tokenizer takes.
+ * a warning, or with is_gguf_anyway files that dlm alone reads. Memory stays below some 100 MB and
+ * what the base's tokenizer takes.
  *
  * is_adapter_only: writes adapter.gguf, as llama.cpp's convert_lora_to_gguf.py would of the same
  * adapter; what rsLoRA or patterns scale otherwise is folded into B. No weight of the base is read.

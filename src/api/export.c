@@ -175,12 +175,20 @@ static enum dlm_status find_form(struct dlm_ctx *ctx, struct call *c)
     if (is_lora && c->quant > DLM_GGUF_QUANT_Q8_0)
         return dlm_fail(ctx, DLM_ERR_INVALID, "an adapter by itself is f32, f16, bf16 or q8_0, not "
                         "%s", word);
-    c->is_gguf = c->model->family->gguf && !is_lora;
-    c->is_gguf_lora = c->model->family->gguf && is_lora;
-    if (!c->model->family->gguf)
-        dlm_log(ctx, DLM_LOG_WARNING, "export: llama.cpp (%s) has no model of the family '%s': an "
-                "HF snapshot is written instead, without --quant, --merged and --adapter-only",
-                dlm_export_llama_cpp, c->model->family->model_type);
+    const struct dlm_gguf_family *form = c->model->family->gguf;
+    c->is_gguf = form && !is_lora && (!form->is_own || c->params->is_gguf_anyway);
+    c->is_gguf_lora = form && !form->is_own && is_lora;
+    if (c->is_gguf && form->is_own) { /* ollama has the models that llama.cpp has */
+        dlm_free(c->ollama_name);
+        c->ollama_name = NULL;
+    }
+    if (c->is_gguf || c->is_gguf_lora)
+        return DLM_OK;
+    dlm_log(ctx, DLM_LOG_WARNING, "export: llama.cpp (%s) has no model of the family '%s': an HF "
+            "snapshot is written instead, without --quant, --merged and --adapter-only",
+            dlm_export_llama_cpp, c->model->family->model_type);
+    if (form && !is_lora)
+        dlm_log(ctx, DLM_LOG_HINT, "--gguf-anyway writes GGUF files that only dlm reads");
     return DLM_OK;
 }
 
@@ -224,7 +232,7 @@ static enum dlm_status record(struct dlm_ctx *ctx, struct call *c,
     if (c->is_gguf || c->is_gguf_lora) {
         dlm_export_gguf_name(c->quant, quant);
         entry.quant = quant;
-        entry.llama_cpp_tag = dlm_export_llama_cpp;
+        entry.llama_cpp_tag = c->model->family->gguf->is_own ? NULL : dlm_export_llama_cpp;
     }
     if (c->is_gguf) {
         entry.base_gguf_sha256 = hash_of(result, "base.");
@@ -383,6 +391,7 @@ enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *
     *result = (struct dlm_export_result){0};
     DLM_REQUIRE(ctx, params->document && params->version >= 0);
     DLM_REQUIRE(ctx, !params->precision || (params->is_merged && !params->gguf_quant));
+    DLM_REQUIRE(ctx, !params->is_gguf_anyway || (params->gguf_quant && !params->is_adapter_only));
     DLM_REQUIRE(ctx, !params->is_adapter_only || !params->is_merged);
     dlm_time_iso(c.now, c.created_at);
     st = find_version(ctx, &c);

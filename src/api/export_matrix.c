@@ -33,9 +33,10 @@ static const struct dlm_family *find_family(const char *model_type)
 static struct verdict judge(const struct dlm_base_row *row)
 {
     const struct dlm_family *family = find_family(row->family);
-    struct verdict v = {.support = family && family->gguf ? "SUPPORTED" : "UNSUPPORTED"};
+    const bool is_there = family && family->gguf && !family->gguf->is_own;
+    struct verdict v = {.support = is_there ? "SUPPORTED" : "UNSUPPORTED"};
 
-    if (family && family->gguf)
+    if (is_there)
         snprintf(v.reason, sizeof(v.reason), "architecture %s, its tower as %s", family->gguf->arch,
                  family->gguf->projector);
     else

@@ -165,7 +165,7 @@ static enum dlm_status collect(struct dlm_ctx *ctx, struct gguf *g)
         st = check_modules(ctx, g);
     if (!st)
         st = dlm_gguf_blocks_make(ctx, &g->blocks, g->files, NUM_FILES);
-    if (!st)
+    if (!st && !job->model->family->gguf->is_own)
         st = dlm_modelfile_append(ctx, &g->about, g->files[TEXT].name, g->files[VISION].name,
                                   &g->modelfile);
     return st ? st : dlm_export_readme(ctx, job, NULL, &g->readme);
@@ -180,11 +180,11 @@ static json_t *manifest(const struct gguf *g)
 
     dlm_export_gguf_name(job->quant, quant);
     return json_pack(
-        "{s:I, s:o, s:o, s:o, s:s, s:s+, s:b, s:s, s:b, s:s?, s:s, s:s}", "adapter_version",
+        "{s:I, s:o, s:o, s:o, s:s, s:s+, s:b, s:s?, s:b, s:s?, s:s, s:s}", "adapter_version",
         (json_int_t)job->version, "artifacts", dlm_export_artifacts(g->sink), "base_model_hf_id",
         dlm_json_text(job->base->hf_id), "base_model_revision", dlm_json_text(job->base->revision),
         "created_at", job->created_at, "created_by", "dlm-", dlm_version_text(), "dequantized",
-        (int)g->merge.is_dequantized, "llama_cpp_tag", dlm_export_llama_cpp, "merged", 1,
+        (int)g->merge.is_dequantized, "llama_cpp_tag", dlm_export_llama_cpp_of(job), "merged", 1,
         "ollama_name", job->document.ollama_name, "quant", quant, "target", "gguf");
 }
 
@@ -192,7 +192,7 @@ static enum dlm_status open_sink(struct dlm_ctx *ctx, struct gguf *g)
 {
     struct dlm_sink_params to = g->job->to;
 
-    to.num_files = NUM_FILES + 3;
+    to.num_files = NUM_FILES + 2 + (g->modelfile.len > 0);
     to.bytes = g->readme.len + g->modelfile.len;
     for (int i = 0; i < NUM_FILES; i++)
         to.bytes += dlm_gguf_writer_bytes(g->files[i].w);
@@ -228,7 +228,7 @@ enum dlm_status dlm_export_gguf(struct dlm_ctx *ctx, const struct dlm_export_job
         st = dlm_sink_text(ctx, g.sink, DLM_EXPORT_README, g.readme.data, g.readme.len);
     for (int i = 0; !st && i < NUM_FILES; i++)
         st = dlm_gguf_file_write(ctx, &g.files[i], &g.merge, &g.blocks, g.sink);
-    if (!st)
+    if (!st && g.modelfile.len)
         st = dlm_sink_text(ctx, g.sink, DLM_EXPORT_MODELFILE, g.modelfile.data, g.modelfile.len);
     if (!st) /* the last: a folder with it is whole */
         st = dlm_export_manifest(ctx, g.sink, DLM_EXPORT_MANIFEST, manifest(&g));

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "export/gguf_own.h"
 #include "tokens/tokenizer.h"
 
 #define MAX_JSON_BYTES ((size_t)64 << 20)
@@ -49,7 +50,6 @@ static enum dlm_status find_row(struct dlm_ctx *ctx, struct dlm_gguf_base *base,
     const char *token = base->job->model->family->gguf->row_token;
     struct dlm_tokenizer *tok = NULL;
 
-    base->row = -1;
     if (!token)
         return DLM_OK;
     enum dlm_status st = dlm_tokenizer_load_folder(ctx, &tok, dir);
@@ -68,7 +68,9 @@ enum dlm_status dlm_gguf_base_read(struct dlm_ctx *ctx, struct dlm_gguf_base *ba
     const char *dir = job->base->dir;
     char *path = NULL;
 
-    *base = (struct dlm_gguf_base){.job = job};
+    *base = (struct dlm_gguf_base){.job = job, .row = -1};
+    if (job->model->family->gguf->is_own)
+        return DLM_OK;
     enum dlm_status st = load(ctx, dir, "config.json", &base->config_path, &base->config);
     if (!st)
         st = load(ctx, dir, "tokenizer.json", &base->tokenizer_path, &base->tokenizer);
@@ -123,6 +125,8 @@ enum dlm_status dlm_gguf_base_put(struct dlm_ctx *ctx, struct dlm_gguf_writer *w
                                                    : NULL,
         .vocab = model->decoder.config.vocab};
 
+    if (model->family->gguf->is_own)
+        return dlm_gguf_put_own_values(ctx, w, base->job, is_text, quant);
     if (!is_text)
         return dlm_gguf_put_vision_values(ctx, w, &about);
     enum dlm_status st = dlm_gguf_put_text_values(ctx, w, &about);

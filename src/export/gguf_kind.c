@@ -6,6 +6,11 @@
 
 const char dlm_export_llama_cpp[] = "0c1e57098";
 
+const char *dlm_export_llama_cpp_of(const struct dlm_export_job *job)
+{
+    return job->model->family->gguf->is_own ? NULL : dlm_export_llama_cpp;
+}
+
 void dlm_export_gguf_name(enum dlm_gguf_quant quant, char out[16])
 {
     snprintf(out, 16, "%s", dlm_gguf_quant_name(quant));
@@ -33,6 +38,11 @@ enum dlm_status dlm_export_gguf_command(struct dlm_ctx *ctx, const struct dlm_ex
                                dlm_export_llama_cpp);
     dlm_export_gguf_name(job->quant, text);
     dlm_export_gguf_name(dlm_export_gguf_vision(job->quant), vision);
+    if (job->model->family->gguf->is_own)
+        return dlm_str_appendf(ctx, out, "llama.cpp has no such model. With dlm, in this folder:"
+                               "\n\n```sh\ndlm prompt --base gguf:base.%s.gguf --mmproj "
+                               "mmproj.%s.gguf \\\n    --image image.png \"What is this?\""
+                               "\n```\n", text, vision);
     return dlm_str_appendf(ctx, out, "With llama.cpp (%s or newer), in this folder:\n\n```sh\n"
                            "llama-mtmd-cli -m base.%s.gguf --mmproj mmproj.%s.gguf \\\n"
                            "    --image image.png -p \"What is this?\"\n```\n\n"

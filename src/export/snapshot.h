@@ -68,8 +68,10 @@ enum dlm_gguf_quant dlm_export_gguf_vision(enum dlm_gguf_quant quant);
 enum dlm_status dlm_export_gguf_command(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                         struct dlm_str *out) DLM_CHECK_RESULT;
 
-/* The commit of llama.cpp whose models and files are meant. */
+/* The commit of llama.cpp whose models and files are meant; of a job's GGUF files, NULL where they
+ * are for dlm alone. */
 extern const char dlm_export_llama_cpp[];
+const char *dlm_export_llama_cpp_of(const struct dlm_export_job *job);
 
 /* What is known of a base besides its weights, from its folder or its family's row. */
 struct dlm_export_about {

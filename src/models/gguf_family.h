@@ -55,6 +55,8 @@ struct dlm_gguf_told {
 struct dlm_gguf_family {
     const char *arch;        /* general.architecture of the language model */
     const char *other_arch;  /* what some files call it instead; NULL: none does */
+    bool is_own; /* llama.cpp has no such model: files for dlm alone. What follows the rules below,
+                    and what is said of tokens and chats, is not used */
     const char *head;        /* the weight of its head: canonical */
     const char *projector;   /* clip.projector_type */
     const char *pretokenizer; /* tokenizer.ggml.pre, which stands for the next three */

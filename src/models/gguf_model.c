@@ -2,6 +2,7 @@
 #include "models/gguf_model.h"
 
 #include "models/gguf_config.h"
+#include "models/gguf_own.h"
 #include "models/gguf_tensors.h"
 #include "models/gguf_tokenizer.h"
 #include "models/model_impl.h"
@@ -36,6 +37,19 @@ static enum dlm_status open_pair(struct dlm_ctx *ctx, struct pair *p,
     return st;
 }
 
+/* Of a family whose form is our own; no row of it is moved. */
+static enum dlm_status create_own(struct dlm_ctx *ctx, struct dlm_model **out, const struct pair *p,
+                                  const struct dlm_family *family)
+{
+    struct dlm_model *m = dlm_model_create(ctx, family);
+
+    enum dlm_status st = m ? dlm_gguf_read_own(ctx, p->files[TEXT], m) : DLM_ERR_MEMORY;
+    if (st)
+        dlm_model_destroy(&m);
+    *out = m;
+    return st;
+}
+
 /* The configured model, without device and weights. */
 static enum dlm_status create(struct dlm_ctx *ctx, struct dlm_model **out, const struct pair *p,
                               int64_t *tower_heads)
@@ -45,7 +59,10 @@ static enum dlm_status create(struct dlm_ctx *ctx, struct dlm_model **out, const
     json_t *config = NULL;
 
     *out = NULL;
+    *tower_heads = 0;
     enum dlm_status st = dlm_gguf_find_family(ctx, p->files[TEXT], p->files[TOWER], &family);
+    if (!st && family->gguf->is_own)
+        return create_own(ctx, out, p, family);
     if (!st)
         st = dlm_gguf_read_config(ctx, family, p->files[TEXT], p->files[TOWER], &told, &config);
     struct dlm_model *m = st ? NULL : dlm_model_create(ctx, family);
@@ -149,7 +166,9 @@ enum dlm_status dlm_gguf_load_tokenizer(struct dlm_ctx *ctx, struct dlm_tokenize
     if (!st)
         st = dlm_gguf_find_family(ctx, p.files[TEXT], p.files[TOWER], &family);
     if (!st)
-        st = dlm_gguf_read_tokenizer(ctx, out, p.files[TEXT], family->gguf);
+        st = family->gguf->is_own
+                 ? dlm_gguf_read_own_tokenizer(ctx, out, p.files[TEXT])
+                 : dlm_gguf_read_tokenizer(ctx, out, p.files[TEXT], family->gguf);
     finish(&p);
     return st;
 }

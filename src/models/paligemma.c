@@ -7,6 +7,7 @@
 #include "kernels/params.h"
 #include "models/config_rules.h"
 #include "models/model.h"
+#include "models/paligemma_gguf.h"
 #include "models/paligemma_input.h"
 #include "models/paligemma_text.h"
 #include "models/vit.h"
@@ -125,7 +126,7 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *vision, co
     return st;
 }
 
-/* Every image has the tower's one size. Without a folder no file says another. */
+/* Every image has the tower's one size. Without files none says another. */
 static enum dlm_status check_processor(const struct dlm_model *m, const char *path)
 {
     const struct dlm_processor *p = &m->processor;
@@ -175,7 +176,7 @@ static enum dlm_status paligemma_read_config(struct dlm_ctx *ctx, const json_t *
                                         .width = vit->block.hidden,
                                         .max_patches = dlm_vit_num_patches(vit),
                                         .merge = 1};
-    return m->dir ? check_processor(m, path) : DLM_OK;
+    return m->dir || m->has_processor ? check_processor(m, path) : DLM_OK;
 }
 
 static enum dlm_status paligemma_declare(struct dlm_model *m)
@@ -278,4 +279,5 @@ const struct dlm_family dlm_family_paligemma = {
     .positions = paligemma_positions,
     .build_tower = paligemma_build_tower,
     .project = paligemma_project,
+    .gguf = &dlm_gguf_paligemma,
 };

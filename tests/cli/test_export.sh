@@ -354,6 +354,20 @@ out_has '"export_target": "hf_snapshot"'
 out_has '"quant": null'
 out_has '"merged": false'
 whole_ fallback v0002
+err_has "hint: --gguf-anyway writes GGUF files that only dlm reads"
+run_ dlm export doc.dlm --quant q8_0 --gguf-anyway
+status_is 0
+any_=$(cat out)
+holds_ test "${any_##*/}" = vl-gguf-Q8_0
+holds_ test "$(ls "$any_" | tr '\n' ' ')" = \
+    "README.md base.Q8_0.gguf export_manifest.json mmproj.Q8_0.gguf "
+holds_ grep -qF '"llama_cpp_tag": null,' "$any_/export_manifest.json"
+holds_ grep -qF 'dlm prompt --base gguf:base.Q8_0.gguf --mmproj mmproj.Q8_0.gguf' "$any_/README.md"
+rm -rf "$any_"
+export_ --quant f32 --gguf-anyway --out any
+status_is 0
+ask_ --base gguf:any/base.F32.gguf --mmproj any/mmproj.F32.gguf
+same_ out answer
 
 case_ "a base that may not be redistributed"
 revision=0123456789abcdef0123456789abcdef01234567
@@ -497,6 +511,9 @@ err_is "export: --precision goes with --merged, without --quant"
 run_ dlm export doc.dlm --merged --quant f16 --precision bf16
 status_is 2
 err_is "export: --precision goes with --merged, without --quant"
+run_ dlm export doc.dlm --gguf-anyway
+status_is 2
+err_is "export: --gguf-anyway goes with --quant, without --adapter-only"
 for words in --merged "--i-am-the-licensee https://example.com"; do
     # shellcheck disable=SC2086
     run_ dlm export doc.dlm --adapter-only $words

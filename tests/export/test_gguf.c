@@ -69,6 +69,7 @@ struct subject {
 static const struct subject subjects[] = {
     {"qwen2_vl_f32_old", "adapter_wide", &dlm_family_qwen2_vl, 2, 1, 2, -1, true},
     {"mistral3_f32_old", "adapter", &dlm_family_mistral3, 4, 2, 2, 12, false},
+    {"f32_old", "adapter_wide", &dlm_family_paligemma, 4, 1, 4, -1, true},
 };
 
 /* A weight of the base, put together again from the tensors of the files. */
@@ -140,7 +141,7 @@ static void compare(const struct subject *s, const struct weight *weights, size_
     CHECK_INT(num_merged, json_object_size(merged));
 }
 
-/* f16 is f32 rounded, of matrices; nothing else has another type. */
+/* f16 is f32 rounded, of matrices but positions; nothing else has another type. */
 static void compare_f16(const char *name32, const char *name16)
 {
     struct dlm_gguf *a = open_file(name32), *b = open_file(name16);
@@ -152,7 +153,7 @@ static void compare_f16(const char *name32, const char *name16)
         check_case(t->name);
         if (!CHECK(got && t->bytes / 4 <= DLM_ARRAY_LEN(want)))
             continue;
-        const bool is_f32 = t->ndim == 1;
+        const bool is_f32 = t->ndim == 1 || strstr(t->name, ".position_embd.");
         CHECK(got->type == (is_f32 ? DLM_GGML_TYPE_F32 : DLM_GGML_TYPE_F16));
         CHECK(dlm_ggml_quantize(got->type, (const float *)(const void *)t->data,
                                 is_f32 ? 0 : (int64_t)(t->bytes / 4), want));
@@ -160,6 +161,28 @@ static void compare_f16(const char *name32, const char *name16)
     }
     dlm_gguf_destroy(&a);
     dlm_gguf_destroy(&b);
+}
+
+/* The base's files are in one of ours as they are. */
+static void check_own_files(const struct dlm_gguf *g, const char *dir)
+{
+    static const char *const names[] = {"config.json", "generation_config.json",
+                                        "preprocessor_config.json", "tokenizer.json",
+                                        "tokenizer_config.json"};
+    struct dlm_gguf_text got;
+    char path[700], key[64];
+
+    check_case("files of the base");
+    for (size_t i = 0; i < DLM_ARRAY_LEN(names); i++) {
+        struct dlm_str want = {0};
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        snprintf(key, sizeof(key), "dlm.file.%s", names[i]);
+        CHECK(!dlm_file_read(ctx, path, 1 << 20, &want));
+        CHECK(!dlm_gguf_get_string(ctx, g, key, &got) && got.len == want.len &&
+              !memcmp(got.data, want.data, want.len));
+        dlm_str_finish(&want);
+    }
+    CHECK(!dlm_gguf_find_value(g, "dlm.file.processor_config.json")); /* it has none */
 }
 
 static void test_subject(const struct subject *s, const json_t *merged)
@@ -175,7 +198,7 @@ static void test_subject(const struct subject *s, const json_t *merged)
     snprintf(adapter, sizeof(adapter), "%s", golden(name));
     for (int quant = DLM_GGUF_QUANT_F32; quant <= DLM_GGUF_QUANT_F16; quant++) {
         CHECK(!export_gguf(ctx, dir, adapter, (enum dlm_gguf_quant)quant, &result));
-        CHECK_INT(result.num_files, 5);
+        CHECK_INT(result.num_files, s->family->gguf->is_own ? 4 : 5); /* without Modelfile */
         dlm_export_result_finish(&result);
     }
     if (!CHECK(!dlm_checkpoint_open(ctx, &base, dir)))
@@ -197,6 +220,8 @@ static void test_subject(const struct subject *s, const json_t *merged)
         take_file(s, vision, false, names, weights, num);
         compare(s, weights, num, merged);
     }
+    if (text && s->family->gguf->is_own)
+        check_own_files(text, dir);
     dlm_gguf_destroy(&text);
     dlm_gguf_destroy(&vision);
     compare_f16("f32/base.F32.gguf", "f16/base.F16.gguf");

@@ -15,6 +15,8 @@ struct subject {
 static const struct subject subjects[] = {
     {"qwen2_vl_f32_old", "adapter_wide"},
     {"mistral3_f32_old", "adapter_wide"},
+    {"f32_old", "adapter_wide"},
+    {"paligemma2_f32_new", "adapter_wide"},
 };
 
 /* Exports the subject's base with its adapter folded in to tmp_root/<name>. */

@@ -35,6 +35,8 @@ static const struct dlm_option options[] = {
      .help = "what ollama calls the model", .otherwise = "dlm-, the document's id and the version"},
     {"skip-ollama", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, skips_ollama),
      .help = "make no model of GGUF files with ollama, though it is here"},
+    {"gguf-anyway", .type = DLM_OPTION_FLAG, .offset = AT(is_gguf_anyway),
+     .help = "write --quant's files also where llama.cpp has no such model: for dlm alone"},
     {"no-template", .type = DLM_OPTION_FLAG, .offset = AT(no_template),
      .help = "write a Modelfile without TEMPLATE beside GGUF files"},
     {"adapter-only", .type = DLM_OPTION_FLAG, .offset = AT(is_adapter_only),
@@ -147,6 +149,8 @@ static int run(struct dlm_cli *cli, const void *args)
     params.gguf_quant = a->quant ? quants[a->quant] : NULL;
     if (params.precision && (!params.is_merged || params.gguf_quant))
         return dlm_cli_wrong(cli, "--precision goes with --merged, without --quant");
+    if (params.is_gguf_anyway && (!params.gguf_quant || params.is_adapter_only))
+        return dlm_cli_wrong(cli, "--gguf-anyway goes with --quant, without --adapter-only");
     if (params.is_adapter_only && (params.is_merged || params.licensee))
         return dlm_cli_wrong(cli, "--adapter-only holds no weight of the base: it goes without "
                              "--merged and --i-am-the-licensee");
