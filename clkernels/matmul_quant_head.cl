@@ -1,91 +1,88 @@
-/* Weights in 4 and 8 bits (base/quant.h). w: the weight as words; len: elements of all of it; at:
- * the first that is wanted, where eight are a multiple of 8. */
+/* Weights in 4 to 8 bits (base/quant.h): nothing, unless FORM names one. w: the weight as words;
+ * len: elements of all of it. A form is, for a run of 32 elements,
+ *
+ *     DLM_KIND_X                    how its codes lie, which come first: see below
+ *     uint2 dlm_upper_X(w, run, len)   two words with the upper bits of codes, if they lie apart
+ *     float4 dlm_lines_X(w, run, len)  value = code * line.x - line.y of the first 16, .z and .w
+ *                                   of the others
+ *
+ * Scales are f16 times small integers: f32 holds every product here, and the difference is the only
+ * thing that is rounded. */
+#ifdef FORM
+#define DLM_KIND_BYTES 1 /* a byte each, code - 128 */
+#define DLM_KIND_TABLE 3 /* a half byte each, of two in a byte the first is the high one: indices of
+                          * dlm_nf4 */
+
+#define DLM_KIND DLM_PASTE(DLM_KIND_, FORM)
+#define DLM_CODE_WORDS (DLM_KIND == DLM_KIND_BYTES ? 2u : 1u) /* of eight elements */
+#define dlm_upper DLM_PASTE(dlm_upper_, FORM)
+#define dlm_lines DLM_PASTE(dlm_lines_, FORM)
+
 __constant float dlm_nf4[16] = {DLM_NF4_VALUES};
 __constant float dlm_dynamic_map[128] = {DLM_DYNAMIC_MAP_VALUES};
 
-/* Numbers, not NaN, rounded to a type that they stay f32 of. */
-#define DLM_ROUND_F32(v) (v)
-#define DLM_ROUND_BF16(v) dlm_round_bf16(v)
-#define DLM_ROUND_F16(v) dlm_round_f16(v)
-static float8 dlm_round_bf16(float8 v)
+#define DLM_BYTE(words, i) (((__global const uchar *)(words))[i])
+#define DLM_HALF(words, i) vload_half(i, (__global const half *)(words))
+
+/* --- q8_0 --- */
+#define DLM_KIND_q8_0 DLM_KIND_BYTES
+#define dlm_upper_q8_0(w, run, len) ((uint2)(0u))
+
+static float4 dlm_lines_q8_0(__global const uint *w, uint run, uint len)
 {
-    const uint8 u = as_uint8(v);
-    return as_float8((u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u);
+    return DLM_HALF(w + (len >> 2), run) * (float4)(1.0f, 128.0f, 1.0f, 128.0f);
 }
 
-/* Adding 1.5 * 2^13 times the power of two in v, or the least of f16, leaves as many bits as f16
- * has. */
-static float8 dlm_round_f16(float8 v)
+/* --- nf4, nf4_dq --- */
+#define DLM_KIND_nf4 DLM_KIND_TABLE
+#define dlm_upper_nf4(w, run, len) ((uint2)(0u))
+
+static float4 dlm_lines_nf4(__global const uint *w, uint run, uint len)
 {
-    const float8 large = as_float8(max(as_uint8(v) & 0x7f800000u, 0x38800000u) + 0x06c00000u);
-    const float8 sum = v + large, rounded = sum - large;
-    return select(rounded, v * INFINITY, isgreaterequal(fabs(v), 65520.0f));
+    return as_float(w[(len >> 3) + (run >> 1)]) * (float4)(1.0f, 0.0f, 1.0f, 0.0f);
 }
 
-/* Elements of a word: of a pair the first is the high half of a byte. */
-static float8 dlm_spread_nf4(uint word, float scale)
-{
-    return scale * (float8)(dlm_nf4[(word >> 4) & 15u], dlm_nf4[word & 15u],
-                            dlm_nf4[(word >> 12) & 15u], dlm_nf4[(word >> 8) & 15u],
-                            dlm_nf4[(word >> 20) & 15u], dlm_nf4[(word >> 16) & 15u],
-                            dlm_nf4[word >> 28], dlm_nf4[(word >> 24) & 15u]);
-}
+#define DLM_KIND_nf4_dq DLM_KIND_TABLE
+#define dlm_upper_nf4_dq(w, run, len) ((uint2)(0u))
 
-/* The scale of the block that element `at` is in. */
-static float dlm_scale_q8_0(__global const uint *w, uint at, uint len)
+static float4 dlm_lines_nf4_dq(__global const uint *w, uint run, uint len)
 {
-    return vload_half(at >> 5, (__global const half *)(w + (len >> 2)));
-}
-
-static float dlm_scale_nf4(__global const uint *w, uint at, uint len)
-{
-    return as_float(w[(len >> 3) + (at >> 6)]);
-}
-
-static float dlm_scale_nf4_dq(__global const uint *w, uint at, uint len)
-{
-    const uint block = at >> 6;
+    const uint block = run >> 1;
     __global const uint *codes = w + (len >> 3);
     __global const uint *pair = codes + (((len >> 6) + 3u) >> 2) + (block >> 8) * 2u;
-    const uint q = (codes[block >> 2] >> ((block & 3u) * 8u)) & 255u;
+    const uint q = DLM_BYTE(codes, block);
     const float entry = q >= 128u ? dlm_dynamic_map[q - 128u]
                         : q == 127u ? 0.0f : -dlm_dynamic_map[126u - q];
-    return entry * as_float(pair[0]) + as_float(pair[1]);
+    const float scale = entry * as_float(pair[0]) + as_float(pair[1]);
+
+    return (float4)(scale, 0.0f, scale, 0.0f);
 }
 
-/* One element. */
-static float dlm_load_q8_0(__global const uint *w, uint at, uint len)
-{
-    return dlm_scale_q8_0(w, at, len) * ((__global const char *)w)[at];
-}
+/* --- of all --- */
 
-static uint dlm_code_nf4(__global const uint *w, uint at)
-{
-    return (w[at >> 3] >> (((at & 7u) ^ 1u) * 4u)) & 15u;
-}
+/* Elements 8 g to 8 g + 7 of a run, as codes; table: dlm_nf4, or a copy. */
+#if DLM_KIND == DLM_KIND_BYTES
+#define dlm_codes(words, upper, g, table) convert_float8(as_uchar8((words) ^ 0x80808080u))
+#else
+#define DLM_ENTRY(table, word, bit) table[(word) >> (bit) & 15u]
+#define dlm_codes(words, upper, g, table)                                                          \
+    ((float8)(DLM_ENTRY(table, (words).x, 4), DLM_ENTRY(table, (words).x, 0),                      \
+              DLM_ENTRY(table, (words).x, 12), DLM_ENTRY(table, (words).x, 8),                     \
+              DLM_ENTRY(table, (words).x, 20), DLM_ENTRY(table, (words).x, 16),                    \
+              DLM_ENTRY(table, (words).x, 28), DLM_ENTRY(table, (words).x, 24)))
+#endif
 
-static float dlm_load_nf4(__global const uint *w, uint at, uint len)
+/* The eight elements from `at` on, a multiple of 8. */
+static float8 dlm_load8(__global const uint *w, uint at, uint len)
 {
-    return dlm_scale_nf4(w, at, len) * dlm_nf4[dlm_code_nf4(w, at)];
-}
+    const uint run = at >> 5;
+    const float4 lines = dlm_lines(w, run, len);
+    const float2 line = at & 16u ? lines.zw : lines.xy;
+    const uint2 upper = dlm_upper(w, run, len);
+    const uint2 words =
+        DLM_CODE_WORDS == 2u ? vload2(at >> 3, w) : (uint2)(w[at >> 3]);
+    const float8 codes = dlm_codes(words, upper, at >> 3 & 3u, dlm_nf4);
 
-static float dlm_load_nf4_dq(__global const uint *w, uint at, uint len)
-{
-    return dlm_scale_nf4_dq(w, at, len) * dlm_nf4[dlm_code_nf4(w, at)];
+    return fma(codes, (float8)(line.x), (float8)(-line.y));
 }
-
-/* Eight. */
-static float8 dlm_load8_q8_0(__global const uint *w, uint at, uint len)
-{
-    return dlm_scale_q8_0(w, at, len) * convert_float8(vload8(at >> 3, (__global const char *)w));
-}
-
-static float8 dlm_load8_nf4(__global const uint *w, uint at, uint len)
-{
-    return dlm_spread_nf4(w[at >> 3], dlm_scale_nf4(w, at, len));
-}
-
-static float8 dlm_load8_nf4_dq(__global const uint *w, uint at, uint len)
-{
-    return dlm_spread_nf4(w[at >> 3], dlm_scale_nf4_dq(w, at, len));
-}
+#endif

@@ -14,15 +14,9 @@
 //! matvec_any_f32 matvec -DDLM_B=F32 -DROWS=8u -DTEAM=64u
 //! matvec_any_f16 matvec -DDLM_B=F16 -DROWS=8u -DTEAM=64u
 //! matvec_any_bf16 matvec -DDLM_B=BF16 -DROWS=8u -DTEAM=64u
-//! matvec_8_q8_0_f32 matvec -DDLM_B=QUANT -DFORM=q8_0 -DTO=F32 -DROWS=8u -DTEAM=64u
-//! matvec_8_q8_0_f16 matvec -DDLM_B=QUANT -DFORM=q8_0 -DTO=F16 -DROWS=8u -DTEAM=64u
-//! matvec_8_q8_0_bf16 matvec -DDLM_B=QUANT -DFORM=q8_0 -DTO=BF16 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_f32 matvec -DDLM_B=QUANT -DFORM=nf4 -DTO=F32 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_f16 matvec -DDLM_B=QUANT -DFORM=nf4 -DTO=F16 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_bf16 matvec -DDLM_B=QUANT -DFORM=nf4 -DTO=BF16 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_dq_f32 matvec -DDLM_B=QUANT -DFORM=nf4_dq -DTO=F32 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_dq_f16 matvec -DDLM_B=QUANT -DFORM=nf4_dq -DTO=F16 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_dq_bf16 matvec -DDLM_B=QUANT -DFORM=nf4_dq -DTO=BF16 -DROWS=8u -DTEAM=64u
+//! matvec_8_q8_0 matvec -DDLM_B=QUANT -DFORM=q8_0 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4 matvec -DDLM_B=QUANT -DFORM=nf4 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_dq matvec -DDLM_B=QUANT -DFORM=nf4_dq -DROWS=8u -DTEAM=64u
 #define DLM_T_QUANT uint
 #include "matmul_head.cl"
 #include "matmul_quant_head.cl"
@@ -32,7 +26,7 @@
 static float8 load_b(__global const TYPE_B *b, uint first, uint k, uint k_len, uint b_len)
 {
 #if defined(FORM)
-    return PASTE(DLM_ROUND_, TO)(PASTE(dlm_load8_, FORM)(b, first + k, b_len));
+    return dlm_load8(b, first + k, b_len);
 #elif defined(WIDE_B)
     return PASTE(DLM_LOAD8_, DLM_B)(b, first + k);
 #else

@@ -1,31 +1,15 @@
-/* matmul for one row, as of one decoded token, with a weight in 4 or 8 bits:
- * matvec_<b>_<type to which its numbers are rounded>. Codes come 16 bytes at a time. */
-//! matvec_q8_0_f32 matvec_quant -DBITS8 -DTEAM=64u -DFORM=q8_0 -DTO=F32
-//! matvec_q8_0_f16 matvec_quant -DBITS8 -DTEAM=64u -DFORM=q8_0 -DTO=F16
-//! matvec_q8_0_bf16 matvec_quant -DBITS8 -DTEAM=64u -DFORM=q8_0 -DTO=BF16
-//! matvec_nf4_f32 matvec_quant -DLANES=128u -DTEAM=32u -DFORM=nf4 -DTO=F32
-//! matvec_nf4_f16 matvec_quant -DLANES=128u -DTEAM=32u -DFORM=nf4 -DTO=F16
-//! matvec_nf4_bf16 matvec_quant -DLANES=128u -DTEAM=32u -DFORM=nf4 -DTO=BF16
-//! matvec_nf4_dq_f32 matvec_quant -DLANES=128u -DTEAM=32u -DFORM=nf4_dq -DTO=F32
-//! matvec_nf4_dq_f16 matvec_quant -DLANES=128u -DTEAM=32u -DFORM=nf4_dq -DTO=F16
-//! matvec_nf4_dq_bf16 matvec_quant -DLANES=128u -DTEAM=32u -DFORM=nf4_dq -DTO=BF16
+/* matmul for one row, as of one decoded token, with a weight in 4 to 8 bits: matvec_<b>. Codes come
+ * 16 bytes at a time and are multiplied as they are: what scales them does so to sums of 16. */
+//! matvec_q8_0 matvec_quant -DTEAM=64u -DFORM=q8_0
+//! matvec_nf4 matvec_quant -DTEAM=64u -DFORM=nf4
+//! matvec_nf4_dq matvec_quant -DTEAM=64u -DFORM=nf4_dq
 #define DLM_T_QUANT uint
 #define DLM_B QUANT
 #include "matmul_head.cl"
 #include "matmul_quant_head.cl"
 #include "matmul_vec_head.cl"
 
-#define SCALE PASTE(dlm_scale_, FORM)
-#define ROUND PASTE(DLM_ROUND_, TO)
-
-/* A lane's neighbours along k are a block of the weight, 32 bytes of codes. */
-#ifdef BITS8
-#define EACH 32u
-#define ENTRIES 1u
-#else
-#define EACH 64u
-#define ENTRIES 16u
-#endif
+#define EACH 32u /* neighbours of a lane along k: a run */
 #define CHUNK (EACH * TEAM)
 
 /* The CHUNK elements of a row of a from k0 on, rounded: elements 0..3 of each lane, then elements
@@ -37,70 +21,52 @@ static void stage(__global const float *a, uint k0, uint k_len, uint flags, __lo
             k0 + e < k_len ? round_a(a[k0 + e], flags) : 0.0f;
 }
 
-/* Word w of the codes of a block times its elements of a, from x on, a quad every TEAM. entries:
- * the lane's of __local memory, one every LANES. */
-#ifdef BITS8
-static float multiply_word(uint word, uint w, float scale, __local const float4 *x,
-                           __local const float *entries)
+/* Sum of the 16 elements of a from x on, a quad every TEAM. */
+static float add_quads(__local const float4 *x)
 {
-    const float4 codes = convert_float4(as_char4(word));
-    const float8 v = ROUND((float8)(scale * codes, (float4)(0.0f)));
-    return dot(x[w * TEAM], v.lo);
-}
-#else
-#define ENTRY(bit) entries[((word >> (bit)) & 15u) * LANES]
-static float multiply_word(uint word, uint w, float scale, __local const float4 *x,
-                           __local const float *entries)
-{
-    const float4 low = (float4)(ENTRY(4), ENTRY(0), ENTRY(12), ENTRY(8));
-    const float4 high = (float4)(ENTRY(20), ENTRY(16), ENTRY(28), ENTRY(24));
-    return dot(x[2u * w * TEAM], low) + dot(x[(2u * w + 1u) * TEAM], high);
-}
-#endif
-
-/* The 16 numbers that a block in 4 bits can have, of each lane its own: made once a block, so that
- * a code costs one read and no rounding. */
-static void make_entries(float scale, __local float *entries)
-{
-#ifndef BITS8
-    for (uint q = 0; q < ENTRIES; q += 8u) {
-        float v[8];
-        vstore8(ROUND(scale * vload8(0, dlm_nf4 + q)), 0, v);
-        for (uint e = 0; e < 8u; e++)
-            entries[(q + e) * LANES] = v[e];
-    }
-#endif
+    const float4 v = (x[0] + x[TEAM]) + (x[2u * TEAM] + x[3u * TEAM]);
+    return DLM_QUAD_SUM(v);
 }
 
-/* Block number `block` of b times its elements of a. */
-static float multiply_block(__global const uint *b, uint block, uint b_len,
-                            __local const float4 *x, __local float *entries)
+/* Elements 8 g to 8 g + 7 of a run, as codes, times theirs of a. */
+static float multiply_codes(uint2 words, uint2 upper, uint g, __local const float4 *x,
+                            __local const float *nf4)
 {
-    __global const uint4 *codes = (__global const uint4 *)b + 2u * block;
-    const uint4 first = codes[0], second = codes[1];
-    const float scale = SCALE(b, EACH * block, b_len);
+    const float8 codes = dlm_codes(words, upper, g, nf4);
+    return dot(x[2u * g * TEAM], codes.lo) + dot(x[(2u * g + 1u) * TEAM], codes.hi);
+}
 
-    make_entries(scale, entries);
-    return multiply_word(first.x, 0u, scale, x, entries) +
-           multiply_word(first.y, 1u, scale, x, entries) +
-           multiply_word(first.z, 2u, scale, x, entries) +
-           multiply_word(first.w, 3u, scale, x, entries) +
-           multiply_word(second.x, 4u, scale, x, entries) +
-           multiply_word(second.y, 5u, scale, x, entries) +
-           multiply_word(second.z, 6u, scale, x, entries) +
-           multiply_word(second.w, 7u, scale, x, entries);
+/* A run of b times its elements of a; totals: those of its halves, which begin at x. */
+static float multiply_run(__global const uint *b, uint run, uint b_len, __local const float4 *x,
+                          float2 totals, __local const float *nf4)
+{
+    __global const uint4 *codes = (__global const uint4 *)b + DLM_CODE_WORDS * run;
+    const uint4 first = codes[0], last = codes[DLM_CODE_WORDS - 1u];
+    const uint2 upper = dlm_upper(b, run, b_len);
+    const float4 lines = dlm_lines(b, run, b_len);
+    const uint8 words = DLM_CODE_WORDS == 2u ? (uint8)(first, last)
+                                             : (uint8)(first.xxyy, first.zzww);
+    const float low = multiply_codes(words.s01, upper, 0u, x, nf4) +
+                      multiply_codes(words.s23, upper, 1u, x, nf4);
+    const float high = multiply_codes(words.s45, upper, 2u, x, nf4) +
+                       multiply_codes(words.s67, upper, 3u, x, nf4);
+
+    return lines.x * low - lines.y * totals.x + (lines.z * high - lines.w * totals.y);
 }
 
 __kernel DLM_LOCAL(LANES) void matvec_quant(MATMUL_ARGS)
 {
     __local float4 chunk[CHUNK / 4u];
-    __local float entries[ENTRIES * LANES], part[DLM_MATVEC_COLS * TEAM];
+    __local float part[DLM_MATVEC_COLS * TEAM], nf4[16];
     const struct place at = find_place(&p, DLM_GROUP(2));
     const uint lane = DLM_LOCAL_ID(), n0 = DLM_GROUP_ID() * DLM_MATVEC_COLS;
+    __local const float4 *x = chunk + lane % TEAM;
     /* no return from groups past the end: of a loop with barriers after one PoCL 3.1 makes zeros */
-    uint columns[PER]; /* the block at which each starts; those past the end repeat the last one */
+    uint columns[PER]; /* the run at which each starts; those past the end repeat the last one */
     float sum[PER];
 
+    if (lane < 16u)
+        nf4[lane] = dlm_nf4[lane];
     for (uint j = 0; j < PER; j++) {
         columns[j] = (at.b + min(n0 + lane / TEAM * PER + j, p.n - 1u) * p.k) / EACH;
         sum[j] = 0.0f;
@@ -110,9 +76,9 @@ __kernel DLM_LOCAL(LANES) void matvec_quant(MATMUL_ARGS)
         barrier(CLK_LOCAL_MEM_FENCE);
         stage(a + at.a, k0, at.k, p.flags, (__local float *)chunk);
         barrier(CLK_LOCAL_MEM_FENCE);
+        const float2 totals = (float2)(add_quads(x), add_quads(x + 4u * TEAM));
         for (uint j = 0; EACH * i < at.k && j < PER; j++)
-            sum[j] += multiply_block(b, columns[j] + i, p.n * p.k, chunk + lane % TEAM,
-                                     entries + lane);
+            sum[j] += multiply_run(b, columns[j] + i, p.n * p.k, x, totals, nf4);
     }
     const float total = add_lanes(sum, part);
     if (lane < DLM_MATVEC_COLS && n0 + lane < p.n)

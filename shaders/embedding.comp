@@ -2,9 +2,9 @@
 //! embedding_f32 -DTYPE=DLM_T_F32 -DLOAD=DLM_LOAD_F32
 //! embedding_f16 -DTYPE=DLM_T_F16 -DLOAD=DLM_LOAD_F16
 //! embedding_bf16 -DTYPE=DLM_T_BF16 -DLOAD=DLM_LOAD_BF16
-//! embedding_q8_0 -DTYPE=uint -DQUANT=dlm_load_q8_0
-//! embedding_nf4 -DTYPE=uint -DQUANT=dlm_load_nf4
-//! embedding_nf4_dq -DTYPE=uint -DQUANT=dlm_load_nf4_dq
+//! embedding_q8_0 -DTYPE=uint -DFORM=q8_0
+//! embedding_nf4 -DTYPE=uint -DFORM=nf4
+//! embedding_nf4_dq -DTYPE=uint -DFORM=nf4_dq
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "prelude.glsl"
@@ -18,11 +18,28 @@ DLM_IN(3, float, base)
 DLM_OUT(4, float, outs)
 DLM_PARAMS(dlm_embedding_params)
 
-#ifdef QUANT
+#ifdef FORM
 #define DLM_QUANT_WORD(i) table[i]
-#define LOAD(table, i) QUANT(i, p.table_rows * p.cols)
 #include "quant.glsl"
 #endif
+
+/* Row `row` of the table, as row r of the result. */
+void fetch(uint row, uint r)
+{
+#ifdef FORM
+    for (uint c = 8u * DLM_LOCAL_ID(); c < p.cols; c += 512u) {
+        vec4 low, high;
+        dlm_load8(row * p.cols + c, p.table_rows * p.cols, low, high);
+        [[unroll]] for (uint e = 0u; e < 4u; e++) {
+            outs[r * p.cols + c + e] = low[e] * p.scale;
+            outs[r * p.cols + c + 4u + e] = high[e] * p.scale;
+        }
+    }
+#else
+    for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u)
+        outs[r * p.cols + c] = LOAD(table, row * p.cols + c) * p.scale;
+#endif
+}
 
 void main()
 {
@@ -34,11 +51,13 @@ void main()
     const uint slot = uint(-1 - id), row = uint(id) - p.first_row;
     const bool in_table = id >= 0 && row < p.table_rows;
     const bool in_features = id < 0 && slot < p.num_features;
+    if (in_table) {
+        fetch(row, r);
+        return;
+    }
     for (uint c = DLM_LOCAL_ID(); c < p.cols; c += 64u) {
         float value = 0.0;
-        if (in_table)
-            value = LOAD(table, row * p.cols + c) * p.scale;
-        else if (in_features)
+        if (in_features)
             value = features[slot * p.cols + c];
         else if (p.has_base != 0u)
             value = base[r * p.cols + c];

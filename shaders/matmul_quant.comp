@@ -1,13 +1,8 @@
-/* matmul_dequant: a weight in 4 or 8 bits becomes numbers, 4096 a work-group, 8 a lane at once. */
-//! matmul_dequant_q8_0_f32 -DLOAD8=dlm_load8_q8_0
-//! matmul_dequant_q8_0_f16 -DLOAD8=dlm_load8_q8_0 -DPACK=DLM_PACK_F16
-//! matmul_dequant_q8_0_bf16 -DLOAD8=dlm_load8_q8_0 -DPACK=DLM_PACK_BF16
-//! matmul_dequant_nf4_f32 -DLOAD8=dlm_load8_nf4
-//! matmul_dequant_nf4_f16 -DLOAD8=dlm_load8_nf4 -DPACK=DLM_PACK_F16
-//! matmul_dequant_nf4_bf16 -DLOAD8=dlm_load8_nf4 -DPACK=DLM_PACK_BF16
-//! matmul_dequant_nf4_dq_f32 -DLOAD8=dlm_load8_nf4_dq
-//! matmul_dequant_nf4_dq_f16 -DLOAD8=dlm_load8_nf4_dq -DPACK=DLM_PACK_F16
-//! matmul_dequant_nf4_dq_bf16 -DLOAD8=dlm_load8_nf4_dq -DPACK=DLM_PACK_BF16
+/* matmul_dequant_<b>: a weight in 4 to 8 bits becomes numbers, 4096 a work-group, 8 a lane at once,
+ * of the type that the product takes. */
+//! matmul_dequant_q8_0 -DFORM=q8_0
+//! matmul_dequant_nf4 -DFORM=nf4
+//! matmul_dequant_nf4_dq -DFORM=nf4_dq
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "prelude.glsl"
@@ -15,11 +10,7 @@
 layout(local_size_x = 64) in;
 
 DLM_IN(0, uint, w)
-#ifdef PACK
 DLM_OUT(1, uvec4, outs)
-#else
-DLM_OUT(1, vec4, outs)
-#endif
 DLM_PARAMS(dlm_matmul_dequant_params)
 
 #define DLM_QUANT_WORD(i) w[i]
@@ -31,13 +22,16 @@ void main()
     const uint end = min(begin + DLM_GROUP_ELEMS, p.num);
     for (uint at = begin + 8u * DLM_LOCAL_ID(); at < end; at += 512u) {
         vec4 low, high;
-        LOAD8(p.first + at, p.len, low, high);
-#ifdef PACK
-        outs[at >> 3] = uvec4(PACK(low.x, low.y), PACK(low.z, low.w),
-                              PACK(high.x, high.y), PACK(high.z, high.w));
-#else
-        outs[at >> 2] = low;
-        outs[(at >> 2) + 1u] = high;
-#endif
+        dlm_load8(p.first + at, p.len, low, high);
+        if (p.round == DLM_MATMUL_A_BF16) {
+            outs[at >> 3] = uvec4(DLM_PACK_BF16(low.x, low.y), DLM_PACK_BF16(low.z, low.w),
+                                  DLM_PACK_BF16(high.x, high.y), DLM_PACK_BF16(high.z, high.w));
+        } else if (p.round == DLM_MATMUL_A_F16) {
+            outs[at >> 3] = uvec4(DLM_PACK_F16(low.x, low.y), DLM_PACK_F16(low.z, low.w),
+                                  DLM_PACK_F16(high.x, high.y), DLM_PACK_F16(high.z, high.w));
+        } else {
+            outs[at >> 2] = floatBitsToUint(low);
+            outs[(at >> 2) + 1u] = floatBitsToUint(high);
+        }
     }
 }

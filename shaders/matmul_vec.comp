@@ -11,15 +11,9 @@
 //! matvec_any_f32 -DDLM_B=F32 -DROWS=8u -DTEAM=64u -DANY
 //! matvec_any_f16 -DDLM_B=F16 -DROWS=8u -DTEAM=64u -DANY
 //! matvec_any_bf16 -DDLM_B=BF16 -DROWS=8u -DTEAM=64u -DANY
-//! matvec_8_q8_0_f32 -DDLM_B=QUANT -DFORM=q8_0 -DTO=F32 -DROWS=8u -DTEAM=64u
-//! matvec_8_q8_0_f16 -DDLM_B=QUANT -DFORM=q8_0 -DTO=F16 -DROWS=8u -DTEAM=64u
-//! matvec_8_q8_0_bf16 -DDLM_B=QUANT -DFORM=q8_0 -DTO=BF16 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_f32 -DDLM_B=QUANT -DFORM=nf4 -DTO=F32 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_f16 -DDLM_B=QUANT -DFORM=nf4 -DTO=F16 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_bf16 -DDLM_B=QUANT -DFORM=nf4 -DTO=BF16 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_dq_f32 -DDLM_B=QUANT -DFORM=nf4_dq -DTO=F32 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_dq_f16 -DDLM_B=QUANT -DFORM=nf4_dq -DTO=F16 -DROWS=8u -DTEAM=64u
-//! matvec_8_nf4_dq_bf16 -DDLM_B=QUANT -DFORM=nf4_dq -DTO=BF16 -DROWS=8u -DTEAM=64u
+//! matvec_8_q8_0 -DDLM_B=QUANT -DFORM=q8_0 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4 -DDLM_B=QUANT -DFORM=nf4 -DROWS=8u -DTEAM=64u
+//! matvec_8_nf4_dq -DDLM_B=QUANT -DFORM=nf4_dq -DROWS=8u -DTEAM=64u
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define LANES 256u
@@ -46,9 +40,7 @@ uint columns[PER]; /* where each starts, in units of UNIT; those past the end re
 #define UNIT 8u
 void load_b(uint j, uint i, uint k_len, out vec4 lo, out vec4 hi)
 {
-    PASTE(dlm_load8_, FORM)(8u * (columns[j] + i), p.n * p.k, lo, hi);
-    lo = PASTE(DLM_ROUND_, TO)(lo);
-    hi = PASTE(DLM_ROUND_, TO)(hi);
+    dlm_load8(8u * (columns[j] + i), p.n * p.k, lo, hi);
 }
 #elif defined(WIDE_B)
 #define UNIT 8u

@@ -1,118 +1,81 @@
-/* matmul for one row, as of one decoded token, with a weight in 4 or 8 bits:
- * matvec_<b>_<type to which its numbers are rounded>. Codes come 16 bytes at a time. */
-//! matvec_q8_0_f32 -DBITS8 -DFORM=q8_0 -DTO=F32
-//! matvec_q8_0_f16 -DBITS8 -DFORM=q8_0 -DTO=F16
-//! matvec_q8_0_bf16 -DBITS8 -DFORM=q8_0 -DTO=BF16
-//! matvec_nf4_f32 -DFORM=nf4 -DTO=F32
-//! matvec_nf4_f16 -DFORM=nf4 -DTO=F16
-//! matvec_nf4_bf16 -DFORM=nf4 -DTO=BF16
-//! matvec_nf4_dq_f32 -DFORM=nf4_dq -DTO=F32
-//! matvec_nf4_dq_f16 -DFORM=nf4_dq -DTO=F16
-//! matvec_nf4_dq_bf16 -DFORM=nf4_dq -DTO=BF16
+/* matmul for one row, as of one decoded token, with a weight in 4 to 8 bits: matvec_<b>. Codes come
+ * 16 bytes at a time and are multiplied as they are: what scales them does so to sums of 16. */
+//! matvec_q8_0 -DFORM=q8_0
+//! matvec_nf4 -DFORM=nf4
+//! matvec_nf4_dq -DFORM=nf4_dq
 #version 450
 #extension GL_GOOGLE_include_directive : require
-/* A lane's neighbours are a block of the weight, 32 bytes of codes. */
-#ifdef BITS8
 #define LANES 256u
 #define TEAM 64u
 #define EACH 32u
-#else
-#define LANES 128u
-#define TEAM 32u
-#define EACH 64u
-#endif
 #define ROWS 1u
 #define STEPS 1u
 #define WIDE_B
 #define DLM_B BF16 /* b is an array of 16 bytes */
 #include "matmul_vec_head.glsl"
-#define SCALE PASTE(dlm_scale_, FORM)
-#define ROUND PASTE(DLM_ROUND_, TO)
 
 layout(std430, set = 0, binding = 1) readonly buffer Words { uint words[]; };
 #define DLM_QUANT_WORD(i) words[i]
+shared float nf4[16];
+#define DLM_NF4(q) nf4[q]
 #include "quant.glsl"
 
-uint columns[PER]; /* the block at which each starts; those past the end repeat the last one */
+uint columns[PER]; /* the run at which each starts; those past the end repeat the last one */
 
-void add_quad(uint j, uint part, uint lane, vec4 numbers)
+/* A run of a column, of EACH elements. */
+struct run {
+    uvec4 codes[DLM_CODE_WORDS];
+    uvec2 upper;
+    vec4 lines;
+};
+
+run load_run(uint i, uint len)
 {
-    const vec4 x = QUAD(0u, 0u, part, lane);
+    run r;
 
+    [[unroll]] for (uint c = 0u; c < DLM_CODE_WORDS; c++)
+        r.codes[c] = b[DLM_CODE_WORDS * i + c];
+    r.upper = dlm_upper(i, len);
+    r.lines = dlm_lines(i, len);
+    return r;
+}
+
+/* Elements 8 g to 8 g + 7 of a run, as codes, times theirs of a. */
+float multiply_codes(run r, uint g, vec4 x, vec4 y)
+{
+    const uint w = g * DLM_CODE_WORDS, c = w / 4u;
+    vec4 low, high;
+    float part = 0.0;
+
+    dlm_codes(uvec2(r.codes[c][w % 4u], r.codes[c][(w + DLM_CODE_WORDS - 1u) % 4u]), r.upper, g,
+              low, high);
     [[unroll]] for (uint e = 0u; e < 4u; e++)
-        sum[0][j] = fma(x[e], numbers[e], sum[0][j]);
+        part = fma(x[e], low[e], part);
+    [[unroll]] for (uint e = 0u; e < 4u; e++)
+        part = fma(y[e], high[e], part);
+    return part;
 }
 
-#ifdef BITS8
-struct block {
-    float scale;
-};
-
-block make_block(float scale)
-{
-    return block(scale);
-}
-
-/* Adds word w of the codes times its quad of a. Codes + 128 are converted, which devices can do
- * from any byte of a word; a fused multiply-add takes the 128 off without an error. */
-void multiply_word(uint j, block by, uint word, uint w, uint lane)
-{
-    const uint u = word ^ 0x80808080u;
-    const vec4 codes = vec4(u & 255u, (u >> 8) & 255u, (u >> 16) & 255u, u >> 24);
-
-    add_quad(j, w, lane, ROUND(fma(codes, vec4(by.scale), vec4(-128.0 * by.scale))));
-}
-#else
-/* The 16 numbers that a block can have, of each lane its own: made once a block, so that a code
- * costs one read and no rounding. */
-shared float entries[16][LANES];
-struct block {
-    uint lane;
-};
-
-block make_block(float scale)
-{
-    const block made = block(DLM_LOCAL_ID());
-
-    [[unroll]] for (uint q = 0u; q < 16u; q += 4u) {
-        const vec4 v = ROUND(scale * vec4(dlm_nf4[q], dlm_nf4[q + 1u], dlm_nf4[q + 2u],
-                                          dlm_nf4[q + 3u]));
-        [[unroll]] for (uint e = 0u; e < 4u; e++)
-            entries[q + e][made.lane] = v[e];
-    }
-    return made;
-}
-
-#define ENTRY(bit) entries[(word >> (bit)) & 15u][by.lane]
-/* Adds word w of the codes times its two quads of a. */
-void multiply_word(uint j, block by, uint word, uint w, uint lane)
-{
-    const vec4 low = vec4(ENTRY(4), ENTRY(0), ENTRY(12), ENTRY(8));
-    const vec4 high = vec4(ENTRY(20), ENTRY(16), ENTRY(28), ENTRY(24));
-
-    add_quad(j, 2u * w, lane, low);
-    add_quad(j, 2u * w + 1u, lane, high);
-}
-#endif
-
-/* Block i of each column. */
-void multiply(uint i)
+/* Run i of each column. */
+void multiply(uint i, uint len)
 {
     const uint lane = DLM_LOCAL_ID() % TEAM;
-    uvec4 first[PER], second[PER];
-    float scale[PER];
+    run r[PER];
 
-    [[unroll]] for (uint j = 0u; j < PER; j++) {
-        first[j] = b[2u * (columns[j] + i)];
-        second[j] = b[2u * (columns[j] + i) + 1u];
-        scale[j] = SCALE(EACH * (columns[j] + i), p.n * p.k);
-    }
-    [[unroll]] for (uint j = 0u; j < PER; j++) {
-        const block by = make_block(scale[j]);
-        [[unroll]] for (uint w = 0u; w < 4u; w++)
-            multiply_word(j, by, first[j][w], w, lane);
-        [[unroll]] for (uint w = 0u; w < 4u; w++)
-            multiply_word(j, by, second[j][w], w + 4u, lane);
+    [[unroll]] for (uint j = 0u; j < PER; j++)
+        r[j] = load_run(columns[j] + i, len);
+    [[unroll]] for (uint s = 0u; s < 2u; s++) {
+        vec4 x[4];
+        [[unroll]] for (uint q = 0u; q < 4u; q++)
+            x[q] = QUAD(0u, 0u, 4u * s + q, lane);
+        const vec4 quads = (x[0] + x[1]) + (x[2] + x[3]);
+        const float total = DLM_QUAD_SUM(quads);
+        [[unroll]] for (uint j = 0u; j < PER; j++) {
+            const float part = multiply_codes(r[j], 2u * s, x[0], x[1]) +
+                               multiply_codes(r[j], 2u * s + 1u, x[2], x[3]);
+            const vec2 line = s == 0u ? r[j].lines.xy : r[j].lines.zw;
+            sum[0][j] = fma(line.x, part, fma(-line.y, total, sum[0][j]));
+        }
     }
 }
 
@@ -122,6 +85,8 @@ void main()
     const uint n0 = DLM_GROUP_ID() * DLM_MATVEC_COLS, team = DLM_LOCAL_ID() / TEAM;
     if (n0 >= p.n)
         return;
+    if (DLM_LOCAL_ID() < 16u)
+        nf4[DLM_LOCAL_ID()] = dlm_nf4[DLM_LOCAL_ID()];
     [[unroll]] for (uint j = 0u; j < PER; j++) {
         columns[j] = (at.b + min(n0 + team * PER + j, p.n - 1u) * p.k) / EACH;
         sum[0][j] = 0.0;
@@ -130,8 +95,8 @@ void main()
         barrier();
         stage(at, k0);
         barrier();
-        /* lanes past the end multiply the last block by zeros */
-        multiply(min(k0 + EACH * (DLM_LOCAL_ID() % TEAM), at.k - EACH) / EACH);
+        /* lanes past the end multiply the last run by zeros */
+        multiply(min(k0 + EACH * (DLM_LOCAL_ID() % TEAM), at.k - EACH) / EACH, p.n * p.k);
     }
     finish(at, 0u, n0);
 }

@@ -1,8 +1,27 @@
-/* Weights in 4 and 8 bits (base/quant.h). The file that includes this has defined
- * DLM_QUANT_WORD(i), word i of the weight, and DLM_NF4(q) if the table lies elsewhere; len is the
- * number of elements of all of it, `at` the first element that is wanted: where eight are, a
- * multiple of 8. */
+/* Weights in 4 to 8 bits (base/quant.h). The file that includes this has defined
+ *
+ *     FORM               the weight's type, as it is named below
+ *     DLM_QUANT_WORD(i)  word i of the weight
+ *     DLM_NF4(q)         its table, if that is not to be a constant
+ *
+ * len: elements of all of it. A form is, for a run of 32 elements,
+ *
+ *     DLM_CODE_WORDS_X              words that eight elements have of the codes, which come first
+ *     uvec2 dlm_upper_X(run, len)   two words with the upper bits of codes, if they lie apart
+ *     vec4 dlm_lines_X(run, len)    value = code * line.x - line.y of the first 16, .z and .w of
+ *                                   the others
+ *     dlm_codes_X(words, upper, g, low, high)   the codes of elements 8 g to 8 g + 7 as numbers
+ *
+ * Scales are f16 times small integers: f32 holds every product here, and the difference is the only
+ * thing that is rounded. */
 #include "base/quant_tables.h"
+
+#define DLM_JOIN_(x, y) x##y
+#define DLM_JOIN(x, y) DLM_JOIN_(x, y)
+#define DLM_CODE_WORDS DLM_JOIN(DLM_CODE_WORDS_, FORM)
+#define dlm_upper DLM_JOIN(dlm_upper_, FORM)
+#define dlm_codes DLM_JOIN(dlm_codes_, FORM)
+#define dlm_lines DLM_JOIN(dlm_lines_, FORM)
 
 const float dlm_nf4[16] = float[](DLM_NF4_VALUES);
 const float dlm_dynamic_map[128] = float[](DLM_DYNAMIC_MAP_VALUES);
@@ -10,101 +29,84 @@ const float dlm_dynamic_map[128] = float[](DLM_DYNAMIC_MAP_VALUES);
 #define DLM_NF4(q) dlm_nf4[q]
 #endif
 
-/* Numbers, not NaN, rounded to a type that they stay f32 of. */
-#define DLM_ROUND_F32(v) (v)
-#define DLM_ROUND_BF16(v) dlm_round_bf16(v)
-#define DLM_ROUND_F16(v) dlm_round_f16(v)
-vec4 dlm_round_bf16(vec4 v)
+/* Byte, and f16, number i of those from a word of the weight on. */
+uint dlm_byte(uint word, uint i)
 {
-    const uvec4 u = floatBitsToUint(v);
-    return uintBitsToFloat((u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u);
+    return (DLM_QUANT_WORD(word + (i >> 2)) >> ((i & 3u) * 8u)) & 255u;
 }
 
-/* Adding 1.5 * 2^13 times the power of two in v, or the least of f16, leaves as many bits as f16
- * has. */
-vec4 dlm_round_f16(vec4 v)
+float dlm_half(uint word, uint i)
 {
-    const uvec4 power = max(floatBitsToUint(v) & 0x7f800000u, uvec4(0x38800000u));
-    const vec4 large = uintBitsToFloat(power + 0x06c00000u);
-    precise vec4 rounded = v + large;
-    rounded = rounded - large;
-    return mix(rounded, v * uintBitsToFloat(0x7f800000u),
-               greaterThanEqual(abs(v), vec4(65520.0)));
+    return unpackHalf2x16(DLM_QUANT_WORD(word + (i >> 1)) >> ((i & 1u) * 16u)).x;
 }
 
-/* Elements of a word: of a pair the first is the high half of a byte. */
-void dlm_spread_nf4(uint word, float scale, out vec4 low, out vec4 high)
+/* The bytes of a word. */
+vec4 dlm_widen(uint word)
 {
-    low = scale * vec4(DLM_NF4((word >> 4) & 15u), DLM_NF4(word & 15u),
-                       DLM_NF4((word >> 12) & 15u), DLM_NF4((word >> 8) & 15u));
-    high = scale * vec4(DLM_NF4((word >> 20) & 15u), DLM_NF4((word >> 16) & 15u),
-                        DLM_NF4(word >> 28), DLM_NF4((word >> 24) & 15u));
+    return vec4(word & 255u, (word >> 8) & 255u, (word >> 16) & 255u, word >> 24);
 }
 
-vec4 dlm_spread_i8(uint word, float scale)
+/* --- q8_0: its codes + 128, which devices can convert from any byte of a word --- */
+#define DLM_CODE_WORDS_q8_0 2u
+#define dlm_upper_q8_0(run, len) uvec2(0u)
+
+void dlm_codes_q8_0(uvec2 words, uvec2 upper, uint g, out vec4 low, out vec4 high)
 {
-    const int w = int(word);
-    return scale * vec4(w << 24 >> 24, w << 16 >> 24, w << 8 >> 24, w >> 24);
+    low = dlm_widen(words.x ^ 0x80808080u);
+    high = dlm_widen(words.y ^ 0x80808080u);
 }
 
-/* The scale of the block that element `at` is in. */
-float dlm_scale_q8_0(uint at, uint len)
+vec4 dlm_lines_q8_0(uint run, uint len)
 {
-    return unpackHalf2x16(DLM_QUANT_WORD((len >> 2) + (at >> 6)) >> ((at >> 1) & 16u)).x;
+    return dlm_half(len >> 2, run) * vec4(1.0, 128.0, 1.0, 128.0);
 }
 
-float dlm_scale_nf4(uint at, uint len)
+/* --- nf4, nf4_dq: of two codes in a byte the first is the high half --- */
+#define DLM_CODE_WORDS_nf4 1u
+#define dlm_upper_nf4(run, len) uvec2(0u)
+
+void dlm_codes_nf4(uvec2 words, uvec2 upper, uint g, out vec4 low, out vec4 high)
 {
-    return uintBitsToFloat(DLM_QUANT_WORD((len >> 3) + (at >> 6)));
+    const uint w = words.x;
+
+    low = vec4(DLM_NF4((w >> 4) & 15u), DLM_NF4(w & 15u), DLM_NF4((w >> 12) & 15u),
+               DLM_NF4((w >> 8) & 15u));
+    high = vec4(DLM_NF4((w >> 20) & 15u), DLM_NF4((w >> 16) & 15u), DLM_NF4(w >> 28),
+                DLM_NF4((w >> 24) & 15u));
 }
 
-float dlm_scale_nf4_dq(uint at, uint len)
+vec4 dlm_lines_nf4(uint run, uint len)
 {
-    const uint block = at >> 6, codes = len >> 3, nested = codes + (((len >> 6) + 3u) >> 2);
-    const uint pair = nested + (block >> 8) * 2u;
-    const uint q = (DLM_QUANT_WORD(codes + (block >> 2)) >> ((block & 3u) * 8u)) & 255u;
+    return uintBitsToFloat(DLM_QUANT_WORD((len >> 3) + (run >> 1))) * vec4(1.0, 0.0, 1.0, 0.0);
+}
+
+#define DLM_CODE_WORDS_nf4_dq DLM_CODE_WORDS_nf4
+#define dlm_upper_nf4_dq dlm_upper_nf4
+#define dlm_codes_nf4_dq dlm_codes_nf4
+
+vec4 dlm_lines_nf4_dq(uint run, uint len)
+{
+    const uint block = run >> 1, codes = len >> 3, nested = codes + (((len >> 6) + 3u) >> 2);
+    const uint pair = nested + (block >> 8) * 2u, q = dlm_byte(codes, block);
     const float entry = q >= 128u ? dlm_dynamic_map[q - 128u]
                         : q == 127u ? 0.0 : -dlm_dynamic_map[126u - q];
-    return entry * uintBitsToFloat(DLM_QUANT_WORD(pair)) +
-           uintBitsToFloat(DLM_QUANT_WORD(pair + 1u));
+
+    const float scale = entry * uintBitsToFloat(DLM_QUANT_WORD(pair)) +
+                        uintBitsToFloat(DLM_QUANT_WORD(pair + 1u));
+
+    return vec4(scale, 0.0, scale, 0.0);
 }
 
-/* One element. */
-float dlm_load_q8_0(uint at, uint len)
+/* The eight elements from `at` on, a multiple of 8. */
+void dlm_load8(uint at, uint len, out vec4 low, out vec4 high)
 {
-    const int word = int(DLM_QUANT_WORD(at >> 2));
-    return dlm_scale_q8_0(at, len) * float(bitfieldExtract(word, int(at & 3u) * 8, 8));
-}
+    const uint run = at >> 5;
+    const vec4 lines = dlm_lines(run, len);
+    const vec2 line = (at & 16u) == 0u ? lines.xy : lines.zw;
+    const uint first = (at >> 3) * DLM_CODE_WORDS;
+    const uvec2 words = uvec2(DLM_QUANT_WORD(first), DLM_QUANT_WORD(first + DLM_CODE_WORDS - 1u));
 
-uint dlm_code_nf4(uint at)
-{
-    return (DLM_QUANT_WORD(at >> 3) >> (((at & 7u) ^ 1u) * 4u)) & 15u;
-}
-
-float dlm_load_nf4(uint at, uint len)
-{
-    return dlm_scale_nf4(at, len) * DLM_NF4(dlm_code_nf4(at));
-}
-
-float dlm_load_nf4_dq(uint at, uint len)
-{
-    return dlm_scale_nf4_dq(at, len) * DLM_NF4(dlm_code_nf4(at));
-}
-
-/* Eight. */
-void dlm_load8_q8_0(uint at, uint len, out vec4 low, out vec4 high)
-{
-    const float scale = dlm_scale_q8_0(at, len);
-    low = dlm_spread_i8(DLM_QUANT_WORD(at >> 2), scale);
-    high = dlm_spread_i8(DLM_QUANT_WORD((at >> 2) + 1u), scale);
-}
-
-void dlm_load8_nf4(uint at, uint len, out vec4 low, out vec4 high)
-{
-    dlm_spread_nf4(DLM_QUANT_WORD(at >> 3), dlm_scale_nf4(at, len), low, high);
-}
-
-void dlm_load8_nf4_dq(uint at, uint len, out vec4 low, out vec4 high)
-{
-    dlm_spread_nf4(DLM_QUANT_WORD(at >> 3), dlm_scale_nf4_dq(at, len), low, high);
+    dlm_codes(words, dlm_upper(run, len), (at >> 3) & 3u, low, high);
+    low = fma(low, vec4(line.x), vec4(-line.y));
+    high = fma(high, vec4(line.x), vec4(-line.y));
 }

@@ -8,7 +8,7 @@
     .ndim = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), .shape = {__VA_ARGS__}
 #define ABSENT {.ndim = 0}
 
-/* A weight in 4 or 8 bits: with many rows, with one, backward, and as a table. */
+/* A weight in 4 to 8 bits: with many rows, with one, backward, and as a table. */
 #define QUANT_MATMULS(type, name)                                                                  \
     {&dlm_op_matmul, name, .rounds = true,                                                         \
      .in = {ROWS_COLS, {type, 2, {128, 96}, DLM_PROBE_WEIGHT_T}, ABSENT, F32(96)}},                \

@@ -44,7 +44,7 @@ struct dlm_matmul_pack_params {
     DLM_U32 cols; /* at least k, a multiple of 8 */
 };
 
-/* matvec_<b>_<round>_nolocal: columns that a work-group makes */
+/* matvec_<b>_nolocal: columns that a work-group makes */
 #define DLM_MATVEC_COLS_NOLOCAL 64u
 
 /* num elements of a quantised weight that has len, from `first` on, as numbers, 4096 a work-group
@@ -53,6 +53,7 @@ struct dlm_matmul_dequant_params {
     DLM_U32 len;
     DLM_U32 first;
     DLM_U32 num;
+    DLM_U32 round; /* DLM_MATMUL_A_*: the type of the numbers, else f32 */
 };
 
 /* matmul's b, rows of contiguous chunks of 8 elements (matmul_mma_max) */

@@ -4,7 +4,7 @@
  *     out[r] = features[-1 - ids[r]]                  when ids[r] < 0 (not scaled)
  *     out[r] = base[r], or 0 without base             otherwise
  *
- * ids i32 [R]; table [V, C] f32|f16|bf16, in 4 or 8 bits (base/quant.h), or panels; features f32
+ * ids i32 [R]; table [V, C] f32|f16|bf16, in 4 to 8 bits (base/quant.h), or panels; features f32
  * [F, C], optional; base f32 [R, C], optional: the result of the slab before, so that a split
  * table is a chain of nodes; slot_rows i32 [F], optional: the row that uses a slot, or -1, for the
  * gradient of the features (each slot is used at most once). out f32 [R, C]. The table is

@@ -8,7 +8,7 @@
  * precision policy's operand type for a (attrs.round); sums are f32. Agrees with torch.matmul and
  * torch.nn.functional.linear.
  *
- * b may be a whole weight in 4 or 8 bits (base/quant.h), W [N, K] with rows of whole blocks or its
+ * b may be a whole weight in 4 to 8 bits (base/quant.h), W [N, K] with rows of whole blocks or its
  * transpose: then its values are rounded as a is, as bitsandbytes' are (linear4bit). A kernel that
  * multiplies in f32 may leave them as they are, which is nearer to the weight: rounding each would
  * be work, where a block's sum can be multiplied by its scale once.

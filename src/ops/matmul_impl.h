@@ -16,6 +16,8 @@ double dlm_matmul_alpha(const union dlm_attrs *attrs);
 bool dlm_matmul_has_c(const struct dlm_lowering *l);
 bool dlm_matmul_has_bias(const struct dlm_lowering *l);
 uint32_t dlm_matmul_addend_flags(const struct dlm_lowering *l);
+/* DLM_MATMUL_A_*, or 0 where operands stay f32. */
+uint32_t dlm_matmul_round_flag(const struct dlm_lowering *l);
 
 /* Strides of the operands for the kernels with any strides. */
 struct dlm_matmul_params dlm_matmul_make_params(const struct dlm_lowering *l);
@@ -103,7 +105,7 @@ enum dlm_status dlm_matmul_pack_a(struct dlm_lowering *l, struct dlm_matmul_para
 enum dlm_status dlm_matmul_lower_nolocal(struct dlm_lowering *l,
                                          struct dlm_matmul_params *p) DLM_CHECK_RESULT;
 
-/* matmul_quant.c: b in 4 or 8 bits (base/quant.h). */
+/* matmul_quant.c: b in 4 to 8 bits (base/quant.h). */
 
 /* On GPUs W becomes numbers of the type that a is rounded to, as bitsandbytes does, in a temporary
  * that then is b; in slices where it would be large. */

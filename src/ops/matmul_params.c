@@ -36,15 +36,22 @@ uint32_t dlm_matmul_addend_flags(const struct dlm_lowering *l)
            (dlm_matmul_has_bias(l) ? DLM_MATMUL_HAS_BIAS : 0);
 }
 
+uint32_t dlm_matmul_round_flag(const struct dlm_lowering *l)
+{
+    const enum dlm_dtype round = l->attrs->matmul.round;
+
+    return round == DLM_DTYPE_BF16   ? DLM_MATMUL_A_BF16
+           : round == DLM_DTYPE_F16 ? DLM_MATMUL_A_F16
+                                    : 0;
+}
+
 struct dlm_matmul_params dlm_matmul_make_params(const struct dlm_lowering *l)
 {
     int64_t a[4], b[4], out[4], c[4];
     uint32_t out_stride[4];
     struct dlm_matmul_params p = {
         .alpha = (float)dlm_matmul_alpha(l->attrs),
-        .flags = dlm_matmul_addend_flags(l) |
-                 (l->attrs->matmul.round == DLM_DTYPE_BF16 ? DLM_MATMUL_A_BF16 : 0) |
-                 (l->attrs->matmul.round == DLM_DTYPE_F16 ? DLM_MATMUL_A_F16 : 0),
+        .flags = dlm_matmul_addend_flags(l) | dlm_matmul_round_flag(l),
         .a_lead = (uint32_t)l->inputs[A].lead,
         .b_lead = (uint32_t)l->inputs[B].lead,
         .out_lead = (uint32_t)l->outputs[0].lead,

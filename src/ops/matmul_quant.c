@@ -1,4 +1,4 @@
-/* matmul on GPUs with a weight in 4 or 8 bits. Few rows have kernels of their own, which read the
+/* matmul on GPUs with a weight in 4 to 8 bits. Few rows have kernels of their own, which read the
  * codes. For more it is made numbers first, in a temporary, and multiplied by the kernels that
  * there are for those: a pass over W more, which many rows make up for. */
 #include "ops/broadcast.h"
@@ -41,7 +41,8 @@ static enum dlm_status dequantize(struct dlm_lowering *l, const struct shape *s,
 {
     const struct dlm_matmul_dequant_params p = {.len = (uint32_t)(s->n * s->k),
                                                 .first = (uint32_t)(row * s->k),
-                                                .num = (uint32_t)(rows * s->k)};
+                                                .num = (uint32_t)(rows * s->k),
+                                                .round = dlm_matmul_round_flag(l)};
     struct dlm_kernel_call call = {
         .args = {DLM_INPUT(B), temp},
         .num_args = 2,
@@ -50,8 +51,7 @@ static enum dlm_status dequantize(struct dlm_lowering *l, const struct shape *s,
         .work = 8 * (uint64_t)p.num,
     };
 
-    dlm_kernel_for(&call, "matmul_dequant_*_*",
-                   (enum dlm_dtype[]){l->inputs[B].dtype, l->attrs->matmul.round});
+    dlm_kernel_for(&call, "matmul_dequant_*", &l->inputs[B].dtype);
     return dlm_lower_call(l, &call, &p, sizeof(p));
 }
 
@@ -151,9 +151,9 @@ static bool name_vec(const struct dlm_lowering *l, const struct dlm_matmul_param
         shape_of(&l->inputs[B]).is_backward)
         return false;
     dlm_kernel_for(named,
-                   has_local ? (is_row ? "matvec_*_*" : "matvec_8_*_*")
-                             : (is_row ? "matvec_*_*_nolocal" : "matvec_8_*_*_nolocal"),
-                   (enum dlm_dtype[]){l->inputs[B].dtype, l->attrs->matmul.round});
+                   has_local ? (is_row ? "matvec_*" : "matvec_8_*")
+                             : (is_row ? "matvec_*_nolocal" : "matvec_8_*_nolocal"),
+                   &l->inputs[B].dtype);
     return dlm_device_has_kernel(l->device, named->kernel);
 }
 
