@@ -103,7 +103,7 @@ struct dlm_export_result {
  * Unless no_verify: the files are opened and score one row of the document, as the model in memory
  * does; if they say otherwise than rounding explains, the call fails and leaves none of them. That
  * takes the memory of one model; where there is less, where the document has no row that can be
- * scored, and of an archive, nothing is compared, and the result says so.
+ * scored, of an archive and of an adapter in GGUF, nothing is compared, and the result says so.
  *
  * What is written appears whole or not at all, in place of an earlier export; a folder or archive
  * that is none stays, and the call fails. *result: give it back with dlm_export_result_finish(),

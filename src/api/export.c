@@ -321,10 +321,13 @@ static enum dlm_status prove(struct dlm_ctx *ctx, void *user, const char *folder
     const struct call *c = p->c;
     const struct dlm_proof_params params = {.doc = c->doc,
                                             .base = c->source.base,
+                                            .mmproj = c->source.mmproj,
                                             .dir = c->source.dir,
                                             .adapter = c->source.adapter,
                                             .image_size = c->origin.image_size,
                                             .is_merged = is_merged(c),
+                                            .is_gguf = c->is_gguf,
+                                            .quant = c->quant,
                                             .compute = c->params->compute};
 
     return dlm_proof_make(ctx, &params, folder, p->proof);
@@ -336,7 +339,6 @@ static const char *unproven(const struct call *c)
     return c->params->no_verify ? "--no-verify"
            : c->params->is_tar  ? "an archive is not opened"
            : c->is_gguf_lora    ? "an adapter in GGUF is not opened"
-           : c->is_gguf         ? "GGUF files are not opened as a base yet"
                                 : NULL;
 }
 

@@ -7,15 +7,20 @@
 #include "dlm/compute.h"
 #include "dlm/export.h"
 #include "doc/doc.h"
+#include "gguf/mixture.h"
 
 /* Borrows everything until return. */
 struct dlm_proof_params {
     const struct dlm_doc *doc;
     const char *base;    /* base_model text */
-    const char *dir;     /* what dir: is relative to, the document's folder */
+    const char *mmproj;  /* of a base in GGUF, or NULL */
+    const char *dir;     /* what paths are relative to, the document's folder */
     const char *adapter; /* folder of the version */
     int64_t image_size;  /* that it was trained with */
-    bool is_merged;      /* the folder is a base by itself; else its adapter/ goes with the base */
+    /* What lies in the folder: a base by itself, its two GGUF files, or else adapter/, which goes
+     * with the base */
+    bool is_merged, is_gguf;
+    enum dlm_gguf_quant quant; /* of GGUF */
     struct dlm_compute compute; /* where; the CPU unless it says otherwise */
 };
 

@@ -144,10 +144,44 @@ static void test_kept(const char *folder, const char *request, const char *capti
     }
 }
 
+/* GGUF: the language model and the tower come back from two files. */
+static void test_gguf(const char *folder)
+{
+    static const struct {
+        const char *quant;
+        double unit;
+    } kinds[] = {{"f32", 0x1p-24}, {"f16", 0x1p-11}, {"bf16", 0x1p-8}, {"q8_0", 0x1p-7}};
+    struct dlm_export_result result;
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(kinds); i++) {
+        check_case(kinds[i].quant);
+        if (!CHECK(!export_to_out(golden(folder, "doc.dlm"), NULL,
+                                  (struct dlm_export_params){.gguf_quant = kinds[i].quant},
+                                  &result)))
+            continue;
+        const struct dlm_export_proof *p = &result.proof;
+        printf("# %s: a log-probability differs by %.2g, the loss by %.2g\n", kinds[i].quant,
+               p->logprob_difference, p->loss_difference);
+        CHECK(!p->skipped && p->num_tokens > 1 && p->logprob_difference > 0);
+        CHECK(p->logprob_difference < 32 * kinds[i].unit + 1e-5);
+        check_section(folder, p->section_id);
+        dlm_export_result_finish(&result);
+    }
+    check_case("q4_k_m");
+    CHECK(!export_to_out(golden(folder, "doc.dlm"), NULL,
+                         (struct dlm_export_params){.gguf_quant = "q4_k_m"}, &result));
+    if (result.proof.skipped) /* its rows have no whole blocks, and get types that have others */
+        CHECK_STR(result.proof.skipped, "blocks of this type are not computed with yet");
+    dlm_export_result_finish(&result);
+}
+
 /* --- what is not --- */
 
-static void put_zeros(const char *path, double from, double to)
+/* byte -1: noise, of numbers below 8 in f16. */
+static void put_bytes(const char *path, double from, double to, int byte)
 {
+    uint32_t noise = 1;
+
     struct stat st;
     FILE *f = fopen(path, "r+b");
 
@@ -155,27 +189,44 @@ static void put_zeros(const char *path, double from, double to)
         return;
     const long first = (long)(from * (double)st.st_size), last = (long)(to * (double)st.st_size);
     CHECK(!fseek(f, first, SEEK_SET));
-    for (long i = first; i < last; i++)
-        CHECK(fputc(0, f) == 0);
+    for (long i = first; i < last; i++) {
+        CHECK(fputc(byte < 0 ? (int)(noise >> 16) % 0x48 : byte, f) != EOF);
+        noise = noise * 1103515245 + 12345;
+    }
     CHECK(!fclose(f));
 }
 
-static void spoil(const char *folder, const char *name, double from, double to)
+static void spoil(const char *folder, const char *name, double from, double to, int byte)
 {
     char path[700];
 
     snprintf(path, sizeof(path), "%s/%s", folder, name);
-    put_zeros(path, from, to);
+    put_bytes(path, from, to, byte);
 }
 
 static void spoil_adapter(const char *folder)
 {
-    spoil(folder, "adapter/adapter_model.safetensors", 0.97, 0.99);
+    spoil(folder, "adapter/adapter_model.safetensors", 0.97, 0.99, 0);
 }
 
 static void spoil_weights(const char *folder)
 {
-    spoil(folder, "model.safetensors", 0.5, 0.9);
+    spoil(folder, "model.safetensors", 0.5, 0.9, 0);
+}
+
+static void spoil_text(const char *folder)
+{
+    spoil(folder, "base.F16.gguf", 0.5, 0.9, 0);
+}
+
+static void spoil_tower(const char *folder)
+{
+    spoil(folder, "mmproj.F16.gguf", 0.3, 0.9, 0);
+}
+
+static void spoil_blocks(const char *folder)
+{
+    spoil(folder, "base.Q6_K.gguf", 0.3, 0.95, -1);
 }
 
 static void cut_weights(const char *folder)
@@ -200,15 +251,17 @@ static void cancel(const char *folder)
     dlm_ctx_cancel(ctx);
 }
 
-static void refused(bool is_merged, void (*how)(const char *), enum dlm_status want,
-                    const char *what)
+/* gguf_quant NULL: is_merged says what. */
+static void refused(const char *folder, bool is_merged, const char *gguf_quant,
+                    void (*how)(const char *), enum dlm_status want, const char *what)
 {
     struct dlm_export_result result;
 
     CHECK(!dlm_path_remove(ctx, tmp_path("out")));
     at_proof = how;
-    CHECK_INT(export_to_out(golden("f32_old", "doc.dlm"), NULL,
-                            (struct dlm_export_params){.is_merged = is_merged}, &result), want);
+    CHECK_INT(export_to_out(golden(folder, "doc.dlm"), NULL,
+                            (struct dlm_export_params){.is_merged = is_merged,
+                                                       .gguf_quant = gguf_quant}, &result), want);
     dlm_export_result_finish(&result);
     CHECK(!at_proof);
     CHECK(is_empty_but_home());
@@ -219,14 +272,21 @@ static void refused(bool is_merged, void (*how)(const char *), enum dlm_status w
 
 static void test_refused(void)
 {
+    static const char text[] = "do not answer as the model in memory: token ";
+
     check_case("files that answer otherwise");
-    refused(false, spoil_adapter, DLM_ERR_INVALID, "do not answer as the model in memory: token ");
-    refused(true, spoil_weights, DLM_ERR_INVALID, "");
-    refused(true, cut_weights, DLM_ERR_PARSE, "out.tmp.");
-    refused(true, spoil_tokenizer, DLM_ERR_IO, "");
+    refused("f32_old", false, NULL, spoil_adapter, DLM_ERR_INVALID, text);
+    refused("f32_old", true, NULL, spoil_weights, DLM_ERR_INVALID, "");
+    refused("f32_old", true, NULL, cut_weights, DLM_ERR_PARSE, "out.tmp.");
+    refused("f32_old", true, NULL, spoil_tokenizer, DLM_ERR_IO, "");
+    refused("qwen2_vl_f32_old", false, "f16", spoil_text, DLM_ERR_INVALID, text);
+    refused("mistral3_f32_old", false, "f16", spoil_tower, DLM_ERR_INVALID, text);
+    refused("qwen2_vl_f32_old", false, "q6_k", spoil_blocks, DLM_ERR_INVALID,
+            ": the loss of section ");
     check_case("cancelled");
-    refused(false, cancel, DLM_ERR_CANCELLED, "interrupted");
-    refused(true, cancel, DLM_ERR_CANCELLED, "interrupted");
+    refused("f32_old", false, NULL, cancel, DLM_ERR_CANCELLED, "interrupted");
+    refused("f32_old", true, NULL, cancel, DLM_ERR_CANCELLED, "interrupted");
+    refused("mistral3_f32_old", false, "f16", cancel, DLM_ERR_CANCELLED, "interrupted");
     check_case("an older export stays");
     struct dlm_export_result result;
     CHECK(!export_to_out(golden("f32_old", "doc.dlm"), NULL, (struct dlm_export_params){0},
@@ -288,6 +348,8 @@ int main(void)
     test_kept("f32_old", "caption en", "caption star near is");
     test_kept("qwen2_vl_f32_old", "Describe this image.", "is shapes it");
     test_kept("mistral3_f32_old", "Describe this image.", "this the green left");
+    test_gguf("qwen2_vl_f32_old");
+    test_gguf("mistral3_f32_old");
     test_refused();
     test_skipped();
     check_case("a bound grows with the size of what was rounded, and of its unit");
