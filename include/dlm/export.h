@@ -105,8 +105,9 @@ struct dlm_export_result {
  * takes the memory of one model; where there is less, where the document has no row that can be
  * scored, of an archive and of an adapter in GGUF, nothing is compared, and the result says so.
  *
- * What is written appears whole or not at all, in place of an earlier export; a folder or archive
- * that is none stays, and the call fails. *result: give it back with dlm_export_result_finish(),
+ * What is written appears whole or not at all, in place of an earlier export; the call after one
+ * that was killed takes the large files that it wrote whole. A folder or archive that is no export
+ * stays, and the call fails. *result: give it back with dlm_export_result_finish(),
  * also after a failure. DLM_ERR_INVALID: no adapter yet, a licence not accepted or one that forbids
  * it, an adapter of another base, something in the way; DLM_ERR_IO: the base is not on this
  * machine, or the disk is full, of which nothing is written if it is known before; DLM_ERR_PARSE:

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "export/gguf_base.h"
 #include "export/gguf_file.h"
+#include "export/kept.h"
 #include "export/manifest.h"
 #include "export/modelfile.h"
 #include "export/place.h"
@@ -25,6 +26,7 @@ struct gguf {
     bool is_tied;                    /* the head is the embedding */
     struct dlm_gguf_file files[NUM_FILES];
     struct dlm_gguf_blocks blocks;
+    char identity[65];
     struct dlm_sink *sink;
 };
 
@@ -150,6 +152,8 @@ static enum dlm_status collect(struct dlm_ctx *ctx, struct gguf *g)
 
     enum dlm_status st = dlm_checkpoint_open(ctx, &g->base, job->base->dir);
     if (!st)
+        st = dlm_kept_identity(ctx, job, g->base, g->identity);
+    if (!st)
         st = dlm_adapter_open(ctx, &g->adapter, job->adapter, names);
     if (!st)
         st = dlm_merge_init(ctx, &g->merge, g->base, g->adapter, names);
@@ -192,6 +196,7 @@ static enum dlm_status open_sink(struct dlm_ctx *ctx, struct gguf *g)
 {
     struct dlm_sink_params to = g->job->to;
 
+    to.identity = g->identity;
     to.num_files = NUM_FILES + 2 + (g->modelfile.len > 0);
     to.bytes = g->readme.len + g->modelfile.len;
     for (int i = 0; i < NUM_FILES; i++)

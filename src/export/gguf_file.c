@@ -80,8 +80,13 @@ enum dlm_status dlm_gguf_file_write(struct dlm_ctx *ctx, struct dlm_gguf_file *f
                                     struct dlm_merge *merge, struct dlm_gguf_blocks *blocks,
                                     struct dlm_sink *sink)
 {
-    enum dlm_status st = dlm_sink_begin(ctx, sink, file->name, dlm_gguf_writer_bytes(file->w));
+    const uint64_t bytes = dlm_gguf_writer_bytes(file->w);
+    bool is_there = false;
 
+    enum dlm_status st = dlm_sink_take(ctx, sink, file->name, bytes, &is_there);
+    if (st || is_there)
+        return st;
+    st = dlm_sink_begin(ctx, sink, file->name, bytes);
     if (!st)
         st = dlm_gguf_writer_begin(ctx, file->w, append, sink);
     for (size_t i = 0; !st && i < file->plan.num; i++)

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "export/kept.h"
 #include "export/manifest.h"
 #include "export/merge.h"
 #include "export/place.h"
@@ -38,6 +39,7 @@ struct merged {
     size_t num_shards;
     float *values; /* a block */
     uint8_t *bytes;
+    char identity[65];
     struct dlm_sink *sink;
 };
 
@@ -242,9 +244,13 @@ static enum dlm_status make_blocks(struct dlm_ctx *ctx, struct merged *m)
 
 static enum dlm_status write_shard(struct dlm_ctx *ctx, struct merged *m, const struct shard *shard)
 {
-    enum dlm_status st = dlm_sink_begin(ctx, m->sink, shard->name,
-                                        shard->header.len + shard->bytes);
+    const uint64_t bytes = shard->header.len + shard->bytes;
+    bool is_there = false;
 
+    enum dlm_status st = dlm_sink_take(ctx, m->sink, shard->name, bytes, &is_there);
+    if (st || is_there)
+        return st;
+    st = dlm_sink_begin(ctx, m->sink, shard->name, bytes);
     if (!st)
         st = dlm_sink_write(ctx, m->sink, shard->header.data, shard->header.len);
     for (size_t i = 0; !st && i < shard->num; i++)
@@ -260,6 +266,8 @@ static enum dlm_status collect(struct dlm_ctx *ctx, struct merged *m)
     const struct dlm_name_map *names = &job->model->family->names;
 
     enum dlm_status st = dlm_checkpoint_open(ctx, &m->base, job->base->dir);
+    if (!st)
+        st = dlm_kept_identity(ctx, job, m->base, m->identity);
     if (!st)
         st = dlm_adapter_open(ctx, &m->adapter, job->adapter, names);
     if (!st)
@@ -282,6 +290,7 @@ static enum dlm_status open_sink(struct dlm_ctx *ctx, struct merged *m)
 {
     struct dlm_sink_params to = m->job->to;
 
+    to.identity = m->identity;
     to.num_files = m->sources.len + m->num_shards + (m->num_shards > 1) + 2;
     to.bytes = m->sources.bytes + m->readme.len + m->config.len + m->index.len;
     for (size_t i = 0; i < m->num_shards; i++)

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "export/kept.h"
 #include "export/tar.h"
 
 #define MAX_MANIFEST_BYTES ((size_t)16 << 20)
@@ -140,7 +141,29 @@ static bool is_on_its_way(const char *name, const char *base)
     return digits && *name == '.' && strspn(name + 1, "0123456789abcdef") == 8 && !name[9];
 }
 
-static enum dlm_status sweep(struct dlm_ctx *ctx, const struct dlm_place *place)
+/* Removes it, or keeps it as place->left; *bytes are of its files then. */
+static enum dlm_status remove_or_keep(struct dlm_ctx *ctx, struct dlm_place *place, char *path,
+                                      const char *identity, uint64_t *bytes)
+{
+    struct dlm_kept kept = {0};
+    bool is_same = false;
+    enum dlm_status st = DLM_OK;
+
+    if (identity && !place->left && dlm_path_is_dir(path))
+        st = dlm_kept_read(ctx, &kept, path, identity, &is_same);
+    if (!st && is_same) {
+        place->left = dlm_strdup(ctx, path);
+        *bytes = kept.bytes;
+        st = place->left ? DLM_OK : DLM_ERR_MEMORY;
+    } else if (!st) {
+        st = dlm_path_remove(ctx, path);
+    }
+    dlm_kept_finish(&kept);
+    return st;
+}
+
+static enum dlm_status sweep(struct dlm_ctx *ctx, struct dlm_place *place, const char *identity,
+                             uint64_t *bytes)
 {
     char **names = NULL;
 
@@ -152,7 +175,7 @@ static enum dlm_status sweep(struct dlm_ctx *ctx, const struct dlm_place *place)
         if (!path)
             st = DLM_ERR_MEMORY;
         else if (!dlm_path_is_held(path))
-            st = dlm_path_remove(ctx, path);
+            st = remove_or_keep(ctx, place, path, identity, bytes);
         dlm_free(path);
     }
     dlm_names_free(names);
@@ -214,16 +237,18 @@ static enum dlm_status resolve(struct dlm_ctx *ctx, struct dlm_place *place, con
 }
 
 enum dlm_status dlm_place_find(struct dlm_ctx *ctx, struct dlm_place *place, const char *path,
-                               bool is_tar, uint64_t bytes)
+                               bool is_tar, uint64_t bytes, const char *identity)
 {
+    uint64_t left = 0;
+
     *place = (struct dlm_place){0};
     enum dlm_status st = resolve(ctx, place, path);
     if (!st)
         st = check_target(ctx, place->target, is_tar);
     if (!st)
-        st = sweep(ctx, place);
+        st = sweep(ctx, place, is_tar ? NULL : identity, &left);
     if (!st)
-        st = check_room(ctx, place, bytes);
+        st = check_room(ctx, place, bytes - DLM_MIN(bytes, left));
     if (st)
         dlm_place_finish(place);
     return st;
@@ -233,6 +258,7 @@ void dlm_place_finish(struct dlm_place *place)
 {
     dlm_free(place->target);
     dlm_free(place->folder);
+    dlm_free(place->left);
     *place = (struct dlm_place){0};
 }
 

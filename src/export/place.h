@@ -19,13 +19,17 @@
 struct dlm_place {
     char *target; /* at the end of its links; owned */
     char *folder; /* that it lies in; owned */
+    char *left;   /* what a killed process left of a folder with the same identity; NULL; owned */
 };
 
-/* Finds the place of `path`, makes the folders above it, and removes what killed processes left.
- * There must be room for `bytes`, and what stands there must be an export (a folder whose files are
- * all in its manifest, an archive of one) or an empty folder: DLM_ERR_IO, DLM_ERR_INVALID. */
+/* Finds the place of `path`, makes the folders above it, and removes what killed processes left,
+ * but for one folder of this identity (export/kept.h; NULL: none), in which there may be files
+ * already. There must be room for `bytes`, less those, and what stands there must be an export (a
+ * folder whose files are all in its manifest, an archive of one) or an empty folder: DLM_ERR_IO,
+ * DLM_ERR_INVALID. */
 enum dlm_status dlm_place_find(struct dlm_ctx *ctx, struct dlm_place *place, const char *path,
-                               bool is_tar, uint64_t bytes) DLM_CHECK_RESULT;
+                               bool is_tar, uint64_t bytes,
+                               const char *identity) DLM_CHECK_RESULT;
 void dlm_place_finish(struct dlm_place *place);
 
 /* Marks fd, of something on its way, as being written for as long as it is open. */

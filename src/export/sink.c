@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/sha256.h"
+#include "export/kept.h"
 #include "export/place.h"
 #include "export/tar.h"
 #include "weights/outfile.h"
@@ -28,6 +30,8 @@ struct dlm_sink {
     char *temporary;
     int hold_plus_1; /* the folder, held */
     char *below;     /* the last folder made in it, "adapter"; NULL: none */
+    struct dlm_kept kept; /* what was there before */
+    bool is_recorded;     /* the file that is being written, when it has ended */
     /* an archive: */
     struct dlm_outfile tar;
     struct dlm_str root; /* what its names begin with, "hf-snapshot/" */
@@ -53,15 +57,35 @@ static int compare_files(const void *a, const void *b)
 
 /* --- opening --- */
 
+/* Holds what a killed export left; without s->temporary it is another's by now. */
+static enum dlm_status open_left(struct dlm_ctx *ctx, struct dlm_sink *s)
+{
+    bool is_same = false;
+    const int fd = open(s->place.left, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
+        if (fd >= 0)
+            close(fd);
+        return DLM_OK;
+    }
+    s->hold_plus_1 = fd + 1;
+    s->temporary = s->place.left;
+    s->place.left = NULL;
+    enum dlm_status st = dlm_kept_read(ctx, &s->kept, s->temporary, s->params.identity, &is_same);
+    return st ? st : dlm_kept_clean(ctx, &s->kept, s->temporary);
+}
+
 static enum dlm_status open_folder(struct dlm_ctx *ctx, struct dlm_sink *s)
 {
+    enum dlm_status st = s->place.left ? open_left(ctx, s) : DLM_OK;
+    if (st || s->temporary)
+        return st;
     char *path = dlm_file_temporary(ctx, s->place.target);
 
     if (!path)
         return DLM_ERR_MEMORY;
     if (mkdir(path, 0755)) {
-        enum dlm_status st = dlm_fail(ctx, DLM_ERR_IO, "cannot make folder '%s': %s", path,
-                                      strerror(errno));
+        st = dlm_fail(ctx, DLM_ERR_IO, "cannot make folder '%s': %s", path, strerror(errno));
         dlm_free(path);
         return st;
     }
@@ -70,7 +94,8 @@ static enum dlm_status open_folder(struct dlm_ctx *ctx, struct dlm_sink *s)
     if (fd < 0)
         return dlm_fail(ctx, DLM_ERR_IO, "cannot open folder '%s': %s", path, strerror(errno));
     s->hold_plus_1 = fd + 1;
-    return dlm_place_hold(ctx, fd, path);
+    st = dlm_place_hold(ctx, fd, path);
+    return st || !s->params.identity ? st : dlm_kept_begin(ctx, path, s->params.identity);
 }
 
 /* Names in the archive begin with its own, without ".tar". */
@@ -101,7 +126,8 @@ enum dlm_status dlm_sink_open(struct dlm_ctx *ctx, struct dlm_sink **out,
     s->params = *params;
     s->began = s->told = dlm_now();
     enum dlm_status st = dlm_place_find(ctx, &s->place, params->path, params->is_tar,
-                                        params->bytes + params->num_files * ROOM_A_FILE);
+                                        params->bytes + params->num_files * ROOM_A_FILE,
+                                        params->identity);
     if (!st)
         st = params->is_tar ? open_tar(ctx, s) : open_folder(ctx, s);
     if (st)
@@ -124,6 +150,7 @@ void dlm_sink_close(struct dlm_sink **sink)
     if (s->hold_plus_1)
         close(s->hold_plus_1 - 1);
     dlm_outfile_finish(&s->tar);
+    dlm_kept_finish(&s->kept);
     dlm_place_finish(&s->place);
     for (size_t i = 0; i < s->len; i++)
         dlm_free(s->files[i].path);
@@ -182,8 +209,9 @@ static enum dlm_status begin_in_tar(struct dlm_ctx *ctx, struct dlm_sink *s, con
     return st;
 }
 
-enum dlm_status dlm_sink_begin(struct dlm_ctx *ctx, struct dlm_sink *s, const char *name,
-                               uint64_t bytes)
+/* Adds to those that have begun. */
+static enum dlm_status add_file(struct dlm_ctx *ctx, struct dlm_sink *s, const char *name,
+                                uint64_t bytes)
 {
     if (!dlm_grow(ctx, &s->files, &s->cap, s->len, sizeof(*s->files)))
         return DLM_ERR_MEMORY;
@@ -192,6 +220,16 @@ enum dlm_status dlm_sink_begin(struct dlm_ctx *ctx, struct dlm_sink *s, const ch
     if (!file->path)
         return DLM_ERR_MEMORY;
     s->len++;
+    return DLM_OK;
+}
+
+enum dlm_status dlm_sink_begin(struct dlm_ctx *ctx, struct dlm_sink *s, const char *name,
+                               uint64_t bytes)
+{
+    enum dlm_status st = add_file(ctx, s, name, bytes);
+
+    if (st)
+        return st;
     s->left = bytes;
     dlm_sha256_init(&s->sha);
     dlm_free(s->path);
@@ -285,8 +323,69 @@ enum dlm_status dlm_sink_end(struct dlm_ctx *ctx, struct dlm_sink *s)
     dlm_sha256_hex(digest, file->sha256);
     enum dlm_status st = s->params.is_tar ? pad_tar(ctx, s, file->bytes, 0)
                                           : end_in_folder(ctx, s);
+    if (!st && s->is_recorded)
+        st = dlm_kept_add(ctx, s->temporary, file);
+    s->is_recorded = false;
     dlm_free(s->path);
     s->path = NULL;
+    return st;
+}
+
+/* The hash of all of a file, or "" if it cannot be read or is not so long. */
+static enum dlm_status hash_file(struct dlm_ctx *ctx, struct dlm_sink *s, const char *path,
+                                 uint64_t bytes, char hex[65])
+{
+    uint8_t *buffer = dlm_alloc(ctx, COPY_BYTES), digest[32];
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    enum dlm_status st = buffer ? DLM_OK : DLM_ERR_MEMORY;
+    uint64_t num = 0;
+    ssize_t n = fd < 0 ? -1 : 1;
+
+    dlm_sha256_init(&s->sha);
+    while (!st && n > 0) {
+        n = read(fd, buffer, COPY_BYTES);
+        num += n > 0 ? (uint64_t)n : 0;
+        dlm_sha256_update(&s->sha, buffer, n > 0 ? (size_t)n : 0);
+        if (dlm_ctx_is_cancelled(ctx))
+            st = dlm_fail(ctx, DLM_ERR_CANCELLED, "interrupted");
+        tell(s, false);
+    }
+    if (fd >= 0)
+        close(fd);
+    dlm_free(buffer);
+    dlm_sha256_finish(&s->sha, digest);
+    dlm_sha256_hex(digest, hex);
+    if (n < 0 || num != bytes)
+        hex[0] = '\0';
+    return st;
+}
+
+enum dlm_status dlm_sink_take(struct dlm_ctx *ctx, struct dlm_sink *s, const char *name,
+                              uint64_t bytes, bool *is_there)
+{
+    const struct dlm_export_file *kept = dlm_kept_find(&s->kept, name);
+    char hex[65];
+
+    *is_there = false;
+    s->is_recorded = !s->params.is_tar && s->params.identity;
+    if (!kept)
+        return DLM_OK;
+    char *path = dlm_path_join(ctx, s->temporary, name);
+    enum dlm_status st = path ? hash_file(ctx, s, path, bytes, hex) : DLM_ERR_MEMORY;
+    *is_there = !st && !strcmp(hex, kept->sha256);
+    if (!st && !*is_there)
+        st = dlm_path_remove(ctx, path);
+    dlm_free(path);
+    if (st || !*is_there)
+        return st;
+    s->is_recorded = false;
+    s->done += bytes;
+    st = add_file(ctx, s, name, bytes);
+    if (!st)
+        memcpy(s->files[s->len - 1].sha256, hex, sizeof(hex));
+    if (!st)
+        dlm_log(ctx, DLM_LOG_INFO, "'%s' is there already: an export that was killed wrote it",
+                name);
     return st;
 }
 
@@ -340,8 +439,12 @@ const struct dlm_export_file *dlm_sink_files(struct dlm_sink *s, size_t *num)
 static enum dlm_status commit_folder(struct dlm_ctx *ctx, struct dlm_sink *s)
 {
     char **names = NULL;
+    char *record = dlm_path_join(ctx, s->temporary, DLM_KEPT_RECORD);
 
-    enum dlm_status st = dlm_dir_list(ctx, s->temporary, &names);
+    enum dlm_status st = record ? dlm_path_remove(ctx, record) : DLM_ERR_MEMORY;
+    dlm_free(record);
+    if (!st)
+        st = dlm_dir_list(ctx, s->temporary, &names);
     for (size_t i = 0; !st && names[i]; i++) {
         char *path = dlm_path_join(ctx, s->temporary, names[i]);
         if (!path)

@@ -16,6 +16,7 @@ struct dlm_sink;
 struct dlm_sink_params {
     const char *path; /* of the folder, or of the archive */
     bool is_tar;
+    const char *identity; /* of large files, for dlm_sink_take(); NULL: there are none */
     size_t num_files; /* for who follows the progress */
     uint64_t bytes;   /* of all files: so much must be free */
     void (*progress)(void *user, const struct dlm_export_progress *now); /* may be NULL */
@@ -35,6 +36,12 @@ enum dlm_status dlm_sink_open(struct dlm_ctx *ctx, struct dlm_sink **out,
  * Borrows name until return. */
 enum dlm_status dlm_sink_begin(struct dlm_ctx *ctx, struct dlm_sink *sink, const char *name,
                                uint64_t bytes) DLM_CHECK_RESULT;
+
+/* Whether a killed export of the same identity left this large file whole, as its hash shows: then
+ * it counts as one that has ended. Else the file is begun as any other, and will be found so if
+ * this process is killed. Never in an archive. */
+enum dlm_status dlm_sink_take(struct dlm_ctx *ctx, struct dlm_sink *sink, const char *name,
+                              uint64_t bytes, bool *is_there) DLM_CHECK_RESULT;
 
 /* Appends to it. Does not buffer: pass large pieces. DLM_ERR_CANCELLED: the context is. */
 enum dlm_status dlm_sink_write(struct dlm_ctx *ctx, struct dlm_sink *sink, const void *data,
