@@ -123,10 +123,11 @@ static enum dlm_status open_model(struct dlm_session *s, const struct dlm_sessio
                              ? dlm_checkpoint_look(s->ctx, s->base.dir, &has_files) : DLM_OK;
     if (st)
         return st;
-    if (!has_files || (params->plan_only && is_cut(s)))
-        return dlm_model_open_outline(s->ctx, &s->model, s->device, s->base.dir, policy, &quant);
-    st = dlm_base_open_model(s->ctx, &s->model, s->device, &s->base, policy, &quant);
-    if (st && is_cut(s))
+    const bool is_outline = !has_files || (params->plan_only && is_cut(s));
+    st = is_outline ? dlm_model_open_outline(s->ctx, &s->model, s->device, s->base.dir, policy,
+                                             &quant)
+                    : dlm_base_open_model(s->ctx, &s->model, s->device, &s->base, policy, &quant);
+    if (st && s->base.hf_id && (is_outline || is_cut(s)))
         dlm_log(s->ctx, DLM_LOG_HINT, "`dlm pull %s` fetches what is missing of it", s->base.key);
     return st;
 }

@@ -46,13 +46,34 @@ static bool is_same_file(int fd, const char *path)
     return !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-/* Opens and locks path. *again: it vanished meanwhile. */
-static enum dlm_status try_lock(struct dlm_ctx *ctx, const char *path, int *fd, bool *again)
+/* False: the store is this process's user's. */
+static bool find_other_owner(const char *root, long *owner)
 {
+    struct stat sb;
+
+    if (stat(root, &sb) || sb.st_uid == geteuid())
+        return false;
+    *owner = (long)sb.st_uid;
+    return true;
+}
+
+/* Opens and locks path in the store at root. *again: it vanished meanwhile. */
+static enum dlm_status try_lock(struct dlm_ctx *ctx, const char *root, const char *path, int *fd,
+                                bool *again)
+{
+    long owner;
+
     *again = false;
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (*fd < 0)
-        return dlm_fail(ctx, DLM_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
+    if (*fd < 0) {
+        const bool is_denied = errno == EACCES;
+        dlm_fail(ctx, DLM_ERR_IO, "cannot open '%s': %s", path, strerror(errno));
+        if (is_denied && find_other_owner(root, &owner))
+            dlm_log(ctx, DLM_LOG_HINT, "the store is user %ld's, and this is user %ld: run dlm as "
+                    "the other, or have the store given away (`chown -R %ld '%s'`)", owner,
+                    (long)geteuid(), (long)geteuid(), root);
+        return DLM_ERR_IO;
+    }
     /* The text of the first failure is the reference's, hence no quotes. */
     if (flock(*fd, LOCK_EX | LOCK_NB)) {
         enum dlm_status st =
@@ -72,6 +93,7 @@ static enum dlm_status try_lock(struct dlm_ctx *ctx, const char *path, int *fd, 
 enum dlm_status dlm_store_lock(struct dlm_ctx *ctx, struct dlm_store *store)
 {
     bool again = false;
+    long owner;
     int fd = -1;
     enum dlm_status st = DLM_OK;
 
@@ -82,13 +104,17 @@ enum dlm_status dlm_store_lock(struct dlm_ctx *ctx, struct dlm_store *store)
     if (!path)
         return DLM_ERR_MEMORY;
     do
-        st = try_lock(ctx, path, &fd, &again);
+        st = try_lock(ctx, store->root, path, &fd, &again);
     while (!st && again);
     if (!st) {
         const long pid = read_pid(fd);
         if (pid > 0)
             dlm_log(ctx, DLM_LOG_WARNING, "'%s' was left by PID %ld, which is gone: taken over",
                     path, pid);
+        if (find_other_owner(store->root, &owner))
+            dlm_log(ctx, DLM_LOG_WARNING, "the store '%s' is user %ld's, and this is user %ld: "
+                    "what is written there now, that one may not be able to change", store->root,
+                    owner, (long)geteuid());
         write_payload(fd);
         store->lock_fd_plus_1 = fd + 1;
     }

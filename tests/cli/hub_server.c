@@ -46,7 +46,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct request {
     int fd;
-    bool is_cdn, is_head, has_token;
+    bool is_cdn, is_head, has_token, has_other_token;
     char path[1024]; /* without query */
     long long from;  /* -1: no range */
 };
@@ -174,6 +174,8 @@ static bool misbehave(const struct request *r, const char *file)
         answer(r, "429 Too Many Requests", "Retry-After: 1\r\n", "slowly");
     else if (take_fault(file, "429long"))
         answer(r, "429 Too Many Requests", "Retry-After: 3600\r\n", "slowly");
+    else if (take_fault(file, "403"))
+        answer(r, "403 Forbidden", "", "not from here");
     else if (take_fault(file, "503"))
         answer(r, "503 Service Unavailable", "", "not now");
     else if (take_fault(file, "400"))
@@ -316,12 +318,14 @@ static void resolve(const struct request *r, const char *id, const char *commit,
     free(body.data);
 }
 
-/* Says no where the token is not the right one. */
+/* Says no where the token is not the right one: as to somebody unknown, or to an account that was
+ * not let in. */
 static bool is_let_in(const struct request *r)
 {
     if (!token || r->is_cdn || r->has_token)
         return true;
-    answer(r, "401 Unauthorized", "X-Error-Code: GatedRepo\r\n", "Access to model is restricted");
+    answer(r, r->has_other_token ? "403 Forbidden" : "401 Unauthorized",
+           "X-Error-Code: GatedRepo\r\n", "Access to model is restricted");
     return false;
 }
 
@@ -387,6 +391,8 @@ static void read_header(struct request *r, const char *line)
     snprintf(want, sizeof(want), "Bearer %s", token ? token : "");
     if (!strncasecmp(line, "authorization: ", 15))
         r->has_token = !token || !strcmp(line + 15, want);
+    if (!strncasecmp(line, "authorization: ", 15))
+        r->has_other_token = !r->has_token;
 }
 
 static void handle(int fd, bool is_cdn)

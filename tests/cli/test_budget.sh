@@ -115,6 +115,13 @@ run_ dlm doctor --base dir:bare --backend cpu
 status_is 1
 err_is "dlm: cannot plan '$dir/bare' without its weights: which of them are in 4 bits, its files \
 alone say"
+snapshot=$HF_HUB_CACHE/models--me--base/snapshots/0123456789abcdef0123456789abcdef01234567
+mkdir -p "$snapshot"
+cp bare/config.json "$snapshot"
+run_ dlm doctor --base hf:me/base --backend cpu
+status_is 1
+err_is "dlm: cannot plan '$snapshot' without its weights: which of them are in 4 bits, its files \
+alone say" "hint: \`dlm pull hf:me/base\` fetches what is missing of it"
 
 case_ "less memory than any plan takes"
 run_ dlm doctor --base tiny-shapes --backend cpu --max-memory 1

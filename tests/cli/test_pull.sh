@@ -106,10 +106,24 @@ err_is "pull: cannot fetch 'me/base': it is only for those who accepted its lice
     "hint: make a token at $HF_ENDPOINT/settings/tokens; HF_TOKEN or \`hf auth login\` takes it"
 HF_TOKEN=wrong run_ dlm pull hf:me/base
 status_is 1
-err_has "this account has not been granted access (401)"
-err_has "the token in use has to be of the account that accepted it"
+err_is "pull: cannot fetch 'me/base': this account has not been granted access (403)" \
+    "hint: accept its licence at $HF_ENDPOINT/me/base" "hint: the token in use has to be of the \
+account that accepted it; a fine-grained one needs access to gated repositories \
+($HF_ENDPOINT/settings/tokens)"
 HF_TOKEN='two words' run_ dlm pull hf:me/base
 err_is "pull: cannot use the token of HF_TOKEN: it is not one word"
+no_snapshot_
+
+case_ "a server that forbids, and says no more"
+serve_ listing:403:9
+run_ dlm pull hf:me/base
+status_is 1
+err_has "pull: cannot fetch 'me/base': not found, or not for everyone (403)"
+err_has "hint: check the name; a private repository needs a token"
+serve_ tokenizer.json:403:9
+run_ dlm pull hf:me/base
+status_is 1
+err_has "pull: cannot fetch 'me/base': not found, or not for everyone (403)"
 no_snapshot_
 
 case_ "what is not there"

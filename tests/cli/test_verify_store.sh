@@ -250,6 +250,24 @@ out_has '"path": "adapter/current.txt"'
 out_has '"repair": "possible"'
 out_has '"whole": false'
 
+if [ "$(id -u)" = 0 ] && command -v setpriv > /dev/null; then
+    case_ "a store of another user's"
+    fresh_
+    chown 65534 $store_
+    run_ dlm verify-store doc.dlm
+    err_has "warning: the store '"
+    err_has "' is user 65534's, and this is user 0: what is written there now, that one may not "
+    chown 0 $store_
+    chmod 755 "$dir"
+    run_ setpriv --reuid 65534 --regid 65534 --clear-groups "$dlm" verify-store doc.dlm
+    status_is 1
+    err_has "/.lock': Permission denied"
+    err_has "hint: the store is user 0's, and this is user 65534: run dlm as the other, or have \
+the store given away (\`chown -R 65534 '"
+else
+    skipped=$((skipped + 1))
+fi
+
 case_ "not while a training runs; wrong usage"
 fresh_
 : > $store_/.lock
