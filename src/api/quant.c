@@ -82,18 +82,27 @@ const char *dlm_quant_form_name(const struct dlm_quant_policy *policy)
 
 enum dlm_dtype dlm_quant_saved(const struct dlm_weights *weights)
 {
+    int64_t num[DLM_DTYPE_COUNT] = {0};
+    enum dlm_dtype most = DLM_DTYPE_F32;
+
     for (size_t i = 0; i < weights->num; i++)
-        for (int k = 0; k < weights->list[i]->num_parts; k++)
-            if (weights->list[i]->parts[k].bnb)
-                return weights->list[i]->parts[k].bnb->view.dtype;
-    return DLM_DTYPE_F32;
+        for (int k = 0; k < weights->list[i]->num_parts; k++) {
+            const struct dlm_weight_part *part = &weights->list[i]->parts[k];
+            num[dlm_weight_part_saved(part)] += part->len;
+        }
+    num[DLM_DTYPE_F32] = 0;
+    for (int d = 0; d < DLM_DTYPE_COUNT; d++)
+        if (num[d] > num[most])
+            most = (enum dlm_dtype)d;
+    return most;
 }
 
 /* Whether a weight of which no part was saved so is quantised. */
 static bool has_others(const struct dlm_weights *weights)
 {
     for (size_t i = 0; i < weights->num; i++)
-        if (dlm_dtype_is_quant(weights->list[i]->dtype) && !weights->list[i]->parts[0].bnb)
+        if (dlm_dtype_is_quant(weights->list[i]->dtype) &&
+            dlm_weight_part_saved(&weights->list[i]->parts[0]) == DLM_DTYPE_F32)
             return true;
     return false;
 }
@@ -113,12 +122,11 @@ void dlm_quant_form_of(const struct dlm_weights *weights, char form[DLM_BASE_FOR
 /* Behind "nf4, as saved" and what joins it to the rest. */
 static const char *skip_saved(const char *form)
 {
-    static const enum dlm_dtype dtypes[] = {DLM_DTYPE_NF4, DLM_DTYPE_NF4_DQ};
-
-    for (size_t i = 0; i < DLM_ARRAY_LEN(dtypes); i++) {
-        const size_t len = strlen(dlm_dtype_name(dtypes[i]));
+    for (int d = 0; d < DLM_DTYPE_COUNT; d++) {
+        const char *name = dlm_dtype_name((enum dlm_dtype)d);
+        const size_t len = strlen(name);
         const char *rest = form + len + strlen(AS_SAVED);
-        if (!strncmp(form, dlm_dtype_name(dtypes[i]), len) &&
+        if (dlm_dtype_is_quant((enum dlm_dtype)d) && !strncmp(form, name, len) &&
             !strncmp(form + len, AS_SAVED, strlen(AS_SAVED)))
             return strncmp(rest, ELSE, strlen(ELSE)) ? rest : rest + strlen(ELSE);
     }

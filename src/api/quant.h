@@ -21,7 +21,8 @@ void dlm_quant_take_document(struct dlm_compute *compute, const struct dlm_doc *
 /* "nf4_dq, decoder"; "" without quantisation. */
 const char *dlm_quant_form_name(const struct dlm_quant_policy *policy);
 
-/* What a base has in its files already; f32: it was not saved quantised. */
+/* What a base has in its files already, or most of what it has so; f32: it was not saved
+ * quantised. */
 enum dlm_dtype dlm_quant_saved(const struct dlm_weights *weights);
 
 /* What a base is held in, for messages and origin.json: what was asked for, "nf4_dq, decoder", or

@@ -172,3 +172,30 @@ enum dlm_status dlm_gguf_load_tokenizer(struct dlm_ctx *ctx, struct dlm_tokenize
     finish(&p);
     return st;
 }
+
+enum dlm_status dlm_gguf_read_source(struct dlm_ctx *ctx, const char *path, char **out)
+{
+    static const char *const keys[] = {"general.source.huggingface.repository",
+                                       "general.source.repo_url", "general.repo_url",
+                                       "general.base_model.0.repo_url"};
+    static const char hub[] = "https://huggingface.co/";
+    const size_t hub_len = sizeof(hub) - 1;
+    struct dlm_gguf *gguf = NULL;
+
+    *out = NULL;
+    enum dlm_status st = dlm_gguf_open(ctx, &gguf, path);
+    for (size_t i = 0; !st && !*out && i < DLM_ARRAY_LEN(keys); i++) {
+        struct dlm_gguf_text text = {0};
+        if (!dlm_gguf_find_value(gguf, keys[i]))
+            continue;
+        st = dlm_gguf_get_string(ctx, gguf, keys[i], &text);
+        const bool is_url = text.len > hub_len && !memcmp(text.data, hub, hub_len);
+        if (!st && (is_url || !i)) {
+            *out = dlm_strndup(ctx, text.data + (is_url ? hub_len : 0),
+                               text.len - (is_url ? hub_len : 0));
+            st = *out ? DLM_OK : DLM_ERR_MEMORY;
+        }
+    }
+    dlm_gguf_destroy(&gguf);
+    return st;
+}

@@ -30,4 +30,10 @@ enum dlm_status dlm_gguf_open_checkpoint(struct dlm_ctx *ctx, struct dlm_checkpo
 enum dlm_status dlm_gguf_load_tokenizer(struct dlm_ctx *ctx, struct dlm_tokenizer **out,
                                         const struct dlm_gguf_paths *paths) DLM_CHECK_RESULT;
 
+/* The repository of the hub that a language model's file says it is of, "org/name" as it lies in
+ * the file; *out is owned, NULL where it says none. What a conversion of a base writes is that base
+ * itself where general.source.* or general.repo_url say so, else what general.base_model.0 is. */
+enum dlm_status dlm_gguf_read_source(struct dlm_ctx *ctx, const char *path,
+                                     char **out) DLM_CHECK_RESULT;
+
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "gguf/blocks.h"
 #include "models/gguf_names.h"
 
 struct adding {
@@ -19,20 +20,12 @@ struct adding {
     bool keeps_heads;
 };
 
-enum dlm_dtype dlm_gguf_dtype(enum dlm_ggml_type type)
+/* What a type is as an operand of ops; DLM_DTYPE_COUNT: it is none. */
+static enum dlm_dtype operand_of(enum dlm_ggml_type type)
 {
-    switch (type) {
-    case DLM_GGML_TYPE_F32:
-        return DLM_DTYPE_F32;
-    case DLM_GGML_TYPE_F16:
-        return DLM_DTYPE_F16;
-    case DLM_GGML_TYPE_BF16:
-        return DLM_DTYPE_BF16;
-    case DLM_GGML_TYPE_Q8_0:
-        return DLM_DTYPE_Q8_0;
-    default:
-        return DLM_DTYPE_COUNT;
-    }
+    const enum dlm_dtype dtype = dlm_ggml_operand(type);
+
+    return dlm_dtype_is_quant(dtype) && dtype != DLM_DTYPE_Q8_0 ? DLM_DTYPE_COUNT : dtype;
 }
 
 static enum dlm_status bad_tensor(const struct adding *a, const struct dlm_gguf_tensor *t,
@@ -65,7 +58,7 @@ static enum dlm_status add(const struct adding *a, const struct dlm_gguf_tensor 
     form->canonical = canonical;
     info->name = t->name;
     info->st_type = dlm_ggml_type_name(t->type);
-    info->dtype = dlm_gguf_dtype(t->type);
+    info->dtype = operand_of(t->type);
     info->form = form;
     return dlm_checkpoint_add(a->ctx, a->ckpt, a->file, info);
 }

@@ -20,7 +20,4 @@ enum dlm_status dlm_gguf_add_tensors(struct dlm_ctx *ctx, struct dlm_checkpoint 
                                      const struct dlm_gguf *gguf, bool is_tower,
                                      const struct dlm_gguf_layout *layout) DLM_CHECK_RESULT;
 
-/* What operands of a type of ggml's are called here; DLM_DTYPE_COUNT: there are none. */
-enum dlm_dtype dlm_gguf_dtype(enum dlm_ggml_type type);
-
 #endif

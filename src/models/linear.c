@@ -6,49 +6,68 @@
 
 #include "models/precision.h"
 
-/* The weight (or bias) of the siblings, one below the other. */
-static enum dlm_status declare_rows(const struct dlm_weight_scope *scope,
-                                    const struct dlm_siblings *s, const char *what, int64_t in,
-                                    struct dlm_weight **out)
-{
-    struct dlm_weight_piece pieces[DLM_MAX_SIBLINGS];
+/* The tensors of siblings that are their weights (or biases). */
+struct rows {
     char names[DLM_MAX_SIBLINGS][96]; /* families' own names, far shorter */
+    struct dlm_weight_piece pieces[DLM_MAX_SIBLINGS];
+};
 
+static void name_rows(const struct dlm_siblings *s, const char *what, struct rows *r)
+{
     for (int i = 0; i < s->num; i++) {
-        const int len = snprintf(names[i], sizeof(names[i]), "%s.%s", s->list[i].name, what);
-        assert(len > 0 && (size_t)len < sizeof(names[i]));
+        char *name = r->names[i];
+        const int len = snprintf(name, sizeof(r->names[i]), "%s.%s", s->list[i].name, what);
+        assert(len > 0 && (size_t)len < sizeof(r->names[i]));
         (void)len; /* with assertions off */
-        pieces[i] = (struct dlm_weight_piece){names[i], s->list[i].out};
+        r->pieces[i] = (struct dlm_weight_piece){name, s->list[i].out};
     }
-    return in ? dlm_weights_join_matrix(scope, pieces, s->num, in, out)
-              : dlm_weights_join_vector(scope, pieces, s->num, out);
+}
+
+/* One weight, and one bias, of all siblings. */
+static enum dlm_status declare_together(const struct dlm_weight_scope *scope,
+                                        const struct dlm_siblings *s, int64_t in, bool has_bias)
+{
+    struct dlm_weight *weight = NULL, *bias = NULL;
+    struct rows rows;
+    int64_t row0 = 0;
+
+    name_rows(s, "weight", &rows);
+    enum dlm_status st = dlm_weights_join_matrix(scope, rows.pieces, s->num, in, &weight);
+    name_rows(s, "bias", &rows);
+    if (!st && has_bias)
+        st = dlm_weights_join_vector(scope, rows.pieces, s->num, &bias);
+    for (int i = 0; i < s->num; i++) {
+        struct dlm_linear *l = s->list[i].linear;
+        l->weight = weight;
+        l->bias = bias;
+        l->row0 = row0;
+        row0 += l->out;
+    }
+    return st;
 }
 
 enum dlm_status dlm_siblings_declare(const struct dlm_weight_scope *scope,
                                      const struct dlm_siblings *siblings, int64_t in,
                                      bool has_bias)
 {
-    struct dlm_weight *weight = NULL, *bias = NULL;
-    int64_t row0 = 0;
+    enum dlm_status st = DLM_OK;
+    struct rows rows;
 
     for (int i = 0; i < siblings->num; i++) {
         struct dlm_linear *l = siblings->list[i].linear;
         const struct dlm_weight_scope own =
             dlm_weight_scope_below(scope, "%s", siblings->list[i].name);
         l->path = dlm_strdup(scope->weights->ctx, own.path);
+        l->out = siblings->list[i].out;
         if (!l->path)
             return DLM_ERR_MEMORY;
     }
-    enum dlm_status st = declare_rows(scope, siblings, "weight", in, &weight);
-    if (!st && has_bias)
-        st = declare_rows(scope, siblings, "bias", 0, &bias);
-    for (int i = 0; i < siblings->num; i++) {
-        struct dlm_linear *l = siblings->list[i].linear;
-        l->weight = weight;
-        l->bias = bias;
-        l->row0 = row0;
-        l->out = siblings->list[i].out;
-        row0 += l->out;
+    name_rows(siblings, "weight", &rows);
+    if (dlm_weights_can_join(scope, rows.pieces, siblings->num))
+        return declare_together(scope, siblings, in, has_bias);
+    for (int i = 0; !st && i < siblings->num; i++) {
+        struct dlm_siblings alone = {.num = 1, .list = {siblings->list[i]}};
+        st = declare_together(scope, &alone, in, has_bias);
     }
     return st;
 }
@@ -211,6 +230,26 @@ static struct dlm_tensor *build_updates(struct dlm_build *b, const struct dlm_li
     return dlm_graph_join(b->g, buffer, parts, num, 1);
 }
 
+/* The results of siblings that have weights of their own, side by side. */
+static struct dlm_tensor *build_apart(struct dlm_build *b, const struct dlm_linear *const *list,
+                                      int num, struct dlm_tensor *x)
+{
+    struct dlm_tensor *parts[DLM_MAX_SIBLINGS];
+    int64_t width = 0, at = 0;
+
+    for (int i = 0; i < num; i++)
+        width += list[i]->out;
+    if (!x)
+        return NULL;
+    const struct dlm_desc desc =
+        dlm_desc_make(DLM_DTYPE_F32, 2, (int64_t[]){dlm_desc_rows(&x->desc), width});
+    struct dlm_tensor *out = dlm_graph_buffer(b->g, &desc);
+    for (int i = 0; i < num; at += list[i++]->out)
+        parts[i] = dlm_copy_into(b->g, dlm_linear_build(b, list[i], x, NULL),
+                                 columns(b, out, at, list[i]->out));
+    return dlm_graph_join(b->g, out, parts, num, 1);
+}
+
 struct dlm_tensor *dlm_siblings_build(struct dlm_build *b, const struct dlm_linear *const *list,
                                       int num, struct dlm_tensor *x)
 {
@@ -219,6 +258,8 @@ struct dlm_tensor *dlm_siblings_build(struct dlm_build *b, const struct dlm_line
 
     if (num == 1)
         return dlm_linear_build(b, first, x, NULL);
+    if (list[1]->weight != first->weight)
+        return build_apart(b, list, num, x);
     struct dlm_tensor *updates = build_updates(b, list, num, x);
     return dlm_weight_product(b, first->weight, x, bias, updates, 1);
 }

@@ -45,7 +45,8 @@ struct dlm_siblings {
     } list[DLM_MAX_SIBLINGS];
 };
 
-/* Declares the siblings below a scope; each is a linear that adapters may name. */
+/* Declares the siblings below a scope; each is a linear that adapters may name. Where a file has
+ * them in blocks of different types, each has a weight of its own. */
 enum dlm_status dlm_siblings_declare(const struct dlm_weight_scope *scope,
                                      const struct dlm_siblings *siblings, int64_t in,
                                      bool has_bias) DLM_CHECK_RESULT;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "gguf/blocks.h"
 #include "kernels/panel.h"
 #include "models/precision.h"
 #include "models/weights_impl.h"
@@ -146,12 +147,17 @@ static enum dlm_status check_source(struct dlm_weights *w, struct dlm_weight_par
     if (!st && part->bnb)
         return part->bnb->rows == rows && part->bnb->cols == cols ? DLM_OK
                                                                   : fail_shape(w, t, rows, cols);
-    if (!st)
+    /* blocks are operands as they lie, or become the policy's type; of vectors there are none */
+    const bool has_blocks = !st && t->form && t->form->block_type >= 0 &&
+                            !(rows == 1 && t->ndim == 1) &&
+                            dlm_ggml_can_convert((enum dlm_ggml_type)t->form->block_type);
+    if (!st && !has_blocks)
         st = dlm_tensor_check_dtype(w->ctx, t);
     if (st)
         return st;
-    const bool is_vector = rows == 1 && t->ndim == 1;
-    if (!dlm_dtype_is_float(t->dtype) && (!t->form || is_vector))
+    if (has_blocks && !dlm_dtype_is_quant(t->dtype) && !w->num_widened++)
+        w->first_widened = t;
+    if (!dlm_dtype_is_float(t->dtype) && !has_blocks)
         return dlm_fail(w->ctx, DLM_ERR_UNSUPPORTED, "cannot read '%s': tensor '%s' is %s, not "
                         "f32, f16 or bf16", t->file, t->name, t->st_type);
     return fits(t, rows, cols) ? DLM_OK : fail_shape(w, t, rows, cols);
@@ -342,6 +348,11 @@ void dlm_weights_tell_unfit(const struct dlm_weights *w)
     const struct dlm_weight *first = w->first_unfit;
     size_t bytes;
 
+    if (w->num_widened)
+        dlm_log(w->ctx, DLM_LOG_INFO, "%zu tensor%s held in %s, for which there is no operand of "
+                "%s here, the type of the first, '%s'", w->num_widened,
+                w->num_widened > 1 ? "s are" : " is", dlm_dtype_name(w->policy),
+                w->first_widened->st_type, w->first_widened->name);
     if (first)
         dlm_log(w->ctx, DLM_LOG_INFO, "%zu weight%s not held in %s but like the rest of the base, "
                 "the first is '%s': %s", w->num_unfit, w->num_unfit > 1 ? "s are" : " is",
@@ -365,7 +376,7 @@ static enum dlm_dtype choose_dtype(const struct dlm_weight_scope *scope,
     for (int i = 0; weight->kind == DLM_WEIGHT_MATRIX && i < weight->num_parts; i++) {
         const struct dlm_weight_part *part = &weight->parts[i];
         const enum dlm_dtype file = part->source ? part->source->dtype : w->file_dtype;
-        const enum dlm_dtype own = dlm_weight_part_saved(part) != DLM_DTYPE_F32
+        const enum dlm_dtype own = part->bnb || !dlm_dtype_is_float(file)
                                        ? w->policy : dlm_precision_weight(w->policy, file);
         if (i && own != dtype)
             return DLM_DTYPE_F32;
@@ -408,6 +419,24 @@ static enum dlm_status add_weight(const struct dlm_weight_scope *scope, enum dlm
         kind == DLM_WEIGHT_MATRIX && has_panels ? DLM_LAYOUT_PANEL : DLM_LAYOUT_STRIDED;
     *out = weight;
     return make_slabs(weights, weight);
+}
+
+bool dlm_weights_can_join(const struct dlm_weight_scope *scope,
+                          const struct dlm_weight_piece *pieces, int num)
+{
+    enum dlm_dtype first = DLM_DTYPE_F32;
+
+    for (int i = 0; i < num; i++) {
+        char *name = full_name(scope, pieces[i].name);
+        const struct dlm_tensor_info *t = name ? dlm_weights_find(scope->weights, name) : NULL;
+        const enum dlm_dtype dtype =
+            t && dlm_dtype_is_quant(t->dtype) ? t->dtype : DLM_DTYPE_F32;
+        dlm_free(name);
+        if (i && dtype != first)
+            return false;
+        first = dtype;
+    }
+    return true;
 }
 
 static int64_t sum_rows(const struct dlm_weight_piece *pieces, int num)

@@ -63,6 +63,8 @@ struct dlm_weights {
     size_t num_unfit; /* matrices that quant means but that are not whole blocks */
     const struct dlm_weight *first_unfit; /* of these; NULL: there is none */
     enum dlm_dtype unfit_type; /* what that one was to be in */
+    size_t num_widened; /* tensors in blocks of which there are no operands */
+    const struct dlm_tensor_info *first_widened; /* of these */
     struct dlm_checkpoint *checkpoint; /* NULL: random weights */
     enum dlm_dtype file_dtype; /* without one: as if its matrices had this type */
     char **names; /* canonical names of the checkpoint's tensors, by their index */
@@ -112,6 +114,11 @@ struct dlm_weight_piece {
     const char *name;
     int64_t rows;
 };
+
+/* Whether a file has the tensors in the same blocks, or in none: as one matrix they would have to
+ * be neither. */
+bool dlm_weights_can_join(const struct dlm_weight_scope *scope,
+                          const struct dlm_weight_piece *pieces, int num);
 
 /* As above, from several tensors one below the other: a matrix [sum of rows, cols], a vector
  * [sum of rows]. Where their types differ under the policy, the weight is f32. */

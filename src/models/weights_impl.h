@@ -24,6 +24,15 @@ int64_t dlm_weight_part_run(const struct dlm_weight_part *part, int64_t at, int6
 bool dlm_weight_part_to_f32(const struct dlm_weight *w, const struct dlm_weight_part *part,
                             int64_t at, int64_t len, float *out) DLM_CHECK_RESULT;
 
+/* weights_blocks.c: whether a part of the weight lies in its file as it is resident, in blocks. */
+bool dlm_weight_is_in_blocks(const struct dlm_weight *w);
+
+/* Rows [row0, row0 + num_rows) of such a weight as a form of their own. One of buffer, host and
+ * panels is given. DLM_ERR_INVALID: a number of another part has no such form. */
+enum dlm_status dlm_weight_fill_blocks(struct dlm_ctx *ctx, const struct dlm_weight *w,
+                                       int64_t row0, int64_t num_rows, struct dlm_buffer *buffer,
+                                       uint8_t *host, uint8_t *panels) DLM_CHECK_RESULT;
+
 /* weights_quant.c: fills a slab, whose buffer is there, of a weight in 4 or 8 bits.
  * DLM_ERR_INVALID: a number that has no such form. */
 enum dlm_status dlm_weight_fill_quant(struct dlm_ctx *ctx, const struct dlm_weight *w,

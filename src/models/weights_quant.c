@@ -68,15 +68,6 @@ static void mark_bad(struct fill *f, bool is_good)
         atomic_store(&f->is_bad, true);
 }
 
-/* Of ggml's blocks of Q8_0: a scale, then 32 codes. */
-static void take_blocks(const uint8_t *blocks, int64_t len, uint8_t *codes, uint8_t *scales)
-{
-    for (int64_t i = 0; i < len; i += DLM_Q8_0_BLOCK, blocks += 2 + DLM_Q8_0_BLOCK, scales += 2) {
-        memcpy(scales, blocks, 2);
-        memcpy(codes + i, blocks + 2, DLM_Q8_0_BLOCK);
-    }
-}
-
 /* Codes and scales of elements [at, at + len) of one part. */
 static void quantize_elems(struct fill *f, const struct dlm_weight_part *part, int64_t at,
                            int64_t len, uint8_t *codes, int worker)
@@ -95,14 +86,6 @@ static void quantize_elems(struct fill *f, const struct dlm_weight_part *part, i
         memcpy(codes, v->codes + own / 2, (size_t)len / 2);
         if (w->dtype == DLM_DTYPE_NF4)
             memcpy(scales, v->scales + own / DLM_NF4_BLOCK * 4, (size_t)len / DLM_NF4_BLOCK * 4);
-        return;
-    }
-    if (dlm_weight_part_saved(part) == w->dtype) {
-        for (int64_t i = 0, n; i < len; i += n) {
-            n = dlm_weight_part_run(part, at + i, len - i);
-            take_blocks(dlm_weight_part_source(part, at + i), n, codes + i,
-                        (uint8_t *)scales + (size_t)(i / DLM_Q8_0_BLOCK) * sizeof(uint16_t));
-        }
         return;
     }
     mark_bad(f, dlm_weight_part_to_f32(w, part, at, len, wide) &&
@@ -263,6 +246,8 @@ static enum dlm_status fill_form(struct dlm_ctx *ctx, const struct dlm_weight *w
     struct fill f = {.ctx = ctx, .pool = dlm_ctx_pool(ctx), .weight = w, .row0 = row0,
                      .rows = num_rows, .panels = panels,
                      .layout = dlm_quant_layout(w->dtype, num_rows * w->cols)};
+    if (dlm_weight_is_in_blocks(w))
+        return dlm_weight_fill_blocks(ctx, w, row0, num_rows, buffer, host, panels);
     const size_t tail_bytes = f.layout.bytes - f.layout.scales;
     const size_t padded = (tail_bytes + 3) / 4 * 4; /* a buffer is whole words */
     enum dlm_status st = DLM_ERR_MEMORY;

@@ -3,7 +3,9 @@
  * tests/gguf/test_plan.c, that the folder's are PEFT's for test_merged.c. */
 #include "models/gguf_model.h"
 
+#include "base/quant.h"
 #include "export/snapshot.h"
+#include "gguf/blocks.h"
 #include "weights/helpers.h"
 
 static struct dlm_ctx *ctx;
@@ -46,12 +48,13 @@ static bool export_to(const struct subject *s, const char *name, bool is_gguf,
     return CHECK(!st);
 }
 
-static enum dlm_status open_gguf(struct dlm_model **out, const char *folder, const char *word)
+static enum dlm_status open_gguf(struct dlm_model **out, const char *folder, const char *word,
+                                 const char *tower_word)
 {
     char text[600], tower[600];
 
     snprintf(text, sizeof(text), "%s/%s/base.%s.gguf", tmp_root, folder, word);
-    snprintf(tower, sizeof(tower), "%s/%s/mmproj.%s.gguf", tmp_root, folder, word);
+    snprintf(tower, sizeof(tower), "%s/%s/mmproj.%s.gguf", tmp_root, folder, tower_word);
     const struct dlm_gguf_paths paths = {text, tower};
     return dlm_gguf_model_open(ctx, out, device, &paths, DLM_DTYPE_F32, NULL);
 }
@@ -154,7 +157,7 @@ static void test_f32(const struct subject *s)
         !export_to(s, "f32", true, DLM_GGUF_QUANT_F32))
         return;
     if (CHECK(!dlm_model_open(ctx, &dir, device, tmp_path("merged"), DLM_DTYPE_F32, NULL)) &&
-        CHECK(!open_gguf(&gguf, "f32", "F32"))) {
+        CHECK(!open_gguf(&gguf, "f32", "F32", "F32"))) {
         compare_configs(dir, gguf);
         compare_weights(dir, gguf);
     }
@@ -166,6 +169,97 @@ static void test_f32(const struct subject *s)
     CHECK(!dlm_path_remove(ctx, tmp_path("merged")));
 }
 
+/* --- other types: what llama.cpp would compute with ------------------------------------------- */
+
+/* Row `row` of a weight, of which w lies in a GGUF file: f32 numbers through the file's type. */
+static void round_row(const struct dlm_weight *w, int64_t row, float *x)
+{
+    const struct dlm_weight_part *part = w->parts;
+    uint8_t block[4096];
+
+    while (row * w->cols >= part->begin + part->len)
+        part++;
+    const struct dlm_tensor_info *t = part->source;
+    if (t->form->block_type >= 0) {
+        const enum dlm_ggml_type type = (enum dlm_ggml_type)t->form->block_type;
+        CHECK(dlm_ggml_quantize(type, x, w->cols, block));
+        dlm_ggml_dequantize(type, block, w->cols, x);
+    } else {
+        CHECK(dlm_dtype_from_f32(t->dtype, x, block, (size_t)w->cols));
+        CHECK(dlm_dtype_to_f32(t->dtype, block, x, (size_t)w->cols));
+    }
+}
+
+/* All of a weight as f32; owned. */
+static float *widen(const struct dlm_weight *w)
+{
+    const int64_t len = w->rows * w->cols;
+    float *x = malloc((size_t)len * sizeof(*x));
+    void *data = read_weight(w);
+
+    if (dlm_dtype_is_quant(w->dtype))
+        dlm_dequantize(w->dtype, data, len, 0, len, x);
+    else
+        CHECK(dlm_dtype_to_f32(w->dtype, data, x, (size_t)len));
+    free(data);
+    return x;
+}
+
+/* The dir's weight that holds the tensor of this name, and from which element on. */
+static const struct dlm_weight *find_tensor(const struct dlm_model *dir, const char *name,
+                                            int64_t *begin)
+{
+    for (size_t i = 0; i < dir->weights->num; i++) {
+        const struct dlm_weight *w = dir->weights->list[i];
+        for (int k = 0; k < w->num_parts; k++)
+            if (!strcmp(w->parts[k].name, name)) {
+                *begin = w->parts[k].begin;
+                return w;
+            }
+    }
+    return NULL;
+}
+
+static void compare_rounded(const struct dlm_model *dir, const struct dlm_model *gguf,
+                            enum dlm_dtype dtype, size_t *num)
+{
+    for (size_t i = 0; i < gguf->weights->num; i++) {
+        const struct dlm_weight *w = gguf->weights->list[i];
+        int64_t begin = 0;
+        const struct dlm_weight *from = find_tensor(dir, w->parts[0].name, &begin);
+        check_case(w->name);
+        if (!CHECK(from && begin + w->rows * w->cols <= from->rows * from->cols))
+            continue;
+        float *want = widen(from), *got = widen(w);
+        for (int64_t r = 0; r < w->rows; r++) {
+            float *row = want + begin + r * w->cols;
+            round_row(w, r, row);
+            CHECK(!memcmp(row, got + r * w->cols, (size_t)w->cols * sizeof(*row)));
+        }
+        *num += w->dtype == dtype;
+        free(want);
+        free(got);
+    }
+}
+
+static void test_kind(const struct subject *s, enum dlm_gguf_quant quant, const char *word,
+                      enum dlm_dtype dtype)
+{
+    struct dlm_model *dir = NULL, *gguf = NULL;
+    size_t num = 0;
+
+    check_case(word);
+    if (export_to(s, "merged", false, quant) && export_to(s, word, true, quant) &&
+        CHECK(!dlm_model_open(ctx, &dir, device, tmp_path("merged"), DLM_DTYPE_F32, NULL)) &&
+        CHECK(!open_gguf(&gguf, word, word, quant == DLM_GGUF_QUANT_Q8_0 ? word : "F16"))) {
+        compare_rounded(dir, gguf, dtype, &num);
+        check_case(word);
+        CHECK(num > 0); /* such weights are there, as they lie in the file */
+    }
+    dlm_model_destroy(&dir);
+    dlm_model_destroy(&gguf);
+}
+
 int main(void)
 {
     const struct dlm_device_params params = {.kind = DLM_BACKEND_CPU, .index = -1};
@@ -173,8 +267,12 @@ int main(void)
     ctx = dlm_ctx_create(NULL);
     tmp_make();
     if (CHECK(ctx) && CHECK(!dlm_device_open(ctx, &device, &params)))
-        for (size_t i = 0; i < DLM_ARRAY_LEN(subjects); i++)
+        for (size_t i = 0; i < DLM_ARRAY_LEN(subjects); i++) {
             test_f32(&subjects[i]);
+            test_kind(&subjects[i], DLM_GGUF_QUANT_F16, "F16", DLM_DTYPE_F16);
+            test_kind(&subjects[i], DLM_GGUF_QUANT_Q8_0, "Q8_0", DLM_DTYPE_Q8_0);
+            test_kind(&subjects[i], DLM_GGUF_QUANT_Q4_K_M, "Q4_K_M", DLM_DTYPE_F32);
+        }
     dlm_device_destroy(&device);
     tmp_remove();
     dlm_ctx_destroy(&ctx);
