@@ -8,6 +8,22 @@ bool dlm_base_is_gguf(const struct dlm_base *base)
     return base->mmproj;
 }
 
+enum dlm_status dlm_base_find(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
+                              const char *mmproj, const char *doc_dir)
+{
+    enum dlm_status st = dlm_base_resolve_files(ctx, base, text, mmproj, doc_dir);
+
+    if (!st && dlm_base_is_gguf(base))
+        st = dlm_gguf_read_source(ctx, base->dir, &base->source);
+    if (!st && base->source && !dlm_base_is_hf_id(base->source)) {
+        dlm_free(base->source);
+        base->source = NULL;
+    }
+    if (st)
+        dlm_base_finish(base);
+    return st;
+}
+
 static struct dlm_gguf_paths paths_of(const struct dlm_base *base)
 {
     return (struct dlm_gguf_paths){.text = base->dir, .tower = base->mmproj};

@@ -8,6 +8,10 @@
 /* Whether the base, which is resolved, is GGUF files. */
 bool dlm_base_is_gguf(const struct dlm_base *base);
 
+/* As dlm_base_resolve_files(); of a GGUF base base->source is filled in, too. */
+enum dlm_status dlm_base_find(struct dlm_ctx *ctx, struct dlm_base *base, const char *text,
+                              const char *mmproj, const char *doc_dir) DLM_CHECK_RESULT;
+
 /* As dlm_model_open(). */
 enum dlm_status dlm_base_open_model(struct dlm_ctx *ctx, struct dlm_model **out,
                                     struct dlm_device *device, const struct dlm_base *base,

@@ -117,11 +117,23 @@ static enum dlm_status check_base(struct dlm_ctx *ctx, const struct call *c)
 static enum dlm_status find_base(struct dlm_ctx *ctx, struct call *c)
 {
     enum dlm_status st =
-        dlm_base_resolve_files(ctx, &c->base, c->source.base, c->source.mmproj, c->source.dir);
+        dlm_base_find(ctx, &c->base, c->source.base, c->source.mmproj, c->source.dir);
 
     if (!st)
         st = dlm_base_read_model(ctx, &c->model, &c->base);
     return st ? st : check_base(ctx, c);
+}
+
+/* Weights in blocks have lost what folding an adapter in needs, and lie in another order. */
+static enum dlm_status check_source(struct dlm_ctx *ctx, const struct call *c)
+{
+    if (!dlm_base_is_gguf(&c->base) || !(c->params->is_merged || c->is_gguf))
+        return DLM_OK;
+    dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot fold an adapter into '%s': a base in GGUF is not "
+             "written again", c->base.key);
+    dlm_log(ctx, DLM_LOG_HINT, "--adapter-only writes the adapter for llama.cpp's --lora; without "
+            "options it is written for PEFT");
+    return DLM_ERR_UNSUPPORTED;
 }
 
 /* Weights of the base leave this machine with those of the adapter. */
@@ -403,6 +415,8 @@ enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *
         st = find_base(ctx, &c);
     if (!st)
         st = find_form(ctx, &c);
+    if (!st)
+        st = check_source(ctx, &c);
     if (!st)
         st = check_license(ctx, &c);
     if (!st)

@@ -93,7 +93,7 @@ static enum dlm_status find_base(struct dlm_session *s, const struct dlm_session
             return DLM_OK;
         dlm_base_finish(&s->base);
     }
-    return dlm_base_resolve_files(s->ctx, &s->base, params->base, params->mmproj, params->dir);
+    return dlm_base_find(s->ctx, &s->base, params->base, params->mmproj, params->dir);
 }
 
 /* True for a snapshot of the hub's of which some weights are missing: a fetch was broken off. */

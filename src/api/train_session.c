@@ -1,6 +1,7 @@
 /* Where a run computes: in the caller's session, or in one of its own as the document asks. */
 #include <stdio.h>
 
+#include "api/base_model.h"
 #include "api/image_size.h"
 #include "api/may_train.h"
 #include "api/quant.h"
@@ -78,7 +79,7 @@ static enum dlm_status check_session(struct dlm_train_call *t, const char *doc_d
     const enum dlm_backend_kind kind = dlm_device_get_caps(t->s->device)->info.kind;
     const enum dlm_precision precision = dlm_session_precision(t->s);
 
-    enum dlm_status st = dlm_base_resolve_files(t->ctx, &t->named_base, t->doc->base_model,
+    enum dlm_status st = dlm_base_find(t->ctx, &t->named_base, t->doc->base_model,
                                                 t->doc->mmproj, doc_dir);
     if (st)
         return st;

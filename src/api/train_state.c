@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "api/base_model.h"
 #include "api/image_size.h"
 #include "api/quant.h"
 #include "api/train_impl.h"
@@ -49,6 +50,8 @@ enum dlm_status dlm_train_hash_base(struct dlm_train_call *t)
 
     dlm_checkpoint_fingerprint(t->s->model->weights->checkpoint, t->base_sha);
     t->file_shas = json_object();
+    if (dlm_base_is_gguf(t->base)) /* what files lie beside others here, its headers say */
+        return DLM_OK;
     for (size_t i = 0; !st && i < DLM_ARRAY_LEN(base_files); i++) {
         char *path = dlm_path_join(t->ctx, t->base->dir, base_files[i]);
         st = path ? DLM_OK : DLM_ERR_MEMORY;

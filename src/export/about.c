@@ -41,10 +41,16 @@ static enum dlm_status load(struct dlm_ctx *ctx, const struct dlm_base *base, co
 
 /* A template is a file of its own, or a member of the tokenizer's. */
 static enum dlm_status find_template(struct dlm_ctx *ctx, struct dlm_export_about *about,
-                                     const struct dlm_base *base)
+                                     const struct dlm_export_job *job)
 {
+    const struct dlm_base *base = job->base;
     static const char *const names[] = {"chat_template.json", "chat_template.jinja"};
     json_t *config = NULL;
+
+    if (base->mmproj) { /* what GGUF files are made of has one, where llama.cpp knows the family */
+        about->has_chat_template = !job->model->family->gguf->is_own;
+        return DLM_OK;
+    }
     enum dlm_status st = load(ctx, base, "tokenizer_config.json", &config);
 
     about->is_template_tokenizers = json_object_get(config, "chat_template");
@@ -67,7 +73,7 @@ enum dlm_status dlm_export_about_base(struct dlm_ctx *ctx, struct dlm_export_abo
     const struct dlm_base_row *row = find_row(job);
 
     *about = (struct dlm_export_about){0};
-    enum dlm_status st = find_template(ctx, about, job->base);
+    enum dlm_status st = find_template(ctx, about, job);
     if (!st)
         st = load(ctx, job->base, "config.json", &about->config);
     if (st)

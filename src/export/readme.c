@@ -25,11 +25,19 @@ static enum dlm_status append_literal(struct dlm_ctx *ctx, struct dlm_str *out, 
     return st;
 }
 
+/* transformers does not read GGUF files with a tower: what they were made of, it does. */
+static const char *base_name(const struct dlm_base *base)
+{
+    if (base->mmproj)
+        return base->source ? base->source : "the checkpoint that the GGUF files were made of";
+    return base->hf_id ? base->hf_id : base->dir;
+}
+
 /* What from_pretrained() takes; a path goes into code alone, where nothing in it is markup. */
 static enum dlm_status append_base(struct dlm_ctx *ctx, const struct dlm_base *base,
                                    struct dlm_str *out)
 {
-    enum dlm_status st = append_literal(ctx, out, base->hf_id ? base->hf_id : base->dir);
+    enum dlm_status st = append_literal(ctx, out, base_name(base));
 
     if (!st && base->hf_id && base->revision)
         st = dlm_str_appendf(ctx, out, ", revision=\"%s\"", base->revision);
@@ -57,7 +65,9 @@ static enum dlm_status append_target(struct dlm_ctx *ctx, const struct dlm_expor
                              base->revision ? base->revision : "main");
     else
         st = dlm_str_appendf(ctx, out, "Target: **%s**\n",
-                             base->row ? base->row->key : "a base in a folder of its own");
+                             base->row      ? base->row->key
+                             : base->mmproj ? "a base in GGUF"
+                                            : "a base in a folder of its own");
     return st ? st : dlm_str_appendf(ctx, out, "Adapter version: v%04lld\n\n",
                                      (long long)job->version);
 }
@@ -69,6 +79,10 @@ static enum dlm_status append_head(struct dlm_ctx *ctx, const struct dlm_export_
         "`adapter/` is a PEFT adapter, `processor/` holds the base's own files for images and "
         "text,\n`snapshot_manifest.json` the SHA-256 of each file. The base's weights are not in "
         "here: they are\nloaded ";
+    static const char alone[] =
+        "`adapter/` is a PEFT adapter, `snapshot_manifest.json` has the SHA-256 of each file. The "
+        "base was\nGGUF files, and neither its weights nor its processor are in here: both are "
+        "loaded from\nthe checkpoint that the files were made of";
     static const char merged[] =
         "The base's weights with the adapter folded in, and the base's own files beside them;\n"
         "`export_manifest.json` has the SHA-256 of each file. The weights fall under the licence "
@@ -94,10 +108,13 @@ static enum dlm_status append_head(struct dlm_ctx *ctx, const struct dlm_export_
         st = dlm_str_appendz(ctx, out, job->is_gguf        ? gguf
                                        : job->is_gguf_lora ? lora
                                        : job->is_merged    ? merged
+                                       : base->mmproj      ? alone
                                                            : snapshot);
     if (!st && !job->is_merged && !job->is_gguf && !job->is_gguf_lora)
-        st = dlm_str_appendz(ctx, out, base->hf_id ? "from the Hugging Face hub"
-                                                   : "from where they lay when this was written");
+        st = dlm_str_appendz(ctx, out, base->mmproj  ? ""
+                                       : base->hf_id ? "from the Hugging Face hub"
+                                                     : "from where they lay when this was "
+                                                       "written");
     if (!st)
         st = append_license(ctx, base->row, out);
     return st ? st : dlm_str_appendz(ctx, out, ".\n\n");
@@ -172,14 +189,18 @@ static enum dlm_status append_load(struct dlm_ctx *ctx, const struct dlm_export_
     static const char adapter[] =
         ", dtype=\"auto\")\n"
         "model = PeftModel.from_pretrained(base, \"adapter\").eval()\n"
-        "processor = AutoProcessor.from_pretrained(\"processor\")\n\n";
+        "processor = AutoProcessor.from_pretrained(";
 
     if (job->is_merged)
         return dlm_str_appendz(ctx, out, merged);
     enum dlm_status st = dlm_str_appendz(ctx, out, snapshot);
     if (!st)
         st = append_base(ctx, job->base, out);
-    return st ? st : dlm_str_appendz(ctx, out, adapter);
+    if (!st)
+        st = dlm_str_appendz(ctx, out, adapter);
+    if (!st)
+        st = append_literal(ctx, out, job->base->mmproj ? base_name(job->base) : "processor");
+    return st ? st : dlm_str_appendz(ctx, out, ")\n\n");
 }
 
 static enum dlm_status append_code(struct dlm_ctx *ctx, const struct dlm_export_job *job,

@@ -21,7 +21,7 @@ static enum dlm_status collect(struct dlm_ctx *ctx, struct snapshot *s)
 {
     enum dlm_status st = dlm_sources_add_all(ctx, &s->sources, s->job->adapter, "adapter/");
 
-    if (!st)
+    if (!st && !s->job->base->mmproj) /* GGUF files have none to copy */
         st = dlm_sources_add_base(ctx, &s->sources, s->job->base->dir, "processor/",
                                   dlm_export_is_of_processor);
     if (!st)

@@ -55,7 +55,7 @@ static enum dlm_status unknown_model(struct dlm_ctx *ctx, const struct dlm_gguf 
     enum dlm_status st = DLM_OK;
 
     for (size_t i = 0; !st && i < DLM_ARRAY_LEN(families); i++)
-        if (families[i]->gguf && families[i]->gguf->write_config)
+        if (families[i]->gguf)
             st = dlm_str_appendf(ctx, &known, "%s%s with %s", known.len ? ", " : "",
                                  families[i]->gguf->arch, families[i]->gguf->projector);
     if (!st)
@@ -91,7 +91,7 @@ enum dlm_status dlm_gguf_find_family(struct dlm_ctx *ctx, const struct dlm_gguf 
         st = dlm_gguf_get_string(ctx, tower, "clip.projector_type", &projector);
     for (size_t i = 0; !st && i < DLM_ARRAY_LEN(families); i++) {
         const struct dlm_gguf_family *f = families[i]->gguf;
-        if (f && f->write_config && is_text(&projector, f->projector) &&
+        if (f && is_text(&projector, f->projector) &&
             (is_text(&arch, f->arch) || is_text(&arch, f->other_arch))) {
             *family = families[i];
             return DLM_OK;

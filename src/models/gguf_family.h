@@ -79,7 +79,7 @@ struct dlm_gguf_family {
     enum dlm_status (*read_vision)(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    struct dlm_gguf_vision *v);
     /* The other way: adds to a config.json that has "model_type" and "text_config" what only this
-     * family's has. NULL: its files are not read as a base. */
+     * family's has. */
     enum dlm_status (*write_config)(struct dlm_ctx *ctx, const struct dlm_gguf_told *told,
                                     json_t *config);
 };

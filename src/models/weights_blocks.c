@@ -1,6 +1,6 @@
-/* Filling weights that a GGUF file has in ggml's blocks, as they lie: bits change places, and nothing
- * is rounded. Rows go block by block into panels on the CPU, else by way of a staging form to each
- * part of the device's. */
+/* Filling weights that a GGUF file has in ggml's blocks, as they lie: bits change places, and
+ * nothing is rounded. Rows go block by block into panels on the CPU, else by way of a staging form
+ * to each part of the device's. */
 #include <stdatomic.h>
 
 #include "base/log.h"

@@ -88,6 +88,8 @@ struct dlm_base {
     char *dir;      /* folder of the checkpoint once resolved, absolute; else NULL. Of gguf: the
                      * file of the language model */
     char *mmproj;   /* of gguf: the file of its tower, absolute; else NULL */
+    char *source;   /* of gguf: the repository of the hub that the file names as its own, or NULL;
+                     * filled in by who opens the file */
     const struct dlm_base_row *row; /* NULL outside the registry */
     struct dlm_own_rows own;        /* what row points into, where it is a row of the user's */
     bool gated;                     /* needs the recorded acceptance of its licence */
@@ -120,7 +122,8 @@ enum dlm_status dlm_base_locate(struct dlm_ctx *ctx, struct dlm_base *base) DLM_
 
 void dlm_base_finish(struct dlm_base *base);
 
-/* What base_model_name_or_path of an adapter says: hf_id, the key of a bundled base, or dir. */
+/* What base_model_name_or_path of an adapter says: hf_id, the key of a bundled base, what a GGUF
+ * file names, or dir. */
 const char *dlm_base_name(const struct dlm_base *base);
 
 /* What huggingface_hub keeps: HF_HOME, else ~/.cache/huggingface (XDG_CACHE_HOME is honoured as

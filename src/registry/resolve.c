@@ -157,6 +157,7 @@ void dlm_base_finish(struct dlm_base *base)
     dlm_free(base->revision);
     dlm_free(base->dir);
     dlm_free(base->mmproj);
+    dlm_free(base->source);
     dlm_own_rows_finish(&base->own);
     *base = (struct dlm_base){0};
 }
@@ -165,6 +166,8 @@ const char *dlm_base_name(const struct dlm_base *base)
 {
     if (base->hf_id)
         return base->hf_id;
+    if (base->source)
+        return base->source;
     return base->row || !base->dir ? base->key : base->dir;
 }
 

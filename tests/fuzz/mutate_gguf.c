@@ -3,8 +3,8 @@
  * the last error; what opens is planned, loaded and encoded with, and may not crash or read beyond
  * the files.
  *
- *     mutate_gguf BASE ADAPTER      folders of a base and of an adapter of it; 2000 runs, or as many
- *                                   as DLM_FUZZ_RUNS / 4 says, from seed DLM_FUZZ_SEED (1)
+ *     mutate_gguf BASE ADAPTER      folders of a base and of an adapter of it; 2000 runs, or
+ *                                   DLM_FUZZ_RUNS / 4 of them, from seed DLM_FUZZ_SEED (1)
  *     mutate_gguf BASE ADAPTER RUN  one run again, and what it says */
 #include "export/snapshot.h"
 #include "models/gguf_model.h"
