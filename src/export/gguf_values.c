@@ -78,9 +78,14 @@ enum dlm_status dlm_gguf_context(struct dlm_ctx *ctx, const struct dlm_model *mo
 {
     const json_t *nested = json_object_get(config, "text_config");
     const json_t *text = json_is_object(nested) ? nested : config;
+    const uint32_t window = model->decoder.config.block.window;
 
     *context = model->family->gguf->context;
-    return dlm_json_int(ctx, text, path, "max_position_embeddings", 1, UINT32_MAX, context);
+    enum dlm_status st =
+        dlm_json_int(ctx, text, path, "max_position_embeddings", 1, UINT32_MAX, context);
+    if (!st && window && window < *context)
+        *context = window; /* llama.cpp lets these models see all: as far as that is the same */
+    return st;
 }
 
 enum dlm_status dlm_gguf_put_text_values(struct dlm_ctx *ctx, struct dlm_gguf_writer *w,

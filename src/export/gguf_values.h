@@ -18,7 +18,8 @@ struct dlm_gguf_about {
     enum dlm_gguf_quant quant;
 };
 
-/* How many tokens the language model takes: as config.json, or the family, says. */
+/* How many tokens the language model takes: as config.json, or the family, says; no more than a
+ * query sees, where it has a window. */
 enum dlm_status dlm_gguf_context(struct dlm_ctx *ctx, const struct dlm_model *model,
                                  const json_t *config, const char *path,
                                  int64_t *context) DLM_CHECK_RESULT;

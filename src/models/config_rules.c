@@ -32,8 +32,13 @@ static bool is_same(const json_t *a, const json_t *b)
     return json_equal(a, b);
 }
 
+/* Who computes less than a config.json may ask for, and what cannot be done then. */
+struct reader {
+    const char *verb, *as, *by;
+};
+
 static enum dlm_status check_rule(struct dlm_ctx *ctx, const json_t *config, const char *path,
-                                  const struct dlm_config_rule *rule)
+                                  const struct dlm_config_rule *rule, const struct reader *r)
 {
     const json_t *value = json_object_get(find_object(config, rule->where), rule->key);
     enum dlm_status st = DLM_OK;
@@ -46,8 +51,9 @@ static enum dlm_status check_rule(struct dlm_ctx *ctx, const json_t *config, con
         st = dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory: '%s'", path);
     else if (!is_same(value, only))
         st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
-                      "cannot load '%s': '%s%s%s' is %.80s: not supported (only %s is)", path,
-                      rule->where, *rule->where ? "." : "", rule->key, text, rule->only);
+                      "cannot %s '%s'%s: '%s%s%s' is %.80s: not supported%s (only %s is)", r->verb,
+                      path, r->as, rule->where, *rule->where ? "." : "", rule->key, text, r->by,
+                      rule->only);
     json_decref(only);
     free(text);
     return st;
@@ -56,10 +62,23 @@ static enum dlm_status check_rule(struct dlm_ctx *ctx, const json_t *config, con
 enum dlm_status dlm_config_check(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                  const struct dlm_config_rule *rules, size_t num)
 {
+    static const struct reader dlm = {"load", "", ""};
     enum dlm_status st = DLM_OK;
 
     for (size_t i = 0; !st && i < num; i++)
-        st = check_rule(ctx, config, path, &rules[i]);
+        st = check_rule(ctx, config, path, &rules[i], &dlm);
+    return st;
+}
+
+enum dlm_status dlm_config_check_llama_cpp(struct dlm_ctx *ctx, const json_t *config,
+                                           const char *path, const struct dlm_config_rule *rules,
+                                           size_t num)
+{
+    static const struct reader llama_cpp = {"write", " as GGUF", " by llama.cpp"};
+    enum dlm_status st = DLM_OK;
+
+    for (size_t i = 0; !st && i < num; i++)
+        st = check_rule(ctx, config, path, &rules[i], &llama_cpp);
     return st;
 }
 

@@ -1,5 +1,5 @@
-/* Members of config.json that change what is computed, and the one value that dlm computes; and
- * what the configs of all families say alike. */
+/* Members of config.json that change what is computed, and the one value that dlm or llama.cpp
+ * computes; and what the configs of all families say alike. */
 #ifndef DLM_MODELS_CONFIG_RULES_H
 #define DLM_MODELS_CONFIG_RULES_H
 
@@ -20,6 +20,11 @@ struct dlm_config_rule {
  * DLM_ERR_UNSUPPORTED tells by name. path is for messages. */
 enum dlm_status dlm_config_check(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                  const struct dlm_config_rule *rules, size_t num) DLM_CHECK_RESULT;
+
+/* The same of what llama.cpp computes, which is less, before a base is written for it. */
+enum dlm_status dlm_config_check_llama_cpp(struct dlm_ctx *ctx, const json_t *config,
+                                           const char *path, const struct dlm_config_rule *rules,
+                                           size_t num) DLM_CHECK_RESULT;
 
 /* Members that are whole numbers between min and max; *value holds what counts without one. */
 struct dlm_config_int {

@@ -75,7 +75,8 @@ struct dlm_gguf_family {
      * but for what llama.cpp puts around images and before all. */
     const char *chat;
     const char *const *stops; /* texts that end an answer besides the base's own, up to NULL */
-    /* From config.json; path is for messages. */
+    /* From config.json; path is for messages. DLM_ERR_UNSUPPORTED: it asks for what llama.cpp does
+     * not compute, in the tower or elsewhere. */
     enum dlm_status (*read_vision)(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    struct dlm_gguf_vision *v);
     /* The other way: adds to a config.json that has "model_type" and "text_config" what only this

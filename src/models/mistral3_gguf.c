@@ -32,6 +32,14 @@ static const struct dlm_gguf_rule tower[] = {
 };
 static const struct dlm_gguf_rules tower_rules = {tower, DLM_ARRAY_LEN(tower)};
 
+/* What llama.cpp's graphs have built in: no key says it. */
+static const struct dlm_config_rule only[] = {
+    {"text_config", "hidden_act", "\"silu\""},
+    {"vision_config", "rope_theta", "10000"},
+    {"vision_config.rope_parameters", "rope_theta", "10000"},
+    {"", "projector_hidden_act", "\"gelu\""},
+};
+
 static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    struct dlm_gguf_vision *v)
 {
@@ -50,7 +58,9 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, co
         {"num_attention_heads", 1, 512, &v->heads},
     };
     const struct dlm_config_int outer[] = {{"spatial_merge_size", 1, 64, &v->merge}};
-    enum dlm_status st = dlm_config_read_ints(ctx, vision, path, ints, DLM_ARRAY_LEN(ints));
+    enum dlm_status st = dlm_config_check_llama_cpp(ctx, config, path, only, DLM_ARRAY_LEN(only));
+    if (!st)
+        st = dlm_config_read_ints(ctx, vision, path, ints, DLM_ARRAY_LEN(ints));
     if (!st)
         st = dlm_config_read_ints(ctx, config, path, outer, DLM_ARRAY_LEN(outer));
     return st ? st : dlm_config_read_act(ctx, vision, path, "hidden_act", &v->act);

@@ -27,6 +27,16 @@ static const struct dlm_gguf_rule tower[] = {
 };
 static const struct dlm_gguf_rules tower_rules = {tower, DLM_ARRAY_LEN(tower)};
 
+/* What llama.cpp's graphs have built in: no key says it. */
+static const struct dlm_config_rule only[] = {
+    {"", "hidden_act", "\"silu\""}, /* of the decoder, where older files have it */
+    {"text_config", "hidden_act", "\"silu\""},
+    {"vision_config", "spatial_merge_size", "2"},
+    {"vision_config", "temporal_patch_size", "2"},
+    {"vision_config", "rope_theta", "10000"},
+    {"vision_config.rope_parameters", "rope_theta", "10000"},
+};
+
 /* The image's size and the MLP's are what the converter writes; llama.cpp looks at neither. */
 static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    struct dlm_gguf_vision *v)
@@ -39,9 +49,12 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, co
         {"embed_dim", 1, 1 << 16, &v->width},  {"hidden_size", 1, 1 << 18, &v->intermediate},
         {"depth", 1, 512, &v->layers},         {"num_heads", 1, 512, &v->heads},
     };
+    const json_t *vision = json_object_get(config, "vision_config");
 
-    return dlm_config_read_ints(ctx, json_object_get(config, "vision_config"), path, ints,
-                                DLM_ARRAY_LEN(ints));
+    enum dlm_status st = dlm_config_check_llama_cpp(ctx, config, path, only, DLM_ARRAY_LEN(only));
+    if (!st)
+        st = dlm_config_read_ints(ctx, vision, path, ints, DLM_ARRAY_LEN(ints));
+    return st ? st : dlm_config_read_act(ctx, vision, path, "hidden_act", &v->act);
 }
 
 /* The width of the tower's MLP is told by a tensor alone, and the frames of a patch by how many

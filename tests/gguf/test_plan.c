@@ -252,7 +252,8 @@ static void test_bases(const json_t *golden)
         close_weights(&w);
     }
     check_case("a family that llama.cpp does not know");
-    CHECK(!dlm_family_paligemma.gguf);
+    CHECK(dlm_family_paligemma.gguf && dlm_family_paligemma.gguf->is_own);
+    CHECK(!dlm_family_qwen2_vl.gguf->is_own && !dlm_family_mistral3.gguf->is_own);
 }
 
 static void test_bad_shapes(void)
