@@ -9,6 +9,7 @@
 #include "api/adapter_source.h"
 #include "api/base_model.h"
 #include "api/export_proof.h"
+#include "api/export_verdict.h"
 #include "api/origin.h"
 #include "api/store_find.h"
 #include "base/file.h"
@@ -196,9 +197,9 @@ static enum dlm_status find_form(struct dlm_ctx *ctx, struct call *c)
     }
     if (c->is_gguf || c->is_gguf_lora)
         return DLM_OK;
-    dlm_log(ctx, DLM_LOG_WARNING, "export: llama.cpp (%s) has no model of the family '%s': an HF "
-            "snapshot is written instead, without --quant, --merged and --adapter-only",
-            dlm_export_llama_cpp, c->model->family->model_type);
+    dlm_log(ctx, DLM_LOG_WARNING, "export: ignoring GGUF-only flags (--quant / --merged / "
+            "--adapter-only): llama.cpp (%s) has no model of the family '%s', and an HF snapshot "
+            "is written instead", dlm_export_llama_cpp, c->model->family->model_type);
     if (form && !is_lora)
         dlm_log(ctx, DLM_LOG_HINT, "--gguf-anyway writes GGUF files that only dlm reads");
     return DLM_OK;
@@ -359,6 +360,7 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
 {
     struct prover prover = {c, &result->proof};
     const char *skipped = unproven(c);
+    const struct dlm_export_verdict verdict = dlm_verdict_of_family(c->model->family);
     const struct dlm_export_job job = {
         .base = &c->base,
         .model = c->model,
@@ -370,6 +372,7 @@ static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
         .is_gguf = c->is_gguf,
         .is_gguf_lora = c->is_gguf_lora,
         .quant = c->quant,
+        .verdict = c->is_gguf && !c->model->family->gguf->is_own ? &verdict : NULL,
         .document = about_document(c),
         .dtype = dtype_of(c->params->precision),
         .to = {.path = c->path,

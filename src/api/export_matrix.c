@@ -1,19 +1,13 @@
-/* `dlm export --matrix`: which bases of the registry llama.cpp has a model for. That of each family
- * was looked up in one version of llama.cpp; it stands in src/models/<family>_gguf.c. */
+/* `dlm export --matrix`: which bases of the registry llama.cpp has a model for. */
 #include <string.h>
 
+#include "api/export_verdict.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "dlm/export.h"
-#include "export/snapshot.h"
 #include "registry/registry.h"
 
 #define ROW "%-31s %-12s %s\n"
-
-struct verdict {
-    const char *support;
-    char reason[160];
-};
 
 /* NULL: a family that dlm does not know. */
 static const struct dlm_family *find_family(const char *model_type)
@@ -30,20 +24,9 @@ static const struct dlm_family *find_family(const char *model_type)
     return NULL;
 }
 
-static struct verdict judge(const struct dlm_base_row *row)
+static struct dlm_export_verdict judge(const struct dlm_base_row *row)
 {
-    const struct dlm_family *family = find_family(row->family);
-    const bool is_there = family && family->gguf && !family->gguf->is_own;
-    struct verdict v = {.support = is_there ? "SUPPORTED" : "UNSUPPORTED"};
-
-    if (is_there)
-        snprintf(v.reason, sizeof(v.reason), "architecture %s, its tower as %s", family->gguf->arch,
-                 family->gguf->projector);
-    else
-        snprintf(v.reason, sizeof(v.reason), "%s",
-                 family ? "llama.cpp has no such model: --quant writes an HF snapshot"
-                        : "dlm does not train it yet");
-    return v;
+    return dlm_verdict_of(row->architecture, find_family(row->family));
 }
 
 static bool is_listed(const struct dlm_base_row *row)
@@ -58,7 +41,7 @@ static enum dlm_status append_table(struct dlm_ctx *ctx, struct dlm_str *out)
 
     for (size_t i = 0; !st && i < dlm_registry_num_rows(); i++) {
         const struct dlm_base_row *row = dlm_registry_row(i);
-        const struct verdict v = judge(row);
+        const struct dlm_export_verdict v = judge(row);
         if (is_listed(row))
             st = dlm_str_appendf(ctx, out, ROW, row->key, v.support, v.reason);
     }
@@ -73,7 +56,7 @@ static enum dlm_status append_json(struct dlm_ctx *ctx, struct dlm_str *out)
 
     for (size_t i = 0; !rc && i < dlm_registry_num_rows(); i++) {
         const struct dlm_base_row *row = dlm_registry_row(i);
-        const struct verdict v = judge(row);
+        const struct dlm_export_verdict v = judge(row);
         if (is_listed(row))
             rc = json_object_set_new(bases, row->key,
                                      json_pack("{s:s, s:s, s:s, s:s}", "architecture",

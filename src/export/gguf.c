@@ -13,6 +13,8 @@
 #include "export/place.h"
 #include "export/snapshot.h"
 
+#define DLM_EXPORT_VERDICT "vl_gguf.json"
+
 enum { TEXT, VISION, NUM_FILES };
 
 struct gguf {
@@ -177,6 +179,25 @@ static enum dlm_status collect(struct dlm_ctx *ctx, struct gguf *g)
 
 /* --- the whole --- */
 
+/* As the Python dlm has it, with the tower's file. */
+static enum dlm_status write_verdict(struct dlm_ctx *ctx, const struct gguf *g)
+{
+    const struct dlm_export_verdict *v = g->job->verdict;
+    const char *sha = NULL;
+    size_t num;
+    const struct dlm_export_file *files = dlm_sink_files(g->sink, &num);
+
+    for (size_t i = 0; i < num; i++)
+        if (!strcmp(files[i].path, g->files[TEXT].name))
+            sha = files[i].sha256;
+    return dlm_export_manifest(
+        ctx, g->sink, DLM_EXPORT_VERDICT,
+        json_pack("{s:i, s:{s:s?, s:s, s:s, s:s}, s:s, s:s}", "schema", 1, "arch_verdict",
+                  "architecture", v->architecture, "support", v->support, "llama_cpp_tag",
+                  dlm_export_llama_cpp, "reason", v->reason, "mmproj_path", g->files[VISION].name,
+                  "gguf_sha256", sha));
+}
+
 static json_t *manifest(const struct gguf *g)
 {
     const struct dlm_export_job *job = g->job;
@@ -197,7 +218,7 @@ static enum dlm_status open_sink(struct dlm_ctx *ctx, struct gguf *g)
     struct dlm_sink_params to = g->job->to;
 
     to.identity = g->identity;
-    to.num_files = NUM_FILES + 2 + (g->modelfile.len > 0);
+    to.num_files = NUM_FILES + 2 + (g->modelfile.len > 0) + (g->job->verdict != NULL);
     to.bytes = g->readme.len + g->modelfile.len;
     for (int i = 0; i < NUM_FILES; i++)
         to.bytes += dlm_gguf_writer_bytes(g->files[i].w);
@@ -235,6 +256,8 @@ enum dlm_status dlm_export_gguf(struct dlm_ctx *ctx, const struct dlm_export_job
         st = dlm_gguf_file_write(ctx, &g.files[i], &g.merge, &g.blocks, g.sink);
     if (!st && g.modelfile.len)
         st = dlm_sink_text(ctx, g.sink, DLM_EXPORT_MODELFILE, g.modelfile.data, g.modelfile.len);
+    if (!st && job->verdict)
+        st = write_verdict(ctx, &g);
     if (!st) /* the last: a folder with it is whole */
         st = dlm_export_manifest(ctx, g.sink, DLM_EXPORT_MANIFEST, manifest(&g));
     if (!st)

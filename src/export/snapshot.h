@@ -19,6 +19,13 @@ struct dlm_export_document {
     bool no_template;          /* the conversation's form is left to the files */
 };
 
+/* What llama.cpp makes of a base. */
+struct dlm_export_verdict {
+    const char *architecture; /* as config.json spells it; NULL: not known */
+    const char *support;      /* SUPPORTED, PARTIAL: the language model or the tower, UNSUPPORTED */
+    char reason[160];
+};
+
 /* Borrows everything until return. */
 struct dlm_export_job {
     const struct dlm_base *base;   /* resolved */
@@ -32,6 +39,7 @@ struct dlm_export_job {
     bool is_merged, is_gguf, is_gguf_lora;
     enum dlm_dtype dtype; /* of merged weights; DLM_DTYPE_COUNT: the base's */
     enum dlm_gguf_quant quant; /* of the language model in GGUF, or of the adapter */
+    const struct dlm_export_verdict *verdict; /* of vl_gguf.json beside it; NULL: none */
     struct dlm_export_document document; /* for the Modelfile beside it */
     struct dlm_sink_params to; /* files and bytes are left open */
 };
@@ -47,8 +55,8 @@ enum dlm_status dlm_export_merged(struct dlm_ctx *ctx, const struct dlm_export_j
 
 /* The same for llama.cpp, of a base whose family has a GGUF form: base.<quant>.gguf, the language
  * model with its tokenizer; mmproj.<quant>.gguf, the tower and its projector; Modelfile,
- * README.md, export_manifest.json. Memory is some blocks of rows and what the base's tokenizer
- * takes. DLM_ERR_UNSUPPORTED: what llama.cpp has no form for. */
+ * vl_gguf.json, README.md, export_manifest.json. Memory is some blocks of rows and what the base's
+ * tokenizer takes. DLM_ERR_UNSUPPORTED: what llama.cpp has no form for. */
 enum dlm_status dlm_export_gguf(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                 struct dlm_export_result *result) DLM_CHECK_RESULT;
 

@@ -262,13 +262,19 @@ status_is 0
 two_=$(cat out)
 holds_ test "${two_##*/}" = vl-gguf-Q4_K_M
 err_has "export: GGUF files written to $two_"
-err_has "  artifacts: 5 file(s)"
+err_has "  artifacts: 6 file(s)"
 holds_ test "$(ls "$two_" | tr '\n' ' ')" = \
-    "Modelfile README.md base.Q4_K_M.gguf export_manifest.json mmproj.F16.gguf "
+    "Modelfile README.md base.Q4_K_M.gguf export_manifest.json mmproj.F16.gguf vl_gguf.json "
 for file in Modelfile base.Q4_K_M.gguf mmproj.F16.gguf; do
     case $file in *.gguf) holds_ test "$(head -c 4 "$two_/$file")" = GGUF ;; esac
     sum=$(sha256sum < "$two_/$file")
     holds_ grep -qF "\"sha256\": \"${sum%% *}\"" "$two_/export_manifest.json"
+done
+sum=$(sha256sum < "$two_/base.Q4_K_M.gguf")
+for text in '"schema": 1' '"support": "SUPPORTED"' '"mmproj_path": "mmproj.F16.gguf"' \
+    '"architecture": "Qwen2VLForConditionalGeneration"' "\"gguf_sha256\": \"${sum%% *}\"" \
+    '"reason": "registered on Qwen2VLModel, '; do
+    holds_ grep -qF "$text" "$two_/vl_gguf.json"
 done
 for text in '"quant": "Q4_K_M",' '"merged": true,' '"llama_cpp_tag": "' '"target": "gguf"'; do
     holds_ grep -qF "$text" "$two_/export_manifest.json"
@@ -291,7 +297,7 @@ run_ dlm -q export two/own.dlm --quant q8_0 --merged --out gguf.tar --tar
 status_is 0
 holds_ test "$(tar -tf gguf.tar | tr '\n' ' ')" = \
     "gguf/README.md gguf/base.Q8_0.gguf gguf/mmproj.Q8_0.gguf gguf/Modelfile \
-gguf/export_manifest.json "
+gguf/vl_gguf.json gguf/export_manifest.json "
 sed 's/^training:/export:\n  default_temperature: 0.7\nsystem_prompt: |\n  Say "little".\n&/' \
     two/own.dlm > two/asked.dlm
 run_ dlm -q export two/asked.dlm --quant f16 --no-template --out gguf
@@ -326,7 +332,8 @@ run_ dlm -q export two/own.dlm --adapter-only --quant q4_k_m --out never
 fails_ 1 "an adapter by itself is f32, f16, bf16 or q8_0, not q4_k_m"
 export_ --adapter-only --out fallback
 status_is 0
-err_has "warning: export: llama.cpp (" "an HF snapshot is written instead"
+err_has "export: ignoring GGUF-only flags (--quant / --merged / --adapter-only): llama.cpp ("
+err_has ") has no model of the family 'paligemma', and an HF snapshot is written instead"
 whole_ fallback v0002
 sed 's/^\(dlm_id: 0\)./\1Y/; s/^training:/&\n  target_modules: ".*\\\\.(fc1|q_proj)"/' \
     two/own.dlm > two/wide.dlm
@@ -349,7 +356,8 @@ cp "$data/golden/models/qwen2_vl_f32_old/base/tokenizer.json" "two/$name/"
 case_ "GGUF of a base that llama.cpp has no model for: a snapshot"
 export_ --quant f16 --merged --out fallback --json
 status_is 0
-err_has "warning: export: llama.cpp (" "an HF snapshot is written instead"
+err_has "export: ignoring GGUF-only flags (--quant / --merged / --adapter-only): llama.cpp ("
+err_has ") has no model of the family 'paligemma', and an HF snapshot is written instead"
 out_has '"export_target": "hf_snapshot"'
 out_has '"quant": null'
 out_has '"merged": false'
@@ -487,10 +495,10 @@ case_ "which bases llama.cpp runs"
 run_ dlm export --matrix
 status_is 0
 out_has "llama.cpp at "
-out_has "paligemma-3b-mix-224            UNSUPPORTED  llama.cpp has no such model"
-out_has "qwen2-vl-2b-instruct            SUPPORTED    architecture qwen2vl, its tower as qwen2vl"
-out_has "mistral-small-3.1-24b-instruct  SUPPORTED    architecture mistral3, its tower as pixtral"
-out_has "internvl3-2b                    UNSUPPORTED  dlm does not train it yet"
+out_has "paligemma-3b-mix-224            UNSUPPORTED  llama.cpp has no such model; --quant writes"
+out_has "qwen2-vl-2b-instruct            SUPPORTED    registered on Qwen2VLModel, its tower on"
+out_has "mistral-small-3.1-24b-instruct  SUPPORTED    registered on Mistral3Model, its tower on Ll"
+out_has "internvl3-2b                    UNSUPPORTED  llama.cpp has no such model; dlm does not"
 run_ dlm export --matrix --json
 status_is 0
 out_has '"schema": 1'
