@@ -44,16 +44,16 @@ class Llama:
         return json.loads(self.run("llama-tokenize", "-m", model, "--no-escape", "-p", text,
                                    "--ids", "--log-disable", *[] if adds_bos else ["--no-bos"])[0])
 
-    def complete(self, model, prompt, num):
+    def complete(self, model, prompt, num, *args):
         """The greedy answer to a prompt that a template has made."""
         out = self.whole("llama-completion", "-m", model, "-p", prompt, "-n", num, "-no-cnv",
-                         "--no-display-prompt", *GREEDY, *EXACT)
+                         "--no-display-prompt", *GREEDY, *EXACT, *args)
         return out.removesuffix("\n").removesuffix(END)
 
-    def look(self, model, mmproj, image, question, num):
+    def look(self, model, mmproj, image, question, num, *args):
         """The greedy answer to a question about an image, by the file's own template."""
         out = self.whole("llama-mtmd-cli", "-m", model, "--mmproj", mmproj, "--image", image, "-p",
-                         question, "-n", num, "--jinja", *GREEDY, *EXACT)
+                         question, "-n", num, "--jinja", *GREEDY, *EXACT, *args)
         return out.removeprefix("\n").removesuffix("\n")
 
     def bench(self, model):
