@@ -22,6 +22,11 @@ const char *dlm_dtype_name(enum dlm_dtype dtype)
     return (unsigned)dtype < DLM_DTYPE_COUNT ? rows[dtype].text : "?";
 }
 
+int64_t dlm_dtype_block(enum dlm_dtype dtype)
+{
+    return (unsigned)dtype < DLM_DTYPE_COUNT ? (int64_t)rows[dtype].len : 1; /* at most 256 */
+}
+
 bool dlm_dtype_bytes(enum dlm_dtype dtype, int64_t len, size_t *bytes)
 {
     if ((unsigned)dtype >= DLM_DTYPE_COUNT || len < 0 || (uint64_t)len % rows[dtype].len)

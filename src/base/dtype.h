@@ -34,6 +34,9 @@ enum dlm_dtype {
 /* "bf16"; "?" for a value outside the list. */
 const char *dlm_dtype_name(enum dlm_dtype dtype);
 
+/* Elements of a block, which rows have a whole number of: 1, 32, 64 or 256. */
+int64_t dlm_dtype_block(enum dlm_dtype dtype);
+
 /* Bytes of `len` elements; false when len is no multiple of the block or the size overflows. */
 bool dlm_dtype_bytes(enum dlm_dtype dtype, int64_t len, size_t *bytes);
 

@@ -57,20 +57,39 @@ struct dlm_quant_layout dlm_quant_layout(enum dlm_dtype dtype, int64_t len)
     return l;
 }
 
+struct dlm_quant_view dlm_quant_view(enum dlm_dtype dtype, const void *data, int64_t len,
+                                     int64_t first)
+{
+    const struct dlm_quant_info *info = &infos[dtype];
+    const struct dlm_quant_layout l = dlm_quant_layout(dtype, len);
+    const size_t bits = (size_t)first / 8, block = (size_t)(first / info->block);
+    const size_t group = info->group ? (size_t)(first / info->group) : 0;
+    const uint8_t *form = data;
+
+    assert(first >= 0 && first <= len && first % info->block == 0);
+    return (struct dlm_quant_view){
+        .dtype = dtype,
+        .codes = form + bits * (size_t)info->code_bits,
+        .high = form + l.high + bits * (size_t)info->high_bits,
+        .scales = form + l.scales + block * info->scale_bytes,
+        .mins = form + l.mins + block * info->min_bytes,
+        .nested = form + l.nested + group * info->nested_bytes,
+    };
+}
+
 struct dlm_quant_parts dlm_quant_parts(enum dlm_dtype dtype, void *data, int64_t len, int64_t first)
 {
-    const struct dlm_quant_layout all = dlm_quant_layout(dtype, len);
-    const struct dlm_quant_layout before = dlm_quant_layout(dtype, first);
-    uint8_t *form = data;
+    const struct dlm_quant_view v = dlm_quant_view(dtype, data, len, first);
+    const uint8_t *form = data;
+    uint8_t *to = data;
 
-    assert(first >= 0 && first <= len &&
-           first % DLM_MAX(infos[dtype].block, infos[dtype].group) == 0);
+    assert(!infos[dtype].group || first % infos[dtype].group == 0);
     return (struct dlm_quant_parts){
-        .codes = form + before.high,
-        .high = form + all.high + (before.scales - before.high),
-        .scales = form + all.scales + (before.mins - before.scales),
-        .mins = form + all.mins + (before.nested - before.mins),
-        .nested = form + all.nested + (before.bytes - before.nested),
+        .codes = to + (v.codes - form),
+        .high = to + (v.high - form),
+        .scales = to + (v.scales - form),
+        .mins = to + (v.mins - form),
+        .nested = to + (v.nested - form),
     };
 }
 
@@ -259,25 +278,15 @@ static float scale_at(const struct dlm_quant_view *v, int64_t block, float *min)
     }
 }
 
-/* The high bits of element i, times 16. */
-static unsigned high_at(const uint8_t *high, int bits, int64_t i)
-{
-    const int64_t len = 32 / bits; /* elements of a word */
-    const int64_t shift = (i % len / 8 * 2 + i % 2) * bits;
-
-    return (high[i / len * 4 + i % 8 / 2] >> shift & ((1u << bits) - 1)) << 4;
-}
-
 /* What element i has times its block's scale. */
 static float unit_at(const struct dlm_quant_view *v, const struct dlm_quant_info *info, int64_t i)
 {
+    const unsigned code = dlm_quant_code(v, info->code_bits, info->high_bits, i);
+
     if (info->code_bits == 8)
-        return (float)(int8_t)v->codes[i];
-    unsigned code = v->codes[i / 2] >> (i % 2 ? 0 : 4) & 15u;
+        return (float)(int8_t)code;
     if (v->dtype == DLM_DTYPE_NF4 || v->dtype == DLM_DTYPE_NF4_DQ)
         return nf4[code];
-    if (info->high_bits)
-        code |= high_at(v->high, info->high_bits, i);
     return (float)((int)code - info->zero); /* below 64 */
 }
 
@@ -300,14 +309,7 @@ void dlm_quant_view_to_f32(const struct dlm_quant_view *view, int64_t first, int
 void dlm_dequantize(enum dlm_dtype dtype, const void *data, int64_t len, int64_t first, int64_t num,
                     float *out)
 {
-    const struct dlm_quant_layout l = dlm_quant_layout(dtype, len);
-    const uint8_t *form = data;
-    const struct dlm_quant_view view = {.dtype = dtype,
-                                        .codes = form,
-                                        .high = form + l.high,
-                                        .scales = form + l.scales,
-                                        .mins = form + l.mins,
-                                        .nested = form + l.nested};
+    const struct dlm_quant_view view = dlm_quant_view(dtype, data, len, 0);
 
     assert(first >= 0 && num >= 0 && num <= len - first);
     dlm_quant_view_to_f32(&view, first, num, out);

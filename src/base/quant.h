@@ -93,6 +93,21 @@ struct dlm_quant_view {
     const uint8_t *high, *mins; /* what a type lacks may be NULL */
 };
 
+/* The code of element i with its high bits; q8_0's is a signed byte. The numbers of bits are those
+ * of dlm_quant_info(). */
+static inline unsigned dlm_quant_code(const struct dlm_quant_view *v, int code_bits, int high_bits,
+                                      int64_t i)
+{
+    if (code_bits == 8)
+        return v->codes[i];
+    const unsigned low = v->codes[i / 2] >> (i % 2 ? 0 : 4) & 15u;
+    if (!high_bits)
+        return low;
+    const int64_t len = 32 / high_bits; /* elements of a word */
+    const int64_t shift = (i % len / 8 * 2 + i % 2) * high_bits;
+    return low | (v->high[i / len * 4 + i % 8 / 2] >> shift & ((1u << high_bits) - 1)) << 4;
+}
+
 /* Elements [first, first + num) as f32. */
 void dlm_quant_view_to_f32(const struct dlm_quant_view *view, int64_t first, int64_t num,
                            float *out);
@@ -105,6 +120,10 @@ struct dlm_quant_parts {
 /* Those of element `first` of a form that lies at data and has len elements. */
 struct dlm_quant_parts dlm_quant_parts(enum dlm_dtype dtype, void *data, int64_t len,
                                        int64_t first);
+
+/* The same to be read; first may be a block within a group of nf4_dq, whose entry `nested` is. */
+struct dlm_quant_view dlm_quant_view(enum dlm_dtype dtype, const void *data, int64_t len,
+                                     int64_t first);
 
 /* Elements [first, first + num) of a form that lies at data and has len elements, as f32. */
 void dlm_dequantize(enum dlm_dtype dtype, const void *data, int64_t len, int64_t first, int64_t num,

@@ -89,3 +89,23 @@ void DLM_CPU_KERNEL(embedding_panel_q8_0)(const struct dlm_cpu_call *call, int64
 {
     embed_panel(call, item, DLM_DTYPE_Q8_0);
 }
+
+void DLM_CPU_KERNEL(embedding_panel_q4_0)(const struct dlm_cpu_call *call, int64_t item)
+{
+    embed_panel(call, item, DLM_DTYPE_Q4_0);
+}
+
+void DLM_CPU_KERNEL(embedding_panel_q4_k)(const struct dlm_cpu_call *call, int64_t item)
+{
+    embed_panel(call, item, DLM_DTYPE_Q4_K);
+}
+
+void DLM_CPU_KERNEL(embedding_panel_q5_k)(const struct dlm_cpu_call *call, int64_t item)
+{
+    embed_panel(call, item, DLM_DTYPE_Q5_K);
+}
+
+void DLM_CPU_KERNEL(embedding_panel_q6_k)(const struct dlm_cpu_call *call, int64_t item)
+{
+    embed_panel(call, item, DLM_DTYPE_Q6_K);
+}

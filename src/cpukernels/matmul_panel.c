@@ -67,47 +67,37 @@ DLM_INLINE void transpose_panels(enum dlm_dtype dtype, float *dst, const struct 
     }
 }
 
-/* Squares of a quantised W (matmul_quant.h) to f32 [16 k][16 n]. */
-DLM_INLINE void widen_square(enum dlm_dtype dtype, float *out, const char *codes,
-                             const float *scales)
+/* A square of a quantised W to f32 [16 k][16 n]. */
+DLM_INLINE void widen_square(enum dlm_dtype dtype, float *out, const struct dlm_quant_square *s)
 {
-    const struct dlm_nf4_lookup table = dlm_nf4_lookup_load();
+    const struct dlm_code_lookup table = dlm_code_lookup_load(dtype);
 
     for (int n = 0; n < DLM_PANEL_COLS; n += DLM_TILE_LANES) {
-        const dlm_vec scale = dlm_vec_load(scales + n);
+        const dlm_vec scale = dlm_vec_load(s->scales + n);
+        const dlm_vec min = s->mins ? dlm_vec_load(s->mins + n) : (dlm_vec){0};
+        const struct dlm_quant_lanes lanes = dlm_quant_lanes(dtype, s, 2 * n);
         for (int pair = 0; pair < DLM_PANEL_COLS / 2; pair++) {
-            const struct dlm_quant_pair w = dlm_quant_pair(dtype, &table, codes, 2 * n, pair);
-            const dlm_vec even = DLM_SHUFFLE(w.u, w.v, DLM_EVEN_LANES) * scale;
-            const dlm_vec odd = DLM_SHUFFLE(w.u, w.v, DLM_ODD_LANES) * scale;
+            const struct dlm_quant_pair w = dlm_quant_pair(dtype, &table, &lanes, pair);
+            const dlm_vec even = DLM_SHUFFLE(w.u, w.v, DLM_EVEN_LANES) * scale - min;
+            const dlm_vec odd = DLM_SHUFFLE(w.u, w.v, DLM_ODD_LANES) * scale - min;
             memcpy(out + 2 * pair * DLM_PANEL_COLS + n, &even, sizeof(even));
             memcpy(out + (2 * pair + 1) * DLM_PANEL_COLS + n, &odd, sizeof(odd));
         }
     }
 }
 
-static void widen_square_q8_0(void *out, const char *codes, const float *scales)
+static void widen_fwd(enum dlm_dtype dtype, void *out, const struct dlm_quant_square *square)
 {
-    widen_square(DLM_DTYPE_Q8_0, out, codes, scales);
+#define WIDEN(type) widen_square(type, out, square)
+    DLM_WITH_QUANT(dtype, WIDEN)
+#undef WIDEN
 }
 
-static void widen_square_nf4(void *out, const char *codes, const float *scales)
-{
-    widen_square(DLM_DTYPE_NF4, out, codes, scales);
-}
-
-static void transpose_square_q8_0(void *out, const char *codes, const float *scales)
+static void widen_bwd(enum dlm_dtype dtype, void *out, const struct dlm_quant_square *square)
 {
     float wide[DLM_PANEL_COLS * DLM_PANEL_COLS] DLM_ALIGNED(64);
 
-    widen_square(DLM_DTYPE_Q8_0, wide, codes, scales);
-    transpose_block(out, wide);
-}
-
-static void transpose_square_nf4(void *out, const char *codes, const float *scales)
-{
-    float wide[DLM_PANEL_COLS * DLM_PANEL_COLS] DLM_ALIGNED(64);
-
-    widen_square(DLM_DTYPE_NF4, wide, codes, scales);
+    widen_fwd(dtype, wide, square);
     transpose_block(out, wide);
 }
 
@@ -116,8 +106,7 @@ static void transpose_square_nf4(void *out, const char *codes, const float *scal
 static void repack_fwd(void *dst, const struct drive_source *s)
 {
     if (dlm_dtype_is_quant(s->dtype))
-        quant_repack_fwd(dst, s, SQUARE_BYTES,
-                         s->dtype == DLM_DTYPE_Q8_0 ? widen_square_q8_0 : widen_square_nf4);
+        quant_repack_fwd(dst, s, SQUARE_BYTES, widen_fwd);
     else if (s->dtype == DLM_DTYPE_BF16)
         widen_panels(DLM_DTYPE_BF16, dst, s);
     else
@@ -127,8 +116,7 @@ static void repack_fwd(void *dst, const struct drive_source *s)
 static void repack_bwd(void *dst, const struct drive_source *s)
 {
     if (dlm_dtype_is_quant(s->dtype))
-        quant_repack_bwd(dst, s, SQUARE_BYTES, s->dtype == DLM_DTYPE_Q8_0 ? transpose_square_q8_0
-                                                                          : transpose_square_nf4);
+        quant_repack_bwd(dst, s, SQUARE_BYTES, widen_bwd);
     else if (s->dtype == DLM_DTYPE_F32)
         transpose_panels(DLM_DTYPE_F32, dst, s);
     else if (s->dtype == DLM_DTYPE_BF16)
@@ -153,12 +141,20 @@ PANEL_KERNEL(matmul_panel_fwd_f16, DLM_DTYPE_F16, false, repack_fwd)
 PANEL_KERNEL(matmul_panel_fwd_q8_0, DLM_DTYPE_Q8_0, false, repack_fwd)
 PANEL_KERNEL(matmul_panel_fwd_nf4, DLM_DTYPE_NF4, false, repack_fwd)
 PANEL_KERNEL(matmul_panel_fwd_nf4_dq, DLM_DTYPE_NF4_DQ, false, repack_fwd)
+PANEL_KERNEL(matmul_panel_fwd_q4_0, DLM_DTYPE_Q4_0, false, repack_fwd)
+PANEL_KERNEL(matmul_panel_fwd_q4_k, DLM_DTYPE_Q4_K, false, repack_fwd)
+PANEL_KERNEL(matmul_panel_fwd_q5_k, DLM_DTYPE_Q5_K, false, repack_fwd)
+PANEL_KERNEL(matmul_panel_fwd_q6_k, DLM_DTYPE_Q6_K, false, repack_fwd)
 PANEL_KERNEL(matmul_panel_bwd_f32, DLM_DTYPE_F32, true, repack_bwd)
 PANEL_KERNEL(matmul_panel_bwd_bf16, DLM_DTYPE_BF16, true, repack_bwd)
 PANEL_KERNEL(matmul_panel_bwd_f16, DLM_DTYPE_F16, true, repack_bwd)
 PANEL_KERNEL(matmul_panel_bwd_q8_0, DLM_DTYPE_Q8_0, true, repack_bwd)
 PANEL_KERNEL(matmul_panel_bwd_nf4, DLM_DTYPE_NF4, true, repack_bwd)
 PANEL_KERNEL(matmul_panel_bwd_nf4_dq, DLM_DTYPE_NF4_DQ, true, repack_bwd)
+PANEL_KERNEL(matmul_panel_bwd_q4_0, DLM_DTYPE_Q4_0, true, repack_bwd)
+PANEL_KERNEL(matmul_panel_bwd_q4_k, DLM_DTYPE_Q4_K, true, repack_bwd)
+PANEL_KERNEL(matmul_panel_bwd_q5_k, DLM_DTYPE_Q5_K, true, repack_bwd)
+PANEL_KERNEL(matmul_panel_bwd_q6_k, DLM_DTYPE_Q6_K, true, repack_bwd)
 
 static uint32_t is_zero_row(const float *x, uint32_t len)
 {

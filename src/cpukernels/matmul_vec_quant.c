@@ -1,5 +1,5 @@
-/* matmul_panel_vec_* for weights of 4 and 8 bits: as matmul_vec.c, a block's sum is multiplied by
- * its scale when it is complete. */
+/* matmul_panel_vec_* for weights of 4 to 8 bits: as matmul_vec.c, a block's sum is multiplied by
+ * its scale when it is complete, and its minimum by the sum of x. */
 #include "cpukernels/matmul_vec.h"
 #include "cpukernels/quant_widen.h"
 
@@ -19,54 +19,86 @@
     u##r = DLM_SHUFFLE(u##r, v##r, DLM_EVEN_LANES) + DLM_SHUFFLE(u##r, v##r, DLM_ODD_LANES);       \
     memcpy(out + (r)*DLM_MATMUL_TILE_COLS, &u##r, sizeof(u##r));
 
-/* Two of the eight pairs of k that 32 words of NF4 hold. */
-#define NF4_PAIRS(rows, pair)                                                                      \
-    {                                                                                              \
-        const dlm_vec u_even = dlm_nf4_values(&table, codes, (pair));                              \
-        const dlm_vec v_even = dlm_nf4_values(&table, codes + 4 * DLM_TILE_LANES, (pair));         \
-        const dlm_vec u_odd = dlm_nf4_values(&table, codes, (pair) + 1);                           \
-        const dlm_vec v_odd = dlm_nf4_values(&table, codes + 4 * DLM_TILE_LANES, (pair) + 1);      \
-        DLM_VEC_ROWS_##rows(STEP_EVEN)                                                             \
-        DLM_VEC_ROWS_##rows(STEP_ODD)                                                              \
-        x += 4;                                                                                    \
-    }
+/* A minimum times the sum of x, of even k in even lanes and of odd k in odd ones. */
+#define SUB_MIN(r)                                                                                 \
+    u##r -= dlm_vec_pair(sums + (r)*s->sum_stride) * DLM_SHUFFLE(min, min, DLM_LOW_TWICE);         \
+    v##r -= dlm_vec_pair(sums + (r)*s->sum_stride) * DLM_SHUFFLE(min, min, DLM_HIGH_TWICE);
 
 /* How far ahead codes are asked for, in bytes; of the scales, those of the next panel are. On two
  * cores of Zen 5, which read 85 GB/s: nf4 53, 69, 73 with 4, 8, 16 KiB, q8_0 58, 67, 59. */
-#define NF4_AHEAD 12288
+#define U4_AHEAD 12288
 #define Q8_0_AHEAD 8192
 
-/* Of a panel: codes and scales [blocks][16], at the first column that is wanted. */
+/* Of a panel: codes, scales and minima [blocks][16], at the first column that is wanted. */
 struct source {
     const char *codes;
-    const float *scales;
+    const float *scales, *mins;
+    const float *sums; /* of x: [rows][blocks][2], of even and odd k of each block */
+    size_t sum_stride;
     const char *next_scales;
     size_t scales_step, scales_bytes; /* for each block, and all */
     size_t blocks, near_blocks;       /* of a row; those with what is asked for in the same panel */
     size_t ahead;
 };
 
-/* out[rows][columns] = x[rows][blocks of 64] w for as many columns as a vector has lanes. */
-#define DEFINE_NF4(rows)                                                                           \
-    static void vec_nf4_##rows(const float *x, size_t stride, const struct source *s, float *out)  \
+/* Two of the eight pairs of k that 32 words of codes hold. */
+#define U4_PAIRS(DTYPE, rows, pair)                                                                \
     {                                                                                              \
+        const dlm_vec u_even = dlm_code_values(DTYPE, &table, &u_codes, (pair));                   \
+        const dlm_vec v_even = dlm_code_values(DTYPE, &table, &v_codes, (pair));                   \
+        const dlm_vec u_odd = dlm_code_values(DTYPE, &table, &u_codes, (pair) + 1);                \
+        const dlm_vec v_odd = dlm_code_values(DTYPE, &table, &v_codes, (pair) + 1);                \
+        DLM_VEC_ROWS_##rows(STEP_EVEN)                                                             \
+        DLM_VEC_ROWS_##rows(STEP_ODD)                                                              \
+        x += 4;                                                                                    \
+    }
+
+/* out[rows][columns] = x[rows][blocks] w for as many columns as a vector has lanes, of codes of 4
+ * bits, and where high_words is not 0 high bits for so many runs of 16 k. A block is `runs` of
+ * them. */
+#define DEFINE_U4(name, DTYPE, runs, high_words, has_min, rows)                                    \
+    static void name##_##rows(const float *x, size_t stride, const struct source *s, float *out)   \
+    {                                                                                              \
+        const struct dlm_code_lookup table = dlm_code_lookup_load(DTYPE);                          \
+        const float *sums = s->sums;                                                               \
         const char *codes = s->codes;                                                              \
-        const struct dlm_nf4_lookup table = dlm_nf4_lookup_load();                                 \
+        dlm_uvec u_high = {0}, v_high = {0};                                                       \
+        int words = 0; /* runs for which the high bits are there */                                \
         DLM_VEC_ROWS_##rows(DECLARE_ROW)                                                           \
         for (size_t b = 0; b < s->blocks; b++) {                                                   \
             const dlm_vec scale = dlm_vec_load(s->scales + b * DLM_PANEL_COLS);                    \
             const size_t ahead = s->ahead + (b < s->near_blocks ? 0 : s->scales_bytes);            \
             DLM_PREFETCH_L1(s->next_scales + b * s->scales_step);                                  \
             DLM_VEC_ROWS_##rows(DECLARE_BLOCK)                                                     \
-            for (int group = 0; group < 4; group++, codes += 128) {                                \
+            if ((high_words) && !words) {                                                          \
+                const uint32_t *high = (const void *)(codes + 128 * (high_words));                 \
+                DLM_PREFETCH_L1((const char *)high + ahead);                                       \
+                DLM_PREFETCH_L1((const char *)high + ahead + 64);                                  \
+                u_high = dlm_uvec_load(high);                                                      \
+                v_high = dlm_uvec_load(high + DLM_TILE_LANES);                                     \
+                words = (high_words);                                                              \
+            }                                                                                      \
+            for (int run = 0; run < (runs); run++, codes += 128) {                                 \
+                const struct dlm_codes u_codes = dlm_codes_load(DTYPE, codes, u_high);             \
+                const struct dlm_codes v_codes =                                                   \
+                    dlm_codes_load(DTYPE, codes + 4 * DLM_TILE_LANES, v_high);                     \
                 DLM_PREFETCH_L1(codes + ahead);                                                    \
                 DLM_PREFETCH_L1(codes + ahead + 64);                                               \
-                NF4_PAIRS(rows, 0)                                                                 \
-                NF4_PAIRS(rows, 2)                                                                 \
-                NF4_PAIRS(rows, 4)                                                                 \
-                NF4_PAIRS(rows, 6)                                                                 \
+                U4_PAIRS(DTYPE, rows, 0)                                                           \
+                U4_PAIRS(DTYPE, rows, 2)                                                           \
+                U4_PAIRS(DTYPE, rows, 4)                                                           \
+                U4_PAIRS(DTYPE, rows, 6)                                                           \
+                u_high >>= dlm_high_step(DTYPE);                                                   \
+                v_high >>= dlm_high_step(DTYPE);                                                   \
             }                                                                                      \
+            if ((high_words) && !(words -= (runs)))                                                \
+                codes += 128;                                                                      \
             DLM_VEC_ROWS_##rows(ADD_BLOCK)                                                         \
+            if (has_min) {                                                                         \
+                const dlm_vec min = dlm_vec_load(s->mins + b * DLM_PANEL_COLS);                    \
+                DLM_VEC_ROWS_##rows(SUB_MIN)                                                       \
+                sums += 2;                                                                         \
+            }                                                                                      \
         }                                                                                          \
         DLM_VEC_ROWS_##rows(STORE_ROW)                                                             \
     }
@@ -96,16 +128,37 @@ struct source {
         DLM_VEC_ROWS_##rows(STORE_ROW)                                                             \
     }
 
-DEFINE_NF4(1)
-DEFINE_NF4(2)
-DEFINE_NF4(3)
-DEFINE_NF4(4)
+typedef void (*vec_fn)(const float *x, size_t stride, const struct source *s, float *out);
+
+#define DEFINE_U4_ROWS(name, DTYPE, runs, high_words, has_min)                                     \
+    DEFINE_U4(name, DTYPE, runs, high_words, has_min, 1)                                           \
+    DEFINE_U4(name, DTYPE, runs, high_words, has_min, 2)                                           \
+    DEFINE_U4(name, DTYPE, runs, high_words, has_min, 3)                                           \
+    DEFINE_U4(name, DTYPE, runs, high_words, has_min, 4)                                           \
+    static const vec_fn name[] = {NULL, name##_1, name##_2, name##_3, name##_4};
+
+DEFINE_U4_ROWS(vec_nf4, DLM_DTYPE_NF4, 4, 0, false)
+DEFINE_U4_ROWS(vec_q4_0, DLM_DTYPE_Q4_0, 2, 0, false)
+DEFINE_U4_ROWS(vec_q4_k, DLM_DTYPE_Q4_K, 2, 0, true)
+DEFINE_U4_ROWS(vec_q5_k, DLM_DTYPE_Q5_K, 2, 4, true)
+DEFINE_U4_ROWS(vec_q6_k, DLM_DTYPE_Q6_K, 1, 2, false)
 DEFINE_Q8_0(1)
 DEFINE_Q8_0(2)
 DEFINE_Q8_0(3)
 DEFINE_Q8_0(4)
+static const vec_fn vec_q8_0[] = {NULL, vec_q8_0_1, vec_q8_0_2, vec_q8_0_3, vec_q8_0_4};
 
-typedef void (*vec_fn)(const float *x, size_t stride, const struct source *s, float *out);
+/* [len / 32][2]: of each block of 32 the sums of even and of odd elements. */
+static void sum_blocks(const float *x, size_t len, float *sums)
+{
+    for (size_t b = 0; b < len / 32; b++, x += 32) {
+        float part[8];
+        for (int i = 0; i < 8; i++)
+            part[i] = (x[i] + x[i + 8]) + (x[i + 16] + x[i + 24]);
+        for (int i = 0; i < 2; i++)
+            sums[2 * b + (size_t)i] = (part[i] + part[i + 2]) + (part[i + 4] + part[i + 6]);
+    }
+}
 
 DLM_INLINE void run_item(const struct dlm_cpu_call *call, int64_t item, enum dlm_dtype dtype,
                          const vec_fn fns[])
@@ -113,18 +166,24 @@ DLM_INLINE void run_item(const struct dlm_cpu_call *call, int64_t item, enum dlm
     const struct dlm_matmul_panel_params *p = call->params;
     const struct dlm_quant_panels q = dlm_quant_panels(dtype, call->buffers[1], p->n, p->k);
     const int col_bytes = dtype == DLM_DTYPE_Q8_0 ? 2 : 8; /* of both k: two bytes or words */
-    const size_t ahead = dtype == DLM_DTYPE_Q8_0 ? Q8_0_AHEAD : NF4_AHEAD;
+    const size_t ahead = dtype == DLM_DTYPE_Q8_0 ? Q8_0_AHEAD : U4_AHEAD;
     struct dlm_vec_item v;
 
     dlm_vec_start(&v, call, item);
     float *room = v.x + v.stride * DLM_MATMUL_VEC_ROWS;
+    float *sums = room + dlm_matmul_vec_room(p);
+    for (uint32_t r = 0; q.info->min_bytes && call->is_first && r < p->m; r++)
+        sum_blocks(v.x + r * v.stride, v.stride, sums + r * (v.stride / 16));
     for (uint32_t panel = v.panel0; panel < v.panel1; panel++) {
-        const float *scales = dlm_quant_scales(&q, panel, 0, q.blocks, room);
+        const struct dlm_quant_scales scales = dlm_quant_scales(&q, panel, 0, q.blocks, room);
         const char *codes = q.w + panel * q.panel_bytes;
         for (int i = 0; i < DLM_PANEL_COLS; i += DLM_TILE_LANES) {
             const struct source s = {
                 .codes = codes + col_bytes * i,
-                .scales = scales + i,
+                .scales = scales.scales + i,
+                .mins = scales.mins ? scales.mins + i : NULL,
+                .sums = sums,
+                .sum_stride = v.stride / 16,
                 .next_scales = codes + q.panel_bytes + q.code_bytes,
                 .scales_step = (q.panel_bytes - q.code_bytes) / q.blocks,
                 .blocks = q.blocks,
@@ -138,21 +197,37 @@ DLM_INLINE void run_item(const struct dlm_cpu_call *call, int64_t item, enum dlm
     }
 }
 
-static const vec_fn nf4_fns[] = {NULL, vec_nf4_1, vec_nf4_2, vec_nf4_3, vec_nf4_4};
+void DLM_CPU_KERNEL(matmul_panel_vec_q8_0)(const struct dlm_cpu_call *call, int64_t item)
+{
+    run_item(call, item, DLM_DTYPE_Q8_0, vec_q8_0);
+}
 
 void DLM_CPU_KERNEL(matmul_panel_vec_nf4)(const struct dlm_cpu_call *call, int64_t item)
 {
-    run_item(call, item, DLM_DTYPE_NF4, nf4_fns);
+    run_item(call, item, DLM_DTYPE_NF4, vec_nf4);
 }
 
 void DLM_CPU_KERNEL(matmul_panel_vec_nf4_dq)(const struct dlm_cpu_call *call, int64_t item)
 {
-    run_item(call, item, DLM_DTYPE_NF4_DQ, nf4_fns);
+    run_item(call, item, DLM_DTYPE_NF4_DQ, vec_nf4);
 }
 
-void DLM_CPU_KERNEL(matmul_panel_vec_q8_0)(const struct dlm_cpu_call *call, int64_t item)
+void DLM_CPU_KERNEL(matmul_panel_vec_q4_0)(const struct dlm_cpu_call *call, int64_t item)
 {
-    static const vec_fn fns[] = {NULL, vec_q8_0_1, vec_q8_0_2, vec_q8_0_3, vec_q8_0_4};
+    run_item(call, item, DLM_DTYPE_Q4_0, vec_q4_0);
+}
 
-    run_item(call, item, DLM_DTYPE_Q8_0, fns);
+void DLM_CPU_KERNEL(matmul_panel_vec_q4_k)(const struct dlm_cpu_call *call, int64_t item)
+{
+    run_item(call, item, DLM_DTYPE_Q4_K, vec_q4_k);
+}
+
+void DLM_CPU_KERNEL(matmul_panel_vec_q5_k)(const struct dlm_cpu_call *call, int64_t item)
+{
+    run_item(call, item, DLM_DTYPE_Q5_K, vec_q5_k);
+}
+
+void DLM_CPU_KERNEL(matmul_panel_vec_q6_k)(const struct dlm_cpu_call *call, int64_t item)
+{
+    run_item(call, item, DLM_DTYPE_Q6_K, vec_q6_k);
 }

@@ -1,5 +1,5 @@
-/* Panels of 4 and 8 bits (kernels/panel.h) to vectors of f32: what the kernels of quantised weights
- * share. Values come without their block's scale.
+/* Panels of 4 to 8 bits (kernels/panel.h) to vectors of f32: what the kernels of quantised weights
+ * share. Values come without their block's scale, and nothing is taken off them yet.
  *
  * The 32 values of a pair of k, of 16 rows of W, are lanes 0..31: lane l is row l / 2 and the even
  * or odd k. u and v are two vectors of neighbouring lanes, so that one shuffle of both gives the
@@ -47,49 +47,129 @@ DLM_INLINE dlm_vec dlm_vec_pair(const float *x)
 static const float nf4_table[16] DLM_ALIGNED(64) = {DLM_NF4_VALUES};
 static const float dynamic_map[128] DLM_ALIGNED(64) = {DLM_DYNAMIC_MAP_VALUES};
 
-/* The codes of NF4 as a table for lookups in registers. */
-struct dlm_nf4_lookup {
+/* The codes of NF4 as a table for lookups in registers; with AVX-512 the numbers that other codes
+ * of 4 and 5 bits are. */
+struct dlm_code_lookup {
 #if defined(__aarch64__)
     uint8x16x4_t bytes;
 #else
-    dlm_vec low, high; /* 16 lanes: low is all of it */
+    dlm_vec low, high; /* 16 lanes: high is for a fifth bit, or a copy */
 #endif
 };
 
-DLM_INLINE struct dlm_nf4_lookup dlm_nf4_lookup_load(void)
+DLM_INLINE struct dlm_code_lookup dlm_code_lookup_load(enum dlm_dtype dtype)
 {
 #if defined(__aarch64__)
-    return (struct dlm_nf4_lookup){vld1q_u8_x4((const uint8_t *)nf4_table)};
+    (void)dtype;
+    return (struct dlm_code_lookup){vld1q_u8_x4((const uint8_t *)nf4_table)};
 #else
-    return (struct dlm_nf4_lookup){
+    struct dlm_code_lookup table = {
         dlm_vec_load(nf4_table),
         dlm_vec_load(nf4_table + 16 - DLM_TILE_LANES),
     };
+    for (int i = 0; dtype != DLM_DTYPE_NF4 && i < DLM_TILE_LANES; i++) {
+        table.low[i] = (float)(dtype == DLM_DTYPE_Q4_0 ? i - 8 : i);
+        table.high[i] = (float)(i + 16);
+    }
+    return table;
 #endif
 }
 
-/* Values of pair `pair` of eight: codes in bits 4 pair to 4 pair + 3 of each word. */
-DLM_INLINE dlm_vec dlm_nf4_values(const struct dlm_nf4_lookup *table, const char *words, int pair)
+/* Codes of eight pairs of k: those of even pairs in the low bits of the bytes of `even`, of odd
+ * pairs in `odd`. What the bytes hold above is anything. */
+struct dlm_codes {
+    dlm_uvec even, odd;
+};
+
+/* low where a byte of it has its four low bits, else high. */
+DLM_INLINE dlm_uvec dlm_join_bits(dlm_uvec low, dlm_uvec high)
 {
-    const dlm_uvec codes = dlm_uvec_load((const uint32_t *)(const void *)words);
 #if defined(__AVX512F__)
-    return (dlm_vec)_mm512_permutexvar_ps((__m512i)(codes >> (4 * pair)), (__m512)table->low);
+    const __m512i mask = _mm512_set1_epi32(0x0f0f0f0f);
+    return (dlm_uvec)_mm512_ternarylogic_epi32(mask, (__m512i)low, (__m512i)high, 0xca);
+#elif defined(__aarch64__)
+    const uint32x4_t mask = vdupq_n_u32(0x0f0f0f0fu);
+    return (dlm_uvec)vbslq_u32(mask, (uint32x4_t)low, (uint32x4_t)high);
+#else
+    return (low & 0x0f0f0f0fu) | (high & 0xf0f0f0f0u);
+#endif
+}
+
+/* words: of 4 bits a code; high: the bits above them, of 0, 1 or 2 a code, those of the first pair
+ * lowest. */
+DLM_INLINE struct dlm_codes dlm_codes_load(enum dlm_dtype dtype, const char *words, dlm_uvec high)
+{
+    const dlm_uvec low = dlm_uvec_load((const uint32_t *)(const void *)words);
+
+    if (dtype == DLM_DTYPE_Q5_K)
+        return (struct dlm_codes){dlm_join_bits(low, high << 4),
+                                  dlm_join_bits(low >> 4, high << 3)};
+    if (dtype == DLM_DTYPE_Q6_K)
+        return (struct dlm_codes){dlm_join_bits(low, high << 4),
+                                  dlm_join_bits(low >> 4, high << 2)};
+    return (struct dlm_codes){low, low >> 4};
+}
+
+/* Bits of a word of high bits that belong to eight pairs. */
+DLM_INLINE int dlm_high_step(enum dlm_dtype dtype)
+{
+    return dtype == DLM_DTYPE_Q5_K ? 2 : 4;
+}
+
+/* Numbers in the low bits of the lanes, `most` of them all ones, less `zero`. As the lowest bits of
+ * 2^23 they need no conversion, and zero costs nothing. */
+DLM_INLINE dlm_vec dlm_small_values(dlm_uvec bits, uint32_t most, float zero)
+{
+#if defined(__AVX512F__)
+    const __m512i joined =
+        _mm512_ternarylogic_epi32((__m512i)bits, _mm512_set1_epi32((int)most),
+                                  _mm512_set1_epi32(0x4b000000), 0xea);
+#else
+    const dlm_uvec joined = (bits & most) | 0x4b000000u;
+#endif
+    return (dlm_vec)joined - (8388608.0f + zero);
+}
+
+DLM_INLINE dlm_vec dlm_nf4_values(const struct dlm_code_lookup *table, dlm_uvec codes)
+{
+#if defined(__AVX512F__)
+    return (dlm_vec)_mm512_permutexvar_ps((__m512i)codes, (__m512)table->low);
 #elif defined(__AVX2__)
     /* a lookup reads three bits, the sign chooses between two: the fourth */
-    const __m256i index = (__m256i)(codes >> (4 * pair));
-    const __m256 low = _mm256_permutevar8x32_ps((__m256)table->low, index);
-    const __m256 high = _mm256_permutevar8x32_ps((__m256)table->high, index);
-    return (dlm_vec)_mm256_blendv_ps(low, high, (__m256)(codes << (28 - 4 * pair)));
+    const __m256 low = _mm256_permutevar8x32_ps((__m256)table->low, (__m256i)codes);
+    const __m256 high = _mm256_permutevar8x32_ps((__m256)table->high, (__m256i)codes);
+    return (dlm_vec)_mm256_blendv_ps(low, high, (__m256)(codes << 28));
 #elif defined(__aarch64__)
     /* a code's four bytes are at 4 code + 0, 1, 2, 3 */
-    const dlm_uvec bytes = (codes >> (4 * pair) & 15u) * 0x04040404u + 0x03020100u;
+    const dlm_uvec bytes = (codes & 15u) * 0x04040404u + 0x03020100u;
     return (dlm_vec)vqtbl4q_u8(table->bytes, (uint8x16_t)bytes);
 #else
     dlm_vec out;
     (void)table;
     for (int lane = 0; lane < DLM_TILE_LANES; lane++)
-        out[lane] = nf4_table[codes[lane] >> (4 * pair) & 15u];
+        out[lane] = nf4_table[codes[lane] & 15u];
     return out;
+#endif
+}
+
+/* What the codes of pair `pair` of eight have times their scales. */
+DLM_INLINE dlm_vec dlm_code_values(enum dlm_dtype dtype, const struct dlm_code_lookup *table,
+                                   const struct dlm_codes *codes, int pair)
+{
+    const dlm_uvec at = (pair % 2 ? codes->odd : codes->even) >> (pair / 2 * 8);
+
+    if (dtype == DLM_DTYPE_NF4)
+        return dlm_nf4_values(table, at);
+    if (dtype == DLM_DTYPE_Q6_K)
+        return dlm_small_values(at, 63, 32);
+#if defined(__AVX512F__)
+    if (dtype == DLM_DTYPE_Q5_K)
+        return (dlm_vec)_mm512_permutex2var_ps((__m512)table->low, (__m512i)at,
+                                               (__m512)table->high);
+    return (dlm_vec)_mm512_permutexvar_ps((__m512i)at, (__m512)table->low);
+#else
+    return dtype == DLM_DTYPE_Q5_K ? dlm_small_values(at, 31, 0)
+                                   : dlm_small_values(at, 15, dtype == DLM_DTYPE_Q4_0 ? 8 : 0);
 #endif
 }
 
@@ -115,24 +195,77 @@ DLM_INLINE dlm_vec dlm_bytes_values(const int8_t *p)
 #endif
 }
 
-/* Lanes [lane, lane + 2 DLM_TILE_LANES) of pair `pair` of the 16 k whose codes begin at `codes`. */
+/* A square: 16 k of the 16 rows of a panel. */
+struct dlm_quant_square {
+    const char *codes, *high; /* high: words of high bits, from `word` on those of this square */
+    int word;
+    const float *scales, *mins; /* of the rows; mins NULL: nothing is taken off */
+};
+
+/* Lanes [lane, lane + 2 DLM_TILE_LANES) of a square, pair by pair. */
+struct dlm_quant_lanes {
+    struct dlm_codes u, v;
+    const int8_t *bytes; /* of q8_0 */
+};
+
+DLM_INLINE struct dlm_quant_lanes dlm_quant_lanes(enum dlm_dtype dtype,
+                                                  const struct dlm_quant_square *s, int lane)
+{
+    struct dlm_quant_lanes lanes = {.bytes = (const int8_t *)s->codes + lane};
+    dlm_uvec u = {0}, v = {0};
+
+    if (dtype == DLM_DTYPE_Q8_0)
+        return lanes;
+    if (dtype == DLM_DTYPE_Q5_K || dtype == DLM_DTYPE_Q6_K) {
+        const uint32_t *high = (const uint32_t *)(const void *)s->high + lane;
+        u = dlm_uvec_load(high) >> (s->word * dlm_high_step(dtype));
+        v = dlm_uvec_load(high + DLM_TILE_LANES) >> (s->word * dlm_high_step(dtype));
+    }
+    lanes.u = dlm_codes_load(dtype, s->codes + 4 * lane, u);
+    lanes.v = dlm_codes_load(dtype, s->codes + 4 * (lane + DLM_TILE_LANES), v);
+    return lanes;
+}
+
 struct dlm_quant_pair {
     dlm_vec u, v;
 };
 
 DLM_INLINE struct dlm_quant_pair dlm_quant_pair(enum dlm_dtype dtype,
-                                                const struct dlm_nf4_lookup *table,
-                                                const char *codes, int lane, int pair)
+                                                const struct dlm_code_lookup *table,
+                                                const struct dlm_quant_lanes *lanes, int pair)
 {
     if (dtype == DLM_DTYPE_Q8_0) {
-        const int8_t *q = (const int8_t *)codes + 2 * DLM_PANEL_COLS * pair + lane;
+        const int8_t *q = lanes->bytes + 2 * DLM_PANEL_COLS * pair;
         return (struct dlm_quant_pair){dlm_bytes_values(q), dlm_bytes_values(q + DLM_TILE_LANES)};
     }
     return (struct dlm_quant_pair){
-        dlm_nf4_values(table, codes + 4 * lane, pair),
-        dlm_nf4_values(table, codes + 4 * (lane + DLM_TILE_LANES), pair),
+        dlm_code_values(dtype, table, &lanes->u, pair),
+        dlm_code_values(dtype, table, &lanes->v, pair),
     };
 }
+
+/* F(type), an expression, with dtype as a constant; nf4_dq has the codes of nf4. */
+#define DLM_WITH_QUANT(dtype, F)                                                                   \
+    switch (dtype) {                                                                               \
+    case DLM_DTYPE_Q8_0:                                                                           \
+        F(DLM_DTYPE_Q8_0);                                                                         \
+        break;                                                                                     \
+    case DLM_DTYPE_Q4_0:                                                                           \
+        F(DLM_DTYPE_Q4_0);                                                                         \
+        break;                                                                                     \
+    case DLM_DTYPE_Q4_K:                                                                           \
+        F(DLM_DTYPE_Q4_K);                                                                         \
+        break;                                                                                     \
+    case DLM_DTYPE_Q5_K:                                                                           \
+        F(DLM_DTYPE_Q5_K);                                                                         \
+        break;                                                                                     \
+    case DLM_DTYPE_Q6_K:                                                                           \
+        F(DLM_DTYPE_Q6_K);                                                                         \
+        break;                                                                                     \
+    default: /* nf4, nf4_dq */                                                                     \
+        F(DLM_DTYPE_NF4);                                                                          \
+        break;                                                                                     \
+    }
 
 /* Where a panel's parts lie, and what its scales are made of. */
 struct dlm_quant_panels {
@@ -140,6 +273,7 @@ struct dlm_quant_panels {
     enum dlm_dtype dtype;
     size_t panel_bytes, code_bytes; /* of a panel; of its codes */
     size_t blocks;                  /* of a row */
+    const struct dlm_quant_info *info;
     uint32_t n;
     const float *nested; /* nf4_dq: factor and offset of each 256 scales */
 };
@@ -152,10 +286,11 @@ DLM_INLINE struct dlm_quant_panels dlm_quant_panels(enum dlm_dtype dtype, const 
         .dtype = dtype,
         .panel_bytes = dlm_panel_stride(dtype, k),
         .code_bytes = (size_t)dlm_panel_padded_k(k) * dlm_panel_k_bytes(dtype),
-        .blocks = k / dlm_panel_block(dtype),
+        .info = dlm_quant_info(dtype),
         .n = n,
     };
 
+    q.blocks = k / (uint32_t)q.info->block; /* at most 64 */
     q.nested = (const void *)(q.w + (size_t)dlm_panel_padded_n(n) / DLM_PANEL_COLS * q.panel_bytes);
     return q;
 }
@@ -223,22 +358,63 @@ static inline void nested_scales(const struct dlm_quant_panels *q, const uint8_t
     }
 }
 
-/* Scales of blocks [first, first + num) of a panel: [num][16] f32, in `out` or where they are. */
-DLM_INLINE const float *dlm_quant_scales(const struct dlm_quant_panels *q, size_t panel,
-                                         size_t first, size_t num, float *out)
+/* Scales of blocks [first, first + num) of a panel: [num][16] f32, in the caller's room or where
+ * they are; mins NULL: nothing is taken off. */
+struct dlm_quant_scales {
+    const float *scales, *mins;
+};
+
+/* out[num][16] = bytes times the halves of their group of 256 k, which are `step` apart. */
+DLM_INLINE void byte_scales(const uint8_t *bytes, bool is_signed, const uint16_t *halves,
+                            size_t step, size_t per_group, size_t first, size_t num, float *out)
+{
+    for (size_t b = first, until; b < first + num; b = until) {
+        const uint16_t *half = halves + b / per_group * step;
+        float wide[DLM_PANEL_COLS] DLM_ALIGNED(64);
+        until = DLM_MIN(first + num, (b / per_group + 1) * per_group);
+        for (int r = 0; r < DLM_PANEL_COLS; r++)
+            wide[r] = dlm_vf16_to_f32(half[r]);
+        for (size_t i = b; i < until; i++, out += DLM_PANEL_COLS) {
+            const uint8_t *code = bytes + i * DLM_PANEL_COLS;
+            for (int r = 0; r < DLM_PANEL_COLS; r++)
+                out[r] = wide[r] * (is_signed ? (float)(int8_t)code[r] : (float)code[r]);
+        }
+    }
+}
+
+/* room: 2 num times 16. */
+DLM_INLINE struct dlm_quant_scales dlm_quant_scales(const struct dlm_quant_panels *q, size_t panel,
+                                                    size_t first, size_t num, float *room)
 {
     const char *scales = q->w + panel * q->panel_bytes + q->code_bytes;
+    const uint8_t *bytes = (const uint8_t *)scales;
+    const size_t all = q->blocks * DLM_PANEL_COLS;
+    const uint16_t *half = (const uint16_t *)(const void *)scales;
+    float *mins = room + num * DLM_PANEL_COLS;
 
-    if (q->dtype == DLM_DTYPE_NF4)
-        return (const float *)(const void *)scales + first * DLM_PANEL_COLS;
-    if (q->dtype == DLM_DTYPE_Q8_0) {
-        const uint16_t *half = (const uint16_t *)(const void *)scales + first * DLM_PANEL_COLS;
+    switch (q->dtype) {
+    case DLM_DTYPE_NF4:
+        return (struct dlm_quant_scales){
+            (const float *)(const void *)scales + first * DLM_PANEL_COLS, NULL};
+    case DLM_DTYPE_NF4_DQ:
+        nested_scales(q, bytes + first * DLM_PANEL_COLS, panel, first, num, room);
+        break;
+    case DLM_DTYPE_Q4_K:
+    case DLM_DTYPE_Q5_K:
+        half += all; /* past two bytes for each block and row */
+        byte_scales(bytes, false, half, 2 * DLM_PANEL_COLS, 8, first, num, room);
+        byte_scales(bytes + all, false, half + DLM_PANEL_COLS, 2 * DLM_PANEL_COLS, 8, first, num,
+                    mins);
+        return (struct dlm_quant_scales){room, mins};
+    case DLM_DTYPE_Q6_K:
+        byte_scales(bytes, true, half + all / 2, DLM_PANEL_COLS, 16, first, num, room);
+        break;
+    default: /* q8_0, q4_0 */
         for (size_t i = 0; i < num * DLM_PANEL_COLS; i++)
-            out[i] = dlm_vf16_to_f32(half[i]);
-        return out;
+            room[i] = dlm_vf16_to_f32(half[first * DLM_PANEL_COLS + i]);
+        break;
     }
-    nested_scales(q, (const uint8_t *)scales + first * DLM_PANEL_COLS, panel, first, num, out);
-    return out;
+    return (struct dlm_quant_scales){room, NULL};
 }
 
 #endif

@@ -57,9 +57,8 @@ static void fill_block(void *user, int64_t item, int worker)
             atomic_store(&f->is_bad, true);
     }
     if (f->panels) {
-        const struct dlm_quant_layout l = dlm_quant_layout(w->dtype, len);
-        dlm_panel_pack_quant(w->dtype, f->panels, form, form + l.scales, first, first + num,
-                             f->rows, w->cols);
+        const struct dlm_quant_view rows = dlm_quant_view(w->dtype, form, len, 0);
+        dlm_panel_pack_quant(f->panels, &rows, first, first + num, f->rows, w->cols);
     }
 }
 

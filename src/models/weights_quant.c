@@ -109,11 +109,13 @@ static void quantize_block(void *user, int64_t item, int worker)
         quantize_elems(f, part, at, next - at, codes, worker);
         codes += code_bytes(w, 1) * (size_t)(next - at) / (size_t)w->cols;
     }
-    const size_t block = (size_t)(row * w->cols / block_len(w)); /* of the form */
-    if (f->panels)
-        dlm_panel_pack_quant(w->dtype, f->panels, first,
-                             f->tail + block * (w->dtype == DLM_DTYPE_NF4_DQ ? 1 : scale_bytes(w)),
-                             row, row + num, f->rows, w->cols);
+    if (f->panels) {
+        const size_t block = (size_t)(row * w->cols / block_len(w)); /* of the form */
+        const struct dlm_quant_view rows = {
+            .dtype = w->dtype, .codes = first,
+            .scales = f->tail + block * dlm_quant_info(w->dtype)->scale_bytes};
+        dlm_panel_pack_quant(f->panels, &rows, row, row + num, f->rows, w->cols);
+    }
 }
 
 static enum dlm_status run(struct fill *f, void (*fn)(void *, int64_t, int), int64_t rows)

@@ -24,7 +24,9 @@ static const struct {
 static const uint32_t rows[] = {16, 64, 256, 320, 512};
 
 static const enum dlm_dtype types[] = {DLM_DTYPE_BF16, DLM_DTYPE_F32, DLM_DTYPE_F16,
-                                       DLM_DTYPE_Q8_0, DLM_DTYPE_NF4, DLM_DTYPE_NF4_DQ};
+                                       DLM_DTYPE_Q8_0, DLM_DTYPE_NF4, DLM_DTYPE_NF4_DQ,
+                                       DLM_DTYPE_Q4_0, DLM_DTYPE_Q4_K, DLM_DTYPE_Q5_K,
+                                       DLM_DTYPE_Q6_K};
 
 struct options {
     int threads, reps, copies_mb;
@@ -211,7 +213,7 @@ static void bench_engine(struct bench *b, const char *engine, enum dlm_dtype dty
         return;
     printf("%s: GFLOP/s best (median), %% of the %s peak\n", kernel, is_vdp ? "vdpbf16ps" : "FMA");
     for (size_t s = 0; s < DLM_ARRAY_LEN(shapes); s++) {
-        if (shapes[s].k % (uint32_t)dlm_panel_block(dtype))
+        if (shapes[s].k % (uint32_t)dlm_dtype_block(dtype))
             continue;
         printf("  %5u,%5u", shapes[s].n, shapes[s].k);
         for (size_t i = 0; i < DLM_ARRAY_LEN(rows); i++) {
@@ -250,7 +252,7 @@ static void bench_vec(struct bench *b, enum dlm_dtype dtype)
         return;
     printf("%s: us best, GB/s, ratio to a plain read (median)\n", kernel);
     for (size_t s = 0; s < DLM_ARRAY_LEN(shapes); s++) {
-        if (shapes[s].k % (uint32_t)dlm_panel_block(dtype))
+        if (shapes[s].k % (uint32_t)dlm_dtype_block(dtype))
             continue;
         printf("  %5u,%5u", shapes[s].n, shapes[s].k);
         for (uint32_t m = 1; m <= DLM_MATMUL_VEC_ROWS; m++) {

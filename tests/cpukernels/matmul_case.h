@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "base/scalar.h"
 #include "kernels/matmul_panel.h"
-#include "tests/check.h"
+#include "tests/quant_form.h"
 
 /* Gaps between rows and the space behind the last one hold this; a kernel must not touch it. */
 #define CASE_GUARD 0x7fc0beefu /* a NaN */
@@ -63,7 +63,7 @@ static inline void case_fill_w(struct matmul_data *d)
     const uint32_t n = d->shape.n, k = d->shape.k;
     const size_t len = (size_t)n * k;
 
-    d->w = case_alloc(dlm_dtype_size(d->dtype, (int64_t)len) + 4 * len / 64); /* room for nf4 */
+    d->w = case_alloc(dlm_dtype_size(d->dtype, (int64_t)len));
     d->panel_bytes = dlm_panel_bytes(d->dtype, n, k);
     d->panels = aligned_alloc(64, (d->panel_bytes + 63) / 64 * 64);
     if (!d->panels)
@@ -78,25 +78,18 @@ static inline void case_fill_w(struct matmul_data *d)
                                 (int64_t)n0 + 48, n, k);
         return;
     }
-    const struct dlm_quant_layout l = dlm_quant_layout(d->dtype, (int64_t)len);
-    uint8_t *codes = d->w, *scales = codes + l.scales;
-    float *wide = case_alloc((size_t)l.blocks * sizeof(*wide));
-    CHECK(dlm_quantize(d->dtype, d->values, (int64_t)len, codes,
-                       d->dtype == DLM_DTYPE_NF4_DQ ? (void *)wide : scales));
-    if (d->dtype == DLM_DTYPE_NF4_DQ) {
-        const float offset = dlm_quantize_offset(wide, l.blocks);
-        float *nested = (float *)(void *)(codes + l.nested);
-        dlm_quantize_absmax(wide, l.blocks, offset, scales, nested);
-        dlm_panel_pack_nested(d->panels, nested, n, k);
-    }
-    dlm_dequantize(d->dtype, d->w, (int64_t)len, 0, (int64_t)len, d->values);
+    const int64_t all = (int64_t)len; /* small */
+    make_quant_form(d->dtype, d->values, all, d->w);
+    dlm_dequantize(d->dtype, d->w, all, 0, all, d->values);
+    if (d->dtype == DLM_DTYPE_NF4_DQ)
+        dlm_panel_pack_nested(
+            d->panels,
+            (const float *)(const void *)((char *)d->w + dlm_quant_layout(d->dtype, all).nested), n,
+            k);
     for (uint32_t n0 = 0; n0 < n; n0 += 48) {
-        const struct dlm_quant_layout before = dlm_quant_layout(d->dtype, (int64_t)n0 * k);
-        const size_t each = d->dtype == DLM_DTYPE_NF4 ? 4 : d->dtype == DLM_DTYPE_Q8_0 ? 2 : 1;
-        dlm_panel_pack_quant(d->dtype, d->panels, codes + before.scales,
-                             scales + (size_t)before.blocks * each, n0, (int64_t)n0 + 48, n, k);
+        const struct dlm_quant_view rows = dlm_quant_view(d->dtype, d->w, all, (int64_t)n0 * k);
+        dlm_panel_pack_quant(d->panels, &rows, n0, (int64_t)n0 + 48, n, k);
     }
-    free(wide);
 }
 
 /* An element of w as the engine multiplies it. */

@@ -10,6 +10,14 @@
 #define dlm_cpu_matmul_panel_bwd_nf4_amx emulated_bwd_nf4
 #define dlm_cpu_matmul_panel_fwd_nf4_dq_amx emulated_fwd_nf4_dq
 #define dlm_cpu_matmul_panel_bwd_nf4_dq_amx emulated_bwd_nf4_dq
+#define dlm_cpu_matmul_panel_fwd_q4_0_amx emulated_fwd_q4_0
+#define dlm_cpu_matmul_panel_bwd_q4_0_amx emulated_bwd_q4_0
+#define dlm_cpu_matmul_panel_fwd_q4_k_amx emulated_fwd_q4_k
+#define dlm_cpu_matmul_panel_bwd_q4_k_amx emulated_bwd_q4_k
+#define dlm_cpu_matmul_panel_fwd_q5_k_amx emulated_fwd_q5_k
+#define dlm_cpu_matmul_panel_bwd_q5_k_amx emulated_bwd_q5_k
+#define dlm_cpu_matmul_panel_fwd_q6_k_amx emulated_fwd_q6_k
+#define dlm_cpu_matmul_panel_bwd_q6_k_amx emulated_bwd_q6_k
 #include "cpukernels/matmul_panel_amx.c"
 
 #include "matmul_case.h"
@@ -35,13 +43,17 @@ static const struct {
     {DLM_DTYPE_Q8_0, {emulated_fwd_q8_0, emulated_bwd_q8_0}},
     {DLM_DTYPE_NF4, {emulated_fwd_nf4, emulated_bwd_nf4}},
     {DLM_DTYPE_NF4_DQ, {emulated_fwd_nf4_dq, emulated_bwd_nf4_dq}},
+    {DLM_DTYPE_Q4_0, {emulated_fwd_q4_0, emulated_bwd_q4_0}},
+    {DLM_DTYPE_Q4_K, {emulated_fwd_q4_k, emulated_bwd_q4_k}},
+    {DLM_DTYPE_Q5_K, {emulated_fwd_q5_k, emulated_bwd_q5_k}},
+    {DLM_DTYPE_Q6_K, {emulated_fwd_q6_k, emulated_bwd_q6_k}},
 };
 
 static void check_direction(const struct matmul_case *shape, bool is_bwd, enum dlm_dtype dtype,
                             dlm_cpu_kernel_fn run)
 {
     struct matmul_case plain = *shape;
-    const uint32_t block = (uint32_t)dlm_panel_block(dtype); /* at most 64 */
+    const uint32_t block = (uint32_t)dlm_dtype_block(dtype); /* at most 256 */
 
     plain.round_x = DLM_MATMUL_ROUND_BF16;
     plain.has_bias = shape->has_bias && !is_bwd;

@@ -178,7 +178,7 @@ static void check_case_on(struct machine machines[], const struct matmul_case *s
                           enum dlm_dtype dtype)
 {
     static const char *const engines[] = {"", "_avx512bf16", "_amx", "_neonbf16"};
-    const uint32_t block = (uint32_t)dlm_panel_block(dtype); /* at most 64 */
+    const uint32_t block = (uint32_t)dlm_dtype_block(dtype); /* at most 256 */
     struct matmul_case plain = *shape;
     char kernel[64];
 
@@ -212,7 +212,9 @@ static void check_case_on(struct machine machines[], const struct matmul_case *s
 static void check_isa(const struct test_isa *isa, uint32_t *seen)
 {
     static const enum dlm_dtype dtypes[] = {DLM_DTYPE_F32,  DLM_DTYPE_BF16, DLM_DTYPE_F16,
-                                            DLM_DTYPE_Q8_0, DLM_DTYPE_NF4,  DLM_DTYPE_NF4_DQ};
+                                            DLM_DTYPE_Q8_0, DLM_DTYPE_NF4,  DLM_DTYPE_NF4_DQ,
+                                            DLM_DTYPE_Q4_0, DLM_DTYPE_Q4_K, DLM_DTYPE_Q5_K,
+                                            DLM_DTYPE_Q6_K};
     struct machine machines[MAX_THREADS];
     bool ok = true;
 
@@ -273,24 +275,32 @@ static void test_panels(void)
  * a column of the unit matrix picks each value. */
 static void test_quant_values(void)
 {
-    static const enum dlm_dtype dtypes[] = {DLM_DTYPE_Q8_0, DLM_DTYPE_NF4, DLM_DTYPE_NF4_DQ};
-    const uint32_t n = 70, k = 320; /* scales of nf4_dq in two groups */
+    static const enum dlm_dtype dtypes[] = {DLM_DTYPE_Q8_0, DLM_DTYPE_NF4,  DLM_DTYPE_NF4_DQ,
+                                            DLM_DTYPE_Q4_0, DLM_DTYPE_Q4_K, DLM_DTYPE_Q5_K,
+                                            DLM_DTYPE_Q6_K};
+    const size_t num = DLM_ARRAY_LEN(dtypes);
+    const uint32_t n = 70, k = 512; /* scales of nf4_dq in three groups */
     const struct matmul_case shape = {.m = 1, .n = n, .k = k, .alpha = 1.0f};
     char kernel[2][64];
-    float row[320];
+    float row[512];
 
     check_case("quantised values are exact");
     CHECK(dlm_panel_bytes(DLM_DTYPE_NF4, 17, 64) == 2 * (512 + 64));
     CHECK(dlm_panel_bytes(DLM_DTYPE_NF4_DQ, 17, 64) == 2 * (512 + 64) + 8);
     CHECK(dlm_panel_bytes(DLM_DTYPE_Q8_0, 17, 32) == 2 * (512 + 64));
     CHECK(dlm_panel_bytes(DLM_DTYPE_NF4, 17, 96) == 0);
-    for (size_t i = 0; i < TEST_ISA_TABLES * DLM_ARRAY_LEN(dtypes); i++) {
-        const enum dlm_dtype dtype = dtypes[i % 3];
+    CHECK(dlm_panel_bytes(DLM_DTYPE_Q4_0, 17, 32) == 2 * (256 + 64));
+    CHECK(dlm_panel_bytes(DLM_DTYPE_Q4_K, 17, 256) == 2 * (2048 + 320));
+    CHECK(dlm_panel_bytes(DLM_DTYPE_Q5_K, 17, 256) == 2 * (2560 + 320));
+    CHECK(dlm_panel_bytes(DLM_DTYPE_Q6_K, 17, 256) == 2 * (3072 + 320));
+    CHECK(dlm_panel_bytes(DLM_DTYPE_Q6_K, 17, 128) == 0);
+    for (size_t i = 0; i < TEST_ISA_TABLES * num; i++) {
+        const enum dlm_dtype dtype = dtypes[i % num];
         struct machine machine;
         struct matmul_data *d = case_create(&shape, false, dtype);
         float *y = case_alloc(d->y_len * sizeof(float));
         bool same = true;
-        if (!CHECK(machine_open(&machine, &isas[i / 3], 1)))
+        if (!CHECK(machine_open(&machine, &isas[i / num], 1)))
             exit(1);
         snprintf(kernel[0], sizeof(kernel[0]), "matmul_panel_fwd_%s", dlm_dtype_name(dtype));
         snprintf(kernel[1], sizeof(kernel[1]), "matmul_panel_vec_%s", dlm_dtype_name(dtype));
