@@ -76,6 +76,7 @@ DLM_INLINE void widen_square(enum dlm_dtype dtype, float *out, const struct dlm_
         const dlm_vec scale = dlm_vec_load(s->scales + n);
         const dlm_vec min = s->mins ? dlm_vec_load(s->mins + n) : (dlm_vec){0};
         const struct dlm_quant_lanes lanes = dlm_quant_lanes(dtype, s, 2 * n);
+#pragma GCC unroll 8
         for (int pair = 0; pair < DLM_PANEL_COLS / 2; pair++) {
             const struct dlm_quant_pair w = dlm_quant_pair(dtype, &table, &lanes, pair);
             const dlm_vec even = DLM_SHUFFLE(w.u, w.v, DLM_EVEN_LANES) * scale - min;

@@ -219,6 +219,7 @@ DLM_INLINE void round_square(enum dlm_dtype dtype, uint32_t *words,
         const dlm_vec min_low = DLM_SHUFFLE(min, min, DLM_LOW_TWICE);
         const dlm_vec min_high = DLM_SHUFFLE(min, min, DLM_HIGH_TWICE);
         const struct dlm_quant_lanes lanes = dlm_quant_lanes(dtype, s, 2 * n);
+#pragma GCC unroll 8
         for (int pair = 0; pair < DLM_PANEL_COLS / 2; pair++) {
             const struct dlm_quant_pair w = dlm_quant_pair(dtype, &table, &lanes, pair);
             const bfloat16x8_t half = vcvtq_low_bf16_f32((float32x4_t)(w.u * low - min_low));

@@ -19,10 +19,13 @@
     u##r = DLM_SHUFFLE(u##r, v##r, DLM_EVEN_LANES) + DLM_SHUFFLE(u##r, v##r, DLM_ODD_LANES);       \
     memcpy(out + (r)*DLM_MATMUL_TILE_COLS, &u##r, sizeof(u##r));
 
-/* A minimum times the sum of x, of even k in even lanes and of odd k in odd ones. */
-#define SUB_MIN(r)                                                                                 \
-    u##r -= dlm_vec_pair(sums + (r)*s->sum_stride) * DLM_SHUFFLE(min, min, DLM_LOW_TWICE);         \
-    v##r -= dlm_vec_pair(sums + (r)*s->sum_stride) * DLM_SHUFFLE(min, min, DLM_HIGH_TWICE);
+/* What minima take off: times the sums of x, in columns as they are. */
+#define DECLARE_MIN(r) dlm_vec off##r = {0};
+#define ADD_MIN(r) off##r += sums[(r)*s->sum_stride] * min;
+#define STORE_LESS_MIN(r)                                                                          \
+    u##r = DLM_SHUFFLE(u##r, v##r, DLM_EVEN_LANES) + DLM_SHUFFLE(u##r, v##r, DLM_ODD_LANES);       \
+    u##r -= off##r;                                                                                \
+    memcpy(out + (r)*DLM_MATMUL_TILE_COLS, &u##r, sizeof(u##r));
 
 /* How far ahead codes are asked for, in bytes; of the scales, those of the next panel are. On two
  * cores of Zen 5, which read 85 GB/s: nf4 53, 69, 73 with 4, 8, 16 KiB, q8_0 58, 67, 59. */
@@ -33,7 +36,7 @@
 struct source {
     const char *codes;
     const float *scales, *mins;
-    const float *sums; /* of x: [rows][blocks][2], of even and odd k of each block */
+    const float *sums; /* of x: [rows][blocks] */
     size_t sum_stride;
     const char *next_scales;
     size_t scales_step, scales_bytes; /* for each block, and all */
@@ -65,6 +68,7 @@ struct source {
         dlm_uvec u_high = {0}, v_high = {0};                                                       \
         int words = 0; /* runs for which the high bits are there */                                \
         DLM_VEC_ROWS_##rows(DECLARE_ROW)                                                           \
+        DLM_VEC_ROWS_##rows(DECLARE_MIN)                                                           \
         for (size_t b = 0; b < s->blocks; b++) {                                                   \
             const dlm_vec scale = dlm_vec_load(s->scales + b * DLM_PANEL_COLS);                    \
             const size_t ahead = s->ahead + (b < s->near_blocks ? 0 : s->scales_bytes);            \
@@ -96,11 +100,11 @@ struct source {
             DLM_VEC_ROWS_##rows(ADD_BLOCK)                                                         \
             if (has_min) {                                                                         \
                 const dlm_vec min = dlm_vec_load(s->mins + b * DLM_PANEL_COLS);                    \
-                DLM_VEC_ROWS_##rows(SUB_MIN)                                                       \
-                sums += 2;                                                                         \
+                DLM_VEC_ROWS_##rows(ADD_MIN)                                                       \
+                sums++;                                                                            \
             }                                                                                      \
         }                                                                                          \
-        DLM_VEC_ROWS_##rows(STORE_ROW)                                                             \
+        DLM_VEC_ROWS_##rows(STORE_LESS_MIN)                                                        \
     }
 
 /* The same for blocks of 32 signed bytes. */
@@ -148,15 +152,15 @@ DEFINE_Q8_0(3)
 DEFINE_Q8_0(4)
 static const vec_fn vec_q8_0[] = {NULL, vec_q8_0_1, vec_q8_0_2, vec_q8_0_3, vec_q8_0_4};
 
-/* [len / 32][2]: of each block of 32 the sums of even and of odd elements. */
+/* [len / 32]: of each block of 32. */
 static void sum_blocks(const float *x, size_t len, float *sums)
 {
     for (size_t b = 0; b < len / 32; b++, x += 32) {
         float part[8];
         for (int i = 0; i < 8; i++)
             part[i] = (x[i] + x[i + 8]) + (x[i + 16] + x[i + 24]);
-        for (int i = 0; i < 2; i++)
-            sums[2 * b + (size_t)i] = (part[i] + part[i + 2]) + (part[i + 4] + part[i + 6]);
+        sums[b] = ((part[0] + part[4]) + (part[1] + part[5])) +
+                  ((part[2] + part[6]) + (part[3] + part[7]));
     }
 }
 
@@ -173,7 +177,7 @@ DLM_INLINE void run_item(const struct dlm_cpu_call *call, int64_t item, enum dlm
     float *room = v.x + v.stride * DLM_MATMUL_VEC_ROWS;
     float *sums = room + dlm_matmul_vec_room(p);
     for (uint32_t r = 0; q.info->min_bytes && call->is_first && r < p->m; r++)
-        sum_blocks(v.x + r * v.stride, v.stride, sums + r * (v.stride / 16));
+        sum_blocks(v.x + r * v.stride, v.stride, sums + r * (v.stride / 32));
     for (uint32_t panel = v.panel0; panel < v.panel1; panel++) {
         const struct dlm_quant_scales scales = dlm_quant_scales(&q, panel, 0, q.blocks, room);
         const char *codes = q.w + panel * q.panel_bytes;
@@ -183,7 +187,7 @@ DLM_INLINE void run_item(const struct dlm_cpu_call *call, int64_t item, enum dlm
                 .scales = scales.scales + i,
                 .mins = scales.mins ? scales.mins + i : NULL,
                 .sums = sums,
-                .sum_stride = v.stride / 16,
+                .sum_stride = v.stride / 32,
                 .next_scales = codes + q.panel_bytes + q.code_bytes,
                 .scales_step = (q.panel_bytes - q.code_bytes) / q.blocks,
                 .blocks = q.blocks,

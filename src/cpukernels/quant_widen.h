@@ -116,18 +116,19 @@ DLM_INLINE int dlm_high_step(enum dlm_dtype dtype)
     return dtype == DLM_DTYPE_Q5_K ? 2 : 4;
 }
 
-/* Numbers in the low bits of the lanes, `most` of them all ones, less `zero`. As the lowest bits of
- * 2^23 they need no conversion, and zero costs nothing. */
-DLM_INLINE dlm_vec dlm_small_values(dlm_uvec bits, uint32_t most, float zero)
+/* Numbers in byte `byte` (0 .. 2) of the lanes, `most` being all ones, less `zero`. They become the
+ * units of a power of two: that needs no shift and no conversion, and zero costs nothing. */
+DLM_INLINE dlm_vec dlm_small_values(dlm_uvec words, int byte, uint32_t most, float zero)
 {
+    const uint32_t mask = most << (8 * byte), power = (150u - 8 * (uint32_t)byte) << 23;
+    const float units = 8388608.0f / (float)(1u << (8 * byte)); /* what `power` is as f32 */
 #if defined(__AVX512F__)
-    const __m512i joined =
-        _mm512_ternarylogic_epi32((__m512i)bits, _mm512_set1_epi32((int)most),
-                                  _mm512_set1_epi32(0x4b000000), 0xea);
+    const dlm_uvec joined = (dlm_uvec)_mm512_ternarylogic_epi32(
+        (__m512i)words, _mm512_set1_epi32((int)mask), _mm512_set1_epi32((int)power), 0xea);
 #else
-    const dlm_uvec joined = (bits & most) | 0x4b000000u;
+    const dlm_uvec joined = (words & mask) | power;
 #endif
-    return (dlm_vec)joined - (8388608.0f + zero);
+    return (dlm_vec)joined - (units + zero);
 }
 
 DLM_INLINE dlm_vec dlm_nf4_values(const struct dlm_code_lookup *table, dlm_uvec codes)
@@ -156,21 +157,24 @@ DLM_INLINE dlm_vec dlm_nf4_values(const struct dlm_code_lookup *table, dlm_uvec 
 DLM_INLINE dlm_vec dlm_code_values(enum dlm_dtype dtype, const struct dlm_code_lookup *table,
                                    const struct dlm_codes *codes, int pair)
 {
-    const dlm_uvec at = (pair % 2 ? codes->odd : codes->even) >> (pair / 2 * 8);
+    const dlm_uvec words = pair % 2 ? codes->odd : codes->even;
+    const int byte = pair / 2;
 
     if (dtype == DLM_DTYPE_NF4)
-        return dlm_nf4_values(table, at);
-    if (dtype == DLM_DTYPE_Q6_K)
-        return dlm_small_values(at, 63, 32);
+        return dlm_nf4_values(table, words >> (8 * byte));
 #if defined(__AVX512F__)
-    if (dtype == DLM_DTYPE_Q5_K)
-        return (dlm_vec)_mm512_permutex2var_ps((__m512)table->low, (__m512i)at,
-                                               (__m512)table->high);
-    return (dlm_vec)_mm512_permutexvar_ps((__m512i)at, (__m512)table->low);
-#else
-    return dtype == DLM_DTYPE_Q5_K ? dlm_small_values(at, 31, 0)
-                                   : dlm_small_values(at, 15, dtype == DLM_DTYPE_Q4_0 ? 8 : 0);
+    /* a lookup of what needs a shift, or none: the others then take the pipes that do not shift */
+    if (dtype != DLM_DTYPE_Q6_K && byte % 3 == 0) {
+        const __m512i at = (__m512i)(words >> (8 * byte));
+        if (dtype == DLM_DTYPE_Q5_K)
+            return (dlm_vec)_mm512_permutex2var_ps((__m512)table->low, at, (__m512)table->high);
+        return (dlm_vec)_mm512_permutexvar_ps(at, (__m512)table->low);
+    }
 #endif
+    const uint32_t most = dtype == DLM_DTYPE_Q6_K ? 63 : dtype == DLM_DTYPE_Q5_K ? 31 : 15;
+    const float zero = dtype == DLM_DTYPE_Q6_K ? 32 : dtype == DLM_DTYPE_Q4_0 ? 8 : 0;
+    return byte < 3 ? dlm_small_values(words, byte, most, zero)
+                    : dlm_small_values(words >> 24, 0, most, zero);
 }
 
 /* Signed bytes to f32. */
@@ -191,6 +195,23 @@ DLM_INLINE dlm_vec dlm_bytes_values(const int8_t *p)
     dlm_vec out;
     for (int lane = 0; lane < DLM_TILE_LANES; lane++)
         out[lane] = p[lane];
+    return out;
+#endif
+}
+
+/* Halves to f32. */
+DLM_INLINE dlm_vec dlm_halves_values(const uint16_t *p)
+{
+#if defined(__AVX512F__)
+    return (dlm_vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+#elif defined(__AVX2__) && defined(__F16C__)
+    return (dlm_vec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+#elif defined(__aarch64__)
+    return (dlm_vec)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+#else
+    dlm_vec out;
+    for (int lane = 0; lane < DLM_TILE_LANES; lane++)
+        out[lane] = dlm_vf16_to_f32(p[lane]);
     return out;
 #endif
 }
@@ -364,20 +385,19 @@ struct dlm_quant_scales {
     const float *scales, *mins;
 };
 
-/* out[num][16] = bytes times the halves of their group of 256 k, which are `step` apart. */
-DLM_INLINE void byte_scales(const uint8_t *bytes, bool is_signed, const uint16_t *halves,
-                            size_t step, size_t per_group, size_t first, size_t num, float *out)
+/* out[num][16] = bytes, of which none is over 127, times the halves of their group of 256 k, which
+ * are `step` apart. */
+DLM_INLINE void byte_scales(const int8_t *bytes, const uint16_t *halves, size_t step,
+                            size_t per_group, size_t first, size_t num, float *out)
 {
     for (size_t b = first, until; b < first + num; b = until) {
-        const uint16_t *half = halves + b / per_group * step;
-        float wide[DLM_PANEL_COLS] DLM_ALIGNED(64);
         until = DLM_MIN(first + num, (b / per_group + 1) * per_group);
-        for (int r = 0; r < DLM_PANEL_COLS; r++)
-            wide[r] = dlm_vf16_to_f32(half[r]);
-        for (size_t i = b; i < until; i++, out += DLM_PANEL_COLS) {
-            const uint8_t *code = bytes + i * DLM_PANEL_COLS;
-            for (int r = 0; r < DLM_PANEL_COLS; r++)
-                out[r] = wide[r] * (is_signed ? (float)(int8_t)code[r] : (float)code[r]);
+        for (int r = 0; r < DLM_PANEL_COLS; r += DLM_TILE_LANES) {
+            const dlm_vec d = dlm_halves_values(halves + b / per_group * step + r);
+            for (size_t i = b; i < until; i++) {
+                const dlm_vec scale = d * dlm_bytes_values(bytes + i * DLM_PANEL_COLS + r);
+                memcpy(out + (i - first) * DLM_PANEL_COLS + r, &scale, sizeof(scale));
+            }
         }
     }
 }
@@ -387,7 +407,7 @@ DLM_INLINE struct dlm_quant_scales dlm_quant_scales(const struct dlm_quant_panel
                                                     size_t first, size_t num, float *room)
 {
     const char *scales = q->w + panel * q->panel_bytes + q->code_bytes;
-    const uint8_t *bytes = (const uint8_t *)scales;
+    const int8_t *bytes = (const int8_t *)scales;
     const size_t all = q->blocks * DLM_PANEL_COLS;
     const uint16_t *half = (const uint16_t *)(const void *)scales;
     float *mins = room + num * DLM_PANEL_COLS;
@@ -397,17 +417,16 @@ DLM_INLINE struct dlm_quant_scales dlm_quant_scales(const struct dlm_quant_panel
         return (struct dlm_quant_scales){
             (const float *)(const void *)scales + first * DLM_PANEL_COLS, NULL};
     case DLM_DTYPE_NF4_DQ:
-        nested_scales(q, bytes + first * DLM_PANEL_COLS, panel, first, num, room);
+        nested_scales(q, (const uint8_t *)scales + first * DLM_PANEL_COLS, panel, first, num, room);
         break;
     case DLM_DTYPE_Q4_K:
     case DLM_DTYPE_Q5_K:
         half += all; /* past two bytes for each block and row */
-        byte_scales(bytes, false, half, 2 * DLM_PANEL_COLS, 8, first, num, room);
-        byte_scales(bytes + all, false, half + DLM_PANEL_COLS, 2 * DLM_PANEL_COLS, 8, first, num,
-                    mins);
+        byte_scales(bytes, half, 2 * DLM_PANEL_COLS, 8, first, num, room);
+        byte_scales(bytes + all, half + DLM_PANEL_COLS, 2 * DLM_PANEL_COLS, 8, first, num, mins);
         return (struct dlm_quant_scales){room, mins};
     case DLM_DTYPE_Q6_K:
-        byte_scales(bytes, true, half + all / 2, DLM_PANEL_COLS, 16, first, num, room);
+        byte_scales(bytes, half + all / 2, DLM_PANEL_COLS, 16, first, num, room);
         break;
     default: /* q8_0, q4_0 */
         for (size_t i = 0; i < num * DLM_PANEL_COLS; i++)

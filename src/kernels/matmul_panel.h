@@ -178,13 +178,13 @@ static inline size_t dlm_matmul_vec_room(const struct dlm_matmul_panel_params *p
     return (size_t)dlm_panel_padded_k(p->k);
 }
 
-/* vec: a padded copy of x, that room, and two sums for each row of x and 32 k. */
+/* vec: a padded copy of x, that room, and a sum for each row of x and 32 k. */
 static inline size_t dlm_matmul_vec_scratch(const struct dlm_matmul_panel_params *p)
 {
     const size_t row = (size_t)dlm_panel_padded_k(p->k);
 
     return (row * DLM_MATMUL_VEC_ROWS + dlm_matmul_vec_room(p) +
-            row / 16 * DLM_MATMUL_VEC_ROWS) * sizeof(float);
+            row / 32 * DLM_MATMUL_VEC_ROWS) * sizeof(float);
 }
 
 /* matmul_panel_round: x[m, k] f32 (stride x_stride) to rows of elem_bytes 2 (bf16) or 4 (f32) with
