@@ -61,6 +61,7 @@ run_ dlm bench --base x --layers 1
 status_is 2
 err_is "dlm: --layers needs --shape" "try 'dlm bench --help'"
 for wrong in "--limits --plan" "--tune --explain" "--tune --quant nf4" "--limits --precision bf16" \
+    "--limits --repeat 7" "--tune --batch 2" "--limits --max-memory 100" \
     "--base tiny-shapes --plan --explain" "--base tiny-shapes --tune-seconds 5"; do
     run_ dlm bench $wrong
     status_is 2

@@ -331,6 +331,12 @@ static const char *find_wrong(const struct args *a)
         return "--plan and --explain need --base or --shape";
     if (is_device && (p->compute.quant || p->compute.quant_scope))
         return "--quant and --quant-scope need --base or --shape";
+    if (is_device && (p->batch != defaults.params.batch || p->repeat != defaults.params.repeat ||
+                      p->prompt_tokens != defaults.params.prompt_tokens ||
+                      p->decode_tokens != defaults.params.decode_tokens))
+        return "--batch, --repeat, --prompt-tokens and --decode-tokens need --base or --shape";
+    if (is_device && p->compute.max_memory_mib > 0)
+        return "--max-memory needs --base or --shape";
     if (a->only_limits && p->compute.precision)
         return "--precision needs --base, --shape or --tune";
     if (p->plan_only && p->explain)
