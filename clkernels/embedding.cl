@@ -5,6 +5,10 @@
 //! embedding_q8_0 embedding -DTYPE=uint -DFORM=q8_0
 //! embedding_nf4 embedding -DTYPE=uint -DFORM=nf4
 //! embedding_nf4_dq embedding -DTYPE=uint -DFORM=nf4_dq
+//! embedding_q4_0 embedding -DTYPE=uint -DFORM=q4_0
+//! embedding_q4_k embedding -DTYPE=uint -DFORM=q4_k
+//! embedding_q5_k embedding -DTYPE=uint -DFORM=q5_k
+//! embedding_q6_k embedding -DTYPE=uint -DFORM=q6_k
 #include "matmul_quant_head.cl"
 
 /* Row `row` of the table, as row r of the result. */

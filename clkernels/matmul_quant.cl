@@ -3,6 +3,10 @@
 //! matmul_dequant_q8_0 matmul_dequant -DFORM=q8_0
 //! matmul_dequant_nf4 matmul_dequant -DFORM=nf4
 //! matmul_dequant_nf4_dq matmul_dequant -DFORM=nf4_dq
+//! matmul_dequant_q4_0 matmul_dequant -DFORM=q4_0
+//! matmul_dequant_q4_k matmul_dequant -DFORM=q4_k
+//! matmul_dequant_q5_k matmul_dequant -DFORM=q5_k
+//! matmul_dequant_q6_k matmul_dequant -DFORM=q6_k
 #include "matmul_quant_head.cl"
 
 /* As dlm_f32_to_bf16(), of numbers. */

@@ -17,6 +17,10 @@
 //! matvec_8_q8_0 matvec -DDLM_B=QUANT -DFORM=q8_0 -DROWS=8u -DTEAM=64u
 //! matvec_8_nf4 matvec -DDLM_B=QUANT -DFORM=nf4 -DROWS=8u -DTEAM=64u
 //! matvec_8_nf4_dq matvec -DDLM_B=QUANT -DFORM=nf4_dq -DROWS=8u -DTEAM=64u
+//! matvec_8_q4_0 matvec -DDLM_B=QUANT -DFORM=q4_0 -DROWS=8u -DTEAM=64u
+//! matvec_8_q4_k matvec -DDLM_B=QUANT -DFORM=q4_k -DROWS=8u -DTEAM=64u
+//! matvec_8_q5_k matvec -DDLM_B=QUANT -DFORM=q5_k -DROWS=8u -DTEAM=64u
+//! matvec_8_q6_k matvec -DDLM_B=QUANT -DFORM=q6_k -DROWS=8u -DTEAM=64u
 #define DLM_T_QUANT uint
 #include "matmul_head.cl"
 #include "matmul_quant_head.cl"

@@ -3,6 +3,10 @@
 //! matvec_q8_0 matvec_quant -DTEAM=64u -DFORM=q8_0
 //! matvec_nf4 matvec_quant -DTEAM=64u -DFORM=nf4
 //! matvec_nf4_dq matvec_quant -DTEAM=64u -DFORM=nf4_dq
+//! matvec_q4_0 matvec_quant -DTEAM=64u -DFORM=q4_0
+//! matvec_q4_k matvec_quant -DTEAM=64u -DFORM=q4_k
+//! matvec_q5_k matvec_quant -DTEAM=64u -DFORM=q5_k
+//! matvec_q6_k matvec_quant -DTEAM=64u -DFORM=q6_k
 #define DLM_T_QUANT uint
 #define DLM_B QUANT
 #include "matmul_head.cl"

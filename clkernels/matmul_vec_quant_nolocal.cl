@@ -4,9 +4,17 @@
 //! matvec_q8_0_nolocal matvec_quant_nolocal -DROWS=1u -DFORM=q8_0
 //! matvec_nf4_nolocal matvec_quant_nolocal -DROWS=1u -DFORM=nf4
 //! matvec_nf4_dq_nolocal matvec_quant_nolocal -DROWS=1u -DFORM=nf4_dq
+//! matvec_q4_0_nolocal matvec_quant_nolocal -DROWS=1u -DFORM=q4_0
+//! matvec_q4_k_nolocal matvec_quant_nolocal -DROWS=1u -DFORM=q4_k
+//! matvec_q5_k_nolocal matvec_quant_nolocal -DROWS=1u -DFORM=q5_k
+//! matvec_q6_k_nolocal matvec_quant_nolocal -DROWS=1u -DFORM=q6_k
 //! matvec_8_q8_0_nolocal matvec_quant_nolocal -DROWS=8u -DFORM=q8_0
 //! matvec_8_nf4_nolocal matvec_quant_nolocal -DROWS=8u -DFORM=nf4
 //! matvec_8_nf4_dq_nolocal matvec_quant_nolocal -DROWS=8u -DFORM=nf4_dq
+//! matvec_8_q4_0_nolocal matvec_quant_nolocal -DROWS=8u -DFORM=q4_0
+//! matvec_8_q4_k_nolocal matvec_quant_nolocal -DROWS=8u -DFORM=q4_k
+//! matvec_8_q5_k_nolocal matvec_quant_nolocal -DROWS=8u -DFORM=q5_k
+//! matvec_8_q6_k_nolocal matvec_quant_nolocal -DROWS=8u -DFORM=q6_k
 #define DLM_T_QUANT uint
 #define DLM_B QUANT
 #include "matmul_head.cl"
@@ -23,7 +31,7 @@ static float16 load_half(__global const uint *b, uint run, uint i, uint len)
 
     return codes * lines.x;
 }
-#else
+#elif DLM_KIND == DLM_KIND_TABLE
 /* Indexed so, a vector is one instruction where processors have one. */
 static float16 load_half(__global const uint *b, uint run, uint i, uint len)
 {
@@ -35,6 +43,21 @@ static float16 load_half(__global const uint *b, uint run, uint i, uint len)
     return (float16)(by[q.s0], by[q.s1], by[q.s2], by[q.s3], by[q.s4], by[q.s5], by[q.s6],
                      by[q.s7], by[q.s8], by[q.s9], by[q.sa], by[q.sb], by[q.sc], by[q.sd],
                      by[q.se], by[q.sf]);
+}
+#else
+static float16 load_half(__global const uint *b, uint run, uint i, uint len)
+{
+    const float4 lines = dlm_lines(b, run, len);
+    const float2 line = i ? lines.zw : lines.xy;
+    const uint4 words = *((__global const uint4 *)b + run);
+    const uint4 upper = dlm_upper(b, run, len).xxyy, g = (uint4)(0u, 1u, 2u, 3u);
+    const uchar16 even = as_uchar16(dlm_even(words, upper, g));
+    const uchar16 odd = as_uchar16(dlm_odd(words, upper, g));
+    const uchar8 e = i ? even.hi : even.lo, o = i ? odd.hi : odd.lo;
+    const uchar16 codes = (uchar16)(e.s0, o.s0, e.s1, o.s1, e.s2, o.s2, e.s3, o.s3, e.s4, o.s4,
+                                    e.s5, o.s5, e.s6, o.s6, e.s7, o.s7);
+
+    return fma(convert_float16(codes), (float16)(line.x), (float16)(-line.y));
 }
 #endif
 

@@ -5,6 +5,10 @@
 //! embedding_q8_0 -DTYPE=uint -DFORM=q8_0
 //! embedding_nf4 -DTYPE=uint -DFORM=nf4
 //! embedding_nf4_dq -DTYPE=uint -DFORM=nf4_dq
+//! embedding_q4_0 -DTYPE=uint -DFORM=q4_0
+//! embedding_q4_k -DTYPE=uint -DFORM=q4_k
+//! embedding_q5_k -DTYPE=uint -DFORM=q5_k
+//! embedding_q6_k -DTYPE=uint -DFORM=q6_k
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "prelude.glsl"

@@ -3,6 +3,10 @@
 //! matmul_dequant_q8_0 -DFORM=q8_0
 //! matmul_dequant_nf4 -DFORM=nf4
 //! matmul_dequant_nf4_dq -DFORM=nf4_dq
+//! matmul_dequant_q4_0 -DFORM=q4_0
+//! matmul_dequant_q4_k -DFORM=q4_k
+//! matmul_dequant_q5_k -DFORM=q5_k
+//! matmul_dequant_q6_k -DFORM=q6_k
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "prelude.glsl"

@@ -14,6 +14,10 @@
 //! matvec_8_q8_0 -DDLM_B=QUANT -DFORM=q8_0 -DROWS=8u -DTEAM=64u
 //! matvec_8_nf4 -DDLM_B=QUANT -DFORM=nf4 -DROWS=8u -DTEAM=64u
 //! matvec_8_nf4_dq -DDLM_B=QUANT -DFORM=nf4_dq -DROWS=8u -DTEAM=64u
+//! matvec_8_q4_0 -DDLM_B=QUANT -DFORM=q4_0 -DROWS=8u -DTEAM=64u
+//! matvec_8_q4_k -DDLM_B=QUANT -DFORM=q4_k -DROWS=8u -DTEAM=64u
+//! matvec_8_q5_k -DDLM_B=QUANT -DFORM=q5_k -DROWS=8u -DTEAM=64u
+//! matvec_8_q6_k -DDLM_B=QUANT -DFORM=q6_k -DROWS=8u -DTEAM=64u
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define LANES 256u

@@ -3,6 +3,10 @@
 //! matvec_q8_0 -DFORM=q8_0
 //! matvec_nf4 -DFORM=nf4
 //! matvec_nf4_dq -DFORM=nf4_dq
+//! matvec_q4_0 -DFORM=q4_0
+//! matvec_q4_k -DFORM=q4_k
+//! matvec_q5_k -DFORM=q5_k
+//! matvec_q6_k -DFORM=q6_k
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #define LANES 256u

@@ -8,17 +8,18 @@
     .ndim = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), .shape = {__VA_ARGS__}
 #define ABSENT {.ndim = 0}
 
-/* A weight in 4 to 8 bits: with many rows, with one, backward, and as a table. */
+/* A weight in 4 to 8 bits, in blocks of up to 256: with many rows, with one, backward, and as a
+ * table. */
 #define QUANT_MATMULS(type, name)                                                                  \
     {&dlm_op_matmul, name, .rounds = true,                                                         \
-     .in = {ROWS_COLS, {type, 2, {128, 96}, DLM_PROBE_WEIGHT_T}, ABSENT, F32(96)}},                \
+     .in = {F32(64, 256), {type, 2, {256, 96}, DLM_PROBE_WEIGHT_T}, ABSENT, F32(96)}},             \
     {&dlm_op_matmul, name ", one row", .rounds = true,                                             \
-     .in = {F32(1, 128), {type, 2, {128, 96}, DLM_PROBE_WEIGHT_T}}},                               \
+     .in = {F32(1, 256), {type, 2, {256, 96}, DLM_PROBE_WEIGHT_T}}},                               \
     {&dlm_op_matmul, name ", backward", .rounds = true,                                            \
-     .in = {F32(64, 96), {type, 2, {96, 128}, DLM_PROBE_WEIGHT}}}
+     .in = {F32(64, 96), {type, 2, {96, 256}, DLM_PROBE_WEIGHT}}}
 #define QUANT_EMBEDDING(type, name)                                                                \
     {&dlm_op_embedding, name,                                                                      \
-     .in = {I32(64), {type, 2, {512, 128}, DLM_PROBE_WEIGHT}, F32(16, 128)}}
+     .in = {I32(64), {type, 2, {512, 256}, DLM_PROBE_WEIGHT}, F32(16, 256)}}
 
 /* Feature maps of 64 rows and 128 columns; 2 batch rows of 32 tokens, 4 heads of 32 on 2. */
 #define ROWS_COLS F32(64, 128)
@@ -35,6 +36,10 @@ static const struct dlm_op_probe probes[] = {
     QUANT_MATMULS(DLM_DTYPE_Q8_0, "q8_0"),
     QUANT_MATMULS(DLM_DTYPE_NF4, "nf4"),
     QUANT_MATMULS(DLM_DTYPE_NF4_DQ, "nf4_dq"),
+    QUANT_MATMULS(DLM_DTYPE_Q4_0, "q4_0"),
+    QUANT_MATMULS(DLM_DTYPE_Q4_K, "q4_k"),
+    QUANT_MATMULS(DLM_DTYPE_Q5_K, "q5_k"),
+    QUANT_MATMULS(DLM_DTYPE_Q6_K, "q6_k"),
     {&dlm_op_matmul, "adapter", .in = {ROWS_COLS, F32(128, 8), F32(64, 8)}},
     {&dlm_op_matmul, "batched", .in = {F32(2, 16, 32), F32(2, 32, 16)}},
     {&dlm_op_add, .in = {ROWS_COLS, F32(128)}},
@@ -69,6 +74,10 @@ static const struct dlm_op_probe probes[] = {
     QUANT_EMBEDDING(DLM_DTYPE_Q8_0, "q8_0"),
     QUANT_EMBEDDING(DLM_DTYPE_NF4, "nf4"),
     QUANT_EMBEDDING(DLM_DTYPE_NF4_DQ, "nf4_dq"),
+    QUANT_EMBEDDING(DLM_DTYPE_Q4_0, "q4_0"),
+    QUANT_EMBEDDING(DLM_DTYPE_Q4_K, "q4_k"),
+    QUANT_EMBEDDING(DLM_DTYPE_Q5_K, "q5_k"),
+    QUANT_EMBEDDING(DLM_DTYPE_Q6_K, "q6_k"),
     {&dlm_op_copy, "to f32", .varies = 1, .attrs.copy_dtype = DLM_DTYPE_F32, .in = {ROWS_COLS}},
     {&dlm_op_copy, "f32 to bf16", .attrs.copy_dtype = DLM_DTYPE_BF16, .in = {ROWS_COLS}},
     {&dlm_op_copy, "f32 to f16", .attrs.copy_dtype = DLM_DTYPE_F16, .in = {ROWS_COLS}},

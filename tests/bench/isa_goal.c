@@ -64,7 +64,8 @@ static double element_bytes(const char *kernel)
     static const struct {
         const char *name;
         double bytes;
-    } types[] = {{"nf4", 0.5}, {"q8_0", 1}, {"f32", 4}, {"bf16", 2}, {"f16", 2}};
+    } types[] = {{"nf4", 0.5},   {"q4_", 0.5}, {"q5_", 0.625}, {"q6_", 0.75},
+                 {"q8_0", 1},    {"f32", 4},   {"bf16", 2},    {"f16", 2}};
     double bytes = 4;
 
     for (size_t i = DLM_ARRAY_LEN(types); i-- > 0;)

@@ -7,6 +7,10 @@
 #define Q8_0 DLM_DTYPE_Q8_0
 #define NF4 DLM_DTYPE_NF4
 #define NF4_DQ DLM_DTYPE_NF4_DQ
+#define Q4_0 DLM_DTYPE_Q4_0
+#define Q4_K DLM_DTYPE_Q4_K
+#define Q5_K DLM_DTYPE_Q5_K
+#define Q6_K DLM_DTYPE_Q6_K
 
 /* Operands: dtype, view, shape. */
 #define IN(type, seen, ...)                                                                        \
@@ -177,6 +181,46 @@ static const struct op_row rows[] = {
     ROW_WITH("q8_0 in f16, one row", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(1, 4128),
              W_T(Q8_0, 4128, 21)),
 
+    /* Blocks of ggml. */
+    ROW("q4_0", X(37, 96), W_T(Q4_0, 96, 70)),
+    ROW("q4_0, backward", X(37, 70), W(Q4_0, 70, 96)),
+    ROW("q4_0, one block", X(1, 32), W_T(Q4_0, 32, 1)),
+    ROW("q4_k", X(37, 256), W_T(Q4_K, 256, 70)),
+    ROW("q4_k, backward", X(37, 35), W(Q4_K, 35, 512)),
+    ROW("q4_k, one row", X(1, 768), W_T(Q4_K, 768, 37)),
+    ROW("q5_k", X(37, 512), W_T(Q5_K, 512, 35)),
+    ROW("q5_k, backward", X(37, 70), W(Q5_K, 70, 256)),
+    ROW("q5_k, one block", X(1, 256), W_T(Q5_K, 256, 1)),
+    ROW("q6_k", X(37, 256), W_T(Q6_K, 256, 70)),
+    ROW("q6_k, backward", X(37, 35), W(Q6_K, 35, 512)),
+    ROW("q6_k, one row", X(1, 768), W_T(Q6_K, 768, 37)),
+    ROW_WITH("q4_0, slices, bias", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT, X(9, 544),
+             W_T(Q4_0, 544, 100), ABSENT, X(100)),
+    ROW_WITH("q4_k, slices, c and bias", 4, ATTRS(.round = BF16, .alpha = 3), &plain,
+             TOL_PRODUCT_16, X(9, 512), W_T(Q4_K, 512, 100), X(9, 100), X(100)),
+    ROW_WITH("q5_k, slices, backward, c and bias", 4, ATTRS(.alpha = 3), &plain, TOL_PRODUCT,
+             X(9, 100), W(Q5_K, 100, 512), X(9, 512), X(512)),
+    ROW_WITH("q6_k, slices, backward", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(9, 100),
+             W(Q6_K, 100, 512)),
+    ROW_WITH("q4_0 in bf16, backward", 3, ATTRS(.round = BF16), NULL, TOL_PRODUCT_16, X(37, 70),
+             W(Q4_0, 70, 96), X(37, 96)),
+    ROW_WITH("q4_k in f16", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(19, 256),
+             W_T(Q4_K, 256, 70)),
+    ROW_WITH("q5_k in f16, backward", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(19, 70),
+             W(Q5_K, 70, 256)),
+    ROW_WITH("q6_k in bf16", 4, ATTRS(.round = BF16, .alpha = 2), NULL, TOL_PRODUCT_16, X(37, 256),
+             W_T(Q6_K, 256, 70), X(37, 70), X(70)),
+    ROW("q4_0, several rows, parts", X(5, 1312), W_T(Q4_0, 1312, 19)),
+    ROW_WITH("q4_k in bf16, eight rows", 3, ATTRS(.round = BF16, .alpha = 2), NULL, TOL_PRODUCT_16,
+             X(8, 768), W_T(Q4_K, 768, 35), X(8, 35)),
+    ROW("q5_k, three rows", X(3, 512), W_T(Q5_K, 512, 75)),
+    ROW_WITH("q6_k in f16, eight rows", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(8, 512),
+             W_T(Q6_K, 512, 35)),
+    ROW_WITH("q4_0 in f16, one row", 2, ATTRS(.round = F16), NULL, TOL_PRODUCT_16, X(1, 4128),
+             W_T(Q4_0, 4128, 21)),
+    ROW_WITH("q5_k in bf16, one row, parts", 4, ATTRS(.round = BF16, .alpha = 2), NULL,
+             TOL_PRODUCT_16, X(1, 2560), W_T(Q5_K, 2560, 37), X(1, 37), X(37)),
+
     /* Halfway between two values of 16 bit, everywhere: rounding errors do not cancel. */
     ROW_WITH("round to bf16", 2, ATTRS(.round = BF16), &plain, TOL_PRODUCT,
              {.ndim = 2, .shape = {33, 40}, .fill = FILL_CONST, .scale = 1.0039},
@@ -239,6 +283,14 @@ static const struct op_row rows[] = {
              X(8, 128), W_T(NF4, 128, 150)),
     ROW_WITH("nf4_dq in f16, eight rows, many columns", 2, ATTRS(.round = F16), NULL,
              TOL_PRODUCT_16, X(8, 128), W_T(NF4_DQ, 128, 150)),
+    ROW("q4_0, one row, many columns", X(1, 96), W_T(Q4_0, 96, 150)),
+    ROW("q4_k, one row, many columns", X(1, 256), W_T(Q4_K, 256, 150)),
+    ROW("q5_k, one row, many columns", X(1, 256), W_T(Q5_K, 256, 150)),
+    ROW("q6_k, one row, many columns", X(1, 256), W_T(Q6_K, 256, 150)),
+    ROW("q4_0, eight rows, many columns", X(8, 96), W_T(Q4_0, 96, 150)),
+    ROW("q4_k, eight rows, many columns", X(8, 256), W_T(Q4_K, 256, 150)),
+    ROW("q5_k, eight rows, many columns", X(8, 256), W_T(Q5_K, 256, 150)),
+    ROW("q6_k, eight rows, many columns", X(8, 256), W_T(Q6_K, 256, 150)),
     ROW("bf16, many columns", X(70, 40), W(BF16, 40, 280)),
     ROW("many long sums", X(48, 1030), W_T(F32, 1030, 90)),
     MATRIX("matrix units, bf16, small ones of a row", BF16,
