@@ -20,14 +20,6 @@ struct adding {
     bool keeps_heads;
 };
 
-/* What a type is as an operand of ops; DLM_DTYPE_COUNT: it is none. */
-static enum dlm_dtype operand_of(enum dlm_ggml_type type)
-{
-    const enum dlm_dtype dtype = dlm_ggml_operand(type);
-
-    return dlm_dtype_is_quant(dtype) && dtype != DLM_DTYPE_Q8_0 ? DLM_DTYPE_COUNT : dtype;
-}
-
 static enum dlm_status bad_tensor(const struct adding *a, const struct dlm_gguf_tensor *t,
                                   const char *what)
 {
@@ -58,7 +50,7 @@ static enum dlm_status add(const struct adding *a, const struct dlm_gguf_tensor 
     form->canonical = canonical;
     info->name = t->name;
     info->st_type = dlm_ggml_type_name(t->type);
-    info->dtype = operand_of(t->type);
+    info->dtype = dlm_ggml_operand(t->type);
     info->form = form;
     return dlm_checkpoint_add(a->ctx, a->ckpt, a->file, info);
 }
