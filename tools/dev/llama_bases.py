@@ -15,7 +15,8 @@ from make_models_goldens import write_checkpoint
 
 SHARE = pathlib.Path(__file__).resolve().parents[2] / "share"
 TRAINED = {"tiny-shapes-qwen2-vl": "qwen2_vl", "tiny-shapes-mistral3": "mistral3"}
-COMMON = {"dtype": torch.float32, "num_shards": 1, "names": "new", "patch": 7, "merge": 2,
+# "old" names: of checkpoints with transformers 4.52's llama.cpp's converter leaves out the tower.
+COMMON = {"dtype": torch.float32, "num_shards": 1, "names": "old", "patch": 7, "merge": 2,
           "training": {}}
 # Qwen2-VL's epsilon of norms is next to nothing here, because llama.cpp (0c1e57098) reads the key of
 # it for other architectures and takes 0 for this one.
