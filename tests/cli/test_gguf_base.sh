@@ -72,7 +72,7 @@ for name in qwen2_vl_f32_old mistral3_f32_old; do
     case_ "$name: a run that was interrupted goes on to the same bytes"
     sed 's/num_epochs: 20/num_epochs: 2000/' "$name/gguf.dlm" > "$name/long.dlm"
     : > job.err
-    "$dlm" train --backend cpu --take-over --fresh --max-steps 60 "$name/long.dlm" \
+    "$dlm" train --backend cpu --take-over --fresh --max-steps 1500 "$name/long.dlm" \
         > job.out 2> job.err &
     job=$!
     tries=0
@@ -85,9 +85,9 @@ for name in qwen2_vl_f32_old mistral3_f32_old; do
     status=$?
     cp job.err err
     status_is 130
-    run_ dlm -q train --backend cpu --resume --max-steps 60 "$name/long.dlm"
+    run_ dlm -q train --backend cpu --resume --max-steps 1500 "$name/long.dlm"
     status_is 0
-    run_ dlm -q train --backend cpu --fresh --max-steps 60 "$name/long.dlm"
+    run_ dlm -q train --backend cpu --fresh --max-steps 1500 "$name/long.dlm"
     status_is 0
     versions=$(store_ "01KAJ2T0SHAPESEMB1EMSZQG$tag")/adapter/versions
     same_ "$versions/v0002/adapter_model.safetensors" "$versions/v0003/adapter_model.safetensors"
