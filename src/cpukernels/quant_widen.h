@@ -429,8 +429,10 @@ DLM_INLINE struct dlm_quant_scales dlm_quant_scales(const struct dlm_quant_panel
         byte_scales(bytes, half + all / 2, DLM_PANEL_COLS, 16, first, num, room);
         break;
     default: /* q8_0, q4_0 */
-        for (size_t i = 0; i < num * DLM_PANEL_COLS; i++)
-            room[i] = dlm_vf16_to_f32(half[first * DLM_PANEL_COLS + i]);
+        for (size_t i = 0; i < num * DLM_PANEL_COLS; i += DLM_TILE_LANES) {
+            const dlm_vec wide = dlm_halves_values(half + first * DLM_PANEL_COLS + i);
+            memcpy(room + i, &wide, sizeof(wide));
+        }
         break;
     }
     return (struct dlm_quant_scales){room, NULL};
