@@ -40,6 +40,7 @@ static const struct probe probes[] = {
     {"dlm_id", "01HZ4X7TGZM3J1A2B3C4D5E6F7", NULL},
     {"dlm_version", "16", NULL},
     {"base_model", "dir:nowhere", NULL},
+    {"mmproj", "nowhere.gguf", NULL}, /* of a base that has none: an error */
     {"system_prompt", "be brief", NULL},
     {"training.adapter", "dora", NULL},
     {"training.lora_r", "2", NULL},
@@ -201,8 +202,8 @@ static void write_document(const struct probe *probe, const char *with)
         return;
     fprintf(f, "---\ndlm_id: %s\ndlm_version: %s\nbase_model: %s\n", value_of("dlm_id", probe, ID),
             value_of("dlm_version", probe, "15"), value_of("base_model", probe, here));
-    if (probe && !strcmp(probe->key, "system_prompt"))
-        fprintf(f, "system_prompt: %s\n", probe->value);
+    if (probe && (!strcmp(probe->key, "system_prompt") || !strcmp(probe->key, "mmproj")))
+        fprintf(f, "%s: %s\n", probe->key, probe->value);
     if (probe && !strncmp(probe->key, "export.", 7))
         write_nested(f, probe->key, probe->value);
     write_training(f, probe, with);
