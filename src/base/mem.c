@@ -174,6 +174,15 @@ bool dlm_arena_grow(struct dlm_ctx *ctx, struct dlm_arena *arena, void *array_pt
     return true;
 }
 
+size_t dlm_arena_bytes(const struct dlm_arena *arena)
+{
+    size_t bytes = 0;
+
+    for (const struct dlm_arena_block *b = arena->head; b; b = b->next)
+        bytes += sizeof(*b) + b->cap;
+    return bytes;
+}
+
 void dlm_arena_finish(struct dlm_arena *arena)
 {
     while (arena->head) {

@@ -44,4 +44,7 @@ bool dlm_arena_grow(struct dlm_ctx *ctx, struct dlm_arena *arena, void *array_pt
                     size_t len, size_t elem_bytes) DLM_CHECK_RESULT;
 void dlm_arena_finish(struct dlm_arena *arena);
 
+/* What it holds, handed out or not. */
+size_t dlm_arena_bytes(const struct dlm_arena *arena);
+
 #endif

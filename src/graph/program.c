@@ -72,6 +72,17 @@ void dlm_workspace_finish(struct dlm_workspace *w)
         dlm_buffer_destroy(&w->arenas[a]);
 }
 
+/* A backend's own copy of a call is no larger than the dispatch. */
+size_t dlm_program_host_bytes(const struct dlm_plan *plan)
+{
+    const struct dlm_graph *g = plan->graph;
+
+    return dlm_arena_bytes(&g->arena) + g->cap_tensors * sizeof(*g->tensors) +
+           g->cap_nodes * sizeof(*g->nodes) + g->num_tensors * sizeof(*plan->tensors) +
+           plan->cap_temps * sizeof(*plan->temps) + plan->cap_calls * sizeof(*plan->calls) +
+           plan->num_calls * 2 * sizeof(struct dlm_dispatch);
+}
+
 bool dlm_workspace_fits(const struct dlm_workspace *w, const struct dlm_plan *plan)
 {
     for (int a = 0; a < plan->num_arenas; a++)

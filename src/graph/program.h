@@ -44,6 +44,9 @@ enum dlm_status dlm_program_create(struct dlm_ctx *ctx, struct dlm_program **out
                                    struct dlm_workspace *workspace) DLM_CHECK_RESULT;
 void dlm_program_destroy(struct dlm_program **program);
 
+/* About what the plan, its graph and a program of them take of the process's memory. */
+size_t dlm_program_host_bytes(const struct dlm_plan *plan);
+
 const struct dlm_plan *dlm_program_plan(const struct dlm_program *program);
 
 /* Submits one replay. */

@@ -17,7 +17,7 @@ struct dlm_host_budget {
     uint64_t loading;  /* the most while weights are read: they, and what is mapped of the files */
     uint64_t scratch;  /* private memory of each of `workers`, on the CPU */
     uint32_t workers;
-    uint64_t data;     /* images and their features, copies of the adapter's vectors */
+    uint64_t data;     /* images and their features, copies of the adapter's vectors, programs */
 };
 
 /* In bytes. All zero is an empty budget. */

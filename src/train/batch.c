@@ -158,6 +158,19 @@ static void trim_workspace(const struct dlm_batcher *b, struct dlm_budget *budge
     dlm_budget_trim_workspace(budget, all, NUM_PLANS, used, num);
 }
 
+/* A pass that is planned, as large as the bucket's will be: of its direction. */
+static const struct dlm_pass *find_alike(const struct dlm_batcher *b, size_t bucket)
+{
+    const bool backward = b->buckets.list[bucket].backward;
+
+    if (b->passes[bucket])
+        return b->passes[bucket];
+    for (size_t i = 0; i < b->buckets.num; i++)
+        if (b->passes[i] && b->buckets.list[i].backward == backward)
+            return b->passes[i];
+    return b->largest;
+}
+
 void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *budget)
 {
     struct dlm_held_images held = {0};
@@ -172,6 +185,8 @@ void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *b
     for (size_t i = 0; i < b->data->num_images; i++)
         dlm_held_images_add(&held, b->data->model, &b->data->images[i].plan, b->with_tower);
     dlm_budget_add_images(budget, &held, DLM_TRAIN_HELD_BYTES);
+    for (size_t i = 0; i < b->buckets.num; i++) /* each bucket's program stays */
+        budget->host.data += dlm_program_host_bytes(find_alike(b, i)->plan);
 }
 
 enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)

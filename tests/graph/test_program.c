@@ -157,12 +157,16 @@ static void check_pass(struct fixture *f, const char *what, bool backward, bool 
     struct dlm_pass_params params = fixture_pass_params(f, list, 2);
     struct dlm_workspace workspace = {0};
     struct dlm_pass *pass = NULL;
+    const size_t before = f->allocated;
 
     params.backward = params.checkpoint = params.dropout = backward;
     params.with_tower = with_tower;
     if (CHECK(!dlm_pass_create(f->ctx, &pass, f->model, f->lora, &params)) &&
         CHECK(!dlm_workspace_init(&workspace, f->device, &pass->plan, 1)) &&
         CHECK(!dlm_pass_prepare(pass, &workspace))) {
+        /* what stays is a good part of what was asked for on the way */
+        const size_t bytes = dlm_program_host_bytes(pass->plan);
+        CHECK(bytes <= f->allocated - before && bytes > (f->allocated - before) / 2);
         check_program(f, what, pass->plan, pass->program);
         CHECK((count_narrowed(pass->graph) > 0) == backward);
     }

@@ -37,6 +37,7 @@ struct fixture {
     const float *pixels[FIXTURE_MAX_IMAGES], *features[FIXTURE_MAX_IMAGES];
     int32_t *ids[64]; /* of examples, by index */
     size_t num_ids;
+    size_t allocated; /* bytes that were asked for so far, given back or not */
 };
 
 static inline void fixture_log(void *user, enum dlm_log_level level, const char *text)
@@ -109,6 +110,14 @@ static inline bool fixture_see(struct fixture *f)
     return ok;
 }
 
+static inline bool fixture_count(void *user, size_t bytes)
+{
+    size_t *sum = user;
+
+    *sum += bytes;
+    return true;
+}
+
 /* Opens everything; false after a failed check. Close it also then. */
 static inline bool fixture_open(struct fixture *f, const struct fixture_params *params)
 {
@@ -121,7 +130,8 @@ static inline bool fixture_open(struct fixture *f, const struct fixture_params *
 
     *f = (struct fixture){.params = *params};
     f->ctx = dlm_ctx_create(&(struct dlm_ctx_params){
-        .log = fixture_log, .num_threads = params->num_threads ? params->num_threads : 1});
+        .log = fixture_log, .num_threads = params->num_threads ? params->num_threads : 1,
+        .alloc_hook = fixture_count, .alloc_user = &f->allocated});
     f->expected = json_load_file(fixture_path(f, "expected.json"), 0, NULL);
     bool ok = CHECK(f->ctx && f->expected) &&
               CHECK(!dlm_device_open(f->ctx, &f->device, &device)) &&
