@@ -26,7 +26,7 @@ static const struct dlm_family *find_family(const char *model_type)
 
 static struct dlm_export_verdict judge(const struct dlm_base_row *row)
 {
-    return dlm_verdict_of(row->architecture, find_family(row->family));
+    return dlm_verdict_of(row, find_family(row->family));
 }
 
 static bool is_listed(const struct dlm_base_row *row)

@@ -4,9 +4,8 @@
 
 #include "export/snapshot.h"
 
-/* Of an architecture, as config.json spells it; family: its own, NULL: dlm has none. reason is
- * filled. */
-struct dlm_export_verdict dlm_verdict_of(const char *architecture,
+/* Of a base, NULL: none of the registry; family: its own, NULL: dlm has none. reason is filled. */
+struct dlm_export_verdict dlm_verdict_of(const struct dlm_base_row *row,
                                          const struct dlm_family *family);
 
 /* Of a model's, by the bases of the registry. */

@@ -22,7 +22,7 @@ struct dlm_export_document {
 /* What llama.cpp makes of a base. */
 struct dlm_export_verdict {
     const char *architecture; /* as config.json spells it; NULL: not known */
-    const char *support;      /* SUPPORTED, PARTIAL: the language model or the tower, UNSUPPORTED */
+    const char *support;      /* SUPPORTED, PARTIAL, UNSUPPORTED: docs/export.md */
     char reason[160];
 };
 

@@ -4,7 +4,8 @@
     tools/dev/check_verdicts.py LLAMA
 
 LLAMA: as tools/dev/llama_cpp makes it. Each architecture must be registered on the classes that the
-list names, of a language model and of a tower, and on no other.
+list names, of a language model and of a tower, and on no other. As in the converter (base.py,
+get_model_architecture), the architecture of a part's own config goes before that of the whole.
 """
 
 import pathlib
@@ -31,11 +32,15 @@ def registered(source):
 def main():
     found = registered(pathlib.Path(sys.argv[1]) / "llama.cpp")
     text = (ROOT / "src" / "api" / "export_verdict.c").read_text()
-    rows = re.findall(r'^    \{"(\w+)", (NULL|"\w+"), (NULL|"\w+")\}', text, re.M)
+    table, = re.findall(r"^} converters\[\] = \{\n(.*?)^\};", text, re.M | re.S)
+    rows = [[None if word == "NULL" else word.strip('"')
+             for word in re.findall(r'NULL|"[^"]+"', row)]
+            for row in re.findall(r"\{(.*?)\}", table, re.S)]
     bad = 0
-    for architecture, *classes in rows:
-        want = [set() if c == "NULL" else {c.strip('"')} for c in classes]
-        got = found.get(architecture, [set(), set()])
+    for architecture, text_class, tower_class, *parts in rows:
+        _, *own = parts or (None, architecture, architecture)
+        want = [{c} if c else set() for c in (text_class, tower_class)]
+        got = [found.get(own[kind], [set(), set()])[kind] for kind in (0, 1)]
         print(f"{'same' if got == want else 'DIFFERS'} {architecture}: {got}")
         bad += got != want
     print(f"# {len(rows) - bad} passed, {bad} failed, 0 skipped")
