@@ -203,6 +203,17 @@ static enum dlm_status append_load(struct dlm_ctx *ctx, const struct dlm_export_
     return st ? st : dlm_str_appendz(ctx, out, ")\n\n");
 }
 
+/* Of the processors that size an image by its shape, transformers has none without it. */
+static const char *also_needed(const struct dlm_export_job *job)
+{
+    const enum dlm_size_rule rule = job->model->processor.size_rule;
+    const bool has_torchvision = rule == DLM_SIZE_AREA || rule == DLM_SIZE_LONGEST;
+
+    if (job->is_merged)
+        return has_torchvision ? " and torchvision" : "";
+    return has_torchvision ? ", torchvision and PEFT" : " and PEFT";
+}
+
 static enum dlm_status append_code(struct dlm_ctx *ctx, const struct dlm_export_job *job,
                                    const struct dlm_export_about *about, struct dlm_str *out)
 {
@@ -214,7 +225,7 @@ static enum dlm_status append_code(struct dlm_ctx *ctx, const struct dlm_export_
 
     enum dlm_status st = dlm_str_appendf(ctx, out, "With transformers 4.56 or newer%s, in this "
                                          "folder:\n\n```python\n",
-                                         job->is_merged ? "" : " and PEFT");
+                                         also_needed(job));
     if (!st)
         st = append_load(ctx, job, out);
     if (!st)

@@ -55,6 +55,7 @@ for text in '"adapter_version": 2,' '"export_target": "hf_snapshot",' '"created_
     '"image_token": "<image>",' '"modality": "vision-language",'; do
     holds_ grep -qF "$text" $made/snapshot_manifest.json
 done
+holds_ grep -qxF "With transformers 4.56 or newer and PEFT, in this folder:" $made/README.md
 holds_ grep -qF "    \"$dir/base\", dtype=\"auto\")" $made/README.md
 holds_ grep -qF 'text = "<image>" + "What is this?"' $made/README.md
 holds_ test -z "$(find $made -name '*.safetensors' ! -path '*/adapter/*')"
@@ -202,6 +203,7 @@ status_is 0
 holds_ grep -qF "    \"$dir/two/ba\\\"se\\n\`\`\`\\\\\", dtype=\"auto\")" two/made/README.md
 holds_ grep -qF 'image.resize((42, 42), Image.BICUBIC)' two/made/README.md
 holds_ grep -qF 'processor.apply_chat_template' two/made/README.md
+holds_ grep -qF "With transformers 4.56 or newer, torchvision and PEFT, in" two/made/README.md
 holds_ test "$(grep -c '^```' two/made/README.md)" -eq 2
 rm "two/$name/chat_template.json"
 edit_ "two/$name/tokenizer_config.json" '1s/{/{"chat_template": "x",/'

@@ -14,7 +14,8 @@ Its question about images of the document, and about others, is then answered gr
 
 Images are brought to the bases' own size first, so that nothing resizes them. Exit status 1 where
 an answer is another than dlm's, or dlm's of an image of the document is not the taught one. Made
-with torch 2.13.0, transformers 5.23, peft 0.21.2, Pillow 13, llama.cpp 0c1e57098.
+with torch 2.13.0, torchvision 0.28.0 (the processors of Qwen2-VL and Mistral 3 need it),
+transformers 5.23, peft 0.21.2, Pillow 13, llama.cpp 0c1e57098.
 """
 import json
 import pathlib
