@@ -26,12 +26,14 @@ struct call {
 
 /* --- the adapter --- */
 
-/* An adapter knows its base by name alone. A path names a folder of another machine, perhaps; that
- * another repository is meant is certain. */
+/* An adapter knows its base by name alone. A path names a folder of another machine, perhaps, and a
+ * document's folder may hold a copy of any repository; that another is meant is certain where both
+ * have names. */
 static enum dlm_status check_name(struct dlm_ctx *ctx, const struct call *c)
 {
     struct dlm_adapter *adapter = NULL;
     const char *base = dlm_base_name(&c->s->base);
+    const bool has_name = c->s->base.row || dlm_base_is_hf_id(base);
 
     enum dlm_status st =
         dlm_adapter_open(ctx, &adapter, c->params->adapter, &c->s->model->family->names);
@@ -40,7 +42,7 @@ static enum dlm_status check_name(struct dlm_ctx *ctx, const struct call *c)
     const char *name = adapter->config.base_model;
     if (dlm_adapter_names_base(adapter, base)) {
         st = DLM_OK;
-    } else if (c->params->any_base || !dlm_base_is_hf_id(name) || !c->s->base.hf_id) {
+    } else if (c->params->any_base || !dlm_base_is_hf_id(name) || !has_name) {
         dlm_log(ctx, DLM_LOG_WARNING, "the adapter names '%s' as its base; it is taken for one of "
                 "'%s'", name, base);
     } else {

@@ -78,6 +78,9 @@ static enum dlm_status check_refused(struct dlm_ctx *ctx, const char *where, con
         if (value && dlm_json_is_set(value))
             return refuse(ctx, where, refused_keys[i], "");
     }
+    const json_t *layers = json_object_get(root, "layers_to_transform");
+    if (layers && (json_is_integer(layers) || dlm_json_is_set(layers))) /* 0 is a layer */
+        return refuse(ctx, where, "layers_to_transform", "");
     const json_t *init = json_object_get(root, "init_lora_weights");
     if (init_changes_base(init))
         return refuse(ctx, where, "init_lora_weights", json_string_value(init));

@@ -87,6 +87,8 @@ modules_to_save s/"modules_to_save": null/"modules_to_save": ["lm_head"]/
 bias s/"bias": "none"/"bias": "all"/
 peft_type s/"LORA"/"LOHA"/
 layer_replication s/"layer_replication": null/"layer_replication": [[0, 1]]/
+layers_to_transform s/"layers_to_transform": null/"layers_to_transform": [0]/
+layers_to_transform s/"layers_to_transform": null/"layers_to_transform": 0/
 target_parameters s/"target_parameters": null/"target_parameters": ["x"]/
 trainable_token_indices s/"trainable_token_indices": null/"trainable_token_indices": [1]/
 init_lora_weights s/"init_lora_weights": true/"init_lora_weights": "pissa"/
@@ -136,6 +138,26 @@ err_is
 holds_ grep -qF '"base_model_name_or_path": "me/mine"' \
     home/store/0Z*/adapter/versions/v0002/adapter_config.json
 unset HF_HUB_CACHE
+
+case_ "a bundled base has a name too, a folder has none"
+sed 's/^base_model: .*/base_model: tiny-shapes/; s/^\(dlm_id: 0\)./\1Y/' doc.dlm > small.dlm
+with_ 's|"base_model_name_or_path": null|"base_model_name_or_path": "you/yours"|'
+run_ dlm -q import bad --document small.dlm
+fails_ 1 "the adapter is of another base: 'you/yours', and the document's is 'tiny-shapes'"
+holds_ test ! -e home/store/0Y*/adapter
+run_ dlm -q train --backend cpu --max-steps 1 small.dlm
+status_is 0
+run_ dlm -q export small.dlm --out small
+status_is 0
+run_ dlm -q import small/adapter --document small.dlm
+status_is 0
+err_is
+rm -rf home/store/0Y*
+sed 's/^\(dlm_id: 0\)./\1X/' doc.dlm > folder.dlm
+run_ dlm -q import bad --document folder.dlm
+status_is 0
+err_is "warning: the adapter names 'you/yours' as its base; it is taken for one of '$dir/base'"
+rm -rf home/store/0X*
 
 case_ "what was refused has changed nothing; nor by a copy, nor while a training runs"
 holds_ diff -r kept/store/0R* $store_

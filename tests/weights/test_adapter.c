@@ -148,6 +148,8 @@ static void test_bad_configs(void)
         {"{\"modules_to_save\": [\"lm_head\"]}", DLM_ERR_UNSUPPORTED, "'modules_to_save'"},
         {"{\"lora_bias\": true}", DLM_ERR_UNSUPPORTED, "'lora_bias'"},
         {"{\"layer_replication\": [[0, 4]]}", DLM_ERR_UNSUPPORTED, "'layer_replication'"},
+        {"{\"layers_to_transform\": [0]}", DLM_ERR_UNSUPPORTED, "'layers_to_transform'"},
+        {"{\"layers_to_transform\": 0}", DLM_ERR_UNSUPPORTED, "'layers_to_transform'"},
         {"{\"target_parameters\": [\"x\"]}", DLM_ERR_UNSUPPORTED, "'target_parameters'"},
         {"{\"use_qalora\": true}", DLM_ERR_UNSUPPORTED, "'use_qalora'"},
         {"{\"megatron_config\": {\"a\": 1}}", DLM_ERR_UNSUPPORTED, "'megatron_config'"},
