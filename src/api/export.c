@@ -232,7 +232,8 @@ static const char *hash_of(const struct dlm_export_result *result, const char *n
     return NULL;
 }
 
-/* A training holds the lock for as long as it runs, and the export is whole without a record. */
+/* A training holds the lock for as long as it runs, or the store may not be written; the export is
+ * whole without a record. */
 static enum dlm_status record(struct dlm_ctx *ctx, struct call *c,
                               const struct dlm_export_result *result)
 {
@@ -257,9 +258,11 @@ static enum dlm_status record(struct dlm_ctx *ctx, struct call *c,
     enum dlm_status st = dlm_store_lock(ctx, store);
     dlm_log_mute(ctx, false);
     if (st) {
+        char why[512] = "a training holds the store";
+        if (st != DLM_ERR_INVALID)
+            snprintf(why, sizeof(why), "%s", dlm_ctx_last_error(ctx));
         dlm_log_forget(ctx);
-        dlm_log(ctx, DLM_LOG_WARNING, "the store's record does not name this export: a training "
-                "holds the store");
+        dlm_log(ctx, DLM_LOG_WARNING, "the store's record does not name this export: %s", why);
         return DLM_OK;
     }
     st = dlm_manifest_load(ctx, &manifest, store);

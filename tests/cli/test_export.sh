@@ -188,6 +188,16 @@ err_is "warning: the store's record does not name this export: a training holds 
 whole_ $made v0002
 rm $store_/.lock
 
+case_ "a store that cannot be locked"
+mkdir $store_/.lock
+export_ --out elsewhere
+status_is 0
+err_is "warning: the store's record does not name this export: cannot open '$dir/$store_/.lock': Is\
+ a directory"
+whole_ elsewhere v0002
+rmdir $store_/.lock
+rm -rf elsewhere
+
 case_ "a base with a hostile name, a chat template, and a size of its own"
 cp -R "$data/golden/models/qwen2_vl_f32_old/." two
 name='ba"se
@@ -331,7 +341,7 @@ out_has '"quant": "f16"'
 holds_ test "$(tar -tf lora.tar | tr '\n' ' ')" = \
     "lora/README.md lora/adapter.gguf lora/export_manifest.json "
 run_ dlm -q export two/own.dlm --adapter-only --quant q4_k_m --out never
-fails_ 1 "an adapter by itself is f32, f16, bf16 or q8_0, not q4_k_m"
+fails_ 2 "an adapter by itself is f32, f16, bf16 or q8_0, not q4_k_m"
 export_ --adapter-only --out fallback
 status_is 0
 err_has "export: ignoring GGUF-only flags (--quant / --merged / --adapter-only): llama.cpp ("
@@ -513,8 +523,14 @@ case_ "wrong usage"
 run_ dlm export
 status_is 2
 err_is "export: DOCUMENT or --matrix is missing"
-run_ dlm export doc.dlm --matrix
-status_is 2
+for words in doc.dlm "--quant f16" "--out x" --tar --merged "--precision bf16" "--name x" \
+    --skip-ollama --gguf-anyway --no-template --adapter-only "--i-am-the-licensee https://x.y" \
+    "--adapter-version v1" --no-verify "--backend cpu" "--device 0" --no-matrix-units; do
+    # shellcheck disable=SC2086
+    run_ dlm export --matrix --json $words
+    status_is 2
+    err_is "export: --matrix goes with --json alone, and is of no DOCUMENT"
+done
 run_ dlm export doc.dlm --adapter-version v0
 status_is 2
 run_ dlm export doc.dlm --precision bf16

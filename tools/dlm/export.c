@@ -15,6 +15,7 @@ struct args {
 
 static const char *const quants[] = {"none", "f16",    "bf16",   "f32",  "q8_0",
                                      "q6_k", "q5_k_m", "q4_k_m", "q4_0", NULL};
+#define LAST_OF_ADAPTER 4 /* q8_0: the kinds of --adapter-only */
 
 #define AT(member) offsetof(struct args, params.member)
 
@@ -132,6 +133,18 @@ static int print_matrix(struct dlm_cli *cli, bool is_json)
     return dlm_exit_of(st);
 }
 
+/* Whether something is given that has no meaning for the list. */
+static bool has_more_than_json(const struct args *a)
+{
+    const struct dlm_export_params *p = &a->params;
+    const struct dlm_compute *c = &p->compute;
+
+    return p->document || p->out || p->is_tar || p->is_merged || p->precision || a->quant ||
+           p->ollama_name || a->skips_ollama || p->is_gguf_anyway || p->no_template ||
+           p->is_adapter_only || p->licensee || a->version || p->no_verify || c->backend ||
+           c->has_device || c->no_matrix_units;
+}
+
 static int run(struct dlm_cli *cli, const void *args)
 {
     const struct args *a = args;
@@ -139,11 +152,12 @@ static int run(struct dlm_cli *cli, const void *args)
     struct dlm_export_result result = {0};
     struct dlm_progress progress;
 
-    if (a->is_matrix && !params.document)
+    if (a->is_matrix && has_more_than_json(a))
+        return dlm_cli_wrong(cli, "--matrix goes with --json alone, and is of no DOCUMENT");
+    if (a->is_matrix)
         return print_matrix(cli, a->is_json);
-    if (a->is_matrix || !params.document)
-        return dlm_cli_wrong(cli, a->is_matrix ? "--matrix is of no DOCUMENT"
-                                               : "DOCUMENT or --matrix is missing");
+    if (!params.document)
+        return dlm_cli_wrong(cli, "DOCUMENT or --matrix is missing");
     if (a->version && !dlm_cli_version_number("export", a->version, &params.version))
         return DLM_EXIT_USAGE;
     params.gguf_quant = a->quant ? quants[a->quant] : NULL;
@@ -154,6 +168,9 @@ static int run(struct dlm_cli *cli, const void *args)
     if (params.is_adapter_only && (params.is_merged || params.licensee))
         return dlm_cli_wrong(cli, "--adapter-only holds no weight of the base: it goes without "
                              "--merged and --i-am-the-licensee");
+    if (params.is_adapter_only && a->quant > LAST_OF_ADAPTER)
+        return dlm_cli_wrong(cli, "an adapter by itself is f32, f16, bf16 or q8_0, not %s",
+                             params.gguf_quant);
     if (params.licensee && !params.is_merged && !params.gguf_quant)
         return dlm_cli_wrong(cli, "--i-am-the-licensee goes with --merged or --quant");
     if ((params.ollama_name || a->skips_ollama || params.no_template) &&
