@@ -230,6 +230,48 @@ static void test_values(const json_t *golden)
     }
 }
 
+/* The tower's activation: tools/mtmd/clip.cpp takes the sigmoid of 1.702 x without either key. */
+static void test_activation(void)
+{
+    static const struct {
+        const char *act;
+        bool has_gelu, has_silu;
+    } rows[] = {{"quick_gelu", false, false}, {"silu", false, true}, {"gelu", true, false},
+                {"gelu_pytorch_tanh", true, false}};
+    char path[512], file[600];
+    struct dlm_model *model = NULL;
+    json_t *config = NULL;
+
+    snprintf(path, sizeof(path), "%s/golden/models/%s/base", check_data_dir(), bases[0].folder);
+    snprintf(file, sizeof(file), "%s/config.json", path);
+    if (CHECK(!dlm_model_read_folder(ctx, &model, path)) &&
+        CHECK(!dlm_json_load(ctx, file, 1 << 20, &config)))
+        for (size_t i = 0; i < DLM_ARRAY_LEN(rows); i++) {
+            const struct dlm_gguf_about about = {.model = model, .config = config, .path = file,
+                                                 .quant = DLM_GGUF_QUANT_F32};
+            struct dlm_str bytes = {0};
+            bool flag;
+            check_case(rows[i].act);
+            json_object_set_new(json_object_get(config, "vision_config"), "hidden_act",
+                                json_string(rows[i].act));
+            struct dlm_gguf *g = make_values(&about, false, &bytes);
+            if (CHECK(g)) {
+                flag = false;
+                if (dlm_gguf_find_value(g, "clip.use_gelu"))
+                    CHECK(!dlm_gguf_get_bool(ctx, g, "clip.use_gelu", &flag));
+                CHECK_INT(flag, rows[i].has_gelu);
+                flag = false;
+                if (dlm_gguf_find_value(g, "clip.use_silu"))
+                    CHECK(!dlm_gguf_get_bool(ctx, g, "clip.use_silu", &flag));
+                CHECK_INT(flag, rows[i].has_silu);
+            }
+            dlm_gguf_destroy(&g);
+            dlm_str_finish(&bytes);
+        }
+    json_decref(config);
+    dlm_model_destroy(&model);
+}
+
 static void test_bases(const json_t *golden)
 {
     static const enum dlm_gguf_quant quants[] = {DLM_GGUF_QUANT_F32, DLM_GGUF_QUANT_F16,
@@ -296,6 +338,7 @@ int main(void)
     if (golden)
         test_values(golden);
     json_decref(golden);
+    test_activation();
     test_bad_shapes();
     dlm_ctx_destroy(&ctx);
     return check_summary();
