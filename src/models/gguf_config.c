@@ -2,6 +2,7 @@
  * asks for another computation than the graphs' is refused by its key. */
 #include "models/gguf_config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,6 +150,13 @@ static void take_int(struct keys *k, const char *key, const char *member)
     put(k, member, json_integer(value));
 }
 
+/* What JSON has no number for. */
+static enum dlm_status not_finite(const struct keys *k, const char *full)
+{
+    return dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' is not finite",
+                    dlm_gguf_path(k->gguf), full);
+}
+
 static void take_number(struct keys *k, const char *key, const char *member)
 {
     double value = 0;
@@ -156,7 +164,9 @@ static void take_number(struct keys *k, const char *key, const char *member)
 
     if (!k->st)
         k->st = dlm_gguf_get_number(k->ctx, k->gguf, full_key(k, key, full), &value);
-    put(k, member, json_real(value));
+    if (!k->st && !isfinite(value))
+        k->st = not_finite(k, full);
+    put(k, member, json_real(k->st ? 0 : value));
 }
 
 /* Pairs of a head on each axis; a fourth axis has none. */
@@ -387,9 +397,10 @@ static void take_channels(struct keys *k, const char *key, const char *member)
     if (!k->st)
         k->st = dlm_gguf_get_array(k->ctx, k->gguf, full_key(k, key, full), DLM_GGUF_KIND_F32, &v);
     for (size_t i = 0; !k->st && i < v->len; i++)
-        if (!dlm_gguf_value_number(v, i, &value) || json_array_append_new(list, json_real(value)))
-            k->st = dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' holds what is no "
-                             "number", dlm_gguf_path(k->gguf), full);
+        if (!dlm_gguf_value_number(v, i, &value) || !isfinite(value))
+            k->st = not_finite(k, full);
+        else if (json_array_append_new(list, json_real(value)))
+            k->st = dlm_fail(k->ctx, DLM_ERR_MEMORY, "out of memory");
     put(k, member, list);
 }
 

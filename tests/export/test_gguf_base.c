@@ -275,19 +275,82 @@ static void test_kind(const struct subject *s, enum dlm_gguf_quant quant, const 
     dlm_model_destroy(&gguf);
 }
 
+/* --- files that are wrong in one place --------------------------------------------------------- */
+
+/* After the first place where `mark` stands in a file, `skip` bytes on, `bytes` replace as many;
+ * what the error then says, of that file. */
+struct damage {
+    int subject; /* index into subjects */
+    bool is_tower;
+    const char *mark;
+    size_t skip;
+    const char *bytes;
+    size_t len;
+    enum dlm_status st;
+    const char *says;
+};
+#define TYPE 4 /* of a value, between its key and what it is */
+#define VALUE(bytes) TYPE, bytes, 4
+static const struct damage damages[] = {
+    {0, false, "rms_epsilon", VALUE("\0\0\xc0\x7f"), DLM_ERR_PARSE,
+     "'qwen2vl.attention.layer_norm_rms_epsilon' is not finite"},
+    {1, false, "rope.freq_base", VALUE("\0\0\x80\x7f"), DLM_ERR_PARSE,
+     "'mistral3.rope.freq_base' is not finite"},
+    {0, true, "clip.vision.image_std", TYPE + 4 + 8, "\0\0\x80\xff", 4, DLM_ERR_PARSE,
+     "'clip.vision.image_std' is not finite"},
+};
+
+static bool damage_file(const struct damage *d, const char *path)
+{
+    const size_t mark_len = strlen(d->mark);
+    struct dlm_str s = {0};
+    size_t at = 0;
+
+    if (!CHECK(!dlm_file_read(ctx, path, (size_t)1 << 30, &s)))
+        return false;
+    while (at + mark_len < s.len && memcmp(s.data + at, d->mark, mark_len) != 0)
+        at++;
+    at += mark_len + d->skip;
+    const bool is_there = CHECK(at + d->len <= s.len);
+    if (is_there)
+        memcpy(s.data + at, d->bytes, d->len);
+    const bool is_done = is_there && CHECK(put_file(path, s.data, s.len));
+    dlm_str_finish(&s);
+    return is_done;
+}
+
+static void test_damage(const struct damage *d)
+{
+    struct dlm_model *model = NULL;
+    char path[600];
+
+    check_case(d->says);
+    snprintf(path, sizeof(path), "%s/wrong/%s.F32.gguf", tmp_root, d->is_tower ? "mmproj" : "base");
+    if (!export_to(&subjects[d->subject], "wrong", true, DLM_GGUF_QUANT_F32) ||
+        !damage_file(d, path))
+        return;
+    CHECK_INT(open_gguf(&model, "wrong", "F32", "F32"), d->st);
+    CHECK(strstr(dlm_ctx_last_error(ctx), d->says) && strstr(dlm_ctx_last_error(ctx), path));
+    dlm_model_destroy(&model);
+    CHECK(!dlm_path_remove(ctx, tmp_path("wrong")));
+}
+
 int main(void)
 {
     const struct dlm_device_params params = {.kind = DLM_BACKEND_CPU, .index = -1};
 
     ctx = dlm_ctx_create(NULL);
     tmp_make();
-    if (CHECK(ctx) && CHECK(!dlm_device_open(ctx, &device, &params)))
+    if (CHECK(ctx) && CHECK(!dlm_device_open(ctx, &device, &params))) {
         for (size_t i = 0; i < DLM_ARRAY_LEN(subjects); i++) {
             test_f32(&subjects[i]);
             test_kind(&subjects[i], DLM_GGUF_QUANT_F16, "F16", DLM_DTYPE_F16);
             test_kind(&subjects[i], DLM_GGUF_QUANT_Q8_0, "Q8_0", DLM_DTYPE_Q8_0);
             test_kind(&subjects[i], DLM_GGUF_QUANT_Q4_K_M, "Q4_K_M", DLM_DTYPE_F32);
         }
+        for (size_t i = 0; i < DLM_ARRAY_LEN(damages); i++)
+            test_damage(&damages[i]);
+    }
     dlm_device_destroy(&device);
     tmp_remove();
     dlm_ctx_destroy(&ctx);
