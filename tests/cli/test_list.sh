@@ -79,6 +79,7 @@ types_()
 
 if command -v script > /dev/null; then
     case_ "rm asks on a terminal"
+    export NO_COLOR=1 # the texts as they are
     for answer in n '' nonsense; do
         types_ "$answer" rm doc.dlm v2
         status_is 1

@@ -275,7 +275,7 @@ static void test_kind(const struct subject *s, enum dlm_gguf_quant quant, const 
     dlm_model_destroy(&gguf);
 }
 
-/* --- files that are wrong in one place --------------------------------------------------------- */
+/* --- files that are wrong in one place -------------------------------------------------------- */
 
 /* After the first place where `mark` stands in a file, `skip` bytes on, `bytes` replace as many;
  * what the error then says, of that file. */
