@@ -66,7 +66,8 @@ on_terminal_ -- doctor --base tiny-shapes --backend cpu
 holds_ grep -q "^Training:  *<32>may start<0>$" out
 on_terminal_ -- export --matrix
 holds_ grep -q "^tiny-shapes-qwen2-vl  *<32>SUPPORTED<0>  " out
-holds_ grep -q "^internvl2-2b  *<31>UNSUPPORTED<0>  " out
+holds_ grep -q "^tiny-shapes  *<31>UNSUPPORTED<0>  " out
+holds_ grep -q "^internvl2-2b  *<33>PARTIAL<0>  " out
 
 case_ "not where somebody says no, and not for programs"
 for variable in NO_COLOR=1 TERM=dumb TERM=; do

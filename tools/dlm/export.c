@@ -117,6 +117,7 @@ static int use_ollama(struct dlm_cli *cli, const struct args *a, bool makes_mode
 static const struct dlm_verdict verdicts[] = {
     {"UNSUPPORTED", DLM_COLOUR_BAD},
     {"SUPPORTED", DLM_COLOUR_GOOD},
+    {"PARTIAL", DLM_COLOUR_WARNING},
     {NULL, DLM_COLOUR_NONE},
 };
 
