@@ -60,9 +60,9 @@ static enum dlm_status stat_file(struct dlm_ctx *ctx, const char *path,
     return DLM_OK;
 }
 
-/* Maps and parses file i of c. */
-static enum dlm_status open_file(struct dlm_ctx *ctx, struct dlm_checkpoint *c, size_t i,
-                                 const char *path)
+/* Maps file i of c, whatever is in it. */
+static enum dlm_status map_file(struct dlm_ctx *ctx, struct dlm_checkpoint *c, size_t i,
+                                const char *path)
 {
     struct dlm_checkpoint_file *file = &c->files[i];
 
@@ -70,13 +70,19 @@ static enum dlm_status open_file(struct dlm_ctx *ctx, struct dlm_checkpoint *c, 
     if (!file->path)
         return DLM_ERR_MEMORY;
     enum dlm_status st = dlm_map_open(ctx, &c->maps[i], path);
-    if (!st)
-        st = stat_file(ctx, path, file);
-    if (st)
-        return st;
     file->bytes = c->maps[i].bytes;
-    return dlm_safetensors_parse(ctx, &c->list, path, c->maps[i].data, c->maps[i].bytes,
-                                 file->header_sha256, i ? NULL : &c->metadata);
+    return st ? st : stat_file(ctx, path, file);
+}
+
+/* Maps and parses file i of c. */
+static enum dlm_status open_file(struct dlm_ctx *ctx, struct dlm_checkpoint *c, size_t i,
+                                 const char *path)
+{
+    enum dlm_status st = map_file(ctx, c, i, path);
+
+    return st ? st
+              : dlm_safetensors_parse(ctx, &c->list, path, c->maps[i].data, c->maps[i].bytes,
+                                      c->files[i].header_sha256, i ? NULL : &c->metadata);
 }
 
 static enum dlm_status make_files(struct dlm_ctx *ctx, struct dlm_checkpoint *c, size_t num)
@@ -323,19 +329,6 @@ enum dlm_status dlm_checkpoint_open_memory(struct dlm_ctx *ctx, struct dlm_check
 }
 
 /* --- files of another kind --- */
-
-static enum dlm_status map_file(struct dlm_ctx *ctx, struct dlm_checkpoint *c, size_t i,
-                                const char *path)
-{
-    struct dlm_checkpoint_file *file = &c->files[i];
-
-    file->path = dlm_arena_strndup(ctx, &c->list.arena, path, strlen(path));
-    if (!file->path)
-        return DLM_ERR_MEMORY;
-    enum dlm_status st = dlm_map_open(ctx, &c->maps[i], path);
-    file->bytes = c->maps[i].bytes;
-    return st ? st : stat_file(ctx, path, file);
-}
 
 enum dlm_status dlm_checkpoint_map(struct dlm_ctx *ctx, struct dlm_checkpoint **out,
                                    const char *const *paths, size_t num)
