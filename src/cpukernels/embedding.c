@@ -60,52 +60,19 @@ static void embed_panel(const struct dlm_cpu_call *call, int64_t item, enum dlm_
         out[c] *= p->scale;
 }
 
-void DLM_CPU_KERNEL(embedding_panel_f32)(const struct dlm_cpu_call *call, int64_t item)
-{
-    embed_panel(call, item, DLM_DTYPE_F32);
-}
+#define EMBEDDING_PANEL_KERNEL(name, dtype)                                                        \
+    void DLM_CPU_KERNEL(name)(const struct dlm_cpu_call *call, int64_t item)                       \
+    {                                                                                              \
+        embed_panel(call, item, dtype);                                                            \
+    }
 
-void DLM_CPU_KERNEL(embedding_panel_f16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    embed_panel(call, item, DLM_DTYPE_F16);
-}
-
-void DLM_CPU_KERNEL(embedding_panel_bf16)(const struct dlm_cpu_call *call, int64_t item)
-{
-    embed_panel(call, item, DLM_DTYPE_BF16);
-}
-
-void DLM_CPU_KERNEL(embedding_panel_nf4)(const struct dlm_cpu_call *call, int64_t item)
-{
-    embed_panel(call, item, DLM_DTYPE_NF4);
-}
-
-void DLM_CPU_KERNEL(embedding_panel_nf4_dq)(const struct dlm_cpu_call *call, int64_t item)
-{
-    embed_panel(call, item, DLM_DTYPE_NF4_DQ);
-}
-
-void DLM_CPU_KERNEL(embedding_panel_q8_0)(const struct dlm_cpu_call *call, int64_t item)
-{
-    embed_panel(call, item, DLM_DTYPE_Q8_0);
-}
-
-void DLM_CPU_KERNEL(embedding_panel_q4_0)(const struct dlm_cpu_call *call, int64_t item)
-{
-    embed_panel(call, item, DLM_DTYPE_Q4_0);
-}
-
-void DLM_CPU_KERNEL(embedding_panel_q4_k)(const struct dlm_cpu_call *call, int64_t item)
-{
-    embed_panel(call, item, DLM_DTYPE_Q4_K);
-}
-
-void DLM_CPU_KERNEL(embedding_panel_q5_k)(const struct dlm_cpu_call *call, int64_t item)
-{
-    embed_panel(call, item, DLM_DTYPE_Q5_K);
-}
-
-void DLM_CPU_KERNEL(embedding_panel_q6_k)(const struct dlm_cpu_call *call, int64_t item)
-{
-    embed_panel(call, item, DLM_DTYPE_Q6_K);
-}
+EMBEDDING_PANEL_KERNEL(embedding_panel_f32, DLM_DTYPE_F32)
+EMBEDDING_PANEL_KERNEL(embedding_panel_f16, DLM_DTYPE_F16)
+EMBEDDING_PANEL_KERNEL(embedding_panel_bf16, DLM_DTYPE_BF16)
+EMBEDDING_PANEL_KERNEL(embedding_panel_nf4, DLM_DTYPE_NF4)
+EMBEDDING_PANEL_KERNEL(embedding_panel_nf4_dq, DLM_DTYPE_NF4_DQ)
+EMBEDDING_PANEL_KERNEL(embedding_panel_q8_0, DLM_DTYPE_Q8_0)
+EMBEDDING_PANEL_KERNEL(embedding_panel_q4_0, DLM_DTYPE_Q4_0)
+EMBEDDING_PANEL_KERNEL(embedding_panel_q4_k, DLM_DTYPE_Q4_K)
+EMBEDDING_PANEL_KERNEL(embedding_panel_q5_k, DLM_DTYPE_Q5_K)
+EMBEDDING_PANEL_KERNEL(embedding_panel_q6_k, DLM_DTYPE_Q6_K)

@@ -201,37 +201,16 @@ DLM_INLINE void run_item(const struct dlm_cpu_call *call, int64_t item, enum dlm
     }
 }
 
-void DLM_CPU_KERNEL(matmul_panel_vec_q8_0)(const struct dlm_cpu_call *call, int64_t item)
-{
-    run_item(call, item, DLM_DTYPE_Q8_0, vec_q8_0);
-}
+#define VEC_KERNEL(name, dtype, fns)                                                               \
+    void DLM_CPU_KERNEL(name)(const struct dlm_cpu_call *call, int64_t item)                       \
+    {                                                                                              \
+        run_item(call, item, dtype, fns);                                                          \
+    }
 
-void DLM_CPU_KERNEL(matmul_panel_vec_nf4)(const struct dlm_cpu_call *call, int64_t item)
-{
-    run_item(call, item, DLM_DTYPE_NF4, vec_nf4);
-}
-
-void DLM_CPU_KERNEL(matmul_panel_vec_nf4_dq)(const struct dlm_cpu_call *call, int64_t item)
-{
-    run_item(call, item, DLM_DTYPE_NF4_DQ, vec_nf4);
-}
-
-void DLM_CPU_KERNEL(matmul_panel_vec_q4_0)(const struct dlm_cpu_call *call, int64_t item)
-{
-    run_item(call, item, DLM_DTYPE_Q4_0, vec_q4_0);
-}
-
-void DLM_CPU_KERNEL(matmul_panel_vec_q4_k)(const struct dlm_cpu_call *call, int64_t item)
-{
-    run_item(call, item, DLM_DTYPE_Q4_K, vec_q4_k);
-}
-
-void DLM_CPU_KERNEL(matmul_panel_vec_q5_k)(const struct dlm_cpu_call *call, int64_t item)
-{
-    run_item(call, item, DLM_DTYPE_Q5_K, vec_q5_k);
-}
-
-void DLM_CPU_KERNEL(matmul_panel_vec_q6_k)(const struct dlm_cpu_call *call, int64_t item)
-{
-    run_item(call, item, DLM_DTYPE_Q6_K, vec_q6_k);
-}
+VEC_KERNEL(matmul_panel_vec_q8_0, DLM_DTYPE_Q8_0, vec_q8_0)
+VEC_KERNEL(matmul_panel_vec_nf4, DLM_DTYPE_NF4, vec_nf4)
+VEC_KERNEL(matmul_panel_vec_nf4_dq, DLM_DTYPE_NF4_DQ, vec_nf4)
+VEC_KERNEL(matmul_panel_vec_q4_0, DLM_DTYPE_Q4_0, vec_q4_0)
+VEC_KERNEL(matmul_panel_vec_q4_k, DLM_DTYPE_Q4_K, vec_q4_k)
+VEC_KERNEL(matmul_panel_vec_q5_k, DLM_DTYPE_Q5_K, vec_q5_k)
+VEC_KERNEL(matmul_panel_vec_q6_k, DLM_DTYPE_Q6_K, vec_q6_k)
