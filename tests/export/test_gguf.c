@@ -3,15 +3,13 @@
  * rows are llama.cpp's is for tests/gguf/test_plan.c. */
 #include <fcntl.h>
 #include <jansson.h>
-#include <limits.h>
 
 #include "base/json.h"
 #include "base/log.h"
 #include "base/sha256.h"
-#include "countdown.h"
 #include "export/gguf_file.h"
-#include "export/snapshot.h"
 #include "gguf/blocks.h"
+#include "tests/export/jobs.h"
 #include "weights/helpers.h"
 
 static struct dlm_ctx *ctx;
@@ -30,24 +28,12 @@ static const char *golden(const char *name)
 static enum dlm_status export_gguf(struct dlm_ctx *with, const char *base_dir, const char *adapter,
                                    enum dlm_gguf_quant quant, struct dlm_export_result *result)
 {
-    struct dlm_base base = {0};
-    struct dlm_model *model = NULL;
-    char key[600];
+    const struct dlm_export_job job = {.adapter = adapter,
+                                       .is_gguf = true,
+                                       .quant = quant,
+                                       .to = {.path = tmp_path(dlm_gguf_quant_name(quant))}};
 
-    *result = (struct dlm_export_result){0};
-    snprintf(key, sizeof(key), "dir:%s", base_dir);
-    enum dlm_status st = dlm_base_resolve(with, &base, key, NULL);
-    if (!st)
-        st = dlm_model_read_folder(with, &model, base.dir);
-    const struct dlm_export_job job = {
-        .base = &base, .model = model, .adapter = adapter, .version = 1, .is_gguf = true,
-        .created_at = "2026-05-01T12:00:00", .quant = quant,
-        .to = {.path = tmp_path(dlm_gguf_quant_name(quant))}};
-    if (!st)
-        st = dlm_export_gguf(with, &job, result);
-    dlm_model_destroy(&model);
-    dlm_base_finish(&base);
-    return st;
+    return export_folder(with, base_dir, job, dlm_export_gguf, result);
 }
 
 static struct dlm_gguf *open_file(const char *name)
@@ -388,27 +374,16 @@ static void test_large(void)
 
 /* --- what it takes --- */
 
+static enum dlm_status export_small(struct dlm_ctx *with, struct dlm_export_result *result)
+{
+    return export_gguf(with, golden("models/mistral3_f32_old/base"),
+                       golden("models/mistral3_f32_old/adapter"), DLM_GGUF_QUANT_Q4_K_M, result);
+}
+
 static void test_memory(void)
 {
-    struct countdown c = {0};
-    const struct dlm_ctx_params params = {.alloc_hook = allow, .alloc_user = &c};
-    struct dlm_export_result result;
-    long n = 0;
-
     check_case("each allocation fails once");
-    do {
-        c = (struct countdown){LONG_MAX, false};
-        struct dlm_ctx *with = dlm_ctx_create(&params);
-        c = (struct countdown){n, false};
-        const enum dlm_status st =
-            export_gguf(with, golden("models/mistral3_f32_old/base"),
-                        golden("models/mistral3_f32_old/adapter"), DLM_GGUF_QUANT_Q4_K_M, &result);
-        CHECK(c.is_over ? st == DLM_ERR_MEMORY || st == DLM_ERR_INVALID : !st);
-        dlm_export_result_finish(&result);
-        dlm_ctx_destroy(&with);
-        n += n < 64 ? 1 : 13;
-    } while (c.is_over);
-    printf("# %ld allocations\n", n);
+    fail_allocations(export_small, 13);
 }
 
 int main(void)

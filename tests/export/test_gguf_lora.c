@@ -1,14 +1,12 @@
 /* Adapters as GGUF by themselves, beside what llama.cpp's converter makes of them
  * (golden/gguf/lora.json). */
 #include <jansson.h>
-#include <limits.h>
 
 #include "base/json.h"
 #include "base/log.h"
 #include "base/sha256.h"
-#include "countdown.h"
-#include "export/snapshot.h"
 #include "gguf/reader.h"
+#include "tests/export/jobs.h"
 #include "weights/helpers.h"
 
 static struct dlm_ctx *ctx;
@@ -17,24 +15,15 @@ static struct dlm_ctx *ctx;
 static enum dlm_status export_lora(struct dlm_ctx *with, const char *name,
                                    enum dlm_gguf_quant quant, struct dlm_export_result *result)
 {
-    struct dlm_base base = {0};
-    struct dlm_model *model = NULL;
-    char adapter[600], key[700];
+    char adapter[600], base[600];
 
-    *result = (struct dlm_export_result){0};
     snprintf(adapter, sizeof(adapter), "%s/golden/models/%s", check_data_dir(), name);
-    snprintf(key, sizeof(key), "dir:%.*s/base", (int)(strrchr(adapter, '/') - adapter), adapter);
-    enum dlm_status st = dlm_base_resolve(with, &base, key, NULL);
-    if (!st)
-        st = dlm_model_read_folder(with, &model, base.dir);
-    const struct dlm_export_job job = {
-        .base = &base, .model = model, .adapter = adapter, .version = 1, .is_gguf_lora = true,
-        .created_at = "2026-05-01T12:00:00", .quant = quant, .to = {.path = tmp_path("made")}};
-    if (!st)
-        st = dlm_export_gguf_lora(with, &job, result);
-    dlm_model_destroy(&model);
-    dlm_base_finish(&base);
-    return st;
+    snprintf(base, sizeof(base), "%.*s/base", (int)(strrchr(adapter, '/') - adapter), adapter);
+    const struct dlm_export_job job = {.adapter = adapter,
+                                       .is_gguf_lora = true,
+                                       .quant = quant,
+                                       .to = {.path = tmp_path("made")}};
+    return export_folder(with, base, job, dlm_export_gguf_lora, result);
 }
 
 /* --- goldens --- */
@@ -128,26 +117,15 @@ static void refused(const char *adapter, const char *what)
         printf("     %s\n", dlm_ctx_last_error(ctx));
 }
 
+static enum dlm_status export_small(struct dlm_ctx *with, struct dlm_export_result *result)
+{
+    return export_lora(with, "mistral3_f32_old/adapter", DLM_GGUF_QUANT_Q8_0, result);
+}
+
 static void test_memory(void)
 {
-    struct countdown c = {0};
-    const struct dlm_ctx_params params = {.alloc_hook = allow, .alloc_user = &c};
-    struct dlm_export_result result;
-    long n = 0;
-
     check_case("each allocation fails once");
-    do {
-        c = (struct countdown){LONG_MAX, false};
-        struct dlm_ctx *with = dlm_ctx_create(&params);
-        c = (struct countdown){n, false};
-        const enum dlm_status st =
-            export_lora(with, "mistral3_f32_old/adapter", DLM_GGUF_QUANT_Q8_0, &result);
-        CHECK(c.is_over ? st == DLM_ERR_MEMORY || st == DLM_ERR_INVALID : !st);
-        dlm_export_result_finish(&result);
-        dlm_ctx_destroy(&with);
-        n += n < 64 ? 1 : 7;
-    } while (c.is_over);
-    printf("# %ld allocations\n", n);
+    fail_allocations(export_small, 7);
 }
 
 int main(void)

@@ -2,15 +2,13 @@
  * memory. tools/dev/make_export_goldens.py makes golden/export/merged.json. */
 #include <fcntl.h>
 #include <jansson.h>
-#include <limits.h>
 #include <math.h>
 
 #include "base/json.h"
 #include "base/log.h"
 #include "base/sha256.h"
-#include "countdown.h"
 #include "export/merge.h"
-#include "export/snapshot.h"
+#include "tests/export/jobs.h"
 #include "weights/helpers.h"
 
 static struct dlm_ctx *ctx;
@@ -30,23 +28,12 @@ static enum dlm_status export_merged(struct dlm_ctx *with, const char *base_dir,
                                      const char *adapter, enum dlm_dtype dtype,
                                      struct dlm_export_result *result)
 {
-    struct dlm_base base = {0};
-    struct dlm_model *model = NULL;
-    char key[600];
+    const struct dlm_export_job job = {.adapter = adapter,
+                                       .is_merged = true,
+                                       .dtype = dtype,
+                                       .to = {.path = tmp_path("out")}};
 
-    *result = (struct dlm_export_result){0};
-    snprintf(key, sizeof(key), "dir:%s", base_dir);
-    enum dlm_status st = dlm_base_resolve(with, &base, key, NULL);
-    if (!st)
-        st = dlm_model_read_folder(with, &model, base.dir);
-    const struct dlm_export_job job = {
-        .base = &base, .model = model, .adapter = adapter, .version = 1, .is_merged = true,
-        .created_at = "2026-05-01T12:00:00", .dtype = dtype, .to = {.path = tmp_path("out")}};
-    if (!st)
-        st = dlm_export_merged(with, &job, result);
-    dlm_model_destroy(&model);
-    dlm_base_finish(&base);
-    return st;
+    return export_folder(with, base_dir, job, dlm_export_merged, result);
 }
 
 /* --- goldens --- */
@@ -339,53 +326,27 @@ static void test_refused(void)
     dlm_export_result_finish(&result);
 }
 
-/* The same of the snapshot. */
-static enum dlm_status export_snapshot(struct dlm_ctx *with, struct dlm_export_result *result)
+static enum dlm_status snapshot_small(struct dlm_ctx *with, struct dlm_export_result *result)
 {
-    struct dlm_base base = {0};
-    struct dlm_model *model = NULL;
-    char key[600];
+    const struct dlm_export_job job = {.adapter = golden("models/qwen2_vl_f16_merge3/adapter"),
+                                       .to = {.path = tmp_path("snapshot.tar"), .is_tar = true}};
 
-    *result = (struct dlm_export_result){0};
-    snprintf(key, sizeof(key), "dir:%s", golden("models/qwen2_vl_f16_merge3/base"));
-    enum dlm_status st = dlm_base_resolve(with, &base, key, NULL);
-    if (!st)
-        st = dlm_model_read_folder(with, &model, base.dir);
-    const struct dlm_export_job job = {
-        .base = &base, .model = model, .version = 1, .created_at = "2026-05-01T12:00:00",
-        .adapter = golden("models/qwen2_vl_f16_merge3/adapter"),
-        .to = {.path = tmp_path("snapshot.tar"), .is_tar = true}};
-    if (!st)
-        st = dlm_export_snapshot(with, &job, result);
-    dlm_model_destroy(&model);
-    dlm_base_finish(&base);
-    return st;
+    return export_folder(with, golden("models/qwen2_vl_f16_merge3/base"), job, dlm_export_snapshot,
+                         result);
 }
 
-static void test_memory(bool is_merged)
+static enum dlm_status merge_small(struct dlm_ctx *with, struct dlm_export_result *result)
 {
-    struct countdown c = {0};
-    const struct dlm_ctx_params params = {.alloc_hook = allow, .alloc_user = &c};
-    struct dlm_export_result result;
-    long n = 0;
+    return export_merged(with, golden("models/qwen2_vl_f16_merge3/base"),
+                         golden("models/qwen2_vl_f16_merge3/adapter"), DLM_DTYPE_F32, result);
+}
 
-    check_case(is_merged ? "merged: each allocation fails once"
-                         : "snapshot: each allocation fails once");
-    do {
-        c = (struct countdown){LONG_MAX, false};
-        struct dlm_ctx *with = dlm_ctx_create(&params);
-        c = (struct countdown){n, false};
-        const enum dlm_status st =
-            is_merged ? export_merged(with, golden("models/qwen2_vl_f16_merge3/base"),
-                                      golden("models/qwen2_vl_f16_merge3/adapter"), DLM_DTYPE_F32,
-                                      &result)
-                      : export_snapshot(with, &result);
-        CHECK(c.is_over ? st == DLM_ERR_MEMORY || st == DLM_ERR_INVALID : !st);
-        dlm_export_result_finish(&result);
-        dlm_ctx_destroy(&with);
-        n += n < 64 ? 1 : 7;
-    } while (c.is_over);
-    printf("# %ld allocations\n", n);
+static void test_memory(void)
+{
+    check_case("snapshot: each allocation fails once");
+    fail_allocations(snapshot_small, 7);
+    check_case("merged: each allocation fails once");
+    fail_allocations(merge_small, 7);
 }
 
 int main(void)
@@ -396,8 +357,7 @@ int main(void)
     test_types();
     test_large();
     test_refused();
-    test_memory(false);
-    test_memory(true);
+    test_memory();
     tmp_remove();
     dlm_ctx_destroy(&ctx);
     return check_summary();

@@ -6,9 +6,9 @@
  *     mutate_gguf BASE ADAPTER      folders of a base and of an adapter of it; 2000 runs, or
  *                                   DLM_FUZZ_RUNS / 4 of them, from seed DLM_FUZZ_SEED (1)
  *     mutate_gguf BASE ADAPTER RUN  one run again, and what it says */
-#include "export/snapshot.h"
 #include "models/gguf_model.h"
 #include "mutate.h"
+#include "tests/export/jobs.h"
 #include "weights/helpers.h"
 
 #define DEFAULT_RUNS 8000
@@ -30,24 +30,14 @@ static long num_refused, num_opened;
 
 static bool export_base(const char *dir, const char *adapter)
 {
-    struct dlm_export_result result = {0};
-    struct dlm_base base = {0};
-    struct dlm_model *model = NULL;
-    char key[600];
+    struct dlm_export_result result;
+    const struct dlm_export_job job = {.adapter = adapter,
+                                       .is_gguf = true,
+                                       .quant = DLM_GGUF_QUANT_Q8_0,
+                                       .to = {.path = tmp_path("gguf")}};
 
-    snprintf(key, sizeof(key), "dir:%s", dir);
-    enum dlm_status st = dlm_base_resolve(ctx, &base, key, NULL);
-    if (!st)
-        st = dlm_model_read_folder(ctx, &model, base.dir);
-    const struct dlm_export_job job = {
-        .base = &base, .model = model, .adapter = adapter, .version = 1, .is_gguf = true,
-        .created_at = "2026-05-01T12:00:00", .quant = DLM_GGUF_QUANT_Q8_0,
-        .to = {.path = tmp_path("gguf")}};
-    if (!st)
-        st = dlm_export_gguf(ctx, &job, &result);
+    const enum dlm_status st = export_folder(ctx, dir, job, dlm_export_gguf, &result);
     dlm_export_result_finish(&result);
-    dlm_model_destroy(&model);
-    dlm_base_finish(&base);
     return CHECK(!st);
 }
 
