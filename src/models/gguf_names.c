@@ -52,3 +52,23 @@ void dlm_gguf_name_expand(const struct dlm_gguf_roots *roots, const char *patter
         len += (size_t)n; /* never negative: no encoding can fail */
     }
 }
+
+bool dlm_gguf_name_of(const struct dlm_gguf_family *family, const char *language,
+                      const char *canonical, int part, bool *is_tower,
+                      char out[DLM_GGUF_NAME_BYTES])
+{
+    const struct dlm_gguf_roots roots = {language, family->head};
+    struct dlm_gguf_match m;
+
+    for (int file = 0; file < 2; file++) {
+        const struct dlm_gguf_rules *rules = file ? family->vision : family->text;
+        for (size_t i = 0; i < rules->num; i++)
+            if (rules->rules[i].part == part &&
+                dlm_gguf_name_matches(&roots, rules->rules[i].from, canonical, &m)) {
+                *is_tower = file;
+                dlm_gguf_name_expand(&roots, rules->rules[i].to, &m, out);
+                return true;
+            }
+    }
+    return false;
+}

@@ -22,6 +22,12 @@ struct dlm_gguf_roots {
 bool dlm_gguf_name_matches(const struct dlm_gguf_roots *roots, const char *pattern,
                            const char *name, struct dlm_gguf_match *m);
 
+/* The tensor that part `part` of a weight is, by its canonical name; *is_tower: of the tower's
+ * file. False: no rule knows it. */
+bool dlm_gguf_name_of(const struct dlm_gguf_family *family, const char *language,
+                      const char *canonical, int part, bool *is_tower,
+                      char out[DLM_GGUF_NAME_BYTES]);
+
 /* The name that a pattern is with what another one matched. */
 void dlm_gguf_name_expand(const struct dlm_gguf_roots *roots, const char *pattern,
                           const struct dlm_gguf_match *m, char out[DLM_GGUF_NAME_BYTES]);

@@ -220,7 +220,7 @@ static bool is_used(const struct dlm_weights *w, const struct dlm_tensor_info *t
 }
 
 /* A tensor that no graph reads may mean that the checkpoint computes something else. */
-static void warn_of_unused(const struct dlm_model *m)
+static enum dlm_status look_for_unused(const struct dlm_model *m)
 {
     const struct dlm_weights *w = m->weights;
     const struct dlm_tensor_info *first = NULL;
@@ -232,10 +232,14 @@ static void warn_of_unused(const struct dlm_model *m)
             continue;
         first = num++ ? first : t;
     }
+    if (first && first->form)
+        return dlm_fail(m->ctx, DLM_ERR_INVALID, "cannot load '%s': tensor '%s' is no weight of "
+                        "the model that its keys describe", first->file, first->name);
     if (num)
         dlm_log(m->ctx, DLM_LOG_WARNING, "'%s': %zu tensor%s of no use to a %s model, the first "
                 "is '%s'", m->dir ? m->dir : first->file, num, num > 1 ? "s are" : " is",
                 m->family->model_type, first->name);
+    return DLM_OK;
 }
 
 enum dlm_status dlm_model_take_checkpoint(struct dlm_model *m, struct dlm_device *device,
@@ -246,12 +250,14 @@ enum dlm_status dlm_model_take_checkpoint(struct dlm_model *m, struct dlm_device
     m->policy = policy < DLM_DTYPE_COUNT ? policy : choose_policy(ckpt);
     enum dlm_status st = dlm_weights_create(m->ctx, &m->weights, device, m->policy, quant, ckpt,
                                             &m->family->names);
-    if (!st)
-        st = m->family->declare(m);
     if (!st) {
-        warn_of_unused(m);
-        dlm_weights_tell_unfit(m->weights);
+        m->weights->family = m->family;
+        st = m->family->declare(m);
     }
+    if (!st)
+        st = look_for_unused(m);
+    if (!st)
+        dlm_weights_tell_unfit(m->weights);
     return st;
 }
 

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "gguf/blocks.h"
 #include "kernels/panel.h"
+#include "models/gguf_names.h"
+#include "models/model.h"
 #include "models/precision.h"
 #include "models/weights_impl.h"
 
@@ -112,11 +114,24 @@ static bool fits(const struct dlm_tensor_info *t, int64_t rows, int64_t cols)
     return rest == cols;
 }
 
-static enum dlm_status fail_missing(const struct dlm_weights *w, const char *name)
+static bool is_gguf(const struct dlm_weights *w)
+{
+    return w->family && dlm_checkpoint_num_tensors(w->checkpoint) &&
+           dlm_checkpoint_tensor(w->checkpoint, 0)->form;
+}
+
+/* Of GGUF files, which are a language model and its tower, the right one and its own name. */
+static enum dlm_status fail_missing(const struct dlm_weights *w, const char *name, int part)
 {
     const size_t num = dlm_checkpoint_num_files(w->checkpoint);
     const char *first = num ? dlm_checkpoint_file_at(w->checkpoint, 0)->path : "";
+    char tensor[DLM_GGUF_NAME_BYTES];
+    bool is_tower;
 
+    if (is_gguf(w) && dlm_gguf_name_of(w->family->gguf, w->family->language, name, part, &is_tower,
+                                       tensor))
+        return dlm_fail(w->ctx, DLM_ERR_INVALID, "cannot load '%s': tensor '%s' is missing",
+                        dlm_checkpoint_file_at(w->checkpoint, is_tower)->path, tensor);
     if (num == 1)
         return dlm_fail(w->ctx, DLM_ERR_INVALID, "cannot load '%s': tensor '%s' is missing", first,
                         name);
@@ -140,8 +155,6 @@ static enum dlm_status check_source(struct dlm_weights *w, struct dlm_weight_par
 {
     const struct dlm_tensor_info *t = part->source;
 
-    if (!t)
-        return fail_missing(w, part->name);
     enum dlm_status st =
         t->form ? DLM_OK : dlm_bnb_open(w->ctx, w->checkpoint, t, &part->bnb);
     if (!st && part->bnb)
@@ -298,8 +311,11 @@ static enum dlm_status add_piece(const struct dlm_weight_scope *scope, struct dl
         weight->name = joined;
         st = DLM_OK;
     }
-    for (int i = 0; !st && i < num; i++)
-        st = add_source(w, weight, name, i ? find_part(w, name, i) : first, piece->rows / num);
+    for (int i = 0; !st && i < num; i++) {
+        const struct dlm_tensor_info *t = i ? find_part(w, name, i) : first;
+        st = t || !w->checkpoint ? add_source(w, weight, name, t, piece->rows / num)
+                                 : fail_missing(w, name, i);
+    }
     dlm_free(name);
     return st;
 }

@@ -68,6 +68,7 @@ struct dlm_weights {
     struct dlm_checkpoint *checkpoint; /* NULL: random weights */
     enum dlm_dtype file_dtype; /* without one: as if its matrices had this type */
     char **names; /* canonical names of the checkpoint's tensors, by their index */
+    const struct dlm_family *family; /* for what names are in GGUF files; NULL: not known */
     struct dlm_weight **list;
     size_t num, cap;
 };

@@ -298,6 +298,16 @@ static const struct damage damages[] = {
      "'mistral3.rope.freq_base' is not finite"},
     {0, true, "clip.vision.image_std", TYPE + 4 + 8, "\0\0\x80\xff", 4, DLM_ERR_PARSE,
      "'clip.vision.image_std' is not finite"},
+    {0, false, "qwen2vl.block_count", VALUE("\1\0\0\0"), DLM_ERR_INVALID,
+     "tensor 'blk.1.attn_k.bias' is no weight of"},
+    {1, true, "clip.vision.block_count", VALUE("\1\0\0\0"), DLM_ERR_INVALID,
+     "tensor 'v.blk.1.attn_k.weight' is no weight of"},
+    {0, false, "blk.1.attn_norm.weig", 0, "X", 1, DLM_ERR_INVALID,
+     "tensor 'blk.1.attn_norm.weight' is missing"},
+    {0, true, "v.blk.1.attn_k.weig", 0, "X", 1, DLM_ERR_INVALID,
+     "tensor 'v.blk.1.attn_k.weight' is missing"},
+    {1, true, "v.blk.1.ffn_down.weig", 0, "X", 1, DLM_ERR_INVALID,
+     "tensor 'v.blk.1.ffn_down.weight' is missing"},
 };
 
 static bool damage_file(const struct damage *d, const char *path)
