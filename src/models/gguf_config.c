@@ -49,6 +49,7 @@ static enum dlm_status check_kind(struct dlm_ctx *ctx, const struct dlm_gguf *gg
 }
 
 static enum dlm_status unknown_model(struct dlm_ctx *ctx, const struct dlm_gguf *text,
+                                     const struct dlm_gguf *tower,
                                      const struct dlm_gguf_text *arch,
                                      const struct dlm_gguf_text *projector)
 {
@@ -60,8 +61,9 @@ static enum dlm_status unknown_model(struct dlm_ctx *ctx, const struct dlm_gguf 
             st = dlm_str_appendf(ctx, &known, "%s%s with %s", known.len ? ", " : "",
                                  families[i]->gguf->arch, families[i]->gguf->projector);
     if (!st)
-        st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot load '%s': architecture '%.*s' with "
-                      "projector '%.*s' is not supported (%s are)", dlm_gguf_path(text),
+        st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot load '%s' with '%s': architecture "
+                      "'%.*s' with projector '%.*s' is not supported (%s are)",
+                      dlm_gguf_path(text), dlm_gguf_path(tower),
                       (int)DLM_MIN(arch->len, (size_t)64), arch->data,
                       (int)DLM_MIN(projector->len, (size_t)64), projector->data,
                       dlm_str_text(&known));
@@ -98,7 +100,7 @@ enum dlm_status dlm_gguf_find_family(struct dlm_ctx *ctx, const struct dlm_gguf 
             return DLM_OK;
         }
     }
-    return st ? st : unknown_model(ctx, text, &arch, &projector);
+    return st ? st : unknown_model(ctx, text, tower, &arch, &projector);
 }
 
 /* --- the language model ---------------------------------------------------------------------- */
@@ -133,19 +135,19 @@ static void put(struct keys *k, const char *member, json_t *value)
         json_decref(value);
 }
 
-static int64_t get_int(struct keys *k, const char *key)
+static int64_t get_int(struct keys *k, const char *key, int64_t max)
 {
     int64_t value = 0;
     char full[128];
 
     if (!k->st)
-        k->st = dlm_gguf_get_int(k->ctx, k->gguf, full_key(k, key, full), 1, MAX_INT, &value);
+        k->st = dlm_gguf_get_int(k->ctx, k->gguf, full_key(k, key, full), 1, max, &value);
     return value;
 }
 
 static void take_int(struct keys *k, const char *key, const char *member)
 {
-    const int64_t value = get_int(k, key);
+    const int64_t value = get_int(k, key, MAX_INT);
 
     put(k, member, json_integer(value));
 }
@@ -236,6 +238,23 @@ static void take_vocab(struct keys *k)
     put(k, "vocab_size", json_integer(k->st ? 0 : embed->ne[1]));
 }
 
+/* All of a head is turned. */
+static void check_rope(struct keys *k)
+{
+    const int64_t hidden = json_integer_value(json_object_get(k->out, "hidden_size"));
+    const int64_t heads = json_integer_value(json_object_get(k->out, "num_attention_heads"));
+    const json_t *size = json_object_get(k->out, "head_dim");
+
+    if (k->st || !has_key(k, "rope.dimension_count"))
+        return;
+    const int64_t want = size ? json_integer_value(size) : hidden / heads;
+    const int64_t count = get_int(k, "rope.dimension_count", MAX_INT);
+    if (!k->st && count != want)
+        k->st = dlm_fail(k->ctx, DLM_ERR_UNSUPPORTED, "cannot load '%s': '%srope.dimension_count' "
+                         "is %lld: not supported (only a head's size is, %lld)",
+                         dlm_gguf_path(k->gguf), k->prefix, (long long)count, (long long)want);
+}
+
 static void take_text(struct keys *k)
 {
     take_int(k, "embedding_length", "hidden_size");
@@ -249,6 +268,7 @@ static void take_text(struct keys *k)
         take_int(k, "context_length", "max_position_embeddings");
     if (has_key(k, "attention.key_length"))
         take_int(k, "attention.key_length", "head_dim");
+    check_rope(k);
     if (has_key(k, "rope.dimension_sections"))
         take_sections(k);
     take_number(k, "attention.layer_norm_rms_epsilon", "rms_norm_eps");
@@ -319,6 +339,7 @@ static bool is_true(struct keys *k, const char *key)
     return value;
 }
 
+/* In the limits that families know, so that the tower's file is the one that is named. */
 static void read_vision(struct keys *k, struct dlm_gguf_vision *v)
 {
     const bool has_gelu = is_true(k, "use_gelu"), has_silu = is_true(k, "use_silu");
@@ -328,19 +349,23 @@ static void read_vision(struct keys *k, struct dlm_gguf_vision *v)
                          "clip.use_silu", dlm_gguf_path(k->gguf));
     v->act = has_gelu ? DLM_ACT_GELU_ERF : has_silu ? DLM_ACT_SILU : DLM_ACT_QUICK_GELU;
     snprintf(k->prefix, sizeof(k->prefix), "clip.vision.");
-    v->image = get_int(k, "image_size");
-    v->patch = get_int(k, "patch_size");
-    v->width = get_int(k, "embedding_length");
-    v->intermediate = get_int(k, "feed_forward_length");
-    v->layers = get_int(k, "block_count");
-    v->heads = get_int(k, "attention.head_count");
-    v->merge = has_key(k, "spatial_merge_size") ? get_int(k, "spatial_merge_size") : 0;
+    v->image = get_int(k, "image_size", 1 << 16);
+    v->patch = get_int(k, "patch_size", 512);
+    v->width = get_int(k, "embedding_length", 1 << 16);
+    v->intermediate = get_int(k, "feed_forward_length", 1 << 18);
+    v->layers = get_int(k, "block_count", 512);
+    v->heads = get_int(k, "attention.head_count", 512);
+    v->merge = has_key(k, "spatial_merge_size") ? get_int(k, "spatial_merge_size", 64) : 0;
+    if (!k->st && (v->width % v->heads || v->width / v->heads % 4))
+        k->st = dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': 'clip.vision.attention."
+                         "head_count' is %lld, which %lld numbers are no heads for",
+                         dlm_gguf_path(k->gguf), (long long)v->heads, (long long)v->width);
 }
 
 /* The tower gives rows of the width that the language model has. */
 static void check_pair(struct keys *k, const struct dlm_gguf_told *told)
 {
-    const int64_t width = get_int(k, "projection_dim");
+    const int64_t width = get_int(k, "projection_dim", MAX_INT);
 
     if (k->st || width == told->hidden)
         return;

@@ -57,9 +57,9 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, co
     return st ? st : dlm_config_read_act(ctx, vision, path, "hidden_act", &v->act);
 }
 
-/* The width of the tower's MLP is told by a tensor alone, and the frames of a patch by how many
- * there are. The norms' eps is not taken from the file, where the converter puts the language
- * model's. */
+/* The width of the tower's MLP is told by a tensor alone (as its key the converter writes that of
+ * the language model), and the frames of a patch by how many there are. The norms' eps is not taken
+ * from the file, where the converter puts the language model's. */
 static enum dlm_status write_config(struct dlm_ctx *ctx, const struct dlm_gguf_told *told,
                                     json_t *config)
 {
@@ -70,6 +70,12 @@ static enum dlm_status write_config(struct dlm_ctx *ctx, const struct dlm_gguf_t
         return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'v.blk.0.ffn_up.weight' is no "
                         "matrix of a whole multiple of %lld rows", dlm_gguf_path(told->tower),
                         (long long)v->width);
+    if (v->intermediate != told->hidden && v->intermediate != up->ne[1])
+        return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'clip.vision.feed_forward_length' "
+                        "is %lld, neither the language model's %lld nor the %lld rows of "
+                        "'v.blk.0.ffn_up.weight'", dlm_gguf_path(told->tower),
+                        (long long)v->intermediate, (long long)told->hidden,
+                        (long long)up->ne[1]);
     json_t *vision = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "embed_dim", (json_int_t)v->width,
         "depth", (json_int_t)v->layers, "num_heads", (json_int_t)v->heads, "patch_size",
