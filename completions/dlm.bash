@@ -33,7 +33,7 @@ _dlm() {
     for ((i++; i < COMP_CWORD; i++)); do
         case $command:${COMP_WORDS[i]} in
         : \
-            | init:--base \
+            | init:--base | init:--mmproj \
             | train:--seed | train:--max-steps | train:--phase | train:--init-adapter | train:--save-every | train:--ask | train:--adapter-names | train:--image-size | train:--gradient-checkpointing | train:--backend | train:--device | train:--precision | train:--quant | train:--quant-scope | train:--max-memory \
             | prompt:--image | prompt:--system | prompt:--chat | prompt:--max-tokens | prompt:--temp | prompt:--top-p | prompt:--seed | prompt:--adapter-version | prompt:--adapter | prompt:--base | prompt:--mmproj | prompt:--image-size | prompt:--backend | prompt:--device | prompt:--precision | prompt:--quant | prompt:--quant-scope | prompt:--max-memory \
             | tokenize:--base | tokenize:--mmproj | tokenize:--tokenizer | tokenize:--image | tokenize:--prompt | tokenize:--target | tokenize:--system | tokenize:--chat | tokenize:--image-size \
@@ -58,6 +58,7 @@ _dlm() {
     document=${document/#\~\//$HOME/}
     case $command:$prev in
     init:--base) _dlm_bases; return ;;
+    init:--mmproj) _dlm_paths -f; return ;;
     train:--seed) :; return ;;
     train:--max-steps) :; return ;;
     train:--phase) _dlm_words "all sft preference"; return ;;
@@ -172,7 +173,7 @@ _dlm() {
     case $command:$operand:$cur in
     :*:-*) _dlm_words "--help --home --threads --verbose --quiet --version" ;;
     :*:*) _dlm_words "init train prompt show migrate tokenize preprocess score bench doctor use export import bases pull list rm cache verify-store" ;;
-    init:*:-*) _dlm_words "--help --base --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
+    init:*:-*) _dlm_words "--help --base --mmproj --multimodal --i-accept-license --force --new-id --home --threads --verbose --quiet --version" ;;
     init:1:*) _dlm_documents ;;
     train:*:-*) _dlm_words "--help --resume --fresh --seed --max-steps --phase --strict-lock --update-lock --ignore-lock --force --i-accept-license --skip-bad-images --take-over --init-adapter --save-every --ask --adapter-names --image-size --gradient-checkpointing --backend --device --no-matrix-units --precision --quant --quant-scope --max-memory --home --threads --verbose --quiet --version" ;;
     train:1:*) _dlm_documents ;;

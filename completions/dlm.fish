@@ -29,6 +29,7 @@ complete -c dlm -l version -d 'print the version'
 complete -c dlm -s h -l help -d 'print this help'
 complete -c dlm -n __dlm_is -a init -d 'Write a new document and make its store.'
 complete -c dlm -n '__dlm_is init' -l base -d 'base model: a registry key, hf:org/name, dir:PATH or gguf:PATH (default: tiny-shapes, with --multimodal paligemma-3b-mix-224)' -x -a '(dlm bases --keys 2> /dev/null)'
+complete -c dlm -n '__dlm_is init' -l mmproj -d 'the vision tower\'s file of gguf:PATH' -r -F
 complete -c dlm -n '__dlm_is init' -l multimodal -d 'a document with images'
 complete -c dlm -n '__dlm_is init' -l i-accept-license -d 'accept the licence of a gated base'
 complete -c dlm -n '__dlm_is init' -l force -d 'overwrite an existing document'

@@ -15,13 +15,14 @@ extern "C" {
 struct dlm_document_init_params {
     const char *path; /* of the new document; its folder must exist */
     const char *home; /* NULL: $DLM_HOME, else ~/.dlm */
-    /* Registry key, "hf:org/name" or "dir:PATH"; NULL: "tiny-shapes", for multimodal
-     * "paligemma-3b-mix-224". */
+    /* Registry key, "hf:org/name", "dir:PATH" or "gguf:PATH"; NULL: "tiny-shapes", for multimodal
+     * "paligemma-3b-mix-224". Paths are those of the document, relative to its folder. */
     const char *base;
+    const char *mmproj; /* of gguf: the vision tower; NULL: the *mmproj*.gguf beside it */
     bool multimodal;  /* scaffold with an image; needs a vision-language base */
     bool force;       /* overwrite an existing document (its old store stays) */
     /* Give an existing document a new dlm_id, with a store of its own; every other byte, its mode
-     * and its owner stay. Excludes base, multimodal and force. */
+     * and its owner stay. Excludes base, mmproj, multimodal and force. */
     bool new_id;
     bool accept_license; /* the licence of a gated base is accepted */
     /* Asked when a gated base needs acceptance: shows question to a person and returns the answer.
@@ -32,9 +33,9 @@ struct dlm_document_init_params {
 
 /* Writes a scaffold document, or a new id into one, and makes its store with a manifest, in which
  * an accepted licence is recorded. Warns of a base that cannot be trained yet. DLM_ERR_USAGE:
- * multimodal with a base that sees no images, or new_id with what it excludes; DLM_ERR_INVALID: the
- * document exists, the base is unknown, or its licence was refused; DLM_ERR_PARSE: the document
- * that is to get an id is not good. */
+ * multimodal with a base that sees no images, mmproj of a base that is not gguf:, or new_id with
+ * what it excludes; DLM_ERR_INVALID: the document exists, the base is unknown, or its licence was
+ * refused; DLM_ERR_PARSE: the document that is to get an id is not good. */
 DLM_API enum dlm_status dlm_document_init(struct dlm_ctx *ctx,
                                           const struct dlm_document_init_params *params)
     DLM_CHECK_RESULT;

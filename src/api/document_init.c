@@ -133,13 +133,15 @@ static enum dlm_status make_scaffold(struct dlm_ctx *ctx,
         return dlm_fail(ctx, DLM_ERR_INVALID,
                         "%s already exists. Re-run with --force to overwrite.", params->path);
     enum dlm_status st = dlm_base_identify(ctx, base, key);
+    if (!st && params->mmproj && !dlm_base_names_gguf(base->key))
+        st = dlm_fail(ctx, DLM_ERR_USAGE, "--mmproj needs --base gguf:PATH");
     if (!st && params->multimodal)
         st = check_modality(ctx, base);
     if (st)
         return st;
     enum dlm_doc_scaffold_kind kind =
         params->multimodal ? DLM_DOC_SCAFFOLD_MULTIMODAL : DLM_DOC_SCAFFOLD_TEXT;
-    return dlm_doc_scaffold(ctx, kind, id, base->key, text);
+    return dlm_doc_scaffold(ctx, kind, id, base->key, params->mmproj, text);
 }
 
 /* The text of an existing document with another id; what it says must be good but for that. */
@@ -149,9 +151,9 @@ static enum dlm_status change_id(struct dlm_ctx *ctx, const struct dlm_document_
     struct dlm_doc *doc = NULL;
     struct dlm_str old = {0};
 
-    if (params->base || params->multimodal || params->force)
-        return dlm_fail(ctx, DLM_ERR_USAGE,
-                        "--new-id keeps the document: it takes no --base, --multimodal or --force");
+    if (params->base || params->mmproj || params->multimodal || params->force)
+        return dlm_fail(ctx, DLM_ERR_USAGE, "--new-id keeps the document: it takes no --base, "
+                        "--mmproj, --multimodal or --force");
     enum dlm_status st = dlm_file_read(ctx, params->path, MAX_DOCUMENT_BYTES, &old);
     if (!st)
         st = dlm_doc_set_id(ctx, params->path, dlm_str_text(&old), old.len, id, text);

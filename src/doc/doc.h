@@ -284,9 +284,9 @@ enum dlm_status dlm_doc_check_trainable(struct dlm_ctx *ctx,
 
 enum dlm_doc_scaffold_kind { DLM_DOC_SCAFFOLD_TEXT, DLM_DOC_SCAFFOLD_MULTIMODAL };
 
-/* Appends the document that `dlm init` writes. */
+/* Appends the document that `dlm init` writes. mmproj: of gguf:, or NULL. */
 enum dlm_status dlm_doc_scaffold(struct dlm_ctx *ctx, enum dlm_doc_scaffold_kind kind,
-                                 const char *dlm_id, const char *base_model,
+                                 const char *dlm_id, const char *base_model, const char *mmproj,
                                  struct dlm_str *out) DLM_CHECK_RESULT;
 
 /* First 16 hex digits of sha256(type "\n" X): X is the content, or for image and audio media_path

@@ -82,4 +82,8 @@ bool dlm_doc_is_adapter_name(const char *name, size_t len);
 enum dlm_status dlm_doc_write_front(struct dlm_ctx *ctx, const struct dlm_doc *doc,
                                     bool keep_written, struct dlm_str *out) DLM_CHECK_RESULT;
 
+/* Appends a string as a value of the front matter, in quotes where it would not read back. */
+enum dlm_status dlm_doc_write_string(struct dlm_ctx *ctx, const char *text,
+                                     struct dlm_str *out) DLM_CHECK_RESULT;
+
 #endif

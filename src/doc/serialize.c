@@ -82,6 +82,13 @@ static enum dlm_status write_string(const struct writer *w, const char *text, bo
                                                  : dlm_str_appendz(w->ctx, w->out, text);
 }
 
+enum dlm_status dlm_doc_write_string(struct dlm_ctx *ctx, const char *text, struct dlm_str *out)
+{
+    const struct writer w = {ctx, out, false};
+
+    return write_string(&w, text, false);
+}
+
 static enum dlm_status write_float(const struct writer *w, double value)
 {
     return value == 0 ? dlm_str_appendz(w->ctx, w->out, "0.0")

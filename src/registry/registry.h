@@ -99,6 +99,9 @@ struct dlm_base {
 /* True for org/name, as the hub allows them. */
 bool dlm_base_is_hf_id(const char *id);
 
+/* True for the text gguf:PATH. */
+bool dlm_base_names_gguf(const char *text);
+
 /* Fills *base from the text of base_model (a registry key, `hf:org/name`, `dir:PATH`, `gguf:PATH`)
  * without looking at the checkpoint; a key that is not built in is looked for in the user's rows.
  * Borrows text. DLM_ERR_INVALID: unknown key, with the known ones. */

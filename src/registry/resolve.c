@@ -108,7 +108,7 @@ static enum dlm_status set_string(struct dlm_ctx *ctx, char **field, const char 
     return DLM_OK;
 }
 
-static bool is_gguf(const char *text)
+bool dlm_base_names_gguf(const char *text)
 {
     return !strncmp(text, "gguf:", 5);
 }
@@ -126,7 +126,7 @@ enum dlm_status dlm_base_identify(struct dlm_ctx *ctx, struct dlm_base *base, co
             st = find_own(ctx, base, NULL, text + 3);
         if (!st)
             st = set_string(ctx, &base->hf_id, text + 3);
-    } else if (!strncmp(text, "dir:", 4) || is_gguf(text)) {
+    } else if (!strncmp(text, "dir:", 4) || dlm_base_names_gguf(text)) {
         if (!strchr(text, ':')[1])
             return dlm_fail(ctx, DLM_ERR_INVALID, "bad base model '%s': no path", text);
     } else {
@@ -535,7 +535,7 @@ static enum dlm_status find_files(struct dlm_ctx *ctx, struct dlm_base *base, co
 
     if (st)
         return st;
-    if (is_gguf(base->key))
+    if (dlm_base_names_gguf(base->key))
         return resolve_gguf(ctx, base, mmproj, doc_dir);
     if (mmproj)
         return dlm_fail(ctx, DLM_ERR_INVALID, "base '%s' has its vision tower with it: mmproj is "

@@ -70,10 +70,11 @@ cp own.dlm before
 run_ dlm init --new-id own.dlm
 status_is 1
 err_has "fence '::image...::' attribute 'path' needs its value in double quotes"
-for option in --force --multimodal --base=tiny-shapes; do
+for option in --force --multimodal --base=tiny-shapes --mmproj=a.gguf; do
     run_ dlm init --new-id $option own.dlm
     status_is 2
-    err_is "init: --new-id keeps the document: it takes no --base, --multimodal or --force"
+    err_is "init: --new-id keeps the document: it takes no --base, --mmproj, --multimodal or \
+--force"
 done
 same_ own.dlm before
 printf -- '---\nbase_model: paligemma-3b-mix-224\n---\n' > gated.dlm
@@ -90,6 +91,22 @@ run_ dlm init m.dlm --multimodal --base tiny-shapes
 status_is 0
 holds_ grep -q '^dlm_version: 10$' m.dlm
 holds_ grep -q '^::image path="figures/your-image.png" alt="short description"::$' m.dlm
+
+case_ "init --mmproj: the tower of gguf:PATH"
+run_ dlm init gguf.dlm --base "gguf:models/it's here.gguf" --mmproj "towers/#1.gguf"
+status_is 0
+holds_ grep -qxF "base_model: \"gguf:models/it's here.gguf\"" gguf.dlm
+holds_ grep -qxF 'mmproj: "towers/#1.gguf"' gguf.dlm
+run_ dlm init --force gguf.dlm --base gguf:model.gguf --multimodal --mmproj tower.gguf
+status_is 0
+holds_ grep -qx 'mmproj: tower.gguf' gguf.dlm
+for words in "" "--base tiny-shapes" "--base dir:base" "--base hf:org/name --multimodal"; do
+    # shellcheck disable=SC2086
+    run_ dlm init x.dlm $words --mmproj tower.gguf
+    status_is 2
+    err_is "init: --mmproj needs --base gguf:PATH"
+    holds_ test ! -e x.dlm
+done
 
 case_ "a gated base needs its licence accepted, which is recorded"
 run_ dlm init g.dlm --multimodal

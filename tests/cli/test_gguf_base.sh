@@ -129,6 +129,12 @@ for name in qwen2_vl_f32_old mistral3_f32_old; do
     weights_() { sed -n 's/^.*"weights_bytes": \([0-9]*\).*/\1/p' "$1" | head -n 1; }
     holds_ test "$(weights_ eight.json)" -lt "$(weights_ out)"
 
+    case_ "$name: a document that init wrote, with paths from its own folder"
+    run_ dlm init "$name/new.dlm" --base gguf:f32/base.F32.gguf --mmproj apart/tower.gguf
+    status_is 0
+    run_ dlm train --backend cpu --max-steps 1 "$name/new.dlm"
+    status_is 0
+
     case_ "$name: what is wrong with the files"
     score_ --base "gguf:$name/f32/none.gguf"
     status_is 1

@@ -378,6 +378,25 @@ static void test_migration(struct dlm_ctx *ctx)
                "<text>:5:12: training.dpo: Extra inputs are not permitted");
 }
 
+/* What is written reads back, whatever it is. */
+static void check_scaffold_paths(struct dlm_ctx *ctx, const char *base, const char *mmproj)
+{
+    struct dlm_str text = {0};
+    struct dlm_doc *doc = NULL;
+
+    CHECK(dlm_doc_scaffold(ctx, DLM_DOC_SCAFFOLD_TEXT, TEST_ID, base, mmproj, &text) == DLM_OK);
+    doc = test_parse(ctx, dlm_str_text(&text));
+    if (doc && CHECK_INT(doc->num_sections, 2)) {
+        CHECK_STR(doc->base_model, base);
+        CHECK(!doc->mmproj == !mmproj);
+        if (mmproj && doc->mmproj)
+            CHECK_STR(doc->mmproj, mmproj);
+        CHECK_INT(doc->declared_version, 1);
+    }
+    dlm_doc_destroy(&doc);
+    dlm_str_finish(&text);
+}
+
 static void test_scaffolds(struct dlm_ctx *ctx)
 {
     struct dlm_str text = {0};
@@ -385,7 +404,7 @@ static void test_scaffolds(struct dlm_ctx *ctx)
 
     check_case("scaffolds");
     CHECK(dlm_doc_scaffold(ctx, DLM_DOC_SCAFFOLD_MULTIMODAL, TEST_ID, "paligemma-3b-mix-224",
-                           &text) == DLM_OK);
+                           NULL, &text) == DLM_OK);
     doc = test_parse(ctx, dlm_str_text(&text));
     if (doc && CHECK_INT(doc->num_sections, 3)) {
         CHECK_INT(doc->declared_version, 10);
@@ -399,15 +418,9 @@ static void test_scaffolds(struct dlm_ctx *ctx)
     dlm_doc_destroy(&doc);
     dlm_str_finish(&text);
 
-    text = (struct dlm_str){0};
-    CHECK(dlm_doc_scaffold(ctx, DLM_DOC_SCAFFOLD_TEXT, TEST_ID, "dir:/a b/#c", &text) == DLM_OK);
-    doc = test_parse(ctx, dlm_str_text(&text));
-    if (doc && CHECK_INT(doc->num_sections, 2)) {
-        CHECK_STR(doc->base_model, "dir:/a b/#c");
-        CHECK_INT(doc->declared_version, 1);
-    }
-    dlm_doc_destroy(&doc);
-    dlm_str_finish(&text);
+    check_scaffold_paths(ctx, "dir:/a b/#c", NULL);
+    check_scaffold_paths(ctx, "gguf:it's #1.gguf", "~/my towers/\"one\".gguf");
+    check_scaffold_paths(ctx, "gguf:a.gguf", "- 1: \t\xc3\xa9\n'#");
 }
 
 static void test_ulids(struct dlm_ctx *ctx)

@@ -6,6 +6,7 @@ static const struct dlm_option options[] = {
      .offset = offsetof(struct dlm_document_init_params, base),
      .help = "base model: a registry key, hf:org/name, dir:PATH or gguf:PATH (default: "
              "tiny-shapes, with --multimodal paligemma-3b-mix-224)"},
+    DLM_MMPROJ_OPTION(struct dlm_document_init_params, mmproj),
     {"multimodal", .type = DLM_OPTION_FLAG,
      .offset = offsetof(struct dlm_document_init_params, multimodal),
      .help = "a document with images"},
