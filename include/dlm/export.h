@@ -28,11 +28,14 @@ struct dlm_export_params {
     bool is_merged; /* the base with the adapter folded in, instead of a snapshot */
     enum dlm_precision precision; /* of merged weights; auto: what the base has */
     /* GGUF files for llama.cpp instead: "f32", "f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m" or
-     * "q4_0", as llama.cpp calls them; without precision. NULL: none */
+     * "q4_0", as llama.cpp calls them; without precision. NULL: none, or without is_merged,
+     * is_adapter_only and is_snapshot what the document's export.default_quant says */
     const char *gguf_quant;
-    /* By which name ollama is to have GGUF files, as the record and the result say; "": one by the
-     * document's id. NULL: it is to have none. Making it is the caller's. */
+    bool is_snapshot; /* a snapshot, whatever the document says */
+    /* What ollama is to call a model of GGUF files; NULL: by the document's id. Making it is the
+     * caller's, who then calls dlm_export_record_model(). */
     const char *ollama_name;
+    bool skips_ollama; /* the caller makes none */
     bool is_gguf_anyway; /* also of a base that llama.cpp has no model for: for dlm alone */
     bool no_template; /* the Modelfile beside GGUF files has no TEMPLATE */
     /* The adapter by itself as GGUF, for llama.cpp to lay over the base; in gguf_quant, which is
@@ -79,7 +82,7 @@ struct dlm_export_result {
     size_t num_files;
     uint64_t bytes; /* of the files */
     struct dlm_export_proof proof;
-    char *ollama_name; /* of GGUF files: what was asked for, else one by the document's id */
+    char *ollama_name; /* of GGUF files for llama.cpp: what was asked for, else by the id */
     char *json;     /* the same as text, see docs/json.md */
 };
 
@@ -110,12 +113,21 @@ struct dlm_export_result {
  * stays, and the call fails. *result: give it back with dlm_export_result_finish(),
  * also after a failure. DLM_ERR_INVALID: no adapter yet, a licence not accepted or one that forbids
  * it, an adapter of another base, something in the way; DLM_ERR_IO: the base is not on this
- * machine, or the disk is full, of which nothing is written if it is known before; DLM_ERR_PARSE:
+ * machine, or the disk is full, of which nothing is written if it is known before; DLM_ERR_USAGE:
+ * what is for GGUF files alone, where none are asked for; DLM_ERR_PARSE:
  * the version is damaged; DLM_ERR_UNSUPPORTED: a base that has no form in GGUF, though its
  * family has, or an adapter that has none by itself. */
 DLM_API enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *params,
                                    struct dlm_export_result *result) DLM_CHECK_RESULT;
 DLM_API void dlm_export_result_finish(struct dlm_export_result *result);
+
+/* ollama has made a model of the files that dlm_export() has written with these params: the store's
+ * record, the folder's export_manifest.json and result->json name it, and ollama's version (NULL:
+ * not known) where they have a place for it. A store that is locked is left with a warning. */
+DLM_API enum dlm_status dlm_export_record_model(struct dlm_ctx *ctx,
+                                                const struct dlm_export_params *params,
+                                                struct dlm_export_result *result,
+                                                const char *version) DLM_CHECK_RESULT;
 
 /* Which bases of the registry gguf_quant writes files of that llama.cpp runs, and why not the
  * others: a table, or JSON (docs/json.md). *text (ends with a newline) is owned by the caller, NULL

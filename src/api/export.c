@@ -9,6 +9,7 @@
 #include "api/adapter_source.h"
 #include "api/base_model.h"
 #include "api/export_proof.h"
+#include "api/export_record.h"
 #include "api/export_verdict.h"
 #include "api/origin.h"
 #include "api/store_find.h"
@@ -17,7 +18,6 @@
 #include "base/log.h"
 #include "doc/doc.h"
 #include "export/snapshot.h"
-#include "store/manifest.h"
 
 struct call {
     const struct dlm_export_params *params;
@@ -25,7 +25,8 @@ struct call {
     struct dlm_adapter_source source;
     struct dlm_doc *doc;
     char *doc_path; /* absolute */
-    char *ollama_name; /* asked for, or by the document's id */
+    const char *gguf_quant; /* asked for, or the document's default; NULL: none */
+    char *ollama_name;      /* asked for, or by the document's id */
     struct dlm_base base;
     struct dlm_model *model;
     struct dlm_origin origin; /* of the version */
@@ -48,24 +49,57 @@ static enum dlm_status name_for_ollama(struct dlm_ctx *ctx, struct call *c)
 {
     const char *asked = c->params->ollama_name;
 
-    c->ollama_name = asked && *asked ? dlm_strdup(ctx, asked)
-                                     : dlm_strf(ctx, "dlm-%s:v%04lld", c->doc->id,
-                                                (long long)c->source.version);
-    for (char *p = c->ollama_name; p && !(asked && *asked) && *p; p++)
+    c->ollama_name = asked ? dlm_strdup(ctx, asked)
+                           : dlm_strf(ctx, "dlm-%s:v%04lld", c->doc->id,
+                                      (long long)c->source.version);
+    for (char *p = c->ollama_name; p && !asked && *p; p++)
         *p = (char)tolower((unsigned char)*p);
     return c->ollama_name ? DLM_OK : DLM_ERR_MEMORY;
 }
 
+/* The document's export.default_quant, where it is written; NULL: it is not. */
+static const char *default_quant(const struct dlm_doc *doc)
+{
+    static const char *const words[] = {[DLM_DOC_QUANT_Q4_K_M] = "q4_k_m",
+                                        [DLM_DOC_QUANT_Q5_K_M] = "q5_k_m",
+                                        [DLM_DOC_QUANT_Q6_K] = "q6_k",
+                                        [DLM_DOC_QUANT_Q8_0] = "q8_0"};
+
+    return dlm_doc_is_written(doc, "export.default_quant") ? words[doc->export.default_quant]
+                                                           : NULL;
+}
+
 static enum dlm_status read_document(struct dlm_ctx *ctx, struct call *c)
 {
-    enum dlm_status st = dlm_doc_load(ctx, &c->doc, c->params->document);
-    char *path = st ? NULL : realpath(c->params->document, NULL);
+    const struct dlm_export_params *p = c->params;
+    enum dlm_status st = dlm_doc_load(ctx, &c->doc, p->document);
+    char *path = st ? NULL : realpath(p->document, NULL);
 
     if (st)
         return st;
-    c->doc_path = dlm_strdup(ctx, path ? path : c->params->document);
+    c->doc_path = dlm_strdup(ctx, path ? path : p->document);
     free(path);
-    return c->doc_path ? name_for_ollama(ctx, c) : DLM_ERR_MEMORY;
+    c->gguf_quant = p->gguf_quant ? p->gguf_quant
+                    : p->is_merged || p->is_adapter_only || p->is_snapshot
+                        ? NULL : default_quant(c->doc);
+    return c->doc_path ? DLM_OK : DLM_ERR_MEMORY;
+}
+
+/* What is for GGUF files alone, where none are asked for. */
+static enum dlm_status check_options(struct dlm_ctx *ctx, const struct call *c)
+{
+    const struct dlm_export_params *p = c->params;
+    const bool is_gguf = c->gguf_quant && !p->is_adapter_only;
+
+    if (p->is_gguf_anyway && !is_gguf)
+        return dlm_fail(ctx, DLM_ERR_USAGE, "--gguf-anyway goes with --quant, without "
+                        "--adapter-only");
+    if (p->licensee && !p->is_merged && !is_gguf)
+        return dlm_fail(ctx, DLM_ERR_USAGE, "--i-am-the-licensee goes with --merged or --quant");
+    if ((p->ollama_name || p->skips_ollama || p->no_template) && !is_gguf)
+        return dlm_fail(ctx, DLM_ERR_USAGE, "--name, --skip-ollama and --no-template go with "
+                        "--quant");
+    return DLM_OK;
 }
 
 static struct dlm_export_document about_document(const struct call *c)
@@ -75,8 +109,6 @@ static struct dlm_export_document about_document(const struct call *c)
                                       .temperature = c->doc->export.default_temperature,
                                       .top_p = c->doc->export.default_top_p,
                                       .sequence_len = c->doc->training.sequence_len,
-                                      .ollama_name = c->params->ollama_name ? c->ollama_name
-                                                                            : NULL,
                                       .no_template = c->params->no_template};
 
     out.system_prompt = dlm_doc_system_prompt(c->doc, &out.system_len);
@@ -98,7 +130,9 @@ static enum dlm_status find_version(struct dlm_ctx *ctx, struct call *c)
                       "`dlm train` before exporting.", dlm_store_path(store_of(c)));
     if (!st)
         st = dlm_store_verify_version(ctx, c->source.adapter, c->source.version);
-    return st ? st : dlm_origin_read(ctx, c->source.adapter, &c->origin);
+    if (!st)
+        st = dlm_origin_read(ctx, c->source.adapter, &c->origin);
+    return st ? st : name_for_ollama(ctx, c);
 }
 
 /* The version was trained on the base that is here now. */
@@ -125,15 +159,27 @@ static enum dlm_status find_base(struct dlm_ctx *ctx, struct call *c)
     return st ? st : check_base(ctx, c);
 }
 
+/* GGUF, by the document's export.default_quant alone. */
+static bool is_from_document(const struct call *c)
+{
+    return c->gguf_quant && !c->params->gguf_quant;
+}
+
 /* Weights in blocks have lost what folding an adapter in needs, and lie in another order. */
-static enum dlm_status check_source(struct dlm_ctx *ctx, const struct call *c)
+static enum dlm_status check_source(struct dlm_ctx *ctx, struct call *c)
 {
     if (!dlm_base_is_gguf(&c->base) || !(c->params->is_merged || c->is_gguf))
         return DLM_OK;
+    if (is_from_document(c)) {
+        dlm_log(ctx, DLM_LOG_WARNING, "export: ignoring the document's export.default_quant: a "
+                "base in GGUF is not written again, and an HF snapshot is written instead");
+        c->is_gguf = false;
+        return DLM_OK;
+    }
     dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot fold an adapter into '%s': a base in GGUF is not "
              "written again", c->base.key);
-    dlm_log(ctx, DLM_LOG_HINT, "--adapter-only writes the adapter for llama.cpp's --lora; without "
-            "options it is written for PEFT");
+    dlm_log(ctx, DLM_LOG_HINT, "--adapter-only writes the adapter for llama.cpp's --lora, "
+            "--quant none for PEFT");
     return DLM_ERR_UNSUPPORTED;
 }
 
@@ -154,7 +200,7 @@ static enum dlm_status check_license(struct dlm_ctx *ctx, const struct call *c)
         return DLM_OK;
     dlm_fail(ctx, DLM_ERR_INVALID, "license: base '%s' may not be redistributed, and merged "
              "weights hold it (%s)", c->base.key, url ? url : row->license_spdx);
-    dlm_log(ctx, DLM_LOG_HINT, "`dlm export` without --merged and --quant leaves the base out; "
+    dlm_log(ctx, DLM_LOG_HINT, "`dlm export --quant none` leaves the base out; "
             "--i-am-the-licensee with the licence's address writes them for yourself");
     return DLM_ERR_INVALID;
 }
@@ -163,7 +209,7 @@ static enum dlm_status check_license(struct dlm_ctx *ctx, const struct call *c)
 
 static bool is_merged(const struct call *c)
 {
-    return c->params->is_merged && !c->params->gguf_quant;
+    return c->params->is_merged && !c->gguf_quant;
 }
 
 static const char *target(const struct call *c)
@@ -178,7 +224,7 @@ static const char *target(const struct call *c)
 static enum dlm_status find_form(struct dlm_ctx *ctx, struct call *c)
 {
     const bool is_lora = c->params->is_adapter_only;
-    const char *word = c->params->gguf_quant || !is_lora ? c->params->gguf_quant : "f32";
+    const char *word = c->gguf_quant || !is_lora ? c->gguf_quant : "f32";
 
     if (!word)
         return DLM_OK;
@@ -197,9 +243,11 @@ static enum dlm_status find_form(struct dlm_ctx *ctx, struct call *c)
     }
     if (c->is_gguf || c->is_gguf_lora)
         return DLM_OK;
-    dlm_log(ctx, DLM_LOG_WARNING, "export: ignoring GGUF-only flags (--quant / --merged / "
-            "--adapter-only): llama.cpp (%s) has no model of the family '%s', and an HF snapshot "
-            "is written instead", dlm_export_llama_cpp, c->model->family->model_type);
+    dlm_log(ctx, DLM_LOG_WARNING, "export: ignoring %s: llama.cpp (%s) has no model of the family "
+            "'%s', and an HF snapshot is written instead",
+            is_from_document(c) ? "the document's export.default_quant"
+                                : "GGUF-only flags (--quant / --merged / --adapter-only)",
+            dlm_export_llama_cpp, c->model->family->model_type);
     if (form && !is_lora)
         dlm_log(ctx, DLM_LOG_HINT, "--gguf-anyway writes GGUF files that only dlm reads");
     return DLM_OK;
@@ -232,47 +280,23 @@ static const char *hash_of(const struct dlm_export_result *result, const char *n
     return NULL;
 }
 
-/* A training holds the lock for as long as it runs, or the store may not be written; the export is
- * whole without a record. */
 static enum dlm_status record(struct dlm_ctx *ctx, struct call *c,
                               const struct dlm_export_result *result)
 {
     char quant[16];
     struct dlm_export_entry entry = {.exported_at = c->now, .target = target(c),
                                      .is_merged = c->is_gguf || is_merged(c)};
-    struct dlm_manifest manifest = {0};
-    struct dlm_store *store = store_of(c);
 
     if (c->is_gguf || c->is_gguf_lora) {
         dlm_export_gguf_name(c->quant, quant);
         entry.quant = quant;
         entry.llama_cpp_tag = c->model->family->gguf->is_own ? NULL : dlm_export_llama_cpp;
     }
-    if (c->is_gguf) {
+    if (c->is_gguf)
         entry.base_gguf_sha256 = hash_of(result, "base.");
-        entry.ollama_name = c->params->ollama_name ? c->ollama_name : NULL;
-    } else if (c->is_gguf_lora) {
+    else if (c->is_gguf_lora)
         entry.adapter_gguf_sha256 = hash_of(result, "adapter.");
-    }
-    dlm_log_mute(ctx, true);
-    enum dlm_status st = dlm_store_lock(ctx, store);
-    dlm_log_mute(ctx, false);
-    if (st) {
-        char why[512] = "a training holds the store";
-        if (st != DLM_ERR_INVALID)
-            snprintf(why, sizeof(why), "%s", dlm_ctx_last_error(ctx));
-        dlm_log_forget(ctx);
-        dlm_log(ctx, DLM_LOG_WARNING, "the store's record does not name this export: %s", why);
-        return DLM_OK;
-    }
-    st = dlm_manifest_load(ctx, &manifest, store);
-    if (!st)
-        st = dlm_manifest_add_export(ctx, &manifest, &entry);
-    if (!st)
-        st = dlm_manifest_save(ctx, &manifest, store);
-    dlm_store_unlock(store);
-    dlm_manifest_finish(&manifest);
-    return st;
+    return dlm_export_record(ctx, store_of(c), &entry);
 }
 
 /* --- what is said of it --- */
@@ -301,7 +325,7 @@ static enum dlm_status describe(struct dlm_ctx *ctx, const struct call *c,
                                                     f->sha256));
     }
     json_t *json = json_pack(
-        "{s:s, s:s, s:b, s:b, s:s?, s:I, s:s, s:o, s:I, s:o, s:o, s:s?}", "export_target",
+        "{s:s, s:s, s:b, s:b, s:s?, s:I, s:s, s:o, s:I, s:o, s:o, s:n}", "export_target",
         result->target,
         "path", result->path, "tar", (int)c->params->is_tar, "merged",
         (int)(c->is_gguf || is_merged(c)), "quant",
@@ -309,7 +333,7 @@ static enum dlm_status describe(struct dlm_ctx *ctx, const struct call *c,
         "adapter_version", (json_int_t)result->version, "base_model", c->base.key,
         "base_model_revision", dlm_json_text(c->base.revision), "bytes",
         (json_int_t)result->bytes, "files", files, "proof", describe_proof(&result->proof),
-        "ollama_name", c->params->ollama_name ? result->ollama_name : NULL);
+        "ollama_name"); /* which dlm_export_record_model() fills in */
     enum dlm_status st = dlm_json_append(ctx, &text, rc ? NULL : json, 0);
     json_decref(json);
     result->json = text.data;
@@ -411,12 +435,13 @@ enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *
     *result = (struct dlm_export_result){0};
     DLM_REQUIRE(ctx, params->document && params->version >= 0);
     DLM_REQUIRE(ctx, !params->precision || (params->is_merged && !params->gguf_quant));
-    DLM_REQUIRE(ctx, !params->is_gguf_anyway || (params->gguf_quant && !params->is_adapter_only));
     DLM_REQUIRE(ctx, !params->is_adapter_only || !params->is_merged);
     dlm_time_iso(c.now, c.created_at);
-    st = find_version(ctx, &c);
+    st = read_document(ctx, &c);
     if (!st)
-        st = read_document(ctx, &c);
+        st = check_options(ctx, &c);
+    if (!st)
+        st = find_version(ctx, &c);
     if (!st)
         st = find_base(ctx, &c);
     if (!st)

@@ -173,8 +173,7 @@ const struct dlm_schema_map dlm_schema_training =
 
 static const struct dlm_schema_field export_fields[] = {
     {MEMBER(struct dlm_doc_export, default_quant), .type = DLM_SCHEMA_CHOICE,
-     .choices = quant_choices, .default_number = DLM_DOC_QUANT_Q4_K_M,
-     .unused = "`dlm export --quant` says what is written"},
+     .is_used = true, .choices = quant_choices, .default_number = DLM_DOC_QUANT_Q4_K_M},
     {MEMBER(struct dlm_doc_export, default_temperature), .type = DLM_SCHEMA_FLOAT,
      .is_used = true, .can_be_null = true, .has_min = true, .must_exceed_min = true,
      .has_max = true, .max = 2},

@@ -205,12 +205,12 @@ static json_t *manifest(const struct gguf *g)
 
     dlm_export_gguf_name(job->quant, quant);
     return json_pack(
-        "{s:I, s:o, s:o, s:o, s:s, s:s+, s:b, s:s?, s:b, s:s?, s:s, s:s}", "adapter_version",
+        "{s:I, s:o, s:o, s:o, s:s, s:s+, s:b, s:s?, s:b, s:n, s:s, s:s}", "adapter_version",
         (json_int_t)job->version, "artifacts", dlm_export_artifacts(g->sink), "base_model_hf_id",
         dlm_json_text(job->base->hf_id), "base_model_revision", dlm_json_text(job->base->revision),
         "created_at", job->created_at, "created_by", "dlm-", dlm_version_text(), "dequantized",
         (int)g->merge.is_dequantized, "llama_cpp_tag", dlm_export_llama_cpp_of(job), "merged", 1,
-        "ollama_name", job->document.ollama_name, "quant", quant, "target", "gguf");
+        "ollama_name", "quant", quant, "target", "gguf");
 }
 
 static enum dlm_status open_sink(struct dlm_ctx *ctx, struct gguf *g)

@@ -15,7 +15,6 @@ struct dlm_export_document {
     size_t system_len;
     double temperature, top_p; /* 0: what documents have that are silent */
     int64_t sequence_len;      /* 0: what the base takes */
-    const char *ollama_name;   /* that a model of it is to have; NULL: none is to be made */
     bool no_template;          /* the conversation's form is left to the files */
 };
 

@@ -82,11 +82,16 @@ struct dlm_export_entry {
     bool is_merged;     /* with the base's weights */
     const char *quant, *llama_cpp_tag; /* of GGUF files; else NULL, as the next */
     const char *base_gguf_sha256, *adapter_gguf_sha256; /* of one of the two */
-    const char *ollama_name; /* that a model of them is to have */
 };
 
 /* Appends an export to the record. */
 enum dlm_status dlm_manifest_add_export(struct dlm_ctx *ctx, struct dlm_manifest *m,
                                         const struct dlm_export_entry *entry) DLM_CHECK_RESULT;
+
+/* The last export whose base_gguf_sha256 is this became a model of ollama; version may be NULL.
+ * Nothing, where there is none. */
+enum dlm_status dlm_manifest_set_model(struct dlm_ctx *ctx, struct dlm_manifest *m,
+                                       const char *base_gguf_sha256, const char *name,
+                                       const char *version) DLM_CHECK_RESULT;
 
 #endif

@@ -151,19 +151,34 @@ enum dlm_status dlm_manifest_add_run(struct dlm_ctx *ctx, struct dlm_manifest *m
     return rc ? dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory") : DLM_OK;
 }
 
-/* A borrowed value for a record, null when there is none. */
-
 enum dlm_status dlm_manifest_add_export(struct dlm_ctx *ctx, struct dlm_manifest *m,
                                         const struct dlm_export_entry *entry)
 {
     json_t *json = json_pack(
-        "{s:s?, s:n, s:n, s:s?, s:o, s:s?, s:b, s:s?, s:n, s:s?, s:n, s:s}",
+        "{s:s?, s:n, s:n, s:s?, s:o, s:s?, s:b, s:n, s:n, s:s?, s:n, s:s}",
         "adapter_gguf_sha256", entry->adapter_gguf_sha256, "adapter_mix", "adapter_name",
         "base_gguf_sha256", entry->base_gguf_sha256, "exported_at",
         time_or_null(entry->exported_at), "llama_cpp_tag", entry->llama_cpp_tag, "merged",
-        (int)entry->is_merged, "ollama_name", entry->ollama_name, "ollama_version", "quant",
-        entry->quant, "smoke_output_first_line", "target", entry->target);
+        (int)entry->is_merged, "ollama_name", "ollama_version", "quant", entry->quant,
+        "smoke_output_first_line", "target", entry->target);
 
     return json_array_append_new(json_object_get(m->root, "exports"), json)
                ? dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory") : DLM_OK;
+}
+
+enum dlm_status dlm_manifest_set_model(struct dlm_ctx *ctx, struct dlm_manifest *m,
+                                       const char *base_gguf_sha256, const char *name,
+                                       const char *version)
+{
+    const json_t *exports = json_object_get(m->root, "exports");
+
+    for (size_t i = json_array_size(exports); i-- > 0;) {
+        json_t *entry = json_array_get(exports, i);
+        const char *sha = json_string_value(json_object_get(entry, "base_gguf_sha256"));
+        if (!sha || strcmp(sha, base_gguf_sha256))
+            continue;
+        const enum dlm_status st = set(ctx, entry, "ollama_name", json_string(name));
+        return st ? st : set(ctx, entry, "ollama_version", string_or_null(version));
+    }
+    return DLM_OK;
 }

@@ -324,7 +324,7 @@ static const char *train_plain(const char *with)
 /* What a training has no use for: a Modelfile has it (tests/export/test_modelfile.c). */
 static bool is_of_export(const char *key)
 {
-    return !strcmp(key, "export.default_temperature") || !strcmp(key, "export.default_top_p");
+    return !strncmp(key, "export.", 7);
 }
 
 static void check_key(const char *key, const struct dlm_schema_field *field, const char *why)

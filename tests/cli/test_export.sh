@@ -375,6 +375,21 @@ out_has '"quant": null'
 out_has '"merged": false'
 whole_ fallback v0002
 err_has "hint: --gguf-anyway writes GGUF files that only dlm reads"
+cp doc.dlm doc.kept
+printf -- '---\nexport: {default_quant: Q6_K}\n' > doc.dlm
+sed 1d doc.kept >> doc.dlm
+export_ --out fallback
+status_is 0
+err_has "export: ignoring the document's export.default_quant: llama.cpp ("
+err_has ") has no model of the family 'paligemma', and an HF snapshot is written instead"
+whole_ fallback v0002
+export_ --no-verify --gguf-anyway --out anyway
+status_is 0
+holds_ test -f anyway/base.Q6_K.gguf
+rm -r anyway
+export_ --skip-ollama --adapter-only --out fallback
+fails_ 2 "--name, --skip-ollama and --no-template go with --quant"
+mv doc.kept doc.dlm
 run_ dlm export doc.dlm --quant q8_0 --gguf-anyway
 status_is 0
 any_=$(cat out)
@@ -415,7 +430,7 @@ for words in "" "--i-am-the-licensee https://example.com"; do
     # shellcheck disable=SC2086
     run_ dlm -q export mine.dlm --merged --out never $words
     fails_ 1 "license: base 'mine' may not be redistributed" "(https://example.com/terms)"
-    err_has "hint: \`dlm export\` without --merged and --quant leaves the base out"
+    err_has "hint: \`dlm export --quant none\` leaves the base out"
     holds_ test ! -e never
 done
 run_ dlm -q export mine.dlm --merged --out own --i-am-the-licensee https://example.com/terms

@@ -109,6 +109,14 @@ for name in qwen2_vl_f32_old mistral3_f32_old; do
     holds_ test ! -e "$name/snapshot/processor"
     run_ dlm -q export "$name/gguf.dlm" --adapter-only --out "$name/lora"
     status_is 0
+    cp "$name/gguf.dlm" "$name/kept.dlm"
+    printf -- '---\nexport: {default_quant: Q8_0}\n' > "$name/gguf.dlm"
+    sed 1d "$name/kept.dlm" >> "$name/gguf.dlm"
+    run_ dlm -q export "$name/gguf.dlm" --out "$name/snapshot"
+    status_is 0
+    err_has "ignoring the document's export.default_quant: a base in GGUF is not written again"
+    holds_ test -s "$name/snapshot/adapter/adapter_model.safetensors"
+    mv "$name/kept.dlm" "$name/gguf.dlm"
     for form in --merged "--quant q8_0"; do
         run_ dlm -q export "$name/gguf.dlm" $form --out "$name/none"
         status_is 1

@@ -5,11 +5,15 @@
 cp -R "$data/golden/models/qwen2_vl_f32_old/." .
 chmod -R u+w .
 
-# An ollama of our own, before one that may be here: says what it is told, then does what $OLLAMA
-# says.
+# An ollama of our own, before one that may be here: notes what it is told, then does what
+# $OLLAMA_DOES says; asked for its version, what $OLLAMA_VERSION says.
 mkdir bin
 cat > bin/ollama << 'END'
 #!/bin/sh
+if [ "$*" = --version ]; then
+    eval "${OLLAMA_VERSION:-echo ollama version is 0.6.8}"
+    exit
+fi
 { echo $#; printf '%s\n' "$@"; } > "$OLLAMA_TOLD"
 eval "${OLLAMA_DOES:-}"
 END
@@ -30,6 +34,13 @@ told_()
     printf '%s\n' 4 create "$1" -f "it's gguf/Modelfile" > want
     same_ told want
 }
+# recorded_ NAME VERSION: the last export in the store's record
+recorded_()
+{
+    grep '"ollama_' $store_/manifest.json | tail -n 2 > told.record
+    printf '      "ollama_name": %s,\n      "ollama_version": %s,\n' "$1" "$2" > want
+    same_ told.record want
+}
 export OLLAMA_DOES='echo gathering model components'
 gguf_
 status_is 0
@@ -38,8 +49,7 @@ out_is "it's gguf" # what ollama says is no result
 err_has "  ollama:   $name_"
 err_has "gathering model components"
 holds_ grep -qF "\"ollama_name\": \"$name_\"," "it's gguf/export_manifest.json"
-holds_ grep -qF "\"ollama_name\": \"$name_\"," \
-    $store_/manifest.json
+recorded_ "\"$name_\"" '"0.6.8"'
 sum=$(sha256sum < "it's gguf/base.F16.gguf")
 holds_ grep -qF "\"base_gguf_sha256\": \"${sum%% *}\"," \
     $store_/manifest.json
@@ -50,10 +60,34 @@ run_ dlm -q export doc.dlm --no-verify --quant f16 --out "it's gguf" --name me/b
 told_ me/birds:new
 out_has '"ollama_name": "me/birds:new"'
 err_has "gathering model components"
+holds_ grep -qF '"ollama_name": "me/birds:new",' "it's gguf/export_manifest.json"
+recorded_ '"me/birds:new"' '"0.6.8"'
+
+case_ "ollama's version"
+# of a server that is not there, of one that is another
+for words in "echo Warning: could not connect; echo Warning: client version is 0.9.1" \
+    "echo ollama version is 0.9.1; echo Warning: client version is 0.8.0"; do
+    OLLAMA_VERSION=$words gguf_
+    status_is 0
+    recorded_ "\"$name_\"" '"0.9.1"'
+done
+for words in "echo ollama version is" "exit 3" "echo version is 0.9.1; exit 1" "kill -KILL \$\$" \
+    "printf 'version is 0\\001\\n'"; do
+    OLLAMA_VERSION=$words gguf_
+    status_is 0
+    recorded_ "\"$name_\"" null
+done
+OLLAMA_VERSION="exec sleep 600" gguf_ # one that hangs
+status_is 0
+recorded_ "\"$name_\"" null
+OLLAMA_VERSION="sleep 20 & echo version is 0.9.2" gguf_ # or leaves one behind who holds its output
+status_is 0
+recorded_ "\"$name_\"" '"0.9.2"'
 unset OLLAMA_DOES
 
 case_ "none is made"
 rm told
+export OLLAMA_VERSION='echo asked >> "$OLLAMA_TOLD"'
 run_ dlm export doc.dlm --no-verify --quant f16 --out "it's gguf" --skip-ollama --name x --json
 status_is 0
 err_has "  ollama:   \`ollama create x -f 'it'\\''s gguf/Modelfile'\` makes a model of it"
@@ -67,6 +101,8 @@ run_ env PATH="$dir/none:" "$dlm" export doc.dlm --no-verify --quant f16 --out "
 status_is 0
 err_has "  ollama:   \`ollama create $name_ -f 'it'\\''s gguf/Modelfile'\` makes a model of it"
 holds_ test ! -e told
+recorded_ null null
+unset OLLAMA_VERSION
 
 case_ "ollama fails, and the files stay"
 export OLLAMA_DOES='echo "Error: no server" >&2; exit 7'
@@ -77,6 +113,11 @@ err_has "Error: no server"
 err_has "export: \`ollama create $name_\` failed with exit status 7; the files are in 'it's gguf'"
 err_has "  ollama:   \`ollama create $name_ -f 'it'\\''s gguf/Modelfile'\` makes a model of it"
 holds_ test -f "it's gguf/base.F16.gguf"
+holds_ grep -qF '"ollama_name": null,' "it's gguf/export_manifest.json"
+recorded_ null null
+run_ dlm export doc.dlm --no-verify --quant f16 --out "it's gguf" --json
+status_is 1
+out_has '"ollama_name": null'
 export OLLAMA_DOES='kill -KILL $$'
 gguf_
 status_is 1
@@ -98,8 +139,51 @@ status=$?
 status_is 130
 err_has "export: \`ollama create $name_\` was interrupted; the files are in 'it's gguf'"
 kill -0 "$(cat told.pid)" 2> kill.err && fail_ "ollama runs on"
-holds_ test -f "it's gguf/export_manifest.json"
+holds_ grep -qF '"ollama_name": null,' "it's gguf/export_manifest.json"
+recorded_ null null
 unset OLLAMA_DOES
+
+case_ "the store is held, or the folder is gone, when the model is made"
+export OLLAMA_DOES='flock "$DLM_HOME/store/05F91VY7949JESMXCBSEK5PGGY/.lock" sh -c "echo \$\$ > held
+    exec sleep 600" & until [ -s held ]; do sleep 0.1; done'
+gguf_
+kill "$(cat held)"
+status_is 0
+err_has "warning: the store's record does not name this model: a training holds the store"
+holds_ grep -qF "\"ollama_name\": \"$name_\"," "it's gguf/export_manifest.json"
+recorded_ null null
+export OLLAMA_DOES='rm -r "it'\''s gguf"'
+gguf_
+status_is 1
+err_has "export_manifest.json"
+unset OLLAMA_DOES
+
+case_ "the document's export.default_quant"
+sed 's/^dlm_id:/export:\n  default_quant: Q8_0\ndlm_id:/' doc.dlm > quant.dlm
+cp doc.dlm plain.dlm && cp quant.dlm doc.dlm
+run_ dlm export doc.dlm --no-verify
+status_is 0
+out_is "$dir/$store_/exports/vl-gguf-Q8_0"
+err_has "  ollama:   $name_"
+recorded_ "\"$name_\"" '"0.6.8"'
+run_ dlm export doc.dlm --no-verify --skip-ollama --name x --out q8
+status_is 0
+holds_ test -f q8/base.Q8_0.gguf
+run_ dlm export doc.dlm --no-verify --quant f16 --skip-ollama
+status_is 0
+out_is "$dir/$store_/exports/vl-gguf-F16"
+run_ dlm export doc.dlm --no-verify --quant none
+out_is "$dir/$store_/exports/hf-snapshot"
+run_ dlm export doc.dlm --no-verify --merged
+out_is "$dir/$store_/exports/hf-merged"
+run_ dlm export doc.dlm --no-verify --adapter-only
+out_is "$dir/$store_/exports/gguf-adapter"
+holds_ grep -q '"quant": "F32"' "$dir/$store_/exports/gguf-adapter/export_manifest.json"
+run_ dlm export doc.dlm --quant none --skip-ollama
+status_is 2
+mv plain.dlm doc.dlm
+run_ dlm export doc.dlm --no-verify
+out_is "$dir/$store_/exports/hf-snapshot"
 
 case_ "wrong usage"
 for words in "--name x" --skip-ollama "--no-template --merged" \

@@ -10,7 +10,7 @@ struct args {
     struct dlm_export_params params;
     int quant; /* index in quants */
     const char *version;
-    bool is_matrix, is_json, skips_ollama;
+    bool has_quant, is_matrix, is_json;
 };
 
 static const char *const quants[] = {"none", "f16",    "bf16",   "f32",  "q8_0",
@@ -31,10 +31,12 @@ static const struct dlm_option options[] = {
     {"precision", .type = DLM_OPTION_CHOICE, .choices = dlm_precision_choices,
      .offset = AT(precision), .help = "type of merged weights; auto is the base's own"},
     {"quant", .type = DLM_OPTION_CHOICE, .choices = quants, .offset = offsetof(struct args, quant),
-     .help = "write GGUF files of this kind for llama.cpp, the adapter folded in"},
+     .given = offsetof(struct args, has_quant),
+     .help = "write GGUF files of this kind for llama.cpp, the adapter folded in",
+     .otherwise = "the document's export.default_quant, where it is written"},
     {"name", .type = DLM_OPTION_STRING, .value = "NAME", .offset = AT(ollama_name),
      .help = "what ollama calls the model", .otherwise = "dlm-, the document's id and the version"},
-    {"skip-ollama", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, skips_ollama),
+    {"skip-ollama", .type = DLM_OPTION_FLAG, .offset = AT(skips_ollama),
      .help = "make no model of GGUF files with ollama, though it is here"},
     {"gguf-anyway", .type = DLM_OPTION_FLAG, .offset = AT(is_gguf_anyway),
      .help = "write --quant's files also where llama.cpp has no such model: for dlm alone"},
@@ -102,16 +104,23 @@ static void report(struct dlm_cli *cli, const struct dlm_export_result *result)
 }
 
 /* A model of GGUF files, or how one is made. */
-static int use_ollama(struct dlm_cli *cli, const struct args *a, bool makes_model,
-                      const struct dlm_export_result *result)
+static int use_ollama(struct dlm_cli *cli, const struct dlm_export_params *params,
+                      struct dlm_export_result *result)
 {
-    if (!result->ollama_name || a->params.is_tar)
+    char version[DLM_OLLAMA_VERSION_BYTES];
+
+    if (!result->ollama_name || params->is_tar)
         return DLM_EXIT_DONE;
-    if (makes_model)
-        return dlm_ollama_create(cli, result->ollama_name, result->path);
-    dlm_ollama_say(cli, a->params.ollama_name ? a->params.ollama_name : result->ollama_name,
-                   result->path);
-    return DLM_EXIT_DONE;
+    if (params->skips_ollama || !dlm_ollama_is_here()) {
+        dlm_ollama_say(cli, result->ollama_name, result->path);
+        return DLM_EXIT_DONE;
+    }
+    const int code = dlm_ollama_create(cli, result->ollama_name, result->path);
+    if (code)
+        return code;
+    const bool is_known = dlm_ollama_version(cli, version);
+    return dlm_exit_of(dlm_export_record_model(cli->ctx, params, result,
+                                               is_known ? version : NULL));
 }
 
 static const struct dlm_verdict verdicts[] = {
@@ -140,8 +149,8 @@ static bool has_more_than_json(const struct args *a)
     const struct dlm_export_params *p = &a->params;
     const struct dlm_compute *c = &p->compute;
 
-    return p->document || p->out || p->is_tar || p->is_merged || p->precision || a->quant ||
-           p->ollama_name || a->skips_ollama || p->is_gguf_anyway || p->no_template ||
+    return p->document || p->out || p->is_tar || p->is_merged || p->precision || a->has_quant ||
+           p->ollama_name || p->skips_ollama || p->is_gguf_anyway || p->no_template ||
            p->is_adapter_only || p->licensee || a->version || p->no_verify || c->backend ||
            c->has_device || c->no_matrix_units;
 }
@@ -162,27 +171,18 @@ static int run(struct dlm_cli *cli, const void *args)
     if (a->version && !dlm_cli_version_number("export", a->version, &params.version))
         return DLM_EXIT_USAGE;
     params.gguf_quant = a->quant ? quants[a->quant] : NULL;
+    params.is_snapshot = a->has_quant && !a->quant && !params.is_merged && !params.is_adapter_only;
     if (params.precision && (!params.is_merged || params.gguf_quant))
         return dlm_cli_wrong(cli, "--precision goes with --merged, without --quant");
-    if (params.is_gguf_anyway && (!params.gguf_quant || params.is_adapter_only))
-        return dlm_cli_wrong(cli, "--gguf-anyway goes with --quant, without --adapter-only");
     if (params.is_adapter_only && (params.is_merged || params.licensee))
         return dlm_cli_wrong(cli, "--adapter-only holds no weight of the base: it goes without "
                              "--merged and --i-am-the-licensee");
     if (params.is_adapter_only && a->quant > LAST_OF_ADAPTER)
         return dlm_cli_wrong(cli, "an adapter by itself is f32, f16, bf16 or q8_0, not %s",
                              params.gguf_quant);
-    if (params.licensee && !params.is_merged && !params.gguf_quant)
-        return dlm_cli_wrong(cli, "--i-am-the-licensee goes with --merged or --quant");
-    if ((params.ollama_name || a->skips_ollama || params.no_template) &&
-        (!params.gguf_quant || params.is_adapter_only))
-        return dlm_cli_wrong(cli, "--name, --skip-ollama and --no-template go with --quant");
     if (params.ollama_name && !dlm_ollama_is_name(params.ollama_name))
         return dlm_cli_wrong(cli, "--name '%s': a name has letters, digits and . _ - : /",
                              params.ollama_name);
-    const bool makes_model = params.gguf_quant && !params.is_tar && !a->skips_ollama &&
-                             dlm_ollama_is_here();
-    params.ollama_name = !makes_model ? NULL : params.ollama_name ? params.ollama_name : "";
     params.home = cli->home;
     if (dlm_cli_begin_progress(cli, &progress)) {
         params.progress = on_progress;
@@ -192,12 +192,12 @@ static int run(struct dlm_cli *cli, const void *args)
     dlm_cli_end_progress(cli);
     if (!st)
         report(cli, &result);
-    if (!st && a->is_json)
-        fputs(result.json, stdout);
-    else if (!st)
+    if (!st && !a->is_json)
         puts(result.path);
     fflush(stdout); /* what is there is told, whatever ollama does */
-    const int code = st ? dlm_exit_of(st) : use_ollama(cli, a, makes_model, &result);
+    const int code = st ? dlm_exit_of(st) : use_ollama(cli, &params, &result);
+    if (!st && a->is_json)
+        fputs(result.json, stdout);
     dlm_export_result_finish(&result);
     return code;
 }

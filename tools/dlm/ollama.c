@@ -1,6 +1,7 @@
 /* fork() and exec() of ollama, and the end of it. */
 #include "ollama.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +16,7 @@
 
 #define PROGRAM "ollama"
 #define ASKED_MS 3000 /* how long it may take to end when it is asked to */
+#define VERSION_MS 5000 /* and to say its version, for which it asks its server */
 
 /* Where execvp() would find it; false: nowhere. */
 static bool find_program(char path[PATH_MAX])
@@ -73,26 +75,27 @@ void dlm_ollama_say(struct dlm_cli *cli, const char *name, const char *folder)
                 name, quoted);
 }
 
-/* After fork(): its words are not this program's result. */
-static void become(const char *path, char *const *argv)
+/* After fork(): what it says goes to `to`, for it is not this program's result. */
+static void become(const char *path, char *const *argv, int to)
 {
     const int null = open("/dev/null", O_RDONLY);
 
     dup2(null, STDIN_FILENO);
-    dup2(STDERR_FILENO, STDOUT_FILENO);
+    dup2(to, STDOUT_FILENO);
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* a second signal ends this program at once */
     signal(SIGXFSZ, SIG_DFL);
     execv(path, argv);
     _exit(127);
 }
 
-/* Waits; false: it has not ended in so many milliseconds, -1 for as long as nobody cancels. */
+/* Waits; false: it has not ended in so many milliseconds (INT_MAX: any), or somebody cancels, which
+ * with cli NULL nobody can. */
 static bool wait_for(struct dlm_cli *cli, pid_t pid, int milliseconds, int *status)
 {
     const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 
-    for (int i = 0; milliseconds < 0 ? !dlm_ctx_is_cancelled(cli->ctx) : i <= milliseconds;
-         i += 10) {
+    for (int i = 0; i <= milliseconds && !(cli && dlm_ctx_is_cancelled(cli->ctx));
+         i += milliseconds == INT_MAX ? 0 : 10) {
         const pid_t ended = waitpid(pid, status, WNOHANG);
         if (ended == pid || (ended < 0 && errno != EINTR))
             return true;
@@ -102,15 +105,15 @@ static bool wait_for(struct dlm_cli *cli, pid_t pid, int milliseconds, int *stat
 }
 
 /* It is asked to end, then made to. */
-static void stop(struct dlm_cli *cli, pid_t pid)
+static void stop(pid_t pid)
 {
     int status;
 
     kill(pid, SIGTERM);
-    if (wait_for(cli, pid, ASKED_MS, &status))
+    if (wait_for(NULL, pid, ASKED_MS, &status))
         return;
     kill(pid, SIGKILL);
-    (void)wait_for(cli, pid, ASKED_MS, &status);
+    (void)wait_for(NULL, pid, ASKED_MS, &status);
 }
 
 static int fail(struct dlm_cli *cli, const char *name, const char *folder, const char *what)
@@ -132,11 +135,11 @@ int dlm_ollama_create(struct dlm_cli *cli, const char *name, const char *folder)
     dlm_cli_say(cli, "  ollama:   %s", name);
     const pid_t pid = fork();
     if (pid == 0)
-        become(path, argv);
+        become(path, argv, STDERR_FILENO);
     if (pid < 0)
         return fail(cli, name, folder, strerror(errno));
-    if (!wait_for(cli, pid, -1, &status)) {
-        stop(cli, pid);
+    if (!wait_for(cli, pid, INT_MAX, &status)) {
+        stop(pid);
         (void)fail(cli, name, folder, "was interrupted");
         return dlm_exit_of(DLM_ERR_CANCELLED);
     }
@@ -147,4 +150,48 @@ int dlm_ollama_create(struct dlm_cli *cli, const char *name, const char *folder)
     else
         snprintf(what, sizeof(what), "was ended by signal %d", WTERMSIG(status));
     return fail(cli, name, folder, what);
+}
+
+/* The word behind "version is ", which starts with a digit. */
+static bool find_version(const char *text, char version[DLM_OLLAMA_VERSION_BYTES])
+{
+    static const char before[] = "version is ";
+    const char *at = strstr(text, before);
+
+    if (!at || !isdigit((unsigned char)at[sizeof(before) - 1]))
+        return false;
+    at += sizeof(before) - 1;
+    const size_t len = strcspn(at, " \t\r\n");
+    if (len >= DLM_OLLAMA_VERSION_BYTES)
+        return false;
+    memcpy(version, at, len);
+    version[len] = '\0';
+    for (size_t i = 0; i < len; i++)
+        if (!isgraph((unsigned char)version[i]))
+            return false;
+    return true;
+}
+
+bool dlm_ollama_version(struct dlm_cli *cli, char version[DLM_OLLAMA_VERSION_BYTES])
+{
+    char *argv[] = {(char[]){PROGRAM}, (char[]){"--version"}, NULL};
+    char path[PATH_MAX], text[1024];
+    int ends[2], status = 0;
+
+    if (!find_program(path) || pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+        return false;
+    const pid_t pid = fork();
+    if (pid == 0)
+        become(path, argv, ends[1]);
+    close(ends[1]);
+    const bool is_known = pid > 0 && wait_for(cli, pid, VERSION_MS, &status);
+    if (pid > 0 && !is_known)
+        stop(pid);
+    /* What it has written lies in the pipe, whoever else still holds the other end. */
+    const ssize_t len = is_known ? read(ends[0], text, sizeof(text) - 1) : -1;
+    close(ends[0]);
+    if (len < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
+        return false;
+    text[len] = '\0';
+    return find_version(text, version);
 }

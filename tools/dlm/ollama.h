@@ -15,6 +15,10 @@ bool dlm_ollama_is_name(const char *name);
  * with the command to type. */
 int dlm_ollama_create(struct dlm_cli *cli, const char *name, const char *folder);
 
+/* What `ollama --version` says, "0.5.7". False: it says nothing of the kind, or not soon. */
+#define DLM_OLLAMA_VERSION_BYTES 64
+bool dlm_ollama_version(struct dlm_cli *cli, char version[DLM_OLLAMA_VERSION_BYTES]);
+
 /* Says the command. */
 void dlm_ollama_say(struct dlm_cli *cli, const char *name, const char *folder);
 
