@@ -122,8 +122,9 @@ static enum dlm_status put_tensors(struct dlm_ctx *ctx, struct lora *l)
 static enum dlm_status put_values(struct dlm_ctx *ctx, struct lora *l)
 {
     const struct dlm_base *base = l->job->base;
+    const struct dlm_model *model = l->job->model;
     const char *const texts[][2] = {
-        {"general.architecture", l->job->model->family->gguf->arch},
+        {"general.architecture", model->gguf_arch ? model->gguf_arch : model->family->gguf->arch},
         {"general.type", "adapter"},
         {"adapter.type", "lora"},
         {"general.name", dlm_path_basename(base->hf_id ? base->hf_id : base->dir)},

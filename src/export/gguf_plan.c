@@ -55,6 +55,8 @@ static bool set_shape(struct dlm_gguf_planned *t, const struct dlm_gguf_weight *
         shape[0] = shape[1];
         ndim = 1;
         break;
+    case DLM_GGUF_MOVE_AWAY: /* of no weight: nothing is planned by it */
+        return false;
     }
     if (ndim > DLM_GGUF_MAX_DIMS)
         return false;

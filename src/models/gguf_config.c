@@ -135,14 +135,19 @@ static void put(struct keys *k, const char *member, json_t *value)
         json_decref(value);
 }
 
-static int64_t get_int(struct keys *k, const char *key, int64_t max)
+static int64_t get_int_from(struct keys *k, const char *key, int64_t min, int64_t max)
 {
     int64_t value = 0;
     char full[128];
 
     if (!k->st)
-        k->st = dlm_gguf_get_int(k->ctx, k->gguf, full_key(k, key, full), 1, max, &value);
+        k->st = dlm_gguf_get_int(k->ctx, k->gguf, full_key(k, key, full), min, max, &value);
     return value;
+}
+
+static int64_t get_int(struct keys *k, const char *key, int64_t max)
+{
+    return get_int_from(k, key, 1, max);
 }
 
 static void take_int(struct keys *k, const char *key, const char *member)
@@ -340,7 +345,8 @@ static bool is_true(struct keys *k, const char *key)
 }
 
 /* In the limits that families know, so that the tower's file is the one that is named. */
-static void read_vision(struct keys *k, struct dlm_gguf_vision *v)
+static void read_vision(struct keys *k, const struct dlm_gguf_family *f,
+                        struct dlm_gguf_vision *v)
 {
     const bool has_gelu = is_true(k, "use_gelu"), has_silu = is_true(k, "use_silu");
 
@@ -352,7 +358,7 @@ static void read_vision(struct keys *k, struct dlm_gguf_vision *v)
     v->image = get_int(k, "image_size", 1 << 16);
     v->patch = get_int(k, "patch_size", 512);
     v->width = get_int(k, "embedding_length", 1 << 16);
-    v->intermediate = get_int(k, "feed_forward_length", 1 << 18);
+    v->intermediate = get_int_from(k, "feed_forward_length", !f->has_untold_mlp, 1 << 18);
     v->layers = get_int(k, "block_count", 512);
     v->heads = get_int(k, "attention.head_count", 512);
     v->merge = has_key(k, "spatial_merge_size") ? get_int(k, "spatial_merge_size", 64) : 0;
@@ -379,6 +385,7 @@ enum dlm_status dlm_gguf_read_config(struct dlm_ctx *ctx, const struct dlm_famil
                                      struct dlm_gguf_told *told, json_t **config)
 {
     const bool is_tied = !dlm_gguf_find_tensor(text, "output.weight");
+    const struct dlm_gguf_family *f = family->gguf;
     struct keys k = {.ctx = ctx, .gguf = text, .out = json_object()};
     json_t *root = json_object();
     struct dlm_gguf_text arch;
@@ -387,8 +394,8 @@ enum dlm_status dlm_gguf_read_config(struct dlm_ctx *ctx, const struct dlm_famil
     *told = (struct dlm_gguf_told){.text = text, .tower = tower};
     k.st = root && k.out ? dlm_gguf_get_string(ctx, text, "general.architecture", &arch)
                          : dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory");
-    if (!k.st) /* of a family, so short */
-        snprintf(k.prefix, sizeof(k.prefix), "%.*s.", (int)arch.len, arch.data);
+    told->arch = !k.st && is_text(&arch, f->other_arch) ? f->other_arch : f->arch;
+    snprintf(k.prefix, sizeof(k.prefix), "%s.", told->arch); /* of a family, so short */
     take_text(&k);
     told->hidden = json_integer_value(json_object_get(k.out, "hidden_size"));
     json_t *section = k.out;
@@ -396,13 +403,13 @@ enum dlm_status dlm_gguf_read_config(struct dlm_ctx *ctx, const struct dlm_famil
     put(&k, "text_config", section);
     put(&k, "model_type", json_string(family->model_type));
     put(&k, "tie_word_embeddings", json_boolean(is_tied));
-    take_tokens(&k, family->gguf);
+    take_tokens(&k, f);
     k.gguf = tower;
     snprintf(k.prefix, sizeof(k.prefix), "clip.");
-    read_vision(&k, &told->vision);
+    read_vision(&k, f, &told->vision);
     check_pair(&k, told);
     if (!k.st)
-        k.st = family->gguf->write_config(ctx, told, root);
+        k.st = f->write_config(ctx, told, root);
     if (k.st)
         json_decref(root);
     else

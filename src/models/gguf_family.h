@@ -20,6 +20,7 @@ enum dlm_gguf_move {
     DLM_GGUF_MOVE_PART,     /* those of one of three parts, q, k or v */
     DLM_GGUF_MOVE_FRAME,    /* those of one time step: [O, C, T, h, w] becomes [O, C, h, w] */
     DLM_GGUF_MOVE_ROW,      /* one row: that of a token */
+    DLM_GGUF_MOVE_AWAY,     /* none: the tensor stands for no weight. Of files that are read */
 };
 
 /* '*' is the number of a layer, in both names or in neither; ".?" at the end is ".weight" or
@@ -48,8 +49,10 @@ struct dlm_gguf_vision {
 /* What two files say of a model that is read. */
 struct dlm_gguf_told {
     const struct dlm_gguf *text, *tower;
+    const char *arch; /* of the language model: one of the family's */
     struct dlm_gguf_vision vision;
     int64_t hidden; /* width of the language model */
+    bool is_old;    /* the tower's tensors have the names of old_vision, where that has one */
 };
 
 struct dlm_gguf_family {
@@ -59,6 +62,7 @@ struct dlm_gguf_family {
                     and what is said of tokens and chats, is not used */
     const char *head;        /* the weight of its head: canonical */
     const char *projector;   /* clip.projector_type */
+    bool has_untold_mlp; /* clip.vision.feed_forward_length is no size; 0 in older files */
     const char *pretokenizer; /* tokenizer.ggml.pre, which stands for the next three */
     const char *normalizer;   /* type of the tokenizer.json's normalizer; NULL: none */
     const char *pieces;       /* expression of what text is cut into before BPE */
@@ -71,6 +75,7 @@ struct dlm_gguf_family {
     bool has_more_keys;      /* a head's size and that of the vocabulary are stated */
     int64_t context;         /* tokens, where config.json does not say */
     const struct dlm_gguf_rules *text, *vision;
+    const struct dlm_gguf_rules *old_vision; /* other names in older files; NULL: there are none */
     /* A conversation as a template of Go, as ollama has them: what the family's encode makes of it,
      * but for what llama.cpp puts around images and before all. */
     const char *chat;
@@ -80,8 +85,8 @@ struct dlm_gguf_family {
     enum dlm_status (*read_vision)(struct dlm_ctx *ctx, const json_t *config, const char *path,
                                    struct dlm_gguf_vision *v);
     /* The other way: adds to a config.json that has "model_type" and "text_config" what only this
-     * family's has. */
-    enum dlm_status (*write_config)(struct dlm_ctx *ctx, const struct dlm_gguf_told *told,
+     * family's has. May set told->is_old. */
+    enum dlm_status (*write_config)(struct dlm_ctx *ctx, struct dlm_gguf_told *told,
                                     json_t *config);
 };
 

@@ -52,19 +52,18 @@ static enum dlm_status create_own(struct dlm_ctx *ctx, struct dlm_model **out, c
 
 /* The configured model, without device and weights. */
 static enum dlm_status create(struct dlm_ctx *ctx, struct dlm_model **out, const struct pair *p,
-                              int64_t *tower_heads)
+                              struct dlm_gguf_told *told)
 {
     const struct dlm_family *family = NULL;
-    struct dlm_gguf_told told = {0};
     json_t *config = NULL;
 
     *out = NULL;
-    *tower_heads = 0;
+    *told = (struct dlm_gguf_told){0};
     enum dlm_status st = dlm_gguf_find_family(ctx, p->files[TEXT], p->files[TOWER], &family);
     if (!st && family->gguf->is_own)
         return create_own(ctx, out, p, family);
     if (!st)
-        st = dlm_gguf_read_config(ctx, family, p->files[TEXT], p->files[TOWER], &told, &config);
+        st = dlm_gguf_read_config(ctx, family, p->files[TEXT], p->files[TOWER], told, &config);
     struct dlm_model *m = st ? NULL : dlm_model_create(ctx, family);
     if (!st)
         st = m ? dlm_gguf_read_processor(ctx, p->files[TOWER], &m->processor) : DLM_ERR_MEMORY;
@@ -72,20 +71,23 @@ static enum dlm_status create(struct dlm_ctx *ctx, struct dlm_model **out, const
         st = family->read_config(ctx, config, dlm_gguf_path(p->files[TEXT]), m);
     if (st)
         dlm_model_destroy(&m);
-    *tower_heads = told.vision.heads;
+    else
+        m->gguf_arch = told->arch;
     *out = m;
     json_decref(config);
     return st;
 }
 
-static enum dlm_status add_tensors(const struct dlm_model *m, struct pair *p, int64_t tower_heads)
+static enum dlm_status add_tensors(const struct dlm_model *m, struct pair *p,
+                                   const struct dlm_gguf_told *told)
 {
     const struct dlm_gguf_layout layout = {
         .family = m->family->gguf,
         .language = m->family->language,
         .heads = m->decoder.config.block.heads,
         .kv_heads = m->decoder.config.block.kv_heads,
-        .tower_heads = tower_heads,
+        .tower_heads = told->vision.heads,
+        .is_old = told->is_old,
     };
     enum dlm_status st = DLM_OK;
 
@@ -98,13 +100,13 @@ static enum dlm_status add_tensors(const struct dlm_model *m, struct pair *p, in
 static enum dlm_status open_all(struct dlm_ctx *ctx, struct dlm_model **out, struct pair *p,
                                 const struct dlm_gguf_paths *paths)
 {
-    int64_t tower_heads = 0;
+    struct dlm_gguf_told told;
 
     *out = NULL;
     enum dlm_status st = open_pair(ctx, p, paths);
     if (!st)
-        st = create(ctx, out, p, &tower_heads);
-    return st ? st : add_tensors(*out, p, tower_heads);
+        st = create(ctx, out, p, &told);
+    return st ? st : add_tensors(*out, p, &told);
 }
 
 enum dlm_status dlm_gguf_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
@@ -127,13 +129,13 @@ enum dlm_status dlm_gguf_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
 enum dlm_status dlm_gguf_model_read(struct dlm_ctx *ctx, struct dlm_model **out,
                                     const struct dlm_gguf_paths *paths)
 {
-    int64_t tower_heads;
+    struct dlm_gguf_told told;
     struct pair p;
 
     *out = NULL;
     enum dlm_status st = open_pair(ctx, &p, paths);
     if (!st)
-        st = create(ctx, out, &p, &tower_heads);
+        st = create(ctx, out, &p, &told);
     finish(&p);
     return st;
 }

@@ -14,7 +14,7 @@ struct adding {
     struct dlm_checkpoint *ckpt;
     size_t file;
     const struct dlm_gguf *gguf;
-    const struct dlm_gguf_rules *rules;
+    const struct dlm_gguf_rules *old, *rules; /* old NULL: none */
     struct dlm_gguf_roots roots;
     int64_t heads, kv_heads;
     bool keeps_heads;
@@ -92,9 +92,12 @@ static enum dlm_status add_frames(const struct adding *a, const struct dlm_gguf_
 static const struct dlm_gguf_rule *find_rule(const struct adding *a, const char *name,
                                              struct dlm_gguf_match *m)
 {
-    for (size_t i = 0; i < a->rules->num; i++)
-        if (dlm_gguf_name_matches(&a->roots, a->rules->rules[i].to, name, m))
-            return &a->rules->rules[i];
+    const struct dlm_gguf_rules *const lists[] = {a->old, a->rules};
+
+    for (size_t k = 0; k < DLM_ARRAY_LEN(lists); k++)
+        for (size_t i = 0; lists[k] && i < lists[k]->num; i++)
+            if (dlm_gguf_name_matches(&a->roots, lists[k]->rules[i].to, name, m))
+                return &lists[k]->rules[i];
     return NULL;
 }
 
@@ -110,8 +113,10 @@ static enum dlm_status add_tensor(const struct adding *a, const struct dlm_gguf_
     struct dlm_tensor_info info = {.ndim = t->ndim, .data = t->data, .bytes = t->bytes};
     char canonical[DLM_GGUF_NAME_BYTES];
 
-    /* a row that the embedding has as well, and what is read with the time step before */
-    if (move == DLM_GGUF_MOVE_ROW || (move == DLM_GGUF_MOVE_FRAME && rule->part))
+    /* beside nothing, a row that the embedding has as well, and what is read with the time step
+     * before */
+    if (move == DLM_GGUF_MOVE_AWAY || move == DLM_GGUF_MOVE_ROW ||
+        (move == DLM_GGUF_MOVE_FRAME && rule->part))
         return DLM_OK;
     if (rule)
         dlm_gguf_name_expand(&a->roots, rule->from, &m, canonical);
@@ -146,6 +151,7 @@ enum dlm_status dlm_gguf_add_tensors(struct dlm_ctx *ctx, struct dlm_checkpoint 
         .ckpt = ckpt,
         .file = file,
         .gguf = gguf,
+        .old = is_tower && layout->is_old ? f->old_vision : NULL,
         .rules = is_tower ? f->vision : f->text,
         .roots = {layout->language, f->head},
         .heads = is_tower ? layout->tower_heads : layout->heads,

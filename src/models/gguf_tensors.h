@@ -9,6 +9,7 @@
 struct dlm_gguf_layout {
     const struct dlm_gguf_family *family;
     const char *language;          /* what '@' is in its rules */
+    bool is_old;                   /* by its old_vision first */
     int64_t heads, kv_heads;       /* of the language model */
     int64_t tower_heads;
 };

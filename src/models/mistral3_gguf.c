@@ -67,7 +67,7 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, co
 }
 
 /* The norms of the tower have one eps, whatever config.json says, and so whatever the file does. */
-static enum dlm_status write_config(struct dlm_ctx *ctx, const struct dlm_gguf_told *told,
+static enum dlm_status write_config(struct dlm_ctx *ctx, struct dlm_gguf_told *told,
                                     json_t *config)
 {
     const struct dlm_gguf_vision *v = &told->vision;

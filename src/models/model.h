@@ -47,6 +47,7 @@ struct dlm_model {
     const struct dlm_family *family;
     char *dir;             /* checkpoint folder; NULL: random weights */
     bool has_no_files;     /* of a folder whose configs alone count */
+    const char *gguf_arch; /* general.architecture of its GGUF file; NULL: of none, or our own */
     bool has_processor;    /* read from a GGUF file; without one and without dir: the default */
     enum dlm_dtype policy; /* storage type of the precision policy */
     struct dlm_weights *weights;

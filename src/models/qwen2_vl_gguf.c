@@ -3,6 +3,8 @@
  * two time steps of the patches' convolution. */
 #include "models/qwen2_vl_gguf.h"
 
+#include <stdio.h>
+
 #include "base/activation.h"
 #include "base/log.h"
 #include "models/config_rules.h"
@@ -26,6 +28,16 @@ static const struct dlm_gguf_rule tower[] = {
     {BLOCK "mlp.fc2.?", "v.blk.*.ffn_down.?", DLM_GGUF_MOVE_NONE, 0},
 };
 static const struct dlm_gguf_rules tower_rules = {tower, DLM_ARRAY_LEN(tower)};
+
+/* Until May 2025 a script of its own made the tower's file (qwen2_vl_surgery.py of llama.cpp's
+ * examples/llava): it calls the MLP's matrices the other way round, and a table of positions stands
+ * there for nothing. */
+static const struct dlm_gguf_rule old_tower[] = {
+    {BLOCK "mlp.fc1.?", "v.blk.*.ffn_down.?", DLM_GGUF_MOVE_NONE, 0},
+    {BLOCK "mlp.fc2.?", "v.blk.*.ffn_up.?", DLM_GGUF_MOVE_NONE, 0},
+    {"", "v.position_embd.weight", DLM_GGUF_MOVE_AWAY, 0},
+};
+static const struct dlm_gguf_rules old_tower_rules = {old_tower, DLM_ARRAY_LEN(old_tower)};
 
 /* What llama.cpp's graphs have built in: no key says it. */
 static const struct dlm_config_rule only[] = {
@@ -57,29 +69,74 @@ static enum dlm_status read_vision(struct dlm_ctx *ctx, const json_t *config, co
     return st ? st : dlm_config_read_act(ctx, vision, path, "hidden_act", &v->act);
 }
 
-/* The width of the tower's MLP is told by a tensor alone (as its key the converter writes that of
- * the language model), and the frames of a patch by how many there are. The norms' eps is not taken
- * from the file, where the converter puts the language model's. */
-static enum dlm_status write_config(struct dlm_ctx *ctx, const struct dlm_gguf_told *told,
+/* Of a matrix: numbers in a row, and rows; 0: there is none of that name. */
+static void find_matrix(const struct dlm_gguf *gguf, const char *name, int64_t ne[2])
+{
+    const struct dlm_gguf_tensor *t = dlm_gguf_find_tensor(gguf, name);
+    const bool is_matrix = t && t->ndim == 2;
+
+    ne[0] = is_matrix ? t->ne[0] : 0;
+    ne[1] = is_matrix ? t->ne[1] : 0;
+}
+
+/* Whatever old_tower renames is there: what is missing later is called by the other names. */
+static enum dlm_status check_old(struct dlm_ctx *ctx, const struct dlm_gguf *gguf, int64_t layers)
+{
+    static const char *const names[] = {"ffn_down.weight", "ffn_down.bias", "ffn_up.weight",
+                                        "ffn_up.bias"};
+    char name[64];
+
+    for (int64_t i = 0; i < layers; i++)
+        for (size_t k = 0; k < DLM_ARRAY_LEN(names); k++) {
+            snprintf(name, sizeof(name), "v.blk.%lld.%s", (long long)i, names[k]);
+            if (!dlm_gguf_find_tensor(gguf, name))
+                return dlm_fail(ctx, DLM_ERR_INVALID, "cannot load '%s': tensor '%s' is missing",
+                                dlm_gguf_path(gguf), name);
+        }
+    return DLM_OK;
+}
+
+/* The width of the tower's MLP is told by a tensor alone: as its key the converter writes that of
+ * the language model, and the older script 0. */
+static enum dlm_status find_mlp(struct dlm_ctx *ctx, struct dlm_gguf_told *told, int64_t *rows)
+{
+    const struct dlm_gguf_vision *v = &told->vision;
+    const char *name = "v.blk.0.ffn_up.weight";
+    int64_t up[2], down[2];
+
+    find_matrix(told->tower, name, up);
+    find_matrix(told->tower, "v.blk.0.ffn_down.weight", down);
+    told->is_old = down[0] == v->width && up[0] != v->width;
+    if (told->is_old)
+        name = "v.blk.0.ffn_down.weight";
+    *rows = told->is_old ? down[1] : up[1];
+    if (!*rows || *rows % v->width)
+        return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' is no matrix of a whole "
+                        "multiple of %lld rows", dlm_gguf_path(told->tower), name,
+                        (long long)v->width);
+    if (v->intermediate && v->intermediate != told->hidden && v->intermediate != *rows)
+        return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'clip.vision.feed_forward_length' "
+                        "is %lld, neither the language model's %lld nor the %lld rows of '%s'",
+                        dlm_gguf_path(told->tower), (long long)v->intermediate,
+                        (long long)told->hidden, (long long)*rows, name);
+    return told->is_old ? check_old(ctx, told->tower, v->layers) : DLM_OK;
+}
+
+/* The frames of a patch are told by how many tensors they are. The norms' eps is not taken from the
+ * file, where the converter puts the language model's. */
+static enum dlm_status write_config(struct dlm_ctx *ctx, struct dlm_gguf_told *told,
                                     json_t *config)
 {
-    const struct dlm_gguf_tensor *up = dlm_gguf_find_tensor(told->tower, "v.blk.0.ffn_up.weight");
     const struct dlm_gguf_vision *v = &told->vision;
+    int64_t rows = 0;
 
-    if (!up || up->ndim != 2 || up->ne[1] % v->width)
-        return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'v.blk.0.ffn_up.weight' is no "
-                        "matrix of a whole multiple of %lld rows", dlm_gguf_path(told->tower),
-                        (long long)v->width);
-    if (v->intermediate != told->hidden && v->intermediate != up->ne[1])
-        return dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'clip.vision.feed_forward_length' "
-                        "is %lld, neither the language model's %lld nor the %lld rows of "
-                        "'v.blk.0.ffn_up.weight'", dlm_gguf_path(told->tower),
-                        (long long)v->intermediate, (long long)told->hidden,
-                        (long long)up->ne[1]);
+    enum dlm_status st = find_mlp(ctx, told, &rows);
+    if (st)
+        return st;
     json_t *vision = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "embed_dim", (json_int_t)v->width,
         "depth", (json_int_t)v->layers, "num_heads", (json_int_t)v->heads, "patch_size",
-        (json_int_t)v->patch, "mlp_ratio", (json_int_t)(up->ne[1] / v->width),
+        (json_int_t)v->patch, "mlp_ratio", (json_int_t)(rows / v->width),
         "temporal_patch_size",
         (json_int_t)(dlm_gguf_find_tensor(told->tower, "v.patch_embd.weight.1") ? 2 : 1),
         "spatial_merge_size", (json_int_t)(v->merge ? v->merge : 2), "hidden_size",
@@ -107,6 +164,7 @@ const struct dlm_gguf_family dlm_gguf_qwen2_vl = {
     .arch = "qwen2vl",
     .head = "lm_head.weight",
     .projector = "qwen2vl_merger",
+    .has_untold_mlp = true,
     .pretokenizer = "qwen2",
     .normalizer = "NFC",
     .pieces = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|"
@@ -116,6 +174,7 @@ const struct dlm_gguf_family dlm_gguf_qwen2_vl = {
     .context = 32768,
     .text = &dlm_gguf_decoder,
     .vision = &tower_rules,
+    .old_vision = &old_tower_rules,
     .chat = chat,
     .stops = stops,
     .read_vision = read_vision,

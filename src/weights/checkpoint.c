@@ -449,9 +449,13 @@ enum dlm_status dlm_tensor_check_dtype(struct dlm_ctx *ctx, const struct dlm_ten
 {
     if (t->dtype != DLM_DTYPE_COUNT)
         return DLM_OK;
-    return dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
-                    "cannot use '%s': tensor '%.200s' has type %s, which is not supported", t->file,
-                    t->name, t->st_type);
+    dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
+             "cannot use '%s': tensor '%.200s' has type %s, which is not supported", t->file,
+             t->name, t->st_type);
+    if (t->form)
+        dlm_log(ctx, DLM_LOG_HINT, "files in Q4_K_M, Q5_K_M, Q6_K, Q8_0, F16 or BF16 have none but "
+                "supported types");
+    return DLM_ERR_UNSUPPORTED;
 }
 
 /* "[2, 3]" into text; shapes have at most DLM_TENSOR_MAX_DIMS of 20 characters. */

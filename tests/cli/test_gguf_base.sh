@@ -178,6 +178,15 @@ for name in qwen2_vl_f32_old mistral3_f32_old; do
     fi
 done
 
+case_ "an adapter of a base of architecture llama is one for llama"
+mkdir old && cp -R "$data/golden/models/mistral3_gguf/." old && chmod -R u+w old || exit 1
+run_ dlm -q train --backend cpu --max-steps 1 old/doc.dlm
+status_is 0
+run_ dlm -q export old/doc.dlm --adapter-only --out old/lora
+status_is 0
+tr -d '\000' < old/lora/adapter.gguf > old/adapter.txt
+holds_ grep -a -q "general.architecture..llama.*general.type" old/adapter.txt
+
 case_ "--mmproj without a base"
 run_ dlm prompt --mmproj x.gguf qwen2_vl_f32_old/gguf.dlm "what?"
 status_is 2

@@ -280,7 +280,7 @@ static void test_kind(const struct subject *s, enum dlm_gguf_quant quant, const 
 /* After the first place where `mark` stands in a file, `skip` bytes on, `bytes` replace as many;
  * what the error then says, of that file. */
 struct damage {
-    int subject; /* index into subjects */
+    int subject; /* index into subjects; OLD: the golden base with a tower's file as of 2024 */
     bool is_tower;
     const char *mark;
     size_t skip;
@@ -289,6 +289,7 @@ struct damage {
     enum dlm_status st;
     const char *says;
 };
+#define OLD (-1)
 #define TYPE 4 /* of a value, between its key and what it is */
 #define VALUE(bytes) TYPE, bytes, 4
 static const struct damage damages[] = {
@@ -318,7 +319,38 @@ static const struct damage damages[] = {
      "tensor 'v.blk.1.attn_k.weight' is missing"},
     {1, true, "v.blk.1.ffn_down.weig", 0, "X", 1, DLM_ERR_INVALID,
      "tensor 'v.blk.1.ffn_down.weight' is missing"},
+    {OLD, true, "v.blk.1.ffn_down.weig", 0, "X", 1, DLM_ERR_INVALID,
+     "tensor 'v.blk.1.ffn_down.weight' is missing"},
+    {OLD, true, "v.blk.1.ffn_up.bi", 0, "X", 1, DLM_ERR_INVALID,
+     "tensor 'v.blk.1.ffn_up.bias' is missing"},
+    {OLD, true, "v.position_embd.weig", 0, "X", 1, DLM_ERR_INVALID,
+     "tensor 'v.position_embd.weigXt' is no weight of"},
+    {OLD, true, "clip.vision.feed_forward_length", VALUE("\11\0\0\0"), DLM_ERR_PARSE,
+     "is 9, neither the language model's 64 nor the 64 rows of 'v.blk.0.ffn_down.weight'"},
+    /* IQ4_NL, whose blocks are as large as Q4_0's */
+    {OLD, false, "blk.0.attn_q.weight", 4 + 8 + 8, "\24\0\0\0", 4, DLM_ERR_UNSUPPORTED,
+     "tensor 'blk.0.attn_q.weight' has type IQ4_NL, which is not supported"},
 };
+
+/* The golden files under the names that open_gguf() asks for. */
+static bool copy_old(const char *folder)
+{
+    static const char *const names[][2] = {{"base.gguf", "base.F32.gguf"},
+                                           {"mmproj.gguf", "mmproj.F32.gguf"}};
+    bool is_done = CHECK(!dlm_dir_make(ctx, tmp_path(folder)));
+
+    for (size_t i = 0; is_done && i < DLM_ARRAY_LEN(names); i++) {
+        char from[600], to[600];
+        struct dlm_str s = {0};
+        snprintf(from, sizeof(from), "%s/golden/models/qwen2_vl_gguf/base/%s", check_data_dir(),
+                 names[i][0]);
+        snprintf(to, sizeof(to), "%s/%s/%s", tmp_root, folder, names[i][1]);
+        is_done = CHECK(!dlm_file_read(ctx, from, (size_t)1 << 30, &s)) &&
+                  CHECK(put_file(to, s.data, s.len));
+        dlm_str_finish(&s);
+    }
+    return is_done;
+}
 
 static bool damage_file(const struct damage *d, const char *path)
 {
@@ -346,7 +378,9 @@ static void test_damage(const struct damage *d)
 
     check_case(d->says);
     snprintf(path, sizeof(path), "%s/wrong/%s.F32.gguf", tmp_root, d->is_tower ? "mmproj" : "base");
-    if (!export_to(&subjects[d->subject], "wrong", true, DLM_GGUF_QUANT_F32) ||
+    if (!(d->subject == OLD
+              ? copy_old("wrong")
+              : export_to(&subjects[d->subject], "wrong", true, DLM_GGUF_QUANT_F32)) ||
         !damage_file(d, path))
         return;
     CHECK_INT(open_gguf(&model, "wrong", "F32", "F32"), d->st);

@@ -8,6 +8,7 @@
 #include "../weights/helpers.h"
 #include "base/file.h"
 #include "dlm/dlm.h"
+#include "models/gguf_model.h"
 
 #define NUM_BACKENDS 3
 
@@ -41,13 +42,30 @@ static inline const char *case_path(const char *name)
     return p;
 }
 
+/* Whether the case's base is two GGUF files. */
+static inline bool case_is_gguf(void)
+{
+    return dlm_path_is_file(case_path("base/base.gguf"));
+}
+
 /* The case's checkpoint as the text of a base_model. */
 static inline const char *case_base(void)
 {
     static char text[1100];
+    const bool is_gguf = case_is_gguf();
 
-    snprintf(text, sizeof(text), "dir:%s", case_path("base"));
+    snprintf(text, sizeof(text), "%s:%s", is_gguf ? "gguf" : "dir",
+             case_path(is_gguf ? "base/base.gguf" : "base"));
     return text;
+}
+
+static inline enum dlm_status load_case_tokenizer(struct dlm_ctx *ctx, struct dlm_tokenizer **out)
+{
+    const struct dlm_gguf_paths files = {case_path("base/base.gguf"),
+                                         case_path("base/mmproj.gguf")};
+
+    return case_is_gguf() ? dlm_gguf_load_tokenizer(ctx, out, &files)
+                          : dlm_tokenizer_load_folder(ctx, out, case_path("base"));
 }
 
 /* Starts the check case "<backend> <case> <what>". */

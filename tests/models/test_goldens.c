@@ -25,7 +25,7 @@ static enum dlm_quant case_quant(void)
     for (int i = 0; name && i < DLM_QUANT_COUNT; i++)
         if (!strcmp(dlm_quant_name((enum dlm_quant)i), name))
             return (enum dlm_quant)i;
-    return DLM_QUANT_AUTO; /* none, or "bnb": as it lies */
+    return DLM_QUANT_AUTO; /* none, or "bnb" or "gguf": as it lies */
 }
 
 /* NULL for null. */
@@ -271,7 +271,7 @@ static void check_special_words(void)
     struct dlm_str words = {0};
 
     check_model_case("special tokens in a text are text");
-    if (CHECK(!dlm_tokenizer_load_folder(ctx, &tok, case_path("base")))) {
+    if (CHECK(!load_case_tokenizer(ctx, &tok))) {
         for (int32_t id = 0; id < dlm_tokenizer_vocab_len(tok); id++)
             if (dlm_tokenizer_is_special(tok, id))
                 CHECK(!dlm_str_appendz(ctx, &words, dlm_tokenizer_content(tok, id)));
