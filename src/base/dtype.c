@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/quant.h"
-#include "base/scalar.h"
+#include "cpukernels/convert.h"
 
 static const struct {
     const char *text;
@@ -82,10 +82,11 @@ bool dlm_dtype_to_f32(enum dlm_dtype dtype, const void *in, float *out, size_t l
         memcpy(out, in, len * sizeof(*out));
         return true;
     }
+    const bool is_bf16 = dtype == DLM_DTYPE_BF16;
     for (size_t i = 0; i < len; i++) {
         uint16_t h;
         memcpy(&h, p + 2 * i, sizeof(h));
-        out[i] = dtype == DLM_DTYPE_BF16 ? dlm_bf16_to_f32(h) : dlm_f16_to_f32(h);
+        out[i] = is_bf16 ? dlm_bf16_to_f32(h) : dlm_vf16_to_f32(h);
     }
     return true;
 }
@@ -100,9 +101,10 @@ bool dlm_dtype_from_f32(enum dlm_dtype dtype, const float *in, void *out, size_t
         memcpy(out, in, len * sizeof(*in));
         return true;
     }
+    const bool is_bf16 = dtype == DLM_DTYPE_BF16;
     for (size_t i = 0; i < len; i++) {
-        uint32_t word = dtype == DLM_DTYPE_BF16 ? dlm_f32_to_bf16(in[i]) : dlm_f32_to_f16(in[i]);
-        uint16_t h = (uint16_t)word; /* the high half is zero */
+        const uint32_t word = is_bf16 ? dlm_vf32_to_bf16(in[i]) : dlm_vf32_to_f16(in[i]);
+        const uint16_t h = (uint16_t)word; /* the high half is zero */
         memcpy(p + 2 * i, &h, sizeof(h));
     }
     return true;

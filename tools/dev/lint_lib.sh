@@ -65,7 +65,7 @@ strip_comments() {
 # meet in models.
 layers() {
     cat <<'TABLE'
-base        cpukernels/sha256.h
+base        cpukernels/convert.h cpukernels/sha256.h
 kernels     base
 cpukernels  base kernels
 backend     base cpukernels/table.h
