@@ -1,10 +1,13 @@
 /* Folding an adapter into the weights of its base. */
 #include "export/merge.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/pool.h"
+
+#define PIECE_LEN ((int64_t)1 << 14) /* elements that are worth an item of the pool's */
 
 static const char ending[] = ".weight";
 
@@ -149,13 +152,10 @@ void dlm_merge_finish(struct dlm_merge *merge)
 
 /* A and B of a module as f32, and room for rows. */
 static enum dlm_status take_module(struct dlm_ctx *ctx, struct dlm_merge *merge,
-                                   const struct dlm_adapter_module *m)
+                                   const struct dlm_pool *pool, const struct dlm_adapter_module *m)
 {
     if (merge->module == m)
         return DLM_OK;
-    struct dlm_pool *pool = dlm_ctx_pool(ctx);
-    if (!pool)
-        return DLM_ERR_MEMORY;
     forget_module(merge);
     merge->a = dlm_alloc_array(ctx, (size_t)m->r * (size_t)m->in, sizeof(float));
     merge->b = dlm_alloc_array(ctx, (size_t)m->out * (size_t)m->r, sizeof(float));
@@ -171,60 +171,75 @@ static enum dlm_status take_module(struct dlm_ctx *ctx, struct dlm_merge *merge,
     return st;
 }
 
-/* Rows of a module's matrix. */
-struct piece {
+/* Elements of a tensor, [first, first + num), in pieces of whole rows. */
+struct part {
     const struct dlm_merge *merge;
-    int64_t row0;
-    float *out; /* [rows, in] */
+    const struct dlm_merge_tensor *t;
+    int64_t first, num, step;
+    float *out;
 };
 
-/* w [in] += scaling * b [r] . a [r, in]: what PEFT's get_delta_weight() adds. */
-static void add_row(void *user, int64_t item, int worker)
+/* w [in] += scaling * b [r] . a [r, in]: what PEFT's get_delta_weight() adds. sum: room for a row,
+ * which each pass over it adds four rows of a to. */
+static void add_row(const struct dlm_merge *merge, int64_t row, double *sum, float *w)
 {
-    const struct piece *p = user;
-    const struct dlm_adapter_module *m = p->merge->module;
-    const float *b = p->merge->b + (p->row0 + item) * m->r;
-    double *sum = p->merge->sum + worker * m->in;
-    float *w = p->out + item * m->in;
+    const struct dlm_adapter_module *m = merge->module;
+    const float *b = merge->b + row * m->r;
+    int64_t k = 0;
 
     memset(sum, 0, (size_t)m->in * sizeof(*sum));
-    for (int64_t k = 0; k < m->r; k++) {
-        const double scale = b[k];
-        const float *a = p->merge->a + k * m->in;
+    for (; k + 4 <= m->r; k += 4) {
+        const float *a0 = merge->a + k * m->in, *a1 = a0 + m->in;
+        const float *a2 = a1 + m->in, *a3 = a2 + m->in;
+        const double b0 = b[k], b1 = b[k + 1], b2 = b[k + 2], b3 = b[k + 3];
         for (int64_t c = 0; c < m->in; c++)
-            sum[c] += scale * a[c];
+            sum[c] = sum[c] + b0 * a0[c] + b1 * a1[c] + b2 * a2[c] + b3 * a3[c];
+    }
+    for (; k < m->r; k++) {
+        const float *a0 = merge->a + k * m->in;
+        const double b0 = b[k];
+        for (int64_t c = 0; c < m->in; c++)
+            sum[c] += b0 * a0[c];
     }
     for (int64_t c = 0; c < m->in; c++)
         w[c] = (float)(w[c] + m->scaling * sum[c]);
 }
 
-static bool read_base(const struct dlm_merge *merge, const struct dlm_merge_tensor *t,
-                      int64_t first, int64_t num, float *out)
+static void read_piece(void *user, int64_t item, int worker)
 {
-    if (t->bnb) {
+    const struct part *p = user;
+    const struct dlm_merge_tensor *t = p->t;
+    const int64_t at = item * p->step, num = DLM_MIN(p->step, p->num - at);
+    const int64_t first = p->first + at;
+    float *out = p->out + at;
+
+    if (t->bnb)
         dlm_quant_view_to_f32(&t->bnb->view, first, num, out);
-        return true;
-    }
-    const size_t at = dlm_dtype_size(t->dtype, first), bytes = dlm_dtype_size(t->dtype, num);
-    const bool is_float = dlm_dtype_to_f32(t->dtype, t->info->data + at, out, (size_t)num);
-    dlm_checkpoint_drop_part(merge->base, t->info, at, bytes);
-    return is_float;
+    else if (!dlm_dtype_to_f32(t->dtype, t->info->data + dlm_dtype_size(t->dtype, first), out,
+                               (size_t)num))
+        assert(false); /* the type is one of numbers */
+    for (int64_t i = 0; t->module && i < num; i += t->cols)
+        add_row(p->merge, (first + i) / t->cols, p->merge->sum + worker * t->cols, out + i);
 }
 
 enum dlm_status dlm_merge_read(struct dlm_ctx *ctx, struct dlm_merge *merge,
                                const struct dlm_merge_tensor *t, int64_t first, int64_t num,
                                float *out)
 {
-    const struct dlm_adapter_module *m = t->module;
+    struct part part = {merge, t, first, num, t->cols * DLM_MAX(1, PIECE_LEN / t->cols), out};
+    struct dlm_pool *pool = dlm_ctx_pool(ctx);
 
-    if (!read_base(merge, t, first, num, out))
+    if (!pool)
+        return DLM_ERR_MEMORY;
+    if (t->dtype == DLM_DTYPE_COUNT)
         return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot use '%s': tensor '%.200s' has type %s",
                         t->info->file, t->info->name, t->info->st_type);
-    if (!m)
-        return DLM_OK;
-    enum dlm_status st = take_module(ctx, merge, m);
-    struct piece piece = {.merge = merge, .row0 = first / m->in, .out = out};
-    if (!st)
-        dlm_pool_run(dlm_ctx_pool(ctx), add_row, &piece, num / m->in);
-    return st;
+    enum dlm_status st = t->module ? take_module(ctx, merge, pool, t->module) : DLM_OK;
+    if (st)
+        return st;
+    dlm_pool_run(pool, read_piece, &part, (num + part.step - 1) / part.step);
+    if (!t->bnb)
+        dlm_checkpoint_drop_part(merge->base, t->info, dlm_dtype_size(t->dtype, first),
+                                 dlm_dtype_size(t->dtype, num));
+    return DLM_OK;
 }
