@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 
-#define BLOCK_LEN ((int64_t)1 << 20) /* elements that are in memory at once */
+#define BLOCK_LEN ((int64_t)1 << 19) /* elements that are in memory at once */
 
 /* Whether the tensor's rows lie in its weight one behind the other. */
 static bool is_in_order(const struct dlm_gguf_planned *t)

@@ -13,7 +13,7 @@
 #include "export/snapshot.h"
 #include "export/sources.h"
 
-#define BLOCK_LEN ((int64_t)1 << 20) /* elements that are in memory at once, and as many bytes */
+#define BLOCK_LEN ((int64_t)1 << 19) /* elements that are in memory at once, and as many bytes */
 #define MAX_F16 65520.0f             /* what f16 cannot round to a number */
 
 static const char index_name[] = "model.safetensors.index.json";

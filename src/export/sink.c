@@ -16,6 +16,7 @@
 #include "base/sha256.h"
 #include "export/kept.h"
 #include "export/place.h"
+#include "export/stream.h"
 #include "export/tar.h"
 #include "weights/outfile.h"
 
@@ -40,6 +41,7 @@ struct dlm_sink {
     char *path;    /* for messages */
     uint64_t left;
     struct dlm_sha256 sha;
+    struct dlm_stream *stream; /* to it */
     /* those that have ended: */
     struct dlm_export_file *files;
     size_t len, cap;
@@ -130,6 +132,8 @@ enum dlm_status dlm_sink_open(struct dlm_ctx *ctx, struct dlm_sink **out,
                                         params->identity);
     if (!st)
         st = params->is_tar ? open_tar(ctx, s) : open_folder(ctx, s);
+    if (!st)
+        st = dlm_stream_create(ctx, &s->stream);
     if (st)
         dlm_sink_close(&s);
     *out = s;
@@ -142,6 +146,7 @@ void dlm_sink_close(struct dlm_sink **sink)
 
     if (!s)
         return;
+    dlm_stream_destroy(&s->stream); /* before its file */
     if (s->fd_plus_1)
         close(s->fd_plus_1 - 1);
     if (s->temporary && dlm_path_remove(NULL, s->temporary)) {
@@ -234,24 +239,10 @@ enum dlm_status dlm_sink_begin(struct dlm_ctx *ctx, struct dlm_sink *s, const ch
     dlm_sha256_init(&s->sha);
     dlm_free(s->path);
     s->path = NULL;
-    return s->params.is_tar ? begin_in_tar(ctx, s, name, bytes) : begin_in_folder(ctx, s, name);
-}
-
-static enum dlm_status write_to_folder(struct dlm_ctx *ctx, struct dlm_sink *s, const void *data,
-                                       size_t bytes)
-{
-    const uint8_t *p = data;
-
-    while (bytes) {
-        ssize_t n = write(s->fd_plus_1 - 1, p, bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return dlm_fail(ctx, DLM_ERR_IO, "cannot write '%s': %s", s->path, strerror(errno));
-        p += n;
-        bytes -= (size_t)n;
-    }
-    return DLM_OK;
+    st = s->params.is_tar ? begin_in_tar(ctx, s, name, bytes) : begin_in_folder(ctx, s, name);
+    if (!st)
+        dlm_stream_begin(s->stream, (s->params.is_tar ? s->tar.fd_plus_1 : s->fd_plus_1) - 1);
+    return st;
 }
 
 static void tell(struct dlm_sink *s, bool is_end)
@@ -271,6 +262,12 @@ static void tell(struct dlm_sink *s, bool is_end)
     s->params.progress(s->params.user, &state);
 }
 
+static enum dlm_status cannot_write(struct dlm_ctx *ctx, const struct dlm_sink *s, int error)
+{
+    return dlm_fail(ctx, DLM_ERR_IO, "cannot write '%s': %s",
+                    s->params.is_tar ? s->tar.path : s->path, strerror(error));
+}
+
 enum dlm_status dlm_sink_write(struct dlm_ctx *ctx, struct dlm_sink *s, const void *data,
                                size_t bytes)
 {
@@ -281,11 +278,12 @@ enum dlm_status dlm_sink_write(struct dlm_ctx *ctx, struct dlm_sink *s, const vo
                         s->path);
     s->left -= bytes;
     dlm_sha256_update(&s->sha, data, bytes);
-    enum dlm_status st = s->params.is_tar ? dlm_outfile_write(ctx, &s->tar, data, bytes)
-                                          : write_to_folder(ctx, s, data, bytes);
+    const int error = dlm_stream_write(s->stream, data, bytes);
+    if (error)
+        return cannot_write(ctx, s, error);
     s->done += bytes;
     tell(s, false);
-    return st;
+    return DLM_OK;
 }
 
 static enum dlm_status end_in_folder(struct dlm_ctx *ctx, struct dlm_sink *s)
@@ -294,10 +292,7 @@ static enum dlm_status end_in_folder(struct dlm_ctx *ctx, struct dlm_sink *s)
     const int error = fsync(fd) ? errno : 0;
 
     s->fd_plus_1 = 0;
-    if (close(fd) || error)
-        return dlm_fail(ctx, DLM_ERR_IO, "cannot write '%s': %s", s->path,
-                        strerror(error ? error : errno));
-    return DLM_OK;
+    return close(fd) || error ? cannot_write(ctx, s, error ? error : errno) : DLM_OK;
 }
 
 /* Zeros up to a whole block, and so many blocks more. */
@@ -319,6 +314,9 @@ enum dlm_status dlm_sink_end(struct dlm_ctx *ctx, struct dlm_sink *s)
     if (s->left)
         return dlm_fail(ctx, DLM_ERR_IO, "cannot write '%s': it has become shorter meanwhile",
                         s->path);
+    const int error = dlm_stream_end(s->stream);
+    if (error)
+        return cannot_write(ctx, s, error);
     dlm_sha256_finish(&s->sha, digest);
     dlm_sha256_hex(digest, file->sha256);
     enum dlm_status st = s->params.is_tar ? pad_tar(ctx, s, file->bytes, 0)
@@ -338,14 +336,15 @@ static enum dlm_status hash_file(struct dlm_ctx *ctx, struct dlm_sink *s, const 
     uint8_t *buffer = dlm_alloc(ctx, COPY_BYTES), digest[32];
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     enum dlm_status st = buffer ? DLM_OK : DLM_ERR_MEMORY;
+    struct dlm_sha256 sha;
     uint64_t num = 0;
     ssize_t n = fd < 0 ? -1 : 1;
 
-    dlm_sha256_init(&s->sha);
+    dlm_sha256_init(&sha);
     while (!st && n > 0) {
         n = read(fd, buffer, COPY_BYTES);
         num += n > 0 ? (uint64_t)n : 0;
-        dlm_sha256_update(&s->sha, buffer, n > 0 ? (size_t)n : 0);
+        dlm_sha256_update(&sha, buffer, n > 0 ? (size_t)n : 0);
         if (dlm_ctx_is_cancelled(ctx))
             st = dlm_fail(ctx, DLM_ERR_CANCELLED, "interrupted");
         tell(s, false);
@@ -353,7 +352,7 @@ static enum dlm_status hash_file(struct dlm_ctx *ctx, struct dlm_sink *s, const 
     if (fd >= 0)
         close(fd);
     dlm_free(buffer);
-    dlm_sha256_finish(&s->sha, digest);
+    dlm_sha256_finish(&sha, digest);
     dlm_sha256_hex(digest, hex);
     if (n < 0 || num != bytes)
         hex[0] = '\0';

@@ -43,7 +43,8 @@ enum dlm_status dlm_sink_begin(struct dlm_ctx *ctx, struct dlm_sink *sink, const
 enum dlm_status dlm_sink_take(struct dlm_ctx *ctx, struct dlm_sink *sink, const char *name,
                               uint64_t bytes, bool *is_there) DLM_CHECK_RESULT;
 
-/* Appends to it. Does not buffer: pass large pieces. DLM_ERR_CANCELLED: the context is. */
+/* Appends to it: a copy, which is written while the caller goes on. A write that fails is told by
+ * this call, a later one, or the end. DLM_ERR_CANCELLED: the context is. */
 enum dlm_status dlm_sink_write(struct dlm_ctx *ctx, struct dlm_sink *sink, const void *data,
                                size_t bytes) DLM_CHECK_RESULT;
 
