@@ -19,6 +19,8 @@ static const struct converter {
     {"InternVLChatModel", "Qwen2Model", "InternVisionModel", "internvl3-2b",
      "Qwen2ForCausalLM", "InternVisionModel"},
     {"Mistral3ForConditionalGeneration", "Mistral3Model", "LlavaVisionModel"},
+    {"PaliGemmaForConditionalGeneration", "Gemma2Model", NULL, "paligemma2-3b-mix-224",
+     "Gemma2ForCausalLM", "PaliGemmaForConditionalGeneration"},
     {"PaliGemmaForConditionalGeneration", NULL, NULL},
     {"Qwen2VLForConditionalGeneration", "Qwen2VLModel", "Qwen2VLVisionModel"},
 };

@@ -525,6 +525,7 @@ out_has "llama.cpp at "
 out_has "paligemma-3b-mix-224            UNSUPPORTED  llama.cpp has no such model; --quant writes"
 out_has "qwen2-vl-2b-instruct            SUPPORTED    registered on Qwen2VLModel, its tower on"
 out_has "mistral-small-3.1-24b-instruct  SUPPORTED    registered on Mistral3Model, its tower on Ll"
+out_has "paligemma2-3b-mix-224           PARTIAL      registered on Gemma2Model, its tower on none"
 out_has "internvl2-2b                    PARTIAL      registered on InternLM2Model, its tower on"
 out_has "internvl3-2b                    PARTIAL      registered on Qwen2Model, its tower on Inter\
 nVisionModel; dlm neither trains nor exports it yet"

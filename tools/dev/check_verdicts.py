@@ -19,9 +19,13 @@ def registered(source):
     """By architecture: the classes of language models, and those of towers."""
     found = {}
     for path in sorted((source / "conversion").glob("*.py")):
-        for names, name, bases in re.findall(
-                r"@ModelBase\.register\(([^)]*)\)\s*(?:@[^\n]*\n\s*)*class (\w+)\(([^)]*)\)",
-                path.read_text()):
+        # Other decorators and comments may stand between, and other names of the same class.
+        text = path.read_text()
+        rows = re.findall(r"^@ModelBase\.register\(([^)]*)\)"
+                          r"(?=(?:(?!class )[^\n]*\n)*?class (\w+)\(([^)]*)\))", text, re.M)
+        if len(rows) != len(re.findall(r"^@ModelBase\.register\(", text, re.M)):
+            sys.exit(f"cannot read the classes of {path}")
+        for names, name, bases in rows:
             for architecture in re.findall(r'^[^#\n]*?"([^"]+)"', names, re.M) + \
                     re.findall(r',\s*"([^"]+)"', names):
                 kind = 1 if "Mmproj" in bases or "Vision" in bases else 0
