@@ -153,7 +153,7 @@ _dlm() {
     doctor:--max-memory) :; return ;;
     doctor:--after) :; return ;;
     doctor:--limit) :; return ;;
-    export:--out) _dlm_paths -d; return ;;
+    export:--out) if [[ " ${COMP_WORDS[*]} " == *" --tar "* ]]; then _dlm_paths -f; else _dlm_paths -d; fi; return ;;
     export:--precision) _dlm_words "auto fp32 bf16 fp16"; return ;;
     export:--quant) _dlm_words "none f16 bf16 f32 q8_0 q6_k q5_k_m q4_k_m q4_0"; return ;;
     export:--name) :; return ;;

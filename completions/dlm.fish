@@ -20,6 +20,14 @@ end
 function __dlm_document
     string match -- '*.dlm' (commandline -opc)[2..-1] | head -n 1 | grep .
 end
+function __dlm_target
+    set -l word (commandline -ct | string replace -r -- '^--[^=]*=' '')
+    if contains -- --tar (commandline -o)
+        __fish_complete_path $word
+    else
+        __fish_complete_directories $word
+    end
+end
 complete -c dlm -f
 complete -c dlm -l home -d 'folder of stores and caches' -x -a '(__fish_complete_directories)'
 complete -c dlm -l threads -d 'CPU threads' -x
@@ -182,7 +190,7 @@ complete -c dlm -n '__dlm_is use' -l keys -d 'print the names of the versions al
 complete -c dlm -n '__dlm_is use; and not __dlm_document > /dev/null' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n '__dlm_is use; and __dlm_document > /dev/null' -x -a '(dlm use (__dlm_document) --keys 2> /dev/null)'
 complete -c dlm -n __dlm_is -a export -d 'Write a document\'s adapter for other programs.'
-complete -c dlm -n '__dlm_is export' -l out -d 'the folder to write, or with --tar the file' -x -a '(__fish_complete_directories)'
+complete -c dlm -n '__dlm_is export' -l out -d 'the folder to write, or with --tar the file' -x -a '(__dlm_target)'
 complete -c dlm -n '__dlm_is export' -l tar -d 'write one tar archive instead of a folder'
 complete -c dlm -n '__dlm_is export' -l merged -d 'write the base\'s weights with the adapter folded in'
 complete -c dlm -n '__dlm_is export' -l precision -d 'type of merged weights; auto is the base\'s own' -x -a 'auto fp32 bf16 fp16'

@@ -100,6 +100,18 @@ offers_()
         $1 "$line" | sed 's#/$##' | sort -u > out
         same_ want out
     done
+    # files where files are, and where an archive is written
+    printf '%s\n' ad.txt adapter adapters > want
+    for line in "dlm export t.dlm --tar --out ad" "dlm init t.dlm --mmproj ad" \
+        "dlm prompt --image ad" "dlm prompt --chat ad" "dlm prompt --mmproj ad"; do
+        $1 "$line" | sed 's#/$##' | sort -u > out
+        same_ want out
+    done
+    echo "bird song.dlm" > want
+    for line in "dlm import --document bird" "dlm init bird"; do
+        $1 "$line" > out
+        same_ want out
+    done
     printf '%s\n' v0001 v0002 > want
     for line in "dlm use sample/sample.dlm " "dlm rm sample/sample.dlm " \
         "dlm rm --yes sample/sample.dlm v" "dlm prompt sample/sample.dlm --adapter-version " \
@@ -163,6 +175,13 @@ if command -v zsh > /dev/null; then
     for line in "dlm import a" "dlm export t.dlm --out a" "dlm --home a"; do
         lists_in_zsh_ "$line"
     done
+    printf '%s\n' ad.txt adapter/ adapters/ > want
+    for line in "dlm export t.dlm --tar --out a" "dlm prompt --image a" "dlm prompt --chat a" \
+        "dlm init t.dlm --mmproj a"; do
+        lists_in_zsh_ "$line"
+    done
+    printf '%s\n' bird song other song > want
+    lists_in_zsh_ "dlm import adapter --document "
     printf '%s\n' v0001 v0002 > want
     for line in "dlm use sample/sample.dlm " "dlm rm sample/sample.dlm " \
         "dlm prompt sample/sample.dlm --adapter-version "; do

@@ -20,7 +20,7 @@ static const char *const quants[] = {"none", "f16",    "bf16",   "f32",  "q8_0",
 #define AT(member) offsetof(struct args, params.member)
 
 static const struct dlm_option options[] = {
-    {"out", .type = DLM_OPTION_STRING, .value = "DIR", .offset = AT(out),
+    {"out", .type = DLM_OPTION_STRING, .value = "DIR|FILE", .offset = AT(out),
      .help = "the folder to write, or with --tar the file",
      .otherwise = "exports/hf-snapshot, hf-merged, vl-gguf-Q4_K_M or gguf-adapter in the "
                   "document's store"},

@@ -23,6 +23,10 @@ static void put_call(FILE *file, enum dlm_value_kind kind, const char *const *ch
     case DLM_VALUE_FOLDER:
         fputs("_dlm_paths -d", file);
         break;
+    case DLM_VALUE_TARGET:
+        fputs("if [[ \" ${COMP_WORDS[*]} \" == *\" --tar \"* ]]; then _dlm_paths -f; else "
+              "_dlm_paths -d; fi", file);
+        break;
     case DLM_VALUE_DOCUMENT:
         fputs("_dlm_documents", file);
         break;

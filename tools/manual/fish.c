@@ -27,6 +27,9 @@ static void put_action(FILE *file, enum dlm_value_kind kind, const char *const *
     case DLM_VALUE_FOLDER:
         fputs(" -x -a '(__fish_complete_directories)'", file);
         break;
+    case DLM_VALUE_TARGET:
+        fputs(" -x -a '(__dlm_target)'", file);
+        break;
     case DLM_VALUE_DOCUMENT:
         fputs(" -x -a '(__fish_complete_suffix .dlm)'", file);
         break;
@@ -115,6 +118,14 @@ static void put_function(FILE *file)
           "end\n"
           "function __dlm_document\n"
           "    string match -- '*.dlm' (commandline -opc)[2..-1] | head -n 1 | grep .\n"
+          "end\n"
+          "function __dlm_target\n"
+          "    set -l word (commandline -ct | string replace -r -- '^--[^=]*=' '')\n"
+          "    if contains -- --tar (commandline -o)\n"
+          "        __fish_complete_path $word\n"
+          "    else\n"
+          "        __fish_complete_directories $word\n"
+          "    end\n"
           "end\n",
           file);
 }

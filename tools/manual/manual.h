@@ -25,6 +25,7 @@ enum dlm_value_kind {
     DLM_VALUE_CHOICE,   /* one of its choices */
     DLM_VALUE_FILE,     /* PATH, FILE, PICTURE, FILE.json */
     DLM_VALUE_FOLDER,   /* DIR, ADAPTER */
+    DLM_VALUE_TARGET,   /* DIR|FILE: a folder, where the line has --tar a file */
     DLM_VALUE_DOCUMENT, /* DOCUMENT: a .dlm file */
     DLM_VALUE_BASE,     /* KEY: of the registry; `dlm bases --keys` lists them */
     DLM_VALUE_VERSION,  /* VERSION, vN: of the line's document; `dlm use --keys` lists them */

@@ -12,7 +12,7 @@ static enum dlm_value_kind kind_of(const char *word)
         {"PATH", DLM_VALUE_FILE},    {"FILE", DLM_VALUE_FILE},         {"PICTURE", DLM_VALUE_FILE},
         {"DIR", DLM_VALUE_FOLDER},   {"DOCUMENT", DLM_VALUE_DOCUMENT}, {"KEY", DLM_VALUE_BASE},
         {"BASE", DLM_VALUE_BASE},    {"ADAPTER", DLM_VALUE_FOLDER},
-        {"VERSION", DLM_VALUE_VERSION}, {"vN", DLM_VALUE_VERSION},
+        {"DIR|FILE", DLM_VALUE_TARGET}, {"VERSION", DLM_VALUE_VERSION}, {"vN", DLM_VALUE_VERSION},
     };
 
     for (size_t i = 0; word && i < sizeof(kinds) / sizeof(kinds[0]); i++)

@@ -28,6 +28,9 @@ static void put_action(FILE *file, enum dlm_value_kind kind, const char *const *
     case DLM_VALUE_FOLDER:
         fputs("_files -/", file);
         break;
+    case DLM_VALUE_TARGET:
+        fputs("{if (( $words[(I)--tar] )); then _files; else _files -/; fi}", file);
+        break;
     case DLM_VALUE_DOCUMENT:
         fputs("_files -g \"*.dlm\"", file);
         break;
