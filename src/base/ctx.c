@@ -24,6 +24,7 @@ void dlm_ctx_destroy(struct dlm_ctx **ctx)
     if (!ctx || !*ctx)
         return;
     dlm_pool_destroy(&(*ctx)->pool);
+    free((*ctx)->said);
     free(*ctx);
     *ctx = NULL;
 }

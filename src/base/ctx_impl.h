@@ -14,6 +14,8 @@ struct dlm_ctx {
     atomic_bool is_cancel_held; /* see base/cancel.h; both flags are read in signal handlers */
     struct dlm_pool *pool;
     bool is_muted; /* dlm_log_mute() */
+    uint32_t *said; /* hashes of what dlm_log_once() logged; from malloc() */
+    size_t num_said;
 };
 
 /* Number of threads that the affinity mask and control groups' quotas allow, at least 1. root: see

@@ -3,8 +3,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/ctx_impl.h"
+#include "base/hash.h"
 
 /* Whatever a file's text or name brought into a message, it is one line and cannot steer a
  * terminal. Only what is for debugging (compilers' logs) may have several lines. */
@@ -39,6 +42,34 @@ void dlm_log(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, ...
     va_start(args, fmt);
     log_va(ctx, level, fmt, args);
     va_end(args);
+}
+
+/* Notes the text; true: it was noted before. With no memory, it is said again. */
+static bool was_said(struct dlm_ctx *ctx, const char *text)
+{
+    const uint32_t hash = dlm_hash(DLM_HASH_START, text, strlen(text));
+
+    for (size_t i = 0; i < ctx->num_said; i++)
+        if (ctx->said[i] == hash)
+            return true;
+    uint32_t *said = realloc(ctx->said, (ctx->num_said + 1) * sizeof(*said));
+    if (said) {
+        ctx->said = said;
+        said[ctx->num_said++] = hash;
+    }
+    return false;
+}
+
+void dlm_log_once(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, ...)
+{
+    char text[sizeof(ctx->last_error)];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (ctx && (ctx->is_muted || !was_said(ctx, text)))
+        dlm_log(ctx, level, "%s", text);
 }
 
 enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char *fmt, ...)

@@ -10,6 +10,11 @@
 /* Logs one message. DLM_LOG_ERROR also becomes the context's last error. ctx may be NULL. */
 void dlm_log(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, ...) DLM_PRINTF(3, 4);
 
+/* The same, unless this text was logged so through ctx before: of what a call looks at many times,
+ * such as the files of a folder. */
+void dlm_log_once(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt, ...)
+    DLM_PRINTF(3, 4);
+
 /* Logs an error and returns `status`: `return dlm_fail(ctx, DLM_ERR_IO, "cannot open '%s'", p);` */
 enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char *fmt, ...)
     DLM_PRINTF(3, 4);

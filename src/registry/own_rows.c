@@ -11,17 +11,20 @@
 #include "registry/registry.h"
 
 #define MAX_FILE_BYTES (1 << 16)
+#define MAX_TOTAL 1e15 /* parameters: far more than there are, and exact in a double */
+#define MAX_GIGABYTES 1e6
 
 enum kind {
     STRING,
     SWITCH,
-    COUNT,    /* int of at least 1 */
-    NUMBER,   /* double above 0 */
-    SIZE,     /* [height, width] */
-    MODULES,  /* list of names */
-    RESIZE,   /* fixed | dynamic */
-    REVISION, /* 40 lower-case hexadecimal digits */
-    HUB_ID,   /* org/name */
+    COUNT,     /* int of at least 1 */
+    TOTAL,     /* double: a whole number from 1 to MAX_TOTAL */
+    GIGABYTES, /* double above 0, at most MAX_GIGABYTES */
+    SIZE,      /* [height, width] */
+    MODULES,   /* list of names */
+    RESIZE,    /* fixed | dynamic */
+    REVISION,  /* 40 lower-case hexadecimal digits */
+    HUB_ID,    /* org/name */
 };
 
 static const struct field {
@@ -40,8 +43,8 @@ static const struct field {
     FIELD(license_url, STRING),
     FIELD(requires_acceptance, SWITCH),
     FIELD(redistributable, SWITCH),
-    FIELD(params, NUMBER),
-    FIELD(size_gb_fp16, NUMBER),
+    FIELD(params, TOTAL),
+    FIELD(size_gb_fp16, GIGABYTES),
     FIELD(context_length, COUNT),
     FIELD(recommended_seq_len, COUNT),
     FIELD(template_name, STRING),
@@ -77,10 +80,10 @@ static void wrong(struct reader *r, const struct dlm_yaml *at, const char *fmt, 
     va_end(list);
     r->is_wrong = true;
     if (at && at->line)
-        dlm_log(r->ctx, DLM_LOG_WARNING, "%s:%lld: %s; this base is left out", r->path,
-                (long long)at->line, text);
+        dlm_log_once(r->ctx, DLM_LOG_WARNING, "%s:%lld: %s; this base is left out", r->path,
+                     (long long)at->line, text);
     else
-        dlm_log(r->ctx, DLM_LOG_WARNING, "%s: %s; this base is left out", r->path, text);
+        dlm_log_once(r->ctx, DLM_LOG_WARNING, "%s: %s; this base is left out", r->path, text);
 }
 
 static bool is_revision(const char *text)
@@ -133,7 +136,7 @@ static bool read_count(struct reader *r, const struct field *f, const struct dlm
 {
     if (value->kind != DLM_YAML_INT || value->is_big || value->integer < 1 ||
         value->integer > INT32_MAX) {
-        wrong(r, value, "'%s' is not a whole number of at least 1", f->key);
+        wrong(r, value, "'%s' is not a whole number from 1 to %d", f->key, INT32_MAX);
         return false;
     }
     *out = (int)value->integer;
@@ -147,6 +150,12 @@ static void set_size(struct reader *r, const struct field *f, const struct dlm_y
         wrong(r, value, "'%s' is not [height, width]", f->key);
     else if (read_count(r, f, value->items[0], height_width))
         (void)read_count(r, f, value->items[1], height_width + 1);
+}
+
+static bool is_between(const struct dlm_yaml *value, double min, double max)
+{
+    return (value->kind == DLM_YAML_INT || value->kind == DLM_YAML_FLOAT) &&
+           value->number >= min && value->number <= max; /* not NaN */
 }
 
 static enum dlm_status set_field(struct reader *r, const struct field *f,
@@ -169,10 +178,14 @@ static enum dlm_status set_field(struct reader *r, const struct field *f,
     case COUNT:
         (void)read_count(r, f, value, member);
         break;
-    case NUMBER:
-        if ((value->kind != DLM_YAML_INT && value->kind != DLM_YAML_FLOAT) ||
-            !isfinite(value->number) || value->number <= 0)
-            wrong(r, value, "'%s' is not a number above 0", f->key);
+    case TOTAL:
+        if (!is_between(value, 1, MAX_TOTAL) || floor(value->number) != value->number)
+            wrong(r, value, "'%s' is not a whole number from 1 to 1e+15", f->key);
+        *(double *)member = value->number;
+        break;
+    case GIGABYTES:
+        if (!is_between(value, 0, MAX_GIGABYTES) || value->number == 0)
+            wrong(r, value, "'%s' is not a number above 0 and up to 1e+6", f->key);
         *(double *)member = value->number;
         break;
     case SIZE:
@@ -257,7 +270,7 @@ static enum dlm_status read_file(struct dlm_ctx *ctx, struct dlm_own_rows *own, 
     enum dlm_status st = dlm_file_read(ctx, path, MAX_FILE_BYTES, &text);
     dlm_log_mute(ctx, false);
     if (st && st != DLM_ERR_MEMORY) {
-        dlm_log(ctx, DLM_LOG_WARNING, "%s; this base is left out", dlm_ctx_last_error(ctx));
+        dlm_log_once(ctx, DLM_LOG_WARNING, "%s; this base is left out", dlm_ctx_last_error(ctx));
         dlm_log_forget(ctx);
         return DLM_OK;
     }

@@ -249,6 +249,14 @@ static void test_messages(struct dlm_ctx *ctx)
     dlm_log(ctx, DLM_LOG_WARNING, "only a warning");
     CHECK_STR(logged, "only a warning");
     CHECK_STR(dlm_ctx_last_error(ctx), "cannot read 'a b?[2J': 3");
+    dlm_log_mute(ctx, true);
+    dlm_log_once(ctx, DLM_LOG_WARNING, "once %d", 1); /* not heard */
+    dlm_log_mute(ctx, false);
+    for (int i = 0; i < 8; i++) {
+        *logged = '\0';
+        dlm_log_once(ctx, DLM_LOG_WARNING, "once %d", i / 2);
+        CHECK((*logged != '\0') == (i % 2 == 0));
+    }
     memset(large, 'x', sizeof(large) - 1);
     large[sizeof(large) - 1] = '\0';
     CHECK(dlm_fail(ctx, DLM_ERR_INVALID, "%s", large) == DLM_ERR_INVALID);

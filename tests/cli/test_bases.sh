@@ -127,10 +127,22 @@ left_out_ "wrong.yaml:3: 'revision' is not 40 lower-case" 's/0123456789abcdef01/
 left_out_ "wrong.yaml:2: 'hf_id' is not org/name" 's#me/my-base#my-base#'
 left_out_ "wrong.yaml: 'license_spdx' is missing" /license_spdx/d
 left_out_ "wrong.yaml:6: unknown key 'parms'" s/params/parms/
-left_out_ "wrong.yaml:6: 'params' is not a number above 0" 's/1.5e+9/-1/'
-left_out_ "wrong.yaml:6: 'params' is not a number above 0" 's/1.5e+9/many/'
+for number in 99999999999999999999 -1 0 0.5 1500000000.5 1.0e+16 .inf .nan many true "'7'" "[7]"; do
+    left_out_ "wrong.yaml:6: 'params' is not a whole number from 1 to 1e+15" "s/1.5e+9/$number/"
+done
+for number in 99999999999999999999 -1 0 .inf .nan much; do
+    left_out_ "wrong.yaml:6: 'size_gb_fp16' is not a number above 0 and up to 1e+6" \
+        "s/params: 1.5e+9/size_gb_fp16: $number/"
+done
+for number in 99999999999999999999 2147483648 -1 0 0.5 1.0 many; do
+    for key in context_length recommended_seq_len num_image_tokens; do
+        left_out_ "wrong.yaml:6: '$key' is not a whole number from 1 to 2147483647" \
+            "s/params: 1.5e+9/$key: $number/"
+    done
+done
 left_out_ "wrong.yaml:7: 'target_size' is not [height, width]" 's/448, 224/448/'
-left_out_ "wrong.yaml:7: 'target_size' is not a whole number of at least 1" 's/448, 224/448, 0/'
+left_out_ "wrong.yaml:7: 'target_size' is not a whole number from 1 to" 's/448, 224/448, 0/'
+left_out_ "wrong.yaml:7: 'target_size' is not a whole number from 1 to" 's/448, 224/4294967297, 1/'
 left_out_ "wrong.yaml:8: 'target_modules' is not a list of 1 to 7 names" 's/q_proj, v_proj//'
 left_out_ "wrong.yaml:1: 'paligemma-3b-mix-224' is a built-in" s/my-base/paligemma-3b-mix-224/
 left_out_ "wrong.yaml:1: 'key' has others than" 's/key: my-base/key: My Base/'
@@ -138,7 +150,16 @@ left_out_ "wrong.yaml:4: invalid YAML" 's/revision: "/revision: "\n"/'
 left_out_ "wrong.yaml:1: not a mapping" '1,$s/^/- /'
 left_out_ "wrong.yaml:7: 'params' stands there twice" 's/^params.*/&\nparams: 3.0e+9/'
 left_out_ "wrong.yaml:2: 'key' stands there twice" 's/^key.*/&\n&/'
+
+case_ "a warning stands once, however often rows are looked up"
 own_ a
+for key in b c d; do own_ $key "s/my-base/my-$key/"; done
+own_ wrong 's/1.5e+9/-1/'
+for command in bases "bases --json" "doctor --base my-b" "train mine.dlm --backend cpu"; do
+    # shellcheck disable=SC2086
+    run_ dlm $command
+    holds_ test "$(grep -c 'wrong.yaml:6: ' err)" -eq 1
+done
 own_ wrong
 run_ dlm bases --keys
 err_has "wrong.yaml:1: 'my-base' stands in another file, too"
