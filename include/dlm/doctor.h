@@ -87,6 +87,7 @@ enum dlm_probe_end {
     DLM_PROBE_CRASHED, /* by a signal */
     DLM_PROBE_HUNG,    /* it had no more time */
     DLM_PROBE_EXITED,  /* without an answer */
+    DLM_PROBE_UNREADABLE, /* its answer is none; the library says so, not a dlm_probe_fn */
 };
 
 /* For a dlm_probe_fn. */

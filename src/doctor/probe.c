@@ -122,7 +122,7 @@ static enum dlm_status take_answer(struct dlm_ctx *ctx, struct dlm_probe *probe,
         return st;
     probe->num_devices = before;
     *index = first;
-    job->end = DLM_PROBE_EXITED;
+    job->end = DLM_PROBE_UNREADABLE;
     job->code = 0;
     return DLM_OK;
 }
@@ -308,9 +308,10 @@ const struct dlm_device_properties *dlm_probe_auto(const struct dlm_probe *probe
 
 const char *dlm_driver_fault_name(const struct dlm_driver_fault *fault)
 {
-    return fault->end == DLM_PROBE_CRASHED ? "crashed"
-           : fault->end == DLM_PROBE_HUNG  ? "hung"
-                                           : "exited";
+    return fault->end == DLM_PROBE_CRASHED      ? "crashed"
+           : fault->end == DLM_PROBE_HUNG       ? "hung"
+           : fault->end == DLM_PROBE_UNREADABLE ? "unreadable"
+                                                : "exited";
 }
 
 void dlm_driver_fault_text(const struct dlm_driver_fault *fault, char *text, size_t bytes)
@@ -328,6 +329,9 @@ void dlm_driver_fault_text(const struct dlm_driver_fault *fault, char *text, siz
         break;
     case DLM_PROBE_HUNG:
         snprintf(what, sizeof(what), "gave no answer in %d s", fault->code);
+        break;
+    case DLM_PROBE_UNREADABLE:
+        snprintf(what, sizeof(what), "gave no answer that can be read");
         break;
     default:
         snprintf(what, sizeof(what), "ended the process (exit status %d)", fault->code);

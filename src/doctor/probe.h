@@ -36,7 +36,7 @@ bool dlm_probe_is_usable(const struct dlm_probe *probe, enum dlm_backend_kind ki
 /* What auto takes of the usable ones; NULL: none. */
 const struct dlm_device_properties *dlm_probe_auto(const struct dlm_probe *probe);
 
-/* "crashed", "hung", "exited". */
+/* "crashed", "hung", "exited", "unreadable". */
 const char *dlm_driver_fault_name(const struct dlm_driver_fault *fault);
 
 /* "the driver 'bad.json' crashed (signal 11, Segmentation fault) when asked for its devices" */

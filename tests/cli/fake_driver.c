@@ -1,7 +1,7 @@
 /* A driver for OpenCL's loader and for Vulkan's that fails as soon as it is asked for anything: how
- * is told by DLM_TEST_DRIVER: hang, crash, abort, exit; leave: as if the program
- * were at its end; print: it writes to standard output and has
- * no device. */
+ * is told by DLM_TEST_DRIVER: hang, crash, abort, exit; leave: as if the program were at its end;
+ * print: it writes to standard output and has no device. DLM_TEST_DRIVER_FORK names a file that gets
+ * the number of a process which it starts before, and which holds all that is open and stays. */
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,8 +17,23 @@ static int is_told(const char *what)
     return told && !strcmp(told, what);
 }
 
+static void start_another(void)
+{
+    const char *path = getenv("DLM_TEST_DRIVER_FORK");
+    FILE *file = path ? fopen(path, "a") : NULL;
+
+    if (!file)
+        return;
+    const pid_t pid = fork();
+    while (pid == 0)
+        pause();
+    fprintf(file, "%ld\n", (long)pid);
+    fclose(file);
+}
+
 static void fail(void)
 {
+    start_another();
     while (is_told("hang"))
         pause();
     while (is_told("crash")) /* again after a handler that returns */

@@ -43,7 +43,7 @@ says_()
         out_has "  --backend opencl the driver '$dir/vendors/bad.icd' $1 when asked for its devices"
 }
 
-for fault in crash abort exit hang; do
+for fault in crash abort exit leave hang; do
     case_ "a driver that does this: $fault"
     started=$(date +%s)
     probe_ "$fault" "$dlm" doctor --limit 5
@@ -52,6 +52,7 @@ for fault in crash abort exit hang; do
     crash) says_ "crashed (signal 11, Segmentation fault)" ;;
     abort) says_ "crashed (signal 6, Aborted)" ;;
     exit) says_ "ended the process (exit status 3)" ;;
+    leave) says_ "ended the process (exit status 0)" ;;
     hang) says_ "gave no answer in 5 s" ;;
     esac
     # three rounds a backend at most; the rest is the machine's load
@@ -65,6 +66,41 @@ for fault in crash abort exit hang; do
     holds_ grep -q '^Backend:        cpu ' out
     err_is
 done
+
+# none_left_ FILE: no process whose number stands there is left (a killed one may be no one's child
+# that waits for it: a zombie).
+none_left_()
+{
+    holds_ test -s "$1"
+    while read -r pid; do
+        state=$(sed 's/.*) //; s/ .*//' "/proc/$pid/stat" 2> state.err) || continue
+        [ "$state" = Z ] || fail_ "process $pid is left: $state"
+    done < "$1"
+}
+
+if [ -n "$has_vulkan$has_opencl" ]; then
+    case_ "a driver that starts a process: it ends with the one that asks"
+    for fault in print exit crash hang; do
+        rm -f pids
+        probe_ "$fault" env DLM_TEST_DRIVER_FORK="$dir/pids" "$dlm" doctor --limit 5
+        status_is 0
+        none_left_ pids
+        case $fault in
+        exit) says_ "ended the process (exit status 3)" ;;
+        crash) says_ "crashed (signal 11, Segmentation fault)" ;;
+        esac
+    done
+
+    case_ "so it does when whoever asks is killed"
+    rm -f pids
+    env DLM_TEST_DRIVER=hang DLM_TEST_DRIVER_FORK="$dir/pids" OCL_ICD_VENDORS="$dir/vendors" \
+        VK_DRIVER_FILES="$dir/icd/bad.json" "$dlm" doctor --limit 60 > out 2> err < /dev/null &
+    job=$!
+    until [ -s pids ] || ! kill -0 $job 2> kill.err; do sleep 0.1; done
+    kill -INT $job
+    wait $job
+    none_left_ pids
+fi
 
 case_ "the same as JSON, with the way out"
 probe_ crash "$dlm" doctor --json

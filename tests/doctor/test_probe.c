@@ -134,7 +134,7 @@ static void test_bad_answers(void)
         if (CHECK(ctx && !dlm_probe_run(ctx, &probe, DLM_BACKEND_VULKAN)) &&
             dlm_backend_is_built(DLM_BACKEND_VULKAN)) {
             CHECK(probe.num_devices == 0 && probe.num_faults == 1);
-            CHECK(probe.num_faults == 1 && probe.faults[0].end == DLM_PROBE_EXITED);
+            CHECK(probe.num_faults == 1 && probe.faults[0].end == DLM_PROBE_UNREADABLE);
         }
         dlm_probe_finish(&probe);
         dlm_ctx_destroy(&ctx);

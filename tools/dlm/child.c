@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,11 +18,15 @@
 
 extern char **environ;
 
-/* After fork(): only what may be called there in a process with threads, as drivers make them. */
+/* After fork(): only what may be called there in a process with threads, as drivers make them. It
+ * leads a group, with which a driver's own children end, and ends with this process: it is out of
+ * the terminal's reach. */
 static void become(const struct dlm_cli *cli, int to, char *const *argv, char *const *env)
 {
     const int null = open("/dev/null", O_RDWR);
 
+    setsid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(null, 0);
     dup2(to, 1);
     if (!cli->is_verbose)
@@ -86,14 +91,16 @@ bool dlm_child_start(struct dlm_child *child, const struct dlm_cli *cli, const c
     return false;
 }
 
-/* False: it has not ended after so many milliseconds. */
-static bool wait_for(pid_t pid, int milliseconds, int *status)
+/* Waits without taking the status, so that the number stays the group's. False: it has not ended
+ * after so many milliseconds. */
+static bool wait_for(pid_t pid, int milliseconds)
 {
     const struct timespec pause = {.tv_nsec = 2 * 1000 * 1000};
 
     for (int i = 0; i <= milliseconds; i += 2) {
-        const pid_t ended = waitpid(pid, status, WNOHANG);
-        if (ended == pid || (ended < 0 && errno != EINTR))
+        siginfo_t info = {0};
+        const int rc = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+        if (rc ? errno != EINTR : info.si_pid == pid)
             return true;
         nanosleep(&pause, NULL);
     }
@@ -106,7 +113,10 @@ bool dlm_child_end(struct dlm_child *child, bool kill_it, int *status)
     close(child->fd);
     if (kill_it)
         kill(child->pid, SIGKILL);
-    const bool has_ended = wait_for(child->pid, kill_it ? KILLED_MS : ENDED_MS, status);
+    const bool has_ended = wait_for(child->pid, kill_it ? KILLED_MS : ENDED_MS);
+    kill(-child->pid, SIGKILL); /* what it left behind */
+    if (has_ended)
+        waitpid(child->pid, status, WNOHANG);
     *child = (struct dlm_child){.fd = -1};
     return has_ended;
 }

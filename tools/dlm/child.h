@@ -17,8 +17,9 @@ struct dlm_child {
 bool dlm_child_start(struct dlm_child *child, const struct dlm_cli *cli, const char *const *argv,
                      char *const *env);
 
-/* Waits for the child's end, which comes now or, with kill_it, is brought about. *status is
- * waitpid()'s; false: a driver holds it in the kernel, and it is left to itself. */
+/* Waits for the child's end, which comes now or, with kill_it, is brought about, and ends the
+ * processes that it started. *status is waitpid()'s; false: a driver holds it in the kernel, and it
+ * is left to itself. */
 bool dlm_child_end(struct dlm_child *child, bool kill_it, int *status);
 
 /* True when that status says that a program did itself what no program should. */

@@ -3,6 +3,7 @@
 
 #include "cli.h"
 #include "colour.h"
+#include "drivers.h"
 
 struct args {
     struct dlm_compute compute;
@@ -97,6 +98,7 @@ static int probe(struct dlm_cli *cli, const struct args *a)
     char *text = NULL;
     enum dlm_status st = DLM_ERR_IO;
 
+    dlm_drivers_may_exit();
     if (out && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 && fputc(' ', out) != EOF && !fflush(out))
         st = dlm_doctor_probe(cli->ctx, a->compute.backend, &text);
     if (!st && (fputs(text, out) < 0 || fflush(out)))

@@ -2,10 +2,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "commands.h"
+#include "drivers.h"
 #include "nearest.h"
 #include "signals.h"
 
@@ -119,17 +119,6 @@ static int run_named(const struct dlm_command *command, struct dlm_globals *glob
     return code;
 }
 
-/* A driver runs in this process and may end it: that is no success. */
-static bool has_ended;
-
-static void check_end(void)
-{
-    if (has_ended)
-        return;
-    fputs("dlm: a driver ended the program; `dlm doctor` says which\n", stderr);
-    _exit(DLM_EXIT_FAILED);
-}
-
 static int run(int argc, char **argv)
 {
     struct dlm_globals globals = {0};
@@ -159,12 +148,12 @@ static int run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    if (atexit(check_end)) {
+    if (!dlm_drivers_watch_exit()) {
         fputs("dlm: out of memory\n", stderr);
         return DLM_EXIT_FAILED;
     }
     const int code = run(argc, argv);
 
-    has_ended = true;
+    dlm_drivers_may_exit();
     return code;
 }

@@ -3,6 +3,7 @@
  * that ends without was never this program, as below an emulator that has /proc/self/exe itself. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -25,7 +26,8 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Notes how it ended; an answer is a whole line. */
+/* Notes how it ended; an answer is a whole line. One that is killed may have ended before, where a
+ * process that it started holds its output open. */
 static void end(struct watched *w, bool kill_it, int seconds)
 {
     struct dlm_probe_job *job = w->job;
@@ -35,7 +37,7 @@ static void end(struct watched *w, bool kill_it, int seconds)
     const bool has_ended = dlm_child_end(&w->child, kill_it || has_answer, &status);
     if (has_answer) {
         job->end = DLM_PROBE_ANSWERED;
-    } else if (kill_it || !has_ended) {
+    } else if (!has_ended || (kill_it && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)) {
         job->end = DLM_PROBE_HUNG;
         job->code = seconds;
     } else if (WIFSIGNALED(status)) {
