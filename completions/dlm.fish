@@ -181,7 +181,7 @@ complete -c dlm -n '__dlm_is doctor' -l quant -d 'hold linear layers in 4 or 8 b
 complete -c dlm -n '__dlm_is doctor' -l quant-scope -d 'which of them' -x -a 'auto decoder linears all'
 complete -c dlm -n '__dlm_is doctor' -l max-memory -d 'plan as if no more device memory were free' -x
 complete -c dlm -n '__dlm_is doctor' -l after -d 'with --try: begin behind this kernel' -x
-complete -c dlm -n '__dlm_is doctor' -l limit -d 'how long a driver may take: to list its devices, and with --ops for a kernel' -x
+complete -c dlm -n '__dlm_is doctor' -l limit -d 'how long a driver may take: to list its devices, to open one, for a kernel' -x
 complete -c dlm -n '__dlm_is doctor' -l json -d 'print JSON'
 complete -c dlm -n '__dlm_is doctor' -x -a '(__fish_complete_suffix .dlm)'
 complete -c dlm -n __dlm_is -a use -d 'Go back to an older version of a document\'s adapter.'

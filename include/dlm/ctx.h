@@ -47,6 +47,17 @@ struct dlm_probe_job;
  * other status ends the call, already logged. */
 typedef enum dlm_status (*dlm_probe_fn)(void *user, struct dlm_probe_job *jobs, size_t num);
 
+/* What is about to be loaded. */
+struct dlm_load {
+    const char *who;          /* "the driver 'FILE'", or "a driver" where there are several */
+    const char *const *marks; /* files that say that it answered; ends with NULL */
+};
+/* Called before drivers are loaded in this process and devices opened, and with NULL after it. They
+ * answered in another process, at some time; one that hangs here holds the call for ever. Whoever
+ * writes the function may end the process then, and removes the marks before, so that the next one
+ * asks again. load is borrowed until the call with NULL. */
+typedef void (*dlm_load_fn)(void *user, const struct dlm_load *load);
+
 struct dlm_ctx_params {
     dlm_log_fn log;               /* NULL: messages are dropped (the last error is still kept) */
     void *log_user;               /* borrowed as long as the context lives */
@@ -56,6 +67,8 @@ struct dlm_ctx_params {
     void *try_user;
     dlm_probe_fn probe_devices; /* NULL: dlm_doctor_* looks for devices in this process */
     void *probe_user;
+    dlm_load_fn load_drivers; /* NULL: nobody watches */
+    void *load_user;
     /* Folder of stores, caches and the user's own bases, for calls that name none. Borrowed as long
      * as the context lives. NULL: $DLM_HOME, else ~/.dlm */
     const char *home;

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "dlm/prompt.h"
-#include "doctor/probe.h"
+#include "doctor/driver_guard.h"
 #include "train/batch.h"
 #include "train/recipe.h"
 
@@ -47,7 +47,7 @@ static enum dlm_status open_session(struct dlm_doctor_budget *b)
 {
     const struct dlm_doctor_budget_params *p = b->params;
     struct dlm_compute compute = dlm_train_choose_compute(&p->compute, b->doc);
-    enum dlm_status st = dlm_probe_guard(b->ctx, &compute);
+    enum dlm_status st = dlm_driver_guard(b->ctx, &compute);
 
     if (st)
         return st;

@@ -4,6 +4,7 @@
 #include "api/train_impl.h"
 #include "base/host.h"
 #include "base/log.h"
+#include "doctor/driver_guard.h"
 #include "train/footprint.h"
 
 struct dlm_refusal_facts dlm_may_train_facts_of(const struct dlm_device_info *info,
@@ -117,7 +118,7 @@ enum dlm_status dlm_may_train_check_row(struct dlm_ctx *ctx, const struct dlm_se
 
     enum dlm_status st = dlm_base_identify(ctx, &named, params->base);
     if (!st && named.row && named.row->family && named.row->params > 0) {
-        st = dlm_device_find(ctx, &device, &info);
+        st = dlm_driver_find(ctx, &device, &info);
         if (!st)
             st = check_device(ctx, &info, &named, params, doc, force);
     }

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/host.h"
 #include "base/log.h"
-#include "doctor/probe.h"
+#include "doctor/driver_guard.h"
 #include "doctor/tiles.h"
 #include "doctor/trial.h"
 #include "images/image.h"
@@ -25,13 +25,13 @@ enum dlm_status dlm_session_open_device(struct dlm_ctx *ctx, struct dlm_device *
     enum dlm_status st;
     *device = NULL;
     DLM_REQUIRE(ctx, compute->max_memory_mib >= 0 && compute->max_memory_mib < 0x1p40);
-    st = plan_only ? DLM_OK : dlm_probe_guard_once(ctx, &with);
+    st = plan_only ? DLM_OK : dlm_driver_guard_once(ctx, &with);
     params.kind = with.backend;
     params.index = with.has_device ? with.device : -1;
     params.no_matrix = with.no_matrix_units;
     params.max_free_bytes = (uint64_t)(with.max_memory_mib * 0x1p20);
     if (!st)
-        st = dlm_device_open(ctx, device, &params);
+        st = dlm_driver_open(ctx, device, &params);
     /* With nowhere to keep what was found, every run would compile everything twice. */
     if (!st && cache && !plan_only)
         st = dlm_trial_run(ctx, *device, cache);

@@ -8,7 +8,7 @@
 #include "api/train_impl.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "doctor/probe.h"
+#include "doctor/driver_guard.h"
 
 struct dlm_compute dlm_train_choose_compute(const struct dlm_compute *given,
                                             const struct dlm_doc *doc)
@@ -47,7 +47,7 @@ static enum dlm_status open_session(struct dlm_train_call *t, const char *doc_di
         .image_size = choose_image_size(t),
         .compute = dlm_train_choose_compute(&t->params->compute, t->doc)};
 
-    enum dlm_status st = dlm_probe_guard_once(t->ctx, &params.compute);
+    enum dlm_status st = dlm_driver_guard_once(t->ctx, &params.compute);
     if (!st)
         st = dlm_may_train_check_row(t->ctx, &params, t->doc, t->params->force);
     if (!st)

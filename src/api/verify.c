@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "dlm/doctor.h"
-#include "doctor/probe.h"
+#include "doctor/driver_guard.h"
 #include "doctor/verify.h"
 
 #define QUESTION "What is in this picture?"
@@ -151,7 +151,7 @@ enum dlm_status dlm_doctor_verify(struct dlm_ctx *ctx, const struct dlm_verify_p
     *text = NULL;
     *agrees = false;
     DLM_REQUIRE(ctx, params->base);
-    st = dlm_probe_guard(ctx, &base.compute);
+    st = dlm_driver_guard(ctx, &base.compute);
     if (!st)
         st = dlm_session_open_base(ctx, &s, &base);
     if (!st)

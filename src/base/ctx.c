@@ -88,6 +88,16 @@ enum dlm_status dlm_ctx_probe(struct dlm_ctx *ctx, struct dlm_probe_job *jobs, s
     return ctx->params.probe_devices(ctx->params.probe_user, jobs, num);
 }
 
+bool dlm_ctx_can_watch(const struct dlm_ctx *ctx)
+{
+    return ctx->params.load_drivers != NULL;
+}
+
+void dlm_ctx_watch(struct dlm_ctx *ctx, const struct dlm_load *load)
+{
+    ctx->params.load_drivers(ctx->params.load_user, load);
+}
+
 struct dlm_pool *dlm_ctx_pool(struct dlm_ctx *ctx)
 {
     if (!ctx->pool)

@@ -6,7 +6,7 @@
 #include "base/str.h"
 #include "dlm/doctor.h"
 #include "doctor/ops_table.h"
-#include "doctor/probe.h"
+#include "doctor/driver_guard.h"
 #include "doctor/trial.h"
 
 #define MAX_DEVICES 16
@@ -101,7 +101,7 @@ static enum dlm_status open_device(struct dlm_ctx *ctx, struct table *t,
 {
     if (t->num_devices == MAX_DEVICES)
         return DLM_OK;
-    enum dlm_status st = dlm_device_open(ctx, &t->devices[t->num_devices], params);
+    enum dlm_status st = dlm_driver_open(ctx, &t->devices[t->num_devices], params);
     if (!st)
         st = dlm_trial_run(ctx, t->devices[t->num_devices], NULL);
     if (st) {
@@ -125,14 +125,16 @@ static enum dlm_status open_devices(struct dlm_ctx *ctx, struct table *t,
     enum dlm_status st;
 
     if (compute->backend != DLM_BACKEND_AUTO || compute->has_device) {
-        st = dlm_probe_guard(ctx, &named);
+        st = dlm_driver_guard(ctx, &named);
         const struct dlm_device_params params = {
             .kind = named.backend, .index = named.has_device ? named.device : -1,
             .no_matrix = named.no_matrix_units};
         return st ? st : open_device(ctx, t, &params);
     }
     st = dlm_probe_run(ctx, &probe, DLM_BACKEND_AUTO);
-    dlm_probe_say_faults(ctx, &probe);
+    if (!st)
+        dlm_driver_note(ctx, &probe, DLM_BACKEND_AUTO);
+    dlm_probe_say_faults(ctx, &probe, false);
     for (size_t i = 0; !st && i < probe.num_devices; i++) {
         const struct dlm_device_info *info = &probe.devices[i].info;
         const struct dlm_device_params params = {.kind = info->kind, .index = info->index,

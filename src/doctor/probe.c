@@ -14,7 +14,6 @@
 #include "base/try.h"
 #include "doctor/device_json.h"
 #include "doctor/driver_files.h"
-#include "doctor/driver_marks.h"
 
 #define MAX_ANSWER ((size_t)4 << 20)
 
@@ -247,8 +246,9 @@ static enum dlm_status look_elsewhere(struct dlm_ctx *ctx, struct dlm_probe *pro
     return st;
 }
 
-enum dlm_status dlm_probe_run(struct dlm_ctx *ctx, struct dlm_probe *probe,
-                              enum dlm_backend_kind kind)
+enum dlm_status dlm_probe_run_without(struct dlm_ctx *ctx, struct dlm_probe *probe,
+                                      enum dlm_backend_kind kind,
+                                      const bool is_left_out[DLM_BACKEND_COUNT])
 {
     enum dlm_backend_kind kinds[DLM_ARRAY_LEN(driver_kinds)];
     size_t num = 0;
@@ -257,7 +257,7 @@ enum dlm_status dlm_probe_run(struct dlm_ctx *ctx, struct dlm_probe *probe,
     *probe = (struct dlm_probe){0};
     for (size_t i = 0; i < DLM_ARRAY_LEN(driver_kinds); i++)
         if ((kind == DLM_BACKEND_AUTO || kind == driver_kinds[i]) &&
-            dlm_backend_is_built(driver_kinds[i]))
+            !is_left_out[driver_kinds[i]] && dlm_backend_is_built(driver_kinds[i]))
             kinds[num++] = driver_kinds[i];
     if (kind == DLM_BACKEND_AUTO || kind == DLM_BACKEND_CPU)
         st = look_here(ctx, probe, DLM_BACKEND_CPU);
@@ -270,6 +270,14 @@ enum dlm_status dlm_probe_run(struct dlm_ctx *ctx, struct dlm_probe *probe,
     for (size_t i = 0; !st && i < num; i++)
         st = look_here(ctx, probe, kinds[i]);
     return st;
+}
+
+enum dlm_status dlm_probe_run(struct dlm_ctx *ctx, struct dlm_probe *probe,
+                              enum dlm_backend_kind kind)
+{
+    const bool none[DLM_BACKEND_COUNT] = {false};
+
+    return dlm_probe_run_without(ctx, probe, kind, none);
 }
 
 void dlm_probe_finish(struct dlm_probe *probe)
@@ -340,81 +348,19 @@ void dlm_driver_fault_text(const struct dlm_driver_fault *fault, char *text, siz
     snprintf(text, bytes, "%s %s when asked for its devices", who, what);
 }
 
-static void say_fault(struct dlm_ctx *ctx, const struct dlm_driver_fault *fault, bool is_error)
+void dlm_probe_say_faults(struct dlm_ctx *ctx, const struct dlm_probe *probe, bool is_error)
 {
-    const char *backend = dlm_backend_name(fault->kind);
     char text[512];
 
-    dlm_driver_fault_text(fault, text, sizeof(text));
-    if (is_error)
-        (void)dlm_fail(ctx, DLM_ERR_DEVICE, "cannot use backend '%s': %s", backend, text);
-    else
-        dlm_log(ctx, DLM_LOG_WARNING, "backend '%s' is left out: %s", backend, text);
-    if (fault->way_out)
-        dlm_log(ctx, DLM_LOG_HINT, "%s", fault->way_out);
-}
-
-void dlm_probe_say_faults(struct dlm_ctx *ctx, const struct dlm_probe *probe)
-{
-    for (size_t i = 0; i < probe->num_faults; i++)
-        say_fault(ctx, &probe->faults[i], false);
-}
-
-/* Whether opening what compute means loads drivers of this kind. */
-static bool loads(const struct dlm_compute *compute, enum dlm_backend_kind kind)
-{
-    if (compute->backend == DLM_BACKEND_AUTO)
-        return !compute->has_device && dlm_backend_is_built(kind); /* refused where it is opened */
-    return compute->backend == kind && dlm_backend_is_built(kind);
-}
-
-static bool loads_any(const struct dlm_compute *compute)
-{
-    for (size_t i = 0; i < DLM_ARRAY_LEN(driver_kinds); i++)
-        if (loads(compute, driver_kinds[i]))
-            return true;
-    return false;
-}
-
-static void mark(struct dlm_ctx *ctx, const struct dlm_probe *probe,
-                 const struct dlm_compute *compute)
-{
-    for (size_t i = 0; i < DLM_ARRAY_LEN(driver_kinds); i++)
-        if (loads(compute, driver_kinds[i]) && dlm_probe_is_usable(probe, driver_kinds[i]))
-            dlm_driver_mark_set(ctx, driver_kinds[i]);
-}
-
-enum dlm_status dlm_probe_guard_once(struct dlm_ctx *ctx, struct dlm_compute *compute)
-{
-    for (size_t i = 0; i < DLM_ARRAY_LEN(driver_kinds); i++)
-        if (loads(compute, driver_kinds[i]) && !dlm_driver_mark_exists(ctx, driver_kinds[i]))
-            return dlm_probe_guard(ctx, compute);
-    return DLM_OK;
-}
-
-enum dlm_status dlm_probe_guard(struct dlm_ctx *ctx, struct dlm_compute *compute)
-{
-    const bool is_auto = compute->backend == DLM_BACKEND_AUTO;
-    struct dlm_probe probe = {0};
-
-    if (!dlm_ctx_can_probe(ctx) || !loads_any(compute))
-        return DLM_OK;
-    enum dlm_status st = dlm_probe_run(ctx, &probe, compute->backend);
-    if (!st)
-        mark(ctx, &probe, compute);
-    if (st || !probe.num_faults)
-        goto done;
-    for (size_t i = 0; i < probe.num_faults; i++)
-        say_fault(ctx, &probe.faults[i], !is_auto);
-    const struct dlm_device_properties *chosen = is_auto ? dlm_probe_auto(&probe) : NULL;
-    if (!is_auto)
-        st = DLM_ERR_DEVICE;
-    if (chosen) {
-        compute->backend = chosen->info.kind;
-        compute->device = chosen->info.index;
-        compute->has_device = chosen->info.kind != DLM_BACKEND_CPU;
+    for (size_t i = 0; i < probe->num_faults; i++) {
+        const struct dlm_driver_fault *fault = &probe->faults[i];
+        const char *backend = dlm_backend_name(fault->kind);
+        dlm_driver_fault_text(fault, text, sizeof(text));
+        if (is_error)
+            (void)dlm_fail(ctx, DLM_ERR_DEVICE, "cannot use backend '%s': %s", backend, text);
+        else
+            dlm_log(ctx, DLM_LOG_WARNING, "backend '%s' is left out: %s", backend, text);
+        if (fault->way_out)
+            dlm_log(ctx, DLM_LOG_HINT, "%s", fault->way_out);
     }
-done:
-    dlm_probe_finish(&probe);
-    return st;
 }

@@ -4,7 +4,6 @@
 #define DLM_DOCTOR_PROBE_H
 
 #include "backend/properties.h"
-#include "dlm/compute.h"
 #include "dlm/doctor.h"
 
 /* A driver that gave no answer. Its backend cannot be used while its loader finds it: it would load
@@ -28,6 +27,10 @@ struct dlm_probe {
  * dlm_probe_fn: then it is done here. */
 enum dlm_status dlm_probe_run(struct dlm_ctx *ctx, struct dlm_probe *probe,
                               enum dlm_backend_kind kind) DLM_CHECK_RESULT;
+/* Of those alone whose [kind] is not left out. */
+enum dlm_status dlm_probe_run_without(struct dlm_ctx *ctx, struct dlm_probe *probe,
+                                      enum dlm_backend_kind kind,
+                                      const bool is_left_out[DLM_BACKEND_COUNT]) DLM_CHECK_RESULT;
 void dlm_probe_finish(struct dlm_probe *probe);
 
 /* False: a driver of the kind has a fault. */
@@ -42,16 +45,7 @@ const char *dlm_driver_fault_name(const struct dlm_driver_fault *fault);
 /* "the driver 'bad.json' crashed (signal 11, Segmentation fault) when asked for its devices" */
 void dlm_driver_fault_text(const struct dlm_driver_fault *fault, char *text, size_t bytes);
 
-/* Says as warnings which backends are left out because of a fault. */
-void dlm_probe_say_faults(struct dlm_ctx *ctx, const struct dlm_probe *probe);
-
-/* Before a device is opened here: looks for what compute means, and marks the drivers that answer.
- * Where auto would load a driver with a fault, compute becomes what it takes of the rest, with a
- * warning; a backend that is named is DLM_ERR_DEVICE then, logged with a way out. The CPU has no
- * driver. The first is for the doctor, who asks whatever was marked; the second for whoever
- * computes: it asks only drivers without a mark. */
-enum dlm_status dlm_probe_guard(struct dlm_ctx *ctx, struct dlm_compute *compute) DLM_CHECK_RESULT;
-enum dlm_status dlm_probe_guard_once(struct dlm_ctx *ctx,
-                                     struct dlm_compute *compute) DLM_CHECK_RESULT;
+/* Says which backends are left out because of a fault, as warnings, or, as errors, of no use. */
+void dlm_probe_say_faults(struct dlm_ctx *ctx, const struct dlm_probe *probe, bool is_error);
 
 #endif

@@ -11,7 +11,7 @@
 #include "base/str.h"
 #include "dlm/doctor.h"
 #include "doctor/device_json.h"
-#include "doctor/probe.h"
+#include "doctor/driver_guard.h"
 
 #define GIB (1024.0 * 1024 * 1024)
 
@@ -69,8 +69,10 @@ static enum dlm_status inspect(struct dlm_ctx *ctx, struct machine *m)
     enum dlm_status st = inspect_cpu(ctx, m);
     if (!st)
         st = dlm_probe_run(ctx, &m->probe, DLM_BACKEND_AUTO);
-    if (!st)
-        m->chosen = dlm_probe_auto(&m->probe);
+    if (st)
+        return st;
+    dlm_driver_note(ctx, &m->probe, DLM_BACKEND_AUTO);
+    m->chosen = dlm_probe_auto(&m->probe);
     return st;
 }
 

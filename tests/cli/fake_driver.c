@@ -1,7 +1,8 @@
 /* A driver for OpenCL's loader and for Vulkan's that fails as soon as it is asked for anything: how
  * is told by DLM_TEST_DRIVER: hang, crash, abort, exit; leave: as if the program were at its end;
- * print: it writes to standard output and has no device. DLM_TEST_DRIVER_FORK names a file that gets
- * the number of a process which it starts before, and which holds all that is open and stays. */
+ * print: it writes to standard output and has no device; later: it has none where `--probe` asks,
+ * and else hangs and leaves signals waiting. DLM_TEST_DRIVER_FORK names a file that gets the number
+ * of a process which it starts before, and which holds all that is open and stays. */
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,8 +32,30 @@ static void start_another(void)
     fclose(file);
 }
 
+static int is_probed(void)
+{
+    char line[256] = "";
+    FILE *file = fopen("/proc/self/cmdline", "r");
+    const size_t len = file ? fread(line, 1, sizeof(line) - 1, file) : 0;
+
+    if (file)
+        fclose(file);
+    for (size_t at = 0; at < len; at += strlen(line + at) + 1)
+        if (!strcmp(line + at, "--probe"))
+            return 1;
+    return 0;
+}
+
 static void fail(void)
 {
+    sigset_t all;
+
+    if (is_told("later") && !is_probed()) {
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, NULL);
+        for (;;)
+            pause();
+    }
     start_another();
     while (is_told("hang"))
         pause();

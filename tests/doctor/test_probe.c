@@ -13,7 +13,7 @@
 #include "dlm/dlm.h"
 #include "doctor/device_json.h"
 #include "doctor/driver_files.h"
-#include "doctor/probe.h"
+#include "doctor/driver_guard.h"
 
 /* What the processes do. */
 struct world {
@@ -171,7 +171,7 @@ static void test_blame(const char *dir, const char *line)
             CHECK(!strstr(probe.faults[0].way_out, "bad."));
         }
         CHECK(probe.num_devices == (k ? 0 : 1));
-        CHECK(dlm_probe_guard(ctx, &compute) == DLM_ERR_DEVICE);
+        CHECK(dlm_driver_guard(ctx, &compute) == DLM_ERR_DEVICE);
         dlm_probe_finish(&probe);
         dlm_ctx_destroy(&ctx);
     }
@@ -200,17 +200,62 @@ static void test_guard(const char *line)
 
     if (CHECK(ctx) && dlm_backend_is_built(DLM_BACKEND_OPENCL) &&
         dlm_backend_is_built(DLM_BACKEND_VULKAN)) {
-        CHECK(!dlm_probe_guard(ctx, &compute));
+        CHECK(!dlm_driver_guard(ctx, &compute));
         CHECK(compute.backend == DLM_BACKEND_VULKAN && compute.has_device && !compute.device);
         w.vulkan = "[]\n";
         compute = (struct dlm_compute){.backend = DLM_BACKEND_AUTO};
-        CHECK(!dlm_probe_guard(ctx, &compute));
+        CHECK(!dlm_driver_guard(ctx, &compute));
         CHECK(compute.backend == DLM_BACKEND_CPU && !compute.has_device);
         w.status = DLM_ERR_CANCELLED;
-        CHECK(dlm_probe_guard(ctx, &compute) == DLM_OK); /* the CPU needs no driver */
+        CHECK(dlm_driver_guard(ctx, &compute) == DLM_OK); /* the CPU needs no driver */
         compute.backend = DLM_BACKEND_AUTO;
-        CHECK(dlm_probe_guard(ctx, &compute) == DLM_ERR_CANCELLED);
+        CHECK(dlm_driver_guard(ctx, &compute) == DLM_ERR_CANCELLED);
     }
+    dlm_ctx_destroy(&ctx);
+}
+
+/* How many processes are asked for a call that computes. */
+static int jobs_of(struct world *w, struct dlm_ctx *ctx, enum dlm_backend_kind kind,
+                   enum dlm_status wanted, enum dlm_backend_kind chosen)
+{
+    struct dlm_compute compute = {.backend = kind};
+
+    w->num_jobs = 0;
+    CHECK_INT(dlm_driver_guard_once(ctx, &compute), wanted);
+    CHECK_INT(compute.backend, chosen);
+    return w->num_jobs;
+}
+
+/* What was found is not asked for again, but where the backend is named. */
+static void test_marks(const char *line)
+{
+    const enum dlm_backend_kind any = DLM_BACKEND_AUTO, cl = DLM_BACKEND_OPENCL,
+                                vk = DLM_BACKEND_VULKAN;
+    struct world w = {.vulkan = line};
+    struct dlm_ctx *ctx = make_ctx(&w);
+    struct dlm_compute compute = {.backend = cl};
+
+    if (!CHECK(ctx) || !dlm_backend_is_built(cl) || !dlm_backend_is_built(vk))
+        goto done;
+    CHECK(jobs_of(&w, ctx, any, DLM_OK, vk) > 2); /* both, and OpenCL's drivers alone */
+    CHECK_INT(jobs_of(&w, ctx, vk, DLM_OK, vk), 0);
+    CHECK_INT(jobs_of(&w, ctx, any, DLM_OK, vk), 1); /* for the device's number */
+    CHECK(jobs_of(&w, ctx, cl, DLM_ERR_DEVICE, cl) > 0);
+    CHECK_INT(jobs_of(&w, ctx, any, DLM_OK, vk), 1);
+    w.opencl = "[]\n";
+    CHECK_INT(jobs_of(&w, ctx, cl, DLM_OK, cl), 1);
+    CHECK_INT(jobs_of(&w, ctx, cl, DLM_OK, cl), 0);
+    CHECK_INT(jobs_of(&w, ctx, any, DLM_OK, any), 0);
+    w.opencl = NULL; /* the doctor finds out */
+    CHECK_INT(dlm_driver_guard(ctx, &compute), DLM_ERR_DEVICE);
+    CHECK(jobs_of(&w, ctx, any, DLM_OK, vk) > 2);
+    w.vulkan = NULL;
+    CHECK(jobs_of(&w, ctx, vk, DLM_OK, vk) == 0); /* not asked */
+    compute.backend = vk;
+    CHECK_INT(dlm_driver_guard(ctx, &compute), DLM_ERR_DEVICE);
+    CHECK(jobs_of(&w, ctx, any, DLM_OK, DLM_BACKEND_CPU) > 0);
+    CHECK_INT(jobs_of(&w, ctx, any, DLM_OK, DLM_BACKEND_CPU), 0); /* the doctor's fault stays */
+done:
     dlm_ctx_destroy(&ctx);
 }
 
@@ -257,12 +302,16 @@ int main(void)
         test_json(ctx);
         check_case("answers that are none");
         test_bad_answers();
+        setenv("DLM_KERNEL_CACHE", "/dev/null", 1);
         check_case("which driver it is");
         test_blame(dir, line);
         check_case("without another process");
         test_alone();
+        setenv("DLM_KERNEL_CACHE", dir, 1);
         check_case("what auto takes");
         test_guard(line);
+        check_case("what is remembered");
+        test_marks(line);
         check_case("where loaders look");
         test_files(ctx, dir);
         CHECK(!dlm_path_remove(NULL, dir));

@@ -24,6 +24,8 @@ struct dlm_cli {
     struct dlm_progress *progress; /* what is on the screen besides messages; NULL: nothing */
     int try_seconds;   /* how long a kernel may take that a driver compiles on trial */
     int probe_seconds; /* and a driver that is asked for its devices */
+    int load_seconds;  /* and those that are loaded here */
+    struct dlm_load_watch *load_watch; /* of drivers.c: who looks at the time; NULL: nobody */
 };
 
 /* A command. args is a struct of args_bytes that starts as a copy of the table's defaults and is
@@ -66,6 +68,9 @@ enum dlm_status dlm_cli_try_device(void *user, struct dlm_trial *trial, const ch
 /* The context's dlm_probe_fn: `dlm doctor --probe` in other processes; the same user. */
 enum dlm_status dlm_cli_probe_devices(void *user, struct dlm_probe_job *jobs, size_t num);
 #define DLM_PROBE_SECONDS 10
+
+/* Far more than an answer takes: drivers read their caches and compile, on machines under load. */
+#define DLM_LOAD_SECONDS 120
 
 /* The context's log callback: user is the struct dlm_cli. */
 void dlm_cli_log(void *user, enum dlm_log_level level, const char *text);

@@ -48,8 +48,8 @@ static const struct dlm_option options[] = {
      .help = "with --try: begin behind this kernel", .otherwise = "none"},
     {"limit", .type = DLM_OPTION_INT, .value = "SECONDS", .min = 1, .max = 86400,
      .offset = offsetof(struct args, seconds),
-     .help = "how long a driver may take: to list its devices, and with --ops for a kernel",
-     .otherwise = "10, for a kernel 300"},
+     .help = "how long a driver may take: to list its devices, to open one, for a kernel",
+     .otherwise = "10, 120, 300"},
     {"json", .type = DLM_OPTION_FLAG, .offset = offsetof(struct args, is_json),
      .help = "print JSON"},
 };
@@ -183,7 +183,7 @@ static int run(struct dlm_cli *cli, const void *args)
     if (wrong)
         return dlm_cli_wrong(cli, "%s", wrong);
     if (a->seconds)
-        cli->try_seconds = cli->probe_seconds = a->seconds;
+        cli->try_seconds = cli->probe_seconds = cli->load_seconds = a->seconds;
     if (a->is_verify)
         return verify(cli, a);
     if (a->is_try)

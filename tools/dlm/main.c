@@ -57,11 +57,13 @@ static int run_command(const struct dlm_command *command, const struct dlm_globa
                           .is_quiet = globals->is_quiet,
                           .subject = command->subject ? command->subject : "dlm",
                           .try_seconds = DLM_TRY_SECONDS,
-                          .probe_seconds = DLM_PROBE_SECONDS};
+                          .probe_seconds = DLM_PROBE_SECONDS,
+                          .load_seconds = DLM_LOAD_SECONDS};
     const struct dlm_ctx_params params = {
         .log = dlm_cli_log, .log_user = &cli, .home = globals->home,
         .num_threads = globals->num_threads, .try_device = dlm_cli_try_device, .try_user = &cli,
-        .probe_devices = dlm_cli_probe_devices, .probe_user = &cli};
+        .probe_devices = dlm_cli_probe_devices, .probe_user = &cli,
+        .load_drivers = dlm_drivers_load, .load_user = &cli};
 
     cli.ctx = dlm_ctx_create(&params);
     if (!cli.ctx) {
