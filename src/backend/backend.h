@@ -77,6 +77,8 @@ struct dlm_device_caps {
     /* Where device memory is this process's own: what buffers of so many bytes and more are whole
      * pages of, 1 where there are none; 0: the device has memory of its own. */
     size_t host_page_bytes;
+    size_t recorded_bytes;    /* of this process's memory for each dispatch of a recording, without
+                                 what a driver takes */
     uint64_t plan_bytes;      /* what choices count on, free or not: all of the memory, or
                                  max_free_bytes where the caller gave that; 0: not known */
 };
@@ -184,7 +186,7 @@ struct dlm_binding {
  * value; Vulkan: push constants; CPU: a pointer). Grid: GPU work-groups of the size the kernel
  * declares, whose kernels leave what lies past their range; CPU: as many work items. */
 struct dlm_dispatch {
-    const char *kernel; /* row of the kernel lists; lives as long as the program */
+    const char *kernel; /* row of the kernel lists, by its name */
     struct dlm_binding bindings[DLM_MAX_BINDINGS];
     uint32_t num_bindings;
     uint32_t groups[3];

@@ -52,6 +52,9 @@ enum dlm_status dlm_cpu_buffer_fill(struct dlm_buffer *buffer, size_t offset, si
                                     uint32_t word) DLM_CHECK_RESULT;
 void *dlm_cpu_buffer_host_data(struct dlm_buffer *buffer);
 
+/* Of memory for each dispatch. */
+size_t dlm_cpu_recorded_bytes(void);
+
 enum dlm_status dlm_cpu_recording_create(struct dlm_device *device, struct dlm_recording **out,
                                          const struct dlm_dispatch *list,
                                          size_t num) DLM_CHECK_RESULT;

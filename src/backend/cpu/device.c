@@ -231,6 +231,7 @@ void dlm_cpu_device_describe(struct dlm_cpu_device *cpu, uint32_t hide_caps)
     caps->num_units = (uint32_t)cpu->num_workers; /* a thread count fits */
     caps->free_bytes = host.free_bytes;
     caps->host_page_bytes = dlm_cpu_page_bytes();
+    caps->recorded_bytes = dlm_cpu_recorded_bytes();
 }
 
 void dlm_cpu_device_properties(const struct dlm_cpu_device *cpu, struct dlm_device_properties *p)

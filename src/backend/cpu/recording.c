@@ -31,6 +31,11 @@ struct job {
     int num_workers;
 };
 
+size_t dlm_cpu_recorded_bytes(void)
+{
+    return sizeof(struct prepared_call);
+}
+
 void dlm_cpu_scratch_free(struct dlm_cpu_device *device)
 {
     for (int i = 0; device->workers && i < device->num_workers; i++) {

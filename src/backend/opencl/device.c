@@ -301,6 +301,7 @@ static void fill_caps(struct dlm_ocl_device *device)
     caps->max_work = caps->info.is_software ? 0 : DLM_GPU_MAX_WORK;
     caps->device_class = classify(device->id, type);
     caps->host_page_bytes = caps->device_class == DLM_CLASS_SOFTWARE;
+    caps->recorded_bytes = dlm_ocl_recorded_bytes();
     caps->num_units = DLM_MAX(dlm_ocl_get_uint(device->id, CL_DEVICE_MAX_COMPUTE_UNITS), 1u);
     caps->free_bytes = dlm_ocl_free_bytes(device->id, &caps->info, &from);
 }

@@ -204,10 +204,10 @@ static enum dlm_status get_local_size(struct dlm_ocl_device *device, const char 
     return DLM_OK;
 }
 
-enum dlm_status dlm_ocl_kernel_create(struct dlm_ocl_device *device, const char *name,
+enum dlm_status dlm_ocl_kernel_create(struct dlm_ocl_device *device, const char **name,
                                       cl_kernel *kernel, size_t local[3])
 {
-    const struct dlm_ocl_kernel *row = find_row(name);
+    const struct dlm_ocl_kernel *row = find_row(*name);
     cl_program program;
     cl_int rc;
 
@@ -218,9 +218,10 @@ enum dlm_status dlm_ocl_kernel_create(struct dlm_ocl_device *device, const char 
         return st;
     *kernel = clCreateKernel(program, row->entry, &rc);
     if (!*kernel)
-        return dlm_ocl_fail(device, rc, "cannot make kernel '%s' (function '%s')", name,
+        return dlm_ocl_fail(device, rc, "cannot make kernel '%s' (function '%s')", row->name,
                             row->entry);
-    st = get_local_size(device, name, *kernel, local);
+    *name = row->name;
+    st = get_local_size(device, row->name, *kernel, local);
     if (st) {
         clReleaseKernel(*kernel);
         *kernel = NULL;

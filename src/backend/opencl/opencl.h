@@ -144,8 +144,8 @@ enum dlm_status dlm_ocl_buffer_view(const struct dlm_binding *binding,
 void dlm_ocl_hash_kernels(struct dlm_sha256 *hash);
 bool dlm_ocl_has_kernel(const struct dlm_device *device, const char *kernel);
 /* Makes a kernel object (owned by the caller) of a row of dlm_ocl_kernels, building its program if
- * need be, with its work-group size. */
-enum dlm_status dlm_ocl_kernel_create(struct dlm_ocl_device *device, const char *name,
+ * need be, with its work-group size. *name becomes the row's own. */
+enum dlm_status dlm_ocl_kernel_create(struct dlm_ocl_device *device, const char **name,
                                       cl_kernel *kernel, size_t local[3]) DLM_CHECK_RESULT;
 void dlm_ocl_programs_finish(struct dlm_ocl_device *device);
 
@@ -158,6 +158,7 @@ void dlm_ocl_cache_save(struct dlm_ocl_device *device, const struct dlm_ocl_kern
                         const char *options, cl_program program);
 
 /* recording.c */
+size_t dlm_ocl_recorded_bytes(void); /* for each dispatch */
 enum dlm_status dlm_ocl_recording_create(struct dlm_device *device, struct dlm_recording **out,
                                          const struct dlm_dispatch *list, size_t num);
 void dlm_ocl_recording_destroy(struct dlm_recording *recording);

@@ -26,7 +26,7 @@
 #define TIMED_SLICE_MAX_LEN 32 /* heavy dispatches may follow light ones */
 
 struct ocl_node {
-    const char *name;
+    const char *name; /* of the kernel lists */
     cl_kernel kernel; /* owned; NULL: the library's gemm */
     size_t offset[3], global[3], local[3];
     uint64_t work;
@@ -92,14 +92,16 @@ static enum dlm_status set_arguments(struct dlm_ocl_device *device, cl_kernel ke
 static enum dlm_status prepare(struct dlm_ocl_device *device, struct ocl_node *node,
                                const struct dlm_dispatch *dispatch)
 {
-    node->name = dispatch->kernel;
     node->work = dispatch->work;
 #ifdef DLM_HAVE_CLBLAST
-    if (!strcmp(dispatch->kernel, DLM_OCL_GEMM_KERNEL))
+    if (!strcmp(dispatch->kernel, DLM_OCL_GEMM_KERNEL)) {
+        node->name = DLM_OCL_GEMM_KERNEL;
         return prepare_gemm(device, node, dispatch);
+    }
 #endif
+    node->name = dispatch->kernel;
     enum dlm_status st =
-        dlm_ocl_kernel_create(device, dispatch->kernel, &node->kernel, node->local);
+        dlm_ocl_kernel_create(device, &node->name, &node->kernel, node->local);
     if (st)
         return st;
     for (int d = 0; d < 3; d++) {
@@ -107,6 +109,11 @@ static enum dlm_status prepare(struct dlm_ocl_device *device, struct ocl_node *n
         node->global[d] = node->local[d] * dispatch->groups[d];
     }
     return set_arguments(device, node->kernel, dispatch);
+}
+
+size_t dlm_ocl_recorded_bytes(void)
+{
+    return sizeof(struct ocl_node);
 }
 
 enum dlm_status dlm_ocl_recording_create(struct dlm_device *base, struct dlm_recording **out,

@@ -306,6 +306,7 @@ void dlm_vk_features_choose(struct dlm_vk_device *d, bool no_matrix)
     keep_needed(&d->features);
     caps->device_class = classify(&probe, caps->info.is_software);
     caps->host_page_bytes = caps->info.is_software;
+    caps->recorded_bytes = dlm_vk_recorded_bytes();
     if (!caps->num_units)
         caps->num_units = usual_units(caps->device_class);
     d->subgroup = choose_subgroup(&probe, &d->is_subgroup_required);

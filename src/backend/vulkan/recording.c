@@ -137,6 +137,14 @@ static double guess_seconds(const struct dlm_vk_device *d, const struct dlm_disp
     return max_work ? (double)dispatch->work / (double)max_work * d->slice_seconds : 0;
 }
 
+size_t dlm_vk_recorded_bytes(void)
+{
+    const struct recording *r = NULL; /* for the sizes of what its lists hold */
+
+    return sizeof(*r->list) + sizeof(*r->kernels) + sizeof(*r->sets) + sizeof(*r->buffers) +
+           sizeof(*r->slices) + sizeof(*r->seconds);
+}
+
 enum dlm_status dlm_vk_recording_create(struct dlm_device *device, struct dlm_recording **out,
                                         const struct dlm_dispatch *list, size_t num)
 {
@@ -166,8 +174,10 @@ enum dlm_status dlm_vk_recording_create(struct dlm_device *device, struct dlm_re
         st = create_pools(d, r);
     if (st)
         goto done;
-    for (size_t i = 0; i < num; i++)
+    for (size_t i = 0; i < num; i++) {
+        r->list[i].kernel = r->kernels[i]->row->kernel->name; /* the caller's copy may go */
         r->seconds[i] = guess_seconds(d, &r->list[i]);
+    }
     for (size_t i = 0; i < num; i++)
         write_set(d, r->sets[i], &r->list[i], r->kernels[i]->row->num_bindings);
     *out = &r->base;

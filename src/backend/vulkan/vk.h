@@ -320,6 +320,7 @@ bool dlm_vk_slices_are_stale(const struct dlm_vk_slice *slices, size_t num_slice
 
 /* recording.c */
 
+size_t dlm_vk_recorded_bytes(void); /* for each dispatch */
 enum dlm_status dlm_vk_recording_create(struct dlm_device *device, struct dlm_recording **out,
                                         const struct dlm_dispatch *list, size_t num);
 void dlm_vk_recording_destroy(struct dlm_recording *recording);
