@@ -1,6 +1,7 @@
 /* From plan to recording: bindings, barriers, test guards. */
 #include "graph/program.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -70,17 +71,6 @@ void dlm_workspace_finish(struct dlm_workspace *w)
 {
     for (int a = 0; a < DLM_MAX_ARENAS; a++)
         dlm_buffer_destroy(&w->arenas[a]);
-}
-
-/* A backend's own copy of a call is no larger than the dispatch. */
-size_t dlm_program_host_bytes(const struct dlm_plan *plan)
-{
-    const struct dlm_graph *g = plan->graph;
-
-    return dlm_arena_bytes(&g->arena) + g->cap_tensors * sizeof(*g->tensors) +
-           g->cap_nodes * sizeof(*g->nodes) + g->num_tensors * sizeof(*plan->tensors) +
-           plan->cap_temps * sizeof(*plan->temps) + plan->cap_calls * sizeof(*plan->calls) +
-           plan->num_calls * 2 * sizeof(struct dlm_dispatch);
 }
 
 bool dlm_workspace_fits(const struct dlm_workspace *w, const struct dlm_plan *plan)
@@ -260,6 +250,23 @@ void dlm_program_destroy(struct dlm_program **program)
     dlm_free(p->writes);
     dlm_free(p);
     *program = NULL;
+}
+
+void dlm_program_settle(struct dlm_program *p)
+{
+    assert(p->workspace && !p->workspace->watch);
+    dlm_free(p->list);
+    dlm_free(p->writes);
+    p->list = NULL;
+    p->writes = NULL;
+    p->plan = NULL;
+    p->num = 0;
+}
+
+size_t dlm_program_host_bytes(const struct dlm_plan *plan, const struct dlm_device *device)
+{
+    return sizeof(struct dlm_program) +
+           plan->num_calls * dlm_device_get_caps(device)->recorded_bytes;
 }
 
 const struct dlm_plan *dlm_program_plan(const struct dlm_program *program)

@@ -83,6 +83,12 @@ void dlm_budget_trim_workspace(struct dlm_budget *b, struct dlm_plan *const *pla
     b->host.device -= dlm_workspace_host_bytes(plans, num, page);
 }
 
+void dlm_budget_add_program(struct dlm_budget *b, const struct dlm_plan *plan,
+                            const struct dlm_device *device)
+{
+    b->host.data += dlm_program_host_bytes(plan, device);
+}
+
 static uint64_t beyond(uint64_t a, uint64_t b)
 {
     return a > b ? a - b : 0;

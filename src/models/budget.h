@@ -58,6 +58,10 @@ void dlm_budget_add_vision(struct dlm_budget *b, const struct dlm_vision *vision
  * Nothing of one that is not planned. */
 void dlm_budget_add_early_vision(struct dlm_budget *b, const struct dlm_vision *vision);
 
+/* A program that stays, settled, about as large as one of the plan. */
+void dlm_budget_add_program(struct dlm_budget *b, const struct dlm_plan *plan,
+                            const struct dlm_device *device);
+
 /* Slots with memory of their own, by their roles. */
 void dlm_budget_add_slots(struct dlm_budget *b, const struct dlm_slots *slots);
 

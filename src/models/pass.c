@@ -223,6 +223,13 @@ enum dlm_status dlm_pass_prepare(struct dlm_pass *pass, struct dlm_workspace *wo
                                         pass->plan, workspace);
 }
 
+void dlm_pass_settle(struct dlm_pass *pass)
+{
+    dlm_program_settle(pass->program);
+    dlm_plan_destroy(&pass->plan);
+    dlm_graph_destroy(&pass->graph);
+}
+
 /* The host's copies of the inputs, and running totals while the examples are laid out. */
 struct layout {
     struct views {

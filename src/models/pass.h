@@ -29,7 +29,7 @@ struct dlm_pass {
     struct dlm_slot *row_ids, *keep_ids, *slice_ids; /* dropout streams of rows, labels, slices */
     struct dlm_tower tower;                          /* with_tower */
     struct dlm_slot *logprobs, *logprobs_start; /* where runs leave what they found */
-    struct dlm_graph *graph;
+    struct dlm_graph *graph; /* these two until it is settled */
     struct dlm_plan *plan;
     struct dlm_program *program;
     int32_t (*positions)[3]; /* [rows] */
@@ -49,6 +49,9 @@ void dlm_pass_destroy(struct dlm_pass **pass);
 /* Makes the program: weights are loaded, the adapter is uploaded, workspace fits the plan. */
 enum dlm_status dlm_pass_prepare(struct dlm_pass *pass,
                                  struct dlm_workspace *workspace) DLM_CHECK_RESULT;
+
+/* The pass is only run from now on: its plan and graph go. */
+void dlm_pass_settle(struct dlm_pass *pass);
 
 struct dlm_pass_step {
     const struct dlm_example *examples; /* [num], at most B */

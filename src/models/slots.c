@@ -115,6 +115,7 @@ void dlm_slots_share(struct dlm_slots *slots, const struct dlm_slots *from)
 {
     if (!slots->step && slots->step_bytes <= from->step_bytes) {
         slots->step = from->step;
+        slots->step_data = from->step_data;
         slots->is_step_shared = true;
     }
     for (size_t i = 0; i < slots->num; i++)
@@ -130,9 +131,10 @@ void dlm_slots_finish(struct dlm_slots *slots)
             dlm_buffer_destroy(&s->storage.buffer);
         dlm_free(s);
     }
-    if (!slots->is_step_shared)
+    if (!slots->is_step_shared) {
         dlm_buffer_destroy(&slots->step);
-    dlm_free(slots->step_data);
+        dlm_free(slots->step_data);
+    }
     dlm_free(slots->list);
     *slots = (struct dlm_slots){.ctx = slots->ctx, .device = slots->device};
 }

@@ -26,9 +26,9 @@ struct dlm_slots {
     struct dlm_slot **list;
     size_t num, cap;
     struct dlm_buffer *step; /* [step_bytes] or more */
-    uint8_t *step_data;      /* [step_bytes] */
+    uint8_t *step_data;      /* [step_bytes] or more */
     size_t step_bytes;
-    bool is_step_shared; /* step is another set's */
+    bool is_step_shared; /* both are another set's */
 };
 
 /* Declare a slot with memory of its own, or an input in the step buffer; no memory yet. NULL after
@@ -42,7 +42,8 @@ struct dlm_slot *dlm_slots_add_step(struct dlm_slots *slots, const char *name, e
 struct dlm_tensor *dlm_slot_leaf(struct dlm_graph *g, const struct dlm_slot *slot);
 
 /* Gives slots the memory of those of the same name and type in `from`, where it is large enough,
- * and its step buffer: for sets of which one runs at a time. from is allocated; it lives longer. */
+ * and its step buffer with the host's copy: for sets of which one runs at a time, and writes all of
+ * its step first. from is allocated; it lives longer. */
 void dlm_slots_share(struct dlm_slots *slots, const struct dlm_slots *from);
 
 /* Memory for every slot that has none, zeroed. */

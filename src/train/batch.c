@@ -126,6 +126,7 @@ enum dlm_status dlm_batcher_expect_all(struct dlm_batcher *b)
     for (size_t i = 0; !st && !b->needs_largest && i < b->buckets.num; i++)
         if (!dlm_buckets_is_within(&b->buckets, i))
             st = plan_pass(b, i);
+    b->num_expected = b->buckets.num;
     dlm_buckets_add(&b->buckets, &shape);
     shape.backward = shape.checkpoint = shape.dropout = false;
     dlm_buckets_add(&b->buckets, &shape);
@@ -158,13 +159,11 @@ static void trim_workspace(const struct dlm_batcher *b, struct dlm_budget *budge
     dlm_budget_trim_workspace(budget, all, NUM_PLANS, used, num);
 }
 
-/* A pass that is planned, as large as the bucket's will be: of its direction. */
+/* A pass that is planned, about as large as that of a bucket will be: of its direction. */
 static const struct dlm_pass *find_alike(const struct dlm_batcher *b, size_t bucket)
 {
     const bool backward = b->buckets.list[bucket].backward;
 
-    if (b->passes[bucket])
-        return b->passes[bucket];
     for (size_t i = 0; i < b->buckets.num; i++)
         if (b->passes[i] && b->buckets.list[i].backward == backward)
             return b->passes[i];
@@ -185,8 +184,10 @@ void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *b
     for (size_t i = 0; i < b->data->num_images; i++)
         dlm_held_images_add(&held, b->data->model, &b->data->images[i].plan, b->with_tower);
     dlm_budget_add_images(budget, &held, DLM_TRAIN_HELD_BYTES);
-    for (size_t i = 0; i < b->buckets.num; i++) /* each bucket's program stays */
-        budget->host.data += dlm_program_host_bytes(find_alike(b, i)->plan);
+    /* where a pass is planned already, its graph makes room for its program */
+    for (size_t i = 0; i < b->num_expected + b->needs_largest; i++)
+        if (!b->passes[i])
+            dlm_budget_add_program(budget, find_alike(b, i)->plan, b->data->model->device);
 }
 
 enum dlm_status dlm_batcher_prepare(struct dlm_batcher *b)
@@ -228,6 +229,8 @@ static enum dlm_status make_pass(struct dlm_batcher *b, size_t bucket)
     }
     if (st)
         dlm_pass_destroy(pass);
+    else
+        dlm_pass_settle(*pass);
     return st;
 }
 

@@ -18,6 +18,7 @@ struct dlm_batcher {
     struct dlm_pass *largest; /* decides the workspace, and has the inputs of all */
     struct dlm_buckets buckets;
     struct dlm_pass *passes[DLM_MAX_BUCKETS]; /* by bucket; NULL, or no program: not yet */
+    size_t num_expected;                      /* buckets that some rows run in, but the largest */
     bool needs_largest;                       /* some rows fit no other bucket */
     int64_t num_programs;                     /* made so far */
     int64_t num_logprobs;                     /* since dlm_batcher_begin() */
@@ -50,6 +51,7 @@ void dlm_batcher_expect(struct dlm_batcher *b, const struct dlm_train_example *c
                         size_t num, bool backward, bool is_late);
 enum dlm_status dlm_batcher_expect_all(struct dlm_batcher *b) DLM_CHECK_RESULT;
 
+/* Before it is prepared. */
 void dlm_batcher_add_to_budget(const struct dlm_batcher *b, struct dlm_budget *budget);
 
 /* Allocates the workspace and prepares the vision program. */

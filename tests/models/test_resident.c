@@ -1,8 +1,9 @@
 /* What a process comes to have in memory is what was planned, within 5 %: of a base of 250 MB and
  * more of each family, whose weights are zeros in a file without blocks, for an answer and for
- * training, each in a process of its own; and what cannot fit is refused before the weights are
- * read. Of a software device, whose memory is the process's, the driver's own growth is no part of
- * the plan: it is bounded here, once the kernels are compiled. */
+ * training, each in a process of its own; of the bundled bases, whose programs are much of what
+ * comes, over many steps of rows of many shapes; and what cannot fit is refused before the weights
+ * are read. Of a software device, whose memory is the process's, the driver's own growth is no part
+ * of the plan: it is bounded here, once the kernels are compiled. */
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -14,6 +15,7 @@
 #define TOLERANCE 0.05
 #define DRIVER_MIB 128 /* PoCL 3.1 and lavapipe 22.3 take 25 to 65 for this base */
 #define ALIGN_BYTES 64
+#define NUM_SHAPES 48 /* of rows, at least, and steps, of a long run */
 #define NOT_AS_PLANNED 2 /* exit status of a child that did all else */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -56,18 +58,22 @@ static const struct larger {
 /* --- a process that runs once --- */
 
 static double planned_mib;
+static int num_programs;
 
 static void take_plan(void *user, enum dlm_log_level level, const char *text)
 {
     print_log(user, level, text);
     if (strstr(text, "as planned"))
         sscanf(text, "process: %lf MiB", &planned_mib);
+    num_programs += !strncmp(text, "program ", 8);
 }
 
 static enum dlm_status run_once(struct dlm_ctx *ctx, char **argv)
 {
     struct dlm_compute c = {.has_device = true};
-    const struct dlm_train_params train = {.home = argv[4], .document = argv[5], .max_steps = 2,
+    const bool is_long = strstr(argv[3], "long") != NULL;
+    const struct dlm_train_params train = {.home = argv[4], .document = argv[5],
+                                           .max_steps = is_long ? NUM_SHAPES : 2,
                                            .num_questions = -1};
     const char *const images[] = {argv[5]};
     const struct dlm_prompt_request prompt = {.query = "what is it", .images = images,
@@ -90,7 +96,7 @@ static enum dlm_status run_once(struct dlm_ctx *ctx, char **argv)
 }
 
 /* --child BACKEND train HOME DOCUMENT, or --child BACKEND prompt BASE IMAGE; "refused train" and
- * "refused prompt": with too little memory. */
+ * "refused prompt": with too little memory; "long train": of rows of many shapes. */
 static int child(char **argv)
 {
     struct dlm_ctx *ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = take_plan});
@@ -104,7 +110,9 @@ static int child(char **argv)
         return process.peak_bytes > 150 << 20 || !strstr(dlm_ctx_last_error(ctx), "this needs ");
     const double taken = (double)process.peak_bytes / 0x1p20, off = planned_mib - taken;
     const double driver = strcmp(argv[2], "cpu") ? DRIVER_MIB : 0;
-    const bool ok = off <= TOLERANCE * taken && -off <= TOLERANCE * taken + driver;
+    const bool is_long = strstr(argv[3], "long") != NULL;
+    const bool ok = off <= TOLERANCE * taken && -off <= TOLERANCE * taken + driver &&
+                    (!is_long || num_programs >= NUM_SHAPES);
     printf("     %s %s: %.1f MiB were planned, %.1f taken\n", argv[2], argv[3], planned_mib,
            taken);
     dlm_ctx_destroy(&ctx);
@@ -262,6 +270,32 @@ static bool write_mixed_document(int batch)
     return CHECK(ok);
 }
 
+/* Questions and answers without images, a row of each pair of lengths; then a few images. */
+static bool write_long_document(const char *base)
+{
+    FILE *f = fopen(tmp_path("doc.dlm"), "wb");
+    bool ok = f && fprintf(f, "---\ndlm_id: 01KAJ2T0SHAPESEMB1EMSZQRBX\ndlm_version: 15\n"
+                              "base_model: %s\ntraining:\n  micro_batch_size: 1\n"
+                              "  grad_accum: 1\n  num_epochs: 1\n  warmup_ratio: 0\n---\n",
+                           base) > 0;
+
+    for (int i = 0; ok && i < NUM_SHAPES + NUM_SHAPES / 4; i++) {
+        ok = fprintf(f, "\n::instruction::\n### Q\n") > 0;
+        for (int k = 0; ok && k < 1 + 4 * (i % 10); k++)
+            ok = fprintf(f, "a zorbix is ") > 0;
+        ok = ok && fprintf(f, "\n### A\n") > 0;
+        for (int k = 0; ok && k < 1 + 4 * (i / 10); k++)
+            ok = fprintf(f, "a zorbix is ") > 0;
+        ok = ok && fprintf(f, "\n") > 0;
+    }
+    for (int i = 1; ok && i <= 4; i++)
+        ok = fprintf(f, "\n::image path=\"images/zorbix-%d.png\" alt=\"zorbix\"::\na zorbix\n",
+                     i) > 0;
+    if (f && fclose(f))
+        ok = false;
+    return CHECK(ok);
+}
+
 /* --- the cases --- */
 
 static void train(int batch, bool checkpoint, bool with_tower, bool is_judged)
@@ -280,6 +314,14 @@ static void train_mixed(int batch)
         run_child("train", tmp_path("home"), tmp_path("doc.dlm"), true);
 }
 
+static void train_long(const char *base)
+{
+    CHECK(!dlm_path_remove(NULL, tmp_path("home")));
+    if (write_long_document(base))
+        run_child("long train", tmp_path("home"), tmp_path("doc.dlm"), true);
+}
+
+static const char *folder; /* of the base that the larger one is made of */
 static bool is_first; /* of the bases: it has all the cases */
 
 static void run(void)
@@ -304,6 +346,8 @@ static void run(void)
     train(1, true, false, true);
     CHECK(!dlm_path_remove(NULL, tmp_path("home")));
     run_child("refused train", tmp_path("home"), tmp_path("doc.dlm"), true);
+    check_model_case("training with rows of many shapes, the bundled base");
+    train_long(folder);
     if (!is_first)
         return;
     check_model_case("training in large batches, with the tower");
@@ -337,6 +381,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; ok && i < DLM_ARRAY_LEN(bases); i++) {
         check_case(bases[i].folder);
         is_first = !i;
+        folder = bases[i].folder;
         ok = write_base(ctx, &bases[i]);
         if (ok)
             for_each_backend(run);
