@@ -292,6 +292,7 @@ for text in '"quant": "Q4_K_M",' '"merged": true,' '"llama_cpp_tag": "' '"target
     holds_ grep -qF "$text" "$two_/export_manifest.json"
 done
 holds_ grep -qF 'llama-mtmd-cli -m base.Q4_K_M.gguf --mmproj mmproj.F16.gguf' "$two_/README.md"
+holds_ grep -qF 'images were resized to 42 x 42 pixels' "$two_/README.md"
 holds_ grep -qxF "# Source: $dir/two/own.dlm" "$two_/Modelfile"
 holds_ grep -qxF '# base_model: dir:ba"se?```\' "$two_/Modelfile"
 holds_ grep -qxF "FROM ./base.Q4_K_M.gguf" "$two_/Modelfile"

@@ -46,6 +46,8 @@ gguf_
 status_is 0
 told_ $name_
 out_is "it's gguf" # what ollama says is no result
+err_has "  llama.cpp: \`llama-mtmd-cli -m 'it'\\''s gguf/base.F16.gguf' --mmproj \
+'it'\\''s gguf/mmproj.F16.gguf' --jinja --image image.png -p 'What is this?'\` asks it"
 err_has "  ollama:   $name_"
 err_has "gathering model components"
 holds_ grep -qF "\"ollama_name\": \"$name_\"," "it's gguf/export_manifest.json"

@@ -102,6 +102,10 @@ bool dlm_cli_is_document(const char *base);
  * orders to a terminal. Lines and tabs stay. */
 void dlm_print_text(FILE *file, const char *text);
 
+/* A path as a shell reads it between single quotes, each of its own as '\\''; cut where there is no
+ * room. */
+void dlm_quote(const char *path, char *out, size_t bytes);
+
 /* A number as the shortest decimal that reads back as it, "1.0" rather than "1"; NaN and infinity
  * as JSON's null. */
 void dlm_print_number(FILE *file, double x);

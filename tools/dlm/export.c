@@ -1,4 +1,5 @@
 /* dlm export: an adapter for other programs. */
+#include <limits.h>
 #include <string.h>
 
 #include "cli.h"
@@ -103,6 +104,34 @@ static void report(struct dlm_cli *cli, const struct dlm_export_result *result)
                     "from");
 }
 
+/* The file whose name begins so, or "". */
+static const char *find_file(const struct dlm_export_result *result, const char *begin)
+{
+    for (size_t i = 0; i < result->num_files; i++)
+        if (!strncmp(result->files[i].path, begin, strlen(begin)))
+            return result->files[i].path;
+    return "";
+}
+
+/* What asks the files of a folder. */
+static void say_command(struct dlm_cli *cli, const struct dlm_export_result *result)
+{
+    static const char asks[] = "--jinja --image image.png -p 'What is this?'` asks it";
+    char dir[PATH_MAX + 64];
+
+    dlm_quote(result->path, dir, sizeof(dir));
+    const char *text = find_file(result, "base."), *tower = find_file(result, "mmproj.");
+    if (!strcmp(result->target, "gguf_adapter"))
+        dlm_cli_say(cli, "  llama.cpp: `llama-mtmd-cli -m BASE.gguf --mmproj MMPROJ.gguf --lora "
+                    "'%s/%s' %s", dir, find_file(result, "adapter."), asks);
+    else if (!strcmp(result->target, "gguf") && result->ollama_name)
+        dlm_cli_say(cli, "  llama.cpp: `llama-mtmd-cli -m '%s/%s' --mmproj '%s/%s' %s", dir, text,
+                    dir, tower, asks);
+    else if (!strcmp(result->target, "gguf"))
+        dlm_cli_say(cli, "  dlm:      `dlm prompt --base 'gguf:%s/%s' --mmproj '%s/%s' --image "
+                    "image.png 'What is this?'` asks it", dir, text, dir, tower);
+}
+
 /* A model of GGUF files, or how one is made. */
 static int use_ollama(struct dlm_cli *cli, const struct dlm_export_params *params,
                       struct dlm_export_result *result)
@@ -192,6 +221,8 @@ static int run(struct dlm_cli *cli, const void *args)
     dlm_cli_end_progress(cli);
     if (!st)
         report(cli, &result);
+    if (!st && !params.is_tar)
+        say_command(cli, &result);
     if (!st && !a->is_json)
         puts(result.path);
     fflush(stdout); /* what is there is told, whatever ollama does */

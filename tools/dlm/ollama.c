@@ -50,27 +50,11 @@ bool dlm_ollama_is_name(const char *name)
     return *name && *name != '-' && !name[strspn(name, known)];
 }
 
-/* The folder as a shell reads it: between single quotes, each of its own as '\''. */
-static void quote(const char *folder, char *out, size_t bytes)
-{
-    size_t len = 0;
-
-    for (; *folder && len + 6 < bytes; folder++) {
-        if (*folder == '\'') {
-            memcpy(out + len, "'\\''", 4);
-            len += 4;
-        } else {
-            out[len++] = *folder;
-        }
-    }
-    out[len] = '\0';
-}
-
 void dlm_ollama_say(struct dlm_cli *cli, const char *name, const char *folder)
 {
     char quoted[PATH_MAX + 64];
 
-    quote(folder, quoted, sizeof(quoted));
+    dlm_quote(folder, quoted, sizeof(quoted));
     dlm_cli_say(cli, "  ollama:   `" PROGRAM " create %s -f '%s/Modelfile'` makes a model of it",
                 name, quoted);
 }

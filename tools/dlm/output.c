@@ -20,6 +20,21 @@ void dlm_print_text(FILE *file, const char *text)
     }
 }
 
+void dlm_quote(const char *path, char *out, size_t bytes)
+{
+    size_t len = 0;
+
+    for (; *path && len + 6 < bytes; path++) {
+        if (*path == '\'') {
+            memcpy(out + len, "'\\''", 4);
+            len += 4;
+        } else {
+            out[len++] = *path;
+        }
+    }
+    out[len] = '\0';
+}
+
 void dlm_print_number(FILE *file, double x)
 {
     char text[40];
