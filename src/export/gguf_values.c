@@ -127,6 +127,19 @@ enum dlm_status dlm_gguf_put_text_values(struct dlm_ctx *ctx, struct dlm_gguf_wr
     return k.st;
 }
 
+/* Bounds of an image's area, where they are not those that `dlm` takes of a file without them.
+ * llama.cpp has its own for these projectors, whatever a file says. */
+static void put_bounds(struct keys *k, const struct dlm_model *model)
+{
+    const struct dlm_processor *p = &model->processor, *usual = model->family->processor;
+
+    if (p->size_rule != DLM_SIZE_AREA ||
+        (p->min_pixels == usual->min_pixels && p->max_pixels == usual->max_pixels))
+        return;
+    put_u32(k, "image_min_pixels", p->min_pixels);
+    put_u32(k, "image_max_pixels", DLM_MIN(p->max_pixels, DLM_IMAGE_MAX_PIXELS));
+}
+
 enum dlm_status dlm_gguf_put_vision_values(struct dlm_ctx *ctx, struct dlm_gguf_writer *w,
                                            const struct dlm_gguf_about *about)
 {
@@ -162,5 +175,6 @@ enum dlm_status dlm_gguf_put_vision_values(struct dlm_ctx *ctx, struct dlm_gguf_
     put_f32(&k, "attention.layer_norm_epsilon", v.eps);
     if (v.merge)
         put_u32(&k, "spatial_merge_size", v.merge);
+    put_bounds(&k, about->model);
     return k.st;
 }

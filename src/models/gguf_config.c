@@ -9,7 +9,8 @@
 #include "base/activation.h"
 #include "base/log.h"
 
-#define MAX_INT (INT64_C(1) << 24) /* of any size that files say; families know closer limits */
+#define MAX_INT (INT64_C(1) << 24)    /* of any size that files say; families know closer limits */
+#define MAX_PIXELS (INT64_C(1) << 28) /* of an image, as src/images has it */
 
 /* --- which model ----------------------------------------------------------------------------- */
 
@@ -150,11 +151,16 @@ static int64_t get_int(struct keys *k, const char *key, int64_t max)
     return get_int_from(k, key, 1, max);
 }
 
-static void take_int(struct keys *k, const char *key, const char *member)
+static void take_int_to(struct keys *k, const char *key, int64_t max, const char *member)
 {
-    const int64_t value = get_int(k, key, MAX_INT);
+    const int64_t value = get_int(k, key, max);
 
     put(k, member, json_integer(value));
+}
+
+static void take_int(struct keys *k, const char *key, const char *member)
+{
+    take_int_to(k, key, MAX_INT, member);
 }
 
 /* What JSON has no number for. */
@@ -449,11 +455,15 @@ enum dlm_status dlm_gguf_read_processor(struct dlm_ctx *ctx, const struct dlm_gg
     if (has_key(&k, "spatial_merge_size"))
         take_int(&k, "spatial_merge_size", "merge_size");
     if (p->size_rule == DLM_SIZE_AREA && has_key(&k, "image_min_pixels"))
-        take_int(&k, "image_min_pixels", "min_pixels");
+        take_int_to(&k, "image_min_pixels", MAX_PIXELS, "min_pixels");
     if (p->size_rule == DLM_SIZE_AREA && has_key(&k, "image_max_pixels"))
-        take_int(&k, "image_max_pixels", "max_pixels");
+        take_int_to(&k, "image_max_pixels", MAX_PIXELS, "max_pixels");
     if (!k.st)
         k.st = dlm_processor_parse(ctx, p, k.out, dlm_gguf_path(tower));
+    if (!k.st && p->size_rule == DLM_SIZE_AREA && p->min_pixels > p->max_pixels)
+        k.st = dlm_fail(ctx, DLM_ERR_PARSE, "cannot read '%s': 'clip.vision.image_max_pixels' is "
+                        "%lld, less than the smallest of an image, %lld", dlm_gguf_path(tower),
+                        (long long)p->max_pixels, (long long)p->min_pixels);
     json_decref(k.out);
     return k.st;
 }

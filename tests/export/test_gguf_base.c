@@ -121,6 +121,8 @@ static void compare_configs(const char *folder, const struct dlm_model *a,
     CHECK_INT(b->tower.merge, a->tower.merge);
     CHECK_INT(b->processor.patch, a->processor.patch);
     CHECK_INT(b->processor.merge, a->processor.merge);
+    CHECK_INT(b->processor.min_pixels, a->processor.min_pixels);
+    CHECK_INT(b->processor.max_pixels, a->processor.max_pixels);
     CHECK(dlm_model_is_stop(b, a->stops.ids[0]));
     for (size_t i = 0; i < DLM_ARRAY_LEN(ends); i++)
         if (!strcmp(ends[i].folder, folder)) {

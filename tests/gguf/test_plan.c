@@ -172,8 +172,28 @@ static const char *python_name(enum dlm_gguf_kind kind)
                                           : "?";
 }
 
-/* All values but the tokenizer's, and what the converter says of the folder. */
-static void check_values(const struct dlm_gguf *g, const json_t *want)
+/* What the converter leaves out: bounds of an image's area that are no file's usual ones. */
+static size_t check_bounds(const struct dlm_gguf *g, const struct dlm_processor *p)
+{
+    static const char *const keys[] = {"clip.vision.image_min_pixels",
+                                       "clip.vision.image_max_pixels"};
+    const bool has_them = p && p->size_rule == DLM_SIZE_AREA && p->max_pixels != 28 * 28 * 1280;
+    int64_t n = 0;
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(keys); i++) {
+        check_case(keys[i]);
+        if (CHECK(!dlm_gguf_find_value(g, keys[i]) == !has_them) && has_them) {
+            CHECK(!dlm_gguf_get_int(ctx, g, keys[i], 1, UINT32_MAX, &n));
+            CHECK_INT(n, i ? p->max_pixels : p->min_pixels);
+        }
+    }
+    return has_them ? DLM_ARRAY_LEN(keys) : 0;
+}
+
+/* All values but the tokenizer's, and what the converter says of the folder. p: of the tower's
+ * file, else NULL. */
+static void check_values(const struct dlm_gguf *g, const json_t *want,
+                         const struct dlm_processor *p)
 {
     const char *key;
     json_t *entry;
@@ -197,6 +217,7 @@ static void check_values(const struct dlm_gguf *g, const json_t *want)
         for (size_t i = 0; i < v->len; i++)
             check_element(g, v, i, is_array ? json_array_get(content, i) : content);
     }
+    num += check_bounds(g, p);
     check_case("no other values");
     CHECK_INT(dlm_gguf_num_values(g), num);
 }
@@ -214,14 +235,18 @@ static void test_values(const json_t *golden)
         check_case(bases[i].folder);
         if (CHECK(!dlm_model_read_folder(ctx, &model, path)) &&
             CHECK(!dlm_json_load(ctx, file, 1 << 20, &config)))
-            for (int is_text = 0; is_text < 2; is_text++) {
+            for (int k = 0; k < 3; k++) { /* the tower, then both with the usual bounds */
+                const bool is_text = k == 2;
+                if (k)
+                    model->processor = *model->family->processor;
                 const struct dlm_gguf_about about = {.model = model, .config = config,
                                                      .path = file, .quant = DLM_GGUF_QUANT_F32};
                 const char *key = is_text ? "text_f32" : "mmproj_f32";
                 struct dlm_str bytes = {0};
                 struct dlm_gguf *g = make_values(&about, is_text, &bytes);
                 if (CHECK(g))
-                    check_values(g, json_object_get(json_object_get(files, key), "values"));
+                    check_values(g, json_object_get(json_object_get(files, key), "values"),
+                                 is_text ? NULL : &model->processor);
                 dlm_gguf_destroy(&g);
                 dlm_str_finish(&bytes);
             }
