@@ -85,7 +85,8 @@ struct dlm_stores_verify_params {
 /* Reads all of a store but its caches: versions, the pointer to the current one, manifest, blobs
  * and their hashes, logs, saved states, the lock record. *text (ends with a newline) says what was
  * found and is owned by the caller, NULL on failure; *is_whole: nothing is wrong, or no longer.
- * DLM_ERR_INVALID: a training runs. */
+ * DLM_ERR_INVALID: a training runs. Of all stores, one that cannot be checked is not whole, and the
+ * text says why. */
 DLM_API enum dlm_status dlm_stores_verify(struct dlm_ctx *ctx,
                                           const struct dlm_stores_verify_params *params,
                                           char **text, bool *is_whole) DLM_CHECK_RESULT;

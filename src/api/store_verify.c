@@ -11,6 +11,7 @@
 struct entry {
     char *label; /* owned */
     bool is_there;
+    char *failure; /* why it was not checked; owned, or NULL */
     struct dlm_findings findings;
 };
 
@@ -28,6 +29,11 @@ static bool is_whole(const struct dlm_findings *findings)
         if (findings->items[i].is_wrong && !findings->items[i].is_repaired)
             return false;
     return true;
+}
+
+static bool is_good(const struct entry *e)
+{
+    return !e->failure && is_whole(&e->findings);
 }
 
 /* --- checking --- */
@@ -63,6 +69,20 @@ static enum dlm_status check(struct dlm_ctx *ctx, const struct call *c, struct d
     return st;
 }
 
+/* One of many: it may be in use, or another user's, and the others are checked all the same. */
+static enum dlm_status check_next(struct dlm_ctx *ctx, const struct call *c,
+                                  struct dlm_store *store, struct entry *e)
+{
+    dlm_log_mute(ctx, true);
+    enum dlm_status st = check(ctx, c, store, e);
+    dlm_log_mute(ctx, false);
+    if (!st || st == DLM_ERR_MEMORY || st == DLM_ERR_CANCELLED)
+        return st;
+    e->failure = dlm_strdup(ctx, dlm_ctx_last_error(ctx));
+    dlm_log_forget(ctx);
+    return e->failure ? DLM_OK : DLM_ERR_MEMORY;
+}
+
 /* What is left of stores that are none any more. */
 static enum dlm_status check_folder(struct dlm_ctx *ctx, struct call *c)
 {
@@ -88,7 +108,8 @@ static enum dlm_status check_all(struct dlm_ctx *ctx, struct call *c)
     if (!c->entries)
         return DLM_ERR_MEMORY;
     for (size_t i = 0; !st && i < c->stores.len; i++)
-        st = check(ctx, c, c->stores.items[i], &c->entries[i]);
+        st = c->params->document ? check(ctx, c, c->stores.items[i], &c->entries[i])
+                                 : check_next(ctx, c, c->stores.items[i], &c->entries[i]);
     return st || c->params->document ? st : check_folder(ctx, c);
 }
 
@@ -127,6 +148,8 @@ static enum dlm_status append_entry(struct dlm_ctx *ctx, const struct entry *e,
 
     if (!e->is_there)
         return dlm_str_appendf(ctx, out, "%s: no store yet\n", e->label);
+    if (e->failure)
+        return dlm_str_appendf(ctx, out, "%s: not checked: %s\n", e->label, e->failure);
     enum dlm_status st = dlm_str_appendf(
         ctx, out, "%s: %s (versions: %lld, blobs: %lld, unfinished runs: %lld)\n", e->label, word,
         (long long)all->num_versions, (long long)all->num_blobs, (long long)all->num_unfinished);
@@ -160,14 +183,16 @@ static json_t *findings_json(const struct dlm_findings *all)
 }
 
 /* id NULL: of the folder in which stores lie. */
-static json_t *entry_json(const char *id, const char *label, const char *path, bool is_there,
-                          const struct dlm_findings *all)
+static json_t *entry_json(const char *id, const char *path, const struct entry *e)
 {
-    return json_pack("{s:s?, s:s?, s:s, s:b, s:b, s:I, s:I, s:I, s:o}", "dlm_id", id, "document",
-                     label, "path", path, "exists", (int)is_there, "whole", (int)is_whole(all),
-                     "versions", (json_int_t)all->num_versions, "blobs",
-                     (json_int_t)all->num_blobs, "unfinished_runs",
-                     (json_int_t)all->num_unfinished, "findings", findings_json(all));
+    const struct dlm_findings *all = &e->findings;
+
+    return json_pack("{s:s?, s:s?, s:s, s:b, s:b, s:s?, s:I, s:I, s:I, s:o}", "dlm_id", id,
+                     "document", e->label, "path", path, "exists", (int)e->is_there, "whole",
+                     (int)is_good(e), "error", e->failure, "versions",
+                     (json_int_t)all->num_versions, "blobs", (json_int_t)all->num_blobs,
+                     "unfinished_runs", (json_int_t)all->num_unfinished, "findings",
+                     findings_json(all));
 }
 
 static enum dlm_status append_json(struct dlm_ctx *ctx, const struct call *c, struct dlm_str *out)
@@ -177,14 +202,12 @@ static enum dlm_status append_json(struct dlm_ctx *ctx, const struct call *c, st
 
     for (size_t i = 0; !failed && i < c->stores.len; i++) {
         const struct dlm_store *store = c->stores.items[i];
-        const struct entry *e = &c->entries[i];
-        failed = json_array_append_new(root, entry_json(dlm_store_id(store), e->label,
-                                                        dlm_store_path(store), e->is_there,
-                                                        &e->findings)) != 0;
+        failed = json_array_append_new(root, entry_json(dlm_store_id(store), dlm_store_path(store),
+                                                        &c->entries[i])) != 0;
     }
+    const struct entry rest = {.is_there = true, .findings = c->removed};
     if (!failed && c->removed.len)
-        failed = json_array_append_new(root, entry_json(NULL, NULL, c->folder, true,
-                                                        &c->removed)) != 0;
+        failed = json_array_append_new(root, entry_json(NULL, c->folder, &rest)) != 0;
     enum dlm_status st = dlm_json_append(ctx, out, failed ? NULL : root, 0);
 
     json_decref(root);
@@ -202,7 +225,7 @@ enum dlm_status dlm_stores_verify(struct dlm_ctx *ctx,
     *whole = true;
     enum dlm_status st = check_all(ctx, &c);
     for (size_t i = 0; !st && i < c.stores.len; i++)
-        *whole = *whole && is_whole(&c.entries[i].findings);
+        *whole = *whole && is_good(&c.entries[i]);
     if (!st)
         st = params->json ? append_json(ctx, &c, &out) : append_lines(ctx, &c, &out);
     if (!st) {
@@ -212,6 +235,7 @@ enum dlm_status dlm_stores_verify(struct dlm_ctx *ctx,
     dlm_str_finish(&out);
     for (size_t i = 0; c.entries && i < c.stores.len; i++) {
         dlm_free(c.entries[i].label);
+        dlm_free(c.entries[i].failure);
         dlm_findings_finish(&c.entries[i].findings);
     }
     dlm_free(c.entries);

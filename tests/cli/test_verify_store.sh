@@ -268,6 +268,32 @@ else
     skipped=$((skipped + 1))
 fi
 
+case_ "of all stores, one that cannot be locked is reported, and the others are checked"
+fresh_
+other=home/store/01JZ0000000000000000000000 # comes behind
+first=home/store/00000000000000000000000001 # comes before
+cp -Rp $store_ $first
+cp -Rp $store_ $other
+whole="$dir/doc.dlm: whole (versions: 2, blobs: 1, unfinished runs: 1)"
+for busy in $first $store_; do
+    : > $busy/.lock
+    flock -n $busy/.lock sh -c '"$1" verify-store --all > out 2> err; echo $? > status' - "$dlm"
+    read -r status < status
+    status_is 1
+    err_is
+    out_has ": not checked: $dir/$busy/.lock: already locked by PID 0"
+    [ $busy = $store_ ] || out_has "$whole"
+    out_has "  wrong: manifest.json: "
+    holds_ test "$(grep -c '^[^ ]' out)" -eq 3
+    flock -n $busy/.lock "$dlm" verify-store --all --json > out
+    out_has "\"error\": \"$dir/$busy/.lock: already locked by PID 0\""
+    holds_ test "$(grep -c '"error": null' out)" -eq 2
+done
+rm -r $first $other
+run_ dlm verify-store --all
+status_is 0
+out_is "$whole"
+
 case_ "not while a training runs; wrong usage"
 fresh_
 : > $store_/.lock
