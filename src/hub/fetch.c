@@ -22,22 +22,31 @@ struct fetch {
     uint64_t rate_bytes; /* received then */
 };
 
+static enum dlm_status add_header(struct fetch *f, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(f->headers, line);
+
+    if (!longer)
+        return DLM_ERR_MEMORY;
+    f->headers = longer;
+    return DLM_OK;
+}
+
 static enum dlm_status init(struct fetch *f, struct dlm_ctx *ctx,
                             const struct dlm_hub_fetch_params *params,
                             const struct dlm_hub_item *items, size_t num_items)
 {
-    enum dlm_status st = DLM_OK;
-
     *f = (struct fetch){.ctx = ctx, .params = params, .num_jobs = num_items, .rate_at = dlm_now()};
     f->jobs = dlm_alloc_array(ctx, num_items, sizeof(*f->jobs));
     if (!f->jobs)
         return DLM_ERR_MEMORY;
     for (size_t i = 0; i < num_items; i++)
         f->jobs[i] = (struct dlm_hub_job){.ctx = ctx, .params = params, .item = &items[i]};
-    if (params->site->token) {
+    /* sizes, ranges and hashes are of the files as they are */
+    enum dlm_status st = add_header(f, "Accept-Encoding: identity");
+    if (!st && params->site->token) {
         char *line = dlm_strf(ctx, "Authorization: Bearer %s", params->site->token);
-        f->headers = line ? curl_slist_append(NULL, line) : NULL;
-        st = f->headers ? DLM_OK : DLM_ERR_MEMORY;
+        st = line ? add_header(f, line) : DLM_ERR_MEMORY;
         dlm_free(line);
     }
     f->multi = st ? NULL : curl_multi_init();

@@ -68,12 +68,16 @@ static size_t on_header(char *line, size_t size, size_t num, void *user)
     char text[64] = "";
 
     if (len > 5 && !strncmp(line, "HTTP/", 5)) { /* of the next answer of a chain */
-        job->code[0] = '\0';
+        job->code[0] = job->encoding[0] = '\0';
         job->range_begin = 0;
     }
     const char *value = header_value(line, len, "X-Error-Code", &value_len);
     if (value)
         snprintf(job->code, sizeof(job->code), "%.*s", (int)DLM_MIN(value_len, (size_t)63), value);
+    value = header_value(line, len, "Content-Encoding", &value_len);
+    if (value)
+        snprintf(job->encoding, sizeof(job->encoding), "%.*s",
+                 (int)DLM_MIN(value_len, (size_t)63), value);
     value = header_value(line, len, "Content-Range", &value_len);
     if (value) {
         snprintf(text, sizeof(text), "%.*s", (int)DLM_MIN(value_len, (size_t)63), value);
@@ -126,6 +130,18 @@ static size_t take_blob(struct dlm_hub_job *job, long status, const char *data, 
     return job->st ? stop(job, JOB_FAULT_OWN) : len;
 }
 
+/* Compressed bytes are not the file's, and nobody asked for them. Storage says "aws-chunked" of
+ * what it sends as it is. */
+static bool is_compressed(const struct dlm_hub_job *job)
+{
+    static const char *const names[] = {"gzip", "deflate", "compress", "br", "zstd"};
+
+    for (size_t i = 0; i < DLM_ARRAY_LEN(names); i++)
+        if (strcasestr(job->encoding, names[i]))
+            return true;
+    return false;
+}
+
 static size_t on_body(char *data, size_t size, size_t num, void *user)
 {
     struct dlm_hub_job *job = user;
@@ -134,6 +150,8 @@ static size_t on_body(char *data, size_t size, size_t num, void *user)
 
     if (status != 200 && status != 206)
         return len; /* an error's page */
+    if (is_compressed(job))
+        return stop(job, JOB_FAULT_ENCODED);
     const size_t taken = job->item->blob ? take_blob(job, status, data, len)
                                          : take_text(job, data, len);
     if (taken == len)
@@ -192,7 +210,7 @@ enum dlm_status dlm_hub_job_start(struct dlm_hub_job *job, CURLM *multi, struct 
     if (job->began)
         job->item->blob->is_joined = true;
     job->range_begin = 0;
-    job->code[0] = job->error[0] = '\0';
+    job->code[0] = job->encoding[0] = job->error[0] = '\0';
     job->fault = JOB_FAULT_NONE;
     if (!job->item->blob)
         dlm_str_finish(job->item->text);
@@ -209,8 +227,11 @@ static bool is_final(CURLcode result)
     switch (result) {
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_URL_MALFORMAT:
+    case CURLE_NOT_BUILT_IN:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
     case CURLE_TOO_MANY_REDIRECTS:
     case CURLE_OUT_OF_MEMORY:
         return true;
@@ -233,6 +254,21 @@ static void describe(const struct dlm_hub_job *job, CURLcode result, long status
         snprintf(text, bytes, "the server answers %ld", status);
     else
         snprintf(text, bytes, "fewer bytes came than it has");
+}
+
+/* Answers that may be others a little later: the server is busy, or what stands before it. */
+static bool is_passing(long status, long num_redirects)
+{
+    switch (status) {
+    case 403:
+        return num_redirects; /* an address that was valid once */
+    case 408:
+    case 425:
+    case 429:
+        return true;
+    default:
+        return status == 200 || status == 206 || (status >= 500 && status != 501 && status != 505);
+    }
 }
 
 /* After a failure: when to try again, or the end. after: what the server asked for, in seconds. */
@@ -298,6 +334,13 @@ static enum dlm_status judge(struct dlm_hub_job *job, CURLcode result, long stat
         job->state = JOB_DONE;
         return DLM_OK;
     }
+    if (job->fault == JOB_FAULT_ENCODED) {
+        (void)dlm_fail(job->ctx, DLM_ERR_IO, "cannot fetch '%s': the server sends it compressed "
+                       "(Content-Encoding: %s), which was not asked for", job->item->name,
+                       job->encoding);
+        dlm_log(job->ctx, DLM_LOG_HINT, "a proxy may do that on its own");
+        return DLM_ERR_IO;
+    }
     describe(job, result, status, why, sizeof(why));
     if (is_final(result))
         return dlm_fail(job->ctx, DLM_ERR_IO, "cannot fetch '%s': %s", job->item->name, why);
@@ -305,8 +348,7 @@ static enum dlm_status judge(struct dlm_hub_job *job, CURLcode result, long stat
         enum dlm_status st = blob ? dlm_hub_blob_restart(job->ctx, blob) : DLM_OK;
         if (st)
             return st;
-    } else if (!result && status >= 400 && status < 500 && status != 408 && status != 429 &&
-               !(status == 403 && num_redirects)) { /* 403 there: an address that was valid once */
+    } else if (!result && !is_passing(status, num_redirects)) {
         return refused(job, status);
     }
     return try_later(job, why, after);

@@ -14,7 +14,13 @@ enum job_state {
 };
 
 /* Why the bytes of an attempt were not taken. */
-enum job_fault { JOB_FAULT_NONE, JOB_FAULT_LONG, JOB_FAULT_RANGE, JOB_FAULT_OWN };
+enum job_fault {
+    JOB_FAULT_NONE,
+    JOB_FAULT_LONG,
+    JOB_FAULT_RANGE,
+    JOB_FAULT_ENCODED,
+    JOB_FAULT_OWN,
+};
 
 struct dlm_hub_job {
     struct dlm_ctx *ctx;
@@ -30,7 +36,8 @@ struct dlm_hub_job {
     uint64_t received; /* bytes of all attempts */
     /* Of the answer: */
     uint64_t range_begin;
-    char code[64]; /* X-Error-Code */
+    char code[64];     /* X-Error-Code */
+    char encoding[64]; /* Content-Encoding */
     char error[CURL_ERROR_SIZE];
     enum job_fault fault;
     enum dlm_status st; /* JOB_FAULT_OWN */

@@ -6,7 +6,8 @@
  * its address and serves until it is killed. Files of safetensors are kept as git-lfs does and come
  * from a second port, as if from another host, to which the first one redirects. With TOKEN
  * repositories are gated. BYTES is what the listing says of the size of weights. The log has a line
- * a request: port, method, path, range, whether a token came. A fault befalls the first TIMES
+ * a request: port, method, path, "plain" where no other encoding is wanted, range, whether a token
+ * came. A fault befalls the first TIMES
  * answers with that file's bytes (FILE "listing": the listing). */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -46,7 +47,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct request {
     int fd;
-    bool is_cdn, is_head, has_token, has_other_token;
+    bool is_cdn, is_head, is_plain, has_token, has_other_token;
     char path[1024]; /* without query */
     long long from;  /* -1: no range */
 };
@@ -178,6 +179,12 @@ static bool misbehave(const struct request *r, const char *file)
         answer(r, "403 Forbidden", "", "not from here");
     else if (take_fault(file, "503"))
         answer(r, "503 Service Unavailable", "", "not now");
+    else if (take_fault(file, "501"))
+        answer(r, "501 Not Implemented", "", "never");
+    else if (take_fault(file, "204"))
+        answer(r, "204 No Content", "", "");
+    else if (take_fault(file, "gzip"))
+        answer(r, "200 OK", "Content-Encoding: gzip\r\n", "\x1f\x8b\x08 and so on");
     else if (take_fault(file, "400"))
         answer(r, "400 Bad Request", "", "what?");
     else if (take_fault(file, "404"))
@@ -375,8 +382,9 @@ static void write_log(const struct request *r)
     pthread_mutex_lock(&lock);
     FILE *f = fopen(log_path, "a");
     if (f) {
-        fprintf(f, "%s %s %s from=%lld token=%s\n", r->is_cdn ? "cdn" : "hub",
-                r->is_head ? "HEAD" : "GET", r->path, r->from, r->has_token ? "yes" : "no");
+        fprintf(f, "%s %s %s%s from=%lld token=%s\n", r->is_cdn ? "cdn" : "hub",
+                r->is_head ? "HEAD" : "GET", r->path, r->is_plain ? " plain" : "", r->from,
+                r->has_token ? "yes" : "no");
         fclose(f);
     }
     pthread_mutex_unlock(&lock);
@@ -386,6 +394,8 @@ static void read_header(struct request *r, const char *line)
 {
     char want[256];
 
+    if (!strcasecmp(line, "accept-encoding: identity"))
+        r->is_plain = true;
     if (!strncasecmp(line, "range: bytes=", 13))
         r->from = atoll(line + 13);
     snprintf(want, sizeof(want), "Bearer %s", token ? token : "");

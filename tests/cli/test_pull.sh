@@ -211,10 +211,26 @@ run_ dlm pull hf:me/base --retries 1
 status_is 1
 err_has "cannot fetch 'tokenizer.json': the server answers 503"
 no_snapshot_
-serve_ model.safetensors:400:1
-run_ dlm pull hf:me/base
-status_is 1
-err_has "cannot fetch 'model.safetensors' of 'me/base': the server answers 400"
+for fault in 204 400 501; do
+    serve_ model.safetensors:$fault:1
+    run_ dlm pull hf:me/base
+    status_is 1
+    err_has "cannot fetch 'model.safetensors' of 'me/base': the server answers $fault"
+    grep -q "trying again" err && fail_ "$fault is taken to pass"
+done
+for file in listing config.json model.safetensors; do
+    serve_ $file:gzip:1
+    run_ dlm pull hf:me/base
+    status_is 1
+    name=$file
+    [ $file != listing ] || name=me/base
+    err_has "cannot fetch '$name': the server sends it compressed (Content-Encoding: gzip), which "
+    err_has "hint: a proxy may do that on its own"
+    grep -q "trying again" err && fail_ "it is taken to pass"
+    asked_ "hub GET .* plain from"
+    no_snapshot_
+done
+grep -v ' plain ' log > other && fail_ "a request takes other encodings"
 serve_ tokenizer.json:404:1
 run_ dlm pull hf:me/base
 status_is 1
