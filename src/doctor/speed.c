@@ -22,6 +22,7 @@ enum { ROWS = 256, SIDE = 2048, FEW_ROWS = 64, SMALL_SIDE = 512, READ_DEPTH = 20
 #define READ_BYTES ((size_t)128 << 20)
 #define LONG_SECONDS 0.05 /* of the large product */
 enum { CHAIN = 64, CHAIN_LEN = 256 };
+enum { NUM_BATCHES = 3 };
 
 struct small_graph {
     struct dlm_graph *g;
@@ -65,7 +66,7 @@ static enum dlm_status time_graph(struct dlm_ctx *ctx, struct dlm_device *device
     if (!st)
         st = dlm_plan_create(ctx, &plan, s->g, device);
     if (!st)
-        st = dlm_plan_time(ctx, device, plan, seconds);
+        st = dlm_plan_time(ctx, device, plan, NUM_BATCHES, seconds);
     dlm_plan_destroy(&plan);
     return st;
 }

@@ -8,7 +8,6 @@
 #include "graph/program.h"
 
 #define BATCH_SECONDS 0.01
-enum { NUM_BATCHES = 5 };
 
 static int compare_seconds(const void *a, const void *b)
 {
@@ -34,15 +33,16 @@ static enum dlm_status time_batch(struct dlm_ctx *ctx, struct dlm_device *device
 }
 
 static enum dlm_status time_program(struct dlm_ctx *ctx, struct dlm_device *device,
-                                    struct dlm_program *program, double *seconds)
+                                    struct dlm_program *program, int num_batches,
+                                    double *seconds)
 {
-    double batches[NUM_BATCHES], once;
+    double batches[DLM_MAX_BATCHES], once;
 
     enum dlm_status st = time_batch(ctx, device, program, 1, &once); /* compiles */
     if (!st)
         st = time_batch(ctx, device, program, 1, &once);
     const int runs = once < BATCH_SECONDS ? (int)(BATCH_SECONDS / DLM_MAX(once, 1e-6)) + 1 : 1;
-    const int num = once < 0.1 ? NUM_BATCHES : 1;
+    const int num = once < 0.1 ? num_batches : 1;
     for (int i = 0; !st && i < num; i++)
         st = time_batch(ctx, device, program, runs, &batches[i]);
     if (!st) {
@@ -53,7 +53,7 @@ static enum dlm_status time_program(struct dlm_ctx *ctx, struct dlm_device *devi
 }
 
 enum dlm_status dlm_plan_time(struct dlm_ctx *ctx, struct dlm_device *device,
-                              struct dlm_plan *plan, double *seconds)
+                              struct dlm_plan *plan, int num_batches, double *seconds)
 {
     struct dlm_workspace workspace = {0};
     struct dlm_program *program = NULL;
@@ -63,7 +63,7 @@ enum dlm_status dlm_plan_time(struct dlm_ctx *ctx, struct dlm_device *device,
     if (!st)
         st = dlm_program_create(ctx, &program, device, plan, &workspace);
     if (!st)
-        st = time_program(ctx, device, program, seconds);
+        st = time_program(ctx, device, program, num_batches, seconds);
     dlm_program_destroy(&program);
     dlm_workspace_finish(&workspace);
     return st;

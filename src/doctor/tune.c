@@ -189,7 +189,7 @@ static enum dlm_status time_plan(struct tuner *t, struct dlm_plan *plan, double 
 {
     double once = 0;
 
-    enum dlm_status st = dlm_plan_time(t->ctx, t->device, plan, &once);
+    enum dlm_status st = dlm_plan_time(t->ctx, t->device, plan, DLM_MAX_BATCHES, &once);
     *seconds += once;
     return st;
 }
