@@ -63,33 +63,21 @@ static void repack_transposed(void *dst, const struct drive_source *s)
 
 #if defined(__AVX512F__) /* vectors of f32 have 16 lanes */
 
-/* A square of a quantised W, its values rounded to bf16: v[i] is pair i of k, [16 n][2 k]. */
-DLM_INLINE void round_square(enum dlm_dtype dtype, __m512i v[8], const struct dlm_quant_square *s)
+DLM_INLINE void round_pair(uint32_t *words, dlm_vec u, dlm_vec v)
 {
-    const struct dlm_code_lookup table = dlm_code_lookup_load(dtype);
-    const struct dlm_quant_lanes lanes = dlm_quant_lanes(dtype, s, 0);
-    const dlm_vec scale = dlm_vec_load(s->scales);
-    const dlm_vec min = s->mins ? dlm_vec_load(s->mins) : (dlm_vec){0};
-    const dlm_vec low = DLM_SHUFFLE(scale, scale, DLM_LOW_TWICE);
-    const dlm_vec high = DLM_SHUFFLE(scale, scale, DLM_HIGH_TWICE);
-    const dlm_vec min_low = DLM_SHUFFLE(min, min, DLM_LOW_TWICE);
-    const dlm_vec min_high = DLM_SHUFFLE(min, min, DLM_HIGH_TWICE);
-
-#pragma GCC unroll 8
-    for (int pair = 0; pair < 8; pair++) {
-        const struct dlm_quant_pair w = dlm_quant_pair(dtype, &table, &lanes, pair);
-        v[pair] = (__m512i)_mm512_cvtne2ps_pbh((__m512)(w.v * high - min_high),
-                                               (__m512)(w.u * low - min_low));
-    }
+    _mm512_store_si512(words, (__m512i)_mm512_cvtne2ps_pbh((__m512)v, (__m512)u));
 }
 
-/* The same, stored for fwd or, transposed, for bwd. */
 DLM_INLINE void store_square(enum dlm_dtype dtype, bool is_bwd, void *out,
                              const struct dlm_quant_square *square)
 {
+    uint32_t words[DLM_PANEL_COLS * DLM_PANEL_COLS / 2] DLM_ALIGNED(64);
     __m512i v[8];
 
-    round_square(dtype, v, square);
+    quant_round_square(dtype, words, square, round_pair);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        v[i] = _mm512_load_si512(words + DLM_PANEL_COLS * i);
     if (is_bwd)
         transpose_pairs(v);
 #pragma GCC unroll 8
@@ -97,30 +85,17 @@ DLM_INLINE void store_square(enum dlm_dtype dtype, bool is_bwd, void *out,
         _mm512_store_si512((char *)out + 64 * i, v[i]);
 }
 
-static void store_fwd(enum dlm_dtype dtype, void *out, const struct dlm_quant_square *square)
+static void write_square(enum dlm_dtype dtype, bool is_bwd, void *out,
+                         const struct dlm_quant_square *square)
 {
-#define STORE(type) store_square(type, false, out, square)
+#define STORE(type) store_square(type, is_bwd, out, square)
     DLM_WITH_QUANT(dtype, STORE)
 #undef STORE
 }
 
-static void store_bwd(enum dlm_dtype dtype, void *out, const struct dlm_quant_square *square)
+static void repack_quant(void *dst, const struct drive_source *s)
 {
-#define STORE(type) store_square(type, true, out, square)
-    DLM_WITH_QUANT(dtype, STORE)
-#undef STORE
-}
-
-#define SQUARE_BYTES (DLM_PANEL_COLS * DLM_PANEL_COLS * 2)
-
-static void repack_quant_fwd(void *dst, const struct drive_source *s)
-{
-    quant_repack_fwd(dst, s, SQUARE_BYTES, store_fwd);
-}
-
-static void repack_quant_bwd(void *dst, const struct drive_source *s)
-{
-    quant_repack_bwd(dst, s, SQUARE_BYTES, store_bwd);
+    quant_repack(dst, s, DLM_PANEL_COLS * DLM_PANEL_COLS * 2, write_square);
 }
 
 #endif

@@ -25,6 +25,7 @@ struct drive_block {
 struct drive_source {
     const char *w;
     enum dlm_dtype dtype;
+    bool is_bwd;       /* y has W's k as columns, the sum goes over its n */
     uint32_t n, k;     /* of W */
     uint32_t n_panels; /* of W */
     size_t padded_k, panel_bytes, k_bytes;
@@ -83,6 +84,7 @@ DLM_INLINE struct drive_source drive_source(const struct drive *d, uint32_t part
     struct drive_source s = {
         .w = d->w,
         .dtype = d->e->dtype,
+        .is_bwd = d->e->is_bwd,
         .n = d->p->n,
         .k = d->p->k,
         .n_panels = (uint32_t)(dlm_panel_padded_n(d->p->n) / DLM_PANEL_COLS),
@@ -106,12 +108,12 @@ DLM_INLINE const char *drive_word(const struct drive_source *s, size_t panel, si
 
 /* The memory that repack or the tiles will read for a source, in whole units: those of
  * quantised weights are rounded down, and scales are left to the hardware. */
-DLM_INLINE struct dlm_tile_ahead drive_ahead(const struct drive *d, const struct drive_source *s)
+DLM_INLINE struct dlm_tile_ahead drive_ahead(const struct drive_source *s)
 {
     struct dlm_tile_ahead a = {0};
     size_t runs;
 
-    if (d->e->is_bwd) {
+    if (s->is_bwd) {
         const size_t first = s->depth0 / DLM_PANEL_COLS;
         const size_t last = DLM_MIN((s->depth0 + s->depth) / DLM_PANEL_COLS, (size_t)s->n_panels);
         const size_t k = (size_t)s->panel0 * DLM_PANEL_COLS;
@@ -260,7 +262,7 @@ DLM_INLINE struct dlm_tile_ahead drive_next(const struct drive *d, const struct 
         part = 0;
     }
     const struct drive_source s = drive_source(&next, part, block);
-    return drive_ahead(&next, &s);
+    return drive_ahead(&s);
 }
 
 /* One item of a fwd or bwd kernel. */

@@ -87,28 +87,27 @@ DLM_INLINE void widen_square(enum dlm_dtype dtype, float *out, const struct dlm_
     }
 }
 
-static void widen_fwd(enum dlm_dtype dtype, void *out, const struct dlm_quant_square *square)
-{
-#define WIDEN(type) widen_square(type, out, square)
-    DLM_WITH_QUANT(dtype, WIDEN)
-#undef WIDEN
-}
-
-static void widen_bwd(enum dlm_dtype dtype, void *out, const struct dlm_quant_square *square)
+static void write_square(enum dlm_dtype dtype, bool is_bwd, void *out,
+                         const struct dlm_quant_square *square)
 {
     float wide[DLM_PANEL_COLS * DLM_PANEL_COLS] DLM_ALIGNED(64);
+    float *to = is_bwd ? wide : out;
 
-    widen_fwd(dtype, wide, square);
-    transpose_block(out, wide);
+#define WIDEN(type) widen_square(type, to, square)
+    DLM_WITH_QUANT(dtype, WIDEN)
+#undef WIDEN
+    if (is_bwd)
+        transpose_block(out, wide);
 }
 
-#define SQUARE_BYTES (DLM_PANEL_COLS * DLM_PANEL_COLS * sizeof(float))
+static void repack_quant(void *dst, const struct drive_source *s)
+{
+    quant_repack(dst, s, DLM_PANEL_COLS * DLM_PANEL_COLS * sizeof(float), write_square);
+}
 
 static void repack_fwd(void *dst, const struct drive_source *s)
 {
-    if (dlm_dtype_is_quant(s->dtype))
-        quant_repack_fwd(dst, s, SQUARE_BYTES, widen_fwd);
-    else if (s->dtype == DLM_DTYPE_BF16)
+    if (s->dtype == DLM_DTYPE_BF16)
         widen_panels(DLM_DTYPE_BF16, dst, s);
     else
         widen_panels(DLM_DTYPE_F16, dst, s);
@@ -116,9 +115,7 @@ static void repack_fwd(void *dst, const struct drive_source *s)
 
 static void repack_bwd(void *dst, const struct drive_source *s)
 {
-    if (dlm_dtype_is_quant(s->dtype))
-        quant_repack_bwd(dst, s, SQUARE_BYTES, widen_bwd);
-    else if (s->dtype == DLM_DTYPE_F32)
+    if (s->dtype == DLM_DTYPE_F32)
         transpose_panels(DLM_DTYPE_F32, dst, s);
     else if (s->dtype == DLM_DTYPE_BF16)
         transpose_panels(DLM_DTYPE_BF16, dst, s);
@@ -139,23 +136,23 @@ static void repack_bwd(void *dst, const struct drive_source *s)
 PANEL_KERNEL(matmul_panel_fwd_f32, DLM_DTYPE_F32, false, NULL)
 PANEL_KERNEL(matmul_panel_fwd_bf16, DLM_DTYPE_BF16, false, repack_fwd)
 PANEL_KERNEL(matmul_panel_fwd_f16, DLM_DTYPE_F16, false, repack_fwd)
-PANEL_KERNEL(matmul_panel_fwd_q8_0, DLM_DTYPE_Q8_0, false, repack_fwd)
-PANEL_KERNEL(matmul_panel_fwd_nf4, DLM_DTYPE_NF4, false, repack_fwd)
-PANEL_KERNEL(matmul_panel_fwd_nf4_dq, DLM_DTYPE_NF4_DQ, false, repack_fwd)
-PANEL_KERNEL(matmul_panel_fwd_q4_0, DLM_DTYPE_Q4_0, false, repack_fwd)
-PANEL_KERNEL(matmul_panel_fwd_q4_k, DLM_DTYPE_Q4_K, false, repack_fwd)
-PANEL_KERNEL(matmul_panel_fwd_q5_k, DLM_DTYPE_Q5_K, false, repack_fwd)
-PANEL_KERNEL(matmul_panel_fwd_q6_k, DLM_DTYPE_Q6_K, false, repack_fwd)
+PANEL_KERNEL(matmul_panel_fwd_q8_0, DLM_DTYPE_Q8_0, false, repack_quant)
+PANEL_KERNEL(matmul_panel_fwd_nf4, DLM_DTYPE_NF4, false, repack_quant)
+PANEL_KERNEL(matmul_panel_fwd_nf4_dq, DLM_DTYPE_NF4_DQ, false, repack_quant)
+PANEL_KERNEL(matmul_panel_fwd_q4_0, DLM_DTYPE_Q4_0, false, repack_quant)
+PANEL_KERNEL(matmul_panel_fwd_q4_k, DLM_DTYPE_Q4_K, false, repack_quant)
+PANEL_KERNEL(matmul_panel_fwd_q5_k, DLM_DTYPE_Q5_K, false, repack_quant)
+PANEL_KERNEL(matmul_panel_fwd_q6_k, DLM_DTYPE_Q6_K, false, repack_quant)
 PANEL_KERNEL(matmul_panel_bwd_f32, DLM_DTYPE_F32, true, repack_bwd)
 PANEL_KERNEL(matmul_panel_bwd_bf16, DLM_DTYPE_BF16, true, repack_bwd)
 PANEL_KERNEL(matmul_panel_bwd_f16, DLM_DTYPE_F16, true, repack_bwd)
-PANEL_KERNEL(matmul_panel_bwd_q8_0, DLM_DTYPE_Q8_0, true, repack_bwd)
-PANEL_KERNEL(matmul_panel_bwd_nf4, DLM_DTYPE_NF4, true, repack_bwd)
-PANEL_KERNEL(matmul_panel_bwd_nf4_dq, DLM_DTYPE_NF4_DQ, true, repack_bwd)
-PANEL_KERNEL(matmul_panel_bwd_q4_0, DLM_DTYPE_Q4_0, true, repack_bwd)
-PANEL_KERNEL(matmul_panel_bwd_q4_k, DLM_DTYPE_Q4_K, true, repack_bwd)
-PANEL_KERNEL(matmul_panel_bwd_q5_k, DLM_DTYPE_Q5_K, true, repack_bwd)
-PANEL_KERNEL(matmul_panel_bwd_q6_k, DLM_DTYPE_Q6_K, true, repack_bwd)
+PANEL_KERNEL(matmul_panel_bwd_q8_0, DLM_DTYPE_Q8_0, true, repack_quant)
+PANEL_KERNEL(matmul_panel_bwd_nf4, DLM_DTYPE_NF4, true, repack_quant)
+PANEL_KERNEL(matmul_panel_bwd_nf4_dq, DLM_DTYPE_NF4_DQ, true, repack_quant)
+PANEL_KERNEL(matmul_panel_bwd_q4_0, DLM_DTYPE_Q4_0, true, repack_quant)
+PANEL_KERNEL(matmul_panel_bwd_q4_k, DLM_DTYPE_Q4_K, true, repack_quant)
+PANEL_KERNEL(matmul_panel_bwd_q5_k, DLM_DTYPE_Q5_K, true, repack_quant)
+PANEL_KERNEL(matmul_panel_bwd_q6_k, DLM_DTYPE_Q6_K, true, repack_quant)
 
 static uint32_t is_zero_row(const float *x, uint32_t len)
 {

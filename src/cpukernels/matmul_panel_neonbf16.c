@@ -205,28 +205,11 @@ static void repack_bwd(void *dst, const struct drive_source *s)
     }
 }
 
-/* A square of a quantised W, its values rounded to bf16: [8][16 n][2 k]. */
-DLM_INLINE void round_square(enum dlm_dtype dtype, uint32_t *words,
-                             const struct dlm_quant_square *s)
+DLM_INLINE void round_pair(uint32_t *words, dlm_vec u, dlm_vec v)
 {
-    const struct dlm_code_lookup table = dlm_code_lookup_load(dtype);
+    const bfloat16x8_t half = vcvtq_low_bf16_f32((float32x4_t)u);
 
-    for (int n = 0; n < DLM_PANEL_COLS; n += DLM_TILE_LANES) {
-        const dlm_vec scale = dlm_vec_load(s->scales + n);
-        const dlm_vec min = s->mins ? dlm_vec_load(s->mins + n) : (dlm_vec){0};
-        const dlm_vec low = DLM_SHUFFLE(scale, scale, DLM_LOW_TWICE);
-        const dlm_vec high = DLM_SHUFFLE(scale, scale, DLM_HIGH_TWICE);
-        const dlm_vec min_low = DLM_SHUFFLE(min, min, DLM_LOW_TWICE);
-        const dlm_vec min_high = DLM_SHUFFLE(min, min, DLM_HIGH_TWICE);
-        const struct dlm_quant_lanes lanes = dlm_quant_lanes(dtype, s, 2 * n);
-#pragma GCC unroll 8
-        for (int pair = 0; pair < DLM_PANEL_COLS / 2; pair++) {
-            const struct dlm_quant_pair w = dlm_quant_pair(dtype, &table, &lanes, pair);
-            const bfloat16x8_t half = vcvtq_low_bf16_f32((float32x4_t)(w.u * low - min_low));
-            vst1q_bf16((bfloat16_t *)(void *)(words + DLM_PANEL_COLS * pair + n),
-                       vcvtq_high_bf16_f32(half, (float32x4_t)(w.v * high - min_high)));
-        }
-    }
+    vst1q_bf16((bfloat16_t *)(void *)words, vcvtq_high_bf16_f32(half, (float32x4_t)v));
 }
 
 DLM_INLINE void store_square(enum dlm_dtype dtype, bool is_bwd, void *out,
@@ -234,35 +217,24 @@ DLM_INLINE void store_square(enum dlm_dtype dtype, bool is_bwd, void *out,
 {
     uint32_t words[SQUARE_WORDS];
 
-    round_square(dtype, words, square);
+    quant_round_square(dtype, words, square, round_pair);
     if (is_bwd)
         transpose_pairs(out, words);
     else
         join_pairs(out, words);
 }
 
-static void store_fwd(enum dlm_dtype dtype, void *out, const struct dlm_quant_square *square)
+static void write_square(enum dlm_dtype dtype, bool is_bwd, void *out,
+                         const struct dlm_quant_square *square)
 {
-#define STORE(type) store_square(type, false, out, square)
+#define STORE(type) store_square(type, is_bwd, out, square)
     DLM_WITH_QUANT(dtype, STORE)
 #undef STORE
 }
 
-static void store_bwd(enum dlm_dtype dtype, void *out, const struct dlm_quant_square *square)
+static void repack_quant(void *dst, const struct drive_source *s)
 {
-#define STORE(type) store_square(type, true, out, square)
-    DLM_WITH_QUANT(dtype, STORE)
-#undef STORE
-}
-
-static void repack_quant_fwd(void *dst, const struct drive_source *s)
-{
-    quant_repack_fwd(dst, s, SQUARE_BYTES, store_fwd);
-}
-
-static void repack_quant_bwd(void *dst, const struct drive_source *s)
-{
-    quant_repack_bwd(dst, s, SQUARE_BYTES, store_bwd);
+    quant_repack(dst, s, SQUARE_BYTES, write_square);
 }
 
 #define BF16_KERNEL(name, DTYPE, IS_BWD, REPACK)                                                   \
@@ -277,17 +249,17 @@ static void repack_quant_bwd(void *dst, const struct drive_source *s)
 
 BF16_KERNEL(matmul_panel_fwd_bf16_neonbf16, DLM_DTYPE_BF16, false, repack_fwd)
 BF16_KERNEL(matmul_panel_bwd_bf16_neonbf16, DLM_DTYPE_BF16, true, repack_bwd)
-BF16_KERNEL(matmul_panel_fwd_q8_0_neonbf16, DLM_DTYPE_Q8_0, false, repack_quant_fwd)
-BF16_KERNEL(matmul_panel_bwd_q8_0_neonbf16, DLM_DTYPE_Q8_0, true, repack_quant_bwd)
-BF16_KERNEL(matmul_panel_fwd_nf4_neonbf16, DLM_DTYPE_NF4, false, repack_quant_fwd)
-BF16_KERNEL(matmul_panel_bwd_nf4_neonbf16, DLM_DTYPE_NF4, true, repack_quant_bwd)
-BF16_KERNEL(matmul_panel_fwd_nf4_dq_neonbf16, DLM_DTYPE_NF4_DQ, false, repack_quant_fwd)
-BF16_KERNEL(matmul_panel_bwd_nf4_dq_neonbf16, DLM_DTYPE_NF4_DQ, true, repack_quant_bwd)
-BF16_KERNEL(matmul_panel_fwd_q4_0_neonbf16, DLM_DTYPE_Q4_0, false, repack_quant_fwd)
-BF16_KERNEL(matmul_panel_bwd_q4_0_neonbf16, DLM_DTYPE_Q4_0, true, repack_quant_bwd)
-BF16_KERNEL(matmul_panel_fwd_q4_k_neonbf16, DLM_DTYPE_Q4_K, false, repack_quant_fwd)
-BF16_KERNEL(matmul_panel_bwd_q4_k_neonbf16, DLM_DTYPE_Q4_K, true, repack_quant_bwd)
-BF16_KERNEL(matmul_panel_fwd_q5_k_neonbf16, DLM_DTYPE_Q5_K, false, repack_quant_fwd)
-BF16_KERNEL(matmul_panel_bwd_q5_k_neonbf16, DLM_DTYPE_Q5_K, true, repack_quant_bwd)
-BF16_KERNEL(matmul_panel_fwd_q6_k_neonbf16, DLM_DTYPE_Q6_K, false, repack_quant_fwd)
-BF16_KERNEL(matmul_panel_bwd_q6_k_neonbf16, DLM_DTYPE_Q6_K, true, repack_quant_bwd)
+BF16_KERNEL(matmul_panel_fwd_q8_0_neonbf16, DLM_DTYPE_Q8_0, false, repack_quant)
+BF16_KERNEL(matmul_panel_bwd_q8_0_neonbf16, DLM_DTYPE_Q8_0, true, repack_quant)
+BF16_KERNEL(matmul_panel_fwd_nf4_neonbf16, DLM_DTYPE_NF4, false, repack_quant)
+BF16_KERNEL(matmul_panel_bwd_nf4_neonbf16, DLM_DTYPE_NF4, true, repack_quant)
+BF16_KERNEL(matmul_panel_fwd_nf4_dq_neonbf16, DLM_DTYPE_NF4_DQ, false, repack_quant)
+BF16_KERNEL(matmul_panel_bwd_nf4_dq_neonbf16, DLM_DTYPE_NF4_DQ, true, repack_quant)
+BF16_KERNEL(matmul_panel_fwd_q4_0_neonbf16, DLM_DTYPE_Q4_0, false, repack_quant)
+BF16_KERNEL(matmul_panel_bwd_q4_0_neonbf16, DLM_DTYPE_Q4_0, true, repack_quant)
+BF16_KERNEL(matmul_panel_fwd_q4_k_neonbf16, DLM_DTYPE_Q4_K, false, repack_quant)
+BF16_KERNEL(matmul_panel_bwd_q4_k_neonbf16, DLM_DTYPE_Q4_K, true, repack_quant)
+BF16_KERNEL(matmul_panel_fwd_q5_k_neonbf16, DLM_DTYPE_Q5_K, false, repack_quant)
+BF16_KERNEL(matmul_panel_bwd_q5_k_neonbf16, DLM_DTYPE_Q5_K, true, repack_quant)
+BF16_KERNEL(matmul_panel_fwd_q6_k_neonbf16, DLM_DTYPE_Q6_K, false, repack_quant)
+BF16_KERNEL(matmul_panel_bwd_q6_k_neonbf16, DLM_DTYPE_Q6_K, true, repack_quant)

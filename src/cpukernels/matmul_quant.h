@@ -1,4 +1,5 @@
-/* Blocks of quantised weights for the engines: the loops that both repackings share. */
+/* Blocks of quantised weights repacked for the engines: the loops over squares, and the rounding to
+ * bf16. */
 #ifndef DLM_CPUKERNELS_MATMUL_QUANT_H
 #define DLM_CPUKERNELS_MATMUL_QUANT_H
 
@@ -8,8 +9,8 @@
 /* Blocks that the longest part of a sum touches, in the narrower type. */
 #define QUANT_MAX_BLOCKS (DLM_MATMUL_DEPTH_BYTES / 2 / 16 + 2)
 
-/* Writes a square of W. */
-typedef void (*quant_square_fn)(enum dlm_dtype dtype, void *out,
+/* Writes a square of W as the engine's tiles read it, for bwd transposed. */
+typedef void (*quant_square_fn)(enum dlm_dtype dtype, bool is_bwd, void *out,
                                 const struct dlm_quant_square *square);
 
 /* Square of panel `panel` from k on; scales: of blocks from `first` on. */
@@ -45,7 +46,7 @@ DLM_INLINE void quant_repack_fwd(char *dst, const struct drive_source *s, size_t
         for (size_t k = s->depth0; k < s->depth0 + s->depth; k += DLM_PANEL_COLS) {
             const struct dlm_quant_square square =
                 quant_square(&q, s->panel0 + i, k, &scales, first);
-            write(s->dtype, dst, &square);
+            write(s->dtype, false, dst, &square);
             dst += square_bytes;
         }
     }
@@ -77,7 +78,41 @@ DLM_INLINE void quant_repack_bwd(char *dst, const struct drive_source *s, size_t
             }
             const struct dlm_quant_square square =
                 quant_square(&q, panel0 + n, k0 + c * DLM_PANEL_COLS, &scales, first);
-            write(s->dtype, out, &square);
+            write(s->dtype, true, out, &square);
+        }
+    }
+}
+
+DLM_INLINE void quant_repack(void *dst, const struct drive_source *s, size_t square_bytes,
+                             quant_square_fn write)
+{
+    if (s->is_bwd)
+        quant_repack_bwd(dst, s, square_bytes, write);
+    else
+        quant_repack_fwd(dst, s, square_bytes, write);
+}
+
+/* Rounds the values of u and then of v to bf16. */
+typedef void (*quant_round_fn)(uint32_t *words, dlm_vec u, dlm_vec v);
+
+/* A square rounded to bf16: words[8][16 n], of 2 k each. */
+DLM_INLINE void quant_round_square(enum dlm_dtype dtype, uint32_t *words,
+                                   const struct dlm_quant_square *s, quant_round_fn round)
+{
+    const struct dlm_code_lookup table = dlm_code_lookup_load(dtype);
+
+    for (int n = 0; n < DLM_PANEL_COLS; n += DLM_TILE_LANES) {
+        const dlm_vec scale = dlm_vec_load(s->scales + n);
+        const dlm_vec min = s->mins ? dlm_vec_load(s->mins + n) : (dlm_vec){0};
+        const dlm_vec low = DLM_SHUFFLE(scale, scale, DLM_LOW_TWICE);
+        const dlm_vec high = DLM_SHUFFLE(scale, scale, DLM_HIGH_TWICE);
+        const dlm_vec min_low = DLM_SHUFFLE(min, min, DLM_LOW_TWICE);
+        const dlm_vec min_high = DLM_SHUFFLE(min, min, DLM_HIGH_TWICE);
+        const struct dlm_quant_lanes lanes = dlm_quant_lanes(dtype, s, 2 * n);
+#pragma GCC unroll 8
+        for (int pair = 0; pair < DLM_PANEL_COLS / 2; pair++) {
+            const struct dlm_quant_pair w = dlm_quant_pair(dtype, &table, &lanes, pair);
+            round(words + DLM_PANEL_COLS * pair + n, w.u * low - min_low, w.v * high - min_high);
         }
     }
 }
