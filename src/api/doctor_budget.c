@@ -33,13 +33,9 @@ static enum dlm_status load_document(struct dlm_doctor_budget *b)
     enum dlm_status st = dlm_doc_load(b->ctx, &b->doc, b->params->document);
     if (st)
         return st;
-    dlm_log_mute(b->ctx, true); /* it is no error of the doctor's */
-    st = dlm_doc_check_trainable(b->ctx, b->doc);
-    dlm_log_mute(b->ctx, false);
-    if (st) {
-        snprintf(b->untrainable, sizeof(b->untrainable), "%s", dlm_ctx_last_error(b->ctx));
-        dlm_log_forget(b->ctx);
-    }
+    dlm_log_mute(b->ctx); /* it is no error of the doctor's */
+    if (dlm_log_unmute(b->ctx, dlm_doc_check_trainable(b->ctx, b->doc)))
+        dlm_log_take(b->ctx, b->untrainable, sizeof(b->untrainable));
     return DLM_OK;
 }
 
@@ -101,10 +97,9 @@ static enum dlm_status keep_misfit(struct dlm_doctor_budget *b, struct dlm_docto
 {
     if (st != DLM_ERR_UNSUPPORTED)
         return st;
-    snprintf(line->misfit, sizeof(line->misfit), "%s", dlm_ctx_last_error(b->ctx));
+    dlm_log_take(b->ctx, line->misfit, sizeof(line->misfit));
     line->budget = (struct dlm_budget){0};
     line->seconds = 0;
-    dlm_log_forget(b->ctx);
     return DLM_OK;
 }
 
@@ -202,10 +197,9 @@ static enum dlm_status plan_training(struct dlm_doctor_budget *b, struct dlm_doc
 /* One of training, or of answers if its batch is 0. */
 static enum dlm_status plan_line(struct dlm_doctor_budget *b, struct dlm_doctor_line *line)
 {
-    dlm_log_mute(b->ctx, true);
+    dlm_log_mute(b->ctx);
     enum dlm_status st = line->batch ? plan_training(b, line) : plan_answer(b, line);
-    dlm_log_mute(b->ctx, false);
-    st = keep_misfit(b, line, st);
+    st = keep_misfit(b, line, dlm_log_unmute(b->ctx, st));
     if (st) /* it was not to be heard */
         dlm_log(b->ctx, DLM_LOG_ERROR, "%s", dlm_ctx_last_error(b->ctx));
     return st;
@@ -249,11 +243,10 @@ static enum dlm_status plan_unread_document(struct dlm_doctor_budget *b)
     enum dlm_status st = dlm_train_make_rows(&t);
     if (!st)
         st = dlm_train_check_rows(&t);
-    dlm_log_mute(b->ctx, true);
+    dlm_log_mute(b->ctx);
     if (!st)
         st = choose_batch(b, t.rows.num_rows - t.rows.num_val, &how);
-    dlm_log_mute(b->ctx, false);
-    if (!st) {
+    if (!dlm_log_unmute(b->ctx, st)) {
         line->is_document = true;
         line->batch = how.batch;
         line->checkpoint = how.checkpoint;

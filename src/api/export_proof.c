@@ -123,14 +123,13 @@ static enum dlm_status choose_row(struct proof *p)
 {
     enum dlm_status st = DLM_OK;
 
-    dlm_log_mute(p->ctx, true);
+    dlm_log_mute(p->ctx);
     for (int with_sources = 0; !st && !p->row && with_sources < 2; with_sources++) {
         st = read_rows(p, with_sources);
         if (!st)
             st = find_row(p);
     }
-    dlm_log_mute(p->ctx, false);
-    if (st)
+    if (dlm_log_unmute(p->ctx, st))
         return dlm_fail(p->ctx, st, st == DLM_ERR_CANCELLED ? "interrupted" : "out of memory");
     dlm_log_forget(p->ctx);
     if (!p->row)
@@ -238,15 +237,13 @@ static enum dlm_status open_coarse(struct proof *p, const char *base, const char
 {
     char text[512];
 
-    dlm_log_mute(p->ctx, true);
-    const enum dlm_status st = open_session(p, base, mmproj, NULL);
-    dlm_log_mute(p->ctx, false);
+    dlm_log_mute(p->ctx);
+    const enum dlm_status st = dlm_log_unmute(p->ctx, open_session(p, base, mmproj, NULL));
     if (!st)
         return DLM_OK;
-    snprintf(text, sizeof(text), "%s", dlm_ctx_last_error(p->ctx));
+    dlm_log_take(p->ctx, text, sizeof(text));
     if (st != DLM_ERR_UNSUPPORTED)
         return dlm_fail(p->ctx, st, "%s", text);
-    dlm_log_forget(p->ctx);
     return skip(p, "blocks of this type are not computed with yet");
 }
 

@@ -23,16 +23,14 @@ static enum dlm_status change_record(struct dlm_ctx *ctx, struct dlm_store *stor
 {
     struct dlm_manifest manifest = {0};
 
-    dlm_log_mute(ctx, true);
-    enum dlm_status st = dlm_store_lock(ctx, store);
-    dlm_log_mute(ctx, false);
+    dlm_log_mute(ctx);
+    enum dlm_status st = dlm_log_unmute(ctx, dlm_store_lock(ctx, store));
     if (st) {
-        char why[512] = "a training holds the store";
-        if (st != DLM_ERR_INVALID)
-            snprintf(why, sizeof(why), "%s", dlm_ctx_last_error(ctx));
-        dlm_log_forget(ctx);
+        char why[512];
+        dlm_log_take(ctx, why, sizeof(why));
         dlm_log(ctx, DLM_LOG_WARNING, "the store's record does not name this %s: %s",
-                entry ? "export" : "model", why);
+                entry ? "export" : "model",
+                st == DLM_ERR_INVALID ? "a training holds the store" : why);
         return DLM_OK;
     }
     st = dlm_manifest_load(ctx, &manifest, store);

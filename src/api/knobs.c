@@ -145,14 +145,14 @@ static uint64_t measure(const struct dlm_knobs *k, const struct dlm_setting *now
     struct dlm_model *own = k->s->model, *other = NULL;
     uint64_t bytes = 0;
 
-    dlm_log_mute(k->s->ctx, true);
+    dlm_log_mute(k->s->ctx);
     if (!(which & ~TIME_ALONE) || !open_other(k, &with, &other)) {
         k->s->model = other ? other : own;
         bytes = k->measure(k->user, &with);
         k->s->model = own;
     }
     dlm_model_destroy(&other);
-    dlm_log_mute(k->s->ctx, false);
+    (void)dlm_log_unmute(k->s->ctx, DLM_OK);
     return bytes;
 }
 

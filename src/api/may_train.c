@@ -86,11 +86,14 @@ static void add_plan(struct dlm_ctx *ctx, const struct dlm_session_base *params,
     struct dlm_session *s = NULL;
 
     base.plan_only = true;
-    dlm_log_mute(ctx, true);
-    if (!dlm_session_open_base(ctx, &s, &base) && !plan(s, doc, &facts->planned_bytes))
+    dlm_log_mute(ctx);
+    enum dlm_status st = dlm_session_open_base(ctx, &s, &base);
+    if (!st)
+        st = plan(s, doc, &facts->planned_bytes);
+    if (!st)
         facts->free_bytes = dlm_budget_room(s->device);
     dlm_session_close(&s);
-    dlm_log_mute(ctx, false);
+    dlm_log_excuse(ctx, st);
 }
 
 static enum dlm_status check_device(struct dlm_ctx *ctx, const struct dlm_device_info *info,

@@ -42,11 +42,8 @@ static enum dlm_status read_log(struct dlm_ctx *ctx, const char *path, struct dl
     struct dlm_str text = {0};
     bool is_good = true;
 
-    dlm_log_mute(ctx, true);
-    enum dlm_status st = dlm_file_read(ctx, path, MAX_LOG_BYTES, &text);
-    dlm_log_mute(ctx, false);
-    if (st != DLM_ERR_MEMORY)
-        dlm_log_forget(ctx);
+    dlm_log_mute(ctx);
+    const enum dlm_status st = dlm_file_read(ctx, path, MAX_LOG_BYTES, &text);
     const char *at = dlm_str_text(&text), *end = at + text.len;
     for (const char *stop; !st && is_good && (stop = memchr(at, '\n', (size_t)(end - at)));
          at = stop + 1)
@@ -54,7 +51,7 @@ static enum dlm_status read_log(struct dlm_ctx *ctx, const char *path, struct dl
     if (st || !is_good)
         rate->steps = 0;
     dlm_str_finish(&text);
-    return st == DLM_ERR_MEMORY ? st : DLM_OK;
+    return dlm_log_excuse(ctx, st);
 }
 
 enum dlm_status dlm_run_rate(struct dlm_ctx *ctx, const struct dlm_store *store, int64_t run_id,

@@ -20,17 +20,14 @@ struct entry {
 /* What of a store cannot be read is verify-store's to report. */
 static enum dlm_status fill(struct dlm_ctx *ctx, struct entry *e)
 {
-    dlm_log_mute(ctx, true);
+    dlm_log_mute(ctx);
     enum dlm_status st = dlm_store_inspect(ctx, e->store, &e->info);
     if (!st && e->info.initialized)
         st = dlm_manifest_load(ctx, &e->manifest, e->store);
     if (!st)
         st = dlm_store_describe_versions(ctx, e->store, &e->versions);
-    dlm_log_mute(ctx, false);
     e->is_damaged = st != DLM_OK;
-    if (st != DLM_ERR_MEMORY)
-        dlm_log_forget(ctx);
-    return st == DLM_ERR_MEMORY ? st : DLM_OK;
+    return dlm_log_excuse(ctx, st);
 }
 
 static void finish(struct entry *e)

@@ -73,9 +73,8 @@ static enum dlm_status check(struct dlm_ctx *ctx, const struct call *c, struct d
 static enum dlm_status check_next(struct dlm_ctx *ctx, const struct call *c,
                                   struct dlm_store *store, struct entry *e)
 {
-    dlm_log_mute(ctx, true);
-    enum dlm_status st = check(ctx, c, store, e);
-    dlm_log_mute(ctx, false);
+    dlm_log_mute(ctx);
+    const enum dlm_status st = dlm_log_unmute(ctx, check(ctx, c, store, e));
     if (!st || st == DLM_ERR_MEMORY || st == DLM_ERR_CANCELLED)
         return st;
     e->failure = dlm_strdup(ctx, dlm_ctx_last_error(ctx));

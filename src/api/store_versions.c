@@ -89,11 +89,13 @@ static json_t *version_json(struct dlm_ctx *ctx, const struct dlm_store *store,
     char *dir = NULL, name[32];
 
     snprintf(name, sizeof(name), "v%04lld", (long long)v->number);
-    dlm_log_mute(ctx, true); /* a record that is damaged says nothing; verify-store names it */
-    if (dlm_store_version(ctx, store, v->number, &dir) || dlm_origin_read(ctx, dir, &origin))
+    dlm_log_mute(ctx); /* a record that is damaged says nothing; verify-store names it */
+    enum dlm_status st = dlm_store_version(ctx, store, v->number, &dir);
+    if (!st)
+        st = dlm_origin_read(ctx, dir, &origin);
+    if (st)
         dlm_origin_finish(&origin);
-    dlm_log_mute(ctx, false);
-    dlm_log_forget(ctx);
+    dlm_log_excuse(ctx, st);
     const bool has_origin = origin.base_model != NULL;
     json_t *json = json_pack(
         "{s:s, s:I, s:b, s:o, s:o, s:o, s:o, s:I, s:s?, s:o, s:o, s:o, s:s?}", "name", name,

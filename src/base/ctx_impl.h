@@ -13,7 +13,7 @@ struct dlm_ctx {
     atomic_bool cancelled;
     atomic_bool is_cancel_held; /* see base/cancel.h; both flags are read in signal handlers */
     struct dlm_pool *pool;
-    bool is_muted; /* dlm_log_mute() */
+    int mutes; /* dlm_log_mute() that have not ended */
     uint32_t *said; /* hashes of what dlm_log_once() logged; from malloc() */
     size_t num_said;
 };

@@ -31,7 +31,7 @@ static void log_va(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fm
     remove_controls(text, level);
     if (level == DLM_LOG_ERROR)
         snprintf(ctx->last_error, sizeof(ctx->last_error), "%s", text);
-    if (ctx->params.log && !ctx->is_muted)
+    if (ctx->params.log && !ctx->mutes)
         ctx->params.log(ctx->params.log_user, level, text);
 }
 
@@ -68,7 +68,7 @@ void dlm_log_once(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    if (ctx && (ctx->is_muted || !was_said(ctx, text)))
+    if (ctx && (ctx->mutes || !was_said(ctx, text)))
         dlm_log(ctx, level, "%s", text);
 }
 
@@ -82,9 +82,30 @@ enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char
     return status;
 }
 
-void dlm_log_mute(struct dlm_ctx *ctx, bool mute)
+void dlm_log_mute(struct dlm_ctx *ctx)
 {
-    ctx->is_muted = mute;
+    ctx->mutes++;
+}
+
+enum dlm_status dlm_log_unmute(struct dlm_ctx *ctx, enum dlm_status status)
+{
+    ctx->mutes--;
+    return status;
+}
+
+enum dlm_status dlm_log_excuse(struct dlm_ctx *ctx, enum dlm_status status)
+{
+    ctx->mutes--;
+    if (status == DLM_ERR_MEMORY)
+        return status;
+    dlm_log_forget(ctx);
+    return DLM_OK;
+}
+
+void dlm_log_take(struct dlm_ctx *ctx, char *text, size_t size)
+{
+    snprintf(text, size, "%s", ctx->last_error);
+    dlm_log_forget(ctx);
 }
 
 void dlm_log_forget(struct dlm_ctx *ctx)

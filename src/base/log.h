@@ -2,7 +2,7 @@
 #ifndef DLM_BASE_LOG_H
 #define DLM_BASE_LOG_H
 
-#include <stdbool.h>
+#include <stddef.h>
 
 #include "base/attr.h"
 #include "dlm/ctx.h"
@@ -19,11 +19,20 @@ void dlm_log_once(struct dlm_ctx *ctx, enum dlm_log_level level, const char *fmt
 enum dlm_status dlm_fail(struct dlm_ctx *ctx, enum dlm_status status, const char *fmt, ...)
     DLM_PRINTF(3, 4);
 
-/* While muted, messages are dropped; the last error is still kept, for a caller that looks at many
- * things and reports what is the matter with each in its own words. */
-void dlm_log_mute(struct dlm_ctx *ctx, bool mute);
+/* What may fail without failing the call stands between dlm_log_mute() and one of the next two:
+ * messages are dropped, the last error is kept. They nest. */
+void dlm_log_mute(struct dlm_ctx *ctx);
 
-/* Drops the last error: the call goes on, as if what failed had not been there. */
+/* Ends that and returns status, for a caller that says in its own words what is the matter. */
+enum dlm_status dlm_log_unmute(struct dlm_ctx *ctx, enum dlm_status status);
+
+/* Ends that as if what failed had not been there: no last error, DLM_OK; DLM_ERR_MEMORY stays. */
+enum dlm_status dlm_log_excuse(struct dlm_ctx *ctx, enum dlm_status status);
+
+/* Moves the last error to text: the call goes on and tells it elsewhere. */
+void dlm_log_take(struct dlm_ctx *ctx, char *text, size_t size);
+
+/* Drops the last error. */
 void dlm_log_forget(struct dlm_ctx *ctx);
 
 /* At the public edge: checks an argument, logs the expression and goes to done with st set. */

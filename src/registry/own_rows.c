@@ -266,9 +266,8 @@ static enum dlm_status read_file(struct dlm_ctx *ctx, struct dlm_own_rows *own, 
     struct dlm_str text = {0};
     struct dlm_base_row row;
 
-    dlm_log_mute(ctx, true); /* a file that cannot be read is a row that is not there */
-    enum dlm_status st = dlm_file_read(ctx, path, MAX_FILE_BYTES, &text);
-    dlm_log_mute(ctx, false);
+    dlm_log_mute(ctx); /* a file that cannot be read is a row that is not there */
+    enum dlm_status st = dlm_log_unmute(ctx, dlm_file_read(ctx, path, MAX_FILE_BYTES, &text));
     if (st && st != DLM_ERR_MEMORY) {
         dlm_log_once(ctx, DLM_LOG_WARNING, "%s; this base is left out", dlm_ctx_last_error(ctx));
         dlm_log_forget(ctx);

@@ -94,11 +94,10 @@ static enum dlm_status look_at_blob(struct dlm_check *c, const struct item *item
     if (strspn(item->name, "0123456789abcdef") != 64 || item->name[64] != '.')
         return DLM_OK;
     c->findings->num_blobs++;
-    dlm_log_mute(c->ctx, true);
+    dlm_log_mute(c->ctx);
     enum dlm_status st = dlm_file_sha256(c->ctx, item->path, sha, NULL);
     if (!st && strncmp(sha, item->name, 64))
         st = dlm_fail(c->ctx, DLM_ERR_PARSE, "it has another hash than its name says");
-    dlm_log_mute(c->ctx, false);
     st = dlm_check_note_status(c, st, "blob", DLM_FINDING_WRONG | DLM_FINDING_REPAIRABLE,
                                item->relative, &is_good);
     if (st || is_good || !dlm_check_repairs(c))
@@ -141,16 +140,14 @@ static enum dlm_status check_lines(struct dlm_check *c, const struct item *item,
             break;
         char name[64];
         snprintf(name, sizeof(name), "line %zu", number);
-        dlm_log_mute(c->ctx, true);
+        bool is_good;
+        dlm_log_mute(c->ctx);
         enum dlm_status st = dlm_json_parse(c->ctx, name, data + at, (size_t)(end - data) - at,
                                             &line);
-        dlm_log_mute(c->ctx, false);
+        st = dlm_check_note_status(c, st, "log", DLM_FINDING_WRONG, item->relative, &is_good);
         json_decref(line);
-        if (st == DLM_ERR_MEMORY)
+        if (!is_good)
             return st;
-        if (st)
-            return dlm_check_note(c, "log", DLM_FINDING_WRONG, item->relative,
-                                  dlm_ctx_last_error(c->ctx));
         at = (size_t)(end - data) + 1;
     }
     if (at == text->len)
@@ -176,10 +173,9 @@ static enum dlm_status look_at_log(struct dlm_check *c, const struct item *item)
     const bool is_log = ends_with(item->name, ".jsonl");
     if (!is_log && !ends_with(item->name, ".json"))
         return DLM_OK;
-    dlm_log_mute(c->ctx, true);
+    dlm_log_mute(c->ctx);
     enum dlm_status st = is_log ? dlm_file_read(c->ctx, item->path, MAX_LOG_BYTES, &text)
                                 : dlm_json_load(c->ctx, item->path, MAX_LOG_BYTES, &json);
-    dlm_log_mute(c->ctx, false);
     st = dlm_check_note_status(c, st, "log", DLM_FINDING_WRONG, item->relative, &is_good);
     if (!st && is_good && is_log)
         st = check_lines(c, item, &text);
@@ -200,16 +196,15 @@ static enum dlm_status check_run(struct dlm_check *c, int64_t id)
 
     snprintf(path, sizeof(path), "runs/%06lld", (long long)id);
     snprintf(aside, sizeof(aside), "runs/damaged-%06lld", (long long)id);
-    dlm_log_mute(c->ctx, true);
+    dlm_log_mute(c->ctx);
     enum dlm_status st = dlm_run_open(c->ctx, c->store, id, &run);
     if (!st)
         st = dlm_run_load(c->ctx, run, &state, &tensors);
-    dlm_log_mute(c->ctx, false);
+    st = dlm_check_note_status(c, st, "run", DLM_FINDING_WRONG | DLM_FINDING_REPAIRABLE, path,
+                               &is_good);
     dlm_checkpoint_destroy(&tensors);
     json_decref(state);
     dlm_run_close(&run);
-    st = dlm_check_note_status(c, st, "run", DLM_FINDING_WRONG | DLM_FINDING_REPAIRABLE, path,
-                               &is_good);
     if (!st && !is_good && dlm_check_repairs(c)) {
         st = dlm_check_move_aside(c, path, aside);
         if (!st)
@@ -235,9 +230,8 @@ static enum dlm_status check_lock_record(struct dlm_check *c)
 {
     bool is_good;
 
-    dlm_log_mute(c->ctx, true);
+    dlm_log_mute(c->ctx);
     enum dlm_status st = dlm_lock_record_verify(c->ctx, c->store);
-    dlm_log_mute(c->ctx, false);
     return dlm_check_note_status(c, st, "lock", DLM_FINDING_WRONG, "dlm.lock", &is_good);
 }
 

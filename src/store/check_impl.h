@@ -23,7 +23,7 @@ enum dlm_finding_class {
 enum dlm_status dlm_check_note(struct dlm_check *c, const char *what, unsigned class,
                                const char *path, const char *text) DLM_CHECK_RESULT;
 
-/* A status of something looked at while the log was muted. One that means that the thing is not
+/* Ends a dlm_log_mute() around the look at something. A status that means that the thing is not
  * whole makes a finding, with the context's last error as its text, and *is_good false; one that
  * says nothing about the thing is passed on. */
 enum dlm_status dlm_check_note_status(struct dlm_check *c, enum dlm_status status, const char *what,

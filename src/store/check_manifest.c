@@ -210,9 +210,8 @@ enum dlm_status dlm_check_manifest(struct dlm_check *c)
 
     if (!dlm_store_is_initialized(c->store)) /* till the first training there need not be one */
         return c->findings->num_versions ? make_anew(c, "it is not there") : DLM_OK;
-    dlm_log_mute(c->ctx, true);
-    enum dlm_status st = dlm_manifest_load(c->ctx, &m, c->store);
-    dlm_log_mute(c->ctx, false);
+    dlm_log_mute(c->ctx);
+    enum dlm_status st = dlm_log_unmute(c->ctx, dlm_manifest_load(c->ctx, &m, c->store));
     if (!st)
         st = compare(c, &m);
     else if (st != DLM_ERR_MEMORY)

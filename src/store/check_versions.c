@@ -120,9 +120,8 @@ static enum dlm_status check_pointer(struct dlm_check *c, const bool *is_good,
     char *dir = NULL, text[128];
     int64_t number = 0;
 
-    dlm_log_mute(c->ctx, true);
-    enum dlm_status st = dlm_store_current(c->ctx, c->store, &dir, &number);
-    dlm_log_mute(c->ctx, false);
+    dlm_log_mute(c->ctx);
+    enum dlm_status st = dlm_log_unmute(c->ctx, dlm_store_current(c->ctx, c->store, &dir, &number));
     const bool is_there = dir != NULL;
     dlm_free(dir);
     if (st == DLM_ERR_MEMORY)
@@ -155,11 +154,10 @@ enum dlm_status dlm_check_versions(struct dlm_check *c)
     for (size_t i = 0; !st && i < num; i++) {
         char *dir = NULL, name[64];
         snprintf(name, sizeof(name), "adapter/versions/v%04lld", (long long)numbers[i]);
-        dlm_log_mute(c->ctx, true);
+        dlm_log_mute(c->ctx);
         st = dlm_store_version(c->ctx, c->store, numbers[i], &dir);
         if (!st)
             st = dlm_store_verify_version(c->ctx, dir, numbers[i]);
-        dlm_log_mute(c->ctx, false);
         st = dlm_check_note_status(c, st, "version", DLM_FINDING_WRONG, name, &is_good[i]);
         if (!st && is_good[i])
             c->newest_good = numbers[i];

@@ -27,7 +27,7 @@ enum dlm_status dlm_check_note(struct dlm_check *c, const char *what, unsigned c
 enum dlm_status dlm_check_note_status(struct dlm_check *c, enum dlm_status status, const char *what,
                                       unsigned class, const char *path, bool *is_good)
 {
-    *is_good = !status;
+    *is_good = !dlm_log_unmute(c->ctx, status);
     if (!status || status == DLM_ERR_MEMORY || status == DLM_ERR_CANCELLED)
         return status;
     return dlm_check_note(c, what, class, path, dlm_ctx_last_error(c->ctx));

@@ -17,14 +17,14 @@ static bool is_whole(struct dlm_ctx *ctx, const struct dlm_store *store, int64_t
     struct dlm_adapter *adapter = NULL;
     char *dir = NULL;
 
-    dlm_log_mute(ctx, true); /* a damaged one only does not become current */
-    const bool whole = !dlm_store_version(ctx, store, number, &dir) &&
-                       !dlm_adapter_open(ctx, &adapter, dir, NULL);
-    dlm_log_mute(ctx, false);
-    dlm_log_forget(ctx);
+    dlm_log_mute(ctx); /* a damaged one only does not become current */
+    enum dlm_status st = dlm_store_version(ctx, store, number, &dir);
+    if (!st)
+        st = dlm_adapter_open(ctx, &adapter, dir, NULL);
+    dlm_log_excuse(ctx, st);
     dlm_adapter_destroy(&adapter);
     dlm_free(dir);
-    return whole;
+    return !st;
 }
 
 enum dlm_status dlm_store_plan_removal(struct dlm_ctx *ctx, const struct dlm_store *store,

@@ -249,9 +249,21 @@ static void test_messages(struct dlm_ctx *ctx)
     dlm_log(ctx, DLM_LOG_WARNING, "only a warning");
     CHECK_STR(logged, "only a warning");
     CHECK_STR(dlm_ctx_last_error(ctx), "cannot read 'a b?[2J': 3");
-    dlm_log_mute(ctx, true);
-    dlm_log_once(ctx, DLM_LOG_WARNING, "once %d", 1); /* not heard */
-    dlm_log_mute(ctx, false);
+    dlm_log_mute(ctx);
+    dlm_log_mute(ctx);
+    CHECK(dlm_log_unmute(ctx, DLM_OK) == DLM_OK);
+    dlm_log_once(ctx, DLM_LOG_WARNING, "once %d", 1);
+    CHECK(dlm_log_unmute(ctx, dlm_fail(ctx, DLM_ERR_IO, "not heard")) == DLM_ERR_IO);
+    CHECK_STR(logged, "only a warning");
+    dlm_log_take(ctx, large, sizeof(large));
+    CHECK_STR(large, "not heard");
+    CHECK_STR(dlm_ctx_last_error(ctx), "");
+    dlm_log_mute(ctx);
+    CHECK(dlm_log_excuse(ctx, dlm_fail(ctx, DLM_ERR_IO, "nor this")) == DLM_OK);
+    CHECK_STR(dlm_ctx_last_error(ctx), "");
+    dlm_log_mute(ctx);
+    CHECK(dlm_log_excuse(ctx, dlm_fail(ctx, DLM_ERR_MEMORY, "but this")) == DLM_ERR_MEMORY);
+    CHECK_STR(dlm_ctx_last_error(ctx), "but this");
     for (int i = 0; i < 8; i++) {
         *logged = '\0';
         dlm_log_once(ctx, DLM_LOG_WARNING, "once %d", i / 2);
