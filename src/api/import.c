@@ -97,7 +97,8 @@ static enum dlm_status open_store(struct dlm_ctx *ctx, struct call *c)
         st = dlm_store_prepare(ctx, c->store);
     if (!st)
         st = dlm_store_lock(ctx, c->store);
-    if (!st && dlm_store_is_initialized(c->store)) {
+    const bool is_new = !st && !dlm_store_is_initialized(c->store);
+    if (!st && !is_new) {
         st = dlm_manifest_load(ctx, &c->manifest, c->store);
         if (!st)
             st = dlm_manifest_check_source(ctx, &c->manifest, c->params->document);
@@ -108,6 +109,8 @@ static enum dlm_status open_store(struct dlm_ctx *ctx, struct call *c)
         st = dlm_fail(ctx, DLM_ERR_INVALID, "license: base '%s' is gated and has no recorded "
                       "acceptance in this store; `dlm init --i-accept-license` records one with a "
                       "new document", base->key);
+    if (!st && is_new) /* a version without a manifest would be a damaged store */
+        st = dlm_manifest_save(ctx, &c->manifest, c->store);
     free(source);
     return st;
 }

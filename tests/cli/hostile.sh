@@ -58,3 +58,14 @@ poke_()
     shift 2
     printf "$(printf '\\%s' "$@")" | dd of="$file" bs=1 seek="$at" conv=notrunc 2> dd.log
 }
+
+# at_ N COMMAND...: the command with the library that counts calls below home (or $below); its N-th
+# is meant.
+at_()
+{
+    n=$1
+    shift
+    run_ env LD_PRELOAD="$DLM_FULL_DISK" \
+        ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
+        FULL_DISK_BELOW="${below:-$dir/home}" FULL_DISK_AT="$n" FULL_DISK_COUNT="$dir/count" "$@"
+}

@@ -6,7 +6,7 @@
 # DLM_TEST_ENDURANCE=all: the disk is full at every write.
 . "${0%/*}/hostile.sh"
 
-full_disk=${DLM_FULL_DISK:?says which library makes disks full}
+: "${DLM_FULL_DISK:?says which library makes disks full}"
 kills=$((${DLM_TEST_KILLS:-80} / 2)) # of each kind
 case ${DLM_TEST_ENDURANCE:-} in
 all) stride=1 ;;
@@ -96,15 +96,6 @@ ask_
 same_ out answer
 echo "# $killed kills, $finished runs finished before theirs"
 holds_ test $killed -eq $kills
-
-# at_ N COMMAND...: the command with the library that counts calls below home; its N-th is meant.
-at_()
-{
-    n=$1
-    shift
-    run_ env LD_PRELOAD="$full_disk" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
-        FULL_DISK_BELOW="$dir/home" FULL_DISK_AT="$n" FULL_DISK_COUNT="$dir/count" "$@"
-}
 
 case_ "killed at calls that write"
 steps=3
