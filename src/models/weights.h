@@ -71,6 +71,10 @@ struct dlm_weights {
     const struct dlm_family *family; /* for what names are in GGUF files; NULL: not known */
     struct dlm_weight **list;
     size_t num, cap;
+    /* Called after each weight that dlm_weights_load() has loaded, with what the files hold of it;
+     * NULL: no one. Borrowed, as is loaded_user */
+    void (*loaded)(void *loaded_user, uint64_t bytes);
+    void *loaded_user;
 };
 
 /* ckpt NULL: weights are random numbers of the right shapes, for bench. map makes the checkpoint's
@@ -97,6 +101,9 @@ struct dlm_weight_scope {
 /* The scope of a module below another, "layers.%d". */
 struct dlm_weight_scope dlm_weight_scope_below(const struct dlm_weight_scope *scope,
                                                const char *fmt, ...) DLM_PRINTF(2, 3);
+
+/* What the files hold of a weight; 0 of random ones. */
+uint64_t dlm_weight_file_bytes(const struct dlm_weight *w);
 
 /* Declares the weight <scope's path>.<name>: finds it in the checkpoint, checks its shape (more
  * dimensions whose product is cols will do), chooses type, layout and slabs. *out is owned by the

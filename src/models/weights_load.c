@@ -236,6 +236,15 @@ static enum dlm_status load_slab(struct dlm_weights *weights, const struct dlm_w
     return st;
 }
 
+uint64_t dlm_weight_file_bytes(const struct dlm_weight *w)
+{
+    uint64_t bytes = 0;
+
+    for (int k = 0; k < w->num_parts; k++)
+        bytes += w->parts[k].source ? w->parts[k].source->bytes : 0;
+    return bytes;
+}
+
 enum dlm_status dlm_weights_load(struct dlm_weights *weights, uint32_t groups)
 {
     for (size_t i = 0; i < weights->num; i++) {
@@ -250,6 +259,8 @@ enum dlm_status dlm_weights_load(struct dlm_weights *weights, uint32_t groups)
         for (int k = 0; k < w->num_parts; k++)
             if (w->parts[k].source)
                 dlm_checkpoint_drop(weights->checkpoint, w->parts[k].source);
+        if (weights->loaded)
+            weights->loaded(weights->loaded_user, dlm_weight_file_bytes(w));
     }
     return DLM_OK;
 }

@@ -167,7 +167,8 @@ void dlm_progress_pull(struct dlm_progress *p, const struct dlm_pull_progress *p
     pthread_mutex_lock(&p->lock);
     p->now.is_pull = true;
     p->now.pull = *pull;
-    show(p, pull->files_done == pull->num_files);
+    show(p, pull->num_files ? pull->files_done == pull->num_files
+                            : pull->bytes_done == pull->bytes);
     pthread_mutex_unlock(&p->lock);
 }
 

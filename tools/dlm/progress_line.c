@@ -134,8 +134,10 @@ static void compose_pull(const struct dlm_progress_now *now, double age, struct 
         snprintf(field, sizeof(field), "%.1f MB/s", p->bytes_per_sec * 1e-6);
         take(f, FIELD_RATE, field);
     }
-    snprintf(field, sizeof(field), "%zu/%zu files", p->files_done, p->num_files);
-    take(f, FIELD_LAST, field);
+    if (p->num_files) {
+        snprintf(field, sizeof(field), "%zu/%zu files", p->files_done, p->num_files);
+        take(f, FIELD_LAST, field);
+    }
     widen_bar(f, done);
 }
 
@@ -159,12 +161,14 @@ void dlm_progress_line(const struct dlm_progress_now *now, double age, int colum
 void dlm_progress_plain_line(const struct dlm_progress_now *now, char *text, size_t bytes)
 {
     const struct dlm_train_progress *s = &now->train;
-    char left[32], done[64];
+    char left[32], done[64], files[64] = "";
 
     if (now->is_pull) {
         bytes_text(&now->pull, done, sizeof(done));
-        snprintf(text, bytes, "%s  %zu/%zu files  %.1f MB/s", done, now->pull.files_done,
-                 now->pull.num_files, now->pull.bytes_per_sec * 1e-6);
+        if (now->pull.num_files)
+            snprintf(files, sizeof(files), "  %zu/%zu files", now->pull.files_done,
+                     now->pull.num_files);
+        snprintf(text, bytes, "%s%s  %.1f MB/s", done, files, now->pull.bytes_per_sec * 1e-6);
         return;
     }
     duration_text(s->seconds_left, left, sizeof(left));
