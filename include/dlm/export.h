@@ -13,8 +13,9 @@
 extern "C" {
 #endif
 
+/* Of what is written, then of what is read to compare it. */
 struct dlm_export_progress {
-    size_t num_files, files_done;
+    size_t num_files, files_done; /* 0: it is being compared */
     uint64_t bytes, bytes_done;
     double bytes_per_sec; /* 0: not known yet */
 };
@@ -65,7 +66,9 @@ struct dlm_export_file {
 /* What the files say of a row of the document beside the model in memory, base and adapter, both in
  * f32 arithmetic. */
 struct dlm_export_proof {
-    char *skipped;     /* why nothing was compared; NULL: it was */
+    size_t num_tensors; /* of weights that were written, that are base and adapter but for rounding;
+                           0: none were compared */
+    char *skipped;     /* why no row was; NULL: one was */
     char section_id[17];
     int64_t line;      /* of the row's section in the document; 0: it was ingested */
     size_t num_tokens; /* of the answer, or of prose; 0: nothing was compared */
@@ -103,10 +106,11 @@ struct dlm_export_result {
  * is_adapter_only: writes adapter.gguf, as llama.cpp's convert_lora_to_gguf.py would of the same
  * adapter; what rsLoRA or patterns scale otherwise is folded into B. No weight of the base is read.
  *
- * Unless no_verify: the files are opened and score one row of the document, as the model in memory
- * does; if they say otherwise than rounding explains, the call fails and leaves none of them. That
- * takes the memory of one model; where there is less, where the document has no row that can be
- * scored, of an archive and of an adapter in GGUF, nothing is compared, and the result says so.
+ * Unless no_verify: the files are opened, their weights compared with base and adapter, and one row
+ * of the document scored, as the model in memory does; if they hold or say anything else than
+ * rounding explains, the call fails and leaves none of them. The row takes the memory of one model;
+ * where there is less, or where the document has no row that can be scored, it is left out. Of an
+ * archive and of an adapter in GGUF nothing is compared. The result says so.
  *
  * What is written appears whole or not at all, in place of an earlier export; the call after one
  * that was killed takes the large files that it wrote whole. A folder or archive that is no export

@@ -304,10 +304,12 @@ static enum dlm_status record(struct dlm_ctx *ctx, struct call *c,
 static json_t *describe_proof(const struct dlm_export_proof *p)
 {
     if (p->skipped)
-        return json_pack("{s:s}", "skipped", p->skipped);
-    return json_pack("{s:n, s:s, s:I, s:I, s:f, s:f, s:f}", "skipped", "section_id", p->section_id,
-                     "line", (json_int_t)p->line, "tokens", (json_int_t)p->num_tokens, "loss",
-                     p->loss, "loss_difference", p->loss_difference, "logprob_difference",
+        return json_pack("{s:s, s:I}", "skipped", p->skipped, "tensors",
+                         (json_int_t)p->num_tensors);
+    return json_pack("{s:n, s:I, s:s, s:I, s:I, s:f, s:f, s:f}", "skipped", "tensors",
+                     (json_int_t)p->num_tensors, "section_id", p->section_id, "line",
+                     (json_int_t)p->line, "tokens", (json_int_t)p->num_tokens, "loss", p->loss,
+                     "loss_difference", p->loss_difference, "logprob_difference",
                      p->logprob_difference);
 }
 
@@ -363,12 +365,15 @@ static enum dlm_status prove(struct dlm_ctx *ctx, void *user, const char *folder
                                             .base = c->source.base,
                                             .mmproj = c->source.mmproj,
                                             .dir = c->source.dir,
+                                            .base_dir = c->base.dir,
                                             .adapter = c->source.adapter,
                                             .image_size = c->origin.image_size,
                                             .is_merged = is_merged(c),
                                             .is_gguf = c->is_gguf,
                                             .quant = c->quant,
-                                            .compute = c->params->compute};
+                                            .compute = c->params->compute,
+                                            .progress = c->params->progress,
+                                            .user = c->params->user};
 
     return dlm_proof_make(ctx, &params, folder, p->proof);
 }

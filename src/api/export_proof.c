@@ -1,5 +1,5 @@
-/* One row, scored twice. The sessions are those that `dlm score` opens, one after the other: no
- * more than one model is in memory. */
+/* Weights compared, and one row scored twice. The sessions are those that `dlm score` opens, one
+ * after the other: no more than one model is in memory. */
 #include "api/export_proof.h"
 
 #include <math.h>
@@ -8,12 +8,16 @@
 #include <string.h>
 
 #include "api/session_impl.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "dlm/score.h"
+#include "export/compare.h"
 #include "export/snapshot.h"
 #include "rows/rows.h"
 #include "store/store.h"
 
+#define PROGRESS_SECONDS 0.1
 #define EXPORTED "exported" /* the adapter that was written, by this name beside the other */
 
 struct proof {
@@ -28,7 +32,54 @@ struct proof {
     struct dlm_score_result memory, files; /* what each says */
     double unit; /* of the coarsest type that the files have weights in */
     struct dlm_processor processor; /* the base's */
+    struct dlm_export_progress progress;
+    double began, told;
 };
+
+/* --- progress: bytes of base and files as they are read --- */
+
+static void tell(struct proof *p)
+{
+    if (p->params->progress)
+        p->params->progress(p->params->user, &p->progress);
+}
+
+static void on_read(void *user, uint64_t bytes)
+{
+    struct proof *p = user;
+    const double now = dlm_now();
+
+    p->progress.bytes_done = DLM_MIN(p->progress.bytes_done + bytes, p->progress.bytes);
+    if (now - p->told < PROGRESS_SECONDS)
+        return;
+    p->told = now;
+    p->progress.bytes_per_sec = (double)p->progress.bytes_done / (now - p->began);
+    tell(p);
+}
+
+/* The base is loaded, then the files' weights are compared, and loaded. */
+static enum dlm_status begin_progress(struct proof *p)
+{
+    const struct dlm_weights *w = p->s->model->weights;
+    const bool has_weights = p->params->is_merged || p->params->is_gguf;
+    uint64_t bytes = 0;
+
+    enum dlm_status st = has_weights ? dlm_path_bytes(p->ctx, p->folder, false, &bytes) : DLM_OK;
+    bytes *= 2;
+    for (size_t i = 0; i < w->num; i++)
+        bytes += dlm_weight_file_bytes(w->list[i]);
+    p->progress.bytes = bytes;
+    p->began = p->told = dlm_now();
+    return st;
+}
+
+static void end_progress(struct proof *p)
+{
+    if (p->told == p->began)
+        return; /* of what takes no time at all, nothing */
+    p->progress.bytes_done = p->progress.bytes;
+    tell(p);
+}
 
 static enum dlm_status skip(struct proof *p, const char *fmt, ...) DLM_PRINTF(2, 3);
 
@@ -37,6 +88,8 @@ static enum dlm_status skip(struct proof *p, const char *fmt, ...)
     char text[256];
     va_list args;
 
+    if (p->out->skipped)
+        return DLM_OK;
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
@@ -153,7 +206,12 @@ static enum dlm_status open_session(struct proof *p, const char *base, const cha
     params.compute.precision = DLM_PRECISION_FP32;
     params.compute.quant = DLM_QUANT_NONE;
     dlm_session_close(&p->s);
-    return dlm_session_open_base(p->ctx, &p->s, &params);
+    enum dlm_status st = dlm_session_open_base(p->ctx, &p->s, &params);
+    if (st)
+        return st;
+    p->s->model->weights->loaded = on_read;
+    p->s->model->weights->loaded_user = p;
+    return DLM_OK;
 }
 
 static enum dlm_status use_adapter(struct proof *p, const char *name, const char *dir)
@@ -180,6 +238,8 @@ static enum dlm_status score_base(struct proof *p)
 {
     enum dlm_status st = open_session(p, p->params->base, p->params->mmproj, p->params->dir);
 
+    if (!st)
+        st = begin_progress(p);
     if (!st)
         p->processor = p->s->model->processor;
     if (!st)
@@ -261,7 +321,7 @@ static enum dlm_status open_gguf(struct proof *p)
     p->unit = unit_of_quant(quant);
     if (!st)
         st = is_coarse(p) ? open_coarse(p, base, mmproj) : open_session(p, base, mmproj, NULL);
-    if (!st && !p->out->skipped)
+    if (!st && p->s)
         p->s->model->processor = p->processor;
     dlm_free(base);
     dlm_free(mmproj);
@@ -288,11 +348,30 @@ static enum dlm_status open_adapter(struct proof *p)
     return st;
 }
 
+static enum dlm_status compare_weights(struct proof *p)
+{
+    const struct dlm_compare_params params = {.base = p->params->base_dir,
+                                              .adapter = p->params->adapter,
+                                              .names = &p->s->model->family->names,
+                                              .written = p->s->model->weights,
+                                              .progress = on_read,
+                                              .user = p};
+
+    return dlm_export_compare(p->ctx, &params, &p->out->num_tensors);
+}
+
+/* Weights are compared also where no row is. */
+static enum dlm_status open_files(struct proof *p)
+{
+    if (!p->params->is_gguf && !p->params->is_merged)
+        return p->out->skipped ? DLM_OK : open_adapter(p);
+    enum dlm_status st = p->params->is_gguf ? open_gguf(p) : open_merged(p);
+    return st || !p->s ? st : compare_weights(p);
+}
+
 static enum dlm_status score_files(struct proof *p)
 {
-    enum dlm_status st = p->params->is_gguf     ? open_gguf(p)
-                         : p->params->is_merged ? open_merged(p)
-                                                : open_adapter(p);
+    enum dlm_status st = open_files(p);
 
     return st || p->out->skipped ? st : score(p, &p->files);
 }
@@ -354,13 +433,15 @@ enum dlm_status dlm_proof_make(struct dlm_ctx *ctx, const struct dlm_proof_param
     *proof = (struct dlm_export_proof){0};
     dlm_log(ctx, DLM_LOG_INFO, "comparing what was written with the model in memory");
     enum dlm_status st = score_base(&p);
-    if (!st && !proof->skipped) {
+    if (!st) {
         st = score_files(&p);
         if (!st && !proof->skipped)
             st = compare(&p);
         if (st && !is_over(st))
             dlm_log(ctx, DLM_LOG_HINT, "nothing was kept; --no-verify writes without comparing");
     }
+    if (!st)
+        end_progress(&p);
     dlm_score_result_finish(&p.memory);
     dlm_score_result_finish(&p.files);
     dlm_session_close(&p.s);

@@ -1,5 +1,5 @@
-/* Whether what an export has written answers as the model that it was made of: one row of the
- * document is scored by both, in f32 arithmetic. */
+/* Whether what an export has written is the model that it was made of: its weights are read back
+ * and compared, and one row of the document is scored by both, in f32 arithmetic. */
 #ifndef DLM_API_EXPORT_PROOF_H
 #define DLM_API_EXPORT_PROOF_H
 
@@ -15,6 +15,7 @@ struct dlm_proof_params {
     const char *base;    /* base_model text */
     const char *mmproj;  /* of a base in GGUF, or NULL */
     const char *dir;     /* what paths are relative to, the document's folder */
+    const char *base_dir; /* the base's folder, where weights were written */
     const char *adapter; /* folder of the version */
     int64_t image_size;  /* that it was trained with */
     /* What lies in the folder: a base by itself, its two GGUF files, or else adapter/, which goes
@@ -22,6 +23,8 @@ struct dlm_proof_params {
     bool is_merged, is_gguf;
     enum dlm_gguf_quant quant; /* of GGUF */
     struct dlm_compute compute; /* where; the CPU unless it says otherwise */
+    void (*progress)(void *user, const struct dlm_export_progress *now); /* may be NULL */
+    void *user;
 };
 
 /* Compares what lies in `folder`. *proof: strings are owned (dlm_proof_finish()); with `skipped`

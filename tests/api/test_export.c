@@ -123,6 +123,7 @@ static void test_kept(const char *folder, const char *request, const char *capti
     CHECK(!export_to_out(golden(folder, "doc.dlm"), golden(folder, "adapter_wide"),
                          (struct dlm_export_params){0}, &result));
     CHECK(!result.proof.skipped && result.proof.num_tokens > 1 && result.proof.line > 0);
+    CHECK(!result.proof.num_tensors);
     CHECK(result.proof.loss > 0.1 && result.proof.loss < 20);
     CHECK(result.proof.loss_difference == 0 && result.proof.logprob_difference == 0);
     CHECK(strstr(result.json, "\"logprob_difference\": 0.0"));
@@ -135,7 +136,7 @@ static void test_kept(const char *folder, const char *request, const char *capti
                              (struct dlm_export_params){.is_merged = true, .precision = types[i]},
                              &result));
         const struct dlm_export_proof *p = &result.proof;
-        CHECK(p->num_tokens > 1 && p->loss == loss);
+        CHECK(p->num_tokens > 1 && p->loss == loss && p->num_tensors > 20);
         CHECK(p->logprob_difference > 0 && p->loss_difference <= p->logprob_difference);
         printf("# unit %.2g: a log-probability differs by %.2g, the loss by %.2g\n",
                unit(types[i]), p->logprob_difference, p->loss_difference);
@@ -163,6 +164,7 @@ static void test_gguf(const char *folder)
         printf("# %s: a log-probability differs by %.2g, the loss by %.2g\n", kinds[i].quant,
                p->logprob_difference, p->loss_difference);
         CHECK(!p->skipped && p->num_tokens > 1 && p->logprob_difference > 0);
+        CHECK(p->num_tensors > 20);
         CHECK(p->logprob_difference < 32 * kinds[i].unit + 1e-5);
         check_section(folder, p->section_id);
         dlm_export_result_finish(&result);
@@ -229,6 +231,67 @@ static void spoil_blocks(const char *folder)
     spoil(folder, "base.Q6_K.gguf", 0.3, 0.95, -1);
 }
 
+/* Finds a text in a file, and puts bytes so far behind its end. */
+static void put_behind(const char *folder, const char *name, const char *text, long behind,
+                       const void *bytes, size_t num)
+{
+    struct dlm_str file = {0};
+    char path[700];
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    if (!CHECK(!dlm_file_read(ctx, path, 1 << 24, &file)))
+        return;
+    char *at = memmem(file.data, file.len, text, strlen(text));
+    if (CHECK(at)) {
+        memcpy(at + strlen(text) + behind, bytes, num);
+        CHECK(put_file(path, file.data, file.len));
+    }
+    dlm_str_finish(&file);
+}
+
+static void spoil_config(const char *folder)
+{
+    put_behind(folder, "config.json", "\"rms_norm_eps\": ", 0, "0.900", 5);
+}
+
+/* A key's text is followed by the type of its value, in four bytes. */
+static void spoil_key(const char *folder)
+{
+    const float wide = 0.9f;
+
+    put_behind(folder, "base.F16.gguf", "rms_epsilon", 4, &wide, sizeof(wide));
+}
+
+static void spoil_key_of_blocks(const char *folder)
+{
+    const float tiny = 1e-45f; /* angles that are no numbers */
+
+    put_behind(folder, "base.Q6_K.gguf", "rope.freq_base", 4, &tiny, sizeof(tiny));
+}
+
+/* Two tensors of the same type and shape, each under the other's name. */
+static void swap_names(const char *folder)
+{
+    put_behind(folder, "base.Q6_K.gguf", "blk.0.attn_k.weigh", -7, "x", 1);
+    put_behind(folder, "base.Q6_K.gguf", "blk.0.attn_v.weigh", -7, "k", 1);
+    put_behind(folder, "base.Q6_K.gguf", "blk.0.attn_x.weigh", -7, "v", 1);
+}
+
+/* The lowest bit of one number of half-precision weights. */
+static void spoil_bit(const char *folder)
+{
+    char path[700];
+
+    snprintf(path, sizeof(path), "%s/base.F16.gguf", folder);
+    FILE *f = fopen(path, "r+b");
+    if (!CHECK(f && !fseek(f, 0, SEEK_END)))
+        return;
+    const long at = ftell(f) * 6 / 10 / 2 * 2;
+    CHECK(!fseek(f, at, SEEK_SET));
+    const int byte = fgetc(f) ^ 1;
+    CHECK(!fseek(f, at, SEEK_SET) && fputc(byte, f) == byte && !fclose(f));
+}
+
 static void cut_weights(const char *folder)
 {
     char path[700];
@@ -273,16 +336,23 @@ static void refused(const char *folder, bool is_merged, const char *gguf_quant,
 static void test_refused(void)
 {
     static const char text[] = "do not answer as the model in memory: token ";
+    static const char weights[] = "do not hold what was to be written: number ";
 
     check_case("files that answer otherwise");
     refused("f32_old", false, NULL, spoil_adapter, DLM_ERR_INVALID, text);
-    refused("f32_old", true, NULL, spoil_weights, DLM_ERR_INVALID, "");
+    refused("f32_old", true, NULL, spoil_config, DLM_ERR_INVALID, text);
     refused("f32_old", true, NULL, cut_weights, DLM_ERR_PARSE, "out.tmp.");
     refused("f32_old", true, NULL, spoil_tokenizer, DLM_ERR_IO, "");
-    refused("qwen2_vl_f32_old", false, "f16", spoil_text, DLM_ERR_INVALID, text);
-    refused("mistral3_f32_old", false, "f16", spoil_tower, DLM_ERR_INVALID, text);
-    refused("qwen2_vl_f32_old", false, "q6_k", spoil_blocks, DLM_ERR_INVALID,
-            ": the loss of section ");
+    refused("qwen2_vl_f32_old", false, "f16", spoil_key, DLM_ERR_INVALID, text);
+    refused("mistral3_f32_old", false, "q6_k", spoil_key_of_blocks, DLM_ERR_INVALID,
+            "the loss is not finite");
+    check_case("files that hold other weights");
+    refused("f32_old", true, NULL, spoil_weights, DLM_ERR_INVALID, weights);
+    refused("qwen2_vl_f32_old", false, "f16", spoil_text, DLM_ERR_INVALID, weights);
+    refused("qwen2_vl_f32_old", false, "f16", spoil_bit, DLM_ERR_INVALID, weights);
+    refused("mistral3_f32_old", false, "f16", spoil_tower, DLM_ERR_INVALID, weights);
+    refused("qwen2_vl_f32_old", false, "q6_k", spoil_blocks, DLM_ERR_INVALID, weights);
+    refused("qwen2_vl_f32_old", false, "q6_k", swap_names, DLM_ERR_INVALID, weights);
     check_case("cancelled");
     refused("f32_old", false, NULL, cancel, DLM_ERR_CANCELLED, "interrupted");
     refused("f32_old", true, NULL, cancel, DLM_ERR_CANCELLED, "interrupted");

@@ -240,6 +240,7 @@ status_is 0
 out_is "$dir/$store_/exports/hf-merged"
 err_has "warning: the licence of 'dir:base' is not known here: it says whether its weights may be"
 err_has "export: merged weights written to $dir/$store_/exports/hf-merged"
+err_has " tensor(s) hold base and adapter, but for rounding"
 err_has "  manifest: export_manifest.json"
 cp -R $store_/exports/hf-merged merged
 (cd merged && sed -n 's/^ *"path": "\(.*\)",$/\1/p' export_manifest.json > ../paths)

@@ -76,6 +76,9 @@ static void report_proof(struct dlm_cli *cli, const struct dlm_export_proof *p)
 
     if (p->line)
         snprintf(line, sizeof(line), " (line %lld)", (long long)p->line);
+    if (p->num_tensors)
+        dlm_cli_say(cli, "  weights:  %zu tensor(s) hold base and adapter, but for rounding",
+                    p->num_tensors);
     if (p->skipped)
         dlm_cli_say(cli, "  proof:    none: %s", p->skipped);
     else
