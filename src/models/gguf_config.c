@@ -2,12 +2,14 @@
  * asks for another computation than the graphs' is refused by its key. */
 #include "models/gguf_config.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/activation.h"
 #include "base/log.h"
+#include "kernels/attention_params.h"
 
 #define MAX_INT (INT64_C(1) << 24)    /* of any size that files say; families know closer limits */
 #define MAX_PIXELS (INT64_C(1) << 28) /* of an image, as src/images has it */
@@ -170,7 +172,8 @@ static enum dlm_status not_finite(const struct keys *k, const char *full)
                     dlm_gguf_path(k->gguf), full);
 }
 
-static void take_number(struct keys *k, const char *key, const char *member)
+static void take_number(struct keys *k, const char *key, double min, double below,
+                        const char *member)
 {
     double value = 0;
     char full[128];
@@ -179,7 +182,22 @@ static void take_number(struct keys *k, const char *key, const char *member)
         k->st = dlm_gguf_get_number(k->ctx, k->gguf, full_key(k, key, full), &value);
     if (!k->st && !isfinite(value))
         k->st = not_finite(k, full);
+    if (!k->st && !(value >= min && value < below))
+        k->st = dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' is out of range",
+                         dlm_gguf_path(k->gguf), full);
     put(k, member, json_real(k->st ? 0 : value));
+}
+
+static int64_t member_int(const struct keys *k, const char *member)
+{
+    return json_integer_value(json_object_get(k->out, member));
+}
+
+static int64_t head_size(const struct keys *k)
+{
+    return json_object_get(k->out, "head_dim")
+               ? member_int(k, "head_dim")
+               : member_int(k, "hidden_size") / member_int(k, "num_attention_heads");
 }
 
 /* Pairs of a head on each axis; a fourth axis has none. */
@@ -198,6 +216,10 @@ static void take_sections(struct keys *k)
     if (!k->st && (!is_good || pairs[3]))
         k->st = dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' is not a list of 3 numbers "
                          "(and 0)", dlm_gguf_path(k->gguf), full);
+    if (!k->st && (pairs[0] < 1 || pairs[1] < 1 || pairs[2] < 1 ||
+                   pairs[0] + pairs[1] + pairs[2] != head_size(k) / 2))
+        k->st = dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' is no division of half a "
+                         "head's %lld", dlm_gguf_path(k->gguf), full, (long long)head_size(k));
     put(k, "rope_scaling", json_pack("{s:s, s:[I, I, I]}", "type", "mrope", "mrope_section",
                                      (json_int_t)pairs[0], (json_int_t)pairs[1],
                                      (json_int_t)pairs[2]));
@@ -246,19 +268,44 @@ static void take_vocab(struct keys *k)
         k->st = dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': it has %zu tokens, and rows of "
                          "%lld in 'token_embd.weight'", dlm_gguf_path(k->gguf), tokens->len,
                          (long long)embed->ne[1]);
+    if (!k->st && has_key(k, "vocab_size")) {
+        const int64_t told = get_int(k, "vocab_size", MAX_INT);
+        if (!k->st && told != embed->ne[1])
+            k->st = dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': '%svocab_size' is %lld, and "
+                             "'token_embd.weight' has %lld rows", dlm_gguf_path(k->gguf),
+                             k->prefix, (long long)told, (long long)embed->ne[1]);
+    }
     put(k, "vocab_size", json_integer(k->st ? 0 : embed->ne[1]));
+}
+
+/* The width is whole heads, of which each key's is of as many queries'. */
+static void check_heads(struct keys *k)
+{
+    const bool is_told = has_key(k, "attention.key_length");
+    const int64_t hidden = member_int(k, "hidden_size");
+    const int64_t heads = member_int(k, "num_attention_heads");
+    const int64_t kv_heads = member_int(k, "num_key_value_heads");
+
+    if (k->st)
+        return;
+    const int64_t size = head_size(k);
+    if ((!is_told && hidden % heads) || size < 2 || size % 2 || size > DLM_ATTENTION_MAX_DIM)
+        k->st = dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': '%sattention.%s' is %lld, which "
+                         "%lld numbers are no heads for", dlm_gguf_path(k->gguf), k->prefix,
+                         is_told ? "key_length" : "head_count",
+                         (long long)(is_told ? size : heads), (long long)hidden);
+    else if (heads % kv_heads)
+        k->st = dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': '%sattention.head_count_kv' is "
+                         "%lld, of which %lld is no multiple", dlm_gguf_path(k->gguf), k->prefix,
+                         (long long)kv_heads, (long long)heads);
 }
 
 /* All of a head is turned. */
 static void check_rope(struct keys *k)
 {
-    const int64_t hidden = json_integer_value(json_object_get(k->out, "hidden_size"));
-    const int64_t heads = json_integer_value(json_object_get(k->out, "num_attention_heads"));
-    const json_t *size = json_object_get(k->out, "head_dim");
-
     if (k->st || !has_key(k, "rope.dimension_count"))
         return;
-    const int64_t want = size ? json_integer_value(size) : hidden / heads;
+    const int64_t want = head_size(k);
     const int64_t count = get_int(k, "rope.dimension_count", MAX_INT);
     if (!k->st && count != want)
         k->st = dlm_fail(k->ctx, DLM_ERR_UNSUPPORTED, "cannot load '%s': '%srope.dimension_count' "
@@ -266,25 +313,27 @@ static void check_rope(struct keys *k)
                          dlm_gguf_path(k->gguf), k->prefix, (long long)count, (long long)want);
 }
 
+/* In the limits that families know, so that errors have the keys' names. */
 static void take_text(struct keys *k)
 {
-    take_int(k, "embedding_length", "hidden_size");
-    take_int(k, "feed_forward_length", "intermediate_size");
-    take_int(k, "block_count", "num_hidden_layers");
-    take_int(k, "attention.head_count", "num_attention_heads");
-    take_int(k, has_key(k, "attention.head_count_kv") ? "attention.head_count_kv"
-                                                      : "attention.head_count",
-             "num_key_value_heads");
+    take_int_to(k, "embedding_length", 1 << 16, "hidden_size");
+    take_int_to(k, "feed_forward_length", 1 << 18, "intermediate_size");
+    take_int_to(k, "block_count", 512, "num_hidden_layers");
+    take_int_to(k, "attention.head_count", 512, "num_attention_heads");
+    take_int_to(k, has_key(k, "attention.head_count_kv") ? "attention.head_count_kv"
+                                                         : "attention.head_count",
+                512, "num_key_value_heads");
     if (has_key(k, "context_length"))
         take_int(k, "context_length", "max_position_embeddings");
     if (has_key(k, "attention.key_length"))
         take_int(k, "attention.key_length", "head_dim");
+    check_heads(k);
     check_rope(k);
     if (has_key(k, "rope.dimension_sections"))
         take_sections(k);
-    take_number(k, "attention.layer_norm_rms_epsilon", "rms_norm_eps");
+    take_number(k, "attention.layer_norm_rms_epsilon", 0, 1, "rms_norm_eps");
     if (has_key(k, "rope.freq_base"))
-        take_number(k, "rope.freq_base", "rope_theta");
+        take_number(k, "rope.freq_base", FLT_MIN, 1e12, "rope_theta");
     else
         put(k, "rope_theta", json_real(1e4)); /* llama.cpp's default */
     if (has_key(k, "attention.sliding_window"))
@@ -434,6 +483,9 @@ static void take_channels(struct keys *k, const char *key, const char *member)
 
     if (!k->st)
         k->st = dlm_gguf_get_array(k->ctx, k->gguf, full_key(k, key, full), DLM_GGUF_KIND_F32, &v);
+    if (!k->st && v->len != 3)
+        k->st = dlm_fail(k->ctx, DLM_ERR_PARSE, "cannot read '%s': '%s' is not a list of 3 numbers",
+                         dlm_gguf_path(k->gguf), full);
     for (size_t i = 0; !k->st && i < v->len; i++)
         if (!dlm_gguf_value_number(v, i, &value) || !isfinite(value))
             k->st = not_finite(k, full);
