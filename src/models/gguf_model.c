@@ -1,6 +1,9 @@
 /* Opening models from GGUF files. */
 #include "models/gguf_model.h"
 
+#include <string.h>
+#include <strings.h>
+
 #include "models/gguf_config.h"
 #include "models/gguf_own.h"
 #include "models/gguf_tensors.h"
@@ -175,26 +178,57 @@ enum dlm_status dlm_gguf_load_tokenizer(struct dlm_ctx *ctx, struct dlm_tokenize
     return st;
 }
 
+/* "org/name" in a text, or in the address of one at the hub; len 0: neither. */
+static struct dlm_gguf_text repository_of(struct dlm_gguf_text text, bool is_url)
+{
+    static const char hub[] = "https://huggingface.co/";
+    const size_t hub_len = sizeof(hub) - 1;
+
+    if (text.len > hub_len && !memcmp(text.data, hub, hub_len))
+        text = (struct dlm_gguf_text){text.data + hub_len, text.len - hub_len};
+    else if (is_url)
+        return (struct dlm_gguf_text){0};
+    const char *slash = memchr(text.data, '/', text.len);
+    const bool is_name = slash && slash > text.data && slash + 1 < text.data + text.len;
+    return is_name ? text : (struct dlm_gguf_text){0};
+}
+
+/* What a model was tuned from is it itself, under its first name, where that one says "Instruct" as
+ * well, or whatever the file calls its tuning. */
+static enum dlm_status is_itself(struct dlm_ctx *ctx, const struct dlm_gguf *gguf,
+                                 const struct dlm_gguf_text *parent, bool *is)
+{
+    struct dlm_gguf_text tuning = {0};
+    enum dlm_status st = DLM_OK;
+
+    if (dlm_gguf_find_value(gguf, "general.finetune"))
+        st = dlm_gguf_get_string(ctx, gguf, "general.finetune", &tuning);
+    *is = !tuning.len;
+    for (size_t i = 0; !*is && i + tuning.len <= parent->len; i++)
+        *is = !strncasecmp(parent->data + i, tuning.data, tuning.len);
+    return st;
+}
+
 enum dlm_status dlm_gguf_read_source(struct dlm_ctx *ctx, const char *path, char **out)
 {
     static const char *const keys[] = {"general.source.huggingface.repository",
                                        "general.source.repo_url", "general.repo_url",
                                        "general.base_model.0.repo_url"};
-    static const char hub[] = "https://huggingface.co/";
-    const size_t hub_len = sizeof(hub) - 1;
     struct dlm_gguf *gguf = NULL;
 
     *out = NULL;
     enum dlm_status st = dlm_gguf_open(ctx, &gguf, path);
     for (size_t i = 0; !st && !*out && i < DLM_ARRAY_LEN(keys); i++) {
         struct dlm_gguf_text text = {0};
+        bool is_own = true;
         if (!dlm_gguf_find_value(gguf, keys[i]))
             continue;
         st = dlm_gguf_get_string(ctx, gguf, keys[i], &text);
-        const bool is_url = text.len > hub_len && !memcmp(text.data, hub, hub_len);
-        if (!st && (is_url || !i)) {
-            *out = dlm_strndup(ctx, text.data + (is_url ? hub_len : 0),
-                               text.len - (is_url ? hub_len : 0));
+        text = st ? text : repository_of(text, i > 0);
+        if (!st && i + 1 == DLM_ARRAY_LEN(keys))
+            st = is_itself(ctx, gguf, &text, &is_own);
+        if (!st && text.len && is_own) {
+            *out = dlm_strndup(ctx, text.data, text.len);
             st = *out ? DLM_OK : DLM_ERR_MEMORY;
         }
     }

@@ -31,8 +31,9 @@ enum dlm_status dlm_gguf_load_tokenizer(struct dlm_ctx *ctx, struct dlm_tokenize
                                         const struct dlm_gguf_paths *paths) DLM_CHECK_RESULT;
 
 /* The repository of the hub that a language model's file says it is of, "org/name" as it lies in
- * the file; *out is owned, NULL where it says none. What a conversion of a base writes is that base
- * itself where general.source.* or general.repo_url say so, else what general.base_model.0 is. */
+ * the file; *out is owned, NULL where it says none. That is what general.source.* or
+ * general.repo_url say, else general.base_model.0, unless the model was tuned from it: the file of
+ * an Instruct model names the one without, and only a copy of it the model itself. */
 enum dlm_status dlm_gguf_read_source(struct dlm_ctx *ctx, const char *path,
                                      char **out) DLM_CHECK_RESULT;
 

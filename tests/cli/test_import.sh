@@ -139,6 +139,54 @@ holds_ grep -qF '"base_model_name_or_path": "me/mine"' \
     home/store/0Z*/adapter/versions/v0002/adapter_config.json
 unset HF_HUB_CACHE
 
+# foreign_ NAME: foreign/ is the adapter of the golden base in GGUF, which names NAME as its base
+foreign_()
+{
+    rm -rf foreign
+    cp -R $gguf/adapter foreign
+    chmod -R u+w foreign
+    edit_ foreign/adapter_config.json \
+        "s|\"base_model_name_or_path\": null|\"base_model_name_or_path\": \"$1\"|"
+}
+case_ "an adapter of the repository that a GGUF file is a copy of"
+gguf=$data/golden/models/qwen2_vl_gguf
+mkdir -p gguf && cp -R $gguf/base $gguf/images $gguf/doc.dlm gguf && chmod -R u+w gguf
+foreign_ Qwen/Qwen2-VL-2B-Instruct
+run_ dlm -q import foreign --document gguf/doc.dlm
+status_is 0
+err_is
+version=$(cat out)
+holds_ grep -qF '"base_model_name_or_path": "Qwen/Qwen2-VL-2B-Instruct"' \
+    "$version/adapter_config.json"
+gguf_score_()
+{
+    run_ dlm -q score --backend cpu --precision fp32 --image gguf/images/one.png \
+        --prompt "blue an?" --target caption --json "$@"
+    status_is 0
+}
+gguf_score_ --base gguf:gguf/base/base.gguf --adapter foreign
+cp out want
+gguf_score_ gguf/doc.dlm
+same_ out want
+gguf_score_ --base gguf:gguf/base/base.gguf
+cmp -s out want && fail_ "the adapter makes no difference"
+foreign_ you/yours
+run_ dlm -q import foreign --document gguf/doc.dlm
+fails_ 1 "the adapter is of another base: 'you/yours', and the document's is '"
+err_has "Qwen/Qwen2-VL-2B-Instruct'"
+
+case_ "a GGUF file that names what its model was tuned from has no name of its own"
+gguf=$data/golden/models/mistral3_gguf
+mkdir -p tuned && cp -R $gguf/base $gguf/images $gguf/doc.dlm tuned && chmod -R u+w tuned
+foreign_ mistralai/Mistral-Small-3.1-24B-Instruct-2503
+run_ dlm -q import foreign --document tuned/doc.dlm
+status_is 0
+err_is "warning: the adapter names 'mistralai/Mistral-Small-3.1-24B-Instruct-2503' as its base;\
+ it is taken for one of '$dir/tuned/base/base.gguf'"
+version=$(cat out)
+holds_ grep -qF "\"base_model_name_or_path\": \"$dir/tuned/base/base.gguf\"" \
+    "$version/adapter_config.json"
+
 case_ "a bundled base has a name too, a folder has none"
 sed 's/^base_model: .*/base_model: tiny-shapes/; s/^\(dlm_id: 0\)./\1Y/' doc.dlm > small.dlm
 with_ 's|"base_model_name_or_path": null|"base_model_name_or_path": "you/yours"|'

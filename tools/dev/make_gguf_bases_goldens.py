@@ -81,6 +81,13 @@ NAMES = {"embed_tokens": "token_embd", "q_proj": "attn_q", "k_proj": "attn_k", "
          "o_proj": "attn_output", "gate_proj": "ffn_gate", "up_proj": "ffn_up",
          "down_proj": "ffn_down", "lm_head": "output"}
 TOWER = {"mm.2.weight": "Q8_0"}  # of Mistral 3: as large as all else; the rest is f16
+# What the hub's cards made files say of what they are: a copy of the model itself, and a model that
+# was tuned from another.
+HUB = "https://huggingface.co/"
+GENERAL = {"qwen2_vl": {"finetune": "Instruct", "repo_url": HUB + "unsloth",
+                        "base_model.0.repo_url": HUB + "Qwen/Qwen2-VL-2B-Instruct"},
+           "mistral3": {"finetune": "Instruct", "base_model.0.repo_url":
+                        HUB + "mistralai/Mistral-Small-3.1-24B-Base-2503"}}
 IMATRIX = {"file": "/models/model.imatrix", "dataset": "/calibration.txt", "entries_count": 7,
            "chunks_count": 3}
 
@@ -161,9 +168,12 @@ def write_text(kind, f32, out):
     new_arch = "llama" if arch == "mistral3" else arch
     types = {NAMES[n]: t for n, t in TYPES[kind].items()}
     values = [v for v in values_of(reader, lambda key: re.sub(f"^{arch}\\.", f"{new_arch}.", key))
-              if v[0] not in ("general.name", "general.file_type", "general.size_label")]
+              if v[0] not in ("general.name", "general.file_type", "general.size_label",
+                              "general.finetune")]
     values += [(f"quantize.imatrix.{k}", v, gguf.GGUFValueType.STRING if isinstance(v, str)
                 else gguf.GGUFValueType.INT32, None) for k, v in IMATRIX.items()]
+    values += [(f"general.{k}", v, gguf.GGUFValueType.STRING, None)
+               for k, v in GENERAL[kind].items()]
     values += [("general.file_type", 15, gguf.GGUFValueType.UINT32, None)]
     write(out, new_arch, values, tensors, lambda name: types[name.split(".")[-2]])
 
