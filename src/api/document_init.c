@@ -133,8 +133,9 @@ static enum dlm_status make_scaffold(struct dlm_ctx *ctx,
         return dlm_fail(ctx, DLM_ERR_INVALID,
                         "%s already exists. Re-run with --force to overwrite.", params->path);
     enum dlm_status st = dlm_base_identify(ctx, base, key);
-    if (!st && params->mmproj && !dlm_base_names_gguf(base->key))
-        st = dlm_fail(ctx, DLM_ERR_USAGE, "--mmproj needs --base gguf:PATH");
+    if (!st && params->mmproj && !(*params->mmproj && dlm_base_names_gguf(base->key)))
+        st = dlm_fail(ctx, DLM_ERR_USAGE, *params->mmproj ? "--mmproj needs --base gguf:PATH"
+                                                          : "--mmproj is no path");
     if (!st && params->multimodal)
         st = check_modality(ctx, base);
     if (st)

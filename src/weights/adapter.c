@@ -228,7 +228,9 @@ static enum dlm_status no_adapter(struct dlm_ctx *ctx, const char *dir)
     struct dlm_str text = {0};
 
     if (!dlm_path_is_dir(dir))
-        return dlm_fail(ctx, DLM_ERR_IO, "cannot open adapter '%s': no such folder", dir);
+        return dlm_fail(ctx, DLM_ERR_IO, "cannot open adapter '%s': %s", dir,
+                        dlm_path_is_file(dir) ? "it is a file, and an adapter a folder"
+                                              : "no such folder");
     enum dlm_status st = find_below(ctx, dir, "", SEARCH_DEPTH, &text);
     if (!st) {
         st = dlm_fail(ctx, DLM_ERR_IO, "cannot open adapter '%s': it has no adapter_config.json",

@@ -43,8 +43,11 @@ bool dlm_json_is_set(const json_t *value)
 static enum dlm_status refuse(struct dlm_ctx *ctx, const char *where, const char *key,
                               const char *value)
 {
-    return dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot use '%s': '%s%s%.40s' is not supported",
-                    where, key, *value ? "=" : "", value);
+    dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot use '%s': '%s%s%.40s' is not supported", where, key,
+             *value ? "=" : "", value);
+    dlm_log(ctx, DLM_LOG_HINT, "PEFT's merge_and_unload() folds it into the base; what that saves "
+            "is a base of its own, `dir:PATH`");
+    return DLM_ERR_UNSUPPORTED;
 }
 
 /* Initialisations that also changed the base's weights: such an adapter only fits the changed base,

@@ -100,6 +100,9 @@ holds_ grep -qxF 'mmproj: "towers/#1.gguf"' gguf.dlm
 run_ dlm init --force gguf.dlm --base gguf:model.gguf --multimodal --mmproj tower.gguf
 status_is 0
 holds_ grep -qx 'mmproj: tower.gguf' gguf.dlm
+run_ dlm init x.dlm --base gguf:model.gguf --mmproj ""
+status_is 2
+err_is "init: --mmproj is no path"
 for words in "" "--base tiny-shapes" "--base dir:base" "--base hf:org/name --multimodal"; do
     # shellcheck disable=SC2086
     run_ dlm init x.dlm $words --mmproj tower.gguf

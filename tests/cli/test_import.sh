@@ -81,6 +81,7 @@ while read -r name change; do
     with_ "$change"
     import_ bad
     fails_ 1 "import: " "bad/adapter_config.json" "'$name" "not supported"
+    err_has "hint: PEFT's merge_and_unload() folds it into the base"
 done << 'END'
 use_dora s/"use_dora": false/"use_dora": true/
 modules_to_save s/"modules_to_save": null/"modules_to_save": ["lm_head"]/
@@ -111,6 +112,8 @@ import_ bad
 fails_ 1 "cannot import 'bad': it has numbers that are not finite"
 import_ images
 fails_ 1 "cannot open adapter 'images': it has no adapter_config.json"
+import_ adapter/adapter_config.json
+fails_ 1 "cannot open adapter 'adapter/adapter_config.json': it is a file, and an adapter a folder"
 import_ nowhere
 fails_ 1 "cannot open adapter 'nowhere': no such folder"
 run_ dlm -q import adapter --document none.dlm
