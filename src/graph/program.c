@@ -260,7 +260,6 @@ void dlm_program_settle(struct dlm_program *p)
     p->list = NULL;
     p->writes = NULL;
     p->plan = NULL;
-    p->num = 0;
 }
 
 size_t dlm_program_host_bytes(const struct dlm_plan *plan, const struct dlm_device *device)
@@ -373,6 +372,7 @@ enum dlm_status dlm_program_write(struct dlm_program *program, const struct dlm_
 enum dlm_status dlm_program_profile(struct dlm_program *program, dlm_program_time_fn add,
                                     void *user)
 {
+    assert(program->plan);
     double *seconds = dlm_alloc_array(program->ctx, program->num + 1, sizeof(*seconds));
     enum dlm_status st = seconds ? DLM_OK : DLM_ERR_MEMORY;
 

@@ -44,13 +44,14 @@ enum dlm_status dlm_program_create(struct dlm_ctx *ctx, struct dlm_program **out
                                    struct dlm_workspace *workspace) DLM_CHECK_RESULT;
 void dlm_program_destroy(struct dlm_program **program);
 
-/* The program is only run from now on, in a workspace without a watch, and destroyed: gives back
- * what is for nothing else. Its plan and graph may go. */
+/* From now on the program is only run, in a workspace without a watch, and destroyed: gives back
+ * what nothing but the other calls needs. Its plan and graph may go. */
 void dlm_program_settle(struct dlm_program *program);
 
 /* What a settled program of the plan takes of the process's memory, about. */
 size_t dlm_program_host_bytes(const struct dlm_plan *plan, const struct dlm_device *device);
 
+/* NULL: it is settled. */
 const struct dlm_plan *dlm_program_plan(const struct dlm_program *program);
 
 /* Submits one replay. */
