@@ -22,7 +22,7 @@
 #define dlm_lines DLM_PASTE(dlm_lines_, FORM)
 
 __constant float dlm_nf4[16] = {DLM_NF4_VALUES};
-__constant float dlm_dynamic_map[128] = {DLM_DYNAMIC_MAP_VALUES};
+__constant float dlm_dynamic_map[129] = {0.0f, DLM_DYNAMIC_MAP_VALUES}; /* of 127 and up */
 
 #define DLM_BYTE(words, i) (((__global const uchar *)(words))[i])
 #define DLM_HALF(words, i) vload_half(i, (__global const half *)(words))
@@ -53,10 +53,9 @@ static float4 dlm_lines_nf4_dq(__global const uint *w, uint run, uint len)
     const uint block = run >> 1;
     __global const uint *codes = w + (len >> 3);
     __global const uint *pair = codes + (((len >> 6) + 3u) >> 2) + (block >> 8) * 2u;
-    const uint q = DLM_BYTE(codes, block);
-    const float entry = q >= 128u ? dlm_dynamic_map[q - 128u]
-                        : q == 127u ? 0.0f : -dlm_dynamic_map[126u - q];
-    const float scale = entry * as_float(pair[0]) + as_float(pair[1]);
+    const int q = (int)DLM_BYTE(codes, block) - 127;
+    const float entry = dlm_dynamic_map[abs(q)];
+    const float scale = (q < 0 ? -entry : entry) * as_float(pair[0]) + as_float(pair[1]);
 
     return (float4)(scale, 0.0f, scale, 0.0f);
 }

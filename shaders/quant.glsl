@@ -24,7 +24,7 @@
 #define dlm_lines DLM_JOIN(dlm_lines_, FORM)
 
 const float dlm_nf4[16] = float[](DLM_NF4_VALUES);
-const float dlm_dynamic_map[128] = float[](DLM_DYNAMIC_MAP_VALUES);
+const float dlm_dynamic_map[129] = float[](0.0, DLM_DYNAMIC_MAP_VALUES); /* of 127 and up */
 #ifndef DLM_NF4
 #define DLM_NF4(q) dlm_nf4[q]
 #endif
@@ -113,11 +113,10 @@ vec4 dlm_lines_nf4(uint run, uint len)
 vec4 dlm_lines_nf4_dq(uint run, uint len)
 {
     const uint block = run >> 1, codes = len >> 3, nested = codes + (((len >> 6) + 3u) >> 2);
-    const uint pair = nested + (block >> 8) * 2u, q = dlm_byte(codes, block);
-    const float entry = q >= 128u ? dlm_dynamic_map[q - 128u]
-                        : q == 127u ? 0.0 : -dlm_dynamic_map[126u - q];
-
-    const float scale = entry * uintBitsToFloat(DLM_QUANT_WORD(pair)) +
+    const uint pair = nested + (block >> 8) * 2u;
+    const int q = int(dlm_byte(codes, block)) - 127;
+    const float entry = dlm_dynamic_map[abs(q)];
+    const float scale = (q < 0 ? -entry : entry) * uintBitsToFloat(DLM_QUANT_WORD(pair)) +
                         uintBitsToFloat(DLM_QUANT_WORD(pair + 1u));
 
     return vec4(scale, 0.0, scale, 0.0);
