@@ -1,6 +1,6 @@
 /* matmul for few rows with a weight in 4 to 8 bits where local memory is none or slow, on an a that
  * matmul_pack has rounded: matvec_<b>_nolocal for one row, matvec_8_<b>_nolocal for up to 8. A
- * work-item makes one column, a run of 32 elements at a time. */
+ * work-item makes one column, EACH elements at a time. */
 //! matvec_q8_0_nolocal matvec_quant_nolocal -DROWS=1u -DFORM=q8_0
 //! matvec_nf4_nolocal matvec_quant_nolocal -DROWS=1u -DFORM=nf4
 //! matvec_nf4_dq_nolocal matvec_quant_nolocal -DROWS=1u -DFORM=nf4_dq
@@ -20,7 +20,7 @@
 #include "matmul_head.cl"
 #include "matmul_quant_head.cl"
 
-#define EACH 32u
+#define EACH (DLM_KIND == DLM_KIND_TABLE ? 64u : 32u) /* nf4: a block, of one scale */
 
 /* The numbers of a half of a run, of two. */
 #if DLM_KIND == DLM_KIND_BYTES
@@ -83,9 +83,9 @@ __kernel DLM_LOCAL(DLM_MATVEC_COLS_NOLOCAL) void matvec_quant_nolocal(MATMUL_ARG
         UNROLL for (uint s = 0; s < SUMS; s++)
             sum[m][s] = (float16)(0.0f);
     for (uint k = 0; k < at.k; k += EACH) {
-        const uint run = (at.b + n * p.k + k) / EACH;
-        UNROLL for (uint i = 0; i < 2u; i++) {
-            const float16 y = load_half(b, run, i, b_len);
+        const uint run = (at.b + n * p.k + k) / EACH * (EACH / 32u);
+        UNROLL for (uint i = 0; i < EACH / 16u; i++) {
+            const float16 y = load_half(b, run + i / 2u, i % 2u, b_len);
             UNROLL for (uint m = 0; m < ROWS; m++)
                 if (ROWS == 1u || m < p.m)
                     sum[m][i % SUMS] = fma(vload16(0, a + at.a + m * p.a_stride[2] + k + 16u * i),
