@@ -9,13 +9,16 @@
 #include "store/manifest.h"
 #include "store/store.h"
 
-/* A gated base needs the acceptance that the store's manifest (root NULL: no store yet) records. */
-static enum dlm_status check_license(struct dlm_ctx *ctx, const struct dlm_manifest *manifest,
-                                     const char *base_text)
+/* The base has a family; a gated one needs the acceptance that the store's manifest (root NULL: no
+ * store yet) records. */
+static enum dlm_status check_base(struct dlm_ctx *ctx, const struct dlm_manifest *manifest,
+                                  const char *base_text)
 {
     struct dlm_base base = {0};
 
     enum dlm_status st = dlm_base_identify(ctx, &base, base_text);
+    if (!st)
+        st = dlm_base_check_family(ctx, &base);
     if (!st && base.gated && !(manifest->root && dlm_manifest_has_license(manifest)))
         st = dlm_fail(ctx, DLM_ERR_INVALID,
                       "license: base '%s' is gated and has no recorded acceptance in this store; "
@@ -36,7 +39,7 @@ static enum dlm_status find_in_store(struct dlm_ctx *ctx, struct dlm_adapter_sou
     if (!st && dlm_store_is_initialized(store))
         st = dlm_manifest_load(ctx, &manifest, store);
     if (!st)
-        st = check_license(ctx, &manifest, out->base);
+        st = check_base(ctx, &manifest, out->base);
     if (!st && wants_adapter && params->version)
         st = dlm_store_version(ctx, store, params->version, &out->adapter);
     else if (!st && wants_adapter)

@@ -108,6 +108,11 @@ bool dlm_base_names_gguf(const char *text);
 enum dlm_status dlm_base_identify(struct dlm_ctx *ctx, struct dlm_base *base,
                                   const char *text) DLM_CHECK_RESULT;
 
+/* After identify. DLM_ERR_UNSUPPORTED: of a vision-language base there is only the row, and no
+ * family; refused before anyone fetches it. */
+enum dlm_status dlm_base_check_family(struct dlm_ctx *ctx,
+                                      const struct dlm_base *base) DLM_CHECK_RESULT;
+
 /* identify, then finds the folder, or the files of gguf:. mmproj is the path of a tower's file, or
  * NULL: then there is one beside the language model whose name has "mmproj" in it. doc_dir is what
  * all paths are relative to (NULL: the working folder). DLM_ERR_IO: not on this machine; says what

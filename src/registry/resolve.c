@@ -509,8 +509,7 @@ static enum dlm_status resolve_gguf(struct dlm_ctx *ctx, struct dlm_base *base,
     return st;
 }
 
-/* A base of which only the row exists is refused before anyone fetches it. */
-static enum dlm_status check_family(struct dlm_ctx *ctx, const struct dlm_base *base)
+enum dlm_status dlm_base_check_family(struct dlm_ctx *ctx, const struct dlm_base *base)
 {
     static const char suffix[] = "ChatModel";
     const struct dlm_base_row *row = base->row;
@@ -531,7 +530,7 @@ static enum dlm_status check_family(struct dlm_ctx *ctx, const struct dlm_base *
 static enum dlm_status find_files(struct dlm_ctx *ctx, struct dlm_base *base, const char *mmproj,
                                   const char *doc_dir)
 {
-    enum dlm_status st = check_family(ctx, base);
+    enum dlm_status st = dlm_base_check_family(ctx, base);
 
     if (st)
         return st;

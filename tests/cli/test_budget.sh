@@ -181,9 +181,15 @@ status_is 0
 run_ dlm train internvl.dlm --backend cpu --force
 status_is 1
 err_has "base 'internvl2-2b' is an InternVL-family VL model"
-run_ dlm prompt --base internvl2-2b "what?"
-status_is 1
-err_has "base 'internvl2-2b' is an InternVL-family VL model"
+for command in "prompt --base internvl2-2b what?" "prompt internvl.dlm what?" \
+    "export internvl.dlm" "export internvl.dlm --merged" "export internvl.dlm --quant Q8_0" \
+    "score internvl.dlm --prompt a --target b"; do
+    # shellcheck disable=SC2086
+    run_ dlm $command
+    status_is 1
+    err_has "base 'internvl2-2b' is an InternVL-family VL model"
+    err_lines_are 2 # and the hint
+done
 
 case_ "bases of the registry are not trained on a CPU, which is said before they are fetched"
 run_ dlm init large.dlm --multimodal --base qwen2-vl-2b-instruct
