@@ -6,7 +6,8 @@
 #include <stddef.h>
 
 struct countdown {
-    long left; /* allocations that still succeed */
+    long left;    /* allocations that still succeed */
+    bool is_once; /* only the next one fails: an error that is not passed on is no later one's */
     bool is_over;
 };
 
@@ -16,7 +17,7 @@ static inline bool allow(void *user, size_t bytes)
     struct countdown *c = user;
 
     (void)bytes;
-    if (c->left-- > 0)
+    if (c->left-- > 0 || (c->is_once && c->is_over))
         return true;
     c->is_over = true;
     return false;

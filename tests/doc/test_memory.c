@@ -1,7 +1,10 @@
 /* Every allocation of parsing, writing, migrating and row making fails once: an error each time, no
  * leak (under a sanitizer), no crash. */
+#include <limits.h>
+
 #include "doc_test.h"
 #include "rows/rows.h"
+#include "tests/countdown.h"
 
 #define PAD_STEP 4096
 #define PADS 17
@@ -14,19 +17,6 @@ static const char format[] =
     "---\nprose\n::instruction::\n### Q\nq\n### A\na\n::preference#a::\n<!-- dlm-auto-mined: "
     "judge_name=\"j\" judge_score_chosen=\"1\" judge_score_rejected=\"0\" mined_at=\"2026-01-02\" "
     "mined_run_id=\"7\" -->\nx\n::image path=\"p\" alt=\"q\"::\ncaption\n";
-
-struct countdown {
-    int64_t left; /* allocations until the one that fails */
-    bool has_failed;
-};
-
-static bool count(void *user, size_t bytes)
-{
-    struct countdown *c = user;
-    (void)bytes;
-    c->has_failed = c->has_failed || c->left == 0;
-    return c->left-- != 0;
-}
 
 static enum dlm_status put_image(struct dlm_ctx *ctx, void *user, const char *path, char sha[65])
 {
@@ -60,14 +50,12 @@ static enum dlm_status work(struct dlm_ctx *ctx, const char *text)
     return st;
 }
 
-static int64_t fail_each(struct dlm_ctx *ctx, struct countdown *c, const char *text)
+static long fail_each(struct dlm_ctx *ctx, struct countdown *c, const char *text)
 {
-    *c = (struct countdown){.left = -1};
-    CHECK(work(ctx, text) == DLM_OK);
-    for (int64_t n = 0;; n++) {
-        *c = (struct countdown){.left = n};
-        enum dlm_status st = work(ctx, text);
-        if (!c->has_failed || !CHECK(st == DLM_ERR_MEMORY)) {
+    for (long n = 0;; n++) {
+        *c = (struct countdown){.left = n, .is_once = true};
+        const enum dlm_status st = work(ctx, text);
+        if (!c->is_over || !CHECK(st == DLM_ERR_MEMORY)) {
             CHECK(st == DLM_OK);
             return n;
         }
@@ -77,10 +65,10 @@ static int64_t fail_each(struct dlm_ctx *ctx, struct countdown *c, const char *t
 int main(void)
 {
     static char pad[PAD_STEP * PADS], text[PAD_STEP * PADS + 2048];
-    struct countdown c = {.left = -1};
-    const struct dlm_ctx_params params = {.alloc_hook = count, .alloc_user = &c};
+    struct countdown c = {.left = LONG_MAX};
+    const struct dlm_ctx_params params = {.alloc_hook = allow, .alloc_user = &c};
     struct dlm_ctx *ctx = dlm_ctx_create(&params);
-    int64_t num_allocations = 0;
+    long num_allocations = 0;
 
     check_case("every allocation fails once");
     for (size_t i = 0; i < PADS; i++) {
