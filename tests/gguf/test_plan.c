@@ -9,7 +9,7 @@
 #include "export/gguf_values.h"
 #include "gguf/blocks.h"
 #include "models/model.h"
-#include "tests/check.h"
+#include "tests/gguf/names.h"
 #include "weights/checkpoint.h"
 
 static struct dlm_ctx *ctx;
@@ -352,16 +352,12 @@ static void test_bad_shapes(void)
 
 int main(void)
 {
-    char path[512];
-    json_t *golden = NULL;
-
     ctx = dlm_ctx_create(NULL);
-    snprintf(path, sizeof(path), "%s/golden/gguf/names.json", check_data_dir());
-    check_case("golden file");
-    if (CHECK(!dlm_json_load(ctx, path, 1 << 20, &golden)))
+    json_t *golden = load_names(ctx);
+    if (golden) {
         test_bases(golden);
-    if (golden)
         test_values(golden);
+    }
     json_decref(golden);
     test_activation();
     test_bad_shapes();

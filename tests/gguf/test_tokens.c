@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "models/model.h"
-#include "tests/check.h"
+#include "tests/gguf/names.h"
 
 static struct dlm_ctx *ctx;
 
@@ -231,13 +231,9 @@ static void test_bad(void)
 
 int main(void)
 {
-    char path[512];
-    json_t *golden = NULL;
-
     ctx = dlm_ctx_create(NULL);
-    snprintf(path, sizeof(path), "%s/golden/gguf/names.json", check_data_dir());
-    check_case("golden file");
-    if (CHECK(!dlm_json_load(ctx, path, 1 << 20, &golden))) {
+    json_t *golden = load_names(ctx);
+    if (golden) {
         test_base(golden, "qwen2_vl_f32_old", &dlm_family_qwen2_vl, 357, true,
                   "chat_template.json");
         test_base(golden, "mistral3_f32_old", &dlm_family_mistral3, 383, false, NULL);
