@@ -10,17 +10,12 @@
 #include "base/activation.h"
 #include "base/log.h"
 #include "kernels/attention_params.h"
+#include "models/model_impl.h"
 
 #define MAX_INT (INT64_C(1) << 24)    /* of any size that files say; families know closer limits */
 #define MAX_PIXELS (INT64_C(1) << 28) /* of an image, as src/images has it */
 
 /* --- which model ----------------------------------------------------------------------------- */
-
-static const struct dlm_family *const families[] = {
-#define FAMILY_ROW(name) &dlm_family_##name,
-    DLM_FAMILY_LIST(FAMILY_ROW)
-#undef FAMILY_ROW
-};
 
 static bool is_text(const struct dlm_gguf_text *text, const char *word)
 {
@@ -59,10 +54,10 @@ static enum dlm_status unknown_model(struct dlm_ctx *ctx, const struct dlm_gguf 
     struct dlm_str known = {0};
     enum dlm_status st = DLM_OK;
 
-    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(families); i++)
-        if (families[i]->gguf)
+    for (size_t i = 0; !st && dlm_families[i]; i++)
+        if (dlm_families[i]->gguf)
             st = dlm_str_appendf(ctx, &known, "%s%s with %s", known.len ? ", " : "",
-                                 families[i]->gguf->arch, families[i]->gguf->projector);
+                                 dlm_families[i]->gguf->arch, dlm_families[i]->gguf->projector);
     if (!st)
         st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot load '%s' with '%s': architecture "
                       "'%.*s' with projector '%.*s' is not supported (%s are)",
@@ -95,11 +90,11 @@ enum dlm_status dlm_gguf_find_family(struct dlm_ctx *ctx, const struct dlm_gguf 
                       dlm_gguf_path(tower));
     if (!st)
         st = dlm_gguf_get_string(ctx, tower, "clip.projector_type", &projector);
-    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(families); i++) {
-        const struct dlm_gguf_family *f = families[i]->gguf;
+    for (size_t i = 0; !st && dlm_families[i]; i++) {
+        const struct dlm_gguf_family *f = dlm_families[i]->gguf;
         if (f && is_text(&projector, f->projector) &&
             (is_text(&arch, f->arch) || is_text(&arch, f->other_arch))) {
-            *family = families[i];
+            *family = dlm_families[i];
             return DLM_OK;
         }
     }

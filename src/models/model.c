@@ -1,13 +1,10 @@
-/* Opening models: the family from config.json, weights declared, adapters matched to linears. */
+/* Opening models: the family and its configuration from config.json, weights declared. */
 #include "models/model.h"
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "models/model_impl.h"
-
-#define MAX_CONFIG_BYTES (16u << 20)
-#define LARGE_F32_BYTES (4ull << 30)
 
 void dlm_model_destroy(struct dlm_model **model)
 {
@@ -24,10 +21,11 @@ void dlm_model_destroy(struct dlm_model **model)
     *model = NULL;
 }
 
-static const struct dlm_family *const families[] = {
+const struct dlm_family *const dlm_families[] = {
 #define FAMILY_ROW(name) &dlm_family_##name,
     DLM_FAMILY_LIST(FAMILY_ROW)
 #undef FAMILY_ROW
+    NULL,
 };
 
 static enum dlm_status fail_unknown(struct dlm_ctx *ctx, const char *path, const char *type)
@@ -35,8 +33,8 @@ static enum dlm_status fail_unknown(struct dlm_ctx *ctx, const char *path, const
     struct dlm_str known = {0};
     enum dlm_status st = DLM_OK;
 
-    for (size_t i = 0; !st && i < DLM_ARRAY_LEN(families); i++)
-        st = dlm_str_appendf(ctx, &known, "%s%s", i ? ", " : "", families[i]->model_type);
+    for (size_t i = 0; !st && dlm_families[i]; i++)
+        st = dlm_str_appendf(ctx, &known, "%s%s", i ? ", " : "", dlm_families[i]->model_type);
     if (!st)
         st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED,
                       "cannot load '%s': model_type '%s' is not supported (%s are)", path,
@@ -56,9 +54,9 @@ static enum dlm_status find_family(struct dlm_ctx *ctx, const json_t *config, co
                                         path);
     if (st)
         return st;
-    for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++)
-        if (type && !strcmp(families[i]->model_type, type)) {
-            *family = families[i];
+    for (size_t i = 0; dlm_families[i]; i++)
+        if (type && !strcmp(dlm_families[i]->model_type, type)) {
+            *family = dlm_families[i];
             return DLM_OK;
         }
     return fail_unknown(ctx, path, type);
@@ -73,7 +71,7 @@ static enum dlm_status read_generation_config(struct dlm_model *m)
     enum dlm_status st = path ? DLM_OK : DLM_ERR_MEMORY;
 
     if (!st && dlm_path_is_file(path))
-        st = dlm_json_load(m->ctx, path, MAX_CONFIG_BYTES, &config);
+        st = dlm_json_load(m->ctx, path, DLM_MAX_CONFIG_BYTES, &config);
     if (!st)
         st = dlm_config_read_stops(m->ctx, config, path, m->decoder.config.vocab, &m->stops);
     if (!st)
@@ -95,9 +93,8 @@ struct dlm_model *dlm_model_create(struct dlm_ctx *ctx, const struct dlm_family 
     return m;
 }
 
-/* The same with a configuration read that no folder goes with. path is for messages. */
-static enum dlm_status create_config(struct dlm_ctx *ctx, struct dlm_model **out,
-                                     const json_t *config, const char *path)
+enum dlm_status dlm_model_create_config(struct dlm_ctx *ctx, struct dlm_model **out,
+                                        const json_t *config, const char *path)
 {
     const struct dlm_family *family = NULL;
 
@@ -113,10 +110,9 @@ static enum dlm_status create_config(struct dlm_ctx *ctx, struct dlm_model **out
     return st;
 }
 
-/* The same with the files of a checkpoint's folder read. family NULL: as its config.json says.
- * has_no_files: its configs alone count. */
-static enum dlm_status create_folder(struct dlm_ctx *ctx, struct dlm_model **out, const char *dir,
-                                     const struct dlm_family *family, bool has_no_files)
+enum dlm_status dlm_model_create_folder(struct dlm_ctx *ctx, struct dlm_model **out,
+                                        const char *dir, const struct dlm_family *family,
+                                        bool has_no_files)
 {
     char *path = dlm_path_join(ctx, dir, "config.json");
     struct dlm_model *m = NULL;
@@ -124,7 +120,7 @@ static enum dlm_status create_folder(struct dlm_ctx *ctx, struct dlm_model **out
     enum dlm_status st = DLM_ERR_MEMORY;
 
     if (path)
-        st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config);
+        st = dlm_json_load(ctx, path, DLM_MAX_CONFIG_BYTES, &config);
     if (!st && !family)
         st = find_family(ctx, config, path, &family);
     if (st)
@@ -154,10 +150,11 @@ enum dlm_status dlm_model_read_folder(struct dlm_ctx *ctx, struct dlm_model **ou
 {
     *out = NULL;
     if (dir)
-        return create_folder(ctx, out, dir, NULL, false);
-    json_t *config = json_pack("{s:s}", "model_type", families[0]->model_type);
+        return dlm_model_create_folder(ctx, out, dir, NULL, false);
+    const char *type = dlm_families[0]->model_type;
+    json_t *config = json_pack("{s:s}", "model_type", type);
     enum dlm_status st =
-        config ? create_config(ctx, out, config, families[0]->model_type) : DLM_ERR_MEMORY;
+        config ? dlm_model_create_config(ctx, out, config, type) : DLM_ERR_MEMORY;
     json_decref(config);
     return st;
 }
@@ -175,6 +172,14 @@ bool dlm_model_is_stop(const struct dlm_model *m, int32_t id)
     return false;
 }
 
+enum dlm_status dlm_model_not_finite(const struct dlm_model *m, const char *what)
+{
+    dlm_fail(m->ctx, DLM_ERR_INVALID, "the %s are not finite", what);
+    if (m->policy == DLM_DTYPE_F16)
+        dlm_log(m->ctx, DLM_LOG_HINT, "--precision bf16 or fp32 holds larger numbers");
+    return DLM_ERR_INVALID;
+}
+
 static enum dlm_dtype choose_policy(const struct dlm_checkpoint *ckpt)
 {
     size_t bytes[DLM_DTYPE_COUNT] = {0};
@@ -188,7 +193,7 @@ static enum dlm_dtype choose_policy(const struct dlm_checkpoint *ckpt)
     }
     if (bytes[DLM_DTYPE_F32] >= bytes[DLM_DTYPE_BF16] &&
         bytes[DLM_DTYPE_F32] >= bytes[DLM_DTYPE_F16])
-        return bytes[DLM_DTYPE_F32] > LARGE_F32_BYTES ? DLM_DTYPE_BF16 : DLM_DTYPE_F32;
+        return bytes[DLM_DTYPE_F32] > DLM_LARGE_F32_BYTES ? DLM_DTYPE_BF16 : DLM_DTYPE_F32;
     return bytes[DLM_DTYPE_BF16] >= bytes[DLM_DTYPE_F16] ? DLM_DTYPE_BF16 : DLM_DTYPE_F16;
 }
 
@@ -275,7 +280,7 @@ enum dlm_status dlm_model_open(struct dlm_ctx *ctx, struct dlm_model **out,
                                struct dlm_device *device, const char *dir, enum dlm_dtype policy,
                                const struct dlm_quant_policy *quant)
 {
-    enum dlm_status st = create_folder(ctx, out, dir, NULL, false);
+    enum dlm_status st = dlm_model_create_folder(ctx, out, dir, NULL, false);
 
     if (!st)
         st = open_files(*out, device, policy, quant);
@@ -288,313 +293,11 @@ enum dlm_status dlm_model_open_as(struct dlm_ctx *ctx, struct dlm_model **out,
                                   struct dlm_device *device, const char *dir,
                                   const struct dlm_family *family)
 {
-    enum dlm_status st = create_folder(ctx, out, dir, family, false);
+    enum dlm_status st = dlm_model_create_folder(ctx, out, dir, family, false);
 
     if (!st)
         st = open_files(*out, device, DLM_DTYPE_COUNT, NULL);
     if (st)
         dlm_model_destroy(out);
     return st;
-}
-
-/* The type that the checkpoint of a config.json has, DLM_DTYPE_COUNT where it does not say. */
-static enum dlm_status read_file_dtype(struct dlm_ctx *ctx, const json_t *config, const char *path,
-                                       enum dlm_dtype *dtype)
-{
-    static const struct {
-        const char *name;
-        enum dlm_dtype dtype;
-    } names[] = {{"float32", DLM_DTYPE_F32}, {"float16", DLM_DTYPE_F16},
-                 {"bfloat16", DLM_DTYPE_BF16}};
-    const char *name = NULL;
-
-    *dtype = DLM_DTYPE_COUNT;
-    enum dlm_status st = dlm_json_string(ctx, config, path, "torch_dtype", &name);
-    if (!st)
-        st = dlm_json_string(ctx, config, path, "dtype", &name); /* since transformers 4.56 */
-    for (size_t i = 0; !st && name && i < DLM_ARRAY_LEN(names); i++)
-        if (!strcmp(name, names[i].name))
-            *dtype = names[i].dtype;
-    return st;
-}
-
-/* What a model without files is made of. */
-struct outline {
-    const json_t *config;
-    const char *path; /* for messages */
-    const char *dir;  /* whose other configs count too; NULL: there is none */
-    int64_t layers;   /* so many of the decoder's; 0: all */
-};
-
-static enum dlm_status open_without_files(struct dlm_ctx *ctx, struct dlm_model **out,
-                                          struct dlm_device *device, const struct outline *o,
-                                          enum dlm_dtype file, enum dlm_dtype policy,
-                                          const struct dlm_quant_policy *quant)
-{
-    struct dlm_model *m = NULL;
-
-    *out = NULL;
-    enum dlm_status st = o->dir ? create_folder(ctx, &m, o->dir, NULL, true)
-                                : create_config(ctx, &m, o->config, o->path);
-    if (st)
-        return st;
-    m->device = device;
-    m->policy = policy;
-    if (o->layers > m->decoder.config.layers)
-        st = dlm_fail(ctx, DLM_ERR_USAGE, "the decoder of shape '%s' has %lld layers, not %lld",
-                      o->path, (long long)m->decoder.config.layers, (long long)o->layers);
-    else if (o->layers)
-        m->decoder.config.layers = o->layers;
-    if (!st)
-        st = dlm_weights_create(ctx, &m->weights, device, policy, quant, NULL,
-                                &m->family->names);
-    if (!st)
-        m->weights->file_dtype = file < DLM_DTYPE_COUNT ? file : policy;
-    if (!st)
-        st = m->family->declare(m);
-    if (!st)
-        dlm_weights_tell_unfit(m->weights);
-    if (st)
-        dlm_model_destroy(&m);
-    *out = m;
-    return st;
-}
-
-static enum dlm_status open_config(struct dlm_ctx *ctx, struct dlm_model **out,
-                                   struct dlm_device *device, const struct outline *o,
-                                   enum dlm_dtype policy, const struct dlm_quant_policy *quant)
-{
-    enum dlm_dtype file;
-
-    *out = NULL;
-    enum dlm_status st = read_file_dtype(ctx, o->config, o->path, &file);
-    if (st)
-        return st;
-    if (policy < DLM_DTYPE_COUNT || file != DLM_DTYPE_F32) {
-        const enum dlm_dtype otherwise = file < DLM_DTYPE_COUNT ? file : DLM_DTYPE_BF16;
-        return open_without_files(ctx, out, device, o, file,
-                                  policy < DLM_DTYPE_COUNT ? policy : otherwise, quant);
-    }
-    /* which policy f32 files get depends on their size */
-    st = open_without_files(ctx, out, device, o, file, DLM_DTYPE_F32, quant);
-    if (st || dlm_weights_bytes((*out)->weights, DLM_WEIGHT_GROUPS_ALL) <= LARGE_F32_BYTES)
-        return st;
-    dlm_model_destroy(out);
-    return open_without_files(ctx, out, device, o, file, DLM_DTYPE_BF16, quant);
-}
-
-enum dlm_status dlm_model_open_config(struct dlm_ctx *ctx, struct dlm_model **out,
-                                      struct dlm_device *device, const json_t *config,
-                                      const char *path, enum dlm_dtype policy,
-                                      const struct dlm_quant_policy *quant)
-{
-    const struct outline o = {.config = config, .path = path};
-
-    return open_config(ctx, out, device, &o, policy, quant);
-}
-
-enum dlm_status dlm_model_open_outline(struct dlm_ctx *ctx, struct dlm_model **out,
-                                       struct dlm_device *device, const char *dir,
-                                       enum dlm_dtype policy,
-                                       const struct dlm_quant_policy *quant)
-{
-    char *path = dlm_path_join(ctx, dir, "config.json");
-    json_t *config = NULL;
-    enum dlm_status st = DLM_ERR_MEMORY;
-
-    *out = NULL;
-    if (path)
-        st = dlm_json_load(ctx, path, MAX_CONFIG_BYTES, &config);
-    if (!st && json_is_object(json_object_get(config, "quantization_config")))
-        st = dlm_fail(ctx, DLM_ERR_UNSUPPORTED, "cannot plan '%s' without its weights: which of "
-                      "them are in 4 bits, its files alone say", dir);
-    const struct outline o = { /* without a processor, the family's usual one holds */
-        .config = config, .path = path, .dir = dlm_processor_is_in(ctx, dir) ? dir : NULL};
-    if (!st)
-        st = open_config(ctx, out, device, &o, policy, quant);
-    if (!st)
-        (*out)->has_no_files = true;
-    json_decref(config);
-    dlm_free(path);
-    return st;
-}
-
-/* The config.json of a shape; owned, NULL without memory. */
-static json_t *shape_config(const struct dlm_family *family, const struct dlm_model_shape *shape,
-                            const char *file_dtype)
-{
-    json_t *config = json_loads(shape->config, 0, NULL);
-
-    if (config && !json_object_set_new(config, "model_type", json_string(family->model_type)) &&
-        (!file_dtype || !json_object_set_new(config, "torch_dtype", json_string(file_dtype))))
-        return config;
-    json_decref(config);
-    return NULL;
-}
-
-static enum dlm_status unknown_shape(struct dlm_ctx *ctx, const char *shape)
-{
-    char list[256] = "";
-
-    for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++)
-        for (const struct dlm_model_shape *s = families[i]->shapes; s->name; s++) {
-            const size_t len = strlen(list); /* names of a dozen letters */
-            snprintf(list + len, sizeof(list) - len, "%s%s", len ? ", " : "", s->name);
-        }
-    return dlm_fail(ctx, DLM_ERR_USAGE, "unknown shape '%s': there are %s", shape, list);
-}
-
-static enum dlm_status open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
-                                  struct dlm_device *device, const char *shape, int64_t layers,
-                                  const char *file_dtype, enum dlm_dtype policy,
-                                  const struct dlm_quant_policy *quant)
-{
-    *out = NULL;
-    for (size_t i = 0; i < DLM_ARRAY_LEN(families); i++)
-        for (const struct dlm_model_shape *s = families[i]->shapes; s->name; s++) {
-            if (strcmp(s->name, shape))
-                continue;
-            json_t *config = shape_config(families[i], s, file_dtype);
-            const struct outline o = {.config = config, .path = shape, .layers = layers};
-            enum dlm_status st = config ? open_config(ctx, out, device, &o, policy, quant)
-                                        : DLM_ERR_MEMORY;
-            json_decref(config);
-            if (!st)
-                (*out)->is_text = s->is_text;
-            return st;
-        }
-    return unknown_shape(ctx, shape);
-}
-
-enum dlm_status dlm_model_open_shape(struct dlm_ctx *ctx, struct dlm_model **out,
-                                     struct dlm_device *device, const char *shape, int64_t layers,
-                                     enum dlm_dtype policy, const struct dlm_quant_policy *quant)
-{
-    return open_shape(ctx, out, device, shape, layers, NULL, policy, quant);
-}
-
-enum dlm_status dlm_model_open_released(struct dlm_ctx *ctx, struct dlm_model **out,
-                                        struct dlm_device *device, const char *shape,
-                                        const char *file_dtype, enum dlm_dtype policy,
-                                        const struct dlm_quant_policy *quant)
-{
-    return open_shape(ctx, out, device, shape, 0, file_dtype, policy, quant);
-}
-
-/* Each name of a list is one of the model's. */
-static enum dlm_status check_targets(const struct dlm_model *m, const struct dlm_target_spec *spec)
-{
-    const char **paths = dlm_alloc_array(m->ctx, m->linears.num, sizeof(*paths));
-
-    if (!paths)
-        return DLM_ERR_MEMORY;
-    for (size_t i = 0; i < m->linears.num; i++)
-        paths[i] = m->linears.items[i]->path;
-    enum dlm_status st = dlm_target_spec_check(m->ctx, spec, paths, m->linears.num);
-    dlm_free(paths);
-    return st;
-}
-
-static enum dlm_status fail_no_target(const struct dlm_model *m,
-                                      const struct dlm_target_spec *spec)
-{
-    const char *path = m->linears.num ? m->linears.items[m->linears.num - 1]->path : "";
-    const char *dot = strrchr(path, '.');
-    const char *name = dot ? dot + 1 : path;
-
-    dlm_fail(m->ctx, DLM_ERR_INVALID,
-             "target_modules: the expression '%.200s' matches no linear module of the base",
-             spec->kind == DLM_TARGET_REGEX ? spec->regex : "all-linear");
-    dlm_log(m->ctx, DLM_LOG_HINT, "an expression matches whole paths, as '.*\\.%s'; a list, as "
-            "[%s], has names; all-linear means every linear of the language model",
-            name, name);
-    return DLM_ERR_INVALID;
-}
-
-enum dlm_status dlm_model_make_lora(struct dlm_model *m, struct dlm_lora **out,
-                                    const struct dlm_target_spec *spec,
-                                    const struct dlm_lora_params *params)
-{
-    struct dlm_lora_matcher *matcher = NULL;
-    struct dlm_target_spec where = *spec;
-    bool hit;
-
-    if (!where.under)
-        where.under = m->family->language;
-    enum dlm_status st = dlm_lora_create(m->ctx, out, params);
-    if (!st)
-        st = check_targets(m, &where);
-    if (!st)
-        st = dlm_lora_matcher_create(m->ctx, &matcher, &where);
-    for (size_t i = 0; !st && i < m->linears.num; i++) {
-        const struct dlm_linear *l = m->linears.items[i];
-        st = dlm_lora_matches(m->ctx, matcher, l->path, &hit);
-        if (!st && hit)
-            st = dlm_lora_add(*out, l->path, l->weight, l->weight->cols, l->out, 0, 0);
-    }
-    if (!st && !(*out)->num) /* a list has matched */
-        st = fail_no_target(m, &where);
-    dlm_lora_matcher_destroy(&matcher);
-    if (st)
-        dlm_lora_destroy(out);
-    return st;
-}
-
-const struct dlm_linear *dlm_model_find_linear(const struct dlm_model *m, const char *path)
-{
-    for (size_t i = 0; i < m->linears.num; i++)
-        if (!strcmp(m->linears.items[i]->path, path))
-            return m->linears.items[i];
-    return NULL;
-}
-
-enum dlm_status dlm_model_read_lora(struct dlm_model *m, struct dlm_lora **out,
-                                    const struct dlm_adapter *adapter)
-{
-    struct dlm_lora_params params = {
-        .r = adapter->config.r,
-        .alpha = (float)adapter->config.alpha,
-        .dropout = (float)adapter->config.dropout,
-        .use_rslora = adapter->config.use_rslora,
-    };
-
-    enum dlm_status st = dlm_lora_create(m->ctx, out, &params);
-    for (size_t i = 0; !st && i < adapter->num_modules; i++) {
-        const struct dlm_adapter_module *a = &adapter->modules[i];
-        const struct dlm_linear *l = dlm_model_find_linear(m, a->path);
-        if (!l || l->out != a->out || l->weight->cols != a->in)
-            st = dlm_fail(m->ctx, DLM_ERR_INVALID,
-                          "the adapter does not fit the base: it has no linear '%s' of %lld x %lld",
-                          a->path, (long long)a->out, (long long)a->in);
-    }
-    /* in the model's order, in which those of one input follow each other */
-    for (size_t i = 0; !st && i < m->linears.num; i++) {
-        const struct dlm_linear *l = m->linears.items[i];
-        const struct dlm_adapter_module *a = dlm_adapter_find(adapter, l->path);
-        if (a)
-            st = dlm_lora_add(*out, a->path, l->weight, a->in, a->out, a->r, (float)a->alpha);
-    }
-    if (!st)
-        st = dlm_lora_read(*out, adapter);
-    if (st)
-        dlm_lora_destroy(out);
-    return st;
-}
-
-enum dlm_status dlm_model_not_finite(const struct dlm_model *m, const char *what)
-{
-    dlm_fail(m->ctx, DLM_ERR_INVALID, "the %s are not finite", what);
-    if (m->policy == DLM_DTYPE_F16)
-        dlm_log(m->ctx, DLM_LOG_HINT, "--precision bf16 or fp32 holds larger numbers");
-    return DLM_ERR_INVALID;
-}
-
-bool dlm_model_trains_tower(const struct dlm_model *m, const struct dlm_lora *lora)
-{
-    for (size_t i = 0; i < m->linears.num; i++) {
-        const struct dlm_linear *l = m->linears.items[i];
-        if (l->weight->group == DLM_WEIGHT_GROUP_TOWER && dlm_lora_find(lora, l->path))
-            return true;
-    }
-    return false;
 }
