@@ -344,8 +344,8 @@ static void test_refused(void)
     refused("f32_old", true, NULL, cut_weights, DLM_ERR_PARSE, "out.tmp.");
     refused("f32_old", true, NULL, spoil_tokenizer, DLM_ERR_IO, "");
     refused("qwen2_vl_f32_old", false, "f16", spoil_key, DLM_ERR_INVALID, text);
-    refused("mistral3_f32_old", false, "q6_k", spoil_key_of_blocks, DLM_ERR_INVALID,
-            "the loss is not finite");
+    refused("mistral3_f32_old", false, "q6_k", spoil_key_of_blocks, DLM_ERR_PARSE,
+            "'mistral3.rope.freq_base' is out of range");
     check_case("files that hold other weights");
     refused("f32_old", true, NULL, spoil_weights, DLM_ERR_INVALID, weights);
     refused("qwen2_vl_f32_old", false, "f16", spoil_text, DLM_ERR_INVALID, weights);
