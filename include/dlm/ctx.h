@@ -92,6 +92,7 @@ DLM_API void dlm_ctx_cancel(struct dlm_ctx *ctx);
  * on after it, with a session say. */
 DLM_API void dlm_ctx_clear_cancel(struct dlm_ctx *ctx);
 
+/* True from a cancel until it is cleared. */
 DLM_API bool dlm_ctx_is_cancelled(const struct dlm_ctx *ctx);
 
 #ifdef __cplusplus

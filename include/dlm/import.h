@@ -25,8 +25,8 @@ struct dlm_import_result {
     char *path;      /* folder of the version */
     int64_t version; /* its number; it is the current one */
     size_t num_modules;
-    int64_t r;
-    double alpha;
+    int64_t r;       /* rank */
+    double alpha;    /* B A is scaled by alpha / r, with rsLoRA by alpha / sqrt(r) */
 };
 
 /* Makes the LoRA adapter in a folder (of PEFT, Unsloth, LLaMA-Factory, ...) a version of the

@@ -17,7 +17,8 @@ struct dlm_pull_progress {
     double bytes_per_sec;       /* from the network, of late */
 };
 
-/* A params struct that is all zero but for base means the defaults. */
+/* A params struct that is all zero but for base means the defaults. Borrows everything until
+ * return. */
 struct dlm_pull_params {
     const char *base;     /* a key of the registry, or hf:org/name */
     const char *revision; /* branch, tag or commit; NULL: what the registry pins, else main */
@@ -29,7 +30,7 @@ struct dlm_pull_params {
     void *user;
 };
 
-/* Strings are owned. */
+/* Strings are owned: dlm_pull_result_finish(). */
 struct dlm_pull_result {
     char *dir;    /* the base's folder: a snapshot in the hub's cache */
     char *commit; /* 40 hex digits */

@@ -28,7 +28,7 @@ struct dlm_score_request {
 };
 
 struct dlm_score_result {
-    double loss;      /* mean of -logprobs */
+    double loss;      /* cross entropy: the mean of -logprobs */
     size_t len;       /* of the answer with its end token, or of all of them */
     int32_t *ids;     /* [len], owned */
     double *logprobs; /* [len], natural logarithm, owned */

@@ -16,6 +16,7 @@ extern "C" {
  * (NULL), and without `yes`, nothing is removed: DLM_ERR_INVALID. */
 typedef bool (*dlm_stores_accept_fn)(void *user, const char *question);
 
+/* Borrows everything until return. */
 struct dlm_stores_list_params {
     const char *home; /* NULL: $DLM_HOME, else ~/.dlm */
     bool json;

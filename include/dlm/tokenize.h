@@ -30,7 +30,9 @@ struct dlm_encoder_params {
 
 struct dlm_encoder;
 
-/* Loads the tokenizer. Returns *out owned, NULL on failure. */
+/* Loads the tokenizer. Returns *out owned, NULL on failure. DLM_ERR_IO: it, or an image, is not
+ * there; DLM_ERR_PARSE: it is damaged; DLM_ERR_UNSUPPORTED: it, or the family of the base, is of a
+ * kind that dlm does not know; DLM_ERR_USAGE: images with a tokenizer alone. */
 DLM_API enum dlm_status dlm_encoder_create(struct dlm_ctx *ctx, struct dlm_encoder **out,
                                            const struct dlm_encoder_params *params)
     DLM_CHECK_RESULT;

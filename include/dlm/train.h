@@ -14,9 +14,9 @@ extern "C" {
 /* One finished optimiser step. */
 struct dlm_train_progress {
     int64_t step, steps; /* step counts from 1 */
-    double loss;         /* mean over the step's labels */
-    double lr;
-    double grad_norm; /* before clipping */
+    double loss;         /* cross entropy: the mean of -ln p over the step's labels */
+    double lr;           /* by the schedule */
+    double grad_norm;    /* L2, of all gradients together, before clipping */
     double tokens_per_sec;
     double seconds_left;
 };
@@ -91,7 +91,13 @@ struct dlm_train_result {
 
 /* Trains and commits a new adapter version. Cancelling finishes the step, saves the run's state and
  * returns DLM_ERR_CANCELLED; resume then continues to the very bytes of an unbroken run.
- * *result: give it back with dlm_train_result_finish(), also after a failure. */
+ * DLM_ERR_INVALID: what the document asks for cannot be done, an image cannot be read, a licence is
+ * not accepted, dlm.lock holds other conditions, another process trains, or what is to be resumed
+ * has changed; DLM_ERR_UNSUPPORTED: what dlm does not compute, or a device that is refused (force);
+ * DLM_ERR_MEMORY: more than the device has free, of which nothing has been taken; DLM_ERR_IO: the
+ * document or the base is not on this machine, or the store cannot be written; DLM_ERR_PARSE: the
+ * document, or what is to be resumed, is damaged. The adapter that was current stays so after each
+ * of them. *result: give it back with dlm_train_result_finish(), also after a failure. */
 DLM_API enum dlm_status dlm_train(struct dlm_ctx *ctx, const struct dlm_train_params *params,
                                   struct dlm_train_result *result) DLM_CHECK_RESULT;
 /* The same on what a session has open: the document's base must be the session's, params->compute
