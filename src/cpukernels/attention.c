@@ -50,11 +50,11 @@ static void copy_stored(void *to, const struct matrix *m, size_t i)
     clear_after(to, m->dim);
 }
 
-/* Panels for a product that sums over rows: [dim / 16][depth][16], depth = num padded. */
-static void pack_rows(void *to, const struct matrix *m)
+/* Panels for a product that sums over rows: [dim / 16][depth][16]. */
+static void pack_rows(void *to, const struct matrix *m, size_t depth)
 {
     float *panels = to;
-    const size_t depth = dlm_attention_pad16(m->num), padded = dlm_attention_pad16(m->dim);
+    const size_t padded = dlm_attention_pad16(m->dim);
     float line[DLM_ATTENTION_MAX_DIM];
 
     memset(line, 0, sizeof(line));
@@ -68,21 +68,21 @@ static void pack_rows(void *to, const struct matrix *m)
     }
 }
 
-/* Panels for a product that sums over dim: [num / 16][padded dim][16], a row of m a column. */
-static void pack_across(void *to, const struct matrix *m)
+/* Panels for a product that sums over dim: [num / 16][depth][16], a row of m a column. */
+static void pack_across(void *to, const struct matrix *m, size_t depth)
 {
     float *panels = to;
-    const size_t num = dlm_attention_pad16(m->num), padded = dlm_attention_pad16(m->dim);
+    const size_t num = dlm_attention_pad16(m->num);
     float lines[16][DLM_ATTENTION_MAX_DIM];
 
-    for (size_t i0 = 0; i0 < num; i0 += 16, panels += 16 * padded) {
+    for (size_t i0 = 0; i0 < num; i0 += 16, panels += 16 * depth) {
         for (size_t i = 0; i < 16; i++) {
             const size_t len = i0 + i < m->num ? m->dim : 0;
             if (len)
                 widen_row(lines[i], m, i0 + i);
-            memset(lines[i] + len, 0, (padded - len) * sizeof(float));
+            memset(lines[i] + len, 0, (depth - len) * sizeof(float));
         }
-        for (size_t d = 0; d < padded; d += 4) {
+        for (size_t d = 0; d < depth; d += 4) {
             for (size_t i = 0; i < 16; i += 4)
                 dlm_transpose4(panels + d * 16 + i, lines[i] + d, DLM_ATTENTION_MAX_DIM);
         }

@@ -33,16 +33,6 @@ static void multiply(float *out, size_t out_stride, const void *a, size_t a_stri
     }
 }
 
-static void pack_rows(void *panels, const struct matrix *m)
-{
-    pack_rows_padded(panels, m, DEPTH);
-}
-
-static void pack_across(void *panels, const struct matrix *m)
-{
-    pack_across_padded(panels, m, DEPTH);
-}
-
 static void run_item(attention_fn run, const struct dlm_cpu_call *call, int64_t item,
                      enum dlm_dtype dtype)
 {

@@ -145,21 +145,16 @@ DLM_INLINE void pack_across_typed(enum dlm_dtype dtype, char *panels, const stru
     }
 }
 
-/* For an engine whose products sum over multiples of `pad`. */
-DLM_INLINE void pack_rows_padded(void *panels, const struct matrix *m, size_t pad)
+static void pack_rows(void *panels, const struct matrix *m, size_t depth)
 {
-    const size_t depth = (m->num + pad - 1) / pad * pad;
-
     if (m->dtype == DLM_DTYPE_BF16)
         pack_rows_typed(DLM_DTYPE_BF16, panels, m, depth);
     else
         pack_rows_typed(DLM_DTYPE_F32, panels, m, depth);
 }
 
-DLM_INLINE void pack_across_padded(void *panels, const struct matrix *m, size_t pad)
+static void pack_across(void *panels, const struct matrix *m, size_t depth)
 {
-    const size_t depth = (m->dim + pad - 1) / pad * pad;
-
     if (m->dtype == DLM_DTYPE_BF16)
         pack_across_typed(DLM_DTYPE_BF16, panels, m, depth);
     else

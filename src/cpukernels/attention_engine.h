@@ -24,9 +24,9 @@ struct attention_engine {
      * a multiple of 64. NULL: they are one */
     void (*narrow)(float *scores, size_t begin, size_t end);
     /* panels of m for a product that sums over rows of m, and for one that sums over dim: a row of
-     * m a column */
-    void (*pack_rows)(void *panels, const struct matrix *m);
-    void (*pack_across)(void *panels, const struct matrix *m);
+     * m a column; depth: of the product */
+    void (*pack_rows)(void *panels, const struct matrix *m, size_t depth);
+    void (*pack_across)(void *panels, const struct matrix *m, size_t depth);
     /* out[rows][16 num_panels] (+)= a[rows][depth] panels; a_stride in bytes */
     void (*multiply)(float *out, size_t out_stride, const void *a, size_t a_stride, uint32_t rows,
                      const void *panels, size_t depth, size_t num_panels, bool is_sum);
@@ -141,7 +141,7 @@ static void score_keys(struct row_block *w, float *scores, const char *queries, 
         const struct matrix m =
             keys_of(&w->x, keys, dtype, s, DLM_MIN(w->key_end - s, (uint32_t)STEP));
         const uint32_t r = first_row(w, s);
-        w->e->pack_across(w->panels, &m);
+        w->e->pack_across(w->panels, &m, w->depth_dim);
         w->e->multiply(scores + r * w->score_stride + s, w->score_stride,
                        queries + r * w->operand_stride, w->operand_stride, w->x.num - r, w->panels,
                        w->depth_dim, (m.num + 15) / 16, false);
@@ -159,10 +159,11 @@ static void sum_values(struct row_block *w, float *sums, const float *scores, co
         const struct matrix m =
             keys_of(&w->x, values, dtype, s, DLM_MIN(w->key_end - s, (uint32_t)STEP));
         const uint32_t r = first_row(w, s);
+        const size_t depth = pad_depth(w->e, m.num);
         const char *weights = (const char *)scores + r * stride + s * w->e->elem_bytes;
-        w->e->pack_rows(w->panels, &m);
+        w->e->pack_rows(w->panels, &m, depth);
         w->e->multiply(sums + r * w->dim_stride, w->dim_stride, weights, stride, w->x.num - r,
-                       w->panels, pad_depth(w->e, m.num), w->padded_dim / 16, true);
+                       w->panels, depth, w->padded_dim / 16, true);
     }
 }
 
@@ -355,17 +356,17 @@ static void add_queries(const struct key_block *w, const struct matrix *q,
     const size_t columns = w->padded_dim / 16, stride = w->score_stride * sizeof(*w->scores);
     const uint32_t keys = w->x.num;
 
-    e->pack_across(w->panels, q);
+    e->pack_across(w->panels, q, w->depth_dim);
     e->multiply(w->scores, w->score_stride, w->keys, w->operand_stride, keys, w->panels,
                 w->depth_dim, num_panels, false);
-    e->pack_across(w->panels, dout);
+    e->pack_across(w->panels, dout, w->depth_dim);
     e->multiply(w->dscores, w->score_stride, w->values, w->operand_stride, keys, w->panels,
                 w->depth_dim, num_panels, false);
     weigh(w, t, q->num, lse, delta);
-    e->pack_rows(w->panels, dout);
+    e->pack_rows(w->panels, dout, depth);
     e->multiply(w->dvalues, w->dim_stride, w->scores, stride, keys, w->panels, depth, columns,
                 true);
-    e->pack_rows(w->panels, q);
+    e->pack_rows(w->panels, q, depth);
     e->multiply(w->dkeys, w->dim_stride, w->dscores, stride, keys, w->panels, depth, columns,
                 true);
 }
