@@ -12,6 +12,7 @@
 #include "api/export_record.h"
 #include "api/export_verdict.h"
 #include "api/origin.h"
+#include "api/session_impl.h"
 #include "api/store_find.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -387,6 +388,18 @@ static const char *unproven(const struct call *c)
                                 : NULL;
 }
 
+/* A device that is not there is told before the files are written, not after. */
+static enum dlm_status check_device(struct dlm_ctx *ctx, const struct call *c)
+{
+    struct dlm_device *device = NULL;
+
+    if (unproven(c) || c->params->compute.backend == DLM_BACKEND_AUTO)
+        return DLM_OK;
+    enum dlm_status st = dlm_session_open_device(ctx, &device, &c->params->compute, false);
+    dlm_device_destroy(&device);
+    return st;
+}
+
 static enum dlm_status write_all(struct dlm_ctx *ctx, struct call *c,
                                  struct dlm_export_result *result)
 {
@@ -457,6 +470,8 @@ enum dlm_status dlm_export(struct dlm_ctx *ctx, const struct dlm_export_params *
         st = check_license(ctx, &c);
     if (!st)
         st = find_path(ctx, &c);
+    if (!st)
+        st = check_device(ctx, &c);
     if (!st)
         st = write_all(ctx, &c, result);
     if (!st)

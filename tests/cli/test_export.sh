@@ -83,7 +83,7 @@ err_has "  proof:    none: --no-verify"
 grep -q comparing err && fail_ "it compares"
 export_ --no-verify --json --out blind
 out_has '"skipped": "--no-verify"'
-export_ --backend vulkan --device 900 --out never
+export_ --backend vulkan --device 900 --out never/made
 status_is 1
 holds_ test ! -e never
 
