@@ -125,6 +125,40 @@ that are free: the rule is stricter than it needs to be here)\$" err
 free)\$" err
 done
 
+# A bundled base with a vocabulary of 2,000,000 words, 225M parameters: a header, and a hole.
+write_large_base_()
+{
+    from=$data/../share/tiny-shapes
+    mkdir big
+    cp "$from"/*.json big
+    sed 's/"vocab_size": 1997/"vocab_size": 2000000/' "$from/config.json" > big/config.json
+    len=$(($(od -An -tu4 -N4 "$from/model.safetensors")))
+    head -c $((8 + len)) "$from/model.safetensors" | tail -c $len |
+        sed 's/\[1997,112\]/[2000000,112]/; s/,"data_offsets":/\n&/g' |
+        awk -F '[][,]' -v more=$(((2000000 - 1997) * 112 * 2)) '
+            /^,"data_offsets"/ {
+                sub(/\[[^]]*\]/, sprintf("[%.0f,%.0f]", $3 ? $3 + more : 0, $4 + more))
+            }
+            { printf "%s", $0 }' > header
+    len=$(wc -c < header)
+    {
+        printf "$(printf '\\%03o\\%03o\\0\\0\\0\\0\\0\\0' $((len % 256)) $((len / 256)))"
+        cat header
+    } > big/model.safetensors
+    truncate -s $((8 + len + $(sed 's/.*,\([0-9]*\)\]}}.*/\1/' header))) big/model.safetensors
+}
+
+case_ "a folder that no row counts: its weights are counted before one is read"
+write_large_base_
+sed 's/^base_model:.*/base_model: dir:big/' qwen2-vl.dlm > large.dlm
+run_ dlm init --new-id large.dlm
+status_is 0
+for force in "" --force; do
+    run_ dlm train large.dlm --backend cpu --max-memory 400 $force
+    status_is 1
+    if [ "$force" ]; then err_has "train: this needs "; else says_ cpu 225; fi
+done
+
 case_ "what a plan shows cannot fit is refused where no rule speaks; --force changes nothing"
 cp -R "$data/../share/sample" sample
 for backend in $backends; do
