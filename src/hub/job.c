@@ -12,7 +12,7 @@
 #define FIRST_WAIT 0.5           /* seconds; doubles with each failure in a row */
 #define LONGEST_WAIT 600.0       /* a server that asks for more is given up */
 #define BUSY_WAIT 0.5            /* until another process is asked for its lock again */
-#define NEWS_BYTES (64 << 10)    /* an attempt that brought as much was not in vain */
+#define NEWS_BYTES (64 << 10)    /* an attempt that brought so many new ones was not in vain */
 #define STALL_BYTES_PER_SEC 1000 /* fewer are a stall */
 
 enum dlm_status dlm_hub_job_open(struct dlm_hub_job *job)
@@ -207,6 +207,7 @@ enum dlm_status dlm_hub_job_start(struct dlm_hub_job *job, CURLM *multi, struct 
 {
     job->easy = curl_easy_init();
     job->began = job->item->blob ? job->item->blob->len : 0;
+    job->most = DLM_MAX(job->most, job->began);
     if (job->began)
         job->item->blob->is_joined = true;
     job->range_begin = 0;
@@ -271,13 +272,22 @@ static bool is_passing(long status, long num_redirects)
     }
 }
 
+/* Whether the attempt went beyond all before it: a server that sends the same beginning again and
+ * again brings nothing new. */
+static void note_news(struct dlm_hub_job *job)
+{
+    const uint64_t len = job->item->blob ? job->item->blob->len : 0;
+
+    job->is_news = !job->fault && len >= job->most + NEWS_BYTES;
+    job->most = DLM_MAX(job->most, len);
+}
+
 /* After a failure: when to try again, or the end. after: what the server asked for, in seconds. */
 static enum dlm_status try_later(struct dlm_hub_job *job, const char *why, double after)
 {
-    const bool is_news = job->item->blob && job->item->blob->len >= job->began + NEWS_BYTES;
     double wait = FIRST_WAIT;
 
-    job->failures = is_news ? 1 : job->failures + 1;
+    job->failures = job->is_news ? 1 : job->failures + 1;
     for (int i = 1; i < job->failures && wait < LONGEST_WAIT; i++)
         wait *= 2;
     wait = DLM_MAX(wait, after);
@@ -362,6 +372,7 @@ enum dlm_status dlm_hub_job_end(struct dlm_hub_job *job, CURLM *multi, CURLcode 
 
     curl_easy_getinfo(job->easy, CURLINFO_REDIRECT_COUNT, &num_redirects);
     curl_easy_getinfo(job->easy, CURLINFO_RETRY_AFTER, &after);
+    note_news(job);
     enum dlm_status st = judge(job, result, status, num_redirects, (double)after);
     curl_multi_remove_handle(multi, job->easy);
     curl_easy_cleanup(job->easy);

@@ -33,6 +33,8 @@ struct dlm_hub_job {
     int failures;   /* attempts in a row that brought nothing */
     CURL *easy;     /* of the attempt; NULL: none */
     uint64_t began; /* offset at which the attempt began */
+    uint64_t most;  /* bytes of the blob that were ever there */
+    bool is_news;   /* the attempt brought more than that */
     uint64_t received; /* bytes of all attempts */
     /* Of the answer: */
     uint64_t range_begin;

@@ -206,7 +206,7 @@ static void send_file(const struct request *r, const char *file, struct body *bo
     const bool is_part = r->from >= 0 && !ignores;
     size_t from = is_part ? (size_t)r->from : 0, len;
     long speed = rate;
-    char head[2048], range[128] = "";
+    char head[2048], range[128] = "", length[64];
 
     if (from >= body->len && is_part) {
         answer(r, "416 Range Not Satisfiable", headers, "");
@@ -231,12 +231,20 @@ static void send_file(const struct request *r, const char *file, struct body *bo
         sent = len / 2;
     else if (take_fault(file, "slow"))
         speed = 50;
+    const bool is_chunked = !r->is_head && take_fault(file, "chunked");
+    if (is_chunked) { /* one chunk, and an end that comes too soon */
+        sent = len / 2;
+        snprintf(length, sizeof(length), "Transfer-Encoding: chunked\r\n\r\n%zx", sent);
+    } else {
+        snprintf(length, sizeof(length), "Content-Length: %zu\r\n", told);
+    }
     snprintf(head, sizeof(head),
-             "HTTP/1.1 %s\r\nConnection: close\r\nAccept-Ranges: bytes\r\n%s%sContent-Length: "
-             "%zu\r\n\r\n",
-             is_part ? "206 Partial Content" : "200 OK", headers, range, told);
+             "HTTP/1.1 %s\r\nConnection: close\r\nAccept-Ranges: bytes\r\n%s%s%s\r\n",
+             is_part ? "206 Partial Content" : "200 OK", headers, range, length);
     if (send_all(r->fd, head, strlen(head)))
         send_body(r->fd, body->data + from, sent, speed);
+    if (is_chunked)
+        send_all(r->fd, "\r\n0\r\n\r\n", 7);
 }
 
 static void send_text(const struct request *r, const struct body *text)

@@ -187,6 +187,27 @@ run_ dlm pull hf:me/base
 status_is 0
 whole_
 
+case_ "the same beginning again and again is nothing new: it ends"
+for fault in cut short chunked; do # more often than it may be asked
+    serve_ model.safetensors:norange:6 model.safetensors:$fault:6
+    run_ dlm pull hf:me/base --retries 2
+    status_is 1
+    if [ $fault = cut ]; then
+        err_has "pull: cannot fetch 'model.safetensors': transfer closed with "
+    else
+        err_has "pull: cannot fetch 'model.safetensors': fewer bytes came than it has"
+    fi
+    err_has "hint: what has come is kept; the same command goes on"
+    holds_ test "$(grep -c 'cdn GET .*model' log)" = 3
+    no_snapshot_
+    sound_
+done
+serve_again_
+run_ dlm pull hf:me/base
+status_is 0
+whole_
+asked_ "cdn GET .* from=[1-9]"
+
 case_ "a server that is busy is asked later, when it says so"
 survives_ 503
 err_has "the server answers 503; trying again in 0.5 s"
