@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -136,24 +135,6 @@ enum dlm_status dlm_driver_files_find(struct dlm_ctx *ctx, struct dlm_driver_fil
     return kind == DLM_BACKEND_VULKAN   ? find_vulkan(ctx, files)
            : kind == DLM_BACKEND_OPENCL ? find_opencl(ctx, files)
                                         : DLM_OK;
-}
-
-enum dlm_status dlm_driver_files_identify(struct dlm_ctx *ctx, const struct dlm_driver_files *files,
-                                          struct dlm_str *out)
-{
-    const char *folders = get_env("LD_LIBRARY_PATH"), *preloaded = get_env("LD_PRELOAD");
-
-    enum dlm_status st = dlm_str_appendf(ctx, out, "%s\n%s\n", folders ? folders : "",
-                                         preloaded ? preloaded : "");
-    for (size_t i = 0; !st && i < files->num; i++) {
-        struct stat sb;
-        if (stat(files->paths[i], &sb)) /* of a link what it leads to */
-            sb = (struct stat){0};
-        st = dlm_str_appendf(ctx, out, "%s %lld %lld.%09ld\n", files->paths[i],
-                             (long long)sb.st_size, (long long)sb.st_mtim.tv_sec,
-                             sb.st_mtim.tv_nsec);
-    }
-    return st;
 }
 
 void dlm_driver_files_finish(struct dlm_ctx *ctx, struct dlm_driver_files *files)

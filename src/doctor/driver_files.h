@@ -22,8 +22,10 @@ enum dlm_status dlm_driver_files_find(struct dlm_ctx *ctx, struct dlm_driver_fil
 /* Removes the folder, too. */
 void dlm_driver_files_finish(struct dlm_ctx *ctx, struct dlm_driver_files *files);
 
-/* Appends what tells these files from others of their names: sizes and times, and where libraries
- * are looked for that they name without a folder. */
+/* Appends what tells these drivers from others in files of their names: sizes and times of the
+ * files and of the libraries that they name. One that is named without a folder is looked for in
+ * $LD_LIBRARY_PATH and the system's usual folders; of others, that the linker's cache changed is
+ * told. What libraries load in turn is not looked at. */
 enum dlm_status dlm_driver_files_identify(struct dlm_ctx *ctx, const struct dlm_driver_files *files,
                                           struct dlm_str *out) DLM_CHECK_RESULT;
 

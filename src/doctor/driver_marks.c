@@ -1,5 +1,5 @@
-/* A mark is a file, named by the start of the machine and the files by which the loader finds
- * drivers. It holds the faults, or is empty. */
+/* A mark is a file, named by the start of the machine, the files by which the loader finds drivers
+ * and the libraries in them. It holds the faults, or is empty. */
 #include "doctor/driver_marks.h"
 
 #include <string.h>

@@ -9,8 +9,8 @@
 #include "dlm/ctx.h"
 #include "dlm/device.h"
 
-/* Of the drivers of a kind, as its loader finds them now. A driver that was exchanged, or a machine
- * that was started again, has none. */
+/* Of the drivers of a kind, as its loader finds them now. A driver that was exchanged, in its file
+ * or its library, or a machine that was started again, has none. */
 struct dlm_driver_mark {
     bool is_there;
     char *faults; /* owned: a line each, of one with a tab before it a hint; NULL: they answered */

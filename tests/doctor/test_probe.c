@@ -259,6 +259,93 @@ done:
     dlm_ctx_destroy(&ctx);
 }
 
+static void write_file(const char *path, const char *text)
+{
+    CHECK(!dlm_file_replace(NULL, path, text, strlen(text)));
+}
+
+/* Is a driver another one when its library is? */
+static void check_identity(struct dlm_ctx *ctx, enum dlm_backend_kind kind, const char *library)
+{
+    struct dlm_driver_files files;
+    struct dlm_str before = {0}, same = {0}, after = {0};
+
+    write_file(library, "as it was built");
+    CHECK(!dlm_driver_files_find(ctx, &files, kind));
+    CHECK(!dlm_driver_files_identify(ctx, &files, &before));
+    CHECK(!dlm_driver_files_identify(ctx, &files, &same));
+    write_file(library, "as it was built again");
+    CHECK(!dlm_driver_files_identify(ctx, &files, &after));
+    CHECK(before.len && !strcmp(before.data, dlm_str_text(&same)));
+    CHECK(before.len && strcmp(before.data, dlm_str_text(&after)));
+    dlm_str_finish(&before);
+    dlm_str_finish(&same);
+    dlm_str_finish(&after);
+    dlm_driver_files_finish(ctx, &files);
+}
+
+/* The ways in which files name libraries. */
+static void test_libraries(struct dlm_ctx *ctx, const char *dir)
+{
+    /* relative to the file, to be looked for, absolute */
+    static const char *const names[] = {"./vk.so", "sub/vk.so", "vk.so", NULL};
+    char *const old = getenv("LD_LIBRARY_PATH") ? strdup(getenv("LD_LIBRARY_PATH")) : NULL;
+    char json[512], icd[512], sub[512], library[600], text[1024];
+
+    snprintf(json, sizeof(json), "%s/new.json", dir);
+    snprintf(icd, sizeof(icd), "%s/icd/new.icd", dir);
+    snprintf(sub, sizeof(sub), "%s/icd", dir);
+    CHECK(!dlm_dir_make(NULL, sub));
+    setenv("OCL_ICD_VENDORS", sub, 1);
+    snprintf(sub, sizeof(sub), "%s/sub", dir);
+    CHECK(!dlm_dir_make(NULL, sub));
+    setenv("VK_DRIVER_FILES", json, 1);
+    snprintf(text, sizeof(text), "/nonexistent:%s", sub);
+    setenv("LD_LIBRARY_PATH", text, 1);
+    for (size_t i = 0; i < DLM_ARRAY_LEN(names); i++) {
+        snprintf(library, sizeof(library), "%s/vk.so", i ? sub : dir);
+        snprintf(text, sizeof(text), "{\"ICD\": {\"library_path\": \"%s\"}}",
+                 names[i] ? names[i] : library);
+        write_file(json, text);
+        check_identity(ctx, DLM_BACKEND_VULKAN, library);
+    }
+    snprintf(library, sizeof(library), "%s/cl.so", sub);
+    snprintf(text, sizeof(text), "%s\nnot this.so\n", library);
+    write_file(icd, text);
+    check_identity(ctx, DLM_BACKEND_OPENCL, library);
+    write_file(icd, "cl.so\n");
+    check_identity(ctx, DLM_BACKEND_OPENCL, library);
+    if (old)
+        setenv("LD_LIBRARY_PATH", old, 1);
+    else
+        unsetenv("LD_LIBRARY_PATH");
+    free(old);
+}
+
+/* A driver that crashed and was built again is asked again, also by what takes any. */
+static void test_mended(const char *dir, const char *line)
+{
+    struct world w = {.vulkan = line};
+    struct dlm_ctx *ctx = make_ctx(&w);
+    const enum dlm_backend_kind any = DLM_BACKEND_AUTO;
+    char library[512], icd[512];
+
+    snprintf(library, sizeof(library), "%s/sub/cl.so", dir);
+    snprintf(icd, sizeof(icd), "%s/icd/new.icd", dir);
+    write_file(library, "bad");
+    write_file(icd, library);
+    if (CHECK(ctx) && dlm_backend_is_built(DLM_BACKEND_OPENCL) &&
+        dlm_backend_is_built(DLM_BACKEND_VULKAN)) {
+        CHECK(jobs_of(&w, ctx, any, DLM_OK, DLM_BACKEND_VULKAN) > 1);
+        CHECK_INT(jobs_of(&w, ctx, any, DLM_OK, DLM_BACKEND_VULKAN), 1); /* OpenCL is shut out */
+        w.opencl = "[]\n";
+        write_file(library, "good");
+        CHECK_INT(jobs_of(&w, ctx, any, DLM_OK, any), 2); /* both are asked */
+        CHECK_INT(jobs_of(&w, ctx, any, DLM_OK, any), 0);
+    }
+    dlm_ctx_destroy(&ctx);
+}
+
 /* Where loaders look, by their variables. */
 static void test_files(struct dlm_ctx *ctx, const char *dir)
 {
@@ -312,6 +399,10 @@ int main(void)
         test_guard(line);
         check_case("what is remembered");
         test_marks(line);
+        check_case("the libraries that drivers' files name");
+        test_libraries(ctx, dir);
+        check_case("a driver that was built again");
+        test_mended(dir, line);
         check_case("where loaders look");
         test_files(ctx, dir);
         CHECK(!dlm_path_remove(NULL, dir));

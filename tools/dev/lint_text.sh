@@ -123,7 +123,7 @@ check_environment() {
     find src include tools -name '*.[ch]' | sort | xargs awk -f "$lint_dir/lint_strip.awk" |
         grep -E '[^a-z_](secure_)?getenv *\(|[^a-z_]environ[^a-z_]' |
         grep -vE '^src/(base/path|doc/sources|hub/site|registry/resolve|store/store)\.c:' |
-        grep -vE '^(src/doctor/driver_files|tools/dlm/(child|colour|ollama))\.c:' |
+        grep -vE '^(src/doctor/driver_(files|identity)|tools/dlm/(child|colour|ollama))\.c:' |
         sed 's/$/  <- the environment is asked outside the files that find folders/'
 }
 
