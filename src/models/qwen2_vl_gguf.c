@@ -122,8 +122,8 @@ static enum dlm_status find_mlp(struct dlm_ctx *ctx, struct dlm_gguf_told *told,
     return told->is_old ? check_old(ctx, told->tower, v->layers) : DLM_OK;
 }
 
-/* The frames of a patch are told by how many tensors they are. The norms' eps is not taken from the
- * file, where the converter puts the language model's. */
+/* A patch has two frames, as in llama.cpp. The norms' eps is not taken from the file, where the
+ * converter puts the language model's. */
 static enum dlm_status write_config(struct dlm_ctx *ctx, struct dlm_gguf_told *told,
                                     json_t *config)
 {
@@ -131,16 +131,18 @@ static enum dlm_status write_config(struct dlm_ctx *ctx, struct dlm_gguf_told *t
     int64_t rows = 0;
 
     enum dlm_status st = find_mlp(ctx, told, &rows);
+    if (!st && !dlm_gguf_find_tensor(told->tower, "v.patch_embd.weight.1"))
+        st = dlm_fail(ctx, DLM_ERR_INVALID, "cannot load '%s': tensor 'v.patch_embd.weight.1', of "
+                      "a patch's second frame, is missing", dlm_gguf_path(told->tower));
     if (st)
         return st;
     json_t *vision = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "embed_dim", (json_int_t)v->width,
         "depth", (json_int_t)v->layers, "num_heads", (json_int_t)v->heads, "patch_size",
         (json_int_t)v->patch, "mlp_ratio", (json_int_t)(rows / v->width),
-        "temporal_patch_size",
-        (json_int_t)(dlm_gguf_find_tensor(told->tower, "v.patch_embd.weight.1") ? 2 : 1),
-        "spatial_merge_size", (json_int_t)(v->merge ? v->merge : 2), "hidden_size",
-        (json_int_t)told->hidden, "hidden_act", dlm_config_act_name(v->act));
+        "temporal_patch_size", (json_int_t)2, "spatial_merge_size",
+        (json_int_t)(v->merge ? v->merge : 2), "hidden_size", (json_int_t)told->hidden,
+        "hidden_act", dlm_config_act_name(v->act));
     return json_object_set_new(config, "vision_config", vision)
                ? dlm_fail(ctx, DLM_ERR_MEMORY, "out of memory") : DLM_OK;
 }

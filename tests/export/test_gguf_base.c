@@ -324,6 +324,8 @@ static const struct damage damages[] = {
     {0, false, "blk.0.attn_q.bias", (size_t)-17, "rope_freqs.weight", 17, DLM_ERR_UNSUPPORTED,
      "tensor 'rope_freqs.weight' is not supported"},
     {0, false, "<|image_pad|", 0, "X", 1, DLM_ERR_UNSUPPORTED, "it has no token '<|image_pad|>'"},
+    {0, true, "v.patch_embd.weight.", 0, "X", 1, DLM_ERR_INVALID,
+     "tensor 'v.patch_embd.weight.1', of a patch's second frame, is missing"},
     {OLD, true, "v.blk.1.ffn_down.weig", 0, "X", 1, DLM_ERR_INVALID,
      "tensor 'v.blk.1.ffn_down.weight' is missing"},
     {OLD, true, "v.blk.1.ffn_up.bi", 0, "X", 1, DLM_ERR_INVALID,
