@@ -45,7 +45,6 @@ says_()
 
 for fault in crash abort exit leave hang; do
     case_ "a driver that does this: $fault"
-    started=$(date +%s)
     probe_ "$fault" "$dlm" doctor --limit 5
     status_is 0
     case $fault in
@@ -55,8 +54,6 @@ for fault in crash abort exit leave hang; do
     leave) says_ "ended the process (exit status 0)" ;;
     hang) says_ "gave no answer in 5 s" ;;
     esac
-    # three rounds a backend at most; the rest is the machine's load
-    holds_ test "$(($(date +%s) - started))" -lt 60
     out_has "  --backend cpu    --device 0"
     for backend in vulkan opencl; do
         holds_ test "$(devices_of $backend out)" -eq "$(devices_of $backend all)"
@@ -67,14 +64,23 @@ for fault in crash abort exit leave hang; do
     err_is
 done
 
-# none_left_ FILE: no process whose number stands there is left (a killed one may be no one's child
-# that waits for it: a zombie).
+# is_left_ PID: it still runs (a killed one may be no one's child that waits for it: a zombie).
+is_left_()
+{
+    state=$(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2> state.err) && [ "$state" != Z ]
+}
+
+# none_left_ FILE: no process whose number stands there is left, a moment later at most: one that is
+# killed has to run once more to end.
 none_left_()
 {
     holds_ test -s "$1"
     while read -r pid; do
-        state=$(sed 's/.*) //; s/ .*//' "/proc/$pid/stat" 2> state.err) || continue
-        [ "$state" = Z ] || fail_ "process $pid is left: $state"
+        for moment in 0 1 2 3 4 5 6 7 8 9; do
+            is_left_ "$pid" || continue 2
+            sleep "$moment"
+        done
+        fail_ "process $pid is left: $state"
     done < "$1"
 }
 
@@ -234,10 +240,9 @@ fi
 rm -rf kernels
 
 case_ "the CPU has no driver"
-started=$(date +%s)
 probe_ hang "$dlm" prompt --base tiny-shapes --backend cpu "what?"
 status_is 0
-holds_ test "$(($(date +%s) - started))" -lt 10
+grep driver err && fail_ "one was asked"
 probe_ crash "$dlm" train sample/sample.dlm --max-steps 1 --backend cpu
 status_is 0
 
@@ -267,10 +272,8 @@ if [ -n "$has_vulkan$has_opencl" ]; then
     rm -rf kernels
     probe_ print "$dlm" prompt --base tiny-shapes --backend $backend "what?"
     holds_ test -n "$(find kernels -name '*.drivers')"
-    started=$(date +%s)
     probe_ later "$dlm" doctor --ops --backend $backend --limit 5
     status_is 1
-    holds_ test "$(($(date +%s) - started))" -lt 60
     err_has " gave no answer in 5 s when it was loaded here, though it did when another"
     err_has "hint: \`dlm doctor\` asks it again; --backend cpu loads no driver"
     holds_ test -z "$(find kernels -name '*.drivers')"
