@@ -312,7 +312,7 @@ void DLM_CPU_KERNEL(matmul_general)(const struct dlm_cpu_call *call, int64_t ite
     const uint32_t tile1 = dlm_matmul_part(tiles, p->col_items, col_item + 1);
     w.cols = DLM_MIN(tile1 * DLM_MATMUL_TILE_COLS, num_cols) - w.col0;
     w.b_block = w.tile + DLM_MATMUL_GENERAL_ROWS * DLM_MATMUL_TILE_COLS;
-    w.a_block = w.b_block + DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES * DEPTH;
+    w.a_block = w.b_block + dlm_matmul_general_blocks(p).b;
     if (way == DLM_MATMUL_GENERAL_DOT)
         run_dots(&w);
     else

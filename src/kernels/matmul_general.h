@@ -77,15 +77,37 @@ static inline uint64_t dlm_matmul_general_items(const struct dlm_matmul_general_
     return (uint64_t)p->col_items * p->row_items * p->batch[0] * p->batch[1];
 }
 
-/* A block of each operand and a tile. */
+/* What the largest item of the shape copies of each operand, in floats. */
+struct dlm_matmul_general_blocks {
+    size_t a; /* rows and their gaps; none where rows are read in place */
+    size_t b; /* whole tiles of columns */
+};
+
+static inline struct dlm_matmul_general_blocks
+dlm_matmul_general_blocks(const struct dlm_matmul_general_params *p)
+{
+    const enum dlm_matmul_general_way way = dlm_matmul_general_way(p);
+    const uint32_t rows = way == DLM_MATMUL_GENERAL_SWAP ? p->n : p->m;
+    const uint32_t cols = way == DLM_MATMUL_GENERAL_SWAP ? p->m : p->n;
+    const uint32_t tiles = dlm_matmul_div_up_(cols, DLM_MATMUL_TILE_COLS);
+    const size_t depth = DLM_MIN((size_t)dlm_panel_padded_k(p->k),
+                                 (size_t)DLM_MATMUL_GENERAL_DEPTH);
+
+    if (way == DLM_MATMUL_GENERAL_DOT)
+        return (struct dlm_matmul_general_blocks){
+            .b = (size_t)DLM_MATMUL_GENERAL_FEW * (DLM_MATMUL_GENERAL_DOT_DEPTH + 16)};
+    return (struct dlm_matmul_general_blocks){
+        .a = dlm_matmul_div_up_(rows, p->row_items) * (depth + 16),
+        .b = dlm_matmul_div_up_(tiles, p->col_items) * DLM_MATMUL_TILE_COLS * depth};
+}
+
+/* A tile and the blocks: few pages of a small shape, because plans count all of it as touched. */
 static inline size_t dlm_matmul_general_scratch(const struct dlm_matmul_general_params *p)
 {
-    const size_t depth = DLM_MATMUL_GENERAL_DEPTH;
+    const struct dlm_matmul_general_blocks blocks = dlm_matmul_general_blocks(p);
 
-    (void)p;
-    return sizeof(float) * (DLM_MATMUL_GENERAL_ROWS * (depth + 16) +
-                            DLM_MATMUL_TILE_COLS * DLM_MATMUL_BLOCK_TILES * depth +
-                            DLM_MATMUL_GENERAL_ROWS * DLM_MATMUL_TILE_COLS);
+    return sizeof(float) *
+           (DLM_MATMUL_GENERAL_ROWS * DLM_MATMUL_TILE_COLS + blocks.a + blocks.b);
 }
 
 #endif

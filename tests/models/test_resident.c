@@ -1,9 +1,10 @@
 /* What a process comes to have in memory is what was planned, within 5 %: of a base of 250 MB and
  * more of each family, whose weights are zeros in a file without blocks, for an answer and for
- * training, each in a process of its own; of the bundled bases, whose programs are much of what
- * comes, over many steps of rows of many shapes; and what cannot fit is refused before the weights
- * are read. Of a software device, whose memory is the process's, the driver's own growth is no part
- * of the plan: it is bounded here, once the kernels are compiled. */
+ * training, each in a process of its own; of the bundled bases for one step, of which little but
+ * the program is resident, and for many steps of rows of many shapes, whose programs are much of
+ * what comes; and what cannot fit is refused before the weights are read. Of a software device,
+ * whose memory is the process's, the driver's own growth is no part of the plan: it is bounded
+ * here, once the kernels are compiled. */
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -72,8 +73,11 @@ static enum dlm_status run_once(struct dlm_ctx *ctx, char **argv)
 {
     struct dlm_compute c = {.has_device = true};
     const bool is_long = strstr(argv[3], "long") != NULL;
+    const bool is_short = strstr(argv[3], "short") != NULL;
     const struct dlm_train_params train = {.home = argv[4], .document = argv[5],
-                                           .max_steps = is_long ? NUM_SHAPES : 2,
+                                           .max_steps = is_long    ? NUM_SHAPES
+                                                        : is_short ? 1
+                                                                   : 2,
                                            .num_questions = -1};
     const char *const images[] = {argv[5]};
     const struct dlm_prompt_request prompt = {.query = "what is it", .images = images,
@@ -96,7 +100,8 @@ static enum dlm_status run_once(struct dlm_ctx *ctx, char **argv)
 }
 
 /* --child BACKEND train HOME DOCUMENT, or --child BACKEND prompt BASE IMAGE; "refused train" and
- * "refused prompt": with too little memory; "long train": of rows of many shapes. */
+ * "refused prompt": with too little memory; "short train": of one step; "long train": of rows of
+ * many shapes. */
 static int child(char **argv)
 {
     struct dlm_ctx *ctx = dlm_ctx_create(&(struct dlm_ctx_params){.log = take_plan});
@@ -226,13 +231,13 @@ static bool write_base(struct dlm_ctx *ctx, const struct larger *larger)
 }
 
 /* Four rows of one length, beside their images. */
-static bool write_document(int batch, bool checkpoint, bool with_tower)
+static bool write_document(const char *base, int batch, bool checkpoint, bool with_tower)
 {
     FILE *f = fopen(tmp_path("doc.dlm"), "wb");
     bool ok = f && fprintf(f, "---\ndlm_id: 01KAJ2T0SHAPESEMB1EMSZQRBX\ndlm_version: 15\n"
-                              "base_model: dir:base\ntraining:\n  micro_batch_size: %d\n"
+                              "base_model: %s\ntraining:\n  micro_batch_size: %d\n"
                               "  gradient_checkpointing: %s\n  target_modules: %s\n"
-                              "  num_epochs: 1\n  warmup_ratio: 0\n---\n", batch,
+                              "  num_epochs: 1\n  warmup_ratio: 0\n---\n", base, batch,
                            checkpoint ? "true" : "false",
                            with_tower ? "'.*\\.(q_proj|o_proj)'" : "[q_proj, v_proj]") > 0;
 
@@ -303,8 +308,16 @@ static void train(int batch, bool checkpoint, bool with_tower, bool is_judged)
     const char *home = tmp_path("home");
 
     CHECK(!dlm_path_remove(NULL, home));
-    if (write_document(batch, checkpoint, with_tower))
+    if (write_document("dir:base", batch, checkpoint, with_tower))
         run_child("train", home, tmp_path("doc.dlm"), is_judged);
+}
+
+/* What is asked for and never touched counts most where little is asked for. */
+static void train_short(const char *base, bool checkpoint)
+{
+    CHECK(!dlm_path_remove(NULL, tmp_path("home")));
+    if (write_document(base, 1, checkpoint, false))
+        run_child("short train", tmp_path("home"), tmp_path("doc.dlm"), true);
 }
 
 static void train_mixed(int batch)
@@ -346,6 +359,9 @@ static void run(void)
     train(1, true, false, true);
     CHECK(!dlm_path_remove(NULL, tmp_path("home")));
     run_child("refused train", tmp_path("home"), tmp_path("doc.dlm"), true);
+    check_model_case("training for one step, the bundled base");
+    train_short(folder, true);
+    train_short(folder, false);
     check_model_case("training with rows of many shapes, the bundled base");
     train_long(folder);
     if (!is_first)
