@@ -324,7 +324,7 @@ for name in adapter_config.json adapter_model.safetensors; do
     adapter_fails_ "bad-adapter"
 done
 score_ --base dir:base --adapter nowhere --image images/one.png
-fails_ 1 "nowhere"
+fails_ 1 "cannot open adapter 'nowhere': no such folder"
 
 case_ "an adapter's parent folder names the adapters below it"
 mkdir -p parent/empty parent/sub
@@ -337,7 +337,7 @@ score_ --base dir:base --adapter parent/empty
 fails_ 1 "cannot open adapter 'parent/empty': it has no adapter_config.json"
 ! grep -q '^hint' err || fail_ "a hint without adapters"
 score_ --base dir:base --adapter images/one.png
-fails_ 1 "cannot open adapter 'images/one.png': no such folder"
+fails_ 1 "cannot open adapter 'images/one.png': it is a file, and an adapter a folder"
 
 case_ "a git-lfs pointer is called one"
 cat > pointer << 'END'
