@@ -9,6 +9,7 @@
 #include "models/gguf_model.h"
 #include "mutate.h"
 #include "tests/export/jobs.h"
+#include "use_tokenizer.h"
 #include "weights/helpers.h"
 
 #define DEFAULT_RUNS 8000
@@ -174,22 +175,9 @@ static void damage(struct file *f)
 
 static enum dlm_status use(struct dlm_model *m, const struct dlm_gguf_paths *paths)
 {
-    static const char text[] = "blue an? <image> \xc3\xa9\n<|im_end|> [INST] 12345";
-    struct dlm_tokenizer *tok = NULL;
-    struct dlm_ids ids = {0};
-    struct dlm_str back = {0};
+    enum dlm_status st = use_tokenizer(ctx, paths);
 
-    enum dlm_status st = dlm_gguf_load_tokenizer(ctx, &tok, paths);
-    if (!st)
-        st = dlm_tokenizer_encode(ctx, tok, text, sizeof(text) - 1, DLM_ENCODE_ADD_SPECIAL, &ids);
-    if (!st)
-        st = dlm_tokenizer_decode(ctx, tok, ids.ids, ids.len, false, &back);
-    if (!st)
-        st = dlm_weights_load(m->weights, DLM_WEIGHT_GROUPS_ALL);
-    dlm_str_finish(&back);
-    dlm_ids_finish(&ids);
-    dlm_tokenizer_destroy(&tok);
-    return st;
+    return st ? st : dlm_weights_load(m->weights, DLM_WEIGHT_GROUPS_ALL);
 }
 
 static bool run(uint64_t seed, long number, bool is_loud)

@@ -230,7 +230,18 @@ static bool write_base(struct dlm_ctx *ctx, const struct larger *larger)
     return ok;
 }
 
-/* Four rows of one length, beside their images. */
+/* Four rows of one length, beside their images, and the end. ok: all before them is written. */
+static bool end_document(FILE *f, bool ok)
+{
+    for (int i = 1; ok && i <= 4; i++)
+        ok = fprintf(f, "\n::image path=\"images/zorbix-%d.png\" alt=\"zorbix\"::\na zorbix\n",
+                     i) > 0;
+    if (f && fclose(f))
+        ok = false;
+    return CHECK(ok);
+}
+
+/* Those rows alone. */
 static bool write_document(const char *base, int batch, bool checkpoint, bool with_tower)
 {
     FILE *f = fopen(tmp_path("doc.dlm"), "wb");
@@ -241,12 +252,7 @@ static bool write_document(const char *base, int batch, bool checkpoint, bool wi
                            checkpoint ? "true" : "false",
                            with_tower ? "'.*\\.(q_proj|o_proj)'" : "[q_proj, v_proj]") > 0;
 
-    for (int i = 1; ok && i <= 4; i++)
-        ok = fprintf(f, "\n::image path=\"images/zorbix-%d.png\" alt=\"zorbix\"::\na zorbix\n",
-                     i) > 0;
-    if (f && fclose(f))
-        ok = false;
-    return CHECK(ok);
+    return end_document(f, ok);
 }
 
 /* Answers about images and questions without, each of another length: no micro-batch has the
@@ -293,12 +299,7 @@ static bool write_long_document(const char *base)
             ok = fprintf(f, "a zorbix is ") > 0;
         ok = ok && fprintf(f, "\n") > 0;
     }
-    for (int i = 1; ok && i <= 4; i++)
-        ok = fprintf(f, "\n::image path=\"images/zorbix-%d.png\" alt=\"zorbix\"::\na zorbix\n",
-                     i) > 0;
-    if (f && fclose(f))
-        ok = false;
-    return CHECK(ok);
+    return end_document(f, ok);
 }
 
 /* --- the cases --- */
