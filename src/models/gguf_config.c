@@ -13,7 +13,7 @@
 #include "models/model_impl.h"
 
 #define MAX_INT (INT64_C(1) << 24)    /* of any size that files say; families know closer limits */
-#define MAX_PIXELS (INT64_C(1) << 28) /* of an image, as src/images has it */
+#define MAX_PIXELS (INT64_C(1) << 28) /* of an image: more than DLM_IMAGE_MAX_PIXELS, which holds */
 
 /* --- which model ----------------------------------------------------------------------------- */
 
